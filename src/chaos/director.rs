@@ -1,0 +1,276 @@
+//! Carries faults out: chooses whom they hit.
+
+use crate::chaos::{ChaosMonkey, ConnectivityMatrix, Fault};
+use crate::id::{ReplicaId, ReplicaSet};
+use crate::rng::Stream;
+
+/// Knows who lives, whom the network believes to be the leader and what is cut, and turns a [`Fault`] into action.
+///
+/// The believed leader is the `leader` field of the newest message from a living replica. During a partition only the
+/// replicas of the *chosen group* are listened to, which is the side with the quorum: in an easy partition the leader's,
+/// in a hard one the other. An isolated replica is not listened to either. A belief in a dead replica is no news and is
+/// ignored.
+#[derive(Clone, Debug)]
+pub struct Director {
+    replicas: usize,
+    living: ReplicaSet,
+    monkey: ChaosMonkey,
+    believed: Option<ReplicaId>,
+    leaders: Vec<Option<ReplicaId>>,
+    /// Whose word on the leader counts.
+    heard: ReplicaSet,
+    choices: Stream,
+}
+
+/// What a world has to do about a fault, beyond what the [`Director`] has done by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Consequence {
+    /// This replica crash-fails now.
+    pub killed: Option<ReplicaId>,
+    /// The clients forget their leader (the leader was killed, or cut off from its quorum).
+    pub leader_lost: bool,
+}
+
+impl Director {
+    /// A director over a cluster in which all live. Its choices come from the run's seed.
+    pub fn new(matrix: ConnectivityMatrix, seed: u64) -> Director {
+        let replicas = matrix.replicas();
+        Director {
+            replicas,
+            living: ReplicaSet::all(replicas),
+            monkey: ChaosMonkey::new(matrix, seed),
+            believed: None,
+            leaders: vec![None],
+            heard: ReplicaSet::all(replicas),
+            choices: Stream::new(seed, "faults"),
+        }
+    }
+
+    /// Throws the dice for a message that has just arrived: true if it gets through.
+    #[inline]
+    pub fn admits(&mut self, from: ReplicaId, to: ReplicaId) -> bool {
+        self.monkey.admits(from, to)
+    }
+
+    /// Takes note of the leader that a replica's message is stamped with.
+    #[inline]
+    pub fn observe_leader(&mut self, from: ReplicaId, leader: Option<ReplicaId>) {
+        if leader != self.believed && self.heard.contains(from) && leader.is_none_or(|l| self.living.contains(l)) {
+            self.believe(leader);
+        }
+    }
+
+    fn believe(&mut self, leader: Option<ReplicaId>) {
+        if self.believed != leader {
+            self.believed = leader;
+            self.leaders.push(leader);
+        }
+    }
+
+    /// The replicas that live.
+    pub fn living(&self) -> ReplicaSet {
+        self.living
+    }
+
+    /// The replica believed to be the leader.
+    pub fn believed_leader(&self) -> Option<ReplicaId> {
+        self.believed
+    }
+
+    /// Every change of that belief, from the first, which is "none".
+    pub fn leaders(&self) -> &[Option<ReplicaId>] {
+        &self.leaders
+    }
+
+    /// The network as it is now.
+    pub fn monkey(&self) -> &ChaosMonkey {
+        &self.monkey
+    }
+
+    /// Takes note that a replica no longer lives.
+    pub fn bury(&mut self, replica: ReplicaId) {
+        self.living.remove(replica);
+        if self.believed == Some(replica) {
+            self.believe(None);
+        }
+    }
+
+    /// Carries a fault out and says what is left for the world to do.
+    pub fn apply(&mut self, fault: &Fault) -> Consequence {
+        match fault {
+            Fault::KillLeader => {
+                let killed = self.believed;
+                self.kill(killed, killed.is_some())
+            }
+            Fault::KillNonLeader => {
+                let others = self.believed.map_or(self.living, |leader| self.living.without(leader));
+                let killed = self.choose(others, 1).iter().next();
+                self.kill(killed, false)
+            }
+            Fault::PartEasy => self.part(|director, leader| {
+                let followers = director.living.without(leader);
+                let mut group = director.choose(followers, director.quorum() - 1);
+                group.insert(leader);
+                group
+            }),
+            Fault::PartHard => self.part(|director, leader| {
+                let followers = director.living.without(leader);
+                director.choose(followers, director.quorum())
+            }),
+            Fault::PartEnd => {
+                self.monkey.end_partition();
+                self.listen_to_all()
+            }
+            Fault::SetMatrix(matrix) => {
+                self.monkey.set_matrix(matrix.clone());
+                Consequence::default()
+            }
+            Fault::SetLink { from, to, value } => {
+                self.monkey.set_link(from.index(), to.index(), *value).expect("a scenario's links are validated");
+                Consequence::default()
+            }
+            Fault::Isolate(replica) => {
+                self.monkey.isolate(*replica);
+                self.heard.remove(*replica);
+                Consequence { killed: None, leader_lost: self.believed == Some(*replica) }
+            }
+            Fault::Heal => {
+                self.monkey.heal();
+                self.listen_to_all()
+            }
+        }
+    }
+
+    fn quorum(&self) -> usize {
+        self.replicas / 2 + 1
+    }
+
+    fn kill(&mut self, killed: Option<ReplicaId>, leader_lost: bool) -> Consequence {
+        if let Some(replica) = killed {
+            self.bury(replica);
+        }
+        Consequence { killed, leader_lost }
+    }
+
+    /// Partitions the cluster into the group that `choose` makes around the leader, and the rest. While nobody is
+    /// believed in, a random living replica stands in for the leader.
+    fn part(&mut self, choose: impl FnOnce(&mut Director, ReplicaId) -> ReplicaSet) -> Consequence {
+        let Some(leader) = self.believed.or_else(|| self.choose(self.living, 1).iter().next()) else {
+            return Consequence::default();
+        };
+        let group = choose(self, leader);
+        self.monkey.partition(group);
+        self.heard = group;
+        let keeps_quorum = group.contains(leader) && group.len() >= self.quorum();
+        Consequence { killed: None, leader_lost: !keeps_quorum }
+    }
+
+    fn listen_to_all(&mut self) -> Consequence {
+        self.heard = ReplicaSet::all(self.replicas);
+        Consequence::default()
+    }
+
+    /// A random `count` of these replicas, or all if there are fewer.
+    fn choose(&mut self, from: ReplicaSet, count: usize) -> ReplicaSet {
+        let mut order: Vec<ReplicaId> = from.iter().collect();
+        self.choices.shuffle(&mut order);
+        order.into_iter().take(count).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn director(replicas: usize, seed: u64) -> Director {
+        Director::new(ConnectivityMatrix::uniform(replicas, 0.0).unwrap(), seed)
+    }
+
+    fn side_of(director: &Director, replica: ReplicaId) -> ReplicaSet {
+        let living = director.living();
+        living.iter().filter(|&other| director.monkey().loss(replica, other) < 1.0).collect()
+    }
+
+    #[test]
+    fn nobody_dies_of_kill_leader_while_no_leader_is_known() {
+        let mut director = director(5, 1);
+        assert_eq!(director.apply(&Fault::KillLeader), Consequence::default());
+        assert_eq!(director.living().len(), 5);
+    }
+
+    #[test]
+    fn kill_leader_kills_the_believed_leader_and_the_belief_with_it() {
+        let mut director = director(5, 1);
+        director.observe_leader(ReplicaId(2), Some(ReplicaId(4)));
+        let consequence = director.apply(&Fault::KillLeader);
+        assert_eq!(consequence, Consequence { killed: Some(ReplicaId(4)), leader_lost: true });
+        director.observe_leader(ReplicaId(2), Some(ReplicaId(4)));
+        director.observe_leader(ReplicaId(2), Some(ReplicaId(1)));
+        assert_eq!(director.leaders(), [None, Some(ReplicaId(4)), None, Some(ReplicaId(1))]);
+    }
+
+    #[test]
+    fn kill_non_leader_spares_the_leader_until_it_is_alone() {
+        for seed in 0..50 {
+            let mut director = director(5, seed);
+            director.observe_leader(ReplicaId(2), Some(ReplicaId(2)));
+            for _ in 0..4 {
+                assert!(director.apply(&Fault::KillNonLeader).killed.is_some());
+            }
+            assert_eq!(director.living().iter().collect::<Vec<_>>(), [ReplicaId(2)]);
+            assert_eq!(director.apply(&Fault::KillNonLeader), Consequence::default());
+        }
+    }
+
+    #[test]
+    fn an_easy_partition_keeps_a_living_quorum_with_the_leader_as_long_as_one_lives() {
+        for seed in 0..200 {
+            let mut director = director(7, seed);
+            director.observe_leader(ReplicaId(3), Some(ReplicaId(3)));
+            for _ in 0..seed % 4 {
+                director.apply(&Fault::KillNonLeader);
+            }
+            assert_eq!(director.apply(&Fault::PartEasy), Consequence::default());
+            assert_eq!(side_of(&director, ReplicaId(3)).len(), 4);
+        }
+    }
+
+    #[test]
+    fn a_hard_partition_leaves_the_leader_without_a_quorum_and_the_others_with_one_if_enough_live() {
+        for seed in 0..200 {
+            let mut director = director(5, seed);
+            director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
+            for _ in 0..seed % 3 {
+                director.apply(&Fault::KillNonLeader);
+            }
+            assert!(director.apply(&Fault::PartHard).leader_lost);
+            assert!(side_of(&director, ReplicaId(0)).len() < 3);
+            let other = director.living().iter().find(|&r| director.monkey().loss(ReplicaId(0), r) == 1.0).unwrap();
+            assert_eq!(side_of(&director, other).len(), 3.min(director.living().len() - 1));
+        }
+    }
+
+    #[test]
+    fn during_a_partition_only_the_chosen_group_is_heard() {
+        let mut director = director(5, 1);
+        director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
+        director.apply(&Fault::PartHard);
+        let inside = director.living().iter().find(|&r| director.monkey().loss(ReplicaId(0), r) == 1.0).unwrap();
+        director.observe_leader(inside, Some(inside));
+        director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
+        assert_eq!(director.believed_leader(), Some(inside));
+        director.apply(&Fault::PartEnd);
+        director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
+        assert_eq!(director.believed_leader(), Some(ReplicaId(0)));
+    }
+
+    #[test]
+    fn choices_repeat_with_the_seed_and_differ_between_seeds() {
+        let victims = |seed| {
+            let mut director = director(21, seed);
+            (0..10).map(|_| director.apply(&Fault::KillNonLeader).killed).collect::<Vec<_>>()
+        };
+        assert_eq!(victims(5), victims(5));
+        assert_ne!(victims(5), victims(6));
+    }
+}

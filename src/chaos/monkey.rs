@@ -1,0 +1,212 @@
+//! The chaos monkey: would this message arrive?
+
+use crate::chaos::ConnectivityMatrix;
+use crate::id::{ReplicaId, ReplicaSet};
+use crate::rng::Stream;
+
+/// The connectivity of a cluster at one moment, with the dice that decide each message.
+///
+/// The check stands where the first seed document puts it: in the receiver's handler, when the message arrives. A
+/// number u is drawn in `[0, 1)` and the message is dropped, in silence, if u is strictly less than the entry of the
+/// matrix. Partitions and isolations lie over the matrix as entries of 1, so that their end gives back what was below.
+///
+/// Each link has its own dice, thrown once for each message that arrives on it, whatever the matrix says. So the n-th
+/// message of a link meets the n-th throw in every run with the same seed, and two runs that differ in their matrix
+/// can be compared message by message. Clients are exempt.
+#[derive(Clone, Debug)]
+pub struct ChaosMonkey {
+    /// What [`ChaosMonkey::heal`] goes back to.
+    original: ConnectivityMatrix,
+    matrix: ConnectivityMatrix,
+    partition: Option<ReplicaSet>,
+    isolated: ReplicaSet,
+    /// Row by row, as the matrix.
+    dice: Vec<Stream>,
+}
+
+impl ChaosMonkey {
+    /// A monkey that starts with this matrix; its dice come from the run's seed.
+    pub fn new(matrix: ConnectivityMatrix, seed: u64) -> ChaosMonkey {
+        let links =
+            (0..matrix.replicas() as u64).flat_map(|from| (0..matrix.replicas() as u64).map(move |to| (from, to)));
+        let dice = links.map(|(from, to)| Stream::link(seed, "loss", from, to)).collect();
+        ChaosMonkey { original: matrix.clone(), matrix, partition: None, isolated: ReplicaSet::EMPTY, dice }
+    }
+
+    /// Throws the link's dice for one message that has just arrived at `to`: true if it gets through.
+    #[inline]
+    pub fn admits(&mut self, from: ReplicaId, to: ReplicaId) -> bool {
+        let loss = self.loss(from, to);
+        let link = from.index() * self.matrix.replicas() + to.index();
+        !self.dice[link].chance(loss)
+    }
+
+    /// The probability that a message from `from` is dropped by `to` now.
+    #[inline]
+    pub fn loss(&self, from: ReplicaId, to: ReplicaId) -> f64 {
+        if self.separated(from, to) { 1.0 } else { self.matrix.loss(from, to) }
+    }
+
+    fn separated(&self, from: ReplicaId, to: ReplicaId) -> bool {
+        let cut = self.partition.is_some_and(|group| group.contains(from) != group.contains(to));
+        cut || (from != to && (self.isolated.contains(from) || self.isolated.contains(to)))
+    }
+
+    /// The matrix without partitions and isolations.
+    pub fn matrix(&self) -> &ConnectivityMatrix {
+        &self.matrix
+    }
+
+    /// Replaces the matrix; partitions stay.
+    ///
+    /// # Panics
+    /// If the matrix is for another number of replicas.
+    pub fn set_matrix(&mut self, matrix: ConnectivityMatrix) {
+        assert_eq!(matrix.replicas(), self.matrix.replicas(), "a matrix fits its cluster");
+        self.matrix = matrix;
+    }
+
+    /// Changes one entry of the matrix.
+    ///
+    /// # Errors
+    /// If the replicas do not exist or the value is not a probability; nothing is changed then.
+    pub fn set_link(&mut self, from: usize, to: usize, value: f64) -> Result<(), crate::chaos::MatrixError> {
+        self.matrix.set(from, to, value)
+    }
+
+    /// Cuts the cluster in two: this group and the rest. Replaces an earlier partition.
+    pub fn partition(&mut self, group: ReplicaSet) {
+        self.partition = Some(group);
+    }
+
+    /// Cuts one replica off from all others, on top of whatever else is cut.
+    pub fn isolate(&mut self, replica: ReplicaId) {
+        self.isolated.insert(replica);
+    }
+
+    /// Removes the partition and all isolations. What was set in the matrix stays.
+    pub fn end_partition(&mut self) {
+        self.partition = None;
+        self.isolated = ReplicaSet::EMPTY;
+    }
+
+    /// Removes the partition and all isolations and goes back to the matrix that the run started with.
+    pub fn heal(&mut self) {
+        self.end_partition();
+        self.matrix.clone_from(&self.original);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const N: usize = 5;
+
+    fn monkey(loss: f64, seed: u64) -> ChaosMonkey {
+        ChaosMonkey::new(ConnectivityMatrix::uniform(N, loss).unwrap(), seed)
+    }
+
+    fn links() -> impl Iterator<Item = (ReplicaId, ReplicaId)> {
+        ReplicaId::all(N).flat_map(|from| ReplicaId::all(N).map(move |to| (from, to)))
+    }
+
+    #[test]
+    fn zero_never_drops_and_one_always_does_also_on_the_diagonal() {
+        let (mut open, mut shut) = (monkey(0.0, 1), monkey(1.0, 1));
+        for (from, to) in links() {
+            for _ in 0..1_000 {
+                assert!(open.admits(from, to));
+                assert!(!shut.admits(from, to));
+            }
+        }
+    }
+
+    #[test]
+    fn each_link_loses_the_share_that_its_entry_says() {
+        let rows: Vec<Vec<f64>> = (0..N).map(|i| (0..N).map(|j| (i * N + j) as f64 / 24.0).collect()).collect();
+        let mut monkey = ChaosMonkey::new(ConnectivityMatrix::from_rows(N, &rows).unwrap(), 42);
+        let throws = 20_000;
+        for (from, to) in links() {
+            let lost = (0..throws).filter(|_| !monkey.admits(from, to)).count();
+            let expected = rows[from.index()][to.index()];
+            // Five standard deviations of a binomial share, at most 0.018.
+            let tolerance = 5.0 * (expected * (1.0 - expected) / f64::from(throws)).sqrt();
+            let share = lost as f64 / f64::from(throws);
+            assert!((share - expected).abs() <= tolerance, "{from} to {to}: {share} for {expected}");
+        }
+    }
+
+    #[test]
+    fn the_matrix_of_the_seed_document_cuts_replica_three_off_in_both_directions() {
+        let rows = [
+            vec![0.0, 0.1, 0.5, 1.0, 0.0],
+            vec![1.0, 0.0, 0.4, 1.0, 0.0],
+            vec![0.0, 0.0, 0.0, 1.0, 0.0],
+            vec![1.0, 1.0, 1.0, 1.0, 1.0],
+            vec![0.4, 0.0, 0.1, 1.0, 0.3],
+        ];
+        let mut monkey = ChaosMonkey::new(ConnectivityMatrix::from_rows(N, &rows).unwrap(), 9);
+        let three = ReplicaId(3);
+        for other in ReplicaId::all(N) {
+            for _ in 0..200 {
+                assert!(!monkey.admits(three, other) && !monkey.admits(other, three));
+            }
+        }
+        // Row i, column j is what j drops of i's: 1 from 1 to 0, but 0.1 from 0 to 1.
+        assert!((0..200).all(|_| !monkey.admits(ReplicaId(1), ReplicaId(0))));
+        assert!((0..200).filter(|_| monkey.admits(ReplicaId(0), ReplicaId(1))).count() > 150);
+    }
+
+    #[test]
+    fn a_partition_lies_over_the_matrix_and_its_end_gives_the_matrix_back() {
+        let mut monkey = monkey(0.25, 1);
+        let group: ReplicaSet = [0, 1].into_iter().map(ReplicaId).collect();
+        monkey.partition(group);
+        monkey.set_link(0, 2, 0.5).unwrap();
+        for (from, to) in links() {
+            let across = group.contains(from) != group.contains(to);
+            assert_eq!(monkey.loss(from, to), if across { 1.0 } else { 0.25 }, "{from} to {to}");
+        }
+        monkey.end_partition();
+        assert_eq!(monkey.loss(ReplicaId(0), ReplicaId(2)), 0.5);
+        assert_eq!(monkey.loss(ReplicaId(0), ReplicaId(3)), 0.25);
+        monkey.heal();
+        assert_eq!(monkey.loss(ReplicaId(0), ReplicaId(2)), 0.25);
+    }
+
+    #[test]
+    fn isolations_add_up_and_leave_a_replica_only_itself() {
+        let mut monkey = monkey(0.0, 1);
+        monkey.isolate(ReplicaId(1));
+        monkey.isolate(ReplicaId(3));
+        for (from, to) in links() {
+            let cut = from != to && [from, to].iter().any(|r| [1, 3].contains(&r.0));
+            assert_eq!(monkey.loss(from, to) == 1.0, cut, "{from} to {to}");
+        }
+        monkey.end_partition();
+        assert!(links().all(|(from, to)| monkey.loss(from, to) == 0.0));
+    }
+
+    #[test]
+    fn what_happens_on_one_link_never_moves_the_dice_of_another() {
+        let (mut one, mut two) = (monkey(0.5, 3), monkey(0.5, 3));
+        for _ in 0..1_000 {
+            two.admits(ReplicaId(0), ReplicaId(1));
+        }
+        two.set_link(0, 1, 1.0).unwrap();
+        for _ in 0..1_000 {
+            assert_eq!(one.admits(ReplicaId(1), ReplicaId(0)), two.admits(ReplicaId(1), ReplicaId(0)));
+        }
+    }
+
+    #[test]
+    fn a_message_lost_at_a_low_rate_is_also_lost_at_a_higher_one() {
+        let (mut low, mut high) = (monkey(0.1, 3), monkey(0.3, 3));
+        for _ in 0..10_000 {
+            let (through_low, through_high) =
+                (low.admits(ReplicaId(0), ReplicaId(1)), high.admits(ReplicaId(0), ReplicaId(1)));
+            assert!(through_low || !through_high);
+        }
+    }
+}

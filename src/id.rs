@@ -1,0 +1,155 @@
+//! Names of the parties of a run.
+
+use std::fmt;
+
+/// The most replicas one cluster can have (the course's limit).
+pub const REPLICAS_MAX: usize = 21;
+
+/// The fewest replicas one cluster can have (the course's limit).
+pub const REPLICAS_MIN: usize = 3;
+
+/// A replica: its place in the cluster, counted from 0.
+///
+/// In the simulator this is also its address, printed as four hex digits. A program with arbitrary addresses numbers
+/// them in ascending order, so that all replicas of the cluster agree on each other's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplicaId(pub u8);
+
+impl ReplicaId {
+    /// The place as an index into per-replica arrays.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// All replicas of a cluster of `count`, in order.
+    pub fn all(count: usize) -> impl DoubleEndedIterator<Item = ReplicaId> + Clone {
+        debug_assert!(count <= REPLICAS_MAX);
+        (0..count as u8).map(ReplicaId)
+    }
+}
+
+impl fmt::Display for ReplicaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04X}", self.0)
+    }
+}
+
+/// A client's address on the simulated LAN, printed as four hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u16);
+
+/// Client addresses start this far above the number of replicas.
+const FIRST_CLIENT: usize = 16;
+
+impl ClientId {
+    /// The address of a run's n-th client, counted from 0.
+    pub const fn numbered(number: usize, replicas: usize) -> ClientId {
+        ClientId((replicas + FIRST_CLIENT + number) as u16)
+    }
+
+    /// The client's number, if it is above all replicas and the gap after them.
+    pub fn number(self, replicas: usize) -> Option<usize> {
+        usize::from(self.0).checked_sub(replicas + FIRST_CLIENT)
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04X}", self.0)
+    }
+}
+
+/// A message ID: names one request of one client, and the answer to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mid(pub u64);
+
+impl fmt::Display for Mid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:012X}", self.0)
+    }
+}
+
+/// A set of replicas of one cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ReplicaSet(u32);
+
+impl ReplicaSet {
+    /// The empty set.
+    pub const EMPTY: ReplicaSet = ReplicaSet(0);
+
+    /// All replicas of a cluster of `count`.
+    pub fn all(count: usize) -> ReplicaSet {
+        ReplicaId::all(count).collect()
+    }
+
+    /// How many replicas are in it.
+    pub const fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Whether no replica is in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether this replica is in it.
+    pub const fn contains(self, replica: ReplicaId) -> bool {
+        self.0 >> replica.0 & 1 == 1
+    }
+
+    /// Puts a replica in.
+    pub const fn insert(&mut self, replica: ReplicaId) {
+        self.0 |= 1 << replica.0;
+    }
+
+    /// Takes a replica out.
+    pub const fn remove(&mut self, replica: ReplicaId) {
+        self.0 &= !(1 << replica.0);
+    }
+
+    /// The set without this replica.
+    #[must_use]
+    pub const fn without(mut self, replica: ReplicaId) -> ReplicaSet {
+        self.remove(replica);
+        self
+    }
+
+    /// Its replicas in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = ReplicaId> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let lowest = (rest != 0).then(|| rest.trailing_zeros())?;
+            rest &= rest - 1;
+            Some(ReplicaId(lowest as u8))
+        })
+    }
+}
+
+impl FromIterator<ReplicaId> for ReplicaSet {
+    fn from_iter<I: IntoIterator<Item = ReplicaId>>(replicas: I) -> ReplicaSet {
+        let mut set = ReplicaSet::EMPTY;
+        for replica in replicas {
+            set.insert(replica);
+        }
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_lists_its_replicas_in_order_once_each() {
+        let mut set: ReplicaSet = [5, 0, 20, 5].into_iter().map(ReplicaId).collect();
+        assert_eq!(set.iter().collect::<Vec<_>>(), [ReplicaId(0), ReplicaId(5), ReplicaId(20)]);
+        set.remove(ReplicaId(5));
+        assert_eq!((set.len(), set.contains(ReplicaId(5)), set.contains(ReplicaId(20))), (2, false, true));
+        assert_eq!(ReplicaSet::all(21).len(), 21);
+    }
+
+    #[test]
+    fn addresses_print_as_four_hex_digits() {
+        assert_eq!((ReplicaId(20).to_string(), ClientId(26).to_string()), ("0014".to_string(), "001A".to_string()));
+    }
+}

@@ -1,0 +1,160 @@
+//! Elections: sections 5.2 and 5.4.1 of the paper, with pre-vote (thesis 9.6).
+
+use super::{AppendOutcome, AppendReply, Message, Payload, Raft, RequestVote, Role, TERM_MAX, Term, Vote};
+use crate::id::{ReplicaId, ReplicaSet};
+use crate::protocol::Outbox;
+use crate::time::{Span, Time};
+
+impl<C: Payload> Raft<C> {
+    /// Begins to ask whether it would be elected. Its term stays what it is.
+    pub(super) fn become_pre_candidate(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+        self.role = Role::PreCandidate;
+        self.leader = None;
+        self.votes = ReplicaSet::EMPTY;
+        self.votes.insert(self.id);
+        self.ask_for_votes(now, out);
+    }
+
+    /// Begins a new term and asks to be elected in it.
+    fn become_candidate(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+        self.role = Role::Candidate;
+        self.term += 1;
+        self.voted_for = Some(self.id);
+        self.votes = ReplicaSet::EMPTY;
+        self.votes.insert(self.id);
+        // A split vote is over sooner than a dead leader is noticed: half the timeout, still random.
+        self.draw_election_timeout();
+        self.election_deadline = now + Span(self.election_timeout.nanos() / 2);
+        self.rounds = 0;
+        self.ask_for_votes(now, out);
+    }
+
+    /// Asks all whose vote, or pre-vote, it does not have; again and again, ever more rarely, since the question or the
+    /// answer may be lost and since a refused pre-vote may be granted later.
+    pub(super) fn ask_for_votes(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+        let pre = self.role == Role::PreCandidate;
+        let term = if pre { self.term + 1 } else { self.term };
+        let (last_index, last_term) = (self.log.last_index(), self.log.last_term());
+        let asked = self.others().filter(|&other| !self.votes.contains(other));
+        for other in asked {
+            out.send(other, Message::RequestVote(RequestVote { term, last_index, last_term, pre }));
+        }
+        let guess = self.config.round_trip_guess.nanos();
+        let pause = guess.saturating_mul(1 << self.rounds.min(20)).min(self.config.election_timeout_max.nanos());
+        self.rounds = self.rounds.saturating_add(1);
+        // Up to a quarter more, so that rivals do not stay in step.
+        self.ask_again = now + Span(pause + self.dice.between(0, pause / 4));
+    }
+
+    /// A candidate asks for a vote, or whether it would get one.
+    pub(super) fn handle_request_vote(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        request: &RequestVote,
+        out: &mut Outbox<Message<C>>,
+    ) {
+        if request.term > TERM_MAX || request.last_term >= request.term {
+            return self.ignore();
+        }
+        if self.role == Role::Leader && request.term >= self.term {
+            // It still leads, or will notice by itself that it does not; the candidate has missed that.
+            return self.send_append(now, from, out);
+        }
+        let loyal = self.is_loyal(now);
+        let newer = (request.last_term, request.last_index) >= (self.log.last_term(), self.log.last_index());
+        if request.pre {
+            let granted = !loyal && newer && request.term > self.term;
+            let term = if granted { request.term } else { self.term };
+            return out.send(from, Message::Vote(Vote { term, granted, pre: true }));
+        }
+        if request.term > self.term {
+            if loyal {
+                // The leader's lease rests on this silence (thesis 6.4.1).
+                return;
+            }
+            self.become_follower(now, request.term, None);
+        }
+        let free = self.voted_for.is_none_or(|candidate| candidate == from);
+        let granted = request.term == self.term && free && newer;
+        if granted {
+            self.voted_for = Some(from);
+            self.election_deadline = now + self.election_timeout;
+        }
+        out.send(from, Message::Vote(Vote { term: self.term, granted, pre: false }));
+    }
+
+    /// Whether it has heard from a leader so recently that it votes for nobody else.
+    fn is_loyal(&self, now: Time) -> bool {
+        let recent = |contact: Time| now < contact + self.config.election_timeout_min;
+        self.role == Role::Follower && self.leader.is_some() && self.contact.is_some_and(recent)
+    }
+
+    /// A replica answers a request for its vote.
+    pub(super) fn handle_vote(&mut self, now: Time, from: ReplicaId, vote: Vote, out: &mut Outbox<Message<C>>) {
+        if vote.term > TERM_MAX {
+            return self.ignore();
+        }
+        let would_grant = vote.pre && vote.granted;
+        if vote.term > self.term && !would_grant {
+            return self.become_follower(now, vote.term, None);
+        }
+        let wanted = match self.role {
+            Role::PreCandidate => vote.pre && vote.term == self.term + 1,
+            Role::Candidate => !vote.pre && vote.term == self.term,
+            Role::Follower | Role::Leader => false,
+        };
+        if !wanted || !vote.granted {
+            return;
+        }
+        self.votes.insert(from);
+        if self.votes.len() >= self.quorum() {
+            match self.role {
+                Role::PreCandidate => self.become_candidate(now, out),
+                _ => self.become_leader(now, out),
+            }
+        }
+    }
+
+    /// Recognises the sender of an append as the leader of its term.
+    ///
+    /// False if the append is of an older term, which the sender is told, or cannot be right.
+    pub(super) fn recognise_leader(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        term: Term,
+        sent: Time,
+        out: &mut Outbox<Message<C>>,
+    ) -> bool {
+        if term < self.term {
+            let outcome = AppendOutcome::Stale;
+            out.send(from, Message::AppendReply(AppendReply { term: self.term, sent, outcome }));
+            return false;
+        }
+        let usurped =
+            term == self.term && (self.role == Role::Leader || self.leader.is_some_and(|known| known != from));
+        if usurped || term > TERM_MAX {
+            // Two leaders in one term: not from a sound replica.
+            self.ignore();
+            return false;
+        }
+        if term > self.term || self.role != Role::Follower {
+            self.become_follower(now, term, Some(from));
+        }
+        self.leader = Some(from);
+        self.contact = Some(now);
+        self.rounds = 0;
+        self.election_deadline = now + self.election_timeout;
+        true
+    }
+
+    /// Asks the leader, once after each contact, to show that it still leads.
+    pub fn probe_leader(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+        let Some(leader) = self.leader.filter(|&leader| leader != self.id) else { return };
+        if self.probed.is_none() || self.probed < self.contact {
+            self.probed = Some(now);
+            out.send(leader, Message::Probe { term: self.term });
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What replicas send each other.
+
+use crate::raft::{Entries, Index, Term};
+use crate::time::Time;
+
+/// A message from one replica to another. The names are the paper's; replies are messages of their own, since either
+/// may be lost.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Message<C> {
+    /// A candidate asks for a vote, or asks whether it would get one.
+    RequestVote(RequestVote),
+    /// The answer to that.
+    Vote(Vote),
+    /// A leader replicates entries; without entries it is a heartbeat.
+    AppendEntries(AppendEntries<C>),
+    /// The answer to that.
+    AppendReply(AppendReply),
+    /// A follower asks its leader to show that it still leads. The answer is an AppendEntries.
+    Probe {
+        /// The follower's term.
+        term: Term,
+    },
+}
+
+impl<C> Message<C> {
+    /// The message's name, for counting and for people.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Message::RequestVote(RequestVote { pre: true, .. }) => "PreVote",
+            Message::RequestVote(_) => "RequestVote",
+            Message::Vote(_) => "Vote",
+            Message::AppendEntries(_) => "AppendEntries",
+            Message::AppendReply(_) => "AppendReply",
+            Message::Probe { .. } => "Probe",
+        }
+    }
+}
+
+/// A candidate asks for a vote (section 5.2), or, before it campaigns at all, whether it would get one (pre-vote,
+/// thesis 9.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestVote {
+    /// The term that the candidate campaigns in, or would.
+    pub term: Term,
+    /// Index of its last entry.
+    pub last_index: Index,
+    /// Term of its last entry.
+    pub last_term: Term,
+    /// It only asks: nobody's term or vote changes.
+    pub pre: bool,
+}
+
+/// The answer to a [`RequestVote`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Vote {
+    /// The term that the vote is for, if it is granted; else the voter's own term.
+    pub term: Term,
+    /// Yes or no.
+    pub granted: bool,
+    /// It answers a pre-vote.
+    pub pre: bool,
+}
+
+/// A leader replicates entries (section 5.3).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AppendEntries<C> {
+    /// The leader's term.
+    pub term: Term,
+    /// Index of the entry before the first one sent.
+    pub prev_index: Index,
+    /// Term of that entry.
+    pub prev_term: Term,
+    /// The leader's commit index.
+    pub commit_index: Index,
+    /// The leader's clock at sending. The follower only gives it back: the lease, the confirmation of reads and the
+    /// measured round trip all rest on it.
+    pub sent: Time,
+    /// The entries.
+    pub entries: Entries<C>,
+}
+
+/// The answer to an [`AppendEntries`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AppendReply {
+    /// The follower's term. If it is the leader's, the follower recognises it as leader.
+    pub term: Term,
+    /// `sent` of the append that this answers.
+    pub sent: Time,
+    /// What came of it.
+    pub outcome: AppendOutcome,
+}
+
+/// What came of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AppendOutcome {
+    /// The follower's log is the leader's up to this index.
+    Matched {
+        /// `prev_index` plus the number of entries.
+        index: Index,
+    },
+    /// The follower's log has no entry, or one of another term, at `prev_index` (end of section 5.3).
+    Conflict {
+        /// The first index that the leader should try: that of the conflicting term's first entry, or the one after the
+        /// follower's last.
+        index: Index,
+        /// Term of the conflicting entry, if there is one.
+        term: Option<Term>,
+    },
+    /// The append was of an older term.
+    Stale,
+}

@@ -1,0 +1,194 @@
+//! What a leader knows of one follower.
+
+use crate::raft::{Config, Index};
+use crate::time::{Span, Time};
+
+/// What a leader knows of one follower.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    /// The follower's log is known to be the leader's up to here.
+    pub matched: Index,
+    /// The next entry to send. Beyond `matched + 1` while appends are under way (pipelining).
+    pub next: Index,
+    /// Where to start again when what is under way is given up.
+    pub resume: Index,
+    /// The follower has confirmed that its log fits, so that appends may follow each other without waiting.
+    pub pipelining: bool,
+    /// When the newest append was sent.
+    pub sent: Time,
+    /// When the newest append that has been answered was sent: the follower recognised this leader after that.
+    pub acked: Time,
+    /// When the oldest unanswered append is given up; never, if all are answered.
+    pub expires: Time,
+    /// Appends under way.
+    pub inflight: u32,
+    /// Appends given up in a row.
+    pub silent: u32,
+    round_trip: RoundTrip,
+}
+
+impl Progress {
+    /// A follower of which nothing is known but, from earlier terms, its round trip.
+    pub fn new(config: &Config) -> Progress {
+        Progress {
+            matched: 0,
+            next: 1,
+            resume: 1,
+            pipelining: false,
+            sent: Time::ZERO,
+            acked: Time::ZERO,
+            expires: Time::NEVER,
+            inflight: 0,
+            silent: 0,
+            round_trip: RoundTrip::guess(config),
+        }
+    }
+
+    /// Forgets all but the round trip, at the beginning of a term.
+    pub fn reset(&mut self, next: Index) {
+        let round_trip = self.round_trip;
+        *self = Progress {
+            matched: 0,
+            next,
+            resume: next,
+            pipelining: false,
+            sent: Time::ZERO,
+            acked: Time::ZERO,
+            expires: Time::NEVER,
+            inflight: 0,
+            silent: 0,
+            round_trip,
+        };
+    }
+
+    /// Whether an append is under way.
+    #[inline]
+    pub fn waiting(&self) -> bool {
+        self.expires != Time::NEVER
+    }
+
+    /// Whether the follower has, or is being sent, all entries up to `index`.
+    #[inline]
+    pub fn covers(&self, index: Index) -> bool {
+        self.matched >= index || (self.waiting() && self.next > index)
+    }
+
+    /// Whether the follower has confirmed, or is being asked to confirm, the leader's term at `time` or later.
+    #[inline]
+    pub fn confirms(&self, time: Time) -> bool {
+        self.acked >= time || (self.waiting() && self.sent >= time)
+    }
+
+    /// Whether another append may be sent now.
+    #[inline]
+    pub fn sendable(&self, config: &Config) -> bool {
+        if self.pipelining { self.inflight < config.inflight_max } else { !self.waiting() }
+    }
+
+    /// Takes note of an append that carries the entries up to before `next`.
+    #[inline]
+    pub fn handle_sent(&mut self, now: Time, next: Index, config: &Config) {
+        self.next = next;
+        self.sent = now;
+        self.inflight += 1;
+        if !self.waiting() {
+            self.expires = now + self.patience(config);
+        }
+    }
+
+    /// Takes note of an answer to the append that was sent at `sent`.
+    #[inline]
+    pub fn handle_answer(&mut self, now: Time, sent: Time, config: &Config) {
+        self.silent = 0;
+        self.acked = self.acked.max(sent);
+        self.round_trip.measure(now.since(sent));
+        if sent >= self.sent {
+            self.expires = Time::NEVER;
+            self.inflight = 0;
+        } else if self.waiting() {
+            self.inflight = self.inflight.saturating_sub(1).max(1);
+            self.expires = now + self.patience(config);
+        }
+    }
+
+    /// Takes note that the follower's log is the leader's up to `index`.
+    #[inline]
+    pub fn handle_match(&mut self, index: Index) {
+        self.matched = self.matched.max(index);
+        self.resume = self.matched + 1;
+        self.next = if self.pipelining { self.next.max(self.resume) } else { self.resume };
+        self.pipelining = true;
+    }
+
+    /// Goes back to `index`, which the follower hinted at, and feels its way from there.
+    pub fn handle_conflict(&mut self, index: Index) {
+        self.resume = index.clamp(self.matched + 1, self.next.max(self.matched + 2) - 1);
+        self.next = self.resume;
+        self.give_up();
+    }
+
+    /// Gives up what is under way if it is overdue, and says whether it was.
+    #[inline]
+    pub fn expire(&mut self, now: Time) -> bool {
+        let overdue = now >= self.expires;
+        if overdue {
+            self.silent = self.silent.saturating_add(1);
+            self.next = self.resume;
+            self.give_up();
+        }
+        overdue
+    }
+
+    fn give_up(&mut self) {
+        self.pipelining = false;
+        self.expires = Time::NEVER;
+        self.inflight = 0;
+    }
+
+    /// Whether the follower seems dead.
+    #[inline]
+    pub fn suspect(&self, config: &Config) -> bool {
+        self.silent >= config.suspect_after
+    }
+
+    /// How long to wait for an answer: by the measured round trip; a suspect is given ever more time, up to the
+    /// heartbeat interval, so that a dead replica costs next to nothing.
+    fn patience(&self, config: &Config) -> Span {
+        let patience = self.round_trip.timeout().nanos().max(config.retry_min.nanos());
+        let doublings = (self.silent + 1).saturating_sub(config.suspect_after).min(20);
+        Span(patience.saturating_mul(1 << doublings).min(config.heartbeat.nanos().max(patience)))
+    }
+}
+
+/// The round trip to a follower, as TCP measures it (Jacobson 1988, RFC 6298). No sample is ambiguous, since an answer
+/// says which append it answers.
+#[derive(Clone, Copy, Debug)]
+struct RoundTrip {
+    /// Smoothed round trip, in nanoseconds.
+    mean: u64,
+    /// Smoothed deviation from it, in nanoseconds.
+    deviation: u64,
+    measured: bool,
+}
+
+impl RoundTrip {
+    fn guess(config: &Config) -> RoundTrip {
+        RoundTrip { mean: config.round_trip_guess.nanos(), deviation: 0, measured: false }
+    }
+
+    #[inline]
+    fn measure(&mut self, sample: Span) {
+        let sample = sample.nanos();
+        if self.measured {
+            self.deviation = (3 * self.deviation + self.mean.abs_diff(sample)) / 4;
+            self.mean = (7 * self.mean + sample) / 8;
+        } else {
+            *self = RoundTrip { mean: sample, deviation: sample / 2, measured: true };
+        }
+    }
+
+    #[inline]
+    fn timeout(self) -> Span {
+        Span(self.mean + 4 * self.deviation)
+    }
+}

@@ -1,0 +1,315 @@
+//! Replication: sections 5.3 and 5.4.2 of the paper; contact with followers, leases and reads (thesis 6.2 and 6.4).
+
+use std::cmp::Reverse;
+
+use super::{AppendEntries, AppendOutcome, AppendReply, Entry, Index, Message, Payload, Raft, Role, TERM_MAX, Term};
+use crate::id::{REPLICAS_MAX, ReplicaId};
+use crate::protocol::Outbox;
+use crate::time::Time;
+
+impl<C: Payload> Raft<C> {
+    /// Leads from now on: begins the term with an empty entry and tells everyone.
+    pub(super) fn become_leader(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+        assert!(self.voted_for == Some(self.id) && self.votes.len() >= self.quorum(), "a leader is elected");
+        self.role = Role::Leader;
+        self.leader = Some(self.id);
+        self.elected = now;
+        self.quorum_contact = Time::ZERO;
+        self.read_asked = None;
+        self.rounds = 0;
+        let next = self.log.last_index() + 1;
+        for progress in &mut self.progress {
+            progress.reset(next);
+        }
+        self.term_start = self.log.append(Entry { term: self.term, command: None });
+        for other in self.others() {
+            self.send_append(now, other, out);
+        }
+    }
+
+    /// Appends a command to the log, if this replica leads, and returns its index. It is sent with the next timeout,
+    /// which is due at once, so that several proposals share an append.
+    pub fn propose(&mut self, command: C) -> Option<Index> {
+        if self.role != Role::Leader {
+            return None;
+        }
+        let index = self.log.append(Entry { term: self.term, command: Some(command) });
+        self.unsent = true;
+        self.timeout = Time::ZERO;
+        Some(index)
+    }
+
+    /// Whether a read that came at `asked` may be answered now from all that is committed: this replica leads, knows
+    /// what is committed (thesis 6.4, step 1), and either holds a lease or has been confirmed since the read came.
+    #[inline]
+    pub fn may_read(&self, now: Time, asked: Time) -> bool {
+        let informed = self.role == Role::Leader && self.commit_index >= self.term_start;
+        informed && (self.holds_lease(now) || self.quorum_contact >= asked.max(self.elected))
+    }
+
+    /// Sees to it that a quorum confirms this leader after `asked`, with the next timeout, which is due at once.
+    pub fn confirm_for_read(&mut self, asked: Time) {
+        if self.role == Role::Leader {
+            self.read_asked = self.read_asked.max(Some(asked));
+            self.unsent = true;
+            self.timeout = Time::ZERO;
+        }
+    }
+
+    /// Whether nobody else can lead now: a quorum recognised this leader so recently that it elects nobody else yet.
+    #[inline]
+    fn holds_lease(&self, now: Time) -> bool {
+        self.quorum_contact >= self.elected && now < self.quorum_contact + self.config.lease()
+    }
+
+    /// A leader sends what has to be sent by now:
+    ///
+    /// 1. what is not committed, and questions for confirmation, to as many followers as a quorum needs;
+    /// 2. something to every follower whose last acknowledged contact is a heartbeat interval ago.
+    ///
+    /// It steps down if a quorum has been silent for too long.
+    pub(super) fn drive(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+        self.unsent = false;
+        if now >= self.quorum_deadline() {
+            return self.become_follower(now, self.term, None);
+        }
+        for progress in &mut self.progress {
+            progress.expire(now);
+        }
+        let last = self.log.last_index();
+        let asked = self.read_asked.filter(|&asked| asked > self.quorum_contact).unwrap_or(Time::ZERO);
+        if self.commit_index < last || asked > Time::ZERO {
+            self.ask_quorum(now, last, asked, out);
+        }
+        for other in self.others() {
+            let progress = &self.progress[other.index()];
+            if !progress.waiting() && now >= self.contact_due(other) {
+                self.send_append(now, other, out);
+            }
+        }
+    }
+
+    /// Asks followers until enough for a quorum have, or are being sent, everything up to `last`, and confirm, or are
+    /// being asked to confirm, this leader since `asked`. First those that seem alive, and among these the one whose last
+    /// contact is the longest ago.
+    fn ask_quorum(&mut self, now: Time, last: Index, asked: Time, out: &mut Outbox<Message<C>>) {
+        let needed = self.quorum() - 1;
+        let enough = |raft: &Raft<C>, other: ReplicaId| {
+            let progress = &raft.progress[other.index()];
+            progress.covers(last) && progress.confirms(asked)
+        };
+        let mut covered = self.others().filter(|&other| enough(self, other)).count();
+        while covered < needed {
+            let candidates = self.others().filter(|&other| !enough(self, other));
+            let sendable = candidates.filter(|&other| self.progress[other.index()].sendable(&self.config));
+            let best = sendable.min_by_key(|&other| {
+                let progress = &self.progress[other.index()];
+                // Whoever is being asked already is asked again only after all others.
+                (progress.suspect(&self.config), progress.waiting(), progress.acked, other)
+            });
+            let Some(best) = best else { return };
+            self.send_append(now, best, out);
+            // Also when a batch was too small for everything: the rest follows with the answer.
+            covered += 1;
+        }
+    }
+
+    /// Sends a follower what comes next for it, which may be nothing but a heartbeat.
+    pub(super) fn send_append(&mut self, now: Time, to: ReplicaId, out: &mut Outbox<Message<C>>) {
+        let progress = &mut self.progress[to.index()];
+        let prev_index = progress.next - 1;
+        let entries = self.log.batch(progress.next, self.config.batch_bytes_max);
+        progress.handle_sent(now, progress.next + entries.len() as Index, &self.config);
+        let prev_term = self.log.term(prev_index).expect("a leader has what it has sent");
+        let append = AppendEntries {
+            term: self.term,
+            prev_index,
+            prev_term,
+            commit_index: self.commit_index,
+            sent: now,
+            entries,
+        };
+        out.send(to, Message::AppendEntries(append));
+    }
+
+    /// A leader sends entries, or a heartbeat.
+    pub(super) fn handle_append(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        append: AppendEntries<C>,
+        out: &mut Outbox<Message<C>>,
+    ) {
+        if !is_well_formed(&append) {
+            return self.ignore();
+        }
+        let AppendEntries { term, prev_index, prev_term, commit_index, sent, entries } = append;
+        if !self.recognise_leader(now, from, term, sent, out) {
+            return;
+        }
+        let outcome = if self.log.term(prev_index) == Some(prev_term) {
+            let index = prev_index + entries.len() as Index;
+            if !self.take_entries(prev_index, entries) {
+                return self.ignore();
+            }
+            // Entries beyond those just confirmed may still differ from the leader's.
+            self.commit_index = self.commit_index.max(commit_index.min(index));
+            AppendOutcome::Matched { index }
+        } else {
+            self.conflict_at(prev_index)
+        };
+        out.send(from, Message::AppendReply(AppendReply { term, sent, outcome }));
+    }
+
+    /// Adds those entries that it does not have, after removing those of its own that contradict them. A delayed append
+    /// removes nothing. False, and nothing is changed, if a committed entry is contradicted.
+    fn take_entries(&mut self, prev_index: Index, entries: super::Entries<C>) -> bool {
+        let index = |place: usize| prev_index + 1 + place as Index;
+        let differs = |place: usize| self.log.term(index(place)) != Some(entries[place].term);
+        let Some(known) = (0..entries.len()).position(differs) else { return true };
+        let first_new = index(known);
+        if first_new <= self.commit_index {
+            return false;
+        }
+        self.log.truncate(first_new);
+        for entry in entries.into_iter().skip(known) {
+            self.log.append(entry);
+        }
+        true
+    }
+
+    /// Where the leader should go back to, so as to skip a whole term at a time.
+    fn conflict_at(&self, prev_index: Index) -> AppendOutcome {
+        match self.log.term(prev_index) {
+            None => AppendOutcome::Conflict { index: self.log.last_index() + 1, term: None },
+            Some(term) => AppendOutcome::Conflict { index: self.log.first_of_term(prev_index, term), term: Some(term) },
+        }
+    }
+
+    /// A follower answers an append.
+    pub(super) fn handle_append_reply(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        reply: &AppendReply,
+        out: &mut Outbox<Message<C>>,
+    ) {
+        if reply.term > TERM_MAX {
+            return self.ignore();
+        }
+        if reply.term > self.term {
+            return self.become_follower(now, reply.term, None);
+        }
+        if self.role != Role::Leader || reply.term < self.term {
+            return;
+        }
+        let last = self.log.last_index();
+        let possible = match reply.outcome {
+            AppendOutcome::Matched { index } => index <= last,
+            AppendOutcome::Conflict { index, term } => {
+                (1..=last).contains(&index) && term.is_none_or(|term| (1..=self.term).contains(&term))
+            }
+            AppendOutcome::Stale => false,
+        };
+        if !possible || reply.sent < self.elected || reply.sent > now {
+            return self.ignore();
+        }
+        let progress = &mut self.progress[from.index()];
+        // After a step back, answers to what was sent before it tell nothing new about the log.
+        let current = progress.pipelining || reply.sent == progress.sent;
+        progress.handle_answer(now, reply.sent, &self.config);
+        match reply.outcome {
+            AppendOutcome::Matched { index } => {
+                progress.handle_match(index);
+                self.advance_commit(index);
+            }
+            AppendOutcome::Conflict { index, term } if current => {
+                let back = self.index_before_conflict(index, term);
+                self.progress[from.index()].handle_conflict(back);
+                self.send_append(now, from, out);
+            }
+            _ => {}
+        }
+        self.advance_quorum_contact();
+        self.drive(now, out);
+    }
+
+    /// Where to try next: after the last entry of the conflicting term, if the leader has some of that term too; else
+    /// where that term begins in the follower's log (end of section 5.3).
+    fn index_before_conflict(&self, index: Index, term: Option<Term>) -> Index {
+        let Some(term) = term else { return index };
+        let last = self.log.last_up_to_term(term);
+        if self.log.term(last) == Some(term) { last + 1 } else { index }
+    }
+
+    /// Commits what a quorum has, if it is of this term (5.4.2); earlier entries are committed along with it.
+    fn advance_commit(&mut self, matched: Index) {
+        if matched <= self.commit_index || self.log.term(matched) != Some(self.term) {
+            return;
+        }
+        let index = self.nth_newest(|raft, other| raft.progress[other.index()].matched);
+        if index > self.commit_index && self.log.term(index) == Some(self.term) {
+            self.commit_index = index;
+        }
+    }
+
+    fn advance_quorum_contact(&mut self) {
+        self.quorum_contact = self.nth_newest(|raft, other| raft.progress[other.index()].acked);
+    }
+
+    /// The newest value that, with the leader, a quorum has reached.
+    #[inline]
+    fn nth_newest<T: Copy + Default + Ord>(&self, value: impl Fn(&Raft<C>, ReplicaId) -> T) -> T {
+        let mut values = [Reverse(T::default()); REPLICAS_MAX];
+        let values = &mut values[..self.replicas - 1];
+        for (slot, other) in values.iter_mut().zip(self.others()) {
+            *slot = Reverse(value(self, other));
+        }
+        let (_, newest, _) = values.select_nth_unstable(self.quorum() - 2);
+        newest.0
+    }
+
+    /// A follower asks this replica to show that it leads. It does, if it can be sure of that.
+    pub(super) fn handle_probe(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut Outbox<Message<C>>) {
+        if term > TERM_MAX {
+            return self.ignore();
+        }
+        if self.role == Role::Leader && self.holds_lease(now) {
+            self.send_append(now, from, out);
+        }
+    }
+
+    /// When a follower is due for a contact.
+    fn contact_due(&self, other: ReplicaId) -> Time {
+        self.progress[other.index()].acked.max(self.elected) + self.config.heartbeat
+    }
+
+    /// When the leader steps down unless a quorum is heard from.
+    fn quorum_deadline(&self) -> Time {
+        self.quorum_contact.max(self.elected) + self.config.election_timeout_max
+    }
+
+    pub(super) fn leader_timeout(&self) -> Time {
+        if self.unsent {
+            return Time::ZERO;
+        }
+        let wanted = self.others().map(|other| {
+            let progress = &self.progress[other.index()];
+            if progress.waiting() { progress.expires } else { self.contact_due(other) }
+        });
+        wanted.min().unwrap_or(Time::NEVER).min(self.quorum_deadline())
+    }
+}
+
+/// Whether an append is one that a leader could send at all.
+fn is_well_formed<C>(append: &AppendEntries<C>) -> bool {
+    let fits = append.prev_index.checked_add(append.entries.len() as Index).is_some_and(|last| last < Index::MAX);
+    let mut newest = append.prev_term;
+    let ordered = append.entries.iter().all(|entry| {
+        let rises = entry.term >= newest.max(1);
+        newest = entry.term;
+        rises
+    });
+    let rooted = (append.prev_index == 0) == (append.prev_term == 0);
+    fits && ordered && rooted && newest <= append.term && append.term > 0
+}

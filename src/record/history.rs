@@ -1,0 +1,120 @@
+//! The clients' side of a run: every request, when it was sent and how it was answered.
+
+use crate::id::{ClientId, Mid, ReplicaId};
+use crate::protocol::{Operation, Text};
+use crate::time::{Span, Time};
+
+/// One message of a client to a replica and its answer. A request that is redirected or failed is sent again as a new
+/// attempt under a new MID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The client.
+    pub client: ClientId,
+    /// The replica that it asked.
+    pub replica: ReplicaId,
+    /// What it asked.
+    pub operation: Operation,
+    /// When it sent this attempt: the invocation.
+    pub sent: Time,
+    /// The earlier attempt of the same request, if that was redirected or failed.
+    pub retry_of: Option<Mid>,
+    /// When the first answer came and what it said; none if the attempt is unanswered.
+    pub answer: Option<(Time, Outcome)>,
+}
+
+/// What an answer said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done; a get carries the value read.
+    Ok(Option<Text>),
+    /// Not done, as far as the replica knew.
+    Fail,
+    /// Ask the leader.
+    Redirect,
+}
+
+/// All attempts of all clients in order of sending, and what was odd about their answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The attempts; a [`Mid`] is a place in this list.
+    pub attempts: Vec<Attempt>,
+    /// Gets that could not be generated, for want of an acknowledged key (a put was sent instead).
+    pub gets_not_generated: u64,
+    /// Answers to attempts that had been answered before.
+    pub duplicates: u64,
+    /// Answers that name no attempt of the client.
+    pub unknown: u64,
+    /// Gets answered without a value or with a wrong one.
+    pub incorrect_gets: u64,
+    /// Gets answered with a value that the client had put but not yet, or never, been acknowledged. Such an answer is
+    /// right; the course's runner, which knows only the newest acknowledged value, calls it incorrect.
+    pub unacknowledged_reads: u64,
+}
+
+/// How many gets and how many puts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerKind {
+    /// Gets.
+    pub gets: u64,
+    /// Puts.
+    pub puts: u64,
+}
+
+impl PerKind {
+    /// Gets and puts together.
+    pub fn total(self) -> u64 {
+        self.gets + self.puts
+    }
+}
+
+impl History {
+    /// The attempt that this MID names.
+    pub fn attempt(&self, mid: Mid) -> Option<&Attempt> {
+        self.attempts.get(usize::try_from(mid.0).ok()?)
+    }
+
+    /// Requests that the clients generated; attempts that repeat one do not count.
+    pub fn requests(&self) -> PerKind {
+        self.count(|attempt| attempt.retry_of.is_none())
+    }
+
+    /// Attempts that were never answered.
+    pub fn unanswered(&self) -> PerKind {
+        self.count(|attempt| attempt.answer.is_none())
+    }
+
+    /// Attempts answered with `fail`.
+    pub fn failures(&self) -> PerKind {
+        self.count(|attempt| matches!(attempt.answer, Some((_, Outcome::Fail))))
+    }
+
+    /// Attempts answered with `redirect`.
+    pub fn redirects(&self) -> PerKind {
+        self.count(|attempt| matches!(attempt.answer, Some((_, Outcome::Redirect))))
+    }
+
+    /// Attempts answered with `ok`.
+    pub fn completed(&self) -> PerKind {
+        self.count(|attempt| matches!(attempt.answer, Some((_, Outcome::Ok(_)))))
+    }
+
+    /// Time from sending to answer of every attempt that was answered, in ascending order.
+    pub fn latencies(&self) -> Vec<Span> {
+        let answered = self.attempts.iter().filter_map(|attempt| Some((attempt.answer.as_ref()?.0, attempt.sent)));
+        let mut latencies: Vec<Span> = answered.map(|(answered, sent)| answered.since(sent)).collect();
+        latencies.sort_unstable();
+        latencies
+    }
+
+    fn count(&self, matches: impl Fn(&Attempt) -> bool) -> PerKind {
+        let mut count = PerKind::default();
+        for attempt in self.attempts.iter().filter(|attempt| matches(attempt)) {
+            if attempt.operation.is_get() {
+                count.gets += 1;
+            } else {
+                count.puts += 1;
+            }
+        }
+        count
+    }
+}

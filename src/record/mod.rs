@@ -1,0 +1,39 @@
+//! What a run leaves behind: its history, its counters and its trace.
+//!
+//! A record is plain data. Worlds and the clients fill it; checks and reports read it, and never a world.
+
+mod history;
+mod trace;
+
+use crate::id::ReplicaId;
+use crate::time::Time;
+
+pub use history::{Attempt, History, Outcome, PerKind};
+pub use trace::{Event, Trace};
+
+/// Everything that is known of one run after its end.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    /// The seed of the run.
+    pub seed: u64,
+    /// Each change of the believed leader, from the first belief, which is "none".
+    pub leaders: Vec<Option<ReplicaId>>,
+    /// Replicas that died by themselves (never in the virtual world).
+    pub died: u64,
+    /// Replicas killed by the scenario.
+    pub killed: u64,
+    /// Messages that replicas sent each other, lost ones included.
+    pub sent: u64,
+    /// Messages lost to the connectivity matrix or to a partition.
+    pub dropped: u64,
+    /// What clients asked and were told.
+    pub history: History,
+    /// The run was stopped early, because replicas sent more than the scenario's `max_packets`.
+    pub packet_storm: bool,
+    /// When the run ended.
+    pub end: Time,
+    /// How many events the run had: the trace's length.
+    pub events: u64,
+    /// The trace's hash.
+    pub trace: u64,
+}

@@ -1,0 +1,57 @@
+//! A memory of requests, so that each is answered at most once.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashTable;
+
+use crate::hash::StableHasher;
+use crate::id::{ClientId, Mid};
+
+/// Remembers the newest requests that came, by client and MID.
+#[derive(Clone, Debug)]
+pub(super) struct Answered {
+    table: HashTable<(ClientId, Mid)>,
+    /// In order of arrival, so that the oldest is forgotten first.
+    order: VecDeque<(ClientId, Mid)>,
+    max: usize,
+}
+
+impl Answered {
+    /// A memory of so many requests.
+    pub fn new(max: usize) -> Answered {
+        Answered { table: HashTable::new(), order: VecDeque::new(), max }
+    }
+
+    /// Whether this request has not come before, as far as it is remembered. It is remembered from now on.
+    pub fn is_first(&mut self, from: ClientId, mid: Mid) -> bool {
+        let request = (from, mid);
+        let hash = |request: &(ClientId, Mid)| StableHasher::of(request);
+        if self.table.find(hash(&request), |known| *known == request).is_some() {
+            return false;
+        }
+        if self.order.len() == self.max {
+            let oldest = self.order.pop_front().expect("a full memory has an oldest");
+            if let Ok(entry) = self.table.find_entry(hash(&oldest), |known| *known == oldest) {
+                entry.remove();
+            }
+        }
+        self.order.push_back(request);
+        self.table.insert_unique(hash(&request), request, hash);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_first_once_until_it_is_forgotten() {
+        let mut answered = Answered::new(3);
+        let mut first = |client, mid| answered.is_first(ClientId(client), Mid(mid));
+        assert!(first(1, 1) && first(2, 1) && first(1, 2));
+        assert!(!first(1, 1) && !first(2, 1) && !first(1, 2));
+        assert!(first(1, 3), "forgets the oldest");
+        assert!(!first(2, 1) && first(1, 1));
+    }
+}

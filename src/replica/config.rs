@@ -1,0 +1,84 @@
+//! The parameters of a replica.
+
+use crate::raft::{self, ConfigError};
+use crate::time::Span;
+
+/// The parameters of a replica.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Those of consensus.
+    pub raft: raft::Config,
+    /// How many requests a replica holds at most, while it knows no leader or cannot answer yet.
+    pub held_requests_max: usize,
+    /// How long it holds a request at most before the answer is `fail`.
+    pub held_time_max: Span,
+    /// A leader that was heard from this recently is taken to be alive without being asked.
+    pub leader_fresh: Span,
+    /// How many requests it remembers, so as to answer each at most once.
+    pub remembered_requests: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            raft: raft::Config::default(),
+            held_requests_max: 4_096,
+            held_time_max: Span::from_secs(8),
+            leader_fresh: Span::from_millis(20),
+            remembered_requests: 8_192,
+        }
+    }
+}
+
+impl Config {
+    /// Checks that the parameters make sense.
+    ///
+    /// # Errors
+    /// Names the first parameter that does not, and what would.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.raft.validate()?;
+        for (key, value) in
+            [("held_requests_max", self.held_requests_max), ("remembered_requests", self.remembered_requests)]
+        {
+            if !(1..=10_000_000).contains(&value) {
+                return Err(ConfigError::new(key, value, "1 to 10000000"));
+            }
+        }
+        for (key, span) in [("held_time_max", self.held_time_max), ("leader_fresh", self.leader_fresh)] {
+            if span > Span::from_secs(3_600) {
+                return Err(ConfigError::new(key, format!("{} s", span.as_secs_f64()), "up to an hour"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_configuration_is_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn every_parameter_is_checked_and_named() {
+        type Spoil = fn(&mut Config);
+        let cases: [(Spoil, &str); 5] = [
+            (|c| c.held_requests_max = 0, "held_requests_max is 0; allowed is 1 to 10000000"),
+            (
+                |c| c.remembered_requests = usize::MAX,
+                "remembered_requests is 18446744073709551615; allowed is 1 to 10000000",
+            ),
+            (|c| c.held_time_max = Span::from_secs(3_601), "held_time_max is 3601 s; allowed is up to an hour"),
+            (|c| c.leader_fresh = Span::from_secs(4_000), "leader_fresh is 4000 s; allowed is up to an hour"),
+            (|c| c.raft.suspect_after = 0, "suspect_after is 0; allowed is 1 to 1000000"),
+        ];
+        for (spoil, message) in cases {
+            let mut config = Config::default();
+            spoil(&mut config);
+            assert_eq!(config.validate().map_err(|error| error.to_string()), Err(message.to_string()));
+        }
+    }
+}

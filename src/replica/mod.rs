@@ -1,0 +1,276 @@
+//! The Raft key-value replica: consensus, store and the clients' requests behind the [`Protocol`] seam.
+//!
+//! A put is proposed to the log and answered when it has been applied here, so never before it is committed. A get is
+//! answered from the store when the leader is sure to lead, by lease or by confirmation, so never stale.
+//!
+//! Who does not lead redirects to the leader, but only once it has heard from the leader *after* the request came (or a
+//! moment before): a leader that has just died would swallow the request. So it holds the request and probes the leader
+//! meanwhile. While no leader is known it holds requests, too. What is held is bounded in number and in time; beyond that
+//! the answer is `fail`.
+//!
+//! A deposed leader keeps the puts that it has not answered until their fate is known: applied after all (`ok`), replaced
+//! in the log by another leader's entries (`redirect`), or undecided for too long (`fail`). In no case is a request
+//! answered twice.
+
+mod answered;
+mod config;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::id::{ClientId, Mid, ReplicaId};
+use crate::kv::{Command, Store};
+use crate::protocol::{Identity, Input, Operation, Outbox, Protocol, Request, Response};
+use crate::raft::{ConfigError, Index, Message, Payload, Raft, Term};
+use crate::time::Time;
+
+use answered::Answered;
+pub use config::Config;
+
+impl Payload for Arc<Command> {
+    fn bytes(&self) -> usize {
+        Command::bytes(self)
+    }
+}
+
+/// One replica of the Raft key-value store.
+///
+/// Invariants:
+/// - `applied` never passes the commit index.
+/// - `puts` are in ascending order of index; every put in it was proposed by this replica and has not been answered.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    raft: Raft<Arc<Command>>,
+    store: Store,
+    applied: Index,
+    config: Config,
+    /// Puts proposed here that have no answer yet.
+    puts: VecDeque<ProposedPut>,
+    /// Gets that wait for this leader to be confirmed.
+    gets: VecDeque<Held>,
+    /// Requests that wait for a leader to be known.
+    held: VecDeque<Held>,
+    answered: Answered,
+    ignored: u64,
+}
+
+/// A request that waits.
+#[derive(Clone, Debug)]
+struct Held {
+    arrived: Time,
+    from: ClientId,
+    request: Request,
+}
+
+/// A put in the log.
+#[derive(Clone, Copy, Debug)]
+struct ProposedPut {
+    index: Index,
+    term: Term,
+    arrived: Time,
+    from: ClientId,
+    mid: Mid,
+}
+
+impl Replica {
+    /// A replica that has just started, at time zero of its clock.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense.
+    pub fn new(identity: Identity, config: Config) -> Result<Replica, ConfigError> {
+        config.validate()?;
+        Ok(Replica {
+            raft: Raft::new(identity, config.raft.clone())?,
+            store: Store::new(),
+            applied: 0,
+            puts: VecDeque::new(),
+            gets: VecDeque::new(),
+            held: VecDeque::new(),
+            answered: Answered::new(config.remembered_requests),
+            ignored: 0,
+            config,
+        })
+    }
+
+    /// Its part in consensus.
+    pub fn raft(&self) -> &Raft<Arc<Command>> {
+        &self.raft
+    }
+
+    /// Its store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The index up to which the log has been applied to the store.
+    pub fn applied(&self) -> Index {
+        self.applied
+    }
+
+    /// How many messages of peers and clients could not be right, or were repeated, and were ignored.
+    pub fn ignored(&self) -> u64 {
+        self.ignored + self.raft.ignored()
+    }
+
+    fn handle_request(&mut self, now: Time, from: ClientId, request: Request, out: &mut Outbox<Message<Arc<Command>>>) {
+        if !self.answered.is_first(from, request.mid) {
+            self.ignored += 1;
+            return;
+        }
+        if self.waiting() >= self.config.held_requests_max {
+            return out.reply(from, request.mid, Response::Fail);
+        }
+        let held = Held { arrived: now, from, request };
+        if self.raft.is_leader() { self.lead(now, held) } else { self.held.push_back(held) }
+    }
+
+    /// How many requests have no answer yet.
+    fn waiting(&self) -> usize {
+        self.puts.len() + self.gets.len() + self.held.len()
+    }
+
+    /// Takes a request on as the leader.
+    fn lead(&mut self, now: Time, held: Held) {
+        match held.request.operation {
+            Operation::Get { .. } => {
+                if !self.raft.may_read(now, held.arrived) {
+                    self.raft.confirm_for_read(held.arrived);
+                }
+                self.gets.push_back(held);
+            }
+            Operation::Put { key, value } => {
+                let index = self.raft.propose(Arc::new(Command::new(key, value))).expect("a leader can propose");
+                let (arrived, from, mid) = (held.arrived, held.from, held.request.mid);
+                self.puts.push_back(ProposedPut { index, term: self.raft.term(), arrived, from, mid });
+            }
+        }
+    }
+
+    /// Does for clients whatever has become possible.
+    fn settle(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) {
+        self.apply_committed(out);
+        if self.raft.is_leader() {
+            while let Some(held) = self.held.pop_front() {
+                self.lead(now, held);
+            }
+            self.answer_gets(now, out);
+        } else if self.waiting() > 0 {
+            self.give_back(now, out);
+        }
+        if now >= self.patience() {
+            self.fail_overdue(now, out);
+        }
+    }
+
+    /// Applies what is committed, in order, and answers the puts among it.
+    fn apply_committed(&mut self, out: &mut Outbox<Message<Arc<Command>>>) {
+        while self.applied < self.raft.commit_index() {
+            self.applied += 1;
+            let entry = self.raft.log().get(self.applied).expect("what is committed is in the log");
+            if let Some(command) = &entry.command {
+                self.store.apply(command);
+            }
+            if let Some(put) = self.puts.front().copied().filter(|put| put.index == self.applied) {
+                self.puts.pop_front();
+                let applied = put.term == entry.term;
+                let response = if applied { Response::Ok { value: None } } else { Response::Redirect };
+                out.reply(put.from, put.mid, response);
+            }
+        }
+    }
+
+    /// Answers gets from the store, while this replica is sure to lead.
+    fn answer_gets(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) {
+        while let Some(get) = self.gets.front().filter(|get| self.raft.may_read(now, get.arrived)) {
+            let value = self.store.get(get.request.operation.key()).cloned().unwrap_or_default();
+            out.reply(get.from, get.request.mid, Response::Ok { value: Some(value) });
+            self.gets.pop_front();
+        }
+    }
+
+    /// Not leading: gives back what another leader can serve, once one is known to be alive.
+    fn give_back(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) {
+        // Puts that another leader's entries have replaced. They are the newest ones.
+        while let Some(put) = self.puts.back().copied() {
+            if self.raft.log().term(put.index) == Some(put.term) {
+                break;
+            }
+            self.puts.pop_back();
+            out.reply(put.from, put.mid, Response::Redirect);
+        }
+        // Gets can be answered by anyone who leads; they have come before everything that is held.
+        while let Some(get) = self.gets.pop_back() {
+            self.held.push_front(get);
+        }
+        if self.held.is_empty() || self.raft.leader().is_none() {
+            return;
+        }
+        let Some(contact) = self.raft.leader_contact() else { return };
+        if now < contact + self.config.leader_fresh {
+            for held in self.held.drain(..) {
+                out.reply(held.from, held.request.mid, Response::Redirect);
+            }
+            return;
+        }
+        while let Some(held) = self.held.front().filter(|held| held.arrived <= contact) {
+            out.reply(held.from, held.request.mid, Response::Redirect);
+            self.held.pop_front();
+        }
+        if !self.held.is_empty() {
+            self.raft.probe_leader(now, out);
+        }
+    }
+
+    /// When the first request has waited for too long.
+    fn patience(&self) -> Time {
+        let waiting = [
+            self.puts.front().map(|put| put.arrived),
+            self.gets.front().map(|get| get.arrived),
+            self.held.front().map(|held| held.arrived),
+        ];
+        let oldest = waiting.into_iter().flatten().min();
+        oldest.map_or(Time::NEVER, |arrived| arrived + self.config.held_time_max)
+    }
+
+    /// Answers `fail` to all that have waited for too long. A put among them may still take effect.
+    fn fail_overdue(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) {
+        let overdue = |arrived: Time| now >= arrived + self.config.held_time_max;
+        self.puts.retain(|put| {
+            let fails = overdue(put.arrived);
+            if fails {
+                out.reply(put.from, put.mid, Response::Fail);
+            }
+            !fails
+        });
+        for queue in [&mut self.gets, &mut self.held] {
+            queue.retain(|held| {
+                let fails = overdue(held.arrived);
+                if fails {
+                    out.reply(held.from, held.request.mid, Response::Fail);
+                }
+                !fails
+            });
+        }
+    }
+}
+
+impl Protocol for Replica {
+    type Message = Message<Arc<Command>>;
+
+    fn handle(&mut self, now: Time, input: Input<Self::Message>, out: &mut Outbox<Self::Message>) {
+        match input {
+            Input::Timeout => self.raft.handle_timeout(now, out),
+            Input::Peer { from, message } => self.raft.handle_message(now, from, message, out),
+            Input::Client { from, request } => self.handle_request(now, from, request, out),
+        }
+        self.settle(now, out);
+    }
+
+    fn poll_timeout(&self) -> Time {
+        self.raft.poll_timeout().min(self.patience())
+    }
+
+    fn leader(&self) -> Option<ReplicaId> {
+        self.raft.leader()
+    }
+}

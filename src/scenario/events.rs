@@ -1,0 +1,93 @@
+//! The events of a scenario file.
+
+use super::error::ScenarioError;
+use super::parse::matrix;
+use super::reader::{Field, Object, Variant};
+use crate::chaos::{Fault, FaultEvent};
+use crate::id::ReplicaId;
+use crate::time::{Span, Time};
+
+/// The course's five types, then our own, with the keys that each has besides `type` and `time`.
+const TYPES: [Variant; 9] = [
+    Variant { name: "kill_leader", keys: &[] },
+    Variant { name: "kill_non_leader", keys: &[] },
+    Variant { name: "part_easy", keys: &[] },
+    Variant { name: "part_hard", keys: &[] },
+    Variant { name: "part_end", keys: &[] },
+    Variant { name: "set_matrix", keys: &["matrix"] },
+    Variant { name: "set_link", keys: &["from", "to", "value"] },
+    Variant { name: "isolate", keys: &["replica"] },
+    Variant { name: "heal", keys: &[] },
+];
+
+/// All events in order of time; those of one time stay in the file's order.
+pub(super) fn events(
+    field: &Field<'_>,
+    replicas: usize,
+    wait: Span,
+    lifetime: f64,
+) -> Result<Vec<FaultEvent>, ScenarioError> {
+    let items = field.optional(|field| field.list(None, "a list of events"))?.unwrap_or_default();
+    let events: Result<Vec<_>, _> = items.iter().map(|item| event(item, replicas, wait, lifetime)).collect();
+    let mut events = events?;
+    events.sort_by_key(|event| event.time);
+    Ok(events)
+}
+
+fn event(item: &Field<'_>, replicas: usize, wait: Span, lifetime: f64) -> Result<FaultEvent, ScenarioError> {
+    let mut object = item.object()?;
+    let name = object.variant("type", &["time"], &TYPES)?;
+    let allowed = format!("a number of seconds from 0 to {lifetime} (`lifetime`)");
+    let time = object.get("time").number(0.0..=lifetime, &allowed)?;
+    Ok(FaultEvent { time: Time::ZERO + wait + Span::from_secs_f64(time), fault: fault(name, &object, replicas)? })
+}
+
+fn fault(name: &str, object: &Object<'_>, replicas: usize) -> Result<Fault, ScenarioError> {
+    Ok(match name {
+        "kill_leader" => Fault::KillLeader,
+        "kill_non_leader" => Fault::KillNonLeader,
+        "part_easy" => Fault::PartEasy,
+        "part_hard" => Fault::PartHard,
+        "part_end" => Fault::PartEnd,
+        "set_matrix" => Fault::SetMatrix(matrix(&object.get("matrix"), replicas)?),
+        "set_link" => Fault::SetLink {
+            from: replica(object, "from", replicas)?,
+            to: replica(object, "to", replicas)?,
+            value: object.get("value").number(0.0..=1.0, "a number from 0 to 1")?,
+        },
+        "isolate" => Fault::Isolate(replica(object, "replica", replicas)?),
+        "heal" => Fault::Heal,
+        _ => unreachable!("only names of TYPES are read"),
+    })
+}
+
+fn replica(object: &Object<'_>, key: &'static str, replicas: usize) -> Result<ReplicaId, ScenarioError> {
+    let last = replicas as u64 - 1;
+    let number = object.get(key).integer(0..=last, &format!("a replica's number, from 0 to {last}"))?;
+    Ok(ReplicaId(number as u8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_read_as_the_fault_of_the_same_name() {
+        let matrix = "[[0,0,0],[0,0,0],[0,0,0]]";
+        for variant in &TYPES {
+            let event = format!(
+                r#"{{"type":"{}","time":1,"matrix":{matrix},"from":0,"to":1,"value":0.5,"replica":2}}"#,
+                variant.name
+            );
+            let thresholds =
+                r#"{"total_msgs":[0,0,0],"failures":[0,0,0],"duplicates":[0,0,0],"median_latency":[0,0,0]}"#;
+            let text = format!(
+                r#"{{"lifetime":5,"replicas":3,"requests":0,"events":[{event}],"tests":{{"benchmarks":{thresholds}}}}}"#
+            );
+            let loaded = super::super::Scenario::parse("t", "t.json", &text).unwrap();
+            assert_eq!(loaded.scenario.events[0].fault.name(), variant.name);
+            // Keys of other types are unknown ones.
+            assert_eq!(loaded.warnings.len(), 5 - variant.keys.len(), "{}", variant.name);
+        }
+    }
+}

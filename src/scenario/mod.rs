@@ -1,0 +1,88 @@
+//! Scenarios: what a run does to which cluster, and what is expected of it.
+//!
+//! A scenario file is a course configuration file (JSON), with a few optional keys of our own. [`Scenario::load`]
+//! reads one and checks everything in it; a `Scenario` that exists is valid. `docs/scenarios.md` lists all keys.
+
+mod error;
+mod events;
+mod json;
+mod network;
+mod parse;
+mod reader;
+
+use crate::chaos::{ConnectivityMatrix, FaultEvent};
+use crate::time::{Span, Time};
+use crate::workload::Keys;
+
+pub use error::ScenarioError;
+pub use network::{Delay, Network, Order};
+pub use parse::Loaded;
+
+/// One validated scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// The file's name without folder and ending.
+    pub name: String,
+    /// How many replicas run, 3 to 21.
+    pub replicas: usize,
+    /// Time before the first client request (`wait`, also spelt `start_wait`).
+    pub wait: Span,
+    /// Time during which clients send requests, at even intervals.
+    pub lifetime: Span,
+    /// Time after the last request before the run is judged.
+    pub end_wait: Span,
+    /// How many requests the clients generate.
+    pub requests: u64,
+    /// The fraction of requests that are gets.
+    pub mix: f64,
+    /// The seed that the file asks for.
+    pub seed: Option<u64>,
+    /// Who loses how much of whose messages (`matrix`, or `drops` on every link).
+    pub matrix: ConnectivityMatrix,
+    /// How messages travel.
+    pub network: Network,
+    /// Whose keys the clients use.
+    pub keys: Keys,
+    /// The run stops early when replicas have sent each other more messages than this.
+    pub max_packets: u64,
+    /// What happens to the cluster, in order of time; events of one time stay in the file's order.
+    pub events: Vec<FaultEvent>,
+    /// What is expected of the replicas.
+    pub tests: Tests,
+}
+
+impl Scenario {
+    /// When the run ends.
+    pub fn end(&self) -> Time {
+        Time::ZERO + self.wait + self.lifetime + self.end_wait
+    }
+}
+
+/// What is expected of the replicas: the file's `tests`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tests {
+    /// The largest fraction of gets that may stay unanswered.
+    pub maximum_get_fail_fraction: f64,
+    /// The largest fraction of puts that may stay unanswered.
+    pub maximum_put_fail_fraction: f64,
+    /// The largest fraction of gets that may fail to be generated, for want of acknowledged keys.
+    pub maximum_get_generation_fail_fraction: f64,
+    /// The largest fraction of puts whose appends may share a message.
+    pub maximum_appends_batched_fraction: f64,
+    /// The performance thresholds.
+    pub benchmarks: Benchmarks,
+}
+
+/// Thresholds of the four performance tests: below the first is a bonus, below the second full credit, below the third
+/// partial credit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Benchmarks {
+    /// Messages sent between replicas.
+    pub total_msgs: [f64; 3],
+    /// `fail` answers plus requests without an answer.
+    pub failures: [f64; 3],
+    /// Answers to requests that had been answered before.
+    pub duplicates: [f64; 3],
+    /// Median time to an answer, in seconds.
+    pub median_latency: [f64; 3],
+}

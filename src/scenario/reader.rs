@@ -1,0 +1,286 @@
+//! Takes typed values out of a JSON file and knows where each stands, so that every message can say so.
+//!
+//! [`Source`] is the file. An [`Object`] hands out a [`Field`] for each key, there or not; the field is then asked for
+//! a number, a word, a list or an object of a given range and answers with the value or with the complete error.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use super::error::ScenarioError;
+use super::json::{Json, printable, shortened};
+
+/// A longer word is no misspelling of a key.
+const WORD_BYTES_MAX: usize = 64;
+
+/// Above this, not every whole number is a float.
+const FLOAT_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// The file that is being read.
+pub(super) struct Source {
+    file: String,
+    warnings: RefCell<Vec<String>>,
+}
+
+impl Source {
+    pub(super) fn new(file: &str) -> Source {
+        Source { file: printable(file), warnings: RefCell::new(Vec::new()) }
+    }
+
+    /// The file's name, for messages.
+    pub(super) fn file(&self) -> String {
+        self.file.clone()
+    }
+
+    pub(super) fn into_warnings(self) -> Vec<String> {
+        self.warnings.into_inner()
+    }
+
+    /// The object that the whole file is.
+    pub(super) fn top<'a>(&'a self, json: &'a Json) -> Result<Object<'a>, ScenarioError> {
+        match json {
+            Json::Object(entries) => Object::open(self, String::new(), entries),
+            other => Err(ScenarioError::Top { file: self.file(), value: other.shown() }),
+        }
+    }
+
+    fn warn(&self, message: &str) {
+        self.warnings.borrow_mut().push(format!("{}: {message}", self.file));
+    }
+}
+
+/// One object of the file.
+pub(super) struct Object<'a> {
+    source: &'a Source,
+    /// Empty for the whole file.
+    path: String,
+    entries: &'a [(String, Json)],
+    /// Keys that mean something here.
+    known: Vec<&'static str>,
+}
+
+/// One form that an object can have, chosen by the word under its tag.
+pub(super) struct Variant {
+    /// The word.
+    pub(super) name: &'static str,
+    /// The keys that this form has besides those that all forms have.
+    pub(super) keys: &'static [&'static str],
+}
+
+impl<'a> Object<'a> {
+    fn open(source: &'a Source, path: String, entries: &'a [(String, Json)]) -> Result<Object<'a>, ScenarioError> {
+        let object = Object { source, path, entries, known: Vec::new() };
+        let mut seen = BTreeSet::new();
+        match entries.iter().find(|(key, _)| !seen.insert(key)) {
+            Some((key, _)) => Err(ScenarioError::Duplicate { file: source.file(), key: object.path_of(key) }),
+            None => Ok(object),
+        }
+    }
+
+    /// Says which keys mean something here, and warns of all others. `deeper` are paths of keys further down in the
+    /// file, for a hint if one of them stands here by mistake.
+    pub(super) fn expect(&mut self, known: &[&'static str], deeper: &[&'static str]) {
+        self.known = known.to_vec();
+        for (key, _) in self.entries.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
+            let misplaced = deeper.iter().copied().find(|path| path.rsplit('.').next() == Some(key));
+            let hint = misplaced.or_else(|| nearest(key, known.iter().copied())).map(did_you_mean);
+            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            self.source.warn(&format!("unknown key `{}` is ignored{hint}", self.path_of(key)));
+        }
+    }
+
+    /// The form of this object: the word under `tag`. Each form has the keys `common` and its own; warns of all others.
+    pub(super) fn variant(
+        &mut self,
+        tag: &'static str,
+        common: &[&'static str],
+        variants: &[Variant],
+    ) -> Result<&'static str, ScenarioError> {
+        // Until the form is known, a key of any form is no misspelling of the tag.
+        self.known = variants.iter().flat_map(|variant| variant.keys).copied().chain(common.iter().copied()).collect();
+        self.known.push(tag);
+        let names: Vec<&'static str> = variants.iter().map(|variant| variant.name).collect();
+        let name = self.get(tag).word(&names)?;
+        let own = variants.iter().filter(|variant| variant.name == name).flat_map(|variant| variant.keys);
+        let known: Vec<&'static str> = [tag].iter().chain(common).chain(own).copied().collect();
+        self.expect(&known, &[]);
+        Ok(name)
+    }
+
+    /// What stands under a key, if anything.
+    pub(super) fn get(&self, key: &'static str) -> Field<'a> {
+        debug_assert!(self.known.contains(&key), "`{key}` is read but not expected");
+        let json = self.entries.iter().find(|(found, _)| found == key).map(|(_, json)| json);
+        let strangers =
+            self.entries.iter().map(|(found, _)| found.as_str()).filter(|found| !self.known.contains(found));
+        let misspelt = if json.is_none() { nearest(key, strangers) } else { None };
+        Field { source: self.source, path: self.path_of(key), json, misspelt }
+    }
+
+    /// Whether something stands under a key.
+    pub(super) fn has(&self, key: &'static str) -> bool {
+        self.get(key).json.is_some()
+    }
+
+    /// Two keys contradict each other.
+    pub(super) fn conflict(&self, first: &'static str, second: &'static str, allowed: &'static str) -> ScenarioError {
+        ScenarioError::Conflict { file: self.source.file(), first, second, allowed }
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        let key = shortened(key);
+        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
+    }
+}
+
+/// What stands in one place of the file, if anything, and what may be said about it.
+pub(super) struct Field<'a> {
+    source: &'a Source,
+    path: String,
+    json: Option<&'a Json>,
+    /// If nothing stands there: a key that looks like a misspelling of this one.
+    misspelt: Option<&'a str>,
+}
+
+impl<'a> Field<'a> {
+    /// Reads the value if there is one.
+    pub(super) fn optional<T>(
+        &self,
+        read: impl FnOnce(&Field<'a>) -> Result<T, ScenarioError>,
+    ) -> Result<Option<T>, ScenarioError> {
+        self.json.map(|_| read(self)).transpose()
+    }
+
+    /// A number in a range.
+    pub(super) fn number(&self, range: RangeInclusive<f64>, allowed: &str) -> Result<f64, ScenarioError> {
+        match self.value(allowed)? {
+            // The sum makes a negative zero an ordinary one.
+            Json::Number(number) => number.as_f64().filter(|value| range.contains(value)).map(|value| value + 0.0),
+            _ => None,
+        }
+        .ok_or_else(|| self.invalid(allowed))
+    }
+
+    /// A whole number in a range; `5.0` is one too.
+    pub(super) fn integer(&self, range: RangeInclusive<u64>, allowed: &str) -> Result<u64, ScenarioError> {
+        match self.value(allowed)? {
+            Json::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)).filter(|n| range.contains(n)),
+            _ => None,
+        }
+        .ok_or_else(|| self.invalid(allowed))
+    }
+
+    /// One of a few words.
+    pub(super) fn word(&self, words: &[&'static str]) -> Result<&'static str, ScenarioError> {
+        let allowed = words.join(", ");
+        let Json::Text(text) = self.value(&allowed)? else {
+            return Err(self.invalid(&allowed));
+        };
+        let hint = || nearest(text, words.iter().copied()).map(did_you_mean);
+        words.iter().copied().find(|word| word == text).ok_or_else(|| self.error(self.shown(), &allowed, hint()))
+    }
+
+    /// A list of so many items, or of any number.
+    pub(super) fn list(&self, count: Option<usize>, allowed: &str) -> Result<Vec<Field<'a>>, ScenarioError> {
+        let Json::List(items) = self.value(allowed)? else {
+            return Err(self.invalid(allowed));
+        };
+        if count.is_some_and(|count| count != items.len()) {
+            return Err(self.error(format!("a list of {}", items.len()), allowed, None));
+        }
+        let field = |(i, json)| Field {
+            source: self.source,
+            path: format!("{}[{i}]", self.path),
+            json: Some(json),
+            misspelt: None,
+        };
+        Ok(items.iter().enumerate().map(field).collect())
+    }
+
+    /// An object.
+    pub(super) fn object(&self) -> Result<Object<'a>, ScenarioError> {
+        match self.value("an object")? {
+            Json::Object(entries) => Object::open(self.source, self.path.clone(), entries),
+            _ => Err(self.invalid("an object")),
+        }
+    }
+
+    /// The error that what stands here is not allowed.
+    pub(super) fn invalid(&self, allowed: &str) -> ScenarioError {
+        let quoted = matches!(self.json, Some(Json::Text(text)) if text.trim().parse::<f64>().is_ok());
+        let hint = (quoted && allowed.contains("number")).then(|| "write it without quotes".to_owned());
+        self.error(self.shown(), allowed, hint)
+    }
+
+    fn error(&self, value: String, allowed: &str, hint: Option<String>) -> ScenarioError {
+        let (file, key, allowed) = (self.source.file(), self.path.clone(), allowed.to_owned());
+        ScenarioError::Invalid { file, key, value, allowed, hint }
+    }
+
+    fn value(&self, allowed: &str) -> Result<&'a Json, ScenarioError> {
+        self.json.ok_or_else(|| ScenarioError::Missing {
+            file: self.source.file(),
+            key: self.path.clone(),
+            allowed: allowed.to_owned(),
+            hint: self.misspelt.map(|key| format!("is `{}` meant to be it?", printable(key))),
+        })
+    }
+
+    fn shown(&self) -> String {
+        self.json.map(Json::shown).unwrap_or_default()
+    }
+}
+
+fn whole(value: f64) -> Option<u64> {
+    ((0.0..=FLOAT_INTEGER_MAX).contains(&value) && value.fract() == 0.0).then_some(value as u64)
+}
+
+fn did_you_mean(word: &str) -> String {
+    format!("did you mean `{word}`?")
+}
+
+/// The candidate that may be meant by `word`, or that may mean it: at most a third of its letters differ, or one.
+/// Capitals, spaces and hyphens are no difference.
+fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
+    let word = plain(word);
+    let distances = candidates.filter(|candidate| candidate.len() <= WORD_BYTES_MAX).map(|candidate| {
+        let plain = plain(candidate);
+        let letters = plain.chars().count().min(word.chars().count());
+        (strsim::osa_distance(&word, &plain), letters, candidate)
+    });
+    let close = distances.filter(|&(distance, letters, _)| distance < letters && distance <= (letters / 3).max(1));
+    close.min_by_key(|&(distance, ..)| distance).map(|(_, _, candidate)| candidate)
+}
+
+fn plain(word: &str) -> String {
+    word.trim().to_lowercase().replace(['-', ' '], "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found_through_typing_errors_and_other_spellings() {
+        let words = ["kill_leader", "kill_non_leader", "part_easy", "part_end", "mix"];
+        let near = |word| nearest(word, words.into_iter());
+        for (word, expected) in [
+            ("kil_leader", Some("kill_leader")),
+            ("kill-leader", Some("kill_leader")),
+            ("KillLeader", Some("kill_leader")),
+            ("Kill Non Leader", Some("kill_non_leader")),
+            ("part_edn", Some("part_end")),
+            ("mxi", Some("mix")),
+            ("fox", None),
+            ("m", None),
+            ("", None),
+            ("comment", None),
+        ] {
+            assert_eq!(near(word), expected, "{word}");
+        }
+        assert_eq!(near(&"kill_leader".repeat(1_000)), None);
+    }
+}

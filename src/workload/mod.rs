@@ -1,0 +1,277 @@
+//! The course's clients, as a state machine without I/O.
+//!
+//! A [`Workload`] is all clients of a run. A world asks it when the next request is due, sends what it hands out, and
+//! gives it every answer; whatever the world, the same code chooses keys, follows redirects, tries failed requests again
+//! and judges what it is told.
+//!
+//! What the clients do (the course's runner, version 2):
+//!
+//! 1. Requests are sent at even intervals, each by a random one of eight clients. It is a get with probability `mix`.
+//! 2. A get asks for a random key among those that this client has had acknowledged. With none yet, a put is sent.
+//! 3. A put sets, with equal chance, a fresh key to the MD5 of that key, or one of the client's own keys to the MD5 of
+//!    the value that the client holds for it.
+//! 4. A client remembers the leader that the newest answer named and asks it; while it knows none, it asks a random
+//!    living replica for each request. All forget their leader when it is killed or cut off from its quorum.
+//! 5. On `redirect` and `fail` it sends the same operation again at once, under a new MID. It never times out.
+//!
+//! With [`Keys::Shared`] all clients use the same few keys and every put has a value of its own, for contention.
+
+mod keys;
+
+use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
+use crate::protocol::{Operation, Request, Response};
+use crate::record::{Attempt, History, Outcome};
+use crate::rng::Stream;
+use crate::time::{Span, Time};
+
+pub use keys::Keys;
+use keys::{Choice, KeySpace, Place};
+
+/// How many clients a run has.
+pub const CLIENTS: usize = 8;
+
+/// When clients send how many requests of which kind.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many replicas there are to ask.
+    pub replicas: usize,
+    /// When the first request is sent.
+    pub start: Time,
+    /// The time over which the requests are spread.
+    pub lifetime: Span,
+    /// How many requests there are.
+    pub requests: u64,
+    /// The probability that a request is a get.
+    pub mix: f64,
+    /// Whose keys they use.
+    pub keys: Keys,
+}
+
+/// A request on its way to a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispatch {
+    /// The client that sends it.
+    pub from: ClientId,
+    /// The replica that it goes to, alive or not.
+    pub to: ReplicaId,
+    /// What it asks.
+    pub request: Request,
+}
+
+/// All clients of a run.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    plan: Plan,
+    /// What each client believes; clients are numbered from 0 here.
+    leaders: [Option<ReplicaId>; CLIENTS],
+    /// Which replica a client asks while it knows no leader: one stream a client.
+    routes: Vec<Stream>,
+    /// Which client sends what: four draws for each request, whatever comes of them.
+    arrivals: Stream,
+    keys: KeySpace,
+    issued: u64,
+    history: History,
+    /// Beside the history: which key each attempt is about.
+    places: Vec<Place>,
+}
+
+impl Workload {
+    /// The clients of the run with this seed.
+    pub fn new(plan: Plan, seed: u64) -> Workload {
+        let keys = KeySpace::new(plan.keys, seed);
+        Workload {
+            plan,
+            leaders: [None; CLIENTS],
+            routes: (0..CLIENTS as u64).map(|client| Stream::link(seed, "routes", client, 0)).collect(),
+            arrivals: Stream::new(seed, "arrivals"),
+            keys,
+            issued: 0,
+            history: History::default(),
+            places: Vec::new(),
+        }
+    }
+
+    /// When the next request is due; [`Time::NEVER`] when all have been sent.
+    pub fn poll_due(&self) -> Time {
+        if self.issued == self.plan.requests {
+            return Time::NEVER;
+        }
+        let share = u128::from(self.plan.lifetime.nanos()) * u128::from(self.issued) / u128::from(self.plan.requests);
+        self.plan.start + Span(share as u64)
+    }
+
+    /// Sends the next request, if one is due.
+    pub fn handle_due(&mut self, now: Time, living: ReplicaSet) -> Option<Dispatch> {
+        if now < self.poll_due() {
+            return None;
+        }
+        self.issued += 1;
+        let client = self.arrivals.below(CLIENTS as u64) as usize;
+        let get = self.arrivals.chance(self.plan.mix);
+        let choice = Choice { fresh: self.arrivals.chance(0.5), pick: self.arrivals.next_u64() };
+        let get = if get { self.keys.get(client, &choice) } else { None }.or_else(|| {
+            self.history.gets_not_generated += u64::from(get);
+            None
+        });
+        let mid = self.next_mid();
+        let (operation, place) = get.unwrap_or_else(|| self.keys.put(client, &choice, mid));
+        Some(self.dispatch(now, client, operation, place, None, living))
+    }
+
+    /// Takes an answer that has reached a client. Hands out the next attempt if the request is to be sent again.
+    pub fn handle_answer(
+        &mut self,
+        now: Time,
+        to: ClientId,
+        mid: Mid,
+        leader: Option<ReplicaId>,
+        response: &Response,
+        living: ReplicaSet,
+    ) -> Option<Dispatch> {
+        let Some(client) = to.number(self.plan.replicas).filter(|&client| client < CLIENTS) else {
+            self.history.unknown += 1;
+            return None;
+        };
+        self.leaders[client] = leader;
+        let number = usize::try_from(mid.0).unwrap_or(usize::MAX);
+        let Some(attempt) = self.history.attempts.get_mut(number).filter(|attempt| attempt.client == to) else {
+            self.history.unknown += 1;
+            return None;
+        };
+        if attempt.answer.is_some() {
+            self.history.duplicates += 1;
+            return None;
+        }
+        let outcome = match response {
+            Response::Ok { value } => Outcome::Ok(value.clone()),
+            Response::Fail => Outcome::Fail,
+            Response::Redirect => Outcome::Redirect,
+        };
+        let done = matches!(outcome, Outcome::Ok(_));
+        attempt.answer = Some((now, outcome));
+        if done {
+            self.complete(number);
+            return None;
+        }
+        let operation = attempt.operation.clone();
+        Some(self.dispatch(now, client, operation, self.places[number], Some(mid), living))
+    }
+
+    /// All clients forget their leader.
+    pub fn forget_leaders(&mut self) {
+        self.leaders = [None; CLIENTS];
+    }
+
+    /// What has been asked and answered so far.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Ends the run: what was asked and answered.
+    pub fn into_history(self) -> History {
+        self.history
+    }
+
+    fn next_mid(&self) -> Mid {
+        Mid(self.history.attempts.len() as u64)
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Time,
+        client: usize,
+        operation: Operation,
+        place: Place,
+        retry_of: Option<Mid>,
+        living: ReplicaSet,
+    ) -> Dispatch {
+        let mid = self.next_mid();
+        let from = ClientId::numbered(client, self.plan.replicas);
+        let to = self.leaders[client].unwrap_or_else(|| self.random_replica(client, living));
+        let attempt =
+            Attempt { client: from, replica: to, operation: operation.clone(), sent: now, retry_of, answer: None };
+        self.history.attempts.push(attempt);
+        self.places.push(place);
+        if !operation.is_get() {
+            self.keys.note_put(place, mid);
+        }
+        Dispatch { from, to, request: Request { mid, operation } }
+    }
+
+    /// A random living replica; when none lives, a dead one, where the request is lost.
+    fn random_replica(&mut self, client: usize, living: ReplicaSet) -> ReplicaId {
+        let candidates = if living.is_empty() { ReplicaSet::all(self.plan.replicas) } else { living };
+        let place = self.routes[client].below(candidates.len() as u64) as usize;
+        candidates.iter().nth(place).expect("a place within the set")
+    }
+
+    /// Draws the consequences of an attempt's `ok`.
+    fn complete(&mut self, number: usize) {
+        let attempt = &self.history.attempts[number];
+        match &attempt.operation {
+            Operation::Put { value, .. } => self.keys.acknowledge(self.places[number], value),
+            Operation::Get { .. } => match self.judge(number) {
+                Verdict::Right => {}
+                Verdict::Unacknowledged => self.history.unacknowledged_reads += 1,
+                Verdict::Wrong => self.history.incorrect_gets += 1,
+            },
+        }
+    }
+
+    /// Judges the value that a get returned, as far as one key's puts can tell.
+    fn judge(&self, number: usize) -> Verdict {
+        let get = &self.history.attempts[number];
+        let Some((answered, Outcome::Ok(Some(value)))) = &get.answer else { return Verdict::Wrong };
+        let key = self.keys.key(self.places[number]);
+        if key.held.as_ref() == Some(value) && !self.keys.shared() {
+            return Verdict::Right;
+        }
+        let puts = key.puts.iter().map(|mid| &self.history.attempts[mid.0 as usize]);
+        match may_return(get.sent, *answered, value, puts) {
+            false => Verdict::Wrong,
+            true if self.keys.shared() => Verdict::Right,
+            true => Verdict::Unacknowledged,
+        }
+    }
+}
+
+/// What to think of a value that a get returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It may be the key's value.
+    Right,
+    /// It may be, but the client has not (yet) been told that it was put.
+    Unacknowledged,
+    /// It cannot be.
+    Wrong,
+}
+
+/// Whether a get under way from `sent` to `answered` may return `value`, given all puts of its key.
+///
+/// It may if some put wrote the value and was not surely overwritten before the get began, that is, no other put began
+/// after that one was acknowledged and was itself acknowledged before the get began. A put without acknowledgement may
+/// take effect at any time after its sending. "" is what the key has before the first put. This is a regular register
+/// (Lamport 1986, "On interprocess communication"): weaker than linearizable, and enough to convict a stale read.
+fn may_return<'a>(
+    sent: Time,
+    answered: Time,
+    value: &str,
+    puts: impl DoubleEndedIterator<Item = &'a Attempt> + Clone,
+) -> bool {
+    let acknowledged = |put: &Attempt| match put.answer {
+        Some((time, Outcome::Ok(_))) => time,
+        _ => Time::NEVER,
+    };
+    // Of the puts that were over before the get began, the one sent last overwrites all that were over before it.
+    let before = puts.clone().filter(|put| acknowledged(put) < sent);
+    let last = before.map(|put| put.sent).max();
+    if value.is_empty() {
+        return last.is_none();
+    }
+    let wrote = |put: &Attempt| matches!(&put.operation, Operation::Put { value: written, .. } if **written == *value);
+    let mut candidates = puts.rev().filter(|put| put.sent <= answered && wrote(put));
+    candidates.any(|put| last.is_none_or(|last| acknowledged(put) >= last))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+use super::*;
+use crate::protocol::Text;
+
+const LIVING: usize = 5;
+
+fn plan(mix: f64, keys: Keys) -> Plan {
+    let (start, lifetime) = (Time(2_000_000_000), Span::from_secs(30));
+    Plan { replicas: LIVING, start, lifetime, requests: 300, mix, keys }
+}
+
+fn workload(mix: f64, keys: Keys) -> Workload {
+    Workload::new(plan(mix, keys), 7)
+}
+
+fn living() -> ReplicaSet {
+    ReplicaSet::all(LIVING)
+}
+
+fn next(workload: &mut Workload) -> Dispatch {
+    let due = workload.poll_due();
+    workload.handle_due(due, living()).expect("a request that is due")
+}
+
+fn answer(workload: &mut Workload, dispatch: &Dispatch, response: Response) -> Option<Dispatch> {
+    let now = workload.history().attempts.last().unwrap().sent + Span(1_000);
+    workload.handle_answer(now, dispatch.from, dispatch.request.mid, Some(dispatch.to), &response, living())
+}
+
+fn ok(value: Option<&str>) -> Response {
+    Response::Ok { value: value.map(Text::from) }
+}
+
+#[test]
+fn requests_are_sent_at_even_intervals_over_the_lifetime() {
+    let mut workload = workload(0.2, Keys::Private);
+    let mut times = Vec::new();
+    while workload.poll_due() != Time::NEVER {
+        times.push(workload.poll_due().nanos());
+        assert!(workload.handle_due(workload.poll_due() - Span(1), living()).is_none());
+        next(&mut workload);
+    }
+    let expected: Vec<u64> = (0..300).map(|i| 2_000_000_000 + i * 100_000_000).collect();
+    assert_eq!(times, expected);
+}
+
+#[test]
+fn a_first_get_becomes_a_put_and_counts_as_not_generated() {
+    let mut workload = workload(1.0, Keys::Private);
+    let dispatch = next(&mut workload);
+    assert!(!dispatch.request.operation.is_get());
+    assert_eq!(workload.history().gets_not_generated, 1);
+}
+
+#[test]
+fn a_fresh_key_gets_its_md5_and_an_own_key_the_md5_of_what_the_client_holds() {
+    assert_eq!(&*keys::md5_hex("seedbed"), "29b7fdc45eb7cbef9f20ffb034da6e4e");
+    let mut workload = workload(0.0, Keys::Private);
+    let mut held = std::collections::BTreeMap::<Text, Text>::new();
+    let (mut fresh, mut own) = (0, 0);
+    for _ in 0..300 {
+        let dispatch = next(&mut workload);
+        let Operation::Put { key, value } = dispatch.request.operation.clone() else { panic!("only puts") };
+        let expected = held.get(&key).map_or_else(|| keys::md5_hex(&key), |value| keys::md5_hex(value));
+        assert_eq!((key.len(), &value), (32, &expected));
+        *(if held.insert(key, value).is_none() { &mut fresh } else { &mut own }) += 1;
+        assert!(answer(&mut workload, &dispatch, ok(None)).is_none());
+    }
+    // Half and half, but for the first put of each client.
+    assert!((120..=190).contains(&fresh) && own > 110, "{fresh} fresh, {own} own");
+}
+
+#[test]
+fn a_redirected_request_is_sent_again_at_once_to_the_leader_that_the_answer_names() {
+    let mut workload = workload(0.0, Keys::Private);
+    let first = next(&mut workload);
+    let leader = Some(ReplicaId(4));
+    let now = Time(2_000_500_000);
+    let again = workload.handle_answer(now, first.from, first.request.mid, leader, &Response::Redirect, living());
+    let again = again.expect("another attempt");
+    assert_eq!((again.to, &again.request.operation), (ReplicaId(4), &first.request.operation));
+    assert_ne!(again.request.mid, first.request.mid);
+    assert_eq!(workload.history().requests().total(), 1);
+    assert_eq!(workload.history().redirects().puts, 1);
+    assert_eq!(workload.history().latencies(), [Span(500_000)]);
+}
+
+#[test]
+fn a_failed_request_without_a_known_leader_goes_to_a_living_replica() {
+    for seed in 0..50 {
+        let mut workload = Workload::new(plan(0.0, Keys::Private), seed);
+        let first = next(&mut workload);
+        let alive: ReplicaSet = [ReplicaId(1), ReplicaId(3)].into_iter().collect();
+        let mid = first.request.mid;
+        let again = workload.handle_answer(Time(2_000_500_000), first.from, mid, None, &Response::Fail, alive).unwrap();
+        assert!(alive.contains(again.to));
+        assert_eq!(workload.history().failures().puts, 1);
+    }
+}
+
+#[test]
+fn clients_forget_their_leader_when_told() {
+    let mut workload = workload(0.0, Keys::Private);
+    for _ in 0..100 {
+        let dispatch = next(&mut workload);
+        let now = workload.poll_due();
+        workload.handle_answer(now, dispatch.from, dispatch.request.mid, Some(ReplicaId(2)), &ok(None), living());
+    }
+    assert!((0..20).all(|_| next(&mut workload).to == ReplicaId(2)));
+    workload.forget_leaders();
+    assert!((0..20).any(|_| next(&mut workload).to != ReplicaId(2)));
+}
+
+#[test]
+fn a_second_answer_is_a_duplicate_and_an_answer_to_nothing_is_unknown() {
+    let mut workload = workload(0.0, Keys::Private);
+    let first = next(&mut workload);
+    answer(&mut workload, &first, ok(None));
+    answer(&mut workload, &first, Response::Fail);
+    assert_eq!((workload.history().duplicates, workload.history().failures().total()), (1, 0));
+    let other = ClientId(first.from.0 ^ 1);
+    for (client, mid) in
+        [(first.from, Mid(99)), (other, first.request.mid), (ClientId(3), Mid(0)), (first.from, Mid(u64::MAX))]
+    {
+        workload.handle_answer(Time(3_000_000_000), client, mid, None, &ok(None), living());
+    }
+    assert_eq!(workload.history().unknown, 4);
+}
+
+#[test]
+fn a_get_without_a_value_or_with_an_old_or_foreign_one_is_incorrect() {
+    for (value, incorrect) in [(None, 1), (Some("nonsense"), 1), (Some(""), 1), (Some("held"), 0)] {
+        let mut workload = workload(0.5, Keys::Private);
+        let mut held = std::collections::BTreeMap::<Text, Text>::new();
+        loop {
+            let dispatch = next(&mut workload);
+            match &dispatch.request.operation {
+                Operation::Put { key, value } => {
+                    held.insert(key.clone(), value.clone());
+                    answer(&mut workload, &dispatch, ok(None));
+                }
+                Operation::Get { key } => {
+                    let value = if value == Some("held") { Some(&*held[key]) } else { value };
+                    answer(&mut workload, &dispatch, ok(value));
+                    break;
+                }
+            }
+        }
+        assert_eq!(workload.history().incorrect_gets, incorrect, "{value:?}");
+    }
+}
+
+fn put(sent: u64, answered: Option<u64>, value: &str) -> Attempt {
+    Attempt {
+        client: ClientId(21),
+        replica: ReplicaId(0),
+        operation: Operation::Put { key: "k".into(), value: value.into() },
+        sent: Time(sent),
+        retry_of: None,
+        answer: answered.map(|time| (Time(time), Outcome::Ok(None))),
+    }
+}
+
+#[test]
+fn a_get_may_return_what_was_not_surely_overwritten_before_it_began() {
+    let puts = [put(10, Some(20), "a"), put(30, Some(40), "b"), put(35, Some(60), "c"), put(70, None, "d")];
+    let may = |sent, answered, value: &str| may_return(Time(sent), Time(answered), value, puts.iter());
+    assert!(may(1, 5, "") && may(15, 18, "") && !may(25, 29, ""), "before the first put");
+    assert!(may(25, 29, "a") && may(35, 38, "a") && !may(45, 50, "a"), "overwritten once b is acknowledged");
+    assert!(may(65, 68, "b") && may(65, 68, "c"), "b and c were under way together");
+    assert!(!may(65, 68, "d") && may(65, 70, "d") && may(900, 901, "d"), "a put without answer may happen at any time");
+    assert!(may(900, 901, "c") && !may(900, 901, "a") && !may(900, 901, "e"));
+}
+
+#[test]
+fn shared_keys_are_few_and_every_put_has_a_value_of_its_own() {
+    let mut workload = workload(0.0, Keys::Shared { count: 3 });
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    for _ in 0..300 {
+        let Operation::Put { key, value } = next(&mut workload).request.operation else { panic!("only puts") };
+        keys.push(key);
+        values.push(value);
+    }
+    for list in [&mut keys, &mut values] {
+        list.sort();
+        list.dedup();
+    }
+    assert_eq!((keys.len(), values.len()), (3, 300));
+}
+
+#[test]
+fn what_happens_to_one_request_never_changes_what_later_ones_draw() {
+    let sequence = |response: Response| {
+        let mut workload = workload(0.0, Keys::Shared { count: 1_000 });
+        let dispatches = (0..50).map(|_| {
+            let dispatch = next(&mut workload);
+            answer(&mut workload, &dispatch, response.clone());
+            (dispatch.from, dispatch.request.operation.key().clone())
+        });
+        dispatches.collect::<Vec<_>>()
+    };
+    assert_eq!(sequence(ok(None)), sequence(Response::Fail));
+}

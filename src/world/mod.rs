@@ -1,0 +1,6 @@
+//! Worlds: ways to run a scenario. Each takes a scenario, a seed and a protocol and leaves a
+//! [`RunRecord`](crate::record::RunRecord). They differ only in where time comes from and how bytes travel.
+//!
+//! - [`simulation`]: the virtual world, in one process, on a virtual clock.
+
+pub mod simulation;

@@ -1,0 +1,267 @@
+//! The virtual world: a deterministic discrete-event simulation.
+//!
+//! A run is a pure function of the program, the scenario and the seed. Time is a number that jumps from event to event;
+//! what happens at one time happens in this order, whatever the machine: faults of the scenario, arrivals in order of
+//! sending, the clients' next request, timeouts of replicas in order of their numbers. All dice are named streams of
+//! the seed ([`crate::rng`]).
+//!
+//! A message is sent, takes its time ([`Network`](crate::scenario::Network)), and when it arrives the receiver's chaos
+//! monkey decides whether it gets through. Clients' messages always do, unless the replica is dead.
+
+mod queue;
+mod transport;
+
+use crate::chaos::Director;
+use crate::id::{ClientId, Mid, ReplicaId};
+use crate::protocol::{Effect, Identity, Input, Outbox, Protocol, Request, Response};
+use crate::record::{Event, RunRecord, Trace};
+use crate::scenario::Scenario;
+use crate::time::Time;
+use crate::workload::{Dispatch, Plan, Workload};
+
+pub use queue::{Queue, Wakeups};
+pub use transport::{Link, Route, Transport};
+
+/// A protocol may ask for so many timeouts in a row without time moving on; more would never end.
+const IMMEDIATE_TIMEOUTS_MAX: usize = 1_000;
+
+/// Runs a scenario from beginning to end. `build` makes each replica.
+///
+/// # Panics
+/// If the protocol panics, sends to a replica that does not exist, or asks for timeouts at one time without end.
+pub fn simulate<P: Protocol>(scenario: &Scenario, seed: u64, build: impl FnMut(Identity) -> P) -> RunRecord {
+    let mut simulation = Simulation::new(scenario, seed, build);
+    while simulation.step() {}
+    simulation.finish()
+}
+
+/// A run under way. [`simulate`] is the short way to a finished one.
+#[derive(Debug)]
+pub struct Simulation<'a, P: Protocol> {
+    scenario: &'a Scenario,
+    seed: u64,
+    now: Time,
+    replicas: Vec<P>,
+    director: Director,
+    workload: Workload,
+    transport: Transport,
+    queue: Queue<Arrival<P::Message>>,
+    wakeups: Wakeups,
+    /// How many of the scenario's faults have struck.
+    struck: usize,
+    outbox: Outbox<P::Message>,
+    trace: Trace,
+    sent: u64,
+    dropped: u64,
+    killed: u64,
+}
+
+/// Something under way to someone.
+#[derive(Clone, Debug)]
+enum Arrival<M> {
+    Message { from: ReplicaId, to: ReplicaId, message: M },
+    Request { from: ClientId, to: ReplicaId, request: Request },
+    Answer { from: ReplicaId, to: ClientId, mid: Mid, leader: Option<ReplicaId>, response: Response },
+}
+
+impl<'a, P: Protocol> Simulation<'a, P> {
+    /// A run at its beginning.
+    pub fn new(scenario: &'a Scenario, seed: u64, mut build: impl FnMut(Identity) -> P) -> Simulation<'a, P> {
+        let count = scenario.replicas;
+        let replicas: Vec<P> = ReplicaId::all(count).map(|id| build(Identity { id, replicas: count, seed })).collect();
+        let mut wakeups = Wakeups::new(count);
+        for (id, replica) in ReplicaId::all(count).zip(&replicas) {
+            wakeups.set(id, replica.poll_timeout());
+        }
+        let plan = Plan {
+            replicas: count,
+            start: Time::ZERO + scenario.wait,
+            lifetime: scenario.lifetime,
+            requests: scenario.requests,
+            mix: scenario.mix,
+            keys: scenario.keys,
+        };
+        Simulation {
+            scenario,
+            seed,
+            now: Time::ZERO,
+            replicas,
+            director: Director::new(scenario.matrix.clone(), seed),
+            workload: Workload::new(plan, seed),
+            transport: Transport::new(&scenario.network, count, seed),
+            queue: Queue::new(),
+            wakeups,
+            struck: 0,
+            outbox: Outbox::new(),
+            trace: Trace::new(),
+            sent: 0,
+            dropped: 0,
+            killed: 0,
+        }
+    }
+
+    /// Makes the next event happen. False if there is none before the run's end, or the run was stopped.
+    pub fn step(&mut self) -> bool {
+        let fault = self.scenario.events.get(self.struck).map_or(Time::NEVER, |event| event.time);
+        let arrival = self.queue.next_time();
+        let request = self.workload.poll_due();
+        let wakeup = self.wakeups.next_time();
+        let next = fault.min(arrival).min(request).min(wakeup);
+        if next > self.scenario.end() || self.is_packet_storm() {
+            return false;
+        }
+        // A deadline in the past (of a replica that wants to be called at its start) is due now.
+        self.now = self.now.max(next);
+        if fault == next {
+            self.strike();
+        } else if arrival == next {
+            self.arrive();
+        } else if request == next {
+            let dispatch = self.workload.handle_due(self.now, self.director.living());
+            self.dispatch(dispatch);
+        } else {
+            let replica = self.wakeups.next_replica();
+            self.record(&Event::Timeout { replica });
+            self.handle(replica, Input::Timeout);
+        }
+        true
+    }
+
+    /// Ends the run: what is known of it.
+    pub fn finish(self) -> RunRecord {
+        RunRecord {
+            seed: self.seed,
+            leaders: self.director.leaders().to_vec(),
+            died: 0,
+            killed: self.killed,
+            sent: self.sent,
+            dropped: self.dropped,
+            packet_storm: self.is_packet_storm(),
+            history: self.workload.into_history(),
+            end: self.now,
+            events: self.trace.events(),
+            trace: self.trace.hash(),
+        }
+    }
+
+    /// The time of the newest event.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The replicas, dead ones included.
+    pub fn replicas(&self) -> &[P] {
+        &self.replicas
+    }
+
+    /// Who lives, who is believed to lead and who can hear whom.
+    pub fn director(&self) -> &Director {
+        &self.director
+    }
+
+    /// How many events there were.
+    pub fn events(&self) -> u64 {
+        self.trace.events()
+    }
+
+    fn is_packet_storm(&self) -> bool {
+        self.sent > self.scenario.max_packets
+    }
+
+    #[inline]
+    fn record(&mut self, event: &Event<'_, P::Message>) {
+        self.trace.record(self.now, event);
+    }
+
+    /// The next fault of the scenario strikes.
+    fn strike(&mut self) {
+        let event = self.struck;
+        self.struck += 1;
+        let consequence = self.director.apply(&self.scenario.events[event].fault);
+        self.record(&Event::Struck { event, consequence });
+        if let Some(killed) = consequence.killed {
+            self.killed += 1;
+            self.wakeups.set(killed, Time::NEVER);
+        }
+        if consequence.leader_lost {
+            self.workload.forget_leaders();
+        }
+    }
+
+    /// The first message under way arrives.
+    fn arrive(&mut self) {
+        let Some(arrival) = self.queue.pop() else { return };
+        match arrival {
+            Arrival::Message { to, .. } | Arrival::Request { to, .. } if !self.director.living().contains(to) => {
+                self.record(&Event::Lost { to });
+            }
+            Arrival::Message { from, to, message } => {
+                if self.director.admits(from, to) {
+                    self.record(&Event::Delivered { from, to, message: &message });
+                    self.handle(to, Input::Peer { from, message });
+                } else {
+                    self.dropped += 1;
+                    self.record(&Event::Dropped { from, to, message: &message });
+                }
+            }
+            Arrival::Request { from, to, request } => {
+                self.record(&Event::Requested { from, to, request: &request });
+                self.handle(to, Input::Client { from, request });
+            }
+            Arrival::Answer { from, to, mid, leader, response } => {
+                self.record(&Event::Answered { from, to, mid, leader, response: &response });
+                let living = self.director.living();
+                let again = self.workload.handle_answer(self.now, to, mid, leader, &response, living);
+                self.dispatch(again);
+            }
+        }
+    }
+
+    /// Hands one input to a replica and carries out what it leaves; again with a timeout as long as it wants one now.
+    fn handle(&mut self, id: ReplicaId, input: Input<P::Message>) {
+        let replica = &mut self.replicas[id.index()];
+        replica.handle(self.now, input, &mut self.outbox);
+        let mut timeouts = 0;
+        let deadline = loop {
+            let deadline = replica.poll_timeout();
+            if deadline > self.now {
+                break deadline;
+            }
+            timeouts += 1;
+            assert!(timeouts <= IMMEDIATE_TIMEOUTS_MAX, "replica {id} asks for timeouts at {} without end", self.now);
+            replica.handle(self.now, Input::Timeout, &mut self.outbox);
+        };
+        self.wakeups.set(id, deadline);
+        if !self.outbox.is_empty() {
+            self.carry_out(id);
+        }
+    }
+
+    /// Carries out what a replica has left in the outbox.
+    fn carry_out(&mut self, from: ReplicaId) {
+        let leader = self.replicas[from.index()].leader();
+        self.director.observe_leader(from, leader);
+        for effect in self.outbox.drain() {
+            match effect {
+                Effect::Send { to, message } => {
+                    assert!(to.index() < self.scenario.replicas, "replica {from} sends to {to}, which does not exist");
+                    self.sent += 1;
+                    let arrival = self.transport.arrival(self.now, Route::Peer { from, to });
+                    self.queue.push(arrival, Arrival::Message { from, to, message });
+                }
+                Effect::Reply { to, mid, response } => {
+                    let arrival = self.transport.arrival(self.now, Route::Answer { from, to });
+                    self.queue.push(arrival, Arrival::Answer { from, to, mid, leader, response });
+                }
+            }
+        }
+    }
+
+    /// Sends a client's request, if there is one.
+    fn dispatch(&mut self, dispatch: Option<Dispatch>) {
+        if let Some(Dispatch { from, to, request }) = dispatch {
+            let arrival = self.transport.arrival(self.now, Route::Request { from, to });
+            self.queue.push(arrival, Arrival::Request { from, to, request });
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! When a message arrives: the timing models at work.
+
+use crate::id::{ClientId, ReplicaId};
+use crate::rng::Stream;
+use crate::scenario::{Delay, Network, Order};
+use crate::time::Time;
+use crate::workload::CLIENTS;
+
+/// Which way a message takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Route {
+    /// From replica to replica.
+    Peer {
+        /// The sender.
+        from: ReplicaId,
+        /// The receiver.
+        to: ReplicaId,
+    },
+    /// From a client to a replica.
+    Request {
+        /// The sender.
+        from: ClientId,
+        /// The receiver.
+        to: ReplicaId,
+    },
+    /// From a replica to a client.
+    Answer {
+        /// The sender.
+        from: ReplicaId,
+        /// The receiver.
+        to: ClientId,
+    },
+}
+
+/// Decides when a message that is sent now arrives.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// One router that handles all messages one after another.
+    Router {
+        /// Time that it spends on a message.
+        service: Delay,
+        /// Its dice.
+        stream: Stream,
+        /// When it has done all that it was given.
+        idle: Time,
+    },
+    /// Links with delays of their own.
+    Links {
+        /// One-way delay.
+        delay: Delay,
+        /// Whether messages may overtake.
+        order: Order,
+        /// How many replicas there are.
+        replicas: usize,
+        /// Replica to replica, then client to replica, then replica to client.
+        links: Vec<Link>,
+    },
+}
+
+/// One direction between two parties.
+#[derive(Clone, Debug)]
+pub struct Link {
+    stream: Stream,
+    /// When the latest message so far arrives.
+    latest: Time,
+}
+
+impl Transport {
+    /// The transport of a run with this seed.
+    pub fn new(network: &Network, replicas: usize, seed: u64) -> Transport {
+        match *network {
+            Network::Course { service } => {
+                Transport::Router { service, stream: Stream::new(seed, "router"), idle: Time::ZERO }
+            }
+            Network::Links { delay, order } => {
+                let link =
+                    |purpose, from, to| Link { stream: Stream::link(seed, purpose, from, to), latest: Time::ZERO };
+                let (replica_count, client_count) = (replicas as u64, CLIENTS as u64);
+                let mut links = Vec::with_capacity(replicas * (replicas + 2 * CLIENTS));
+                let kinds = [
+                    ("delay", replica_count, replica_count),
+                    ("request delay", client_count, replica_count),
+                    ("answer delay", replica_count, client_count),
+                ];
+                for (purpose, senders, receivers) in kinds {
+                    for from in 0..senders {
+                        links.extend((0..receivers).map(|to| link(purpose, from, to)));
+                    }
+                }
+                Transport::Links { delay, order, replicas, links }
+            }
+        }
+    }
+
+    /// When a message that is sent now arrives. Asked once for each message, in order of sending.
+    #[inline]
+    pub fn arrival(&mut self, now: Time, route: Route) -> Time {
+        match self {
+            Transport::Router { service, stream, idle } => {
+                *idle = (*idle).max(now) + service.draw(stream);
+                *idle
+            }
+            Transport::Links { delay, order, replicas, links } => {
+                let link = &mut links[link_index(route, *replicas)];
+                let mut arrival = now + delay.draw(&mut link.stream);
+                if *order == Order::Fifo {
+                    arrival = arrival.max(link.latest);
+                    link.latest = arrival;
+                }
+                arrival
+            }
+        }
+    }
+}
+
+/// An answer to an address that is no client's goes nowhere in the end; it shares the first client's link until then.
+#[inline]
+fn link_index(route: Route, replicas: usize) -> usize {
+    let number = |client: ClientId| client.number(replicas).filter(|&number| number < CLIENTS).unwrap_or(0);
+    match route {
+        Route::Peer { from, to } => from.index() * replicas + to.index(),
+        Route::Request { from, to } => (replicas + number(from)) * replicas + to.index(),
+        Route::Answer { from, to } => (replicas + CLIENTS) * replicas + from.index() * CLIENTS + number(to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Span;
+
+    const MS: u64 = 1_000_000;
+
+    fn between(from: u8, to: u8) -> Route {
+        Route::Peer { from: ReplicaId(from), to: ReplicaId(to) }
+    }
+
+    fn links(order: Order) -> Transport {
+        let delay = Delay::Uniform { min: Span::from_millis(1), max: Span::from_millis(10) };
+        Transport::new(&Network::Links { delay, order }, 5, 1)
+    }
+
+    #[test]
+    fn the_router_takes_messages_one_after_another_whoever_sends_them() {
+        let service = Delay::Constant(Span(100));
+        let mut router = Transport::new(&Network::Course { service }, 5, 1);
+        assert_eq!(router.arrival(Time(1_000), between(0, 1)), Time(1_100));
+        assert_eq!(router.arrival(Time(1_000), between(3, 4)), Time(1_200));
+        let answer = Route::Answer { from: ReplicaId(0), to: ClientId(21) };
+        assert_eq!(router.arrival(Time(1_150), answer), Time(1_300));
+        assert_eq!(router.arrival(Time(2_000), between(0, 1)), Time(2_100));
+    }
+
+    #[test]
+    fn links_reorder_unless_they_are_fifo() {
+        let overtakes = |order| {
+            let mut transport = links(order);
+            let arrivals: Vec<Time> = (0..200).map(|i| transport.arrival(Time(i * MS), between(0, 1))).collect();
+            arrivals.windows(2).filter(|pair| pair[1] < pair[0]).count()
+        };
+        assert!(overtakes(Order::Any) > 20);
+        assert_eq!(overtakes(Order::Fifo), 0);
+    }
+
+    #[test]
+    fn traffic_on_one_link_does_not_move_the_delays_of_another() {
+        let (mut quiet, mut busy) = (links(Order::Any), links(Order::Any));
+        for i in 0..100 {
+            let now = Time(i * MS);
+            busy.arrival(now, between(0, 2));
+            busy.arrival(now, Route::Request { from: ClientId(21), to: ReplicaId(1) });
+            assert_eq!(quiet.arrival(now, between(0, 1)), busy.arrival(now, between(0, 1)));
+        }
+    }
+
+    #[test]
+    fn every_route_has_a_link_of_its_own() {
+        let replicas = 5;
+        let mut seen = Vec::new();
+        for from in ReplicaId::all(replicas) {
+            seen.extend(ReplicaId::all(replicas).map(|to| link_index(Route::Peer { from, to }, replicas)));
+            for client in (0..CLIENTS).map(|number| ClientId::numbered(number, replicas)) {
+                seen.push(link_index(Route::Answer { from, to: client }, replicas));
+                seen.push(link_index(Route::Request { from: client, to: from }, replicas));
+            }
+        }
+        seen.sort_unstable();
+        let Transport::Links { links, .. } = links(Order::Any) else { panic!("links") };
+        assert_eq!(seen, (0..links.len()).collect::<Vec<_>>());
+    }
+}
