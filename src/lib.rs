@@ -26,6 +26,8 @@
 
 pub mod broadcast;
 pub mod chaos;
+pub mod check;
+pub mod cli;
 pub mod hash;
 pub mod id;
 pub mod kv;
@@ -33,8 +35,10 @@ pub mod protocol;
 pub mod raft;
 pub mod record;
 pub mod replica;
+pub mod report;
 pub mod rng;
 pub mod scenario;
+pub mod sweep;
 pub mod time;
 pub mod workload;
 pub mod world;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `seedbed` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    seedbed::cli::main()
+}

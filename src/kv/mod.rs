@@ -76,7 +76,10 @@ impl Store {
     /// Applies the next command of the log.
     #[inline]
     pub fn apply(&mut self, command: &Arc<Command>) {
-        let same = |other: &Arc<Command>| other.key_hash == command.key_hash && other.key == command.key;
+        // The same key is mostly the same text in memory, too.
+        let same = |other: &Arc<Command>| {
+            other.key_hash == command.key_hash && (Arc::ptr_eq(&other.key, &command.key) || other.key == command.key)
+        };
         match self.table.find_mut(command.key_hash, same) {
             Some(slot) => slot.clone_from(command),
             None => {

@@ -59,7 +59,8 @@ impl<C: Payload> Raft<C> {
         }
         if self.role == Role::Leader && request.term >= self.term {
             // It still leads, or will notice by itself that it does not; the candidate has missed that.
-            return self.send_append(now, from, out);
+            self.send_append(now, from, out);
+            return self.drive(now, out);
         }
         let loyal = self.is_loyal(now);
         let newer = (request.last_term, request.last_index) >= (self.log.last_term(), self.log.last_index());

@@ -12,7 +12,7 @@ pub type Term = u64;
 pub type Index = u64;
 
 /// The entries of one append. A few fit in without an allocation.
-pub type Entries<C> = SmallVec<[Entry<C>; 4]>;
+pub type Entries<C> = SmallVec<[Entry<C>; 3]>;
 
 /// What Raft needs of a command that it replicates. It never looks inside.
 pub trait Payload: Clone + Debug + Hash {

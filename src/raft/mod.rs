@@ -120,8 +120,8 @@ pub struct Raft<C> {
     /// When a (pre-)candidate asks again those who have not granted theirs.
     ask_again: Time,
 
-    /// By replica; the leader's own is unused.
-    progress: Vec<Progress>,
+    /// What a leader knows of each other replica, in order.
+    followers: Vec<Progress>,
     elected: Time,
     /// Index of the empty entry with which this leader's term began.
     term_start: Index,
@@ -133,6 +133,8 @@ pub struct Raft<C> {
     /// There is something to send that the next timeout is to look after, so that several proposals share an append.
     unsent: bool,
 
+    /// When a leader has to look after its followers again.
+    leader_wake: Time,
     /// When to wake up; worked out at the end of every input.
     timeout: Time,
     ignored: u64,
@@ -162,12 +164,13 @@ impl<C: Payload> Raft<C> {
             votes: ReplicaSet::EMPTY,
             rounds: 0,
             ask_again: Time::NEVER,
-            progress: vec![Progress::new(&config); identity.replicas],
+            followers: others(identity.id, identity.replicas).map(|id| Progress::new(id, &config)).collect(),
             elected: Time::ZERO,
             term_start: 0,
             quorum_contact: Time::ZERO,
             read_asked: None,
             unsent: false,
+            leader_wake: Time::NEVER,
             timeout: Time::ZERO,
             ignored: 0,
             config,
@@ -212,12 +215,14 @@ impl<C: Payload> Raft<C> {
         self.timeout
     }
 
+    #[inline]
     fn next_timeout(&self) -> Time {
         match self.role {
             Role::Follower => self.election_deadline,
             Role::PreCandidate => self.ask_again,
             Role::Candidate => self.ask_again.min(self.election_deadline),
-            Role::Leader => self.leader_timeout(),
+            Role::Leader if self.unsent => Time::ZERO,
+            Role::Leader => self.leader_wake,
         }
     }
 
@@ -279,8 +284,13 @@ impl<C: Payload> Raft<C> {
 
     /// All replicas but this one.
     fn others(&self) -> impl Iterator<Item = ReplicaId> + use<C> {
-        let id = self.id;
-        ReplicaId::all(self.replicas).filter(move |&replica| replica != id)
+        others(self.id, self.replicas)
+    }
+
+    /// Where another replica stands among the followers.
+    #[inline]
+    fn place(&self, other: ReplicaId) -> usize {
+        other.index() - usize::from(other > self.id)
     }
 
     /// Takes note of a message that cannot be right.
@@ -307,4 +317,8 @@ impl<C: Payload> Raft<C> {
         let (min, max) = (self.config.election_timeout_min, self.config.election_timeout_max);
         self.election_timeout = Span(self.dice.between(min.nanos(), max.nanos()));
     }
+}
+
+fn others(id: ReplicaId, replicas: usize) -> impl Iterator<Item = ReplicaId> {
+    ReplicaId::all(replicas).filter(move |&replica| replica != id)
 }

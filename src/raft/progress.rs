@@ -1,11 +1,14 @@
 //! What a leader knows of one follower.
 
+use crate::id::ReplicaId;
 use crate::raft::{Config, Index};
 use crate::time::{Span, Time};
 
 /// What a leader knows of one follower.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
+    /// The follower.
+    pub id: ReplicaId,
     /// The follower's log is known to be the leader's up to here.
     pub matched: Index,
     /// The next entry to send. Beyond `matched + 1` while appends are under way (pipelining).
@@ -18,6 +21,8 @@ pub(super) struct Progress {
     pub sent: Time,
     /// When the newest append that has been answered was sent: the follower recognised this leader after that.
     pub acked: Time,
+    /// When it is to be contacted at the latest, unless an append is under way.
+    pub contact_due: Time,
     /// When the oldest unanswered append is given up; never, if all are answered.
     pub expires: Time,
     /// Appends under way.
@@ -28,37 +33,37 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// A follower of which nothing is known but, from earlier terms, its round trip.
-    pub fn new(config: &Config) -> Progress {
-        Progress {
-            matched: 0,
-            next: 1,
-            resume: 1,
-            pipelining: false,
-            sent: Time::ZERO,
-            acked: Time::ZERO,
-            expires: Time::NEVER,
-            inflight: 0,
-            silent: 0,
-            round_trip: RoundTrip::guess(config),
-        }
+    /// A follower of which nothing is known.
+    pub fn new(id: ReplicaId, config: &Config) -> Progress {
+        Progress::starting(id, 1, Time::NEVER, RoundTrip::guess(config))
     }
 
     /// Forgets all but the round trip, at the beginning of a term.
-    pub fn reset(&mut self, next: Index) {
-        let round_trip = self.round_trip;
-        *self = Progress {
+    pub fn reset(&mut self, now: Time, next: Index, config: &Config) {
+        *self = Progress::starting(self.id, next, now + config.heartbeat, self.round_trip);
+    }
+
+    fn starting(id: ReplicaId, next: Index, contact_due: Time, round_trip: RoundTrip) -> Progress {
+        Progress {
+            id,
             matched: 0,
             next,
             resume: next,
             pipelining: false,
             sent: Time::ZERO,
             acked: Time::ZERO,
+            contact_due,
             expires: Time::NEVER,
             inflight: 0,
             silent: 0,
             round_trip,
-        };
+        }
+    }
+
+    /// When the leader has to look after this follower next.
+    #[inline]
+    pub fn wake(&self) -> Time {
+        if self.waiting() { self.expires } else { self.contact_due }
     }
 
     /// Whether an append is under way.
@@ -100,7 +105,10 @@ impl Progress {
     #[inline]
     pub fn handle_answer(&mut self, now: Time, sent: Time, config: &Config) {
         self.silent = 0;
-        self.acked = self.acked.max(sent);
+        if sent > self.acked {
+            self.acked = sent;
+            self.contact_due = sent + config.heartbeat;
+        }
         self.round_trip.measure(now.since(sent));
         if sent >= self.sent {
             self.expires = Time::NEVER;
@@ -127,16 +135,14 @@ impl Progress {
         self.give_up();
     }
 
-    /// Gives up what is under way if it is overdue, and says whether it was.
+    /// Gives up what is under way if it is overdue.
     #[inline]
-    pub fn expire(&mut self, now: Time) -> bool {
-        let overdue = now >= self.expires;
-        if overdue {
+    pub fn expire(&mut self, now: Time) {
+        if now >= self.expires {
             self.silent = self.silent.saturating_add(1);
             self.next = self.resume;
             self.give_up();
         }
-        overdue
     }
 
     fn give_up(&mut self) {

@@ -1,7 +1,6 @@
 //! Replication: sections 5.3 and 5.4.2 of the paper; contact with followers, leases and reads (thesis 6.2 and 6.4).
 
-use std::cmp::Reverse;
-
+use super::progress::Progress;
 use super::{AppendEntries, AppendOutcome, AppendReply, Entry, Index, Message, Payload, Raft, Role, TERM_MAX, Term};
 use crate::id::{REPLICAS_MAX, ReplicaId};
 use crate::protocol::Outbox;
@@ -18,13 +17,14 @@ impl<C: Payload> Raft<C> {
         self.read_asked = None;
         self.rounds = 0;
         let next = self.log.last_index() + 1;
-        for progress in &mut self.progress {
-            progress.reset(next);
+        for follower in &mut self.followers {
+            follower.reset(now, next, &self.config);
         }
         self.term_start = self.log.append(Entry { term: self.term, command: None });
         for other in self.others() {
             self.send_append(now, other, out);
         }
+        self.drive(now, out);
     }
 
     /// Appends a command to the log, if this replica leads, and returns its index. It is sent with the next timeout,
@@ -73,53 +73,54 @@ impl<C: Payload> Raft<C> {
         if now >= self.quorum_deadline() {
             return self.become_follower(now, self.term, None);
         }
-        for progress in &mut self.progress {
-            progress.expire(now);
-        }
         let last = self.log.last_index();
         let asked = self.read_asked.filter(|&asked| asked > self.quorum_contact).unwrap_or(Time::ZERO);
-        if self.commit_index < last || asked > Time::ZERO {
-            self.ask_quorum(now, last, asked, out);
+        let (mut covered, mut wake) = (0, Time::NEVER);
+        for follower in &mut self.followers {
+            follower.expire(now);
+            covered += usize::from(follower.covers(last) && follower.confirms(asked));
+            wake = wake.min(follower.wake());
         }
-        for other in self.others() {
-            let progress = &self.progress[other.index()];
-            if !progress.waiting() && now >= self.contact_due(other) {
-                self.send_append(now, other, out);
+        let missing = (self.quorum() - 1).saturating_sub(covered);
+        let unsettled = self.commit_index < last || asked > Time::ZERO;
+        if (missing > 0 && unsettled) || now >= wake {
+            if unsettled {
+                self.ask_more(now, last, asked, missing, out);
             }
+            for place in 0..self.followers.len() {
+                let follower = &self.followers[place];
+                if now >= follower.contact_due && !follower.waiting() {
+                    self.send_append(now, follower.id, out);
+                }
+            }
+            wake = self.followers.iter().map(Progress::wake).min().unwrap_or(Time::NEVER);
         }
+        self.leader_wake = wake.min(self.quorum_deadline());
     }
 
-    /// Asks followers until enough for a quorum have, or are being sent, everything up to `last`, and confirm, or are
-    /// being asked to confirm, this leader since `asked`. First those that seem alive, and among these the one whose last
-    /// contact is the longest ago.
-    fn ask_quorum(&mut self, now: Time, last: Index, asked: Time, out: &mut Outbox<Message<C>>) {
-        let needed = self.quorum() - 1;
-        let enough = |raft: &Raft<C>, other: ReplicaId| {
-            let progress = &raft.progress[other.index()];
-            progress.covers(last) && progress.confirms(asked)
-        };
-        let mut covered = self.others().filter(|&other| enough(self, other)).count();
-        while covered < needed {
-            let candidates = self.others().filter(|&other| !enough(self, other));
-            let sendable = candidates.filter(|&other| self.progress[other.index()].sendable(&self.config));
-            let best = sendable.min_by_key(|&other| {
-                let progress = &self.progress[other.index()];
-                // Whoever is being asked already is asked again only after all others.
-                (progress.suspect(&self.config), progress.waiting(), progress.acked, other)
+    /// Asks so many followers more for everything up to `last`, and to confirm this leader since `asked`. First those that
+    /// seem alive, and among these the one whose last contact is the longest ago.
+    fn ask_more(&mut self, now: Time, last: Index, asked: Time, missing: usize, out: &mut Outbox<Message<C>>) {
+        for _ in 0..missing {
+            let candidates = self.followers.iter().filter(|follower| {
+                !(follower.covers(last) && follower.confirms(asked)) && follower.sendable(&self.config)
             });
-            let Some(best) = best else { return };
+            // Whoever is being asked already is asked again only after all others.
+            let best =
+                candidates.min_by_key(|follower| (follower.suspect(&self.config), follower.waiting(), follower.acked));
+            // If a batch is too small for everything, the rest follows with the answer.
+            let Some(best) = best.map(|follower| follower.id) else { return };
             self.send_append(now, best, out);
-            // Also when a batch was too small for everything: the rest follows with the answer.
-            covered += 1;
         }
     }
 
     /// Sends a follower what comes next for it, which may be nothing but a heartbeat.
     pub(super) fn send_append(&mut self, now: Time, to: ReplicaId, out: &mut Outbox<Message<C>>) {
-        let progress = &mut self.progress[to.index()];
-        let prev_index = progress.next - 1;
-        let entries = self.log.batch(progress.next, self.config.batch_bytes_max);
-        progress.handle_sent(now, progress.next + entries.len() as Index, &self.config);
+        let place = self.place(to);
+        let follower = &mut self.followers[place];
+        let prev_index = follower.next - 1;
+        let entries = self.log.batch(follower.next, self.config.batch_bytes_max);
+        follower.handle_sent(now, follower.next + entries.len() as Index, &self.config);
         let prev_term = self.log.term(prev_index).expect("a leader has what it has sent");
         let append = AppendEntries {
             term: self.term,
@@ -214,23 +215,27 @@ impl<C: Payload> Raft<C> {
         if !possible || reply.sent < self.elected || reply.sent > now {
             return self.ignore();
         }
-        let progress = &mut self.progress[from.index()];
+        let place = self.place(from);
+        let follower = &mut self.followers[place];
         // After a step back, answers to what was sent before it tell nothing new about the log.
-        let current = progress.pipelining || reply.sent == progress.sent;
-        progress.handle_answer(now, reply.sent, &self.config);
+        let current = follower.pipelining || reply.sent == follower.sent;
+        let acked = follower.acked;
+        follower.handle_answer(now, reply.sent, &self.config);
         match reply.outcome {
             AppendOutcome::Matched { index } => {
-                progress.handle_match(index);
+                follower.handle_match(index);
                 self.advance_commit(index);
             }
             AppendOutcome::Conflict { index, term } if current => {
                 let back = self.index_before_conflict(index, term);
-                self.progress[from.index()].handle_conflict(back);
+                self.followers[place].handle_conflict(back);
                 self.send_append(now, from, out);
             }
             _ => {}
         }
-        self.advance_quorum_contact();
+        if acked <= self.quorum_contact && reply.sent > self.quorum_contact {
+            self.quorum_contact = Time(self.quorum_value(|follower| follower.acked.nanos()));
+        }
         self.drive(now, out);
     }
 
@@ -247,26 +252,27 @@ impl<C: Payload> Raft<C> {
         if matched <= self.commit_index || self.log.term(matched) != Some(self.term) {
             return;
         }
-        let index = self.nth_newest(|raft, other| raft.progress[other.index()].matched);
+        let index = self.quorum_value(|follower| follower.matched);
         if index > self.commit_index && self.log.term(index) == Some(self.term) {
             self.commit_index = index;
         }
     }
 
-    fn advance_quorum_contact(&mut self) {
-        self.quorum_contact = self.nth_newest(|raft, other| raft.progress[other.index()].acked);
-    }
-
-    /// The newest value that, with the leader, a quorum has reached.
+    /// The highest value that so many followers have reached that, with the leader, they are a quorum.
     #[inline]
-    fn nth_newest<T: Copy + Default + Ord>(&self, value: impl Fn(&Raft<C>, ReplicaId) -> T) -> T {
-        let mut values = [Reverse(T::default()); REPLICAS_MAX];
-        let values = &mut values[..self.replicas - 1];
-        for (slot, other) in values.iter_mut().zip(self.others()) {
-            *slot = Reverse(value(self, other));
+    fn quorum_value(&self, value: impl Fn(&Progress) -> u64) -> u64 {
+        // The highest values so far, in descending order: as many as followers are needed.
+        let mut highest = [0; REPLICAS_MAX / 2];
+        let highest = &mut highest[..self.quorum() - 1];
+        for follower in &self.followers {
+            let mut candidate = value(follower);
+            for slot in &mut *highest {
+                if candidate > *slot {
+                    std::mem::swap(slot, &mut candidate);
+                }
+            }
         }
-        let (_, newest, _) = values.select_nth_unstable(self.quorum() - 2);
-        newest.0
+        highest.last().copied().unwrap_or(0)
     }
 
     /// A follower asks this replica to show that it leads. It does, if it can be sure of that.
@@ -276,28 +282,13 @@ impl<C: Payload> Raft<C> {
         }
         if self.role == Role::Leader && self.holds_lease(now) {
             self.send_append(now, from, out);
+            self.drive(now, out);
         }
-    }
-
-    /// When a follower is due for a contact.
-    fn contact_due(&self, other: ReplicaId) -> Time {
-        self.progress[other.index()].acked.max(self.elected) + self.config.heartbeat
     }
 
     /// When the leader steps down unless a quorum is heard from.
     fn quorum_deadline(&self) -> Time {
         self.quorum_contact.max(self.elected) + self.config.election_timeout_max
-    }
-
-    pub(super) fn leader_timeout(&self) -> Time {
-        if self.unsent {
-            return Time::ZERO;
-        }
-        let wanted = self.others().map(|other| {
-            let progress = &self.progress[other.index()];
-            if progress.waiting() { progress.expires } else { self.contact_due(other) }
-        });
-        wanted.min().unwrap_or(Time::NEVER).min(self.quorum_deadline())
     }
 }
 

@@ -222,14 +222,12 @@ impl Replica {
     }
 
     /// When the first request has waited for too long.
+    #[inline]
     fn patience(&self) -> Time {
-        let waiting = [
-            self.puts.front().map(|put| put.arrived),
-            self.gets.front().map(|get| get.arrived),
-            self.held.front().map(|held| held.arrived),
-        ];
-        let oldest = waiting.into_iter().flatten().min();
-        oldest.map_or(Time::NEVER, |arrived| arrived + self.config.held_time_max)
+        let put = self.puts.front().map_or(Time::NEVER, |put| put.arrived);
+        let get = self.gets.front().map_or(Time::NEVER, |get| get.arrived);
+        let held = self.held.front().map_or(Time::NEVER, |held| held.arrived);
+        put.min(get).min(held) + self.config.held_time_max
     }
 
     /// Answers `fail` to all that have waited for too long. A put among them may still take effect.

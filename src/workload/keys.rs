@@ -96,7 +96,7 @@ impl KeySpace {
         let known = if choice.fresh && !shared { None } else { keys.pick(choice) };
         let place = known.unwrap_or_else(|| keys.add_key());
         let key = &keys.keys[place];
-        let value = if shared { Arc::from(mid.to_string()) } else { md5_hex(key.held.as_ref().unwrap_or(&key.name)) };
+        let value = if shared { hex(&mid.0.to_be_bytes()) } else { md5_hex(key.held.as_ref().unwrap_or(&key.name)) };
         (Operation::Put { key: key.name.clone(), value }, Place { owner, key: place })
     }
 
@@ -158,13 +158,18 @@ fn fresh_key(stream: &mut Stream) -> Text {
 
 /// The MD5 of a text, in lower-case hex.
 pub(super) fn md5_hex(text: &str) -> Text {
+    hex(&Md5::digest(text.as_bytes()))
+}
+
+/// Up to sixteen bytes in lower-case hex.
+fn hex(bytes: &[u8]) -> Text {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut hex = [0; 32];
-    for (pair, byte) in hex.chunks_exact_mut(2).zip(Md5::digest(text.as_bytes())) {
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    ascii_text(&hex)
+    ascii_text(&digits[..2 * bytes.len()])
 }
 
 fn ascii_text(bytes: &[u8]) -> Text {

@@ -47,6 +47,21 @@ pub struct Plan {
     pub keys: Keys,
 }
 
+impl Plan {
+    /// When the n-th request is due, counted from 0; never, if there are not so many.
+    fn due(&self, number: u64) -> Time {
+        if number >= self.requests {
+            return Time::NEVER;
+        }
+        let lifetime = self.lifetime.nanos();
+        let share = match lifetime.checked_mul(number) {
+            Some(product) => product / self.requests,
+            None => (u128::from(lifetime) * u128::from(number) / u128::from(self.requests)) as u64,
+        };
+        self.start + Span(share)
+    }
+}
+
 /// A request on its way to a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dispatch {
@@ -70,6 +85,7 @@ pub struct Workload {
     arrivals: Stream,
     keys: KeySpace,
     issued: u64,
+    due: Time,
     history: History,
     /// Beside the history: which key each attempt is about.
     places: Vec<Place>,
@@ -79,33 +95,34 @@ impl Workload {
     /// The clients of the run with this seed.
     pub fn new(plan: Plan, seed: u64) -> Workload {
         let keys = KeySpace::new(plan.keys, seed);
+        // Most requests take one attempt.
+        let expected = plan.requests.min(1 << 20) as usize;
         Workload {
+            due: plan.due(0),
             plan,
             leaders: [None; CLIENTS],
             routes: (0..CLIENTS as u64).map(|client| Stream::link(seed, "routes", client, 0)).collect(),
             arrivals: Stream::new(seed, "arrivals"),
             keys,
             issued: 0,
-            history: History::default(),
-            places: Vec::new(),
+            history: History { attempts: Vec::with_capacity(expected), ..History::default() },
+            places: Vec::with_capacity(expected),
         }
     }
 
     /// When the next request is due; [`Time::NEVER`] when all have been sent.
+    #[inline]
     pub fn poll_due(&self) -> Time {
-        if self.issued == self.plan.requests {
-            return Time::NEVER;
-        }
-        let share = u128::from(self.plan.lifetime.nanos()) * u128::from(self.issued) / u128::from(self.plan.requests);
-        self.plan.start + Span(share as u64)
+        self.due
     }
 
     /// Sends the next request, if one is due.
     pub fn handle_due(&mut self, now: Time, living: ReplicaSet) -> Option<Dispatch> {
-        if now < self.poll_due() {
+        if now < self.due {
             return None;
         }
         self.issued += 1;
+        self.due = self.plan.due(self.issued);
         let client = self.arrivals.below(CLIENTS as u64) as usize;
         let get = self.arrivals.chance(self.plan.mix);
         let choice = Choice { fresh: self.arrivals.chance(0.5), pick: self.arrivals.next_u64() };

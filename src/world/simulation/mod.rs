@@ -59,9 +59,10 @@ pub struct Simulation<'a, P: Protocol> {
 /// Something under way to someone.
 #[derive(Clone, Debug)]
 enum Arrival<M> {
-    Message { from: ReplicaId, to: ReplicaId, message: M },
-    Request { from: ClientId, to: ReplicaId, request: Request },
-    Answer { from: ReplicaId, to: ClientId, mid: Mid, leader: Option<ReplicaId>, response: Response },
+    /// A message or a request, in the form in which a replica takes it, so that it need not be moved about.
+    Replica { to: ReplicaId, input: Input<M> },
+    /// An answer.
+    Client { from: ReplicaId, to: ClientId, mid: Mid, leader: Option<ReplicaId>, response: Response },
 }
 
 impl<'a, P: Protocol> Simulation<'a, P> {
@@ -190,31 +191,42 @@ impl<'a, P: Protocol> Simulation<'a, P> {
 
     /// The first message under way arrives.
     fn arrive(&mut self) {
-        let Some(arrival) = self.queue.pop() else { return };
-        match arrival {
-            Arrival::Message { to, .. } | Arrival::Request { to, .. } if !self.director.living().contains(to) => {
-                self.record(&Event::Lost { to });
-            }
-            Arrival::Message { from, to, message } => {
-                if self.director.admits(from, to) {
-                    self.record(&Event::Delivered { from, to, message: &message });
-                    self.handle(to, Input::Peer { from, message });
-                } else {
-                    self.dropped += 1;
-                    self.record(&Event::Dropped { from, to, message: &message });
+        match self.queue.pop() {
+            Some(Arrival::Replica { to, input }) => {
+                if self.reaches(to, &input) {
+                    self.handle(to, input);
                 }
             }
-            Arrival::Request { from, to, request } => {
-                self.record(&Event::Requested { from, to, request: &request });
-                self.handle(to, Input::Client { from, request });
-            }
-            Arrival::Answer { from, to, mid, leader, response } => {
+            Some(Arrival::Client { from, to, mid, leader, response }) => {
                 self.record(&Event::Answered { from, to, mid, leader, response: &response });
                 let living = self.director.living();
                 let again = self.workload.handle_answer(self.now, to, mid, leader, &response, living);
                 self.dispatch(again);
             }
+            None => {}
         }
+    }
+
+    /// Whether what has arrived for a replica gets through to it.
+    #[inline]
+    fn reaches(&mut self, to: ReplicaId, input: &Input<P::Message>) -> bool {
+        if !self.director.living().contains(to) {
+            self.record(&Event::Lost { to });
+            return false;
+        }
+        match input {
+            &Input::Peer { from, ref message } if self.director.admits(from, to) => {
+                self.record(&Event::Delivered { from, to, message });
+            }
+            &Input::Peer { from, ref message } => {
+                self.dropped += 1;
+                self.record(&Event::Dropped { from, to, message });
+                return false;
+            }
+            &Input::Client { from, ref request } => self.record(&Event::Requested { from, to, request }),
+            Input::Timeout => {}
+        }
+        true
     }
 
     /// Hands one input to a replica and carries out what it leaves; again with a timeout as long as it wants one now.
@@ -247,11 +259,11 @@ impl<'a, P: Protocol> Simulation<'a, P> {
                     assert!(to.index() < self.scenario.replicas, "replica {from} sends to {to}, which does not exist");
                     self.sent += 1;
                     let arrival = self.transport.arrival(self.now, Route::Peer { from, to });
-                    self.queue.push(arrival, Arrival::Message { from, to, message });
+                    self.queue.push(arrival, Arrival::Replica { to, input: Input::Peer { from, message } });
                 }
                 Effect::Reply { to, mid, response } => {
                     let arrival = self.transport.arrival(self.now, Route::Answer { from, to });
-                    self.queue.push(arrival, Arrival::Answer { from, to, mid, leader, response });
+                    self.queue.push(arrival, Arrival::Client { from, to, mid, leader, response });
                 }
             }
         }
@@ -261,7 +273,7 @@ impl<'a, P: Protocol> Simulation<'a, P> {
     fn dispatch(&mut self, dispatch: Option<Dispatch>) {
         if let Some(Dispatch { from, to, request }) = dispatch {
             let arrival = self.transport.arrival(self.now, Route::Request { from, to });
-            self.queue.push(arrival, Arrival::Request { from, to, request });
+            self.queue.push(arrival, Arrival::Replica { to, input: Input::Client { from, request } });
         }
     }
 }

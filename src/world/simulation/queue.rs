@@ -16,12 +16,29 @@ pub struct Queue<E> {
     sequence: u64,
 }
 
-/// Ordered by time, then by sequence; the slot only goes along.
+/// Time, then sequence, then slot, in one number: one comparison orders two keys. No two have the same sequence, so the
+/// slot only goes along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    time: Time,
-    sequence: u64,
-    slot: u32,
+struct Key(u128);
+
+impl Key {
+    /// Room for 2.7 * 10^8 messages under way, more than fit in memory.
+    const SLOT_BITS: u32 = 28;
+    /// Room for 6.8 * 10^10 messages in a run.
+    const SEQUENCE_BITS: u32 = 36;
+
+    fn new(time: Time, sequence: u64, slot: usize) -> Key {
+        assert!(sequence >> Key::SEQUENCE_BITS == 0 && slot >> Key::SLOT_BITS == 0, "too many messages for one run");
+        Key(u128::from(time.nanos()) << 64 | u128::from(sequence << Key::SLOT_BITS | slot as u64))
+    }
+
+    fn time(self) -> Time {
+        Time((self.0 >> 64) as u64)
+    }
+
+    fn slot(self) -> usize {
+        self.0 as usize & ((1 << Key::SLOT_BITS) - 1)
+    }
 }
 
 impl<E> Queue<E> {
@@ -31,34 +48,37 @@ impl<E> Queue<E> {
     }
 
     /// Adds a message that arrives at `time`.
+    ///
+    /// # Panics
+    /// After 2^36 messages.
     #[inline]
     pub fn push(&mut self, time: Time, message: E) {
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(message);
-                slot
+                slot as usize
             }
             None => {
                 self.slots.push(Some(message));
-                u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 messages are under way")
+                self.slots.len() - 1
             }
         };
-        self.heap.push(Reverse(Key { time, sequence: self.sequence, slot }));
+        self.heap.push(Reverse(Key::new(time, self.sequence, slot)));
         self.sequence += 1;
     }
 
     /// When the first message arrives; never, if none is under way.
     #[inline]
     pub fn next_time(&self) -> Time {
-        self.heap.peek().map_or(Time::NEVER, |Reverse(key)| key.time)
+        self.heap.peek().map_or(Time::NEVER, |Reverse(key)| key.time())
     }
 
     /// Takes out the first message.
     #[inline]
     pub fn pop(&mut self) -> Option<E> {
         let Reverse(key) = self.heap.pop()?;
-        self.free.push(key.slot);
-        self.slots[key.slot as usize].take()
+        self.free.push(key.slot() as u32);
+        self.slots[key.slot()].take()
     }
 
     /// How many messages are under way.

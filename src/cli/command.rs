@@ -1,0 +1,105 @@
+//! The command that repeats a run, written so that a shell reads it as it was meant.
+
+use std::ffi::OsStr;
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::sweep::ProtocolName;
+
+/// The directory of scenarios that `all` means unless told otherwise.
+pub(super) const DEFAULT_DIRECTORY: &str = "scenarios";
+
+/// The command that repeats the run of one scenario.
+pub(super) fn one(file: &Path, seed: u64, protocol: ProtocolName) -> String {
+    // Bare `all` would mean something else.
+    let path = if file == Path::new("all") { "./all".to_owned() } else { quoted_path(file) };
+    format!("seedbed run {path}{}", options(seed, protocol))
+}
+
+/// The command that repeats the runs of all scenarios of a directory.
+pub(super) fn all(directory: &Path, seed: u64, protocol: ProtocolName) -> String {
+    let mut command = "seedbed run all".to_owned();
+    if directory.as_os_str() != DEFAULT_DIRECTORY {
+        let _ = write!(command, " -c {}", quoted_path(directory));
+    }
+    command + &options(seed, protocol)
+}
+
+fn options(seed: u64, protocol: ProtocolName) -> String {
+    let mut options = format!(" --seed {seed}");
+    if protocol != ProtocolName::default() {
+        let _ = write!(options, " --protocol {protocol}");
+    }
+    options
+}
+
+/// A path as one word of a shell command that is no option.
+fn quoted_path(path: &Path) -> String {
+    let text = path.as_os_str();
+    if text.as_encoded_bytes().starts_with(b"-") {
+        return quoted(Path::new(".").join(path).as_os_str());
+    }
+    quoted(text)
+}
+
+/// A text as one word of a shell command, in one line: bare if it can be, else in single quotes, and as `$'...'` (which
+/// most shells know) if it holds what cannot be printed.
+fn quoted(text: &OsStr) -> String {
+    let bytes = text.as_encoded_bytes();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./:,@%+=".contains(byte);
+    match text.to_str() {
+        Some(text) if !text.is_empty() && bytes.iter().all(is_plain) => text.to_owned(),
+        Some(text) if !text.chars().any(char::is_control) => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => {
+            let mut word = "$'".to_owned();
+            for &byte in bytes {
+                let _ = match byte {
+                    b'\'' | b'\\' => write!(word, "\\{}", char::from(byte)),
+                    b' '..=b'~' => write!(word, "{}", char::from(byte)),
+                    // Three octal digits: a hex escape would swallow a following digit in some shells.
+                    _ => write!(word, "\\{byte:03o}"),
+                };
+            }
+            word + "'"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_named_only_if_they_change_the_run() {
+        let file = Path::new("scenarios/crash-3.json");
+        assert_eq!(one(file, 7, ProtocolName::Raft), "seedbed run scenarios/crash-3.json --seed 7");
+        let command = "seedbed run scenarios/crash-3.json --seed 7 --protocol broadcast";
+        assert_eq!(one(file, 7, ProtocolName::Broadcast), command);
+        assert_eq!(all(Path::new("scenarios"), 0, ProtocolName::Raft), "seedbed run all --seed 0");
+        let command = "seedbed run all -c 'my files' --seed 0 --protocol broadcast";
+        assert_eq!(all(Path::new("my files"), 0, ProtocolName::Broadcast), command);
+    }
+
+    #[test]
+    fn paths_are_never_taken_for_options_or_for_all_scenarios() {
+        assert_eq!(one(Path::new("-s.json"), 1, ProtocolName::Raft), "seedbed run ./-s.json --seed 1");
+        assert_eq!(all(Path::new("-s"), 1, ProtocolName::Raft), "seedbed run all -c ./-s --seed 1");
+        assert_eq!(one(Path::new("./all"), 1, ProtocolName::Raft), "seedbed run ./all --seed 1");
+    }
+
+    #[test]
+    fn what_a_shell_would_change_is_quoted() {
+        for (text, word) in [
+            ("a/b-c_d.json", "a/b-c_d.json"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME", "'$HOME'"),
+            ("~x", "'~x'"),
+            ("é", "'é'"),
+            ("a\nb'\\1", r"$'a\012b\'\\1'"),
+        ] {
+            assert_eq!(quoted(OsStr::new(text)), word);
+        }
+    }
+}

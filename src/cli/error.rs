@@ -1,0 +1,37 @@
+//! What can keep a command from doing its work.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::scenario::ScenarioError;
+
+/// What can keep a command from doing its work. Each message but clap's is one line.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// The arguments make no sense; also a request for help.
+    #[error("{0}")]
+    Usage(clap::Error),
+    #[error("--json and --csv cannot be written to the same place")]
+    SamePlace,
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    #[error("{}: cannot be read as a directory of scenarios: {source}", shown(path))]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("{}: holds no scenarios (*.json)", shown(path))]
+    NoScenarios { path: PathBuf },
+    #[error("{}: cannot be written: {source}", shown(path))]
+    File { path: PathBuf, source: io::Error },
+    #[error("standard output cannot be written: {0}")]
+    Stdout(#[from] io::Error),
+    #[error("the operating system gives no random seed ({0}); choose one with --seed")]
+    NoSeed(rand::rngs::SysError),
+}
+
+/// The path in one line, whatever it holds.
+fn shown(path: &Path) -> String {
+    let mut line = String::new();
+    for c in path.to_string_lossy().chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}

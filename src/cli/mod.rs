@@ -1,0 +1,88 @@
+//! The command line: arguments in, exit code out. Each command has a file of its own.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | everything ran and is correct |
+//! | 1 | a correctness check failed |
+//! | 2 | bad usage or input; one line on standard error says what |
+//! | 101 | a replica panicked; the command that repeats the run is on standard error |
+//! | 141 | standard output was closed before everything was written, as for a program that dies of SIGPIPE |
+
+mod command;
+mod error;
+mod output;
+mod run;
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::CliError;
+
+/// A deterministic simulation testbed for replicated systems, with a built-in Raft key-value store.
+#[derive(Debug, Parser)]
+#[command(
+    name = "seedbed",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "\
+Exit codes: 0 all correct, 1 a correctness check failed, 2 bad usage or input.
+`seedbed help run` tells more about a command."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+}
+
+/// Whether what was run is correct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Correct,
+    Incorrect,
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    ExitCode::from(execute(std::env::args_os()))
+}
+
+fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let result = match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Command::Run(args) }) => run::execute(args),
+        Err(error) => Err(CliError::Usage(error)),
+    };
+    match result {
+        Ok(Outcome::Correct) => 0,
+        Ok(Outcome::Incorrect) => 1,
+        Err(CliError::Usage(error)) => {
+            // Help and version come this way, too. If they cannot be written, nobody can be told.
+            let _ = error.print();
+            error.exit_code() as u8
+        }
+        Err(CliError::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => 128 + 13,
+        Err(error) => {
+            output::error(&error);
+            2
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

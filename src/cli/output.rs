@@ -1,0 +1,115 @@
+//! Where commands write: standard output, standard error and files.
+
+use std::fs::File;
+use std::io::{self, BufWriter, StdoutLock, Write};
+use std::path::{Path, PathBuf};
+
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
+
+use super::error::CliError;
+use crate::report::{RunSummary, SuiteSummary, csv, json};
+
+/// Standard output: buffered, and without colours unless it is a terminal that wants them.
+pub(super) type Stdout = BufWriter<AutoStream<StdoutLock<'static>>>;
+
+/// Standard output. Flush it: what is left in the buffer at its end may be lost without an error.
+pub(super) fn stdout() -> Stdout {
+    BufWriter::new(AutoStream::auto(io::stdout().lock()))
+}
+
+/// One line on standard error about why the command ends.
+pub(super) fn error(message: &impl ToString) {
+    complain("error", AnsiColor::Red.on_default().bold(), &message.to_string());
+}
+
+/// One line on standard error about something odd.
+pub(super) fn warning(message: &str) {
+    complain("warning", AnsiColor::Yellow.on_default().bold(), message);
+}
+
+/// One line on standard error that helps.
+pub(super) fn note(message: &str) {
+    complain("note", Style::new().bold(), message);
+}
+
+fn complain(kind: &str, style: Style, message: &str) {
+    // If standard error cannot be written, nobody can be told.
+    let _ = writeln!(anstream::stderr(), "{style}{kind}:{style:#} {message}");
+}
+
+/// The machine-readable reports that a command is asked for. Their files are created before the first run, so that a
+/// path that cannot be written is known at once.
+#[derive(Debug)]
+pub(super) struct Exports {
+    exports: Vec<Export>,
+}
+
+#[derive(Debug)]
+struct Export {
+    format: Format,
+    /// None is standard output.
+    file: Option<(PathBuf, File)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Json,
+    Csv,
+}
+
+/// What there is to export.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Report<'a> {
+    One(&'a RunSummary),
+    Many(&'a SuiteSummary),
+}
+
+impl Exports {
+    /// Creates or empties the files. `-` is standard output.
+    pub fn open(json: Option<&Path>, csv: Option<&Path>) -> Result<Exports, CliError> {
+        let mut exports = Vec::new();
+        for (format, path) in [(Format::Json, json), (Format::Csv, csv)] {
+            let Some(path) = path else { continue };
+            let file = if path == Path::new("-") {
+                None
+            } else {
+                let file = File::create(path).map_err(|source| CliError::File { path: path.to_owned(), source })?;
+                Some((path.to_owned(), file))
+            };
+            exports.push(Export { format, file });
+        }
+        Ok(Exports { exports })
+    }
+
+    /// Whether standard output is free for people.
+    pub fn leaves_stdout(&self) -> bool {
+        self.exports.iter().all(|export| export.file.is_some())
+    }
+
+    /// Writes all of them.
+    pub fn write(self, report: Report<'_>, stdout: &mut Stdout) -> Result<(), CliError> {
+        for Export { format, file } in self.exports {
+            match file {
+                None => format.write(report, stdout)?,
+                Some((path, file)) => {
+                    let mut out = BufWriter::new(file);
+                    let written = format.write(report, &mut out).and_then(|()| out.flush());
+                    written.map_err(|source| CliError::File { path, source })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Format {
+    fn write(self, report: Report<'_>, out: &mut impl Write) -> io::Result<()> {
+        match (self, report) {
+            (Format::Json, Report::One(run)) => json::write_run(out, run),
+            (Format::Json, Report::Many(suite)) => json::write_suite(out, suite),
+            (Format::Csv, Report::One(run)) => csv::write(out, [run]),
+            (Format::Csv, Report::Many(suite)) => csv::write(out, &suite.runs),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Runs as JSON. Names of fields are stable; new ones may be added.
+//!
+//! One run is an object:
+//!
+//! | field | value |
+//! |---|---|
+//! | `scenario`, `description`, `protocol` | texts |
+//! | `seed` | a whole number of up to 64 bits |
+//! | `command` | the command that repeats the run |
+//! | `statistics` | the counters, see [`Statistics`] |
+//! | `correctness` | `{"passed": bool, "errors": [text]}` |
+//! | `performance` | `messages`, `failures`, `duplicates`, `median_latency`: each `{"value", "thresholds", "tier"}` |
+//! | `latency` | `median`, `p90`, `p99`, `max` in virtual seconds; null if nothing was answered |
+//! | `virtual_seconds`, `events` | when the run ended, how many events it had |
+//! | `trace` | the trace's hash, 16 hexadecimal digits |
+//!
+//! `performance` is null if the run is not correct. A value in it is null if it is infinite, as the median latency of
+//! a run without answers is.
+//!
+//! A suite is `{"command", "passed", "total", "trace", "runs": [run]}`.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::summary::{Latency, RunSummary, Statistics, SuiteSummary};
+use crate::check::course::Measure;
+
+/// Writes one run.
+///
+/// # Errors
+/// If writing fails.
+pub fn write_run(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
+    write(out, &Run::from(run))
+}
+
+/// Writes many runs.
+///
+/// # Errors
+/// If writing fails.
+pub fn write_suite(out: &mut impl Write, suite: &SuiteSummary) -> io::Result<()> {
+    let object = Suite {
+        command: &suite.command,
+        passed: suite.passed(),
+        total: suite.runs.len(),
+        trace: hex(suite.trace()),
+        runs: suite.runs.iter().map(Run::from).collect(),
+    };
+    write(out, &object)
+}
+
+fn write(out: &mut impl Write, object: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, object)?;
+    writeln!(out)
+}
+
+fn hex(trace: u64) -> String {
+    format!("{trace:016x}")
+}
+
+#[derive(Serialize)]
+struct Suite<'a> {
+    command: &'a str,
+    passed: usize,
+    total: usize,
+    trace: String,
+    runs: Vec<Run<'a>>,
+}
+
+#[derive(Serialize)]
+struct Run<'a> {
+    scenario: &'a str,
+    description: &'a str,
+    protocol: &'a str,
+    seed: u64,
+    command: &'a str,
+    statistics: &'a Statistics,
+    correctness: Correctness,
+    performance: Option<Performance>,
+    latency: Option<Latency>,
+    virtual_seconds: f64,
+    events: u64,
+    trace: String,
+}
+
+#[derive(Serialize)]
+struct Correctness {
+    passed: bool,
+    errors: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Performance {
+    messages: Scored,
+    failures: Scored,
+    duplicates: Scored,
+    median_latency: Scored,
+}
+
+/// A measure; JSON has no infinity, so that is null.
+#[derive(Serialize)]
+struct Scored {
+    value: f64,
+    thresholds: [f64; 3],
+    tier: u8,
+}
+
+impl<'a> From<&'a RunSummary> for Run<'a> {
+    fn from(run: &'a RunSummary) -> Run<'a> {
+        let (verdict, performance) = (&run.verdict, &run.verdict.performance);
+        Run {
+            scenario: &run.scenario,
+            description: &run.description,
+            protocol: &run.protocol,
+            seed: run.seed,
+            command: &run.command,
+            statistics: &run.statistics,
+            correctness: Correctness {
+                passed: verdict.passed(),
+                errors: verdict.errors.iter().map(ToString::to_string).collect(),
+            },
+            performance: verdict.passed().then(|| Performance {
+                messages: Scored::from(&performance.messages),
+                failures: Scored::from(&performance.failures),
+                duplicates: Scored::from(&performance.duplicates),
+                median_latency: Scored::from(&performance.median_latency),
+            }),
+            latency: run.latency,
+            virtual_seconds: run.virtual_seconds,
+            events: run.events,
+            trace: hex(run.trace),
+        }
+    }
+}
+
+impl From<&Measure> for Scored {
+    fn from(measure: &Measure) -> Scored {
+        Scored { value: measure.value, thresholds: measure.thresholds, tier: measure.tier().number() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::check::fixture;
+    use crate::record::{History, RunRecord};
+
+    fn summary(record: &RunRecord) -> RunSummary {
+        RunSummary::new(&fixture::scenario(), record, "raft", "seedbed run sample.json --seed 7".to_owned())
+    }
+
+    fn parsed(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Value {
+        let mut out = Vec::new();
+        write(&mut out).unwrap();
+        assert_eq!(out.last(), Some(&b'\n'));
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    #[test]
+    fn a_run_has_all_its_documented_fields() {
+        let run = parsed(|out| write_run(out, &summary(&fixture::record())));
+        let expected = json!({
+            "scenario": "sample",
+            "description": "No drops, no failures, 60% read",
+            "protocol": "raft",
+            "seed": 7,
+            "command": "seedbed run sample.json --seed 7",
+            "statistics": {
+                "leaders": ["FFFF", "0001", "FFFF", "0003"],
+                "leader_changes": 3,
+                "replicas_died": 0,
+                "replicas_killed": 2,
+                "messages_sent": 6370,
+                "messages_dropped": 183,
+                "gets": 60,
+                "puts": 40,
+                "gets_not_generated": 0,
+                "duplicates": 3,
+                "unanswered_gets": 0,
+                "unanswered_puts": 3,
+                "redirects": 19,
+                "failed_gets": 15,
+                "failed_puts": 31,
+                "incorrect": 0,
+                "unacknowledged_reads": 0,
+                "packet_storm": false
+            },
+            "correctness": {"passed": true, "errors": []},
+            "performance": {
+                "messages": {"value": 6370.0, "thresholds": [100.0, 500.0, 1000.0], "tier": 3},
+                "failures": {"value": 49.0, "thresholds": [10.0, 60.0, 100.0], "tier": 1},
+                "duplicates": {"value": 3.0, "thresholds": [0.0, 2.0, 4.0], "tier": 2},
+                "median_latency": {"value": 0.0001, "thresholds": [0.0002, 0.005, 0.05], "tier": 0}
+            },
+            "latency": {"median": 0.0001, "p90": 0.0001, "p99": 0.0001, "max": 0.0001},
+            "virtual_seconds": 34.0,
+            "events": 12345,
+            "trace": "0123456789abcdef"
+        });
+        assert_eq!(run, expected);
+    }
+
+    #[test]
+    fn an_incorrect_run_has_errors_and_no_performance() {
+        let run = parsed(|out| write_run(out, &summary(&fixture::failed_record())));
+        assert_eq!(run["correctness"]["passed"], false);
+        assert_eq!(run["correctness"]["errors"][1], "insufficient get() requests answered (33 > 60 * 0.50)");
+        assert_eq!(run["performance"], Value::Null);
+        assert_eq!(run["statistics"]["incorrect"], 7);
+    }
+
+    #[test]
+    fn a_run_without_answers_has_no_latency() {
+        let scenario = crate::scenario::Scenario { requests: 0, ..fixture::scenario() };
+        let record = RunRecord { history: History::default(), ..fixture::record() };
+        let run = RunSummary::new(&scenario, &record, "raft", String::new());
+        let run = parsed(|out| write_run(out, &run));
+        assert_eq!((&run["latency"], &run["performance"]["median_latency"]["value"]), (&Value::Null, &Value::Null));
+        assert_eq!(run["performance"]["median_latency"]["tier"], 3);
+    }
+
+    #[test]
+    fn a_suite_counts_its_runs_and_lists_them() {
+        let runs = vec![summary(&fixture::record()), summary(&fixture::failed_record())];
+        let suite = SuiteSummary { command: "seedbed run all --seed 7".to_owned(), runs };
+        let object = parsed(|out| write_suite(out, &suite));
+        assert_eq!((&object["passed"], &object["total"]), (&json!(1), &json!(2)));
+        assert_eq!(object["trace"], hex(suite.trace()));
+        assert_eq!(object["runs"].as_array().unwrap().len(), 2);
+    }
+}

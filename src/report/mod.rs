@@ -1,0 +1,18 @@
+//! Showing finished runs: one file for each output.
+//!
+//! - [`text`]: one run in the layout of the course's runner.
+//! - [`suite`]: many runs as the course's table.
+//! - [`json`] and [`csv`]: one run or many, for other programs.
+//!
+//! All of them read [`RunSummary`], so their numbers agree. None shows wall-clock time or the machine: a report is as
+//! repeatable as its run.
+
+pub mod csv;
+mod describe;
+pub mod json;
+pub mod suite;
+mod summary;
+pub mod text;
+
+pub use describe::describe;
+pub use summary::{Latency, RunSummary, Statistics, SuiteSummary};

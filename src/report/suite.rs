@@ -1,0 +1,207 @@
+//! Many runs as the course's table.
+//!
+//! The table's shape follows from the scenarios alone, so that rows can be written as their runs finish.
+
+use std::cmp::Ordering;
+use std::io::{self, Write};
+
+use super::describe;
+use super::summary::{RunSummary, SuiteSummary};
+use super::text::{BAD, GOOD};
+use crate::check::course::Tier;
+use crate::scenario::Scenario;
+
+/// The groups of the published suite, by the names of their scenarios up to the hyphen, in the course's order.
+const GROUPS: [(&str, &str); 5] = [
+    ("simple", "Basic tests"),
+    ("unreliable", "Unreliable network tests"),
+    ("crash", "Crash tests"),
+    ("partition", "Partition tests"),
+    ("advanced", "Advanced tests"),
+];
+
+/// The heading of all scenarios of other names.
+const OTHER_GROUP: &str = "Other tests";
+
+/// The table of a suite, its rows still without results.
+#[derive(Clone, Debug)]
+pub struct Table {
+    rows: Vec<Row>,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    /// The heading above it, if it is the first of its group.
+    heading: Option<String>,
+    /// Name and description, padded to the width of their columns.
+    label: String,
+}
+
+impl Table {
+    /// A table with a row for each scenario, in this order.
+    pub fn new(scenarios: &[&Scenario]) -> Table {
+        let descriptions: Vec<String> = scenarios.iter().map(|scenario| describe(scenario)).collect();
+        let width = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
+        let name_width = width(&mut scenarios.iter().map(|scenario| scenario.name.as_str()));
+        let description_width = width(&mut descriptions.iter().map(String::as_str));
+        let mut rows = Vec::with_capacity(scenarios.len());
+        for group in scenarios.chunk_by(|left, right| group(&left.name) == group(&right.name)) {
+            for (i, scenario) in group.iter().enumerate() {
+                let (name, description) = (&scenario.name, &descriptions[rows.len()]);
+                rows.push(Row {
+                    heading: (i == 0).then(|| heading(group)),
+                    label: format!("{name:name_width$}  {description:description_width$}"),
+                });
+            }
+        }
+        Table { rows }
+    }
+
+    /// Writes the row of one scenario, under its group's heading if it is the first there. A failure comes with its
+    /// first error and the command that repeats the run.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn write_row(&self, out: &mut impl Write, row: usize, run: &RunSummary) -> io::Result<()> {
+        let Row { heading, label } = &self.rows[row];
+        if let Some(heading) = heading {
+            writeln!(out, "{heading}")?;
+        }
+        if let Some(error) = run.verdict.errors.first() {
+            writeln!(out, "{label}  {BAD}[FAIL]{BAD:#}")?;
+            writeln!(out, "    Error: {error}")?;
+            return writeln!(out, "    Repeat: {}", run.command);
+        }
+        let [messages, failures, duplicates, latency] = run.verdict.performance.tiers().map(Tier::number);
+        writeln!(
+            out,
+            "{label}  {GOOD}[PASS]{GOOD:#}     Performance Tiers: {messages} {failures} {duplicates} {latency}"
+        )
+    }
+}
+
+/// Writes the line below the table.
+///
+/// # Errors
+/// If writing fails.
+pub fn write_total(out: &mut impl Write, suite: &SuiteSummary) -> io::Result<()> {
+    writeln!(out, "Passed {} out of {} tests", suite.passed(), suite.runs.len())
+}
+
+/// Orders names of scenarios as the course does: by group, all others last, and within a group by name with numbers
+/// by their value.
+pub fn course_order(left: &str, right: &str) -> Ordering {
+    group(left).cmp(&group(right)).then_with(|| natural_order(left, right)).then_with(|| left.cmp(right))
+}
+
+/// The place of a scenario's group.
+fn group(name: &str) -> usize {
+    let prefix = name.split('-').next().unwrap_or_default();
+    GROUPS.iter().position(|&(group, _)| group == prefix).unwrap_or(GROUPS.len())
+}
+
+fn heading(scenarios: &[&Scenario]) -> String {
+    let title = GROUPS.get(group(&scenarios[0].name)).map_or(OTHER_GROUP, |&(_, title)| title);
+    let range = |value: &dyn Fn(&Scenario) -> f64| {
+        let values = scenarios.iter().map(|scenario| value(scenario));
+        let (min, max) = values.fold((f64::INFINITY, 0.0_f64), |(min, max), value| (min.min(value), max.max(value)));
+        if min == max { format!("{min}") } else { format!("{min}-{max}") }
+    };
+    let replicas = range(&|scenario| scenario.replicas as f64);
+    let seconds = range(&|scenario| scenario.lifetime.as_secs_f64());
+    let requests = range(&|scenario| scenario.requests as f64);
+    format!("{title} ({replicas} replicas, {seconds} seconds, {requests} requests):")
+}
+
+/// Compares texts with each run of digits as one number.
+fn natural_order(left: &str, right: &str) -> Ordering {
+    let (mut left, mut right) = (left, right);
+    while !left.is_empty() && !right.is_empty() {
+        let (left_digits, right_digits) = (leading_digits(left), leading_digits(right));
+        let (left_part, right_part, order) = if left_digits.is_empty() || right_digits.is_empty() {
+            let (l, r) = (first_char(left), first_char(right));
+            (l, r, l.cmp(r))
+        } else {
+            // Numbers of any length: without leading zeros the longer one is larger.
+            let (l, r) = (left_digits.trim_start_matches('0'), right_digits.trim_start_matches('0'));
+            (left_digits, right_digits, l.len().cmp(&r.len()).then_with(|| l.cmp(r)))
+        };
+        if order.is_ne() {
+            return order;
+        }
+        (left, right) = (&left[left_part.len()..], &right[right_part.len()..]);
+    }
+    left.len().cmp(&right.len())
+}
+
+fn leading_digits(text: &str) -> &str {
+    &text[..text.bytes().take_while(u8::is_ascii_digit).count()]
+}
+
+fn first_char(text: &str) -> &str {
+    &text[..text.chars().next().map_or(0, char::len_utf8)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chaos::{Fault, FaultEvent};
+    use crate::check::fixture;
+    use crate::record::RunRecord;
+    use crate::time::{Span, Time};
+
+    #[test]
+    fn scenarios_stand_in_the_courses_order_and_others_last_with_numbers_by_value() {
+        let mut names = ["zoo", "crash-10", "advanced-1", "crash-9", "b2", "simple-2", "b10", "partition-1", "simplex"];
+        names.sort_by(|left, right| course_order(left, right));
+        assert_eq!(
+            names,
+            ["simple-2", "crash-9", "crash-10", "partition-1", "advanced-1", "b2", "b10", "simplex", "zoo"]
+        );
+        assert_eq!(course_order("a-01", "a-1"), Ordering::Less);
+        assert_eq!(natural_order("é1", "é"), Ordering::Greater);
+    }
+
+    fn scenario(name: &str, requests: u64, faults: &[Fault]) -> Scenario {
+        let events = faults.iter().map(|fault| FaultEvent { time: Time::ZERO, fault: fault.clone() }).collect();
+        Scenario { name: name.to_owned(), requests, events, ..fixture::scenario() }
+    }
+
+    #[test]
+    fn the_table_has_headings_aligned_columns_and_a_command_for_every_failure() {
+        let slow = Scenario { lifetime: Span::from_secs_f64(60.5), replicas: 7, ..scenario("own", 10, &[]) };
+        let scenarios = [
+            scenario("simple-1", 100, &[]),
+            scenario("crash-3", 100, &[Fault::KillLeader]),
+            scenario("crash-10", 90, &[Fault::KillLeader, Fault::KillLeader]),
+            slow,
+        ];
+        let records = [fixture::record(), fixture::failed_record(), fixture::record(), fixture::record()];
+        let table = Table::new(&scenarios.iter().collect::<Vec<_>>());
+        let mut out = anstream::StripStream::new(Vec::new());
+        let mut runs = Vec::new();
+        for (row, (scenario, record)) in scenarios.iter().zip(&records).enumerate() {
+            runs.push(summary(scenario, record));
+            table.write_row(&mut out, row, &runs[row]).unwrap();
+        }
+        write_total(&mut out, &SuiteSummary { command: String::new(), runs }).unwrap();
+        let expected = "\
+Basic tests (5 replicas, 30 seconds, 100 requests):
+simple-1  No drops, no failures, 60% read       [PASS]     Performance Tiers: 3 1 2 0
+Crash tests (5 replicas, 30 seconds, 90-100 requests):
+crash-3   No drops, 1 leader killed, 60% read   [FAIL]
+    Error: >0 incorrect responses to get()
+    Repeat: seedbed run crash-3.json --seed 7
+crash-10  No drops, 2 leaders killed, 60% read  [PASS]     Performance Tiers: 3 1 2 0
+Other tests (7 replicas, 60.5 seconds, 10 requests):
+own       No drops, no failures, 60% read       [PASS]     Performance Tiers: 3 1 2 0
+Passed 3 out of 4 tests
+";
+        assert_eq!(String::from_utf8(out.into_inner()).unwrap(), expected);
+    }
+
+    fn summary(scenario: &Scenario, record: &RunRecord) -> RunSummary {
+        let command = format!("seedbed run {}.json --seed 7", scenario.name);
+        RunSummary::new(scenario, record, "raft", command)
+    }
+}

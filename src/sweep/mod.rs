@@ -1,0 +1,5 @@
+//! Many runs of shipped protocols.
+
+mod runner;
+
+pub use runner::{ProtocolName, UnknownProtocol};
