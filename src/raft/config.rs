@@ -40,7 +40,7 @@ impl Default for Config {
             heartbeat: Span::from_millis(600),
             clock_drift_max: 0.1,
             round_trip_guess: Span::from_millis(50),
-            retry_min: Span::from_millis(10),
+            retry_min: Span::from_millis(4),
             suspect_after: 4,
             batch_bytes_max: 32 * 1024,
             inflight_max: 64,

@@ -13,7 +13,7 @@ mod transport;
 
 use crate::chaos::Director;
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::protocol::{Effect, Identity, Input, Outbox, Protocol, Request, Response};
+use crate::protocol::{Effect, Identity, Input, Outbox, Protocol, Response};
 use crate::record::{Event, RunRecord, Trace};
 use crate::scenario::Scenario;
 use crate::time::Time;

@@ -1,0 +1,147 @@
+//! What the Raft replica guarantees over many seeds of the course's suite, and what the naive one does not.
+//!
+//! `cargo test --release --test guarantees -- --nocapture` prints the figures.
+
+mod common;
+
+use common::{SUITE, all_scenario_files, raft, scenario, suite};
+use seedbed::chaos::Fault;
+use seedbed::check::course::{self, Tier};
+use seedbed::protocol::Operation;
+use seedbed::record::{Outcome, RunRecord};
+use seedbed::scenario::Scenario;
+use seedbed::sweep::ProtocolName;
+use seedbed::time::{Span, Time};
+use seedbed::world::simulation::Simulation;
+
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=200;
+
+/// One figure over many runs.
+struct Figure(Vec<f64>);
+
+impl Figure {
+    fn new(values: impl Iterator<Item = f64>) -> Figure {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        Figure(values)
+    }
+
+    fn quantile(&self, fraction: f64) -> f64 {
+        let place = (self.0.len() as f64 * fraction) as usize;
+        self.0[place.min(self.0.len() - 1)]
+    }
+
+    fn worst(&self) -> f64 {
+        self.quantile(1.0)
+    }
+}
+
+#[test]
+fn raft_is_correct_and_in_its_tiers_in_every_scenario_of_the_suite_for_two_hundred_seeds() {
+    println!("{:14} {:>22} {:>8} {:>10} {:>24}", "", "messages", "failures", "duplicates", "median latency, us");
+    println!(
+        "{:14} {:>7}{:>7}{:>8} {:>8} {:>10} {:>8}{:>8}{:>8}",
+        "", "median", "worst", "bonus<", "worst", "worst", "median", "worst", "full<"
+    );
+    for name in SUITE {
+        let scenario = suite(name);
+        let records: Vec<RunRecord> = SEEDS.map(|seed| ProtocolName::Raft.simulate(&scenario, seed)).collect();
+        let advanced = name.starts_with("advanced");
+        for record in &records {
+            let verdict = course::judge(&scenario, record);
+            let history = &record.history;
+            let repeat = format!("seedbed run scenarios/{name}.json --seed {}", record.seed);
+            assert!(verdict.passed(), "{repeat}: {:?}", verdict.errors);
+            assert_eq!((history.incorrect_gets, history.unknown, history.duplicates), (0, 0, 0), "{repeat}");
+            let tiers = &verdict.performance;
+            let messages = if advanced { Tier::Passed } else { Tier::Bonus };
+            assert!(tiers.messages.tier() <= messages, "{repeat}: {} messages", record.sent);
+            assert!(tiers.failures.tier() <= Tier::Passed, "{repeat}: {} failures", tiers.failures.value);
+            assert!(tiers.duplicates.tier() <= Tier::Passed, "{repeat}");
+        }
+        let measure = |value: fn(&course::Performance) -> f64| {
+            Figure::new(records.iter().map(|record| value(&course::judge(&scenario, record).performance)))
+        };
+        let (messages, latency) = (measure(|p| p.messages.value), measure(|p| p.median_latency.value * 1e6));
+        let benchmarks = &scenario.tests.benchmarks;
+        println!(
+            "{name:14} {:>7}{:>7}{:>8} {:>8} {:>10} {:>8.0}{:>8.0}{:>8.0}",
+            messages.quantile(0.5),
+            messages.worst(),
+            benchmarks.total_msgs[0],
+            measure(|p| p.failures.value).worst(),
+            measure(|p| p.duplicates.value).worst(),
+            latency.quantile(0.5),
+            latency.worst(),
+            benchmarks.median_latency[1] * 1e6,
+        );
+    }
+}
+
+/// For each kill of a leader, the time until a put that was sent after it, or was under way, is acknowledged.
+fn failovers(scenario: &Scenario, record: &RunRecord) -> Vec<Span> {
+    let kills = scenario.events.iter().filter(|event| event.fault == Fault::KillLeader);
+    let acknowledged =
+        record.history.attempts.iter().filter_map(|attempt| match (&attempt.operation, &attempt.answer) {
+            (Operation::Put { .. }, Some((time, Outcome::Ok(_)))) => Some(*time),
+            _ => None,
+        });
+    kills
+        .map(|kill| {
+            let first = acknowledged.clone().filter(|&time| time > kill.time).min();
+            first.unwrap_or(Time::NEVER).since(kill.time)
+        })
+        .collect()
+}
+
+#[test]
+fn writes_go_on_within_a_second_of_a_leaders_death_in_the_median_and_within_three_almost_always() {
+    for name in ["crash-3", "crash-4"] {
+        let scenario = suite(name);
+        let spans = SEEDS.flat_map(|seed| failovers(&scenario, &ProtocolName::Raft.simulate(&scenario, seed)));
+        let seconds = Figure::new(spans.map(Span::as_secs_f64));
+        let [median, most, worst] = [0.5, 0.99, 1.0].map(|fraction| seconds.quantile(fraction));
+        println!("{name}: {} failovers, median {median:.3} s, 99 % {most:.3} s, worst {worst:.3} s", seconds.0.len());
+        assert!(median <= 1.0 && most <= 3.0, "{name}: median {median}, 99 % {most}");
+    }
+}
+
+#[test]
+fn naive_broadcast_is_convicted_wherever_messages_are_lost_for_most_seeds() {
+    for name in SUITE {
+        let scenario = suite(name);
+        let seeds = 1..=50;
+        let convicted = seeds.clone().filter(|&seed| {
+            let record = ProtocolName::Broadcast.simulate(&scenario, seed);
+            !course::judge(&scenario, &record).passed()
+        });
+        let share = convicted.count() as f64 / seeds.count() as f64;
+        println!("{name:14} convicted for {:.0} % of the seeds", share * 100.0);
+        let loses = ["unreliable", "partition", "advanced"].iter().any(|group| name.starts_with(group));
+        assert!(if loses { share > 0.5 } else { share == 0.0 }, "{name}: {share}");
+    }
+}
+
+#[test]
+fn all_replicas_agree_on_what_is_committed_in_every_shipped_scenario() {
+    for file in all_scenario_files() {
+        let scenario = scenario(&file);
+        for seed in 1..=10 {
+            let mut simulation = Simulation::new(&scenario, seed, raft);
+            while simulation.step() {}
+            let repeat = format!("seedbed run {} --seed {seed}", file.display());
+            let replicas = simulation.replicas();
+            for pair in replicas.windows(2) {
+                let common = pair[0].raft().commit_index().min(pair[1].raft().commit_index());
+                for index in 1..=common {
+                    assert_eq!(pair[0].raft().log().get(index), pair[1].raft().log().get(index), "{repeat}: {index}");
+                }
+            }
+            assert!(replicas.iter().all(|replica| replica.ignored() == 0), "{repeat}: a sound peer was ignored");
+            let record = simulation.finish();
+            let verdict = course::judge(&scenario, &record);
+            assert!(verdict.passed(), "{repeat}: {:?}", verdict.errors);
+            assert_eq!(record.history.duplicates, 0, "{repeat}");
+        }
+    }
+}
