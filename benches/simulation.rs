@@ -32,11 +32,11 @@ fn links() -> Scenario {
     scenario("benches/raft-links.json")
 }
 
-/// Lets so many events happen.
-fn step<P: Protocol>(mut simulation: Simulation<'_, P>) -> u64 {
+/// Lets so many events happen. What is left is given back, so that taking it down is not measured.
+fn step<P: Protocol>(mut simulation: Simulation<'_, P>) -> Simulation<'_, P> {
     while simulation.events() < EVENTS && simulation.step() {}
     assert!(simulation.events() >= EVENTS, "the run is long enough");
-    simulation.events()
+    simulation
 }
 
 /// Raft under load, from the start of the run on, with clients, chaos monkey, history and trace hash.

@@ -37,7 +37,7 @@ impl Default for Config {
         Config {
             election_timeout_min: Span::from_millis(800),
             election_timeout_max: Span::from_millis(1_200),
-            heartbeat: Span::from_millis(600),
+            heartbeat: Span::from_millis(650),
             clock_drift_max: 0.1,
             round_trip_guess: Span::from_millis(50),
             retry_min: Span::from_millis(4),

@@ -85,10 +85,10 @@ impl<C: Payload> Raft<C> {
         out.send(from, Message::Vote(Vote { term: self.term, granted, pre: false }));
     }
 
-    /// Whether it has heard from a leader so recently that it votes for nobody else.
+    /// Whether it has heard from a leader so recently that it votes for nobody else. What it has heard of newer terms since
+    /// does not matter: the leader may not have, and its lease counts on this replica.
     fn is_loyal(&self, now: Time) -> bool {
-        let recent = |contact: Time| now < contact + self.config.election_timeout_min;
-        self.role == Role::Follower && self.leader.is_some() && self.contact.is_some_and(recent)
+        self.contact.is_some_and(|contact| now < contact + self.config.election_timeout_min)
     }
 
     /// A replica answers a request for its vote.
@@ -152,10 +152,16 @@ impl<C: Payload> Raft<C> {
 
     /// Asks the leader, once after each contact, to show that it still leads.
     pub fn probe_leader(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
-        let Some(leader) = self.leader.filter(|&leader| leader != self.id) else { return };
-        if self.probed.is_none() || self.probed < self.contact {
+        if let Some(leader) = self.leader.filter(|_| self.can_probe()) {
             self.probed = Some(now);
             out.send(leader, Message::Probe { term: self.term });
         }
+    }
+
+    /// Whether [`Raft::probe_leader`] would do anything.
+    #[inline]
+    pub fn can_probe(&self) -> bool {
+        let leader_elsewhere = self.leader.is_some_and(|leader| leader != self.id);
+        leader_elsewhere && (self.probed.is_none() || self.probed < self.contact)
     }
 }

@@ -14,6 +14,9 @@ pub struct Config {
     pub held_time_max: Span,
     /// A leader that was heard from this recently is taken to be alive without being asked.
     pub leader_fresh: Span,
+    /// A request that another replica should serve waits this long for the leader to be heard from by itself, before the
+    /// leader is asked to show that it is alive. On a busy cluster it is heard from all the time, and asking costs messages.
+    pub probe_after: Span,
     /// How many requests it remembers, so as to answer each at most once.
     pub remembered_requests: usize,
 }
@@ -25,6 +28,7 @@ impl Default for Config {
             held_requests_max: 4_096,
             held_time_max: Span::from_secs(8),
             leader_fresh: Span::from_millis(20),
+            probe_after: Span::from_millis(100),
             remembered_requests: 8_192,
         }
     }
@@ -44,7 +48,12 @@ impl Config {
                 return Err(ConfigError::new(key, value, "1 to 10000000"));
             }
         }
-        for (key, span) in [("held_time_max", self.held_time_max), ("leader_fresh", self.leader_fresh)] {
+        let spans = [
+            ("held_time_max", self.held_time_max),
+            ("leader_fresh", self.leader_fresh),
+            ("probe_after", self.probe_after),
+        ];
+        for (key, span) in spans {
             if span > Span::from_secs(3_600) {
                 return Err(ConfigError::new(key, format!("{} s", span.as_secs_f64()), "up to an hour"));
             }

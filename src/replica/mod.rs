@@ -4,8 +4,8 @@
 //! answered from the store when the leader is sure to lead, by lease or by confirmation, so never stale.
 //!
 //! Who does not lead redirects to the leader, but only once it has heard from the leader *after* the request came (or a
-//! moment before): a leader that has just died would swallow the request. So it holds the request and probes the leader
-//! meanwhile. While no leader is known it holds requests, too. What is held is bounded in number and in time; beyond that
+//! moment before): a leader that has just died would swallow the request. So it holds the request, and probes the leader
+//! if it is not heard from soon. While no leader is known it holds requests, too. What is held is bounded in number and in time; beyond that
 //! the answer is `fail`.
 //!
 //! A deposed leader keeps the puts that it has not answered until their fate is known: applied after all (`ok`), replaced
@@ -216,8 +216,17 @@ impl Replica {
             out.reply(held.from, held.request.mid, Response::Redirect);
             self.held.pop_front();
         }
-        if !self.held.is_empty() {
+        if now >= self.probe_due() {
             self.raft.probe_leader(now, out);
+        }
+    }
+
+    /// When the leader is asked to show that it is alive.
+    #[inline]
+    fn probe_due(&self) -> Time {
+        match self.held.front() {
+            Some(held) if self.raft.can_probe() => held.arrived + self.config.probe_after,
+            _ => Time::NEVER,
         }
     }
 
@@ -265,7 +274,7 @@ impl Protocol for Replica {
     }
 
     fn poll_timeout(&self) -> Time {
-        self.raft.poll_timeout().min(self.patience())
+        self.raft.poll_timeout().min(self.patience()).min(self.probe_due())
     }
 
     fn leader(&self) -> Option<ReplicaId> {

@@ -20,7 +20,7 @@ use crate::time::Time;
 use crate::workload::{Dispatch, Plan, Workload};
 
 pub use queue::{Queue, Wakeups};
-pub use transport::{Link, Route, Transport};
+pub use transport::{Route, Transport};
 
 /// A protocol may ask for so many timeouts in a row without time moving on; more would never end.
 const IMMEDIATE_TIMEOUTS_MAX: usize = 1_000;
@@ -193,7 +193,8 @@ impl<'a, P: Protocol> Simulation<'a, P> {
     fn arrive(&mut self) {
         match self.queue.pop() {
             Some(Arrival::Replica { to, input }) => {
-                if self.reaches(to, &input) {
+                let gets_through = self.reaches(to, &input);
+                if gets_through {
                     self.handle(to, input);
                 }
             }

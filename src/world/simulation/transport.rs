@@ -34,35 +34,35 @@ pub enum Route {
 
 /// Decides when a message that is sent now arrives.
 #[derive(Clone, Debug)]
-pub enum Transport {
-    /// One router that handles all messages one after another.
-    Router {
-        /// Time that it spends on a message.
-        service: Delay,
-        /// Its dice.
-        stream: Stream,
-        /// When it has done all that it was given.
-        idle: Time,
-    },
-    /// Links with delays of their own.
-    Links {
-        /// One-way delay.
-        delay: Delay,
-        /// Whether messages may overtake.
-        order: Order,
-        /// How many replicas there are.
-        replicas: usize,
-        /// Replica to replica, then client to replica, then replica to client.
-        links: Vec<Link>,
-    },
+pub struct Transport {
+    delay: Delay,
+    manner: Manner,
+    replicas: usize,
+    /// The router alone; or replica to replica, then client to replica, then replica to client.
+    links: Vec<Link>,
 }
 
-/// One direction between two parties.
+/// How messages share what carries them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// All go through one router, which handles them one after another.
+    Router,
+    /// Each link carries any number at a time.
+    Links(Order),
+}
+
+/// One direction between two parties, or the router.
 #[derive(Clone, Debug)]
-pub struct Link {
+struct Link {
     stream: Stream,
     /// When the latest message so far arrives.
     latest: Time,
+}
+
+impl Link {
+    fn new(seed: u64, purpose: &str, from: u64, to: u64) -> Link {
+        Link { stream: Stream::link(seed, purpose, from, to), latest: Time::ZERO }
+    }
 }
 
 impl Transport {
@@ -70,24 +70,21 @@ impl Transport {
     pub fn new(network: &Network, replicas: usize, seed: u64) -> Transport {
         match *network {
             Network::Course { service } => {
-                Transport::Router { service, stream: Stream::new(seed, "router"), idle: Time::ZERO }
+                let links = vec![Link::new(seed, "router", 0, 0)];
+                Transport { delay: service, manner: Manner::Router, replicas, links }
             }
             Network::Links { delay, order } => {
-                let link =
-                    |purpose, from, to| Link { stream: Stream::link(seed, purpose, from, to), latest: Time::ZERO };
                 let (replica_count, client_count) = (replicas as u64, CLIENTS as u64);
-                let mut links = Vec::with_capacity(replicas * (replicas + 2 * CLIENTS));
                 let kinds = [
                     ("delay", replica_count, replica_count),
                     ("request delay", client_count, replica_count),
                     ("answer delay", replica_count, client_count),
                 ];
-                for (purpose, senders, receivers) in kinds {
-                    for from in 0..senders {
-                        links.extend((0..receivers).map(|to| link(purpose, from, to)));
-                    }
-                }
-                Transport::Links { delay, order, replicas, links }
+                let links = kinds.into_iter().flat_map(|(purpose, senders, receivers)| {
+                    let pairs = (0..senders).flat_map(move |from| (0..receivers).map(move |to| (from, to)));
+                    pairs.map(move |(from, to)| Link::new(seed, purpose, from, to))
+                });
+                Transport { delay, manner: Manner::Links(order), replicas, links: links.collect() }
             }
         }
     }
@@ -95,21 +92,16 @@ impl Transport {
     /// When a message that is sent now arrives. Asked once for each message, in order of sending.
     #[inline]
     pub fn arrival(&mut self, now: Time, route: Route) -> Time {
-        match self {
-            Transport::Router { service, stream, idle } => {
-                *idle = (*idle).max(now) + service.draw(stream);
-                *idle
-            }
-            Transport::Links { delay, order, replicas, links } => {
-                let link = &mut links[link_index(route, *replicas)];
-                let mut arrival = now + delay.draw(&mut link.stream);
-                if *order == Order::Fifo {
-                    arrival = arrival.max(link.latest);
-                    link.latest = arrival;
-                }
-                arrival
-            }
-        }
+        let place = if self.manner == Manner::Router { 0 } else { link_index(route, self.replicas) };
+        let link = &mut self.links[place];
+        let delay = self.delay.draw(&mut link.stream);
+        let arrival = match self.manner {
+            Manner::Router => link.latest.max(now) + delay,
+            Manner::Links(Order::Fifo) => link.latest.max(now + delay),
+            Manner::Links(Order::Any) => now + delay,
+        };
+        link.latest = arrival;
+        arrival
     }
 }
 
@@ -185,7 +177,6 @@ mod tests {
             }
         }
         seen.sort_unstable();
-        let Transport::Links { links, .. } = links(Order::Any) else { panic!("links") };
-        assert_eq!(seen, (0..links.len()).collect::<Vec<_>>());
+        assert_eq!(seen, (0..links(Order::Any).links.len()).collect::<Vec<_>>());
     }
 }
