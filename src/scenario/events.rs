@@ -1,7 +1,6 @@
 //! The events of a scenario file.
 
 use super::error::ScenarioError;
-use super::parse::matrix;
 use super::reader::{Field, Object, Variant};
 use crate::chaos::{Fault, FaultEvent};
 use crate::id::ReplicaId;
@@ -49,11 +48,11 @@ fn fault(name: &str, object: &Object<'_>, replicas: usize) -> Result<Fault, Scen
         "part_easy" => Fault::PartEasy,
         "part_hard" => Fault::PartHard,
         "part_end" => Fault::PartEnd,
-        "set_matrix" => Fault::SetMatrix(matrix(&object.get("matrix"), replicas)?),
+        "set_matrix" => Fault::SetMatrix(object.get("matrix").matrix(replicas)?),
         "set_link" => Fault::SetLink {
             from: replica(object, "from", replicas)?,
             to: replica(object, "to", replicas)?,
-            value: object.get("value").number(0.0..=1.0, "a number from 0 to 1")?,
+            value: object.get("value").fraction()?,
         },
         "isolate" => Fault::Isolate(replica(object, "replica", replicas)?),
         "heal" => Fault::Heal,

@@ -86,3 +86,6 @@ pub struct Benchmarks {
     /// Median time to an answer, in seconds.
     pub median_latency: [f64; 3],
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 
 use super::error::ScenarioError;
 use super::json::{Json, printable, shortened};
+use crate::chaos::ConnectivityMatrix;
 
 /// A longer word is no misspelling of a key.
 const WORD_BYTES_MAX: usize = 64;
@@ -159,6 +160,21 @@ impl<'a> Field<'a> {
             _ => None,
         }
         .ok_or_else(|| self.invalid(allowed))
+    }
+
+    /// A fraction or a probability.
+    pub(super) fn fraction(&self) -> Result<f64, ScenarioError> {
+        self.number(0.0..=1.0, "a number from 0 to 1")
+    }
+
+    /// A connectivity matrix for so many replicas.
+    pub(super) fn matrix(&self, replicas: usize) -> Result<ConnectivityMatrix, ScenarioError> {
+        let mut rows = Vec::with_capacity(replicas);
+        for row in self.list(Some(replicas), &format!("a list of {replicas} rows, one for each replica"))? {
+            let values = row.list(Some(replicas), &format!("a list of {replicas} numbers, one for each replica"))?;
+            rows.push(values.iter().map(Field::fraction).collect::<Result<Vec<f64>, _>>()?);
+        }
+        ConnectivityMatrix::from_rows(replicas, &rows).map_err(|error| self.invalid(&error.to_string()))
     }
 
     /// A whole number in a range; `5.0` is one too.

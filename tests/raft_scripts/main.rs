@@ -1,8 +1,9 @@
 //! Golden scripts for Raft and the replica: one behaviour each, named as a sentence, in `tests/scripts`.
 //!
 //! A script drives a few replicas by hand: their clock, their network and their clients. What comes out is effects
-//! (messages and answers) and, on demand, status. `UPDATE_GOLDENFILES=1 cargo test --test raft_scripts` writes the output
-//! anew; every line of a new or changed one is to be checked against the paper.
+//! (messages and answers) and, on demand, status; the invariants of figure 3 of the paper are checked all the while.
+//! `UPDATE_GOLDENFILES=1 cargo test --test raft_scripts` writes the output anew. A person then checks it against the
+//! paper, line by line.
 //!
 //! # Commands
 //!
@@ -11,8 +12,8 @@
 //! - `cluster 3`: starts so many replicas. `replica 0 of=3`: starts one; the others are played by the script. Both take
 //!   parameters, such as `heartbeat=40`.
 //! - `timeout 1`: moves the clock to the timeout of replica 1, which alone takes it; the others are slow.
-//! - `wait 100`: moves the clock by so much; every replica takes the timeouts that fall due. `run 100`: messages arrive, too,
-//!   without delay.
+//! - `wait 100`: moves the clock by so much; every replica takes the timeouts that fall due. `run 100`: messages arrive,
+//!   too, without delay.
 //! - `deliver`, `drop`, `duplicate`, `hold`: does that to the messages under way, or only to those of
 //!   `from=0 to=1 kind=AppendEntries`; `first` means the oldest of them. `release` brings back what was held.
 //!   `settle` delivers until all is quiet.
@@ -45,7 +46,7 @@ macro_rules! folders {
 
         #[test]
         fn every_folder_has_a_test() {
-            let folders: Vec<PathBuf> = [$(stringify!($folder)),*].iter().map(|name| Path::new(SCRIPTS).join(name)).collect();
+            let folders = [$(Path::new(SCRIPTS).join(stringify!($folder))),*];
             assert_eq!(listed(Path::new(SCRIPTS)), folders);
         }
     };
