@@ -111,6 +111,9 @@ fn run_one(args: &Args) -> Result<Outcome, CliError> {
     if with_text {
         text::write(&mut out, &run)?;
         writeln!(out)?;
+        if !run.verdict.passed() {
+            writeln!(out, "Repeat: {}", run.command)?;
+        }
         text::write_trace(&mut out, run.trace)?;
     }
     out.flush()?;

@@ -1,6 +1,6 @@
 //! Elections: sections 5.2 and 5.4.1 of the paper, with pre-vote (thesis 9.6).
 
-use super::{AppendOutcome, AppendReply, Message, Payload, Raft, RequestVote, Role, TERM_MAX, Term, Vote};
+use super::{AppendOutcome, AppendReply, Message, Payload, Raft, RequestVote, Role, Term, Vote};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::protocol::Outbox;
 use crate::time::{Span, Time};
@@ -54,7 +54,7 @@ impl<C: Payload> Raft<C> {
         request: &RequestVote,
         out: &mut Outbox<Message<C>>,
     ) {
-        if request.term > TERM_MAX || request.last_term >= request.term {
+        if self.is_absurd(request.term) || request.last_term >= request.term {
             return self.ignore();
         }
         if self.role == Role::Leader && request.term >= self.term {
@@ -93,7 +93,7 @@ impl<C: Payload> Raft<C> {
 
     /// A replica answers a request for its vote.
     pub(super) fn handle_vote(&mut self, now: Time, from: ReplicaId, vote: Vote, out: &mut Outbox<Message<C>>) {
-        if vote.term > TERM_MAX {
+        if self.is_absurd(vote.term) {
             return self.ignore();
         }
         let would_grant = vote.pre && vote.granted;
@@ -135,7 +135,7 @@ impl<C: Payload> Raft<C> {
         }
         let usurped =
             term == self.term && (self.role == Role::Leader || self.leader.is_some_and(|known| known != from));
-        if usurped || term > TERM_MAX {
+        if usurped || self.is_absurd(term) {
             // Two leaders in one term: not from a sound replica.
             self.ignore();
             return false;

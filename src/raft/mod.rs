@@ -63,8 +63,9 @@ pub use log::{Entries, Entry, Index, Log, Payload, Term};
 pub use message::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Vote};
 use progress::Progress;
 
-/// Terms beyond this are taken for garbage, so that no message can bring a replica near the end of the numbers.
-const TERM_MAX: Term = 1 << 60;
+/// A term so far ahead of one's own is taken for garbage. With an election every millisecond it would take fifty days to
+/// fall behind by as much, while a single broken message cannot bring a cluster near the end of the numbers.
+const TERM_LEAD_MAX: Term = 1 << 32;
 
 /// What a replica currently is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -291,6 +292,12 @@ impl<C: Payload> Raft<C> {
     #[inline]
     fn place(&self, other: ReplicaId) -> usize {
         other.index() - usize::from(other > self.id)
+    }
+
+    /// Whether a message's term cannot be right.
+    #[inline]
+    fn is_absurd(&self, term: Term) -> bool {
+        term > self.term.saturating_add(TERM_LEAD_MAX)
     }
 
     /// Takes note of a message that cannot be right.

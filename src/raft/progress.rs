@@ -17,6 +17,8 @@ pub(super) struct Progress {
     pub resume: Index,
     /// The follower has confirmed that its log fits, so that appends may follow each other without waiting.
     pub pipelining: bool,
+    /// The highest index sent so far, lost or not.
+    pub asked: Index,
     /// When the newest append was sent.
     pub sent: Time,
     /// When the newest append that has been answered was sent: the follower recognised this leader after that.
@@ -50,6 +52,7 @@ impl Progress {
             next,
             resume: next,
             pipelining: false,
+            asked: 0,
             sent: Time::ZERO,
             acked: Time::ZERO,
             contact_due,
@@ -94,6 +97,7 @@ impl Progress {
     #[inline]
     pub fn handle_sent(&mut self, now: Time, next: Index, config: &Config) {
         self.next = next;
+        self.asked = self.asked.max(next - 1);
         self.sent = now;
         self.inflight += 1;
         if !self.waiting() {

@@ -1,7 +1,7 @@
 //! Replication: sections 5.3 and 5.4.2 of the paper; contact with followers, leases and reads (thesis 6.2 and 6.4).
 
 use super::progress::Progress;
-use super::{AppendEntries, AppendOutcome, AppendReply, Entry, Index, Message, Payload, Raft, Role, TERM_MAX, Term};
+use super::{AppendEntries, AppendOutcome, AppendReply, Entry, Index, Message, Payload, Raft, Role, Term};
 use crate::id::{REPLICAS_MAX, ReplicaId};
 use crate::protocol::Outbox;
 use crate::time::Time;
@@ -105,9 +105,11 @@ impl<C: Payload> Raft<C> {
             let candidates = self.followers.iter().filter(|follower| {
                 !(follower.covers(last) && follower.confirms(asked)) && follower.sendable(&self.config)
             });
-            // Whoever is being asked already is asked again only after all others.
-            let best =
-                candidates.min_by_key(|follower| (follower.suspect(&self.config), follower.waiting(), follower.acked));
+            // Whoever has been asked for this already is asked again only after all others.
+            let best = candidates.min_by_key(|follower| {
+                let asked_already = follower.asked >= last && follower.sent >= asked;
+                (follower.suspect(&self.config), follower.waiting(), asked_already, follower.acked)
+            });
             // If a batch is too small for everything, the rest follows with the answer.
             let Some(best) = best.map(|follower| follower.id) else { return };
             self.send_append(now, best, out);
@@ -195,13 +197,14 @@ impl<C: Payload> Raft<C> {
         reply: &AppendReply,
         out: &mut Outbox<Message<C>>,
     ) {
-        if reply.term > TERM_MAX {
+        if self.is_absurd(reply.term) {
             return self.ignore();
         }
         if reply.term > self.term {
             return self.become_follower(now, reply.term, None);
         }
-        if self.role != Role::Leader || reply.term < self.term {
+        // A follower's late answer to a leader before may be of the very term in which this replica leads now.
+        if self.role != Role::Leader || reply.term < self.term || reply.outcome == AppendOutcome::Stale {
             return;
         }
         let last = self.log.last_index();
@@ -277,7 +280,7 @@ impl<C: Payload> Raft<C> {
 
     /// A follower asks this replica to show that it leads. It does, if it can be sure of that.
     pub(super) fn handle_probe(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut Outbox<Message<C>>) {
-        if term > TERM_MAX {
+        if self.is_absurd(term) {
             return self.ignore();
         }
         if self.role == Role::Leader && self.holds_lease(now) {

@@ -12,8 +12,6 @@ pub struct Config {
     pub held_requests_max: usize,
     /// How long it holds a request at most before the answer is `fail`.
     pub held_time_max: Span,
-    /// A leader that was heard from this recently is taken to be alive without being asked.
-    pub leader_fresh: Span,
     /// A request that another replica should serve waits this long for the leader to be heard from by itself, before the
     /// leader is asked to show that it is alive. On a busy cluster it is heard from all the time, and asking costs messages.
     pub probe_after: Span,
@@ -27,8 +25,7 @@ impl Default for Config {
             raft: raft::Config::default(),
             held_requests_max: 4_096,
             held_time_max: Span::from_secs(8),
-            leader_fresh: Span::from_millis(20),
-            probe_after: Span::from_millis(100),
+            probe_after: Span::from_millis(200),
             remembered_requests: 8_192,
         }
     }
@@ -48,11 +45,7 @@ impl Config {
                 return Err(ConfigError::new(key, value, "1 to 10000000"));
             }
         }
-        let spans = [
-            ("held_time_max", self.held_time_max),
-            ("leader_fresh", self.leader_fresh),
-            ("probe_after", self.probe_after),
-        ];
+        let spans = [("held_time_max", self.held_time_max), ("probe_after", self.probe_after)];
         for (key, span) in spans {
             if span > Span::from_secs(3_600) {
                 return Err(ConfigError::new(key, format!("{} s", span.as_secs_f64()), "up to an hour"));
@@ -81,7 +74,7 @@ mod tests {
                 "remembered_requests is 18446744073709551615; allowed is 1 to 10000000",
             ),
             (|c| c.held_time_max = Span::from_secs(3_601), "held_time_max is 3601 s; allowed is up to an hour"),
-            (|c| c.leader_fresh = Span::from_secs(4_000), "leader_fresh is 4000 s; allowed is up to an hour"),
+            (|c| c.probe_after = Span::from_secs(4_000), "probe_after is 4000 s; allowed is up to an hour"),
             (|c| c.raft.suspect_after = 0, "suspect_after is 0; allowed is 1 to 1000000"),
         ];
         for (spoil, message) in cases {

@@ -50,7 +50,6 @@ pub fn config() -> Config {
         },
         held_requests_max: 100,
         held_time_max: Span::from_millis(1_000),
-        leader_fresh: Span::from_millis(10),
         probe_after: Span::from_millis(5),
         ..Config::default()
     }

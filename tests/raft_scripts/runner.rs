@@ -133,7 +133,6 @@ fn config(args: &mut ArgumentConsumer<'_>) -> Result<Config> {
             "inflight_max" => config.raft.inflight_max = number(value)?,
             "held_requests_max" => config.held_requests_max = number(value)?,
             "held_time_max" => config.held_time_max = millis()?,
-            "leader_fresh" => config.leader_fresh = millis()?,
             "probe_after" => config.probe_after = millis()?,
             "remembered_requests" => config.remembered_requests = number(value)?,
             other => return Err(format!("no parameter is called {other}").into()),
