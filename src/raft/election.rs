@@ -6,8 +6,14 @@ use crate::protocol::Outbox;
 use crate::time::{Span, Time};
 
 impl<C: Payload> Raft<C> {
+    /// Campaigns, since no leader was heard from for too long. Before the first term nobody can lead, so nobody could be
+    /// disturbed and a pre-vote would only cost time and messages.
+    pub(super) fn campaign(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+        if self.term == 0 { self.become_candidate(now, out) } else { self.become_pre_candidate(now, out) }
+    }
+
     /// Begins to ask whether it would be elected. Its term stays what it is.
-    pub(super) fn become_pre_candidate(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    fn become_pre_candidate(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
         self.role = Role::PreCandidate;
         self.leader = None;
         self.votes = ReplicaSet::EMPTY;
@@ -18,6 +24,7 @@ impl<C: Payload> Raft<C> {
     /// Begins a new term and asks to be elected in it.
     fn become_candidate(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
         self.role = Role::Candidate;
+        self.leader = None;
         self.term += 1;
         self.voted_for = Some(self.id);
         self.votes = ReplicaSet::EMPTY;

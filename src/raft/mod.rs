@@ -9,8 +9,8 @@
 //! **Nobody leads.** Time is cut into *terms*, each with at most one leader. All replicas start as followers. A follower
 //! that has heard from no leader for its *election timeout*, which everyone draws at random, suspects that there is
 //! none. It first asks all others whether they would vote for it (*pre-vote*, thesis 9.6): a replica that still hears
-//! from a leader says no, so a replica that merely lost its connection disturbs nobody. With a majority of friendly
-//! answers it becomes a candidate: it begins a new term, votes for itself and asks for votes. A replica votes at most
+//! from a leader says no, so a replica that merely lost its connection disturbs nobody. (Before the first term there is
+//! nobody to disturb, so it does not ask.) With a majority of friendly answers it becomes a candidate: it begins a new term, votes for itself and asks for votes. A replica votes at most
 //! once in a term, and only for a candidate whose log is at least as up to date as its own (5.4.1). Whoever gets a
 //! majority, a *quorum*, leads.
 //!
@@ -202,8 +202,7 @@ impl<C: Payload> Raft<C> {
     pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
         match self.role {
             Role::Leader => self.drive(now, out),
-            Role::Follower if now >= self.election_deadline => self.become_pre_candidate(now, out),
-            Role::Candidate if now >= self.election_deadline => self.become_pre_candidate(now, out),
+            Role::Follower | Role::Candidate if now >= self.election_deadline => self.campaign(now, out),
             Role::PreCandidate | Role::Candidate if now >= self.ask_again => self.ask_for_votes(now, out),
             _ => {}
         }

@@ -25,7 +25,7 @@ impl Default for Config {
             raft: raft::Config::default(),
             held_requests_max: 4_096,
             held_time_max: Span::from_secs(8),
-            probe_after: Span::from_millis(200),
+            probe_after: Span::from_millis(20),
             remembered_requests: 8_192,
         }
     }
