@@ -94,7 +94,7 @@ impl ReplicaSet {
 
     /// Whether this replica is in it.
     pub const fn contains(self, replica: ReplicaId) -> bool {
-        self.0 >> replica.0 & 1 == 1
+        (replica.0 as usize) < REPLICAS_MAX && self.0 >> replica.0 & 1 == 1
     }
 
     /// Puts a replica in.
@@ -105,6 +105,12 @@ impl ReplicaSet {
     /// Takes a replica out.
     pub const fn remove(&mut self, replica: ReplicaId) {
         self.0 &= !(1 << replica.0);
+    }
+
+    /// The replicas that are in this set and not in the other.
+    #[must_use]
+    pub const fn minus(self, other: ReplicaSet) -> ReplicaSet {
+        ReplicaSet(self.0 & !other.0)
     }
 
     /// The set without this replica.

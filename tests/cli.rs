@@ -362,3 +362,34 @@ fn help_and_version() {
         insta::assert_snapshot!(name, stdout(&output));
     }
 }
+
+#[test]
+fn a_result_never_replaces_a_scenario_nor_another_result() {
+    let folder = directory(&[("mine.json", SMALL)]);
+    let path = folder.path().join("mine.json");
+    let detour = folder.path().join(".").join("mine.json");
+    let (path, detour) = (path.to_str().expect("a path in text"), detour.to_str().expect("a path in text"));
+    for option in ["--json", "--csv"] {
+        let message = format!("error: {detour}: is a scenario that this command reads; the result would replace it");
+        assert_refused(&[path, "--seed", "1", option, detour], &message);
+        let folder = folder.path().to_str().expect("a path in text");
+        assert_refused(&["all", "-c", folder, "--seed", "1", option, detour], &message);
+    }
+    assert_eq!(fs::read_to_string(path).expect("the scenario"), SMALL);
+    let (one, other) = (format!("{path}.out"), format!("{detour}.out"));
+    let message = "error: --json and --csv cannot be written to the same place";
+    assert_refused(&[path, "--json", &one, "--csv", &other], message);
+}
+
+#[test]
+fn clients_that_are_always_failed_do_not_try_for_ever() {
+    let scenario = r#"{"lifetime": 5, "replicas": 3, "requests": 20000, "mix": 0, "drops": 1,
+        "network": {"model": "links", "delay": {"kind": "constant", "ms": 0.001}},
+        "tests": {"benchmarks": {"total_msgs": [1, 2, 3], "failures": [1, 2, 3], "duplicates": [1, 2, 3],
+        "median_latency": [1, 2, 3]}}}"#;
+    let folder = directory(&[("storm.json", scenario)]);
+    let path = folder.path().join("storm.json");
+    let output = run(&[path.to_str().expect("a path in text"), "--seed", "1"]);
+    assert_code(&output, 1);
+    assert!(stdout(&output).contains("Warning: request storm"), "{}", stdout(&output));
+}

@@ -108,13 +108,13 @@ impl Director {
                 self.kill(killed, false)
             }
             Fault::PartEasy => self.part(|director, leader| {
-                let followers = director.living.without(leader);
+                let followers = director.reachable().without(leader);
                 let mut group = director.choose(followers, director.quorum() - 1);
                 group.insert(leader);
                 group
             }),
             Fault::PartHard => self.part(|director, leader| {
-                let followers = director.living.without(leader);
+                let followers = director.reachable().without(leader);
                 director.choose(followers, director.quorum())
             }),
             Fault::PartEnd => {
@@ -145,6 +145,11 @@ impl Director {
         self.replicas / 2 + 1
     }
 
+    /// The living replicas that are not cut off already, which alone can make up a side.
+    fn reachable(&self) -> ReplicaSet {
+        self.living.minus(self.monkey.isolated())
+    }
+
     fn kill(&mut self, killed: Option<ReplicaId>, leader_lost: bool) -> Consequence {
         if let Some(replica) = killed {
             self.bury(replica);
@@ -160,8 +165,8 @@ impl Director {
         };
         let group = choose(self, leader);
         self.monkey.partition(group);
-        self.heard = group;
-        let keeps_quorum = group.contains(leader) && group.len() >= self.quorum();
+        self.heard = group.minus(self.monkey.isolated());
+        let keeps_quorum = self.heard.contains(leader) && self.heard.len() >= self.quorum();
         Consequence { killed: None, leader_lost: !keeps_quorum }
     }
 
@@ -247,6 +252,22 @@ mod tests {
             assert!(side_of(&director, ReplicaId(0)).len() < 3);
             let other = director.living().iter().find(|&r| director.monkey().loss(ReplicaId(0), r) == 1.0).unwrap();
             assert_eq!(side_of(&director, other).len(), 3.min(director.living().len() - 1));
+        }
+    }
+
+    #[test]
+    fn an_isolated_replica_counts_for_no_side_of_a_partition() {
+        for seed in 0..50 {
+            let mut director = director(5, seed);
+            director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
+            director.apply(&Fault::Isolate(ReplicaId(1)));
+            assert!(!director.apply(&Fault::PartEasy).leader_lost);
+            assert_eq!(side_of(&director, ReplicaId(0)).len(), 3);
+            director.observe_leader(ReplicaId(1), None);
+            assert_eq!(director.believed_leader(), Some(ReplicaId(0)), "the isolated are not listened to");
+            director.apply(&Fault::Isolate(ReplicaId(2)));
+            director.apply(&Fault::Isolate(ReplicaId(3)));
+            assert!(director.apply(&Fault::PartEasy).leader_lost, "two cannot be a quorum of five");
         }
     }
 

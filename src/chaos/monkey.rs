@@ -84,6 +84,11 @@ impl ChaosMonkey {
         self.isolated.insert(replica);
     }
 
+    /// The replicas that are cut off from all others.
+    pub fn isolated(&self) -> ReplicaSet {
+        self.isolated
+    }
+
     /// Removes the partition and all isolations. What was set in the matrix stays.
     pub fn end_partition(&mut self) {
         self.partition = None;

@@ -52,6 +52,7 @@ pub(crate) fn record() -> RunRecord {
         dropped: 183,
         history: History { duplicates: 3, ..history(gets, puts) },
         packet_storm: false,
+        request_storm: false,
         end: Time::ZERO + Span::from_secs(34),
         events: 12_345,
         trace: 0x0123_4567_89AB_CDEF,

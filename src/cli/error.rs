@@ -13,6 +13,8 @@ pub(super) enum CliError {
     Usage(clap::Error),
     #[error("--json and --csv cannot be written to the same place")]
     SamePlace,
+    #[error("{}: is a scenario that this command reads; the result would replace it", shown(path))]
+    Overwrites { path: PathBuf },
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
     #[error("{}: cannot be read as a directory of scenarios: {source}", shown(path))]

@@ -58,6 +58,16 @@ enum Format {
     Csv,
 }
 
+/// Whether two paths lead to one place, however they are written. Of a file that is not there yet the folder counts.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let named = |folder: PathBuf| path.file_name().map(|name| folder.join(name));
+        path.canonicalize().ok().or_else(|| named(folder.canonicalize().ok()?))
+    };
+    one == other || (place(one).is_some() && place(one) == place(other))
+}
+
 /// What there is to export.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Report<'a> {
@@ -66,8 +76,17 @@ pub(super) enum Report<'a> {
 }
 
 impl Exports {
-    /// Creates or empties the files. `-` is standard output.
-    pub fn open(json: Option<&Path>, csv: Option<&Path>) -> Result<Exports, CliError> {
+    /// Creates or empties the files. `-` is standard output. Refuses, and touches nothing, if that would destroy one of
+    /// the files that the command reads, or if both are the same.
+    pub fn open(json: Option<&Path>, csv: Option<&Path>, inputs: &[&Path]) -> Result<Exports, CliError> {
+        for path in [json, csv].into_iter().flatten() {
+            if inputs.iter().any(|input| is_same(input, path)) {
+                return Err(CliError::Overwrites { path: path.to_owned() });
+            }
+        }
+        if json.zip(csv).is_some_and(|(json, csv)| is_same(json, csv)) {
+            return Err(CliError::SamePlace);
+        }
         let mut exports = Vec::new();
         for (format, path) in [(Format::Json, json), (Format::Csv, csv)] {
             let Some(path) = path else { continue };

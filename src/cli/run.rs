@@ -85,9 +85,6 @@ fn protocols() -> impl TypedValueParser<Value = ProtocolName> {
 
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
-    if args.json.is_some() && args.json == args.csv {
-        return Err(CliError::SamePlace);
-    }
     if args.test == Path::new("all") { run_all(&args) } else { run_one(&args) }
 }
 
@@ -97,7 +94,7 @@ fn run_one(args: &Args) -> Result<Outcome, CliError> {
         Some(seed) => seed,
         None => draw_seed()?,
     };
-    let exports = Exports::open(args.json.as_deref(), args.csv.as_deref())?;
+    let exports = Exports::open(args.json.as_deref(), args.csv.as_deref(), &[&args.test])?;
     let with_text = exports.leaves_stdout();
     let command = command::one(&args.test, seed, args.protocol);
     let mut out = output::stdout();
@@ -126,7 +123,8 @@ fn run_all(args: &Args) -> Result<Outcome, CliError> {
         Some(seed) => seed,
         None => draw_seed()?,
     };
-    let exports = Exports::open(args.json.as_deref(), args.csv.as_deref())?;
+    let inputs: Vec<&Path> = scenarios.iter().map(|(path, _)| path.as_path()).collect();
+    let exports = Exports::open(args.json.as_deref(), args.csv.as_deref(), &inputs)?;
     let with_text = exports.leaves_stdout();
     let command = command::all(&args.config_directory, seed, args.protocol);
     let mut out = output::stdout();

@@ -26,12 +26,12 @@ impl<C: Payload> Raft<C> {
         self.role = Role::Candidate;
         self.leader = None;
         self.term += 1;
+        self.early.clear();
         self.voted_for = Some(self.id);
         self.votes = ReplicaSet::EMPTY;
         self.votes.insert(self.id);
-        // A split vote is over sooner than a dead leader is noticed: half the timeout, still random.
         self.draw_election_timeout();
-        self.election_deadline = now + Span(self.election_timeout.nanos() / 2);
+        self.election_deadline = now + self.election_timeout;
         self.rounds = 0;
         self.ask_for_votes(now, out);
     }

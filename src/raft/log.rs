@@ -91,15 +91,6 @@ impl<C> Log<C> {
         self.entries.truncate(index as usize - 1);
     }
 
-    /// The first index of this term at or before `index`, walking back from it.
-    pub fn first_of_term(&self, index: Index, term: Term) -> Index {
-        let mut first = index;
-        while first > 1 && self.term(first - 1) == Some(term) {
-            first -= 1;
-        }
-        first
-    }
-
     /// The last index whose term is at most `term`, 0 if there is none. Terms never fall, so halving finds it.
     pub fn last_up_to_term(&self, term: Term) -> Index {
         self.entries.partition_point(|entry| entry.term <= term) as Index
@@ -159,7 +150,6 @@ mod tests {
     #[test]
     fn the_ends_of_a_term_are_found() {
         let log = log(&[1, 1, 3, 3, 3, 6]);
-        assert_eq!((log.first_of_term(5, 3), log.first_of_term(2, 1), log.first_of_term(6, 6)), (3, 1, 6));
         let ends: Vec<Index> = (0..8).map(|term| log.last_up_to_term(term)).collect();
         assert_eq!(ends, [0, 2, 2, 5, 5, 5, 6, 6]);
     }

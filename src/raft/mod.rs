@@ -63,8 +63,12 @@ pub use log::{Entries, Entry, Index, Log, Payload, Term};
 pub use message::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Vote};
 use progress::Progress;
 
-/// A term so far ahead of one's own is taken for garbage. With an election every millisecond it would take fifty days to
-/// fall behind by as much, while a single broken message cannot bring a cluster near the end of the numbers.
+/// Terms up to here are believed. No sound cluster comes near: at an election every millisecond it would take thirty
+/// million years.
+const TERM_MAX: Term = 1 << 60;
+
+/// Beyond [`TERM_MAX`], only terms that are not further ahead than this are believed. So a broken message cannot bring a
+/// cluster to the end of the numbers, and a cluster that was brought to `TERM_MAX` still goes on.
 const TERM_LEAD_MAX: Term = 1 << 32;
 
 /// What a replica currently is.
@@ -111,12 +115,14 @@ pub struct Raft<C> {
     election_timeout: Span,
     /// A follower campaigns, and a candidate gives up, at this time.
     election_deadline: Time,
+    /// Appends of the current leader that overtook the ones before them, as datagrams do.
+    early: Vec<AppendEntries<C>>,
     /// When the leader was last probed.
     probed: Option<Time>,
 
     /// Who has granted a vote, or a pre-vote, in this campaign.
     votes: ReplicaSet,
-    /// How often votes were asked for since a leader was last heard from.
+    /// How often votes were asked for in this term, or since a leader was last heard from.
     rounds: u32,
     /// When a (pre-)candidate asks again those who have not granted theirs.
     ask_again: Time,
@@ -126,9 +132,8 @@ pub struct Raft<C> {
     elected: Time,
     /// Index of the empty entry with which this leader's term began.
     term_start: Index,
-    /// A quorum, the leader included, has recognised the leader at this time or later. Of the leader's term only if it is
-    /// not before `elected`.
-    quorum_contact: Time,
+    /// A quorum, the leader included, has recognised the leader of this term at this time or later.
+    quorum_contact: Option<Time>,
     /// The newest read that waits for `quorum_contact` to reach it.
     read_asked: Option<Time>,
     /// There is something to send that the next timeout is to look after, so that several proposals share an append.
@@ -161,6 +166,7 @@ impl<C: Payload> Raft<C> {
             contact: None,
             election_timeout: Span::ZERO,
             election_deadline: Time::ZERO,
+            early: Vec::new(),
             probed: None,
             votes: ReplicaSet::EMPTY,
             rounds: 0,
@@ -168,7 +174,7 @@ impl<C: Payload> Raft<C> {
             followers: others(identity.id, identity.replicas).map(|id| Progress::new(id, &config)).collect(),
             elected: Time::ZERO,
             term_start: 0,
-            quorum_contact: Time::ZERO,
+            quorum_contact: None,
             read_asked: None,
             unsent: false,
             leader_wake: Time::NEVER,
@@ -296,7 +302,7 @@ impl<C: Payload> Raft<C> {
     /// Whether a message's term cannot be right.
     #[inline]
     fn is_absurd(&self, term: Term) -> bool {
-        term > self.term.saturating_add(TERM_LEAD_MAX)
+        term > TERM_MAX && term - TERM_MAX > self.term.saturating_sub(TERM_MAX) + TERM_LEAD_MAX
     }
 
     /// Takes note of a message that cannot be right.
@@ -310,6 +316,7 @@ impl<C: Payload> Raft<C> {
         if term > self.term {
             self.term = term;
             self.voted_for = None;
+            self.early.clear();
         }
         self.role = Role::Follower;
         self.leader = leader;

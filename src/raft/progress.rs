@@ -123,13 +123,17 @@ impl Progress {
         }
     }
 
-    /// Takes note that the follower's log is the leader's up to `index`.
+    /// Takes note that the follower's log is the leader's up to `index`. After a step back only the answer to the newest
+    /// append starts the pipeline again; an older one must not rewind what is under way.
     #[inline]
-    pub fn handle_match(&mut self, index: Index) {
+    pub fn handle_match(&mut self, index: Index, newest: bool) {
         self.matched = self.matched.max(index);
         self.resume = self.matched + 1;
-        self.next = if self.pipelining { self.next.max(self.resume) } else { self.resume };
-        self.pipelining = true;
+        if newest && !self.pipelining {
+            self.pipelining = true;
+            self.next = self.resume;
+        }
+        self.next = self.next.max(self.resume);
     }
 
     /// Goes back to `index`, which the follower hinted at, and feels its way from there.
@@ -164,7 +168,7 @@ impl Progress {
     /// How long to wait for an answer: by the measured round trip; a suspect is given ever more time, up to the
     /// heartbeat interval, so that a dead replica costs next to nothing.
     fn patience(&self, config: &Config) -> Span {
-        let patience = self.round_trip.timeout().nanos().max(config.retry_min.nanos());
+        let patience = self.round_trip.timeout(config.retry_min).nanos();
         let doublings = (self.silent + 1).saturating_sub(config.suspect_after).min(20);
         Span(patience.saturating_mul(1 << doublings).min(config.heartbeat.nanos().max(patience)))
     }
@@ -197,8 +201,10 @@ impl RoundTrip {
         }
     }
 
+    /// When an answer is overdue. However steady a link is, its answers get at least `slack` more than the mean: an answer
+    /// that takes exactly the mean is not late.
     #[inline]
-    fn timeout(self) -> Span {
-        Span(self.mean + 4 * self.deviation)
+    fn timeout(self, slack: Span) -> Span {
+        Span(self.mean + (4 * self.deviation).max(slack.nanos()))
     }
 }

@@ -13,7 +13,7 @@ impl<C: Payload> Raft<C> {
         self.role = Role::Leader;
         self.leader = Some(self.id);
         self.elected = now;
-        self.quorum_contact = Time::ZERO;
+        self.quorum_contact = None;
         self.read_asked = None;
         self.rounds = 0;
         let next = self.log.last_index() + 1;
@@ -44,7 +44,7 @@ impl<C: Payload> Raft<C> {
     #[inline]
     pub fn may_read(&self, now: Time, asked: Time) -> bool {
         let informed = self.role == Role::Leader && self.commit_index >= self.term_start;
-        informed && (self.holds_lease(now) || self.quorum_contact >= asked.max(self.elected))
+        informed && (self.holds_lease(now) || self.quorum_contact >= Some(asked))
     }
 
     /// Sees to it that a quorum confirms this leader after `asked`, with the next timeout, which is due at once.
@@ -59,7 +59,7 @@ impl<C: Payload> Raft<C> {
     /// Whether nobody else can lead now: a quorum recognised this leader so recently that it elects nobody else yet.
     #[inline]
     fn holds_lease(&self, now: Time) -> bool {
-        self.quorum_contact >= self.elected && now < self.quorum_contact + self.config.lease()
+        self.quorum_contact.is_some_and(|contact| now < contact + self.config.lease())
     }
 
     /// A leader sends what has to be sent by now:
@@ -74,7 +74,7 @@ impl<C: Payload> Raft<C> {
             return self.become_follower(now, self.term, None);
         }
         let last = self.log.last_index();
-        let asked = self.read_asked.filter(|&asked| asked > self.quorum_contact).unwrap_or(Time::ZERO);
+        let asked = self.read_asked.filter(|&asked| Some(asked) > self.quorum_contact).unwrap_or(Time::ZERO);
         let (mut covered, mut wake) = (0, Time::NEVER);
         for follower in &mut self.followers {
             follower.expire(now);
@@ -146,22 +146,52 @@ impl<C: Payload> Raft<C> {
         if !is_well_formed(&append) {
             return self.ignore();
         }
-        let AppendEntries { term, prev_index, prev_term, commit_index, sent, entries } = append;
+        let (term, sent, prev_index) = (append.term, append.sent, append.prev_index);
         if !self.recognise_leader(now, from, term, sent, out) {
             return;
         }
-        let outcome = if self.log.term(prev_index) == Some(prev_term) {
-            let index = prev_index + entries.len() as Index;
-            if !self.take_entries(prev_index, entries) {
-                return self.ignore();
-            }
-            // Entries beyond those just confirmed may still differ from the leader's.
-            self.commit_index = self.commit_index.max(commit_index.min(index));
-            AppendOutcome::Matched { index }
+        let outcome = if self.fits(&append) {
+            let Some(index) = self.take_append(append) else { return self.ignore() };
+            AppendOutcome::Matched { index: self.take_early(index) }
         } else {
-            self.conflict_at(prev_index)
+            let outcome = self.conflict_at(prev_index);
+            let gap = prev_index > self.log.last_index();
+            if gap && self.early.len() < self.config.inflight_max as usize {
+                self.early.push(append);
+            }
+            outcome
         };
         out.send(from, Message::AppendReply(AppendReply { term, sent, outcome }));
+    }
+
+    /// Whether the log has the entry before those sent.
+    #[inline]
+    fn fits(&self, append: &AppendEntries<C>) -> bool {
+        self.log.term(append.prev_index) == Some(append.prev_term)
+    }
+
+    /// Takes the entries of an append that fits and returns the index up to which the log is the leader's now. None, and
+    /// nothing is changed, if a committed entry is contradicted.
+    #[inline]
+    fn take_append(&mut self, append: AppendEntries<C>) -> Option<Index> {
+        let index = append.prev_index + append.entries.len() as Index;
+        if !self.take_entries(append.prev_index, append.entries) {
+            return None;
+        }
+        // Entries beyond those just confirmed may still differ from the leader's.
+        self.commit_index = self.commit_index.max(append.commit_index.min(index));
+        Some(index)
+    }
+
+    /// Takes those early appends of this leader for which the gap has closed now: they are as good as late ones. Returns
+    /// the index up to which the log is the leader's then, which is known to be so up to `index`.
+    #[inline]
+    fn take_early(&mut self, mut index: Index) -> Index {
+        while let Some(place) = self.early.iter().position(|append| self.fits(append)) {
+            let append = self.early.swap_remove(place);
+            index = index.max(self.take_append(append).unwrap_or(index));
+        }
+        index
     }
 
     /// Adds those entries that it does not have, after removing those of its own that contradict them. A delayed append
@@ -185,7 +215,10 @@ impl<C: Payload> Raft<C> {
     fn conflict_at(&self, prev_index: Index) -> AppendOutcome {
         match self.log.term(prev_index) {
             None => AppendOutcome::Conflict { index: self.log.last_index() + 1, term: None },
-            Some(term) => AppendOutcome::Conflict { index: self.log.first_of_term(prev_index, term), term: Some(term) },
+            Some(term) => {
+                let before = self.log.last_up_to_term(term.saturating_sub(1));
+                AppendOutcome::Conflict { index: before + 1, term: Some(term) }
+            }
         }
     }
 
@@ -220,24 +253,26 @@ impl<C: Payload> Raft<C> {
         }
         let place = self.place(from);
         let follower = &mut self.followers[place];
-        // After a step back, answers to what was sent before it tell nothing new about the log.
-        let current = follower.pipelining || reply.sent == follower.sent;
+        // Appends that overtook each other are refused one after another. Only the answer to the newest one says that
+        // nothing under way will fill the gap; to step back at each would send everything again and again.
+        let newest = reply.sent >= follower.sent;
         let acked = follower.acked;
         follower.handle_answer(now, reply.sent, &self.config);
         match reply.outcome {
             AppendOutcome::Matched { index } => {
-                follower.handle_match(index);
+                follower.handle_match(index, newest);
                 self.advance_commit(index);
             }
-            AppendOutcome::Conflict { index, term } if current => {
+            AppendOutcome::Conflict { index, term } if newest => {
                 let back = self.index_before_conflict(index, term);
                 self.followers[place].handle_conflict(back);
                 self.send_append(now, from, out);
             }
             _ => {}
         }
-        if acked <= self.quorum_contact && reply.sent > self.quorum_contact {
-            self.quorum_contact = Time(self.quorum_value(|follower| follower.acked.nanos()));
+        if Some(acked) <= self.quorum_contact.or(Some(Time::ZERO)) && Some(reply.sent) > self.quorum_contact {
+            let contact = Time(self.quorum_value(|follower| follower.acked.nanos()));
+            self.quorum_contact = Some(contact).filter(|&contact| contact >= self.elected);
         }
         self.drive(now, out);
     }
@@ -291,7 +326,7 @@ impl<C: Payload> Raft<C> {
 
     /// When the leader steps down unless a quorum is heard from.
     fn quorum_deadline(&self) -> Time {
-        self.quorum_contact.max(self.elected) + self.config.election_timeout_max
+        self.quorum_contact.unwrap_or(self.elected) + self.config.election_timeout_max
     }
 }
 

@@ -30,6 +30,8 @@ pub struct RunRecord {
     pub history: History,
     /// The run was stopped early, because replicas sent more than the scenario's `max_packets`.
     pub packet_storm: bool,
+    /// The run was stopped early, because clients had to send too many messages for each request.
+    pub request_storm: bool,
     /// When the run ended.
     pub end: Time,
     /// How many events the run had: the trace's length.

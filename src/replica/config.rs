@@ -45,6 +45,10 @@ impl Config {
                 return Err(ConfigError::new(key, value, "1 to 10000000"));
             }
         }
+        if self.remembered_requests < self.held_requests_max {
+            let allowed = format!("at least held_requests_max ({})", self.held_requests_max);
+            return Err(ConfigError::new("remembered_requests", self.remembered_requests, allowed));
+        }
         let spans = [("held_time_max", self.held_time_max), ("probe_after", self.probe_after)];
         for (key, span) in spans {
             if span > Span::from_secs(3_600) {
@@ -67,7 +71,11 @@ mod tests {
     #[test]
     fn every_parameter_is_checked_and_named() {
         type Spoil = fn(&mut Config);
-        let cases: [(Spoil, &str); 5] = [
+        let cases: [(Spoil, &str); 6] = [
+            (
+                |c| c.remembered_requests = 100,
+                "remembered_requests is 100; allowed is at least held_requests_max (4096)",
+            ),
             (|c| c.held_requests_max = 0, "held_requests_max is 0; allowed is 1 to 10000000"),
             (
                 |c| c.remembered_requests = usize::MAX,

@@ -12,8 +12,8 @@
 //! in the log by another leader's entries (`redirect`), or undecided for too long (`fail`). In no case is a request
 //! answered twice.
 
-mod answered;
 mod config;
+mod seen;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use crate::protocol::{Identity, Input, Operation, Outbox, Protocol, Request, Res
 use crate::raft::{ConfigError, Index, Message, Payload, Raft, Term};
 use crate::time::Time;
 
-use answered::Answered;
 pub use config::Config;
+use seen::SeenRequests;
 
 impl Payload for Arc<Command> {
     fn bytes(&self) -> usize {
@@ -50,7 +50,7 @@ pub struct Replica {
     gets: VecDeque<Held>,
     /// Requests that wait for a leader to be known.
     held: VecDeque<Held>,
-    answered: Answered,
+    seen: SeenRequests,
     ignored: u64,
 }
 
@@ -86,7 +86,7 @@ impl Replica {
             puts: VecDeque::new(),
             gets: VecDeque::new(),
             held: VecDeque::new(),
-            answered: Answered::new(config.remembered_requests),
+            seen: SeenRequests::new(config.remembered_requests),
             ignored: 0,
             config,
         })
@@ -113,7 +113,7 @@ impl Replica {
     }
 
     fn handle_request(&mut self, now: Time, from: ClientId, request: Request, out: &mut Outbox<Message<Arc<Command>>>) {
-        if !self.answered.is_first(from, request.mid) {
+        if !self.seen.is_first(from, request.mid) {
             self.ignored += 1;
             return;
         }

@@ -17,9 +17,17 @@ use crate::check::course::Tier;
 pub fn write<'a>(out: &mut impl Write, runs: impl IntoIterator<Item = &'a RunSummary>) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
     for run in runs {
-        writer.serialize(Row::from(run))?;
+        writer.serialize(Row::from(run)).map_err(into_io)?;
     }
     writer.flush()
+}
+
+/// The error of the stream below, with its kind: whoever writes to a closed pipe has to know it.
+fn into_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 /// One row; the names of the fields are the header.

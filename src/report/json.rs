@@ -185,7 +185,8 @@ mod tests {
                 "failed_puts": 31,
                 "incorrect": 0,
                 "unacknowledged_reads": 0,
-                "packet_storm": false
+                "packet_storm": false,
+                "request_storm": false
             },
             "correctness": {"passed": true, "errors": []},
             "performance": {

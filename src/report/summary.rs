@@ -77,6 +77,8 @@ pub struct Statistics {
     pub unacknowledged_reads: u64,
     /// Whether the run was stopped because of too many messages.
     pub packet_storm: bool,
+    /// Whether the run was stopped because clients had to try again too often.
+    pub request_storm: bool,
 }
 
 /// How long answers took, in virtual seconds, over all attempts that were answered.
@@ -136,6 +138,7 @@ impl Statistics {
             incorrect: course::incorrect(history),
             unacknowledged_reads: history.unacknowledged_reads,
             packet_storm: record.packet_storm,
+            request_storm: record.request_storm,
         }
     }
 }

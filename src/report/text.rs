@@ -31,6 +31,9 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
              {max})"
         )?;
     }
+    if run.statistics.request_storm {
+        writeln!(out, "{FAIR}Warning:{FAIR:#} request storm, stopped early since clients had to try again too often")?;
+    }
     writeln!(out)?;
     write_correctness(out, &run.verdict)?;
     writeln!(out)?;
@@ -186,6 +189,14 @@ Median Response Latency to Clients: 0.0001 < 0.0002, Bonus!
         let text = plain(&RunRecord { packet_storm: true, sent: 20_001, ..fixture::record() });
         let warning = "incorrect response: 0\nWarning: packet storm, stopped early after 20001 messages between \
                        replicas (more than 20000)\n\n## Correctness";
+        assert!(text.contains(warning), "{text}");
+    }
+
+    #[test]
+    fn a_request_storm_is_a_warning_below_the_statistics() {
+        let text = plain(&RunRecord { request_storm: true, ..fixture::record() });
+        let warning = "incorrect response: 0\nWarning: request storm, stopped early since clients had to try again too \
+                       often\n\n## Correctness";
         assert!(text.contains(warning), "{text}");
     }
 

@@ -36,8 +36,8 @@ const MIX_DEFAULT: f64 = 0.8;
 const PACKETS_DEFAULT: u64 = 20_000;
 pub(super) const PACKETS_MAX: u64 = 900_000;
 
-/// The course's two figures are too small for more requests than its own files have. Above 20,000 requests the default,
-/// and where it is more the limit too, is this many messages for each request.
+/// The course's two figures are too small for more requests than its own files have. Where it is more, the default and
+/// the limit are this many messages for each request.
 const PACKETS_PER_REQUEST: u64 = 40;
 
 /// The most keys that clients can share.
@@ -187,7 +187,7 @@ fn max_packets(top: &Object<'_>, requests: u64) -> Result<u64, ScenarioError> {
     let most = PACKETS_MAX.max(ample);
     let allowed = format!("a whole number from {requests} (`requests`) to {most}");
     let given = top.get("max_packets").optional(|field| field.integer(requests..=most, &allowed))?;
-    Ok(given.unwrap_or(if requests > PACKETS_DEFAULT { ample } else { PACKETS_DEFAULT }))
+    Ok(given.unwrap_or(PACKETS_DEFAULT.max(ample)))
 }
 
 fn connectivity(top: &Object<'_>, replicas: usize) -> Result<ConnectivityMatrix, ScenarioError> {

@@ -279,9 +279,9 @@ fn may_return<'a>(
         Some((time, Outcome::Ok(_))) => time,
         _ => Time::NEVER,
     };
-    // Of the puts that were over before the get began, the one sent last overwrites all that were over before it.
-    let before = puts.clone().filter(|put| acknowledged(put) < sent);
-    let last = before.map(|put| put.sent).max();
+    // Of the puts that were over before the get began, the one sent last overwrites all that were over before it. Puts are
+    // in order of sending and what is wanted is mostly among the newest, so both searches begin there.
+    let last = puts.clone().rev().find(|put| acknowledged(put) < sent).map(|put| put.sent);
     if value.is_empty() {
         return last.is_none();
     }

@@ -13,8 +13,8 @@ pub struct Invariants {
     leaders: BTreeMap<Term, ReplicaId>,
     /// What has been seen of each replica: its term, its vote in it and its commit index.
     seen: BTreeMap<ReplicaId, (Term, Option<ReplicaId>, Index)>,
-    /// What any replica holds to be committed.
-    committed: Vec<Entry>,
+    /// What any replica holds to be committed, and the term of the first that did.
+    committed: Vec<(Term, Entry)>,
 }
 
 impl Invariants {
@@ -26,7 +26,7 @@ impl Invariants {
                 assert_eq!(leader, id, "election safety: two leaders in term {}", raft.term());
                 let complete = (1..)
                     .zip(&self.committed)
-                    .all(|(index, entry)| entry.term >= raft.term() || raft.log().get(index) == Some(entry));
+                    .all(|(index, (term, entry))| *term >= raft.term() || raft.log().get(index) == Some(entry));
                 assert!(complete, "leader completeness: {id} leads without a committed entry");
             }
             let (term, vote, commit) = self.seen.get(&id).copied().unwrap_or_default();
@@ -39,8 +39,8 @@ impl Invariants {
             for index in 1..=raft.commit_index() {
                 let entry = raft.log().get(index).expect("a committed entry is in the log");
                 match self.committed.get(index as usize - 1) {
-                    Some(known) => assert_eq!(known, entry, "state-machine safety at index {index}"),
-                    None => self.committed.push(entry.clone()),
+                    Some((_, known)) => assert_eq!(known, entry, "state-machine safety at index {index}"),
+                    None => self.committed.push((raft.term(), entry.clone())),
                 }
             }
         }

@@ -22,13 +22,17 @@ use crate::workload::{Dispatch, Plan, Workload};
 pub use queue::{Queue, Wakeups};
 pub use transport::{Route, Transport};
 
+/// A run is stopped when clients have sent so many messages for each request, redirects and failures followed.
+const ATTEMPTS_PER_REQUEST_MAX: u64 = 40;
+
 /// A protocol may ask for so many timeouts in a row without time moving on; more would never end.
 const IMMEDIATE_TIMEOUTS_MAX: usize = 1_000;
 
 /// Runs a scenario from beginning to end. `build` makes each replica.
 ///
 /// # Panics
-/// If the protocol panics, sends to a replica that does not exist, or asks for timeouts at one time without end.
+/// If the protocol panics, sends to or believes in a replica that does not exist, or asks for timeouts at one time without
+/// end.
 pub fn simulate<P: Protocol>(scenario: &Scenario, seed: u64, build: impl FnMut(Identity) -> P) -> RunRecord {
     let mut simulation = Simulation::new(scenario, seed, build);
     while simulation.step() {}
@@ -108,7 +112,7 @@ impl<'a, P: Protocol> Simulation<'a, P> {
         let request = self.workload.poll_due();
         let wakeup = self.wakeups.next_time();
         let next = fault.min(arrival).min(request).min(wakeup);
-        if next > self.scenario.end() || self.is_packet_storm() {
+        if next > self.scenario.end() || self.is_packet_storm() || self.is_request_storm() {
             return false;
         }
         // A deadline in the past (of a replica that wants to be called at its start) is due now.
@@ -138,6 +142,7 @@ impl<'a, P: Protocol> Simulation<'a, P> {
             sent: self.sent,
             dropped: self.dropped,
             packet_storm: self.is_packet_storm(),
+            request_storm: self.is_request_storm(),
             history: self.workload.into_history(),
             end: self.now,
             events: self.trace.events(),
@@ -163,6 +168,12 @@ impl<'a, P: Protocol> Simulation<'a, P> {
     /// How many events there were.
     pub fn events(&self) -> u64 {
         self.trace.events()
+    }
+
+    /// Clients try again at once what fails, so replicas that fail everything could keep them busy for ever.
+    fn is_request_storm(&self) -> bool {
+        let requests = self.scenario.requests;
+        self.workload.history().attempts.len() as u64 > requests.saturating_mul(ATTEMPTS_PER_REQUEST_MAX)
     }
 
     fn is_packet_storm(&self) -> bool {
@@ -253,6 +264,8 @@ impl<'a, P: Protocol> Simulation<'a, P> {
     /// Carries out what a replica has left in the outbox.
     fn carry_out(&mut self, from: ReplicaId) {
         let leader = self.replicas[from.index()].leader();
+        let exists = leader.is_none_or(|leader| leader.index() < self.scenario.replicas);
+        assert!(exists, "replica {from} believes in a leader that does not exist");
         self.director.observe_leader(from, leader);
         for effect in self.outbox.drain() {
             match effect {

@@ -1,4 +1,4 @@
-//! A memory of requests, so that each is answered at most once.
+//! A memory of the requests that came, so that each is taken on, and so answered, at most once.
 
 use std::collections::VecDeque;
 
@@ -9,17 +9,17 @@ use crate::id::{ClientId, Mid};
 
 /// Remembers the newest requests that came, by client and MID.
 #[derive(Clone, Debug)]
-pub(super) struct Answered {
+pub(super) struct SeenRequests {
     table: HashTable<(ClientId, Mid)>,
     /// In order of arrival, so that the oldest is forgotten first.
     order: VecDeque<(ClientId, Mid)>,
     max: usize,
 }
 
-impl Answered {
+impl SeenRequests {
     /// A memory of so many requests.
-    pub fn new(max: usize) -> Answered {
-        Answered { table: HashTable::new(), order: VecDeque::new(), max }
+    pub fn new(max: usize) -> SeenRequests {
+        SeenRequests { table: HashTable::new(), order: VecDeque::new(), max }
     }
 
     /// Whether this request has not come before, as far as it is remembered. It is remembered from now on.
@@ -47,8 +47,8 @@ mod tests {
 
     #[test]
     fn a_request_is_first_once_until_it_is_forgotten() {
-        let mut answered = Answered::new(3);
-        let mut first = |client, mid| answered.is_first(ClientId(client), Mid(mid));
+        let mut seen = SeenRequests::new(3);
+        let mut first = |client, mid| seen.is_first(ClientId(client), Mid(mid));
         assert!(first(1, 1) && first(2, 1) && first(1, 2));
         assert!(!first(1, 1) && !first(2, 1) && !first(1, 2));
         assert!(first(1, 3), "forgets the oldest");
