@@ -1,7 +1,7 @@
 //! The first seed document's naive replication: broadcast every put, ignore failures.
 //!
-//! Any replica accepts a put, answers at once and tells all others; a get reads what this replica happens to have. It is
-//! quick and cheap, and wrong as soon as a message is lost. The testbed must convict it.
+//! Any replica accepts a put, answers at once and tells all others; a get reads what this replica happens to have. It
+//! is quick and cheap, and wrong as soon as a message is lost. The testbed must convict it.
 
 use std::sync::Arc;
 

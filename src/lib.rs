@@ -1,8 +1,8 @@
 //! seedbed: a deterministic simulation testbed for replicated systems, with a built-in Raft key-value store.
 //!
-//! One idea carries everything: *one scenario, one replica, many worlds*. A [`scenario`] says what happens to a cluster;
-//! a replica is a state machine without I/O behind the [`protocol`] seam; a [`world`] runs the one on the other and leaves
-//! a [`record`]; a [`check`] judges the record and a [`report`] shows it.
+//! One idea carries everything: *one scenario, one replica, many worlds*. A [`scenario`] says what happens to a
+//! cluster; a replica is a state machine without I/O behind the [`protocol`] seam; a [`world`] runs the one on the
+//! other and leaves a [`record`]; a [`check`] judges the record and a [`report`] shows it.
 //!
 //! A protocol of your own is an implementation of [`protocol::Protocol`] in a crate of yours; run it with
 //! [`world::simulation::simulate`]:

@@ -13,7 +13,8 @@ use seedbed::sweep::ProtocolName;
 use seedbed::time::Time;
 use seedbed::world::simulation::simulate;
 
-/// Trace hashes, written down. A change of behaviour shows here; then say why in the commit and write the new ones down.
+/// Trace hashes, written down. A change of behaviour shows here; then say why in the commit and write the new ones
+/// down.
 const GOLDEN: [(&str, ProtocolName, u64, u64); 10] = [
     ("scenarios/simple-1.json", ProtocolName::Raft, 1, 0x3e65_e6c0_cd6b_a760),
     ("scenarios/unreliable-3.json", ProtocolName::Raft, 1, 0x3a7b_98c5_20c7_ad62),

@@ -242,8 +242,8 @@ fn working_folder() -> TempDir {
     folder
 }
 
-/// Runs the program with these arguments. Without a seed, 7 is taken: in about one of a thousand random ones the clients
-/// generate too few gets.
+/// Runs the program with these arguments. Without a seed, 7 is taken: in about one of a thousand random ones the
+/// clients generate too few gets.
 fn seedbed(folder: &TempDir, arguments: &str) -> Output {
     assert!(!arguments.contains(['\'', '"', '|', '>', '<', '$', '*', ';', '&']), "{arguments}: needs a shell");
     let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));

@@ -27,8 +27,8 @@ fn run(launcher: &Path) -> Output {
     Command::new(launcher).args(["0000", "a b", ""]).current_dir("/").output().expect("the launcher starts")
 }
 
-/// One test and not two: while one thread writes a program, another that starts a process would keep the file open in it
-/// for a moment, and the system refuses to run a program that is open for writing.
+/// One test and not two: while one thread writes a program, another that starts a process would keep the file open in
+/// it for a moment, and the system refuses to run a program that is open for writing.
 #[test]
 fn the_launcher_runs_the_program_beside_it_also_through_links_and_says_so_if_there_is_none() {
     let folder = folder();

@@ -7,9 +7,9 @@ use crate::rng::Stream;
 /// Knows who lives, whom the network believes to be the leader and what is cut, and turns a [`Fault`] into action.
 ///
 /// The believed leader is the `leader` field of the newest message from a living replica. During a partition only the
-/// replicas of the *chosen group* are listened to, which is the side with the quorum: in an easy partition the leader's,
-/// in a hard one the other. An isolated replica is not listened to either. A belief in a dead replica is no news and is
-/// ignored.
+/// replicas of the *chosen group* are listened to, which is the side with the quorum: in an easy partition the
+/// leader's, in a hard one the other. An isolated replica is not listened to either. A belief in a dead replica is no
+/// news and is ignored.
 #[derive(Clone, Debug)]
 pub struct Director {
     replicas: usize,

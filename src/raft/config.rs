@@ -20,8 +20,8 @@ pub struct Config {
     /// The round trip to assume where none has been measured: how long an unanswered request for a vote, or a leader's
     /// first append, waits before it is sent again.
     pub round_trip_guess: Span,
-    /// An append without an answer is not given up before this has passed beyond the mean round trip, however steady round
-    /// trips are. It covers what they do not show: pauses of the scheduler.
+    /// An append without an answer is not given up before this has passed beyond the mean round trip, however steady
+    /// round trips are. It covers what they do not show: pauses of the scheduler.
     pub retry_min: Span,
     /// After this many appends in a row without an answer, a follower is taken for dead: it is asked last, and ever
     /// more rarely.

@@ -6,8 +6,8 @@ use crate::protocol::Outbox;
 use crate::time::{Span, Time};
 
 impl<C: Payload> Raft<C> {
-    /// Campaigns, since no leader was heard from for too long. Before the first term nobody can lead, so nobody could be
-    /// disturbed and a pre-vote would only cost time and messages.
+    /// Campaigns, since no leader was heard from for too long. Before the first term nobody can lead, so nobody could
+    /// be disturbed and a pre-vote would only cost time and messages.
     pub(super) fn campaign(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
         if self.term == 0 { self.become_candidate(now, out) } else { self.become_pre_candidate(now, out) }
     }
@@ -92,8 +92,8 @@ impl<C: Payload> Raft<C> {
         out.send(from, Message::Vote(Vote { term: self.term, granted, pre: false }));
     }
 
-    /// Whether it has heard from a leader so recently that it votes for nobody else. What it has heard of newer terms since
-    /// does not matter: the leader may not have, and its lease counts on this replica.
+    /// Whether it has heard from a leader so recently that it votes for nobody else. What it has heard of newer terms
+    /// since does not matter: the leader may not have, and its lease counts on this replica.
     fn is_loyal(&self, now: Time) -> bool {
         self.contact.is_some_and(|contact| now < contact + self.config.election_timeout_min)
     }

@@ -6,13 +6,13 @@
 //!
 //! # How it works, in the order in which things happen
 //!
-//! **Nobody leads.** Time is cut into *terms*, each with at most one leader. All replicas start as followers. A follower
-//! that has heard from no leader for its *election timeout*, which everyone draws at random, suspects that there is
-//! none. It first asks all others whether they would vote for it (*pre-vote*, thesis 9.6): a replica that still hears
-//! from a leader says no, so a replica that merely lost its connection disturbs nobody. (Before the first term there is
-//! nobody to disturb, so it does not ask.) With a majority of friendly answers it becomes a candidate: it begins a new term, votes for itself and asks for votes. A replica votes at most
-//! once in a term, and only for a candidate whose log is at least as up to date as its own (5.4.1). Whoever gets a
-//! majority, a *quorum*, leads.
+//! **Nobody leads.** Time is cut into *terms*, each with at most one leader. All replicas start as followers. A
+//! follower that has heard from no leader for its *election timeout*, which everyone draws at random, suspects that
+//! there is none. It first asks all others whether they would vote for it (*pre-vote*, thesis 9.6): a replica that
+//! still hears from a leader says no, so a replica that merely lost its connection disturbs nobody. (Before the first
+//! term there is nobody to disturb, so it does not ask.) With a majority of friendly answers it becomes a candidate: it
+//! begins a new term, votes for itself and asks for votes. A replica votes at most once in a term, and only for a
+//! candidate whose log is at least as up to date as its own (5.4.1). Whoever gets a majority, a *quorum*, leads.
 //!
 //! **The leader replicates.** It appends each command to its log, after an empty entry with which every term begins,
 //! and sends it to followers as AppendEntries, along with the index and term of the entry before. A follower whose log
@@ -20,9 +20,10 @@
 //! and overwrites what differs after that. When a quorum, itself included, has an entry *of its own term*, the entry
 //! and all before it are *committed* (5.4.2): no later leader can lack them.
 //!
-//! *Thrifty*: an entry needs a quorum, not everyone. The leader asks only as many followers as it needs, those whose last
-//! contact is the longest ago, so that in turn all get what they missed, and all stay in contact without heartbeats. If
-//! one of them stays silent for longer than its measured round trip explains, the leader at once asks another.
+//! *Thrifty*: an entry needs a quorum, not everyone. The leader asks only as many followers as it needs, those whose
+//! last contact is the longest ago, so that in turn all get what they missed, and all stay in contact without
+//! heartbeats. If one of them stays silent for longer than its measured round trip explains, the leader at once asks
+//! another.
 //!
 //! **Contact.** The leader sees to it that every follower is in acknowledged contact every *heartbeat* interval. Every
 //! append carries the time of its sending, and the answer brings it back. From the newest such times of a quorum the
@@ -30,7 +31,8 @@
 //!
 //! - If a quorum has confirmed nothing for the longest election timeout, it steps down (*check-quorum*, thesis 6.2).
 //! - Followers refuse votes for the shortest election timeout after an append. So for a little less than that after the
-//!   sending of an append that a quorum has acknowledged, nobody else can lead, and the leader may answer reads from its
+//!   sending of an append that a quorum has acknowledged, nobody else can lead, and the leader may answer reads from
+//!   its
 //!   own state: the *lease* (thesis 6.4.1). It relies on clocks that run at nearly the same speed
 //!   ([`Config::clock_drift_max`]).
 //! - A read that comes when the lease has lapsed waits until a quorum has acknowledged an append sent after the read
@@ -67,8 +69,8 @@ use progress::Progress;
 /// million years.
 const TERM_MAX: Term = 1 << 60;
 
-/// Beyond [`TERM_MAX`], only terms that are not further ahead than this are believed. So a broken message cannot bring a
-/// cluster to the end of the numbers, and a cluster that was brought to `TERM_MAX` still goes on.
+/// Beyond [`TERM_MAX`], only terms that are not further ahead than this are believed. So a broken message cannot bring
+/// a cluster to the end of the numbers, and a cluster that was brought to `TERM_MAX` still goes on.
 const TERM_LEAD_MAX: Term = 1 << 32;
 
 /// What a replica currently is.

@@ -123,8 +123,8 @@ impl Progress {
         }
     }
 
-    /// Takes note that the follower's log is the leader's up to `index`. After a step back only the answer to the newest
-    /// append starts the pipeline again; an older one must not rewind what is under way.
+    /// Takes note that the follower's log is the leader's up to `index`. After a step back only the answer to the
+    /// newest append starts the pipeline again; an older one must not rewind what is under way.
     #[inline]
     pub fn handle_match(&mut self, index: Index, newest: bool) {
         self.matched = self.matched.max(index);
@@ -201,8 +201,8 @@ impl RoundTrip {
         }
     }
 
-    /// When an answer is overdue. However steady a link is, its answers get at least `slack` more than the mean: an answer
-    /// that takes exactly the mean is not late.
+    /// When an answer is overdue. However steady a link is, its answers get at least `slack` more than the mean: an
+    /// answer that takes exactly the mean is not late.
     #[inline]
     fn timeout(self, slack: Span) -> Span {
         Span(self.mean + (4 * self.deviation).max(slack.nanos()))

@@ -98,8 +98,8 @@ impl<C: Payload> Raft<C> {
         self.leader_wake = wake.min(self.quorum_deadline());
     }
 
-    /// Asks so many followers more for everything up to `last`, and to confirm this leader since `asked`. First those that
-    /// seem alive, and among these the one whose last contact is the longest ago.
+    /// Asks so many followers more for everything up to `last`, and to confirm this leader since `asked`. First those
+    /// that seem alive, and among these the one whose last contact is the longest ago.
     fn ask_more(&mut self, now: Time, last: Index, asked: Time, missing: usize, out: &mut Outbox<Message<C>>) {
         for _ in 0..missing {
             let candidates = self.followers.iter().filter(|follower| {
@@ -170,8 +170,8 @@ impl<C: Payload> Raft<C> {
         self.log.term(append.prev_index) == Some(append.prev_term)
     }
 
-    /// Takes the entries of an append that fits and returns the index up to which the log is the leader's now. None, and
-    /// nothing is changed, if a committed entry is contradicted.
+    /// Takes the entries of an append that fits and returns the index up to which the log is the leader's now. None,
+    /// and nothing is changed, if a committed entry is contradicted.
     #[inline]
     fn take_append(&mut self, append: AppendEntries<C>) -> Option<Index> {
         let index = append.prev_index + append.entries.len() as Index;
@@ -183,8 +183,8 @@ impl<C: Payload> Raft<C> {
         Some(index)
     }
 
-    /// Takes those early appends of this leader for which the gap has closed now: they are as good as late ones. Returns
-    /// the index up to which the log is the leader's then, which is known to be so up to `index`.
+    /// Takes those early appends of this leader for which the gap has closed now: they are as good as late ones.
+    /// Returns the index up to which the log is the leader's then, which is known to be so up to `index`.
     #[inline]
     fn take_early(&mut self, mut index: Index) -> Index {
         while let Some(place) = self.early.iter().position(|append| self.fits(append)) {

@@ -12,8 +12,9 @@ pub struct Config {
     pub held_requests_max: usize,
     /// How long it holds a request at most before the answer is `fail`.
     pub held_time_max: Span,
-    /// A request that another replica should serve waits this long for the leader to be heard from by itself, before the
-    /// leader is asked to show that it is alive. On a busy cluster it is heard from all the time, and asking costs messages.
+    /// A request that another replica should serve waits this long for the leader to be heard from by itself, before
+    /// the leader is asked to show that it is alive. On a busy cluster it is heard from all the time, and asking costs
+    /// messages.
     pub probe_after: Span,
     /// How many requests it remembers, so as to answer each at most once.
     pub remembered_requests: usize,

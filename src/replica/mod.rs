@@ -3,14 +3,14 @@
 //! A put is proposed to the log and answered when it has been applied here, so never before it is committed. A get is
 //! answered from the store when the leader is sure to lead, by lease or by confirmation, so never stale.
 //!
-//! Who does not lead redirects to the leader, but only once it has heard from the leader *after* the request came: a leader
-//! that has just died would swallow the request. So it holds the request, and probes the leader if it is not heard from
-//! soon. While no leader is known it holds requests, too. What is held is bounded in number and in time; beyond that the
-//! answer is `fail`.
+//! Who does not lead redirects to the leader, but only once it has heard from the leader *after* the request came: a
+//! leader that has just died would swallow the request. So it holds the request, and probes the leader if it is not
+//! heard from soon. While no leader is known it holds requests, too. What is held is bounded in number and in time;
+//! beyond that the answer is `fail`.
 //!
-//! A deposed leader keeps the puts that it has not answered until their fate is known: applied after all (`ok`), replaced
-//! in the log by another leader's entries (`redirect`), or undecided for too long (`fail`). In no case is a request
-//! answered twice.
+//! A deposed leader keeps the puts that it has not answered until their fate is known: applied after all (`ok`),
+//! replaced in the log by another leader's entries (`redirect`), or undecided for too long (`fail`). In no case is a
+//! request answered twice.
 
 mod config;
 mod seen;

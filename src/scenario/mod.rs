@@ -1,7 +1,8 @@
 //! Scenarios: what a run does to which cluster, and what is expected of it.
 //!
-//! A scenario file is a course configuration file (JSON), with a few optional keys of our own. [`Scenario::load`]
-//! reads one and checks everything in it; a `Scenario` that exists is valid. `docs/scenarios.md` lists all keys.
+//! A scenario file is a course configuration file (JSON), with a few optional keys of our own. [`Scenario::load`] reads
+//! one and checks everything in it, so a loaded scenario is valid; who changes or builds one by hand keeps to the
+//! ranges that the fields tell. `docs/scenarios.md` lists all keys.
 
 mod error;
 mod events;

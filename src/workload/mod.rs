@@ -1,8 +1,8 @@
 //! The course's clients, as a state machine without I/O.
 //!
 //! A [`Workload`] is all clients of a run. A world asks it when the next request is due, sends what it hands out, and
-//! gives it every answer; whatever the world, the same code chooses keys, follows redirects, tries failed requests again
-//! and judges what it is told.
+//! gives it every answer; whatever the world, the same code chooses keys, follows redirects, tries failed requests
+//! again and judges what it is told.
 //!
 //! What the clients do (the course's runner, version 2):
 //!
@@ -184,9 +184,9 @@ impl Workload {
         &self.history
     }
 
-    /// Ends the run: what was asked and answered.
-    pub fn into_history(self) -> History {
-        self.history
+    /// Ends the run: hands out what was asked and answered.
+    pub fn take_history(&mut self) -> History {
+        std::mem::take(&mut self.history)
     }
 
     fn next_mid(&self) -> Mid {
@@ -279,8 +279,8 @@ fn may_return<'a>(
         Some((time, Outcome::Ok(_))) => time,
         _ => Time::NEVER,
     };
-    // Of the puts that were over before the get began, the one sent last overwrites all that were over before it. Puts are
-    // in order of sending and what is wanted is mostly among the newest, so both searches begin there.
+    // Of the puts that were over before the get began, the one sent last overwrites all that were over before it. Puts
+    // are in order of sending and what is wanted is mostly among the newest, so both searches begin there.
     let last = puts.clone().rev().find(|put| acknowledged(put) < sent).map(|put| put.sent);
     if value.is_empty() {
         return last.is_none();

@@ -12,7 +12,8 @@
 //! - `cluster 3`: starts so many replicas. `replica 0 of=3`: starts one; the others are played by the script. Both take
 //!   parameters, such as `heartbeat=40`.
 //! - `timeout 1`: moves the clock to the timeout of replica 1, which alone takes it; the others are slow.
-//! - `wait 100`: moves the clock by so much; every replica takes the timeouts that fall due. `run 100`: messages arrive,
+//! - `wait 100`: moves the clock by so much; every replica takes the timeouts that fall due. `run 100`: messages
+//!   arrive,
 //!   too, without delay.
 //! - `deliver`, `drop`, `duplicate`, `hold`: does that to the messages under way, or only to those of
 //!   `from=0 to=1 kind=AppendEntries`; `first` means the oldest of them. `release` brings back what was held.

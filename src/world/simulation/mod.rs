@@ -31,8 +31,8 @@ const IMMEDIATE_TIMEOUTS_MAX: usize = 1_000;
 /// Runs a scenario from beginning to end. `build` makes each replica.
 ///
 /// # Panics
-/// If the protocol panics, sends to or believes in a replica that does not exist, or asks for timeouts at one time without
-/// end.
+/// If the protocol panics, sends to or believes in a replica that does not exist, or asks for timeouts at one time
+/// without end. A note on standard error then names scenario, seed and time.
 pub fn simulate<P: Protocol>(scenario: &Scenario, seed: u64, build: impl FnMut(Identity) -> P) -> RunRecord {
     let mut simulation = Simulation::new(scenario, seed, build);
     while simulation.step() {}
@@ -58,6 +58,15 @@ pub struct Simulation<'a, P: Protocol> {
     sent: u64,
     dropped: u64,
     killed: u64,
+}
+
+/// Says where a run was when it panicked, so that nobody is left with a panic and no seed.
+impl<P: Protocol> Drop for Simulation<'_, P> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("note: scenario {} with seed {} panicked at {}", self.scenario.name, self.seed, self.now);
+        }
+    }
 }
 
 /// Something under way to someone.
@@ -133,7 +142,7 @@ impl<'a, P: Protocol> Simulation<'a, P> {
     }
 
     /// Ends the run: what is known of it.
-    pub fn finish(self) -> RunRecord {
+    pub fn finish(mut self) -> RunRecord {
         RunRecord {
             seed: self.seed,
             leaders: self.director.leaders().to_vec(),
@@ -143,7 +152,7 @@ impl<'a, P: Protocol> Simulation<'a, P> {
             dropped: self.dropped,
             packet_storm: self.is_packet_storm(),
             request_storm: self.is_request_storm(),
-            history: self.workload.into_history(),
+            history: self.workload.take_history(),
             end: self.now,
             events: self.trace.events(),
             trace: self.trace.hash(),
