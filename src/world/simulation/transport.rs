@@ -92,16 +92,22 @@ impl Transport {
     /// When a message that is sent now arrives. Asked once for each message, in order of sending.
     #[inline]
     pub fn arrival(&mut self, now: Time, route: Route) -> Time {
-        let place = if self.manner == Manner::Router { 0 } else { link_index(route, self.replicas) };
-        let link = &mut self.links[place];
-        let delay = self.delay.draw(&mut link.stream);
-        let arrival = match self.manner {
-            Manner::Router => link.latest.max(now) + delay,
-            Manner::Links(Order::Fifo) => link.latest.max(now + delay),
-            Manner::Links(Order::Any) => now + delay,
-        };
-        link.latest = arrival;
-        arrival
+        match self.manner {
+            Manner::Router => {
+                let router = &mut self.links[0];
+                router.latest = router.latest.max(now) + self.delay.draw(&mut router.stream);
+                router.latest
+            }
+            Manner::Links(order) => {
+                let link = &mut self.links[link_index(route, self.replicas)];
+                let arrival = now + self.delay.draw(&mut link.stream);
+                if order == Order::Any {
+                    return arrival;
+                }
+                link.latest = link.latest.max(arrival);
+                link.latest
+            }
+        }
     }
 }
 
