@@ -143,6 +143,7 @@ impl<'a, P: Protocol> Simulation<'a, P> {
 
     /// Ends the run: what is known of it.
     pub fn finish(mut self) -> RunRecord {
+        let stopped = self.is_packet_storm() || self.is_request_storm();
         RunRecord {
             seed: self.seed,
             leaders: self.director.leaders().to_vec(),
@@ -153,7 +154,7 @@ impl<'a, P: Protocol> Simulation<'a, P> {
             packet_storm: self.is_packet_storm(),
             request_storm: self.is_request_storm(),
             history: self.workload.take_history(),
-            end: self.now,
+            end: if stopped { self.now } else { self.scenario.end() },
             events: self.trace.events(),
             trace: self.trace.hash(),
         }
