@@ -256,7 +256,6 @@ impl<C: Payload> Raft<C> {
         // Appends that overtook each other are refused one after another. Only the answer to the newest one says that
         // nothing under way will fill the gap; to step back at each would send everything again and again.
         let newest = reply.sent >= follower.sent;
-        let acked = follower.acked;
         follower.handle_answer(now, reply.sent, &self.config);
         match reply.outcome {
             AppendOutcome::Matched { index } => {
@@ -270,7 +269,7 @@ impl<C: Payload> Raft<C> {
             }
             _ => {}
         }
-        if Some(acked) <= self.quorum_contact.or(Some(Time::ZERO)) && Some(reply.sent) > self.quorum_contact {
+        if Some(reply.sent) > self.quorum_contact {
             let contact = Time(self.quorum_value(|follower| follower.acked.nanos()));
             self.quorum_contact = Some(contact).filter(|&contact| contact >= self.elected);
         }
