@@ -3,12 +3,17 @@
 //! Any replica accepts a put, answers at once and tells all others; a get reads what this replica happens to have. It
 //! is quick and cheap, and wrong as soon as a message is lost. The testbed must convict it.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::id::ReplicaId;
 use crate::kv::{Command, Store};
 use crate::protocol::{Identity, Input, Operation, Outbox, Protocol, Response};
 use crate::time::Time;
+use crate::wire::{Datagram, Datagrams, Envelope, PeerMessage};
 
 /// One replica of the naive store.
 #[derive(Clone, Debug)]
@@ -56,5 +61,56 @@ impl Protocol for Broadcast {
     /// Nobody leads.
     fn leader(&self) -> Option<ReplicaId> {
         None
+    }
+}
+
+/// Shows how many keys it has.
+impl fmt::Display for Broadcast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("broadcast")?;
+        if f.alternate() { Ok(()) } else { write!(f, " {} keys", self.store.len()) }
+    }
+}
+
+/// The type of the datagrams that carry puts from replica to replica.
+const COPY: &str = "copy";
+
+/// A `copy` with the `key` and the `value` of a put.
+#[derive(Serialize, Deserialize)]
+struct Copy<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+}
+
+impl PeerMessage for Arc<Command> {
+    fn encode(&self, envelope: &Envelope<'_>, out: &mut Datagrams) {
+        out.push(envelope, COPY, &Copy { key: (&**self.key()).into(), value: (&**self.value()).into() });
+    }
+
+    fn decode(datagram: &Datagram<'_>) -> Option<Arc<Command>> {
+        let Copy { key, value } = (datagram.kind == COPY).then(|| datagram.body().ok())??;
+        Some(Arc::new(Command::new((&*key).into(), (&*value).into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Address;
+
+    #[test]
+    fn a_copy_is_read_as_it_was_written() {
+        let command = Arc::new(Command::new("k\"\n".into(), "é".into()));
+        let envelope = Envelope { src: Address(0), dst: Address(1), leader: Address::BROADCAST, mid: "1" };
+        let mut out = Datagrams::new();
+        command.encode(&envelope, &mut out);
+        let written: Vec<&[u8]> = out.iter().collect();
+        let text = r#"{"src":"0000","dst":"0001","leader":"FFFF","type":"copy","MID":"1","key":"k\"\n","value":"é"}"#;
+        assert_eq!(written, [text.as_bytes()]);
+        assert_eq!(Arc::decode(&Datagram::parse(written[0]).unwrap()), Some(command));
+        let other = text.replace("copy", "put");
+        assert_eq!(<Arc<Command>>::decode(&Datagram::parse(other.as_bytes()).unwrap()), None);
     }
 }

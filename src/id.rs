@@ -1,6 +1,7 @@
 //! Names of the parties of a run.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The most replicas one cluster can have (the course's limit).
 pub const REPLICAS_MAX: usize = 21;
@@ -66,6 +67,21 @@ pub struct Mid(pub u64);
 impl fmt::Display for Mid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:012X}", self.0)
+    }
+}
+
+/// A text that is no message ID of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a MID of this run")]
+pub struct MidError;
+
+impl FromStr for Mid {
+    type Err = MidError;
+
+    /// Reads a MID exactly as it is shown, so that every MID has one text.
+    fn from_str(text: &str) -> Result<Mid, MidError> {
+        let mid = u64::from_str_radix(text, 16).map(Mid).map_err(|_| MidError)?;
+        if mid.to_string() == text { Ok(mid) } else { Err(MidError) }
     }
 }
 
@@ -152,6 +168,16 @@ mod tests {
         set.remove(ReplicaId(5));
         assert_eq!((set.len(), set.contains(ReplicaId(5)), set.contains(ReplicaId(20))), (2, false, true));
         assert_eq!(ReplicaSet::all(21).len(), 21);
+    }
+
+    #[test]
+    fn a_mid_is_read_only_as_it_is_shown() {
+        for mid in [Mid(0), Mid(0x4D61_ACF8_3027), Mid(u64::MAX)] {
+            assert_eq!(mid.to_string().parse(), Ok(mid));
+        }
+        for text in ["", "0", "4D61ACF8302", "04D61ACF83027", "4d61acf83027", "+00000000001", "x", "10000000000000000"] {
+            assert_eq!(text.parse::<Mid>(), Err(MidError), "{text}");
+        }
     }
 
     #[test]

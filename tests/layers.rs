@@ -15,10 +15,10 @@ const TABLE: &str = "\
 | 7 | `sweep` | | `report` |
 | 6 | | | `world`, `check` |
 | 5 | | | `scenario` |
-| 4 | | | `workload` |
+| 4 | | `node` | `workload` |
 | 3 | | `replica`, `broadcast` | `record` |
-| 2 | | `raft`, `kv` | `chaos` |
-| 1 | `protocol`, `rng` | | |
+| 2 | `wire` | `raft`, `kv` | `chaos` |
+| 1 | `protocol`, `rng`, `clock` | | |
 | 0 | `time`, `id`, `hash` | | |
 ";
 
@@ -187,12 +187,15 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The module that a file below `src` holds: `raft/log.rs` is `raft::log`. `lib.rs` and `main.rs` are the root, which
-/// has no name.
+/// The module that a file below `src` holds: `raft/log.rs` is `raft::log`. `lib.rs` and the programs, `main.rs` and those
+/// below `bin`, are roots, which have no name.
 fn module_path(file: &Path) -> Vec<String> {
     let mut path: Vec<String> =
         file.with_extension("").iter().map(|part| part.to_str().expect("a name in UTF-8").to_owned()).collect();
-    if path.last().is_some_and(|name| name == "mod") || path == ["lib"] || path == ["main"] {
+    if path == ["lib"] || path == ["main"] || path.first().is_some_and(|name| name == "bin") {
+        path.clear();
+    }
+    if path.last().is_some_and(|name| name == "mod") {
         path.pop();
     }
     path

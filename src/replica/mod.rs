@@ -14,14 +14,16 @@
 
 mod config;
 mod seen;
+mod wire;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::kv::{Command, Store};
 use crate::protocol::{Identity, Input, Operation, Outbox, Protocol, Request, Response};
-use crate::raft::{ConfigError, Index, Message, Payload, Raft, Term};
+use crate::raft::{ConfigError, Index, Message, Payload, Raft, Role, Term};
 use crate::time::Time;
 
 pub use config::Config;
@@ -252,6 +254,24 @@ impl Replica {
                 !fails
             });
         }
+    }
+}
+
+/// `{}` shows role, term, last index and commit index, as in `leader term 3 index 120 commit 118`; `{:#}` only what changes
+/// with an election, as in `leader term 3`.
+impl fmt::Display for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = match self.raft.role() {
+            Role::Follower => "follower",
+            Role::PreCandidate => "pre-candidate",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        };
+        write!(f, "{role} term {}", self.raft.term())?;
+        if !f.alternate() {
+            write!(f, " index {} commit {}", self.raft.log().last_index(), self.raft.commit_index())?;
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,39 @@
+//! A real, monotonic clock, for the programs and worlds that live in real time.
+
+#[expect(clippy::disallowed_types, reason = "the one place where real time comes in")]
+use std::time::Instant;
+
+use crate::time::Time;
+
+/// A clock that was at [`Time::ZERO`] when it was started. It never goes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    #[expect(clippy::disallowed_types, reason = "the one place where real time comes in")]
+    start: Instant,
+}
+
+impl Clock {
+    /// Starts a clock.
+    #[expect(clippy::disallowed_types, clippy::new_without_default, reason = "a clock starts now, which is no default")]
+    pub fn start() -> Clock {
+        Clock { start: Instant::now() }
+    }
+
+    /// The time since the start.
+    #[inline]
+    pub fn now(&self) -> Time {
+        Time(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_starts_near_zero_and_never_goes_back() {
+        let clock = Clock::start();
+        let times: Vec<Time> = (0..1_000).map(|_| clock.now()).collect();
+        assert!(times.is_sorted() && times[0].as_secs_f64() < 10.0);
+    }
+}

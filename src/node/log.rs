@@ -1,0 +1,184 @@
+//! What a node tells about itself, on standard error.
+
+use std::fmt::{self, Display, Write as _};
+use std::io::Write as _;
+
+use super::{Ignored, Node};
+use crate::protocol::Protocol;
+use crate::time::{Span, Time};
+use crate::wire::PeerMessage;
+
+/// Counts of what is ignored are shown this rarely at most.
+const IGNORED_EVERY: Span = Span::from_secs(5);
+
+/// The most bytes of a datagram that are shown.
+const SHOWN_BYTES_MAX: usize = 200;
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The start, elections, and now and then how much was ignored.
+    Info,
+    /// Every datagram, too.
+    Debug,
+}
+
+impl std::str::FromStr for Level {
+    type Err = LevelError;
+
+    /// Reads `off`, `info` or `debug`; an empty text is `off`.
+    fn from_str(text: &str) -> Result<Level, LevelError> {
+        match text {
+            "" | "off" => Ok(Level::Off),
+            "info" => Ok(Level::Info),
+            "debug" => Ok(Level::Debug),
+            _ => Err(LevelError),
+        }
+    }
+}
+
+/// A text that is no [`Level`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("allowed is info, debug or off")]
+pub struct LevelError;
+
+/// Writes lines such as `[  1.234567 leader term 3 index 120 commit 118] text`.
+#[derive(Debug)]
+pub struct Log {
+    level: Level,
+    line: String,
+    /// What an election changes, when it was last looked at.
+    standing: String,
+    ignored: Ignored,
+    ignored_shown: Time,
+}
+
+impl Log {
+    /// A log that tells so much.
+    pub fn new(level: Level) -> Log {
+        Log {
+            level,
+            line: String::new(),
+            standing: String::new(),
+            ignored: Ignored::default(),
+            ignored_shown: Time::ZERO,
+        }
+    }
+
+    /// Tells that the node runs.
+    pub fn started<P>(&mut self, now: Time, node: &Node<P>, seed: u64)
+    where
+        P: Protocol<Message: PeerMessage> + Display,
+    {
+        if self.level >= Level::Info {
+            let replicas = node.members().identity(seed).replicas;
+            let text = format_args!("started as {} of {replicas} replicas, seed {seed}", node.members().own());
+            self.write(now, node, text);
+        }
+    }
+
+    /// Shows a datagram, `-->` if it leaves and `<--` if it comes.
+    #[inline]
+    pub fn datagram<P>(&mut self, now: Time, node: &Node<P>, arrow: &str, bytes: &[u8])
+    where
+        P: Protocol<Message: PeerMessage> + Display,
+    {
+        if self.level >= Level::Debug {
+            self.write(now, node, format_args!("{arrow} {}", Shown(bytes)));
+        }
+    }
+
+    /// Tells that something went wrong with the socket.
+    pub fn trouble<P>(&mut self, now: Time, node: &Node<P>, text: impl Display)
+    where
+        P: Protocol<Message: PeerMessage> + Display,
+    {
+        if self.level >= Level::Info {
+            self.write(now, node, format_args!("{text}"));
+        }
+    }
+
+    /// Tells what has changed since it last looked.
+    #[inline]
+    pub fn look<P>(&mut self, now: Time, node: &Node<P>)
+    where
+        P: Protocol<Message: PeerMessage> + Display,
+    {
+        if self.level >= Level::Info {
+            self.look_at_standing(now, node);
+            self.look_at_ignored(now, node);
+        }
+    }
+
+    fn look_at_standing<P>(&mut self, now: Time, node: &Node<P>)
+    where
+        P: Protocol<Message: PeerMessage> + Display,
+    {
+        let standing = format!("{:#}, leader {}", node.protocol(), node.leader());
+        if standing != self.standing {
+            self.write(now, node, format_args!("now {standing}"));
+            self.standing = standing;
+        }
+    }
+
+    fn look_at_ignored<P>(&mut self, now: Time, node: &Node<P>)
+    where
+        P: Protocol<Message: PeerMessage> + Display,
+    {
+        let ignored = node.ignored();
+        if ignored != self.ignored && now >= self.ignored_shown + IGNORED_EVERY {
+            (self.ignored, self.ignored_shown) = (ignored, now);
+            self.write(now, node, format_args!("ignored so far: {ignored}"));
+        }
+    }
+
+    fn write<P>(&mut self, now: Time, node: &Node<P>, text: fmt::Arguments<'_>)
+    where
+        P: Protocol<Message: PeerMessage> + Display,
+    {
+        self.line.clear();
+        let (seconds, micros) = (now.nanos() / 1_000_000_000, now.nanos() / 1_000 % 1_000_000);
+        let line = writeln!(self.line, "[{seconds:>3}.{micros:06} {}] {text}", node.protocol());
+        line.expect("memory takes any text");
+        // If nobody can be told, there is nobody to tell that either.
+        let _ = std::io::stderr().write_all(self.line.as_bytes());
+    }
+}
+
+/// The beginning of a datagram, fit for a terminal.
+struct Shown<'a>(&'a [u8]);
+
+impl Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.0[..self.0.len().min(SHOWN_BYTES_MAX)];
+        for c in String::from_utf8_lossy(shown).chars() {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
+        }
+        match self.0.len() - shown.len() {
+            0 => Ok(()),
+            more => write!(f, "... ({more} bytes more)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_have_names() {
+        for (text, level) in [("", Level::Off), ("off", Level::Off), ("info", Level::Info), ("debug", Level::Debug)] {
+            assert_eq!(text.parse(), Ok(level));
+        }
+        assert_eq!("Info".parse::<Level>(), Err(LevelError));
+    }
+
+    #[test]
+    fn a_datagram_is_shown_so_that_it_does_a_terminal_no_harm() {
+        assert_eq!(Shown(b"{\"a\":\x1b[31m\xff\n}").to_string(), "{\"a\":\\u{1b}[31m\u{FFFD}\\n}");
+        assert_eq!(Shown(&[b'x'; 205]).to_string(), "x".repeat(200) + "... (5 bytes more)");
+    }
+}

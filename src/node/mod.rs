@@ -1,0 +1,260 @@
+//! A replica on the course's LAN.
+//!
+//! [`Node`] puts a protocol behind the handout's datagrams, still without I/O: datagrams and the time go in, datagrams
+//! come out. So a fuzzer, or a test in virtual time, drives exactly what the program `3700kvstore` runs. [`udp`] is the
+//! loop that connects a node to a socket and a clock, [`log`] what it tells about itself.
+//!
+//! Nothing that comes in is trusted. What cannot be right is counted ([`Ignored`]) and changes nothing else.
+
+pub mod log;
+mod members;
+mod mids;
+pub mod udp;
+
+use std::fmt;
+
+use crate::hash::StableHasher;
+use crate::id::{ClientId, Mid};
+use crate::protocol::{Effect, Identity, Input, Operation, Outbox, Protocol, Request, Response};
+use crate::time::Time;
+use crate::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage, kind};
+
+pub use members::{Members, MembersError};
+use mids::MidTexts;
+
+/// The most bytes of a request's MID. Longer ones are ignored.
+pub const MID_BYTES_MAX: usize = 256;
+
+/// The most bytes of a put's key and value, as JSON. More would not fit in a datagram from replica to replica, next to
+/// what else that carries; such a put fails at once.
+pub const PUT_BYTES_MAX: usize = 63_000;
+
+/// How many requests may wait for their answers. It is above what a replica holds
+/// ([`crate::replica::Config::held_requests_max`]).
+const OPEN_REQUESTS_MAX: usize = 8_192;
+
+/// A protocol on the course's LAN, without I/O.
+///
+/// It wants to be called like a [`Protocol`]: with times that never fall, and with [`Node::handle_timeout`] when
+/// [`Node::poll_timeout`] has come, though first with all datagrams that are at hand. After each call,
+/// [`Node::outgoing`] holds what is to be sent.
+///
+/// The protocol's `Display` is what a log shows of its state; `{:#}` shows only what changes with an election.
+#[derive(Debug)]
+pub struct Node<P: Protocol> {
+    members: Members,
+    protocol: P,
+    seed: u64,
+    outbox: Outbox<P::Message>,
+    outgoing: Datagrams,
+    mids: MidTexts,
+    /// How many datagrams to other replicas have been named.
+    sent: u64,
+    mid: String,
+    ignored: Ignored,
+}
+
+/// How many datagrams were of no use, by what was wrong with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ignored {
+    /// Not UTF-8, not a JSON object, or without an envelope that makes sense.
+    pub malformed: u64,
+    /// Addressed to somebody else.
+    pub misdirected: u64,
+    /// With this replica's own address as the source.
+    pub own: u64,
+    /// Neither from a replica of this cluster nor a client's request, or from `FFFF`.
+    pub strange: u64,
+    /// Of a type that nobody here sends, or without the keys that the type needs.
+    pub senseless: u64,
+    /// Requests without a MID, or with one of more than [`MID_BYTES_MAX`] bytes.
+    pub nameless: u64,
+    /// Answers that could not be given, since too many requests have come after the one that they answer.
+    pub forgotten: u64,
+}
+
+impl Ignored {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let Ignored { malformed, misdirected, own, strange, senseless, nameless, forgotten } = *self;
+        malformed + misdirected + own + strange + senseless + nameless + forgotten
+    }
+}
+
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ignored { malformed, misdirected, own, strange, senseless, nameless, forgotten } = *self;
+        write!(f, "malformed {malformed}, misdirected {misdirected}, own {own}, strange {strange}, ")?;
+        write!(f, "senseless {senseless}, nameless {nameless}, forgotten {forgotten}")
+    }
+}
+
+impl<P: Protocol<Message: PeerMessage> + fmt::Display> Node<P> {
+    /// A node that has just started, with its `hello` to be sent. Its protocol is what `start` makes.
+    pub fn new(members: Members, seed: u64, start: impl FnOnce(Identity) -> P) -> Node<P> {
+        let protocol = start(members.identity(seed));
+        let mut node = Node {
+            members,
+            protocol,
+            seed,
+            outbox: Outbox::new(),
+            outgoing: Datagrams::new(),
+            mids: MidTexts::new(OPEN_REQUESTS_MAX),
+            sent: 0,
+            mid: String::new(),
+            ignored: Ignored::default(),
+        };
+        node.name_datagram();
+        let envelope =
+            Envelope { src: node.members.own(), dst: Address::BROADCAST, leader: node.leader(), mid: &node.mid };
+        node.outgoing.push_hello(&envelope);
+        node
+    }
+
+    /// Takes a datagram that has come in.
+    pub fn handle_datagram(&mut self, now: Time, bytes: &[u8]) {
+        let Ok(datagram) = Datagram::parse(bytes) else {
+            self.ignored.malformed += 1;
+            return;
+        };
+        let own = self.members.own();
+        if datagram.src == own {
+            self.ignored.own += 1;
+        } else if datagram.dst != own && datagram.dst != Address::BROADCAST {
+            self.ignored.misdirected += 1;
+        } else if let Some(from) = self.members.replica(datagram.src) {
+            match P::Message::decode(&datagram) {
+                Some(message) => self.handle(now, Input::Peer { from, message }),
+                // Everyone knows of everyone from the start.
+                None if datagram.kind == kind::HELLO => {}
+                None => self.ignored.senseless += 1,
+            }
+        } else if datagram.src != Address::BROADCAST && [kind::GET, kind::PUT].contains(&&*datagram.kind) {
+            self.handle_request(now, &datagram);
+        } else {
+            self.ignored.strange += 1;
+        }
+    }
+
+    /// Tells the protocol that the time for which it asked has come. Harmless if it has not.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.handle(now, Input::Timeout);
+    }
+
+    /// When [`Node::handle_timeout`] is to be called next; [`Time::NEVER`] if not at all.
+    pub fn poll_timeout(&self) -> Time {
+        self.protocol.poll_timeout()
+    }
+
+    /// What is to be sent, in order. Whoever has sent it clears it.
+    pub fn outgoing(&mut self) -> &mut Datagrams {
+        &mut self.outgoing
+    }
+
+    /// The protocol.
+    pub fn protocol(&self) -> &P {
+        &self.protocol
+    }
+
+    /// The replicas of the cluster.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Whom this replica believes to lead; [`Address::BROADCAST`] is nobody.
+    pub fn leader(&self) -> Address {
+        self.protocol.leader().map_or(Address::BROADCAST, |leader| self.members.address(leader))
+    }
+
+    /// What came in and was of no use.
+    pub fn ignored(&self) -> Ignored {
+        self.ignored
+    }
+
+    fn handle_request(&mut self, now: Time, datagram: &Datagram<'_>) {
+        let Some(text) = datagram.mid.as_deref().filter(|mid| mid.len() <= MID_BYTES_MAX) else {
+            self.ignored.nameless += 1;
+            return;
+        };
+        let Ok(Some(operation)) = datagram.operation() else {
+            self.ignored.senseless += 1;
+            return;
+        };
+        let (from, mid) = (ClientId(datagram.src.0), self.mid_of(text));
+        self.mids.insert(from, mid, text);
+        if is_too_large(&operation) {
+            self.reply(from, mid, &Response::Fail);
+        } else {
+            self.handle(now, Input::Client { from, request: Request { mid, operation } });
+        }
+    }
+
+    /// A number for a MID, which is any text on the wire. The seed sees to it that no client can choose texts that share
+    /// one.
+    fn mid_of(&self, text: &str) -> Mid {
+        Mid(StableHasher::of(&(self.seed, text)))
+    }
+
+    /// Hands an input in and writes the effects at once, so that they bear the leader of that moment.
+    fn handle(&mut self, now: Time, input: Input<P::Message>) {
+        self.protocol.handle(now, input, &mut self.outbox);
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for effect in outbox.drain() {
+            match effect {
+                Effect::Send { to, message } => {
+                    self.name_datagram();
+                    let envelope = self.envelope(self.members.address(to), &self.mid);
+                    message.encode(&envelope, &mut self.outgoing);
+                }
+                Effect::Reply { to, mid, response } => self.reply(to, mid, &response),
+            }
+        }
+        self.outbox = outbox;
+    }
+
+    fn reply(&mut self, to: ClientId, mid: Mid, response: &Response) {
+        let Some(text) = self.mids.take(to, mid) else {
+            self.ignored.forgotten += 1;
+            return;
+        };
+        let envelope = self.envelope(Address(to.0), &text);
+        if self.outgoing.push_response(&envelope, response) > DATAGRAM_BYTES_MAX {
+            // A broken replica has put a value in the log that no client may put.
+            self.outgoing.pop();
+            self.outgoing.push_response(&envelope, &Response::Fail);
+        }
+    }
+
+    fn envelope<'a>(&self, dst: Address, mid: &'a str) -> Envelope<'a> {
+        Envelope { src: self.members.own(), dst, leader: self.leader(), mid }
+    }
+
+    /// Makes `mid` the name of the next datagram to other replicas.
+    fn name_datagram(&mut self) {
+        use fmt::Write;
+        self.sent += 1;
+        self.mid.clear();
+        write!(self.mid, "{:x}", self.sent).expect("memory takes any text");
+    }
+}
+
+/// Whether a request cannot be passed on to other replicas.
+fn is_too_large(operation: &Operation) -> bool {
+    match operation {
+        Operation::Get { .. } => false,
+        Operation::Put { key, value } => json_bytes(key) + json_bytes(value) > PUT_BYTES_MAX,
+    }
+}
+
+/// How many bytes a text takes as JSON, without the quotes around it.
+fn json_bytes(text: &str) -> usize {
+    let bytes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 2,
+        0..0x20 => 6,
+        _ => 1,
+    });
+    bytes.sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! A node, datagram by datagram.
+
+use super::*;
+use crate::broadcast::Broadcast;
+use crate::replica::{Config, Replica};
+
+fn node<P>(own: u16, others: &[u16], start: impl FnOnce(Identity) -> P) -> Node<P>
+where
+    P: Protocol<Message: PeerMessage> + fmt::Display,
+{
+    let others: Vec<Address> = others.iter().copied().map(Address).collect();
+    Node::new(Members::new(Address(own), &others).unwrap(), 7, start)
+}
+
+fn replica(own: u16, others: &[u16]) -> Node<Replica> {
+    node(own, others, |identity| Replica::new(identity, Config::default()).unwrap())
+}
+
+/// A node that answers at once, without its hello.
+fn broadcast() -> Node<Broadcast> {
+    let mut node = node(1, &[0, 2], Broadcast::new);
+    node.outgoing().clear();
+    node
+}
+
+/// Takes what is to be sent.
+fn take<P>(node: &mut Node<P>) -> Vec<String>
+where
+    P: Protocol<Message: PeerMessage> + fmt::Display,
+{
+    let sent = node.outgoing().iter().map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()).collect();
+    node.outgoing().clear();
+    sent
+}
+
+/// What the node sends for a datagram with this type and these further keys, from a client.
+fn ask<P>(node: &mut Node<P>, rest: &str) -> Vec<String>
+where
+    P: Protocol<Message: PeerMessage> + fmt::Display,
+{
+    let text = format!(r#"{{"src":"001A","dst":"0001","leader":"FFFF","type":{rest}}}"#);
+    node.handle_datagram(Time::ZERO, text.as_bytes());
+    take(node)
+}
+
+#[test]
+fn a_node_starts_with_a_hello() {
+    let mut node = replica(0xF29A, &[0x0AA1]);
+    assert_eq!(take(&mut node), [r#"{"src":"F29A","dst":"FFFF","leader":"FFFF","type":"hello","MID":"1"}"#]);
+}
+
+#[test]
+fn a_mid_is_answered_as_it_came() {
+    let longest = "m".repeat(MID_BYTES_MAX);
+    for (came, answered) in [
+        ("4D61ACF83027", "4D61ACF83027"),
+        ("", ""),
+        (r#"a \"quote\"\n"#, r#"a \"quote\"\n"#),
+        ("é\u{1F600}", "é\u{1F600}"),
+        (r"\u00e9\ud83d\ude00", "é\u{1F600}"),
+        (&longest, &longest),
+    ] {
+        let mut node = broadcast();
+        let answers = ask(&mut node, &format!(r#""get","MID":"{came}","key":"k""#));
+        let answer =
+            format!(r#"{{"src":"0001","dst":"001A","leader":"FFFF","type":"ok","MID":"{answered}","value":""}}"#);
+        assert_eq!(answers, [answer]);
+    }
+}
+
+#[test]
+fn requests_are_told_apart_by_client_and_mid() {
+    let node = broadcast();
+    let mids = ["1", "2", "01", "1 "].map(|mid| node.mid_of(mid));
+    assert!((1..mids.len()).all(|place| !mids[..place].contains(&mids[place])), "{mids:?}");
+    let mut other = node;
+    other.seed = 8;
+    assert_ne!(mids[0], other.mid_of("1"));
+}
+
+#[test]
+fn datagrams_to_replicas_have_names_of_their_own() {
+    let mut node = broadcast();
+    let sent = ask(&mut node, r#""put","MID":"x","key":"k","value":"v""#);
+    let copy = |to, mid| {
+        format!(r#"{{"src":"0001","dst":"{to}","leader":"FFFF","type":"copy","MID":"{mid}","key":"k","value":"v"}}"#)
+    };
+    let answer = r#"{"src":"0001","dst":"001A","leader":"FFFF","type":"ok","MID":"x"}"#.to_owned();
+    assert_eq!(sent, [copy("0000", 2), copy("0002", 3), answer]);
+}
+
+#[test]
+fn a_put_that_fits_in_no_datagram_fails_at_once() {
+    let put = |value: &str| format!(r#""put","MID":"x","key":"k","value":"{value}""#);
+    let fail = r#"{"src":"0001","dst":"001A","leader":"FFFF","type":"fail","MID":"x"}"#;
+    let mut node = broadcast();
+    // 64 KiB, the least that is too much, and little text that grows as JSON.
+    for value in ["v".repeat(1 << 16), "v".repeat(PUT_BYTES_MAX), r"\u0001".repeat(PUT_BYTES_MAX / 6 + 1)] {
+        assert_eq!(ask(&mut node, &put(&value)), [fail]);
+    }
+    for value in ["v".repeat(PUT_BYTES_MAX - 1), r"\u0001".repeat(PUT_BYTES_MAX / 6 - 1)] {
+        let sent = ask(&mut node, &put(&value));
+        assert_eq!(sent.len(), 3);
+        assert!(sent.iter().all(|text| text.len() <= DATAGRAM_BYTES_MAX));
+    }
+}
+
+#[test]
+fn an_answer_that_fits_in_no_datagram_is_a_failure() {
+    let mut node = broadcast();
+    let value = "v".repeat(DATAGRAM_BYTES_MAX);
+    let copy = format!(r#"{{"src":"0000","dst":"0001","leader":"FFFF","type":"copy","key":"k","value":"{value}"}}"#);
+    node.handle_datagram(Time::ZERO, copy.as_bytes());
+    let answers = ask(&mut node, r#""get","MID":"x","key":"k""#);
+    assert_eq!(answers, [r#"{"src":"0001","dst":"001A","leader":"FFFF","type":"fail","MID":"x"}"#]);
+}
+
+#[test]
+fn text_is_measured_as_json() {
+    for text in ["", "plain", "\"\\/", "\u{0}\u{1f}\u{20}\u{7f}", "\n\r\t\u{8}\u{c}", "é\u{2028}\u{1F600}"] {
+        assert_eq!(json_bytes(text) + 2, serde_json::to_string(text).unwrap().len(), "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_of_no_use_is_counted_and_changes_nothing() {
+    let long_mid = format!(r#"{{"src":"001A","dst":"0001","leader":"FFFF","type":"get","MID":"{}"}}"#, "m".repeat(257));
+    let deep = format!(r#"{{"src":"0000","dst":"0001","leader":"FFFF","type":{}}}"#, "[".repeat(60_000));
+    let one = 1;
+    for (bytes, counted) in [
+        (&b"\xff"[..], Ignored { malformed: one, ..Ignored::default() }),
+        (b"", Ignored { malformed: one, ..Ignored::default() }),
+        (b"[]", Ignored { malformed: one, ..Ignored::default() }),
+        (deep.as_bytes(), Ignored { malformed: one, ..Ignored::default() }),
+        (
+            br#"{"src":"001A","dst":"0001","leader":"FFFF","type":"get","MID":7,"key":"k"}"#,
+            Ignored { malformed: one, ..Ignored::default() },
+        ),
+        (
+            br#"{"src":"001A","dst":"0002","leader":"FFFF","type":"get","MID":"x","key":"k"}"#,
+            Ignored { misdirected: one, ..Ignored::default() },
+        ),
+        (
+            br#"{"src":"0001","dst":"FFFF","leader":"FFFF","type":"hello","MID":"x"}"#,
+            Ignored { own: one, ..Ignored::default() },
+        ),
+        (
+            br#"{"src":"0003","dst":"0001","leader":"FFFF","type":"Probe","MID":"x","t":1}"#,
+            Ignored { strange: one, ..Ignored::default() },
+        ),
+        (
+            br#"{"src":"FFFF","dst":"0001","leader":"FFFF","type":"get","MID":"x","key":"k"}"#,
+            Ignored { strange: one, ..Ignored::default() },
+        ),
+        (
+            br#"{"src":"0000","dst":"0001","leader":"FFFF","type":"get","MID":"x","key":"k"}"#,
+            Ignored { senseless: one, ..Ignored::default() },
+        ),
+        (
+            br#"{"src":"0000","dst":"0001","leader":"FFFF","type":"Probe","MID":"x","t":-1}"#,
+            Ignored { senseless: one, ..Ignored::default() },
+        ),
+        (
+            br#"{"src":"001A","dst":"0001","leader":"FFFF","type":"put","MID":"x","key":"k"}"#,
+            Ignored { senseless: one, ..Ignored::default() },
+        ),
+        (
+            br#"{"src":"001A","dst":"0001","leader":"FFFF","type":"get","key":"k"}"#,
+            Ignored { nameless: one, ..Ignored::default() },
+        ),
+        (long_mid.as_bytes(), Ignored { nameless: one, ..Ignored::default() }),
+        (br#"{"src":"0002","dst":"FFFF","leader":"FFFF","type":"hello","MID":"x"}"#, Ignored::default()),
+    ] {
+        let mut node = replica(1, &[0, 2]);
+        node.outgoing().clear();
+        let (state, timeout) = (node.protocol().to_string(), node.poll_timeout());
+        node.handle_datagram(Time::ZERO, bytes);
+        let text = String::from_utf8_lossy(bytes);
+        assert_eq!(node.ignored(), counted, "{text}");
+        assert_eq!(node.ignored().total(), u64::from(counted != Ignored::default()));
+        assert!(node.outgoing().is_empty() && node.protocol().ignored() == 0, "{text}");
+        assert_eq!((node.protocol().to_string(), node.poll_timeout()), (state, timeout), "{text}");
+    }
+}
+
+/// Two replicas, and the time. What they send each other arrives at once.
+struct Pair {
+    nodes: [Node<Replica>; 2],
+    now: Time,
+    answers: Vec<String>,
+}
+
+impl Pair {
+    fn elected() -> Pair {
+        let mut pair = Pair { nodes: [replica(1, &[2]), replica(2, &[1])], now: Time::ZERO, answers: Vec::new() };
+        while pair.nodes[0].leader() == Address::BROADCAST || pair.nodes[0].leader() != pair.nodes[1].leader() {
+            pair.now = pair.nodes.iter().map(Node::poll_timeout).min().unwrap();
+            pair.settle();
+        }
+        pair
+    }
+
+    fn leader(&self) -> usize {
+        usize::from(self.nodes[0].leader().0) - 1
+    }
+
+    fn ask(&mut self, place: usize, rest: &str) {
+        let text = format!(r#"{{"src":"001A","dst":"{:04X}","leader":"FFFF","type":{rest}}}"#, place + 1);
+        self.nodes[place].handle_datagram(self.now, text.as_bytes());
+    }
+
+    /// Lets everything happen that is due by now.
+    fn settle(&mut self) {
+        loop {
+            for node in &mut self.nodes {
+                if node.poll_timeout() <= self.now {
+                    node.handle_timeout(self.now);
+                }
+            }
+            let sent: Vec<String> = self.nodes.iter_mut().flat_map(take).collect();
+            if sent.is_empty() && self.nodes.iter().all(|node| node.poll_timeout() > self.now) {
+                return;
+            }
+            for text in sent {
+                match Datagram::parse(text.as_bytes()).unwrap().dst {
+                    Address(dst @ 1..=2) => self.nodes[usize::from(dst) - 1].handle_datagram(self.now, text.as_bytes()),
+                    Address(0x1A) => self.answers.push(text),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn two_replicas_elect_a_leader_and_answer() {
+    let mut pair = Pair::elected();
+    let leader = pair.leader();
+    pair.ask(leader, r#""put","MID":"a","key":"k","value":"v""#);
+    pair.settle();
+    pair.ask(leader, r#""get","MID":"b","key":"k""#);
+    pair.settle();
+    let own = format!("{:04X}", leader + 1);
+    let answer = |rest| format!(r#"{{"src":"{own}","dst":"001A","leader":"{own}","type":{rest}}}"#);
+    assert_eq!(pair.answers, [answer(r#""ok","MID":"a""#), answer(r#""ok","MID":"b","value":"v""#)]);
+    assert_eq!(pair.nodes[leader].protocol().to_string(), "leader term 1 index 2 commit 2");
+    assert_eq!(format!("{:#}", pair.nodes[1 - leader].protocol()), "follower term 1");
+}
+
+#[test]
+fn a_follower_redirects_to_the_leader() {
+    let mut pair = Pair::elected();
+    let (leader, follower) = (pair.leader(), 1 - pair.leader());
+    pair.ask(follower, r#""get","MID":"a","key":"k""#);
+    while pair.answers.is_empty() {
+        pair.settle();
+        pair.now = pair.nodes.iter().map(Node::poll_timeout).min().unwrap();
+    }
+    let (own, leader) = (follower + 1, leader + 1);
+    let answer = format!(r#"{{"src":"{own:04X}","dst":"001A","leader":"{leader:04X}","type":"redirect","MID":"a"}}"#);
+    assert_eq!(pair.answers, [answer]);
+}
+
+#[test]
+fn a_repeated_request_is_answered_once() {
+    let mut pair = Pair::elected();
+    for _ in 0..3 {
+        pair.ask(pair.leader(), r#""put","MID":"a","key":"k","value":"v""#);
+        pair.settle();
+        pair.ask(pair.leader(), r#""put","MID":"a","key":"k","value":"v""#);
+    }
+    pair.settle();
+    assert_eq!(pair.answers.len(), 1);
+    assert_eq!(pair.nodes[pair.leader()].protocol().ignored(), 5);
+}
+
+#[test]
+fn requests_that_come_together_share_an_append() {
+    let mut pair = Pair::elected();
+    let leader = pair.leader();
+    for i in 0..10 {
+        pair.ask(leader, &format!(r#""put","MID":"{i}","key":"k","value":"v{i}""#));
+    }
+    assert!(pair.nodes[leader].outgoing().is_empty());
+    pair.nodes[leader].handle_timeout(pair.now);
+    assert_eq!(pair.nodes[leader].outgoing().len(), 1);
+    pair.settle();
+    assert_eq!(pair.answers.len(), 10);
+}

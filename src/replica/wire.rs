@@ -1,0 +1,430 @@
+//! The messages of Raft as datagrams.
+//!
+//! A datagram's type is the message's name. Its further keys are short, since most datagrams are small:
+//!
+//! | type | keys |
+//! |---|---|
+//! | `RequestVote`, `PreVote` | `t` term, `li` and `lt` index and term of the last entry |
+//! | `Vote` | `t` term, `g` granted, `p` it answers a pre-vote |
+//! | `AppendEntries` | `t` term, `pi` and `pt` index and term of the entry before, `c` commit index, `s` sent, `e` entries |
+//! | `AppendReply` | `t` term, `s` sent; `m` matched index, or `x` (and `xt`) index (and term) of a conflict, or neither: stale |
+//! | `Probe` | `t` term |
+//!
+//! An entry is `[term,"key","value"]`, or `[term]` if it has no command. All numbers are whole and unsigned; `s` is in
+//! nanoseconds of the leader's own clock.
+//!
+//! An append that is too large for one datagram is sent as several, each of which would do as an append by itself.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{self, SeqAccess, Visitor};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::kv::Command;
+use crate::protocol::Text;
+use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Entries, Entry, Index, Message, RequestVote, Term, Vote};
+use crate::time::Time;
+use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage};
+
+impl PeerMessage for Message<Arc<Command>> {
+    fn encode(&self, envelope: &Envelope<'_>, out: &mut Datagrams) {
+        let kind = self.kind();
+        match self {
+            Message::RequestVote(request) => {
+                let RequestVote { term, last_index, last_term, pre: _ } = *request;
+                out.push(envelope, kind, &RequestVoteBody { term, last_index, last_term });
+            }
+            Message::Vote(Vote { term, granted, pre }) => {
+                out.push(envelope, kind, &VoteBody { term: *term, granted: *granted, pre: *pre });
+            }
+            Message::AppendEntries(append) => {
+                encode_append(append, (append.prev_index, append.prev_term), &append.entries, envelope, out);
+            }
+            Message::AppendReply(reply) => {
+                out.push(envelope, kind, &AppendReplyBody::from(*reply));
+            }
+            Message::Probe { term } => {
+                out.push(envelope, kind, &ProbeBody { term: *term });
+            }
+        }
+    }
+
+    fn decode(datagram: &Datagram<'_>) -> Option<Self> {
+        Some(match &*datagram.kind {
+            kind @ ("RequestVote" | "PreVote") => {
+                let RequestVoteBody { term, last_index, last_term } = datagram.body().ok()?;
+                Message::RequestVote(RequestVote { term, last_index, last_term, pre: kind == "PreVote" })
+            }
+            "Vote" => {
+                let VoteBody { term, granted, pre } = datagram.body().ok()?;
+                Message::Vote(Vote { term, granted, pre })
+            }
+            "AppendEntries" => Message::AppendEntries(datagram.body::<AppendBody<EntriesRead>>().ok()?.into()),
+            "AppendReply" => Message::AppendReply(datagram.body::<AppendReplyBody>().ok()?.reply()?),
+            "Probe" => Message::Probe { term: datagram.body::<ProbeBody>().ok()?.term },
+            _ => return None,
+        })
+    }
+}
+
+/// Writes entries of an append, `prev` being index and term of the one before them, in as many datagrams as it takes. A
+/// single entry that does not fit in a datagram is left out: a node takes none from clients that is so large.
+fn encode_append(
+    append: &AppendEntries<Arc<Command>>,
+    prev: (Index, Term),
+    entries: &[Entry<Arc<Command>>],
+    envelope: &Envelope<'_>,
+    out: &mut Datagrams,
+) {
+    let body = AppendBody {
+        term: append.term,
+        prev_index: prev.0,
+        prev_term: prev.1,
+        commit_index: append.commit_index,
+        sent: append.sent.nanos(),
+        entries: EntriesWritten(entries),
+    };
+    if out.push(envelope, "AppendEntries", &body) <= DATAGRAM_BYTES_MAX {
+        return;
+    }
+    out.pop();
+    let (first, second) = entries.split_at(entries.len() / 2);
+    if let Some(last) = first.last() {
+        encode_append(append, prev, first, envelope, out);
+        encode_append(append, (prev.0.saturating_add(first.len() as Index), last.term), second, envelope, out);
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct RequestVoteBody {
+    #[serde(rename = "t")]
+    term: Term,
+    #[serde(rename = "li")]
+    last_index: Index,
+    #[serde(rename = "lt")]
+    last_term: Term,
+}
+
+#[derive(Serialize, Deserialize)]
+struct VoteBody {
+    #[serde(rename = "t")]
+    term: Term,
+    #[serde(rename = "g")]
+    granted: bool,
+    #[serde(rename = "p")]
+    pre: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AppendBody<E> {
+    #[serde(rename = "t")]
+    term: Term,
+    #[serde(rename = "pi")]
+    prev_index: Index,
+    #[serde(rename = "pt")]
+    prev_term: Term,
+    #[serde(rename = "c")]
+    commit_index: Index,
+    #[serde(rename = "s")]
+    sent: u64,
+    #[serde(rename = "e")]
+    entries: E,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AppendReplyBody {
+    #[serde(rename = "t")]
+    term: Term,
+    #[serde(rename = "s")]
+    sent: u64,
+    #[serde(rename = "m", skip_serializing_if = "Option::is_none")]
+    matched: Option<Index>,
+    #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
+    conflict: Option<Index>,
+    #[serde(rename = "xt", skip_serializing_if = "Option::is_none")]
+    conflict_term: Option<Term>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ProbeBody {
+    #[serde(rename = "t")]
+    term: Term,
+}
+
+impl From<AppendBody<EntriesRead>> for AppendEntries<Arc<Command>> {
+    fn from(body: AppendBody<EntriesRead>) -> AppendEntries<Arc<Command>> {
+        let AppendBody { term, prev_index, prev_term, commit_index, sent, entries } = body;
+        AppendEntries { term, prev_index, prev_term, commit_index, sent: Time(sent), entries: entries.0 }
+    }
+}
+
+impl From<AppendReply> for AppendReplyBody {
+    fn from(AppendReply { term, sent, outcome }: AppendReply) -> AppendReplyBody {
+        let (matched, conflict, conflict_term) = match outcome {
+            AppendOutcome::Matched { index } => (Some(index), None, None),
+            AppendOutcome::Conflict { index, term } => (None, Some(index), term),
+            AppendOutcome::Stale => (None, None, None),
+        };
+        AppendReplyBody { term, sent: sent.nanos(), matched, conflict, conflict_term }
+    }
+}
+
+impl AppendReplyBody {
+    /// The reply, if its outcome is only one.
+    fn reply(&self) -> Option<AppendReply> {
+        let outcome = match (self.matched, self.conflict, self.conflict_term) {
+            (Some(index), None, None) => AppendOutcome::Matched { index },
+            (None, Some(index), term) => AppendOutcome::Conflict { index, term },
+            (None, None, None) => AppendOutcome::Stale,
+            _ => return None,
+        };
+        Some(AppendReply { term: self.term, sent: Time(self.sent), outcome })
+    }
+}
+
+/// Entries that are to be written.
+struct EntriesWritten<'a>(&'a [Entry<Arc<Command>>]);
+
+impl Serialize for EntriesWritten<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(EntryWritten))
+    }
+}
+
+struct EntryWritten<'a>(&'a Entry<Arc<Command>>);
+
+impl Serialize for EntryWritten<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut parts = serializer.serialize_seq(None)?;
+        parts.serialize_element(&self.0.term)?;
+        if let Some(command) = &self.0.command {
+            parts.serialize_element(&**command.key())?;
+            parts.serialize_element(&**command.value())?;
+        }
+        parts.end()
+    }
+}
+
+/// Entries that have been read.
+struct EntriesRead(Entries<Arc<Command>>);
+
+impl<'de> Deserialize<'de> for EntriesRead {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EntriesRead, D::Error> {
+        struct EntriesVisitor;
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = EntriesRead;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of entries")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<EntriesRead, A::Error> {
+                let mut entries = Entries::new();
+                while let Some(EntryRead(entry)) = list.next_element()? {
+                    entries.push(entry);
+                }
+                Ok(EntriesRead(entries))
+            }
+        }
+        deserializer.deserialize_seq(EntriesVisitor)
+    }
+}
+
+struct EntryRead(Entry<Arc<Command>>);
+
+impl<'de> Deserialize<'de> for EntryRead {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EntryRead, D::Error> {
+        #[derive(Deserialize)]
+        struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        struct EntryVisitor;
+        impl<'de> Visitor<'de> for EntryVisitor {
+            type Value = EntryRead;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("[term] or [term, key, value]")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<EntryRead, A::Error> {
+                let term = list.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
+                let command = match list.next_element::<Borrowed<'de>>()? {
+                    None => None,
+                    Some(Borrowed(key)) => {
+                        let Some(Borrowed(value)) = list.next_element()? else {
+                            return Err(de::Error::invalid_length(2, &self));
+                        };
+                        Some(Arc::new(Command::new(Text::from(&*key), Text::from(&*value))))
+                    }
+                };
+                // A list that is longer is refused by the deserializer.
+                Ok(EntryRead(Entry { term, command }))
+            }
+        }
+        deserializer.deserialize_seq(EntryVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Address;
+
+    const ENVELOPE: Envelope<'static> =
+        Envelope { src: Address(1), dst: Address(0xF29A), leader: Address::BROADCAST, mid: "2f" };
+
+    fn entry(term: Term, key: &str, value: &str) -> Entry<Arc<Command>> {
+        Entry { term, command: Some(Arc::new(Command::new(key.into(), value.into()))) }
+    }
+
+    fn append(entries: impl IntoIterator<Item = Entry<Arc<Command>>>) -> AppendEntries<Arc<Command>> {
+        let entries = entries.into_iter().collect();
+        AppendEntries { term: 9, prev_index: 4, prev_term: 2, commit_index: 3, sent: Time(1_000_007), entries }
+    }
+
+    fn encode(message: &Message<Arc<Command>>) -> Datagrams {
+        let mut out = Datagrams::new();
+        message.encode(&ENVELOPE, &mut out);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Message<Arc<Command>>> {
+        Message::decode(&Datagram::parse(bytes).unwrap())
+    }
+
+    fn reply(term: Term, sent: u64, outcome: AppendOutcome) -> Message<Arc<Command>> {
+        Message::AppendReply(AppendReply { term, sent: Time(sent), outcome })
+    }
+
+    #[test]
+    fn messages_are_written_with_short_keys() {
+        let request = RequestVote { term: 3, last_index: 2, last_term: 1, pre: false };
+        let text = "\"é\n";
+        for (message, body) in [
+            (Message::RequestVote(request), r#""RequestVote","MID":"2f","t":3,"li":2,"lt":1}"#),
+            (
+                Message::RequestVote(RequestVote { pre: true, ..request }),
+                r#""PreVote","MID":"2f","t":3,"li":2,"lt":1}"#,
+            ),
+            (
+                Message::Vote(Vote { term: 3, granted: true, pre: false }),
+                r#""Vote","MID":"2f","t":3,"g":true,"p":false}"#,
+            ),
+            (
+                Message::AppendEntries(append([Entry { term: 2, command: None }, entry(9, "k", text)])),
+                r#""AppendEntries","MID":"2f","t":9,"pi":4,"pt":2,"c":3,"s":1000007,"e":[[2],[9,"k","\"é\n"]]}"#,
+            ),
+            (reply(3, 7, AppendOutcome::Matched { index: 5 }), r#""AppendReply","MID":"2f","t":3,"s":7,"m":5}"#),
+            (
+                reply(3, 7, AppendOutcome::Conflict { index: 5, term: Some(2) }),
+                r#""AppendReply","MID":"2f","t":3,"s":7,"x":5,"xt":2}"#,
+            ),
+            (
+                reply(3, 7, AppendOutcome::Conflict { index: 5, term: None }),
+                r#""AppendReply","MID":"2f","t":3,"s":7,"x":5}"#,
+            ),
+            (reply(3, 7, AppendOutcome::Stale), r#""AppendReply","MID":"2f","t":3,"s":7}"#),
+            (Message::Probe { term: 3 }, r#""Probe","MID":"2f","t":3}"#),
+        ] {
+            let out = encode(&message);
+            let written: Vec<&str> = out.iter().map(|bytes| str::from_utf8(bytes).unwrap()).collect();
+            assert_eq!(written, [r#"{"src":"0001","dst":"F29A","leader":"FFFF","type":"#.to_owned() + body]);
+        }
+    }
+
+    #[test]
+    fn every_message_is_read_as_it_was_written() {
+        let mut messages = Vec::new();
+        for number in [0, 1, 1 << 53, u64::MAX] {
+            let (term, index) = (number, u64::MAX - number);
+            for flag in [false, true] {
+                let request = RequestVote { term, last_index: index, last_term: number, pre: flag };
+                messages.push(Message::RequestVote(request));
+                messages.push(Message::Vote(Vote { term, granted: flag, pre: !flag }));
+                messages.push(reply(term, index, AppendOutcome::Conflict { index, term: flag.then_some(number) }));
+            }
+            messages.push(reply(term, index, AppendOutcome::Matched { index }));
+            messages.push(reply(term, index, AppendOutcome::Stale));
+            messages.push(Message::Probe { term });
+            for entries in [vec![], vec![entry(term, "", "")], vec![Entry { term, command: None }; 7]] {
+                let sent = Time(number);
+                let numbers = AppendEntries { term, prev_index: index, prev_term: number, sent, ..append(entries) };
+                messages.push(Message::AppendEntries(numbers));
+            }
+        }
+        for message in messages {
+            let out = encode(&message);
+            let read: Vec<_> = out.iter().map(decode).collect();
+            assert_eq!(read, [Some(message)]);
+        }
+    }
+
+    #[test]
+    fn an_append_that_is_too_large_is_sent_in_parts_that_each_fit() {
+        let nasty = "\u{1}\"\\\u{1F600}".repeat(100);
+        for count in [1, 2, 3, 100, 1_000, 3_001] {
+            let whole = append((0..count).map(|i| entry(2 + i / 100, &format!("key {i}"), &nasty)));
+            let whole = AppendEntries { term: 100, ..whole };
+            let out = encode(&Message::AppendEntries(whole.clone()));
+            assert!(count < 100 || out.len() > 1);
+            let (mut prev_index, mut prev_term) = (whole.prev_index, whole.prev_term);
+            let mut entries = Vec::new();
+            for bytes in out.iter() {
+                assert!(bytes.len() <= DATAGRAM_BYTES_MAX);
+                let Some(Message::AppendEntries(part)) = decode(bytes) else { panic!("an append") };
+                assert_eq!((part.prev_index, part.prev_term), (prev_index, prev_term));
+                assert_eq!((part.term, part.commit_index, part.sent), (100, whole.commit_index, whole.sent));
+                assert!(!part.entries.is_empty());
+                prev_index += part.entries.len() as Index;
+                prev_term = part.entries.last().unwrap().term;
+                entries.extend(part.entries);
+            }
+            assert_eq!(entries[..], whole.entries[..]);
+        }
+    }
+
+    #[test]
+    fn an_entry_that_fits_in_no_datagram_is_left_out() {
+        let out = encode(&Message::AppendEntries(append([entry(9, "k", &"v".repeat(DATAGRAM_BYTES_MAX))])));
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn bodies_that_make_no_sense_are_no_messages() {
+        for body in [
+            r#""Probe""#,
+            r#""Probe","t":-1"#,
+            r#""Probe","t":1.0"#,
+            r#""Probe","t":1e3"#,
+            r#""Probe","t":18446744073709551616"#,
+            r#""Probe","t":null"#,
+            r#""Probe","t":"1""#,
+            r#""Probe","t":1,"t":1"#,
+            r#""probe","t":1"#,
+            r#""RequestVote","t":1,"li":0"#,
+            r#""PreVote","t":1,"lt":0"#,
+            r#""Vote","t":1,"g":1,"p":false"#,
+            r#""Vote","t":1,"g":true"#,
+            r#""AppendReply","t":1"#,
+            r#""AppendReply","t":1,"s":1,"m":1,"x":1"#,
+            r#""AppendReply","t":1,"s":1,"m":1,"xt":1"#,
+            r#""AppendReply","t":1,"s":1,"xt":1"#,
+            r#""AppendReply","t":1,"s":1,"m":[]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":{}"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":null"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[]]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[1]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,"k"]]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,"k",2]]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,null,"v"]]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,"k","v",1]]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[["1"]]"#,
+        ] {
+            let text = format!(r#"{{"src":"0000","dst":"0001","leader":"FFFF","type":{body}}}"#);
+            assert_eq!(decode(text.as_bytes()), None, "{text}");
+        }
+    }
+}

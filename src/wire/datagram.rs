@@ -1,0 +1,358 @@
+//! Single datagrams: read, and written.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Address, kind};
+use crate::protocol::{Operation, Response, Text};
+
+/// Bytes that are not what they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    /// They are no text.
+    #[error("it is not UTF-8")]
+    Utf8,
+    /// They are no JSON, no object, or a key is missing or has a value that makes no sense.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// A datagram that has come in. It borrows from the bytes, so reading one mostly allocates nothing.
+#[derive(Clone, Debug)]
+pub struct Datagram<'a> {
+    /// The sender.
+    pub src: Address,
+    /// The receiver.
+    pub dst: Address,
+    /// Whom the sender believes to lead; [`Address::BROADCAST`] is nobody.
+    pub leader: Address,
+    /// The `type`.
+    pub kind: Cow<'a, str>,
+    /// The `MID`, if there is one.
+    pub mid: Option<Cow<'a, str>>,
+    text: &'a str,
+}
+
+impl<'a> Datagram<'a> {
+    /// Reads the envelope of a datagram.
+    ///
+    /// # Errors
+    /// If it is not UTF-8, not a JSON object, or one of `src`, `dst`, `leader` and `type` is missing, comes twice or makes
+    /// no sense.
+    pub fn parse(bytes: &'a [u8]) -> Result<Datagram<'a>, Malformed> {
+        #[derive(Deserialize)]
+        struct Parsed<'a> {
+            src: Address,
+            dst: Address,
+            leader: Address,
+            #[serde(rename = "type", borrow)]
+            kind: Cow<'a, str>,
+            #[serde(rename = "MID", borrow)]
+            mid: Option<Cow<'a, str>>,
+        }
+        // What is skipped is not checked to be text, so that is done first.
+        let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Utf8)?;
+        if !text.trim_ascii_start().starts_with('{') {
+            // A list of the right length would do as a structure.
+            serde_json::from_str::<serde::de::IgnoredAny>(text)?;
+            return Err(serde::de::Error::custom("it is not an object")).map_err(Malformed::Json);
+        }
+        let Parsed { src, dst, leader, kind, mid } = serde_json::from_str(text)?;
+        Ok(Datagram { src, dst, leader, kind, mid, text })
+    }
+
+    /// Reads further keys of the datagram: those of `T`, whatever others there are.
+    ///
+    /// # Errors
+    /// If a key is missing, comes twice or makes no sense.
+    pub fn body<T: Deserialize<'a>>(&self) -> Result<T, Malformed> {
+        Ok(serde_json::from_str(self.text)?)
+    }
+
+    /// What a client asks, if it is a request.
+    ///
+    /// # Errors
+    /// If it is one without the keys that it needs.
+    pub fn operation(&self) -> Result<Option<Operation>, Malformed> {
+        #[derive(Deserialize)]
+        struct Get<'a> {
+            #[serde(borrow)]
+            key: Cow<'a, str>,
+        }
+        #[derive(Deserialize)]
+        struct Put<'a> {
+            #[serde(borrow)]
+            key: Cow<'a, str>,
+            #[serde(borrow)]
+            value: Cow<'a, str>,
+        }
+        Ok(match &*self.kind {
+            kind::GET => Some(Operation::Get { key: Text::from(&*self.body::<Get<'_>>()?.key) }),
+            kind::PUT => {
+                let Put { key, value } = self.body()?;
+                Some(Operation::Put { key: Text::from(&*key), value: Text::from(&*value) })
+            }
+            _ => None,
+        })
+    }
+
+    /// What a replica answers, if it is an answer. A value that is no text counts as none.
+    pub fn response(&self) -> Option<Response> {
+        #[derive(Deserialize)]
+        struct Answer<'a> {
+            #[serde(borrow)]
+            value: Cow<'a, str>,
+        }
+        match &*self.kind {
+            kind::OK => {
+                let value = self.body::<Answer<'_>>().ok().map(|answer| Text::from(&*answer.value));
+                Some(Response::Ok { value })
+            }
+            kind::FAIL => Some(Response::Fail),
+            kind::REDIRECT => Some(Response::Redirect),
+            _ => None,
+        }
+    }
+}
+
+/// What every datagram that is sent carries besides its type.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    /// The sender.
+    pub src: Address,
+    /// The receiver.
+    pub dst: Address,
+    /// Whom the sender believes to lead; [`Address::BROADCAST`] is nobody.
+    pub leader: Address,
+    /// The datagram's name.
+    pub mid: &'a str,
+}
+
+/// Datagrams that are to be sent, in order. It is meant to be used again and again, and then allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Datagrams {
+    bytes: Vec<u8>,
+    /// Where each datagram ends.
+    ends: Vec<usize>,
+}
+
+impl Datagrams {
+    /// No datagrams.
+    pub const fn new() -> Datagrams {
+        Datagrams { bytes: Vec::new(), ends: Vec::new() }
+    }
+
+    /// Adds a datagram of this type. The keys of `body`, which must be a structure, follow those of the envelope. Returns
+    /// its length in bytes.
+    pub fn push(&mut self, envelope: &Envelope<'_>, kind: &str, body: &impl Serialize) -> usize {
+        #[derive(Serialize)]
+        struct Whole<'a, B> {
+            src: Address,
+            dst: Address,
+            leader: Address,
+            #[serde(rename = "type")]
+            kind: &'a str,
+            #[serde(rename = "MID")]
+            mid: &'a str,
+            #[serde(flatten)]
+            body: &'a B,
+        }
+        let Envelope { src, dst, leader, mid } = *envelope;
+        let start = self.bytes.len();
+        serde_json::to_writer(&mut self.bytes, &Whole { src, dst, leader, kind, mid, body })
+            .expect("texts and numbers can be written as JSON into memory");
+        self.ends.push(self.bytes.len());
+        self.bytes.len() - start
+    }
+
+    /// Takes the newest datagram back.
+    pub fn pop(&mut self) {
+        self.ends.pop();
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
+    /// Adds a replica's first datagram.
+    pub fn push_hello(&mut self, envelope: &Envelope<'_>) -> usize {
+        self.push(envelope, kind::HELLO, &Empty {})
+    }
+
+    /// Adds a client's request.
+    pub fn push_operation(&mut self, envelope: &Envelope<'_>, operation: &Operation) -> usize {
+        #[derive(Serialize)]
+        struct Get<'a> {
+            key: &'a str,
+        }
+        #[derive(Serialize)]
+        struct Put<'a> {
+            key: &'a str,
+            value: &'a str,
+        }
+        match operation {
+            Operation::Get { key } => self.push(envelope, kind::GET, &Get { key }),
+            Operation::Put { key, value } => self.push(envelope, kind::PUT, &Put { key, value }),
+        }
+    }
+
+    /// Adds a replica's answer.
+    pub fn push_response(&mut self, envelope: &Envelope<'_>, response: &Response) -> usize {
+        #[derive(Serialize)]
+        struct Answer<'a> {
+            value: &'a str,
+        }
+        match response {
+            Response::Ok { value: Some(value) } => self.push(envelope, kind::OK, &Answer { value }),
+            Response::Ok { value: None } => self.push(envelope, kind::OK, &Empty {}),
+            Response::Fail => self.push(envelope, kind::FAIL, &Empty {}),
+            Response::Redirect => self.push(envelope, kind::REDIRECT, &Empty {}),
+        }
+    }
+
+    /// The datagrams in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Forgets them all.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
+
+/// No further keys.
+#[derive(Serialize)]
+struct Empty {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENVELOPE: Envelope<'static> =
+        Envelope { src: Address(0x1A), dst: Address(1), leader: Address::BROADCAST, mid: "4D61ACF83027" };
+
+    fn written(push: impl FnOnce(&mut Datagrams) -> usize) -> String {
+        let mut out = Datagrams::new();
+        let length = push(&mut out);
+        let datagrams: Vec<&[u8]> = out.iter().collect();
+        assert_eq!(datagrams.len(), 1);
+        assert_eq!(datagrams[0].len(), length);
+        String::from_utf8(datagrams[0].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn requests_and_answers_are_written_as_in_the_handout() {
+        let get = Operation::Get { key: "name".into() };
+        let put = Operation::Put { key: "name".into(), value: "Christo \"W\"\n".into() };
+        let ok = |value: Option<&str>| Response::Ok { value: value.map(Text::from) };
+        for (text, end) in [
+            (written(|out| out.push_hello(&ENVELOPE)), r#""type":"hello","MID":"4D61ACF83027"}"#),
+            (written(|out| out.push_operation(&ENVELOPE, &get)), r#""type":"get","MID":"4D61ACF83027","key":"name"}"#),
+            (
+                written(|out| out.push_operation(&ENVELOPE, &put)),
+                r#""type":"put","MID":"4D61ACF83027","key":"name","value":"Christo \"W\"\n"}"#,
+            ),
+            (written(|out| out.push_response(&ENVELOPE, &ok(None))), r#""type":"ok","MID":"4D61ACF83027"}"#),
+            (
+                written(|out| out.push_response(&ENVELOPE, &ok(Some("")))),
+                r#""type":"ok","MID":"4D61ACF83027","value":""}"#,
+            ),
+            (
+                written(|out| out.push_response(&ENVELOPE, &Response::Redirect)),
+                r#""type":"redirect","MID":"4D61ACF83027"}"#,
+            ),
+        ] {
+            assert_eq!(text, r#"{"src":"001A","dst":"0001","leader":"FFFF","#.to_owned() + end);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut out = Datagrams::new();
+        let operations = [
+            Operation::Get { key: "é\u{0}\"\\".into() },
+            Operation::Put { key: String::new().into(), value: "\u{1F600}\u{7f}\u{2028}".into() },
+        ];
+        for operation in &operations {
+            out.push_operation(&ENVELOPE, operation);
+        }
+        let responses = [Response::Ok { value: Some("v".into()) }, Response::Ok { value: None }, Response::Fail];
+        for response in &responses {
+            out.push_response(&ENVELOPE, response);
+        }
+        let read: Vec<Datagram<'_>> = out.iter().map(|bytes| Datagram::parse(bytes).unwrap()).collect();
+        for (datagram, operation) in read.iter().zip(&operations) {
+            assert_eq!((datagram.src, datagram.dst, datagram.leader), (Address(26), Address(1), Address::BROADCAST));
+            assert_eq!(datagram.mid.as_deref(), Some("4D61ACF83027"));
+            assert_eq!(datagram.operation().unwrap().as_ref(), Some(operation));
+            assert_eq!(datagram.response(), None);
+        }
+        for (datagram, response) in read[2..].iter().zip(responses) {
+            assert_eq!(datagram.response(), Some(response));
+            assert_eq!(datagram.operation().unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn the_newest_datagram_can_be_taken_back() {
+        let mut out = Datagrams::new();
+        out.push_hello(&ENVELOPE);
+        let first = out.iter().next().unwrap().to_vec();
+        out.push_response(&ENVELOPE, &Response::Fail);
+        out.pop();
+        assert_eq!(out.iter().collect::<Vec<_>>(), [&first[..]]);
+        out.pop();
+        out.pop();
+        assert!(out.is_empty() && out.iter().next().is_none());
+    }
+
+    #[test]
+    fn malformed_datagrams_are_told_what_they_lack() {
+        for (bytes, message) in [
+            (&b"\xff\xfe"[..], "it is not UTF-8"),
+            (b"", "EOF while parsing a value at line 1 column 0"),
+            (b"{", "EOF while parsing an object at line 1 column 1"),
+            (b"hello", "expected value at line 1 column 1"),
+            (b"7", "it is not an object"),
+            (br#"["0000","0001","FFFF","get",null]"#, "it is not an object"),
+            (br#"{"src":"0000","dst":"0001","leader":"FFFF"}"#, "missing field `type` at line 1 column 43"),
+            (br#"{"dst":"0001"}"#, "missing field `src` at line 1 column 14"),
+            (
+                br#"{"src":"000","dst":"0001","leader":"FFFF","type":"x"}"#,
+                "an address is four hexadecimal digits at line 1 column 12",
+            ),
+            (br#"{"src":"0000","src":"0001"}"#, "duplicate field `src` at line 1 column 19"),
+            (
+                br#"{"src":"0000","dst":7,"leader":"FFFF","type":"x"}"#,
+                "invalid type: integer `7`, expected a string at line 1 column 21",
+            ),
+        ] {
+            let told = Datagram::parse(bytes).unwrap_err().to_string();
+            assert_eq!(told, message, "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn depth_and_size_do_no_harm() {
+        let nested = |depth: usize| {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            format!(r#"{{"src":"0000","dst":"0001","leader":"FFFF","type":"x","deep":{open}{close}}}"#)
+        };
+        assert!(Datagram::parse(nested(10).as_bytes()).is_ok());
+        let _ = Datagram::parse(nested(32_000).as_bytes());
+        let bad_text =
+            [&br#"{"src":"0000","dst":"0001","leader":"FFFF","type":"x","more":""#[..], b"\xc3\x28\"}"].concat();
+        assert!(matches!(Datagram::parse(&bad_text), Err(Malformed::Utf8)));
+    }
+}
