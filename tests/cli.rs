@@ -100,6 +100,13 @@ fn a_run_without_a_seed_draws_one_and_its_first_line_repeats_it() {
 }
 
 #[test]
+fn jobs_do_not_change_results_nor_their_order() {
+    let [one, four] = ["1", "4"].map(|jobs| run(&["all", "--seed", "7", "-j", jobs]));
+    assert_code(&one, 0);
+    assert_eq!(stdout(&one), stdout(&four));
+}
+
+#[test]
 fn the_first_line_of_all_repeats_them_all() {
     let directory = directory(&[("a.json", SMALL), ("b.json", &SMALL.replacen('{', r#"{"seed": 3,"#, 1))]);
     let first = run(&["all", "-c", &path(&directory, "")]);
@@ -254,6 +261,15 @@ fn bad_usage_has_exit_code_two_and_says_what_is_allowed() {
     let same = "error: --json and --csv cannot be written to the same place";
     assert_refused(&[CRASH, "--json", "-", "--csv", "-"], same);
     assert_refused(&[CRASH, "--json", "x", "--csv", "x"], same);
+    assert_refused(
+        &[CRASH, "-r", "./3700kvstore", "--protocol", "raft"],
+        "error: the argument '--replica <PROGRAM>' cannot be used with '--protocol <NAME>'",
+    );
+    let jobs = "error: invalid value '0' for '--jobs <N>': 0 is not in 1..=1024";
+    assert_refused(&["all", "--jobs", "0"], jobs);
+    let no_program = seedbed().args(["compare", CRASH]).output().unwrap();
+    assert_code(&no_program, 2);
+    assert!(stderr(&no_program).contains("--replica <PROGRAM>"), "{}", stderr(&no_program));
     assert_code(&seedbed().output().unwrap(), 2);
     assert_code(&seedbed().arg("walk").output().unwrap(), 2);
 }
@@ -355,7 +371,9 @@ fn a_full_disk_is_an_error() {
 fn help_and_version() {
     let version = seedbed().arg("--version").output().unwrap();
     assert_eq!(stdout(&version), format!("seedbed {}\n", env!("CARGO_PKG_VERSION")));
-    for (name, arguments) in [("help", ["--help"].as_slice()), ("help_run", &["run", "--help"])] {
+    let commands: [(&str, &[&str]); 3] =
+        [("help", &["--help"]), ("help_run", &["run", "--help"]), ("help_compare", &["compare", "--help"])];
+    for (name, arguments) in commands {
         let output = seedbed().args(arguments).output().unwrap();
         assert_code(&output, 0);
         assert!(stdout(&output).lines().all(|line| line.len() <= 120), "lines fit a screen");

@@ -31,7 +31,7 @@ const GOLDEN: [(&str, ProtocolName, u64, u64); 10] = [
 #[test]
 fn traces_are_the_same_on_every_machine_and_in_every_version() {
     let seen = GOLDEN.map(|(path, protocol, seed, _)| {
-        let trace = protocol.simulate(&scenario(path), seed).trace;
+        let trace = protocol.simulate(&scenario(path), seed).trace.expect("a trace");
         (path, protocol, seed, format!("{trace:016x}"))
     });
     let expected = GOLDEN.map(|(path, protocol, seed, trace)| (path, protocol, seed, format!("{trace:016x}")));
@@ -70,7 +70,7 @@ fn the_same_seed_gives_the_same_bytes_in_two_processes_whatever_their_environmen
 fn another_seed_gives_another_run() {
     for name in SUITE {
         let scenario = suite(name);
-        let mut traces: Vec<u64> = (0..20).map(|seed| ProtocolName::Raft.simulate(&scenario, seed).trace).collect();
+        let mut traces: Vec<u64> = (0..20).map(|seed| ProtocolName::Raft.simulate(&scenario, seed).trace.expect("a trace")).collect();
         traces.sort_unstable();
         traces.dedup();
         assert_eq!(traces.len(), 20, "{name}");

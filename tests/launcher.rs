@@ -35,7 +35,7 @@ fn the_launcher_runs_the_program_beside_it_also_through_links_and_says_so_if_the
     let launcher = folder.path().join("3700kvstore");
     let output = run(&launcher);
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]));
-    let message = "3700kvstore: the program is not built; it is not part of this version of seedbed yet\n";
+    let message = "3700kvstore: the program is not built; run `make` first\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), message);
 
     write_program(folder.path());

@@ -2,7 +2,8 @@
 //!
 //! The handout's edge cases, decided:
 //!
-//! - Answers that name no request of their client count as incorrect, like gets with a wrong value.
+//! - Answers that name no request of their client count as incorrect, like gets with a wrong value; so does, in the live
+//!   world, every datagram of a replica that makes no sense.
 //! - A get that returns a put of the client's own which was not yet acknowledged is right and does not fail a run
 //!   ([`unacknowledged_reads`](crate::record::History::unacknowledged_reads)); the course's runner would count it.
 //! - "Generated" requests are those that the clients began with, not the attempts that repeat them. A get that could
@@ -10,7 +11,7 @@
 //! - A scenario without requests stores nothing and needs no messages; it passes, with a median latency of infinity.
 //! - A packet storm ends a run early but is no error by itself. Without one acknowledged put, nothing was stored.
 
-use crate::record::{History, RunRecord};
+use crate::record::RunRecord;
 use crate::scenario::Scenario;
 use crate::time::Span;
 
@@ -151,9 +152,10 @@ pub fn judge(scenario: &Scenario, record: &RunRecord) -> Verdict {
     Verdict { errors: errors(scenario, record), performance: performance(scenario, record) }
 }
 
-/// What the course calls incorrect: gets with a wrong value, and answers that name no request of their client.
-pub fn incorrect(history: &History) -> u64 {
-    history.incorrect_gets + history.unknown
+/// What the course calls incorrect: gets with a wrong value, answers that name no request of their client, and whatever
+/// else of a replica's makes no sense.
+pub fn incorrect(record: &RunRecord) -> u64 {
+    record.history.incorrect_gets + record.history.unknown + record.malformed
 }
 
 /// The element at this percentage of sorted latencies; 50 gives the course's median, the element n/2. None if there
@@ -183,7 +185,7 @@ fn errors(scenario: &Scenario, record: &RunRecord) -> Vec<CourseError> {
     };
     let needed = messages_needed(scenario);
     let checks = [
-        (incorrect(history) > 0, CourseError::IncorrectResponses),
+        (incorrect(record) > 0, CourseError::IncorrectResponses),
         (record.died > 0, CourseError::ReplicasDied { died: record.died }),
         (scenario.requests > 0 && history.completed().puts == 0, CourseError::NothingStored),
         (exceeds(unanswered.gets, generated.gets, tests.maximum_get_fail_fraction), gets),
@@ -219,6 +221,7 @@ fn performance(scenario: &Scenario, record: &RunRecord) -> Performance {
 mod tests {
     use super::*;
     use crate::check::fixture::{self, Answers};
+    use crate::record::History;
 
     /// What the checks say of the handout's passing run after a change.
     fn errors_after(spoil: impl FnOnce(&mut Scenario, &mut RunRecord)) -> Vec<String> {
@@ -241,6 +244,7 @@ mod tests {
         let expected = [">0 incorrect responses to get()"];
         assert_eq!(errors_after(|_, record| record.history.incorrect_gets = 1), expected);
         assert_eq!(errors_after(|_, record| record.history.unknown = 1), expected);
+        assert_eq!(errors_after(|_, record| record.malformed = 1), expected);
         assert!(errors_after(|_, record| record.history.unacknowledged_reads = 9).is_empty());
     }
 

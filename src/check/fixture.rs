@@ -50,12 +50,13 @@ pub(crate) fn record() -> RunRecord {
         killed: 2,
         sent: 6_370,
         dropped: 183,
+        malformed: 0,
         history: History { duplicates: 3, ..history(gets, puts) },
         packet_storm: false,
         request_storm: false,
         end: Time::ZERO + Span::from_secs(34),
         events: 12_345,
-        trace: 0x0123_4567_89AB_CDEF,
+        trace: Some(0x0123_4567_89AB_CDEF),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The command that repeats a run, written so that a shell reads it as it was meant.
+//! The command that repeats what was done, written so that a shell reads it as it was meant.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -9,26 +9,40 @@ use crate::sweep::ProtocolName;
 /// The directory of scenarios that `all` means unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = "scenarios";
 
-/// The command that repeats the run of one scenario.
-pub(super) fn one(file: &Path, seed: u64, protocol: ProtocolName) -> String {
+/// What a command line says besides scenarios and seed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CommandLine<'a> {
+    /// The subcommand.
+    pub verb: &'a str,
+    /// The protocol of the virtual world; the default one is not mentioned.
+    pub protocol: ProtocolName,
+    /// The program of the live world, if there is one.
+    pub program: Option<&'a Path>,
+}
+
+/// The command that is about one scenario.
+pub(super) fn one(command: &CommandLine<'_>, file: &Path, seed: u64) -> String {
     // Bare `all` would mean something else.
     let path = if file == Path::new("all") { "./all".to_owned() } else { quoted_path(file) };
-    format!("seedbed run {path}{}", options(seed, protocol))
+    format!("seedbed {} {path}{}", command.verb, options(command, seed))
 }
 
-/// The command that repeats the runs of all scenarios of a directory.
-pub(super) fn all(directory: &Path, seed: u64, protocol: ProtocolName) -> String {
-    let mut command = "seedbed run all".to_owned();
+/// The command that is about all scenarios of a directory.
+pub(super) fn all(command: &CommandLine<'_>, directory: &Path, seed: u64) -> String {
+    let mut line = format!("seedbed {} all", command.verb);
     if directory.as_os_str() != DEFAULT_DIRECTORY {
-        let _ = write!(command, " -c {}", quoted_path(directory));
+        let _ = write!(line, " -c {}", quoted_path(directory));
     }
-    command + &options(seed, protocol)
+    line + &options(command, seed)
 }
 
-fn options(seed: u64, protocol: ProtocolName) -> String {
+fn options(command: &CommandLine<'_>, seed: u64) -> String {
     let mut options = format!(" --seed {seed}");
-    if protocol != ProtocolName::default() {
-        let _ = write!(options, " --protocol {protocol}");
+    if command.protocol != ProtocolName::default() {
+        let _ = write!(options, " --protocol {}", command.protocol);
+    }
+    if let Some(program) = command.program {
+        let _ = write!(options, " -r {}", quoted_path(program));
     }
     options
 }
@@ -69,22 +83,31 @@ fn quoted(text: &OsStr) -> String {
 mod tests {
     use super::*;
 
+    const RAFT: CommandLine<'static> = CommandLine { verb: "run", protocol: ProtocolName::Raft, program: None };
+    const BROADCAST: CommandLine<'static> = CommandLine { protocol: ProtocolName::Broadcast, ..RAFT };
+
     #[test]
     fn options_are_named_only_if_they_change_the_run() {
         let file = Path::new("scenarios/crash-3.json");
-        assert_eq!(one(file, 7, ProtocolName::Raft), "seedbed run scenarios/crash-3.json --seed 7");
+        assert_eq!(one(&RAFT, file, 7), "seedbed run scenarios/crash-3.json --seed 7");
         let command = "seedbed run scenarios/crash-3.json --seed 7 --protocol broadcast";
-        assert_eq!(one(file, 7, ProtocolName::Broadcast), command);
-        assert_eq!(all(Path::new("scenarios"), 0, ProtocolName::Raft), "seedbed run all --seed 0");
+        assert_eq!(one(&BROADCAST, file, 7), command);
+        assert_eq!(all(&RAFT, Path::new("scenarios"), 0), "seedbed run all --seed 0");
         let command = "seedbed run all -c 'my files' --seed 0 --protocol broadcast";
-        assert_eq!(all(Path::new("my files"), 0, ProtocolName::Broadcast), command);
+        assert_eq!(all(&BROADCAST, Path::new("my files"), 0), command);
+    }
+
+    #[test]
+    fn a_program_is_named_as_one_word() {
+        let command = CommandLine { verb: "compare", program: Some(Path::new("./my replica")), ..RAFT };
+        assert_eq!(all(&command, Path::new("scenarios"), 7), "seedbed compare all --seed 7 -r './my replica'");
     }
 
     #[test]
     fn paths_are_never_taken_for_options_or_for_all_scenarios() {
-        assert_eq!(one(Path::new("-s.json"), 1, ProtocolName::Raft), "seedbed run ./-s.json --seed 1");
-        assert_eq!(all(Path::new("-s"), 1, ProtocolName::Raft), "seedbed run all -c ./-s --seed 1");
-        assert_eq!(one(Path::new("./all"), 1, ProtocolName::Raft), "seedbed run ./all --seed 1");
+        assert_eq!(one(&RAFT, Path::new("-s.json"), 1), "seedbed run ./-s.json --seed 1");
+        assert_eq!(all(&RAFT, Path::new("-s"), 1), "seedbed run all -c ./-s --seed 1");
+        assert_eq!(one(&RAFT, Path::new("./all"), 1), "seedbed run ./all --seed 1");
     }
 
     #[test]

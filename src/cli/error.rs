@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::scenario::ScenarioError;
+use crate::world::live::LiveError;
 
 /// What can keep a command from doing its work. Each message but clap's is one line.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,10 @@ pub(super) enum CliError {
     File { path: PathBuf, source: io::Error },
     #[error("standard output cannot be written: {0}")]
     Stdout(#[from] io::Error),
+    #[error("signals cannot be taken note of: {0}")]
+    Signals(io::Error),
+    #[error("{source}")]
+    Live { source: LiveError, command: String },
     #[error("the operating system gives no random seed ({0}); choose one with --seed")]
     NoSeed(rand::rngs::SysError),
 }

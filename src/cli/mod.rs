@@ -2,16 +2,20 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | everything ran and is correct |
-//! | 1 | a correctness check failed |
+//! | 0 | everything ran and is correct; two worlds that are compared agree |
+//! | 1 | a correctness check failed; two worlds do not agree |
 //! | 2 | bad usage or input; one line on standard error says what |
 //! | 101 | a replica panicked; the command that repeats the run is on standard error |
+//! | 130, 143, 129 | interrupted (SIGINT, SIGTERM, SIGHUP) while processes played; none of them is left |
 //! | 141 | standard output was closed before everything was written, as for a program that dies of SIGPIPE |
 
+mod cast;
 mod command;
+mod compare;
 mod error;
 mod output;
 mod run;
+mod selection;
 
 use std::ffi::OsString;
 use std::io;
@@ -19,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::world::live::LiveError;
 use error::CliError;
 
 /// A deterministic simulation testbed for replicated systems, with a built-in Raft key-value store.
@@ -29,7 +34,7 @@ use error::CliError;
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "\
-Exit codes: 0 all correct, 1 a correctness check failed, 2 bad usage or input.
+Exit codes: 0 all is as it should be, 1 something is not, 2 bad usage or input.
 `seedbed help run` tells more about a command."
 )]
 struct Cli {
@@ -40,13 +45,20 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Compare(compare::Args),
 }
 
-/// Whether what was run is correct.
+/// Whether all is as it should be: correct, or the same in both worlds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Correct,
     Incorrect,
+}
+
+impl Outcome {
+    fn of(correct: bool) -> Outcome {
+        if correct { Outcome::Correct } else { Outcome::Incorrect }
+    }
 }
 
 /// Runs the program with the process's arguments.
@@ -57,6 +69,7 @@ pub fn main() -> ExitCode {
 fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Run(args) }) => run::execute(args),
+        Ok(Cli { command: Command::Compare(args) }) => compare::execute(args),
         Err(error) => Err(CliError::Usage(error)),
     };
     match result {
@@ -68,6 +81,10 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             error.exit_code() as u8
         }
         Err(CliError::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => 128 + 13,
+        Err(CliError::Live { source: LiveError::Interrupted { signal }, command }) => {
+            output::error(&format!("interrupted; this begins again: {command}"));
+            128_u8.wrapping_add(signal as u8)
+        }
         Err(error) => {
             output::error(&error);
             2

@@ -8,6 +8,7 @@ use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
 use super::error::CliError;
+use crate::report::compare::Pair;
 use crate::report::{RunSummary, SuiteSummary, csv, json};
 
 /// Standard output: buffered, and without colours unless it is a terminal that wants them.
@@ -73,6 +74,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
 pub(super) enum Report<'a> {
     One(&'a RunSummary),
     Many(&'a SuiteSummary),
+    Pairs(&'a [Pair]),
 }
 
 impl Exports {
@@ -127,8 +129,10 @@ impl Format {
         match (self, report) {
             (Format::Json, Report::One(run)) => json::write_run(out, run),
             (Format::Json, Report::Many(suite)) => json::write_suite(out, suite),
+            (Format::Json, Report::Pairs(pairs)) => json::write_pairs(out, pairs),
             (Format::Csv, Report::One(run)) => csv::write(out, [run]),
             (Format::Csv, Report::Many(suite)) => csv::write(out, &suite.runs),
+            (Format::Csv, Report::Pairs(pairs)) => csv::write(out, pairs.iter().flat_map(Pair::runs)),
         }
     }
 }

@@ -1,28 +1,27 @@
-//! `seedbed run`: one scenario, or all of a directory, in the virtual world.
+//! `seedbed run`: one scenario, or all of a directory, in the virtual world or with real processes.
 
-use std::fs;
-use std::io::Write;
-use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use indicatif::{ProgressBar, ProgressStyle};
-use rand::TryRng;
-use rand::rngs::SysRng;
-
+use super::Outcome;
+use super::cast::{self, Booking, Cast};
+use super::command::CommandLine;
 use super::error::CliError;
-use super::output::{self, Exports, Report};
-use super::{Outcome, command};
+use super::output::{self, Exports, Report, Stdout};
+use super::selection::{Selected, Selection};
 use crate::report::suite::{self, Table};
 use crate::report::{RunSummary, SuiteSummary, text};
-use crate::scenario::Scenario;
 use crate::sweep::ProtocolName;
 
 /// Run one scenario, or all of a directory, and judge the replicas as the course does
 ///
-/// A run is a simulation: it takes no real time, and is a pure function of the program, the scenario
-/// and the seed. The first line of the report is the command that repeats the run to the bit; the last
-/// is the hash of its trace, which two runs share exactly if they had the same events.
+/// In the virtual world, a run is a simulation: it takes no real time, and is a pure function of the
+/// program, the scenario and the seed. The first line of the report is the command that repeats the
+/// run to the bit; the last is the hash of its trace, which two runs share exactly if they had the
+/// same events.
+///
+/// With `-r`, a run is played by real processes in real time. The seed then decides what the clients
+/// ask, which messages of a link are lost and whom faults hit, but not when things happen.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -34,36 +33,29 @@ Examples:
   seedbed run all -c scenarios/chaos             all scenarios of another directory
   seedbed run scenarios/unreliable-1.json --protocol broadcast
                                                  naive replication, which must fail
+  seedbed run scenarios/crash-3.json -r ./3700kvstore
+                                                 real processes, in real time
   seedbed run all --json - | jq '.runs[].latency'
 
 Exit codes: 0 all correct, 1 a correctness check failed, 2 bad usage or input."
 )]
 pub(super) struct Args {
-    /// A scenario file, or `all` for every *.json in the directory of scenarios
-    ///
-    /// A file that is itself named `all` is `./all`.
-    #[arg(value_name = "FILE|all")]
-    test: PathBuf,
+    #[command(flatten)]
+    selection: Selection,
 
-    /// Seed of all randomness in the run
-    ///
-    /// Without it, a single scenario runs with the `seed` of its file, if it has one, and else with a
-    /// random seed. `all` runs every scenario with the same seed, this one or a random one, and does
-    /// not use the `seed` of any file. Whatever the seed is, it is printed.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed, verbatim_doc_comment)]
-    seed: Option<u64>,
-
-    /// Directory of scenarios, only used with `all`
-    #[arg(short, long, value_name = "DIR", alias = "config_directory", default_value = command::DEFAULT_DIRECTORY)]
-    config_directory: PathBuf,
-
-    /// Do not show what replicas print (in the virtual world they print nothing)
-    #[arg(short, long)]
-    silence: bool,
-
-    /// What the replicas run
-    #[arg(long, value_name = "NAME", default_value_t, value_parser = protocols())]
+    /// What the replicas run in the virtual world
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = cast::protocols())]
     protocol: ProtocolName,
+
+    /// Run processes of this program instead, in real time, over UDP on this machine
+    ///
+    /// Any program that speaks the course's protocol will do, in any language. It is started once for
+    /// each replica, as `PROGRAM <UDP port> <its ID> <ID> <ID>...`.
+    #[arg(short, long, value_name = "PROGRAM", conflicts_with = "protocol", verbatim_doc_comment)]
+    replica: Option<PathBuf>,
+
+    #[command(flatten)]
+    staging: cast::Staging,
 
     /// Write the result as JSON; `-` is standard output, in place of the text
     #[arg(long, value_name = "FILE")]
@@ -74,158 +66,68 @@ pub(super) struct Args {
     csv: Option<PathBuf>,
 }
 
-fn parse_seed(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("allowed is a whole number from 0 to {}", u64::MAX))
-}
-
-fn protocols() -> impl TypedValueParser<Value = ProtocolName> {
-    let value = |protocol: ProtocolName| PossibleValue::new(protocol.name()).help(protocol.summary());
-    PossibleValuesParser::new(ProtocolName::ALL.map(value)).try_map(|name| name.parse::<ProtocolName>())
-}
-
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
-    if args.test == Path::new("all") { run_all(&args) } else { run_one(&args) }
-}
-
-fn run_one(args: &Args) -> Result<Outcome, CliError> {
-    let scenario = load(&args.test)?;
-    let seed = match args.seed.or(scenario.seed) {
-        Some(seed) => seed,
-        None => draw_seed()?,
+    let selected = args.selection.load()?;
+    let exports = Exports::open(args.json.as_deref(), args.csv.as_deref(), &selected.files())?;
+    let cast = match &args.replica {
+        Some(program) => Cast::live(program, &args.staging)?,
+        None => Cast::Virtual(args.protocol),
     };
-    let exports = Exports::open(args.json.as_deref(), args.csv.as_deref(), &[&args.test])?;
-    let with_text = exports.leaves_stdout();
-    let command = command::one(&args.test, seed, args.protocol);
+    let line = CommandLine { verb: "run", protocol: args.protocol, program: args.replica.as_deref() };
+    let command = selected.command(&line);
     let mut out = output::stdout();
+    let with_text = exports.leaves_stdout();
     if with_text {
         // Before the run, so that it is there whatever happens.
         writeln!(out, "{command}\n")?;
         out.flush()?;
     }
-    let run = simulate(&scenario, seed, args.protocol, command);
-    exports.write(Report::One(&run), &mut out)?;
+    let runs = play(&args, &cast, &selected, &line, if with_text { Some(&mut out) } else { None })?;
+    let suite = SuiteSummary { command, runs };
+    exports.write(if selected.is_all() { Report::Many(&suite) } else { Report::One(&suite.runs[0]) }, &mut out)?;
     if with_text {
-        text::write(&mut out, &run)?;
-        writeln!(out)?;
-        if !run.verdict.passed() {
-            writeln!(out, "Repeat: {}", run.command)?;
-        }
-        text::write_trace(&mut out, run.trace)?;
+        if selected.is_all() { write_end(&mut out, &suite)? } else { write_one(&mut out, &suite.runs[0])? }
     }
     out.flush()?;
-    Ok(if run.verdict.passed() { Outcome::Correct } else { Outcome::Incorrect })
+    Ok(Outcome::of(suite.passed() == suite.runs.len()))
 }
 
-fn run_all(args: &Args) -> Result<Outcome, CliError> {
-    let scenarios = load_all(&args.config_directory)?;
-    let seed = match args.seed {
-        Some(seed) => seed,
-        None => draw_seed()?,
-    };
-    let inputs: Vec<&Path> = scenarios.iter().map(|(path, _)| path.as_path()).collect();
-    let exports = Exports::open(args.json.as_deref(), args.csv.as_deref(), &inputs)?;
-    let with_text = exports.leaves_stdout();
-    let command = command::all(&args.config_directory, seed, args.protocol);
-    let mut out = output::stdout();
-    if with_text {
-        writeln!(out, "{command}\n")?;
-        out.flush()?;
-    }
-    let table = Table::new(&scenarios.iter().map(|(_, scenario)| scenario).collect::<Vec<_>>());
-    let mut suite = SuiteSummary { command, runs: Vec::with_capacity(scenarios.len()) };
-    let progress = progress_bar(scenarios.len());
-    for (row, (path, scenario)) in scenarios.iter().enumerate() {
-        progress.set_message(scenario.name.clone());
-        let run = simulate(scenario, seed, args.protocol, command::one(path, seed, args.protocol));
-        if with_text {
+/// Plays everything that is selected. If there is an `out`, the rows of a table go there as runs finish.
+fn play(
+    args: &Args,
+    cast: &Cast,
+    selected: &Selected,
+    line: &CommandLine<'_>,
+    mut out: Option<&mut Stdout>,
+) -> Result<Vec<RunSummary>, CliError> {
+    let table = Table::new(&selected.scenarios.iter().map(|(_, scenario)| scenario).collect::<Vec<_>>());
+    let mut runs = Vec::with_capacity(selected.scenarios.len());
+    cast.play_all(&Booking::all(selected, line), args.staging.jobs(), |row, run, progress| {
+        if let Some(out) = out.as_mut().filter(|_| selected.is_all()) {
             // The bar makes way, as the table may go to the same terminal.
-            progress.suspend(|| table.write_row(&mut out, row, &run).and_then(|()| out.flush()))?;
+            progress.suspend(|| table.write_row(out, row, &run).and_then(|()| out.flush()))?;
         }
-        suite.runs.push(run);
-        progress.inc(1);
-    }
-    progress.finish_and_clear();
-    exports.write(Report::Many(&suite), &mut out)?;
-    if with_text {
+        runs.push(run);
+        Ok(())
+    })?;
+    Ok(runs)
+}
+
+/// Writes the report of one run.
+fn write_one(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
+    text::write(out, run)?;
+    if !run.verdict.passed() {
+        writeln!(out, "\nRepeat: {}", run.command)?;
+    } else if run.trace.is_some() {
         writeln!(out)?;
-        suite::write_total(&mut out, &suite)?;
-        text::write_trace(&mut out, suite.trace())?;
     }
-    out.flush()?;
-    Ok(if suite.passed() == suite.runs.len() { Outcome::Correct } else { Outcome::Incorrect })
+    text::write_trace(out, run.trace)
 }
 
-/// Reads a scenario and passes its warnings on.
-fn load(path: &Path) -> Result<Scenario, CliError> {
-    let loaded = Scenario::load(path)?;
-    for warning in &loaded.warnings {
-        output::warning(warning);
-    }
-    Ok(loaded.scenario)
-}
-
-/// Reads all scenarios directly in a directory, in the course's order.
-fn load_all(directory: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
-    let unreadable = |source| CliError::Directory { path: directory.to_owned(), source };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(directory).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "json") && !path.is_dir() {
-            paths.push(path);
-        }
-    }
-    if paths.is_empty() {
-        return Err(CliError::NoScenarios { path: directory.to_owned() });
-    }
-    // The order in which a directory lists its files is not the same everywhere.
-    let name = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    paths.sort();
-    paths.sort_by(|left, right| suite::course_order(&name(left), &name(right)));
-    paths.into_iter().map(|path| load(&path).map(|scenario| (path, scenario))).collect()
-}
-
-/// A seed from the operating system, for a run that anybody can repeat because the seed is printed. It has 32 bits:
-/// enough to draw from, short to type, and exact in every JSON reader.
-fn draw_seed() -> Result<u64, CliError> {
-    SysRng.try_next_u32().map(u64::from).map_err(CliError::NoSeed)
-}
-
-/// Runs and judges one scenario. If the protocol panics, says how to repeat that.
-fn simulate(scenario: &Scenario, seed: u64, protocol: ProtocolName, command: String) -> RunSummary {
-    let tell = || output::note(&format!("this repeats the run that panicked: {command}"));
-    let record = telling_of_panics(|| protocol.simulate(scenario, seed), tell);
-    RunSummary::new(scenario, &record, protocol.name(), command)
-}
-
-/// Calls `tell` if `run` panics, and then lets the panic go on.
-fn telling_of_panics<T>(run: impl FnOnce() -> T, tell: impl FnOnce()) -> T {
-    // Nothing that the closure may have left half done is used again.
-    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        tell();
-        panic::resume_unwind(panic)
-    })
-}
-
-/// A bar on standard error, if that is a terminal.
-fn progress_bar(runs: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}").expect("the template is valid");
-    ProgressBar::new(runs as u64).with_style(style)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_is_told_of_and_goes_on() {
-        let mut told = 0;
-        assert_eq!(telling_of_panics(|| 7, || told += 1), 7);
-        assert_eq!(told, 0);
-
-        let panics = AssertUnwindSafe(|| telling_of_panics(|| panic!("on purpose"), || told += 1));
-        let caught = panic::catch_unwind(panics);
-        assert_eq!(*caught.unwrap_err().downcast::<&str>().unwrap(), "on purpose");
-        assert_eq!(told, 1);
-    }
+/// Writes what comes below the table of many runs.
+fn write_end(out: &mut impl Write, suite: &SuiteSummary) -> io::Result<()> {
+    writeln!(out)?;
+    suite::write_total(out, suite)?;
+    text::write_trace(out, suite.trace())
 }

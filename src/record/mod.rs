@@ -26,6 +26,9 @@ pub struct RunRecord {
     pub sent: u64,
     /// Messages lost to the connectivity matrix or to a partition.
     pub dropped: u64,
+    /// Datagrams of replicas that make no sense: no JSON, a key missing, an unknown destination, an answer of no known
+    /// type (never in the virtual world).
+    pub malformed: u64,
     /// What clients asked and were told.
     pub history: History,
     /// The run was stopped early, because replicas sent more than the scenario's `max_packets`.
@@ -34,8 +37,8 @@ pub struct RunRecord {
     pub request_storm: bool,
     /// When the run ended.
     pub end: Time,
-    /// How many events the run had: the trace's length.
+    /// How many events the run had: in the virtual world the trace's length, in the live one what was routed.
     pub events: u64,
-    /// The trace's hash.
-    pub trace: u64,
+    /// The trace's hash. Only the virtual world has one, since no other can repeat its events.
+    pub trace: Option<u64>,
 }

@@ -1,7 +1,7 @@
 //! Runs as CSV: a header and one row for each run. New columns may be added at the end.
 //!
 //! What a run does not have is empty: tiers of an incorrect run, latencies of a run without answers. Latencies are in
-//! virtual seconds; errors are joined by `; `.
+//! seconds of the world's clock; errors are joined by `; `.
 
 use std::io::{self, Write};
 
@@ -54,9 +54,11 @@ struct Row<'a> {
     latency_p99: Option<f64>,
     latency_max: Option<f64>,
     leader_changes: u64,
-    virtual_seconds: f64,
+    seconds: f64,
     events: u64,
-    trace: String,
+    trace: Option<String>,
+    world: &'static str,
+    malformed: u64,
 }
 
 impl<'a> From<&'a RunSummary> for Row<'a> {
@@ -87,9 +89,11 @@ impl<'a> From<&'a RunSummary> for Row<'a> {
             latency_p99: run.latency.map(|latency| latency.p99),
             latency_max: run.latency.map(|latency| latency.max),
             leader_changes: statistics.leader_changes,
-            virtual_seconds: run.virtual_seconds,
+            seconds: run.seconds,
             events: run.events,
-            trace: format!("{:016x}", run.trace),
+            trace: run.trace.map(|trace| format!("{trace:016x}")),
+            world: run.world,
+            malformed: statistics.malformed,
         }
     }
 }
@@ -108,10 +112,10 @@ mod tests {
         let expected = "\
 scenario,protocol,seed,passed,errors,tier_messages,tier_failures,tier_duplicates,tier_latency,messages_sent,\
 messages_dropped,failures,unanswered,duplicates,redirects,incorrect,latency_median,latency_p90,latency_p99,\
-latency_max,leader_changes,virtual_seconds,events,trace
-sample,raft,7,true,,3,1,2,0,6370,183,46,3,3,19,0,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef
+latency_max,leader_changes,seconds,events,trace,world,malformed
+sample,raft,7,true,,3,1,2,0,6370,183,46,3,3,19,0,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0
 sample,raft,7,false,>0 incorrect responses to get(); insufficient get() requests answered (33 > 60 * 0.50),,,,,6370,\
-183,46,36,3,19,7,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef
+183,46,36,3,19,7,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

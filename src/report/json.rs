@@ -4,18 +4,22 @@
 //!
 //! | field | value |
 //! |---|---|
-//! | `scenario`, `description`, `protocol` | texts |
+//! | `scenario`, `description` | texts |
+//! | `protocol` | what the replicas ran: a protocol's name or a program's path |
+//! | `world` | `virtual` or `live` |
 //! | `seed` | a whole number of up to 64 bits |
 //! | `command` | the command that repeats the run |
 //! | `statistics` | the counters, see [`Statistics`] |
 //! | `correctness` | `{"passed": bool, "errors": [text]}` |
 //! | `performance` | `messages`, `failures`, `duplicates`, `median_latency`: each `{"value", "thresholds", "tier"}` |
-//! | `latency` | `median`, `p90`, `p99`, `max` in virtual seconds; null if nothing was answered |
-//! | `virtual_seconds`, `events` | when the run ended, how many events it had |
-//! | `trace` | the trace's hash, 16 hexadecimal digits |
+//! | `latency` | `median`, `p90`, `p99`, `max` in seconds of the world's clock; null if nothing was answered |
+//! | `seconds`, `events` | when the run ended, how many events it had |
+//! | `trace` | the trace's hash, 16 hexadecimal digits; null in the live world |
 //!
 //! `performance` is null if the run is not correct. A value in it is null if it is infinite, as the median latency of
 //! a run without answers is.
+//!
+//! A comparison of worlds is a list of `{"virtual": run, "live": run}`.
 //!
 //! A suite is `{"command", "passed", "total", "trace", "runs": [run]}`.
 
@@ -23,6 +27,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::compare::Pair;
 use super::summary::{Latency, RunSummary, Statistics, SuiteSummary};
 use crate::check::course::Measure;
 
@@ -43,10 +48,24 @@ pub fn write_suite(out: &mut impl Write, suite: &SuiteSummary) -> io::Result<()>
         command: &suite.command,
         passed: suite.passed(),
         total: suite.runs.len(),
-        trace: hex(suite.trace()),
+        trace: suite.trace().map(hex),
         runs: suite.runs.iter().map(Run::from).collect(),
     };
     write(out, &object)
+}
+
+/// Writes pairs of runs of two worlds.
+///
+/// # Errors
+/// If writing fails.
+pub fn write_pairs(out: &mut impl Write, pairs: &[Pair]) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Worlds<'a> {
+        r#virtual: Run<'a>,
+        live: Run<'a>,
+    }
+    let worlds = pairs.iter().map(|Pair { simulated, live }| Worlds { r#virtual: simulated.into(), live: live.into() });
+    write(out, &worlds.collect::<Vec<_>>())
 }
 
 fn write(out: &mut impl Write, object: &impl Serialize) -> io::Result<()> {
@@ -63,7 +82,7 @@ struct Suite<'a> {
     command: &'a str,
     passed: usize,
     total: usize,
-    trace: String,
+    trace: Option<String>,
     runs: Vec<Run<'a>>,
 }
 
@@ -72,15 +91,16 @@ struct Run<'a> {
     scenario: &'a str,
     description: &'a str,
     protocol: &'a str,
+    world: &'static str,
     seed: u64,
     command: &'a str,
     statistics: &'a Statistics,
     correctness: Correctness,
     performance: Option<Performance>,
     latency: Option<Latency>,
-    virtual_seconds: f64,
+    seconds: f64,
     events: u64,
-    trace: String,
+    trace: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -112,6 +132,7 @@ impl<'a> From<&'a RunSummary> for Run<'a> {
             scenario: &run.scenario,
             description: &run.description,
             protocol: &run.protocol,
+            world: run.world,
             seed: run.seed,
             command: &run.command,
             statistics: &run.statistics,
@@ -126,9 +147,9 @@ impl<'a> From<&'a RunSummary> for Run<'a> {
                 median_latency: Scored::from(&performance.median_latency),
             }),
             latency: run.latency,
-            virtual_seconds: run.virtual_seconds,
+            seconds: run.seconds,
             events: run.events,
-            trace: hex(run.trace),
+            trace: run.trace.map(hex),
         }
     }
 }
@@ -165,6 +186,7 @@ mod tests {
             "scenario": "sample",
             "description": "No drops, no failures, 60% read",
             "protocol": "raft",
+            "world": "virtual",
             "seed": 7,
             "command": "seedbed run sample.json --seed 7",
             "statistics": {
@@ -184,6 +206,7 @@ mod tests {
                 "failed_gets": 15,
                 "failed_puts": 31,
                 "incorrect": 0,
+                "malformed": 0,
                 "unacknowledged_reads": 0,
                 "packet_storm": false,
                 "request_storm": false
@@ -196,7 +219,7 @@ mod tests {
                 "median_latency": {"value": 0.0001, "thresholds": [0.0002, 0.005, 0.05], "tier": 0}
             },
             "latency": {"median": 0.0001, "p90": 0.0001, "p99": 0.0001, "max": 0.0001},
-            "virtual_seconds": 34.0,
+            "seconds": 34.0,
             "events": 12345,
             "trace": "0123456789abcdef"
         });
@@ -223,12 +246,21 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_has_a_run_for_each_world() {
+        let live = RunRecord { trace: None, ..fixture::record() };
+        let pair = Pair { simulated: summary(&fixture::record()), live: summary(&live) };
+        let pairs = parsed(|out| write_pairs(out, &[pair]));
+        let worlds = (&pairs[0]["virtual"]["world"], &pairs[0]["live"]["world"], &pairs[0]["live"]["trace"]);
+        assert_eq!(worlds, (&json!("virtual"), &json!("live"), &Value::Null));
+    }
+
+    #[test]
     fn a_suite_counts_its_runs_and_lists_them() {
         let runs = vec![summary(&fixture::record()), summary(&fixture::failed_record())];
         let suite = SuiteSummary { command: "seedbed run all --seed 7".to_owned(), runs };
         let object = parsed(|out| write_suite(out, &suite));
         assert_eq!((&object["passed"], &object["total"]), (&json!(1), &json!(2)));
-        assert_eq!(object["trace"], hex(suite.trace()));
+        assert_eq!(object["trace"], hex(suite.trace().unwrap()));
         assert_eq!(object["runs"].as_array().unwrap().len(), 2);
     }
 }

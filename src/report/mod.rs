@@ -2,11 +2,13 @@
 //!
 //! - [`text`]: one run in the layout of the course's runner.
 //! - [`suite`]: many runs as the course's table.
+//! - [`compare`]: two worlds side by side.
 //! - [`json`] and [`csv`]: one run or many, for other programs.
 //!
-//! All of them read [`RunSummary`], so their numbers agree. None shows wall-clock time or the machine: a report is as
-//! repeatable as its run.
+//! All of them read [`RunSummary`], so their numbers agree. None shows wall-clock time or the machine: a report is
+//! as repeatable as its run.
 
+pub mod compare;
 pub mod csv;
 mod describe;
 pub mod json;

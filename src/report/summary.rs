@@ -16,8 +16,10 @@ pub struct RunSummary {
     pub scenario: String,
     /// The scenario in a few words.
     pub description: String,
-    /// The protocol's name.
+    /// What the replicas ran: the protocol's name, or the program's path.
     pub protocol: String,
+    /// The world's name: `virtual` or `live`.
+    pub world: &'static str,
     /// The seed of the run.
     pub seed: u64,
     /// The command that repeats the run.
@@ -30,12 +32,12 @@ pub struct RunSummary {
     pub verdict: Verdict,
     /// The most messages that the scenario allows before it stops a run.
     pub max_packets: u64,
-    /// When the run ended, in virtual seconds.
-    pub virtual_seconds: f64,
+    /// When the run ended, in seconds of its world's clock.
+    pub seconds: f64,
     /// How many events the run had.
     pub events: u64,
-    /// The trace's hash.
-    pub trace: u64,
+    /// The trace's hash, if the run can be repeated to the bit.
+    pub trace: Option<u64>,
 }
 
 /// The counters of a run. The names of the fields are those of the JSON report.
@@ -71,8 +73,10 @@ pub struct Statistics {
     pub failed_gets: u64,
     /// Puts answered with `fail`.
     pub failed_puts: u64,
-    /// Gets with a wrong value, and answers that name no request of their client.
+    /// Gets with a wrong value, answers that name no request of their client, and what `malformed` counts.
     pub incorrect: u64,
+    /// Datagrams of replicas that make no sense.
+    pub malformed: u64,
     /// Gets that returned a put of the client's own that was not acknowledged (yet).
     pub unacknowledged_reads: u64,
     /// Whether the run was stopped because of too many messages.
@@ -81,7 +85,7 @@ pub struct Statistics {
     pub request_storm: bool,
 }
 
-/// How long answers took, in virtual seconds, over all attempts that were answered.
+/// How long answers took, in seconds of the world's clock, over all attempts that were answered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Latency {
     /// The course's median: the element n/2.
@@ -101,13 +105,14 @@ impl RunSummary {
             scenario: scenario.name.clone(),
             description: describe(scenario),
             protocol: protocol.to_owned(),
+            world: if record.trace.is_some() { "virtual" } else { "live" },
             seed: record.seed,
             command,
             statistics: Statistics::of(record),
             latency: Latency::of(&record.history.latencies()),
             verdict: course::judge(scenario, record),
             max_packets: scenario.max_packets,
-            virtual_seconds: record.end.as_secs_f64(),
+            seconds: record.end.as_secs_f64(),
             events: record.events,
             trace: record.trace,
         }
@@ -135,7 +140,8 @@ impl Statistics {
             redirects: history.redirects().total(),
             failed_gets: failures.gets,
             failed_puts: failures.puts,
-            incorrect: course::incorrect(history),
+            incorrect: course::incorrect(record),
+            malformed: record.malformed,
             unacknowledged_reads: history.unacknowledged_reads,
             packet_storm: record.packet_storm,
             request_storm: record.request_storm,
@@ -165,13 +171,13 @@ impl SuiteSummary {
         self.runs.iter().filter(|run| run.verdict.passed()).count()
     }
 
-    /// One hash over the hashes of all runs, in order.
-    pub fn trace(&self) -> u64 {
+    /// One hash over the hashes of all runs, in order, if all have one.
+    pub fn trace(&self) -> Option<u64> {
         let mut hasher = StableHasher::new();
         for run in &self.runs {
-            hasher.word(run.trace);
+            hasher.word(run.trace?);
         }
-        hasher.value()
+        Some(hasher.value())
     }
 }
 
@@ -191,7 +197,7 @@ mod tests {
     #[test]
     fn the_hash_of_a_suite_depends_on_every_run_and_on_their_order() {
         let run = |trace| RunSummary {
-            trace,
+            trace: Some(trace),
             ..RunSummary::new(&fixture::scenario(), &fixture::record(), "raft", String::new())
         };
         let trace = |runs: &[u64]| {
@@ -200,5 +206,7 @@ mod tests {
         assert_eq!(trace(&[1, 2]), trace(&[1, 2]));
         assert_ne!(trace(&[1, 2]), trace(&[2, 1]));
         assert_ne!(trace(&[1, 2]), trace(&[1]));
+        let live = RunSummary { trace: None, ..run(1) };
+        assert_eq!(SuiteSummary { command: String::new(), runs: vec![run(1), live] }.trace(), None);
     }
 }

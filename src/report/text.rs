@@ -12,7 +12,7 @@ use crate::check::course::{Measure, Performance, Tier, Verdict};
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 const BONUS: Style = AnsiColor::Green.on_default().bold();
-const FAIR: Style = AnsiColor::Yellow.on_default();
+pub(super) const FAIR: Style = AnsiColor::Yellow.on_default();
 const HEADING: Style = Style::new().bold();
 
 /// Writes the report of one run.
@@ -44,12 +44,12 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
     }
 }
 
-/// Writes the last line of a report: the trace's hash.
+/// Writes the last line of a report: the trace's hash, if there is one.
 ///
 /// # Errors
 /// If writing fails.
-pub fn write_trace(out: &mut impl Write, trace: u64) -> io::Result<()> {
-    writeln!(out, "Trace: {trace:016x}")
+pub fn write_trace(out: &mut impl Write, trace: Option<u64>) -> io::Result<()> {
+    trace.map_or(Ok(()), |trace| writeln!(out, "Trace: {trace:016x}"))
 }
 
 fn heading(out: &mut impl Write, text: &str) -> io::Result<()> {

@@ -13,7 +13,7 @@ mod reader;
 
 use crate::chaos::{ConnectivityMatrix, FaultEvent};
 use crate::time::{Span, Time};
-use crate::workload::Keys;
+use crate::workload::{Keys, Plan};
 
 pub use error::ScenarioError;
 pub use network::{Delay, Network, Order};
@@ -56,6 +56,18 @@ impl Scenario {
     /// When the run ends.
     pub fn end(&self) -> Time {
         Time::ZERO + self.wait + self.lifetime + self.end_wait
+    }
+
+    /// What the clients do.
+    pub fn plan(&self) -> Plan {
+        Plan {
+            replicas: self.replicas,
+            start: Time::ZERO + self.wait,
+            lifetime: self.lifetime,
+            requests: self.requests,
+            mix: self.mix,
+            keys: self.keys,
+        }
     }
 }
 

@@ -30,6 +30,9 @@ use keys::{Choice, KeySpace, Place};
 /// How many clients a run has.
 pub const CLIENTS: usize = 8;
 
+/// A run is stopped when clients have sent so many messages for each request, redirects and failures followed.
+const ATTEMPTS_PER_REQUEST_MAX: u64 = 40;
+
 /// When clients send how many requests of which kind.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -69,6 +72,8 @@ pub struct Dispatch {
     pub from: ClientId,
     /// The replica that it goes to, alive or not.
     pub to: ReplicaId,
+    /// Whom the client believes to lead.
+    pub leader: Option<ReplicaId>,
     /// What it asks.
     pub request: Request,
 }
@@ -179,6 +184,13 @@ impl Workload {
         self.leaders = [None; CLIENTS];
     }
 
+    /// Whether clients have had to try again so often that the run is stopped: they do so at once, so replicas that fail
+    /// everything could keep them busy for ever.
+    #[inline]
+    pub fn is_storm(&self) -> bool {
+        self.history.attempts.len() as u64 > self.plan.requests.saturating_mul(ATTEMPTS_PER_REQUEST_MAX)
+    }
+
     /// What has been asked and answered so far.
     pub fn history(&self) -> &History {
         &self.history
@@ -204,7 +216,8 @@ impl Workload {
     ) -> Dispatch {
         let mid = self.next_mid();
         let from = ClientId::numbered(client, self.plan.replicas);
-        let to = self.leaders[client].unwrap_or_else(|| self.random_replica(client, living));
+        let leader = self.leaders[client];
+        let to = leader.unwrap_or_else(|| self.random_replica(client, living));
         let attempt =
             Attempt { client: from, replica: to, operation: operation.clone(), sent: now, retry_of, answer: None };
         self.history.attempts.push(attempt);
@@ -212,7 +225,7 @@ impl Workload {
         if !operation.is_get() {
             self.keys.note_put(place, mid);
         }
-        Dispatch { from, to, request: Request { mid, operation } }
+        Dispatch { from, to, leader, request: Request { mid, operation } }
     }
 
     /// A random living replica; when none lives, a dead one, where the request is lost.

@@ -2,5 +2,8 @@
 //! [`RunRecord`](crate::record::RunRecord). They differ only in where time comes from and how bytes travel.
 //!
 //! - [`simulation`]: the virtual world, in one process, on a virtual clock.
+//! - [`live`]: real processes over real UDP, in real time.
 
+pub mod live;
 pub mod simulation;
+mod stage;

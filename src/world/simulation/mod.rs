@@ -17,13 +17,11 @@ use crate::protocol::{Effect, Identity, Input, Outbox, Protocol, Response};
 use crate::record::{Event, RunRecord, Trace};
 use crate::scenario::Scenario;
 use crate::time::Time;
-use crate::workload::{Dispatch, Plan, Workload};
+use crate::workload::Dispatch;
+use crate::world::stage::Stage;
 
 pub use queue::{Queue, Wakeups};
 pub use transport::{Route, Transport};
-
-/// A run is stopped when clients have sent so many messages for each request, redirects and failures followed.
-const ATTEMPTS_PER_REQUEST_MAX: u64 = 40;
 
 /// A protocol may ask for so many timeouts in a row without time moving on; more would never end.
 const IMMEDIATE_TIMEOUTS_MAX: usize = 1_000;
@@ -42,29 +40,21 @@ pub fn simulate<P: Protocol>(scenario: &Scenario, seed: u64, build: impl FnMut(I
 /// A run under way. [`simulate`] is the short way to a finished one.
 #[derive(Debug)]
 pub struct Simulation<'a, P: Protocol> {
-    scenario: &'a Scenario,
-    seed: u64,
+    stage: Stage<'a>,
     now: Time,
     replicas: Vec<P>,
-    director: Director,
-    workload: Workload,
     transport: Transport,
     queue: Queue<Arrival<P::Message>>,
     wakeups: Wakeups,
-    /// How many of the scenario's faults have struck.
-    struck: usize,
     outbox: Outbox<P::Message>,
     trace: Trace,
-    sent: u64,
-    dropped: u64,
-    killed: u64,
 }
 
 /// Says where a run was when it panicked, so that nobody is left with a panic and no seed.
 impl<P: Protocol> Drop for Simulation<'_, P> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("note: scenario {} with seed {} panicked at {}", self.scenario.name, self.seed, self.now);
+            eprintln!("note: scenario {} with seed {} panicked at {}", self.stage.scenario.name, self.stage.seed, self.now);
         }
     }
 }
@@ -87,41 +77,26 @@ impl<'a, P: Protocol> Simulation<'a, P> {
         for (id, replica) in ReplicaId::all(count).zip(&replicas) {
             wakeups.set(id, replica.poll_timeout());
         }
-        let plan = Plan {
-            replicas: count,
-            start: Time::ZERO + scenario.wait,
-            lifetime: scenario.lifetime,
-            requests: scenario.requests,
-            mix: scenario.mix,
-            keys: scenario.keys,
-        };
         Simulation {
-            scenario,
-            seed,
+            stage: Stage::new(scenario, seed),
             now: Time::ZERO,
             replicas,
-            director: Director::new(scenario.matrix.clone(), seed),
-            workload: Workload::new(plan, seed),
             transport: Transport::new(&scenario.network, count, seed),
             queue: Queue::new(),
             wakeups,
-            struck: 0,
             outbox: Outbox::new(),
             trace: Trace::new(),
-            sent: 0,
-            dropped: 0,
-            killed: 0,
         }
     }
 
     /// Makes the next event happen. False if there is none before the run's end, or the run was stopped.
     pub fn step(&mut self) -> bool {
-        let fault = self.scenario.events.get(self.struck).map_or(Time::NEVER, |event| event.time);
+        let fault = self.stage.next_fault();
         let arrival = self.queue.next_time();
-        let request = self.workload.poll_due();
+        let request = self.stage.workload.poll_due();
         let wakeup = self.wakeups.next_time();
         let next = fault.min(arrival).min(request).min(wakeup);
-        if next > self.scenario.end() || self.is_packet_storm() || self.is_request_storm() {
+        if next > self.stage.scenario.end() || self.stage.is_storm() {
             return false;
         }
         // A deadline in the past (of a replica that wants to be called at its start) is due now.
@@ -131,7 +106,7 @@ impl<'a, P: Protocol> Simulation<'a, P> {
         } else if arrival == next {
             self.arrive();
         } else if request == next {
-            let dispatch = self.workload.handle_due(self.now, self.director.living());
+            let dispatch = self.stage.workload.handle_due(self.now, self.stage.director.living());
             self.dispatch(dispatch);
         } else {
             let replica = self.wakeups.next_replica();
@@ -143,21 +118,8 @@ impl<'a, P: Protocol> Simulation<'a, P> {
 
     /// Ends the run: what is known of it.
     pub fn finish(mut self) -> RunRecord {
-        let stopped = self.is_packet_storm() || self.is_request_storm();
-        RunRecord {
-            seed: self.seed,
-            leaders: self.director.leaders().to_vec(),
-            died: 0,
-            killed: self.killed,
-            sent: self.sent,
-            dropped: self.dropped,
-            packet_storm: self.is_packet_storm(),
-            request_storm: self.is_request_storm(),
-            history: self.workload.take_history(),
-            end: if stopped { self.now } else { self.scenario.end() },
-            events: self.trace.events(),
-            trace: self.trace.hash(),
-        }
+        let end = if self.stage.is_storm() { self.now } else { self.stage.scenario.end() };
+        self.stage.finish(end, self.trace.events(), Some(self.trace.hash()))
     }
 
     /// The time of the newest event.
@@ -172,22 +134,12 @@ impl<'a, P: Protocol> Simulation<'a, P> {
 
     /// Who lives, who is believed to lead and who can hear whom.
     pub fn director(&self) -> &Director {
-        &self.director
+        &self.stage.director
     }
 
     /// How many events there were.
     pub fn events(&self) -> u64 {
         self.trace.events()
-    }
-
-    /// Clients try again at once what fails, so replicas that fail everything could keep them busy for ever.
-    fn is_request_storm(&self) -> bool {
-        let requests = self.scenario.requests;
-        self.workload.history().attempts.len() as u64 > requests.saturating_mul(ATTEMPTS_PER_REQUEST_MAX)
-    }
-
-    fn is_packet_storm(&self) -> bool {
-        self.sent > self.scenario.max_packets
     }
 
     #[inline]
@@ -197,16 +149,10 @@ impl<'a, P: Protocol> Simulation<'a, P> {
 
     /// The next fault of the scenario strikes.
     fn strike(&mut self) {
-        let event = self.struck;
-        self.struck += 1;
-        let consequence = self.director.apply(&self.scenario.events[event].fault);
+        let (event, consequence) = self.stage.strike();
         self.record(&Event::Struck { event, consequence });
         if let Some(killed) = consequence.killed {
-            self.killed += 1;
             self.wakeups.set(killed, Time::NEVER);
-        }
-        if consequence.leader_lost {
-            self.workload.forget_leaders();
         }
     }
 
@@ -221,8 +167,8 @@ impl<'a, P: Protocol> Simulation<'a, P> {
             }
             Some(Arrival::Client { from, to, mid, leader, response }) => {
                 self.record(&Event::Answered { from, to, mid, leader, response: &response });
-                let living = self.director.living();
-                let again = self.workload.handle_answer(self.now, to, mid, leader, &response, living);
+                let living = self.stage.director.living();
+                let again = self.stage.workload.handle_answer(self.now, to, mid, leader, &response, living);
                 self.dispatch(again);
             }
             None => {}
@@ -232,16 +178,15 @@ impl<'a, P: Protocol> Simulation<'a, P> {
     /// Whether what has arrived for a replica gets through to it.
     #[inline]
     fn reaches(&mut self, to: ReplicaId, input: &Input<P::Message>) -> bool {
-        if !self.director.living().contains(to) {
+        if !self.stage.director.living().contains(to) {
             self.record(&Event::Lost { to });
             return false;
         }
         match input {
-            &Input::Peer { from, ref message } if self.director.admits(from, to) => {
+            &Input::Peer { from, ref message } if self.stage.admits(from, to) => {
                 self.record(&Event::Delivered { from, to, message });
             }
             &Input::Peer { from, ref message } => {
-                self.dropped += 1;
                 self.record(&Event::Dropped { from, to, message });
                 return false;
             }
@@ -274,14 +219,14 @@ impl<'a, P: Protocol> Simulation<'a, P> {
     /// Carries out what a replica has left in the outbox.
     fn carry_out(&mut self, from: ReplicaId) {
         let leader = self.replicas[from.index()].leader();
-        let exists = leader.is_none_or(|leader| leader.index() < self.scenario.replicas);
+        let exists = leader.is_none_or(|leader| leader.index() < self.replicas.len());
         assert!(exists, "replica {from} believes in a leader that does not exist");
-        self.director.observe_leader(from, leader);
+        self.stage.director.observe_leader(from, leader);
         for effect in self.outbox.drain() {
             match effect {
                 Effect::Send { to, message } => {
-                    assert!(to.index() < self.scenario.replicas, "replica {from} sends to {to}, which does not exist");
-                    self.sent += 1;
+                    assert!(to.index() < self.replicas.len(), "replica {from} sends to {to}, which does not exist");
+                    self.stage.sent += 1;
                     let arrival = self.transport.arrival(self.now, Route::Peer { from, to });
                     self.queue.push(arrival, Arrival::Replica { to, input: Input::Peer { from, message } });
                 }
@@ -295,7 +240,7 @@ impl<'a, P: Protocol> Simulation<'a, P> {
 
     /// Sends a client's request, if there is one.
     fn dispatch(&mut self, dispatch: Option<Dispatch>) {
-        if let Some(Dispatch { from, to, request }) = dispatch {
+        if let Some(Dispatch { from, to, request, .. }) = dispatch {
             let arrival = self.transport.arrival(self.now, Route::Request { from, to });
             self.queue.push(arrival, Arrival::Replica { to, input: Input::Client { from, request } });
         }

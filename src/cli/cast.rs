@@ -1,0 +1,301 @@
+//! What plays a scenario: replicas of a protocol in the virtual world, or processes of a program in the live one.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::command::{self, CommandLine};
+use super::error::CliError;
+use super::output;
+use super::selection::Selected;
+use crate::id::ReplicaId;
+use crate::report::RunSummary;
+use crate::scenario::Scenario;
+use crate::sweep::ProtocolName;
+use crate::time::{Span, Time};
+use crate::world::live::{self, Interrupt, Setup, Spectator};
+
+/// Replicas that are ready to play.
+#[derive(Debug)]
+pub(super) enum Cast {
+    Virtual(ProtocolName),
+    Live { setup: Setup, interrupt: Interrupt },
+}
+
+/// One run that is to be: a scenario, a seed, and the command that repeats it.
+#[derive(Clone, Debug)]
+pub(super) struct Booking<'a> {
+    pub scenario: &'a Scenario,
+    pub seed: u64,
+    pub command: String,
+}
+
+/// How processes are run.
+#[derive(Debug, clap::Args)]
+pub(super) struct Staging {
+    /// Do not show what replicas print (in the virtual world they print nothing)
+    #[arg(short, long)]
+    silence: bool,
+
+    /// How many scenarios run at a time, with `all`
+    ///
+    /// With processes, more than one makes latencies worse, since they share the machine's cores.
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: u16,
+}
+
+impl Staging {
+    /// How many scenarios run at a time.
+    pub fn jobs(&self) -> usize {
+        usize::from(self.jobs)
+    }
+}
+
+/// The names of the shipped protocols, as the values of an option.
+pub(super) fn protocols() -> impl TypedValueParser<Value = ProtocolName> {
+    let value = |protocol: ProtocolName| PossibleValue::new(protocol.name()).help(protocol.summary());
+    PossibleValuesParser::new(ProtocolName::ALL.map(value)).try_map(|name| name.parse::<ProtocolName>())
+}
+
+impl<'a> Booking<'a> {
+    /// A booking for each scenario that is selected.
+    pub fn all(selected: &'a Selected, command: &CommandLine<'_>) -> Vec<Booking<'a>> {
+        let seed = selected.seed;
+        let book = |(path, scenario): &'a (PathBuf, Scenario)| Booking {
+            scenario,
+            seed,
+            command: command::one(command, path, seed),
+        };
+        selected.scenarios.iter().map(book).collect()
+    }
+}
+
+impl Cast {
+    /// Processes of this program.
+    pub fn live(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
+        let setup = Setup { program: program.to_owned(), silence: staging.silence };
+        Ok(Cast::Live { setup, interrupt: Interrupt::install().map_err(CliError::Signals)? })
+    }
+
+    /// How long it takes to play these scenarios one after another, in seconds; none if it takes no time worth mentioning.
+    fn seconds<'a>(&self, scenarios: impl Iterator<Item = &'a Scenario>) -> Option<f64> {
+        match self {
+            Cast::Virtual(_) => None,
+            Cast::Live { .. } => Some(scenarios.map(|scenario| scenario.end().as_secs_f64()).sum()),
+        }
+    }
+
+    /// Plays all bookings, so many at a time, and hands out what came of each in their order. Stops at the first error.
+    pub fn play_all(
+        &self,
+        bookings: &[Booking<'_>],
+        jobs: usize,
+        mut finished: impl FnMut(usize, RunSummary, &Progress) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let progress = &Progress::new(self, bookings);
+        let next = AtomicUsize::new(0);
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..jobs.clamp(1, bookings.len().max(1)))
+                .map(|_| {
+                    let (sender, next) = (sender.clone(), &next);
+                    scope.spawn(move || {
+                        while let Some((place, booking)) = take(bookings, next) {
+                            // Who no longer listens wants no more.
+                            if sender.send((place, self.play(booking, progress))).is_err() {
+                                break;
+                            }
+                        }
+                    })
+                })
+                .collect();
+            drop(sender);
+            let result = in_order(receiver, |place, run| finished(place, run?, progress));
+            if result.is_err() {
+                next.store(bookings.len(), Ordering::Relaxed);
+            }
+            for worker in workers {
+                worker.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+            }
+            progress.clear();
+            result
+        })
+    }
+
+    /// Plays one booking. If the protocol panics, says how to repeat that.
+    pub fn play(&self, booking: &Booking<'_>, progress: &Progress) -> Result<RunSummary, CliError> {
+        let Booking { scenario, seed, command } = booking;
+        progress.begin(scenario);
+        let (record, name) = match self {
+            Cast::Virtual(protocol) => {
+                let tell = || output::note(&format!("this repeats the run that panicked: {command}"));
+                (telling_of_panics(|| protocol.simulate(scenario, *seed), tell), protocol.to_string())
+            }
+            Cast::Live { setup, interrupt } => {
+                let screen = Screen { progress, scenario, shown: AtomicU64::new(0) };
+                let record = live::play(scenario, *seed, setup, &screen, interrupt)
+                    .map_err(|source| CliError::Live { source, command: command.clone() })?;
+                screen.progress(scenario.end());
+                (record, setup.program.display().to_string())
+            }
+        };
+        progress.end();
+        Ok(RunSummary::new(scenario, &record, &name, command.clone()))
+    }
+}
+
+/// The next booking that nobody has taken.
+fn take<'a, 'b>(bookings: &'a [Booking<'b>], next: &AtomicUsize) -> Option<(usize, &'a Booking<'b>)> {
+    let place = next.fetch_add(1, Ordering::Relaxed);
+    Some((place, bookings.get(place)?))
+}
+
+/// Hands on what comes in any order in the order of its numbers, which begin at 0. Ends early at an error.
+fn in_order<T, E>(
+    incoming: impl IntoIterator<Item = (usize, T)>,
+    mut hand_on: impl FnMut(usize, T) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut waiting = BTreeMap::new();
+    let mut next = 0;
+    for (place, item) in incoming {
+        waiting.insert(place, item);
+        while let Some(item) = waiting.remove(&next) {
+            hand_on(next, item)?;
+            next += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Calls `tell` if `run` panics, and then lets the panic go on.
+fn telling_of_panics<T>(run: impl FnOnce() -> T, tell: impl FnOnce()) -> T {
+    // Nothing that the closure may have left half done is used again.
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        tell();
+        panic::resume_unwind(panic)
+    })
+}
+
+/// A bar on standard error, if that is a terminal: scenarios in the virtual world, seconds in the live one.
+#[derive(Debug)]
+pub(super) struct Progress {
+    bar: ProgressBar,
+    /// In the live world, how many nanoseconds of all runs have passed.
+    passed: Option<AtomicU64>,
+    /// Several scenarios are played, so lines of replicas name theirs.
+    several: bool,
+}
+
+impl Progress {
+    /// A bar for these bookings.
+    fn new(cast: &Cast, bookings: &[Booking<'_>]) -> Progress {
+        let seconds = cast.seconds(bookings.iter().map(|booking| booking.scenario));
+        let (length, template) = match seconds {
+            Some(seconds) => (seconds.round() as u64, "{bar:40} {pos}/{len} s {msg}"),
+            None => (bookings.len() as u64, "{bar:40} {pos}/{len} {msg}"),
+        };
+        let style = ProgressStyle::with_template(template).expect("the template is valid");
+        let bar = ProgressBar::new(length).with_style(style);
+        Progress { bar, passed: seconds.map(|_| AtomicU64::new(0)), several: bookings.len() > 1 }
+    }
+
+    fn begin(&self, scenario: &Scenario) {
+        self.bar.set_message(scenario.name.clone());
+    }
+
+    fn end(&self) {
+        if self.passed.is_none() {
+            self.bar.inc(1);
+        }
+    }
+
+    /// So much time of a run has passed.
+    fn pass(&self, span: Span) {
+        if let Some(passed) = &self.passed {
+            let nanos = passed.fetch_add(span.nanos(), Ordering::Relaxed) + span.nanos();
+            self.bar.set_position(nanos / 1_000_000_000);
+        }
+    }
+
+    /// Does something that writes to the terminal: the bar makes way.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
+    /// Takes the bar away.
+    fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Shows what goes on in one run of the live world.
+struct Screen<'a> {
+    progress: &'a Progress,
+    scenario: &'a Scenario,
+    /// The run's time, in nanoseconds, up to which progress has been shown.
+    shown: AtomicU64,
+}
+
+impl Screen<'_> {
+    fn prefix(&self, now: Time, replica: ReplicaId) -> String {
+        let seconds = now.as_secs_f64();
+        match self.progress.several {
+            true => format!("[{seconds:.3}  {}  Replica {replica}]", self.scenario.name),
+            false => format!("[{seconds:.3}  Replica {replica}]"),
+        }
+    }
+}
+
+impl Spectator for Screen<'_> {
+    fn progress(&self, now: Time) {
+        let shown = self.shown.fetch_max(now.nanos(), Ordering::Relaxed);
+        self.progress.pass(now.since(Time(shown)));
+    }
+
+    fn printed(&self, now: Time, replica: ReplicaId, line: &str) {
+        let prefix = self.prefix(now, replica);
+        // If standard error cannot be written, nobody can be told.
+        self.progress.suspend(|| _ = writeln!(std::io::stderr(), "{prefix} {line}"));
+    }
+
+    fn complaint(&self, now: Time, replica: ReplicaId, complaint: &str) {
+        let prefix = self.prefix(now, replica);
+        self.progress.suspend(|| output::warning(&format!("{prefix} {complaint}")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_of_and_goes_on() {
+        let mut told = 0;
+        assert_eq!(telling_of_panics(|| 7, || told += 1), 7);
+        assert_eq!(told, 0);
+
+        let panics = AssertUnwindSafe(|| telling_of_panics(|| panic!("on purpose"), || told += 1));
+        let caught = panic::catch_unwind(panics);
+        assert_eq!(*caught.unwrap_err().downcast::<&str>().unwrap(), "on purpose");
+        assert_eq!(told, 1);
+    }
+
+    #[test]
+    fn what_comes_in_any_order_is_handed_on_in_order_until_an_error() {
+        let mut handed = Vec::new();
+        let incoming = [(2, 'c'), (0, 'a'), (1, 'b'), (4, 'e'), (3, 'd')];
+        let result = in_order(incoming, |place, item| {
+            handed.push((place, item));
+            if item == 'd' { Err("enough") } else { Ok(()) }
+        });
+        assert_eq!(result, Err("enough"));
+        assert_eq!(handed, [(0, 'a'), (1, 'b'), (2, 'c'), (3, 'd')]);
+    }
+}

@@ -1,0 +1,84 @@
+//! `seedbed compare`: the same scenario in the virtual world and with real processes, side by side.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::Outcome;
+use super::cast::{self, Booking, Cast};
+use super::command::CommandLine;
+use super::error::CliError;
+use super::output::{self, Exports, Report};
+use super::selection::Selection;
+use crate::report::compare::{self, Pair};
+use crate::sweep::ProtocolName;
+
+/// Play one scenario, or all of a directory, in both worlds, and show the results side by side
+///
+/// The virtual world simulates a protocol; the live one runs processes of a program, in real time.
+/// Clients ask the same in both, and the same faults strike. What the virtual world can predict, and
+/// what not, is in docs/fidelity.md.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Examples:
+  seedbed compare scenarios/crash-3.json -r ./3700kvstore --seed 7
+  seedbed compare all -r ./3700kvstore
+
+Exit codes: 0 the same verdicts in both worlds, 1 not so, 2 bad usage or input."
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    selection: Selection,
+
+    /// The program of the live world
+    #[arg(short, long, value_name = "PROGRAM")]
+    replica: PathBuf,
+
+    /// The protocol of the virtual world
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = cast::protocols())]
+    protocol: ProtocolName,
+
+    #[command(flatten)]
+    staging: cast::Staging,
+
+    /// Write the results as JSON; `-` is standard output, in place of the text
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Write the results as CSV, a row for each world; `-` is standard output, in place of the text
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
+/// Carries out the command.
+pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
+    let selected = args.selection.load()?;
+    let exports = Exports::open(args.json.as_deref(), args.csv.as_deref(), &selected.files())?;
+    let (simulation, processes) = (Cast::Virtual(args.protocol), Cast::live(&args.replica, &args.staging)?);
+    let line = CommandLine { verb: "compare", protocol: args.protocol, program: Some(&args.replica) };
+    let simulated = Booking::all(&selected, &CommandLine { verb: "run", program: None, ..line });
+    let live = Booking::all(&selected, &CommandLine { verb: "run", protocol: ProtocolName::default(), ..line });
+    let mut out = output::stdout();
+    let with_text = exports.leaves_stdout();
+    if with_text {
+        writeln!(out, "{}\n", selected.command(&line))?;
+        compare::write_heading(&mut out)?;
+        out.flush()?;
+    }
+    let mut pairs = Vec::with_capacity(live.len());
+    processes.play_all(&live, args.staging.jobs(), |place, live, progress| {
+        let pair = Pair { simulated: simulation.play(&simulated[place], progress)?, live };
+        if with_text {
+            progress.suspend(|| compare::write_row(&mut out, &pair).and_then(|()| out.flush()))?;
+        }
+        pairs.push(pair);
+        Ok(())
+    })?;
+    exports.write(Report::Pairs(&pairs), &mut out)?;
+    if with_text {
+        compare::write_total(&mut out, &pairs)?;
+    }
+    out.flush()?;
+    Ok(Outcome::of(pairs.iter().all(Pair::has_same_verdict)))
+}

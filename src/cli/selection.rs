@@ -1,0 +1,118 @@
+//! Which scenarios a command is about, and with which seed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use super::command::{self, CommandLine, DEFAULT_DIRECTORY};
+use super::error::CliError;
+use super::output;
+use crate::report::suite;
+use crate::scenario::Scenario;
+
+/// Which scenarios a command is about, and with which seed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Selection {
+    /// A scenario file, or `all` for every *.json in the directory of scenarios
+    ///
+    /// A file that is itself named `all` is `./all`.
+    #[arg(value_name = "FILE|all")]
+    test: PathBuf,
+
+    /// Seed of all randomness in the run
+    ///
+    /// Without it, a single scenario runs with the `seed` of its file, if it has one, and else with a
+    /// random seed. `all` runs every scenario with the same seed, this one or a random one, and does
+    /// not use the `seed` of any file. Whatever the seed is, it is printed.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed, verbatim_doc_comment)]
+    seed: Option<u64>,
+
+    /// Directory of scenarios, only used with `all`
+    #[arg(short, long, value_name = "DIR", alias = "config_directory", default_value = DEFAULT_DIRECTORY)]
+    config_directory: PathBuf,
+}
+
+fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("allowed is a whole number from 0 to {}", u64::MAX))
+}
+
+/// The scenarios, read and checked, and the seed.
+#[derive(Debug)]
+pub(super) struct Selected {
+    /// Each scenario with its file.
+    pub scenarios: Vec<(PathBuf, Scenario)>,
+    pub seed: u64,
+    /// The directory, if `all` of it was asked for.
+    directory: Option<PathBuf>,
+}
+
+impl Selection {
+    /// Reads the scenarios and passes their warnings on. Draws a seed if none is given.
+    pub fn load(&self) -> Result<Selected, CliError> {
+        if self.test == Path::new("all") {
+            let scenarios = load_all(&self.config_directory)?;
+            let seed = self.seed.map_or_else(draw_seed, Ok)?;
+            return Ok(Selected { scenarios, seed, directory: Some(self.config_directory.clone()) });
+        }
+        let scenario = load(&self.test)?;
+        let seed = self.seed.or(scenario.seed).map_or_else(draw_seed, Ok)?;
+        Ok(Selected { scenarios: vec![(self.test.clone(), scenario)], seed, directory: None })
+    }
+}
+
+impl Selected {
+    /// The files that were read.
+    pub fn files(&self) -> Vec<&Path> {
+        self.scenarios.iter().map(|(path, _)| path.as_path()).collect()
+    }
+
+    /// Whether `all` scenarios of a directory were asked for.
+    pub fn is_all(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    /// The command line that does all this again.
+    pub fn command(&self, command: &CommandLine<'_>) -> String {
+        match &self.directory {
+            Some(directory) => command::all(command, directory, self.seed),
+            None => command::one(command, &self.scenarios[0].0, self.seed),
+        }
+    }
+}
+
+/// Reads a scenario and passes its warnings on.
+fn load(path: &Path) -> Result<Scenario, CliError> {
+    let loaded = Scenario::load(path)?;
+    for warning in &loaded.warnings {
+        output::warning(warning);
+    }
+    Ok(loaded.scenario)
+}
+
+/// Reads all scenarios directly in a directory, in the course's order.
+fn load_all(directory: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
+    let unreadable = |source| CliError::Directory { path: directory.to_owned(), source };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "json") && !path.is_dir() {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(CliError::NoScenarios { path: directory.to_owned() });
+    }
+    // The order in which a directory lists its files is not the same everywhere.
+    let name = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    paths.sort();
+    paths.sort_by(|left, right| suite::course_order(&name(left), &name(right)));
+    paths.into_iter().map(|path| load(&path).map(|scenario| (path, scenario))).collect()
+}
+
+/// A seed from the operating system, for a run that anybody can repeat because the seed is printed. It has 32 bits:
+/// enough to draw from, short to type, and exact in every JSON reader.
+fn draw_seed() -> Result<u64, CliError> {
+    SysRng.try_next_u32().map(u64::from).map_err(CliError::NoSeed)
+}

@@ -1,0 +1,167 @@
+//! The live world: real processes over real UDP, in real time, as the course's grader runs them.
+//!
+//! Any program that speaks the handout's protocol can play, in any language. Each replica is a process in a process
+//! group of its own, and is told the port of the one socket that is its LAN. One thread routes: it sleeps until a datagram
+//! comes or something is due, hands on what replicas send each other if the chaos monkey lets it through, plays the
+//! clients, and makes the scenario's faults happen. Faults, clients, matrix and counters are those of the virtual world.
+//!
+//! A replica can misbehave as it likes: what it sends is checked and counted ([`RunRecord::malformed`]) and told to a
+//! [`Spectator`]; the run goes on. Whatever way a run ends, no process of a replica's group is left.
+
+mod cluster;
+mod complaints;
+mod console;
+mod interrupt;
+mod router;
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::clock::Clock;
+use crate::id::ReplicaId;
+use crate::record::RunRecord;
+use crate::scenario::Scenario;
+use crate::time::{Span, Time};
+use cluster::Cluster;
+use console::Console;
+pub use interrupt::Interrupt;
+use router::Router;
+
+/// How often processes are looked after.
+const WATCH_INTERVAL: Span = Span::from_millis(100);
+
+/// How a run in the live world is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The program that every replica runs.
+    pub program: PathBuf,
+    /// What replicas print goes nowhere.
+    pub silence: bool,
+}
+
+/// Who watches a run while it goes on. The methods are called from two threads, and are not to take long.
+pub trait Spectator: Sync {
+    /// The run has come to this time.
+    fn progress(&self, now: Time);
+    /// A replica printed a line, on standard output or standard error.
+    fn printed(&self, now: Time, replica: ReplicaId, line: &str);
+    /// Something is wrong with a replica.
+    fn complaint(&self, now: Time, replica: ReplicaId, complaint: &str);
+}
+
+/// Why a scenario could not be played to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The program does not start.
+    #[error("{}: cannot be started as a replica: {source}", program.display())]
+    Program {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system refuses what a run needs: sockets, or waiting for them.
+    #[error("the live world needs {what}: {source}")]
+    System {
+        /// What it needs.
+        what: &'static str,
+        /// Why it is refused.
+        source: io::Error,
+    },
+    /// The run was interrupted by a signal.
+    #[error("interrupted")]
+    Interrupted {
+        /// The signal's number.
+        signal: i32,
+    },
+}
+
+impl LiveError {
+    fn system(what: &'static str) -> impl FnOnce(io::Error) -> LiveError {
+        move |source| LiveError::System { what, source }
+    }
+}
+
+/// Plays a scenario with real processes, from beginning to end. The seed is that of the clients, the faults and the
+/// dice; replicas have seeds of their own.
+///
+/// # Errors
+/// If the program does not start, the system refuses something, or a signal interrupts the run.
+pub fn play(
+    scenario: &Scenario,
+    seed: u64,
+    setup: &Setup,
+    spectator: &dyn Spectator,
+    interrupt: &Interrupt,
+) -> Result<RunRecord, LiveError> {
+    let sockets: Vec<UdpSocket> = (0..scenario.replicas).map(|_| router::socket()).collect::<Result<_, _>>()?;
+    let clock = Clock::start();
+    let (mut cluster, outputs) = Cluster::spawn(setup, seed, &sockets)?;
+    let console = Console::new(clock, outputs);
+    thread::scope(|scope| {
+        scope.spawn(|| console.show(spectator));
+        // However this ends, also by a panic, the console stops and the processes are gone.
+        let _stop = console.stop_at_end();
+        let router = Router::new(scenario, seed, clock, &sockets, spectator);
+        let result = route(router, &mut cluster, &sockets, interrupt);
+        cluster.shut_down();
+        result
+    })
+}
+
+/// Routes until the run is over.
+fn route(
+    mut router: Router<'_>,
+    cluster: &mut Cluster,
+    sockets: &[UdpSocket],
+    interrupt: &Interrupt,
+) -> Result<RunRecord, LiveError> {
+    let mut fds: Vec<PollFd<'_>> = std::iter::once(interrupt.as_fd())
+        .chain(sockets.iter().map(AsFd::as_fd))
+        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+        .collect();
+    let mut watch_due = Time::ZERO;
+    loop {
+        let now = router.now();
+        if now >= watch_due {
+            watch_due = now + WATCH_INTERVAL;
+            router.watch(now, cluster);
+        }
+        let due = router.do_due(now, cluster).min(watch_due);
+        if router.is_over(now) {
+            return Ok(router.finish(now));
+        }
+        wait(&mut fds, due.since(router.now()))?;
+        if let Some(signal) = interrupt.signal() {
+            return Err(LiveError::Interrupted { signal });
+        }
+        for (place, fd) in ReplicaId::all(sockets.len()).zip(&fds[1..]) {
+            if !fd.revents().is_empty() {
+                router.drain(place);
+            }
+        }
+    }
+}
+
+/// Sleeps until something can be read, or for this long.
+fn wait(fds: &mut [PollFd<'_>], span: Span) -> Result<(), LiveError> {
+    match rustix::event::poll(fds, Some(&timespec(span))) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(LiveError::system("to wait for sockets")(error.into())),
+    }
+}
+
+fn timespec(span: Span) -> Timespec {
+    let nanos = span.nanos();
+    Timespec { tv_sec: (nanos / 1_000_000_000) as _, tv_nsec: (nanos % 1_000_000_000) as _ }
+}
+
+/// A path that is looked up as a file and never as a command.
+pub(super) fn as_file(program: &Path) -> PathBuf {
+    if program.components().count() == 1 { Path::new(".").join(program) } else { program.to_owned() }
+}

@@ -1,0 +1,272 @@
+//! Who gets which datagram, and what clients make of answers.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+use super::cluster::{Cluster, address, describe_end};
+use super::complaints::{Complaints, excerpt};
+use super::{LiveError, Spectator};
+use crate::clock::Clock;
+use crate::id::{ClientId, Mid, ReplicaId};
+use crate::record::RunRecord;
+use crate::scenario::Scenario;
+use crate::time::Time;
+use crate::wire::{Address, Datagram, Datagrams, Envelope, kind};
+use crate::workload::{CLIENTS, Dispatch};
+use crate::world::stage::Stage;
+
+/// So many datagrams of one replica are taken before others, faults and clients get their turn.
+const DRAINED_MAX: usize = 64;
+
+/// The largest datagram that UDP carries, and one byte.
+const BUFFER_BYTES: usize = 65_536;
+
+/// Everything between replicas, and the clients.
+pub(super) struct Router<'a> {
+    stage: Stage<'a>,
+    clock: Clock,
+    ports: Vec<Port<'a>>,
+    complaints: Complaints<'a>,
+    spectator: &'a dyn Spectator,
+    buffer: Box<[u8]>,
+    requests: Datagrams,
+    routed: u64,
+}
+
+/// One replica's connection to the LAN.
+struct Port<'a> {
+    socket: &'a UdpSocket,
+    /// It has said hello, so the socket is connected to it.
+    reachable: bool,
+    /// A complaint was made that it cannot be reached.
+    told: bool,
+}
+
+/// What a datagram is wrong in.
+struct Nonsense(String);
+
+/// A socket that a replica can talk to.
+pub(super) fn socket() -> Result<UdpSocket, LiveError> {
+    let bound = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    });
+    bound.map_err(LiveError::system("UDP sockets on the loopback interface"))
+}
+
+impl<'a> Router<'a> {
+    pub fn new(
+        scenario: &'a Scenario,
+        seed: u64,
+        clock: Clock,
+        sockets: &'a [UdpSocket],
+        spectator: &'a dyn Spectator,
+    ) -> Router<'a> {
+        Router {
+            stage: Stage::new(scenario, seed),
+            clock,
+            ports: sockets.iter().map(|socket| Port { socket, reachable: false, told: false }).collect(),
+            complaints: Complaints::new(scenario.replicas, spectator),
+            spectator,
+            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            requests: Datagrams::new(),
+            routed: 0,
+        }
+    }
+
+    /// The time since the replicas were started.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Makes everything happen that is due. Returns when the next thing is.
+    pub fn do_due(&mut self, now: Time, cluster: &mut Cluster) -> Time {
+        while self.stage.next_fault() <= now {
+            let (_, consequence) = self.stage.strike();
+            if let Some(killed) = consequence.killed {
+                cluster.kill(now, killed);
+            }
+        }
+        while let Some(dispatch) = self.stage.workload.handle_due(now, self.stage.director.living()) {
+            self.send_request(&dispatch);
+        }
+        self.stage.next_fault().min(self.stage.workload.poll_due()).min(self.stage.scenario.end())
+    }
+
+    /// Looks after the processes.
+    pub fn watch(&mut self, now: Time, cluster: &mut Cluster) {
+        self.spectator.progress(now);
+        let Router { stage, complaints, ports, .. } = self;
+        cluster.watch(now, |replica, status| {
+            complaints.tell(now, replica, || format!("quit unexpectedly ({})", describe_end(status)));
+            stage.bury(replica);
+        });
+        let past_wait = now >= Time::ZERO + stage.scenario.wait;
+        for (replica, port) in ReplicaId::all(ports.len()).zip(ports) {
+            if past_wait && !port.reachable && !port.told && stage.director.living().contains(replica) {
+                port.told = true;
+                complaints.tell(now, replica, || "has not said hello, so nothing can be sent to it".to_owned());
+            }
+        }
+    }
+
+    /// Whether the run has come to its end, is stopped, or has lost all its replicas by themselves.
+    pub fn is_over(&self, now: Time) -> bool {
+        let deserted = self.stage.died > 0 && self.stage.director.living().is_empty();
+        now >= self.stage.scenario.end() || self.stage.is_storm() || deserted
+    }
+
+    /// Ends the run.
+    pub fn finish(&mut self, now: Time) -> RunRecord {
+        self.stage.finish(now, self.routed, None)
+    }
+
+    /// Takes what a replica has sent.
+    pub fn drain(&mut self, from: ReplicaId) {
+        // The buffer is lent out, so that what is in it can be routed.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..DRAINED_MAX {
+            match self.ports[from.index()].socket.recv_from(&mut buffer) {
+                Ok((length, source)) => self.route(from, source, &buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.note_refusal(from),
+                Err(_) => break,
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// Routes one datagram of a replica.
+    fn route(&mut self, from: ReplicaId, source: SocketAddr, bytes: &[u8]) {
+        // What comes after its death was sent before it, or never should have been.
+        if !self.stage.director.living().contains(from) {
+            return;
+        }
+        self.routed += 1;
+        if let Err(Nonsense(what)) = self.deliver(from, source, bytes) {
+            self.stage.malformed += 1;
+            let now = self.now();
+            self.complaints.tell(now, from, || format!("{what}: {}", excerpt(bytes)));
+        }
+    }
+
+    fn deliver(&mut self, from: ReplicaId, source: SocketAddr, bytes: &[u8]) -> Result<(), Nonsense> {
+        let datagram =
+            Datagram::parse(bytes).map_err(|error| Nonsense(format!("sent a malformed datagram ({error})")))?;
+        if datagram.src != address(from) {
+            return Err(Nonsense(format!("sent a datagram with another's src {}", datagram.src)));
+        }
+        if datagram.kind == kind::HELLO {
+            let port = &mut self.ports[from.index()];
+            // Connected, so that nobody else is heard, and so that a closed socket shows.
+            port.reachable = port.reachable || port.socket.connect(source).is_ok();
+            return Ok(());
+        }
+        let leader = self.replica(datagram.leader);
+        self.stage.director.observe_leader(from, leader);
+        let client = ClientId(datagram.dst.0);
+        if datagram.dst == Address::BROADCAST {
+            for to in ReplicaId::all(self.ports.len()).filter(|&to| to != from) {
+                self.forward(from, to, bytes);
+            }
+        } else if let Some(to) = self.replica(datagram.dst) {
+            self.forward(from, to, bytes);
+        } else if client.number(self.ports.len()).is_some_and(|number| number < CLIENTS) {
+            return self.answer(from, client, leader, &datagram);
+        } else {
+            return Err(Nonsense(format!("sent to an unknown destination {}", datagram.dst)));
+        }
+        Ok(())
+    }
+
+    /// The replica with this address.
+    fn replica(&self, address: Address) -> Option<ReplicaId> {
+        let place = u8::try_from(address.0).ok().filter(|&place| usize::from(place) < self.ports.len());
+        place.map(ReplicaId)
+    }
+
+    /// Hands a message from one replica on to another.
+    fn forward(&mut self, from: ReplicaId, to: ReplicaId, bytes: &[u8]) {
+        self.stage.sent += 1;
+        if self.stage.director.living().contains(to) && self.stage.admits(from, to) {
+            self.send(to, bytes);
+        }
+    }
+
+    /// Sends bytes to a replica. If its buffers are full they are lost, as on any network of datagrams.
+    fn send(&mut self, to: ReplicaId, bytes: &[u8]) {
+        let port = &self.ports[to.index()];
+        if port.reachable
+            && let Err(error) = port.socket.send(bytes)
+            && error.kind() == io::ErrorKind::ConnectionRefused
+        {
+            // The error is that of an earlier datagram; this one was not sent.
+            self.note_refusal(to);
+            let _ = self.ports[to.index()].socket.send(bytes);
+        }
+    }
+
+    fn note_refusal(&mut self, replica: ReplicaId) {
+        let now = self.now();
+        let port = &mut self.ports[replica.index()];
+        if !std::mem::replace(&mut port.told, true) {
+            self.complaints.tell(now, replica, || "has closed its socket".to_owned());
+        }
+    }
+
+    /// Hands an answer to a client, and sends what the client asks next.
+    fn answer(
+        &mut self,
+        from: ReplicaId,
+        to: ClientId,
+        leader: Option<ReplicaId>,
+        datagram: &Datagram<'_>,
+    ) -> Result<(), Nonsense> {
+        let response = datagram
+            .response()
+            .ok_or_else(|| Nonsense(format!("sent a client a datagram of type {:?}", datagram.kind)))?;
+        let mid = datagram.mid.as_deref().ok_or_else(|| Nonsense("answered a client without a MID".to_owned()))?;
+        let now = self.now();
+        // No request has the largest number.
+        let mid = mid.parse().unwrap_or(Mid(u64::MAX));
+        let living = self.stage.director.living();
+        let odd_before = self.odd_answers();
+        let again = self.stage.workload.handle_answer(now, to, mid, leader, &response, living);
+        let odd = self.odd_answers();
+        if odd != odd_before {
+            let what = if odd.0 != odd_before.0 {
+                "answered a MID that is unknown to the client"
+            } else {
+                "answered a get wrong"
+            };
+            self.complaints.tell(now, from, || format!("{what}: MID {:?} of client {to}, {response:?}", datagram.mid));
+        }
+        if let Some(dispatch) = again {
+            self.send_request(&dispatch);
+        }
+        Ok(())
+    }
+
+    /// How many answers named no request, and how many gets were answered wrong.
+    fn odd_answers(&self) -> (u64, u64) {
+        let history = self.stage.workload.history();
+        (history.unknown, history.incorrect_gets)
+    }
+
+    fn send_request(&mut self, dispatch: &Dispatch) {
+        let Dispatch { from, to, leader, request } = dispatch;
+        if !self.stage.director.living().contains(*to) {
+            return;
+        }
+        let mid = request.mid.to_string();
+        let leader = leader.map_or(Address::BROADCAST, address);
+        let envelope = Envelope { src: Address(from.0), dst: address(*to), leader, mid: &mid };
+        let mut requests = std::mem::take(&mut self.requests);
+        requests.push_operation(&envelope, &request.operation);
+        for bytes in requests.iter() {
+            self.send(*to, bytes);
+        }
+        requests.clear();
+        self.requests = requests;
+    }
+}

@@ -1,0 +1,110 @@
+//! What all worlds share of a run: the scenario's faults, who lives and is cut off, the clients, and the counters.
+//!
+//! A world adds where time comes from and how bytes travel.
+
+use crate::chaos::{Consequence, Director};
+use crate::id::ReplicaId;
+use crate::record::RunRecord;
+use crate::scenario::Scenario;
+use crate::time::Time;
+use crate::workload::Workload;
+
+/// A run under way, apart from its replicas and its network.
+#[derive(Debug)]
+pub(super) struct Stage<'a> {
+    pub scenario: &'a Scenario,
+    pub seed: u64,
+    pub director: Director,
+    pub workload: Workload,
+    /// Messages that replicas sent each other.
+    pub sent: u64,
+    /// Those that the chaos monkey dropped.
+    pub dropped: u64,
+    /// What replicas sent that makes no sense.
+    pub malformed: u64,
+    /// Replicas that died by themselves.
+    pub died: u64,
+    killed: u64,
+    /// How many of the scenario's faults have struck.
+    struck: usize,
+}
+
+impl<'a> Stage<'a> {
+    /// The stage before the run.
+    pub fn new(scenario: &'a Scenario, seed: u64) -> Stage<'a> {
+        Stage {
+            scenario,
+            seed,
+            director: Director::new(scenario.matrix.clone(), seed),
+            workload: Workload::new(scenario.plan(), seed),
+            sent: 0,
+            dropped: 0,
+            malformed: 0,
+            died: 0,
+            killed: 0,
+            struck: 0,
+        }
+    }
+
+    /// When the next fault strikes; never, if all have.
+    #[inline]
+    pub fn next_fault(&self) -> Time {
+        self.scenario.events.get(self.struck).map_or(Time::NEVER, |event| event.time)
+    }
+
+    /// The next fault of the scenario strikes. Returns its place in the list of events and what the world has to do; the
+    /// clients know already.
+    pub fn strike(&mut self) -> (usize, Consequence) {
+        let event = self.struck;
+        self.struck += 1;
+        let consequence = self.director.apply(&self.scenario.events[event].fault);
+        self.killed += u64::from(consequence.killed.is_some());
+        if consequence.leader_lost {
+            self.workload.forget_leaders();
+        }
+        (event, consequence)
+    }
+
+    /// A replica died by itself.
+    pub fn bury(&mut self, replica: ReplicaId) {
+        self.died += 1;
+        self.director.bury(replica);
+    }
+
+    /// Whether a message that has arrived gets through. Counts it if not.
+    #[inline]
+    pub fn admits(&mut self, from: ReplicaId, to: ReplicaId) -> bool {
+        let admitted = self.director.admits(from, to);
+        self.dropped += u64::from(!admitted);
+        admitted
+    }
+
+    /// Whether replicas or clients have sent so much that the run is stopped.
+    #[inline]
+    pub fn is_storm(&self) -> bool {
+        self.is_packet_storm() || self.workload.is_storm()
+    }
+
+    fn is_packet_storm(&self) -> bool {
+        self.sent > self.scenario.max_packets
+    }
+
+    /// Ends the run at `end`: what is known of it. `events` and `trace` are the world's own.
+    pub fn finish(&mut self, end: Time, events: u64, trace: Option<u64>) -> RunRecord {
+        RunRecord {
+            seed: self.seed,
+            leaders: self.director.leaders().to_vec(),
+            died: self.died,
+            killed: self.killed,
+            sent: self.sent,
+            dropped: self.dropped,
+            malformed: self.malformed,
+            packet_storm: self.is_packet_storm(),
+            request_storm: self.workload.is_storm(),
+            history: self.workload.take_history(),
+            end,
+            events,
+            trace,
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! A replica takes any well-formed message, however absurd, without a panic and without growing.
+//!
+//! `SEEDBED_FUZZ_DATAGRAMS=10000000 cargo test --release --test fuzz -- --nocapture` takes in ten million and prints the
+//! figures. It is alone in its process, so that the memory it measures is its own. `fuzz/` has fuzzers that learn.
+
+use std::fs;
+use std::sync::Arc;
+
+use seedbed::clock::Clock;
+use seedbed::kv::Command;
+use seedbed::node::{Members, Node};
+use seedbed::protocol::Operation;
+use seedbed::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, Message, RequestVote, Vote};
+use seedbed::replica::{Config, Replica};
+use seedbed::rng::Stream;
+use seedbed::time::{Span, Time};
+use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagrams, Envelope, PeerMessage};
+
+/// How many datagrams are taken in, unless the environment says otherwise.
+const DATAGRAMS: u64 = 200_000;
+
+/// A replica is replaced by a new one after so many datagrams: its log grows for as long as it lives.
+const DATAGRAMS_PER_REPLICA: u64 = 2_000;
+
+/// So much may the process grow after the first tenth of its work, in bytes.
+const GROWTH_MAX: u64 = 4 << 20;
+
+/// The replica that is fuzzed, and its peers.
+const OWN: Address = Address(1);
+const PEERS: [Address; 4] = [Address(0), Address(2), Address(3), Address(4)];
+
+#[test]
+fn absurd_messages_do_no_harm() {
+    let datagrams = datagrams_wanted();
+    let clock = Clock::start();
+    let mut fuzzer = Fuzzer::new(1);
+    let (mut taken, mut sent, mut early) = (0, 0, 0);
+    while taken < datagrams {
+        let count = DATAGRAMS_PER_REPLICA.min(datagrams - taken);
+        sent += fuzzer.replica_takes(count);
+        taken += count;
+        if early == 0 && taken >= datagrams / 10 {
+            early = resident_bytes();
+        }
+    }
+    let late = resident_bytes();
+    let seconds = clock.now().as_secs_f64();
+    let led = fuzzer.led;
+    println!("{taken} datagrams in, {led} of them to a leader, {sent} out, {seconds:.1} s");
+    println!("resident: {early} bytes after a tenth, {late} at the end");
+    assert!(sent > taken / 100 && led > taken / 100, "the replica mostly does nothing");
+    assert!(late < early + GROWTH_MAX, "from {early} to {late} bytes");
+}
+
+fn datagrams_wanted() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "it only says how long this test is")]
+    let wanted = std::env::var_os("SEEDBED_FUZZ_DATAGRAMS");
+    let Some(wanted) = wanted else { return DATAGRAMS };
+    let number = wanted.to_str().and_then(|text| text.parse().ok()).filter(|&number| number > 0);
+    number.unwrap_or_else(|| panic!("SEEDBED_FUZZ_DATAGRAMS is {wanted:?}; allowed is a whole number from 1 up"))
+}
+
+/// What of this process is in memory.
+fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("a Linux system");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line on resident memory");
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+    kibibytes << 10
+}
+
+struct Fuzzer {
+    /// How many datagrams have found a leader.
+    led: u64,
+    dice: Stream,
+    written: Datagrams,
+    now: Time,
+    /// The replica's term and the last index of its log, so that some messages make sense.
+    near: (u64, u64),
+    /// Whether other leaders are rare, so that the replica may lead itself.
+    calm: bool,
+}
+
+impl Fuzzer {
+    fn new(seed: u64) -> Fuzzer {
+        Fuzzer {
+            led: 0,
+            dice: Stream::new(seed, "fuzz"),
+            written: Datagrams::new(),
+            now: Time::ZERO,
+            near: (0, 0),
+            calm: false,
+        }
+    }
+
+    /// Lets a new replica take so many datagrams, and returns how many it has sent.
+    fn replica_takes(&mut self, datagrams: u64) -> u64 {
+        let members = Members::new(OWN, &PEERS).expect("a cluster");
+        let seed = self.dice.next_u64();
+        let mut node = Node::new(members, seed, |identity| Replica::new(identity, Config::default()).expect("valid"));
+        (self.now, self.calm) = (Time::ZERO, self.flip());
+        let mut sent = 0;
+        for _ in 0..datagrams {
+            let raft = node.protocol().raft();
+            self.near = (raft.term(), raft.log().last_index());
+            self.write_datagram();
+            for bytes in self.written.iter() {
+                node.handle_datagram(self.now, bytes);
+            }
+            self.now += Span::from_micros(self.dice.below(200) * self.dice.below(200));
+            let mut turns = 0;
+            while node.poll_timeout() <= self.now {
+                node.handle_timeout(self.now);
+                turns += 1;
+                assert!(turns < 100, "the replica does not come to rest");
+            }
+            assert!(node.outgoing().iter().all(|bytes| bytes.len() <= DATAGRAM_BYTES_MAX));
+            sent += node.outgoing().len() as u64;
+            self.led += u64::from(node.leader() == OWN);
+            node.outgoing().clear();
+        }
+        sent
+    }
+
+    fn write_datagram(&mut self) {
+        self.written.clear();
+        let mid = self.dice.below(1_000).to_string();
+        if self.dice.chance(0.1) {
+            let src = Address(self.dice.between(5, 0xFFFE) as u16);
+            let operation = self.operation();
+            let envelope = Envelope { src, dst: OWN, leader: Address::BROADCAST, mid: &mid };
+            self.written.push_operation(&envelope, &operation);
+        } else {
+            let src = *self.dice.pick(&PEERS).expect("a peer");
+            let message = self.message();
+            let envelope = Envelope { src, dst: OWN, leader: Address::BROADCAST, mid: &mid };
+            message.encode(&envelope, &mut self.written);
+        }
+    }
+
+    fn operation(&mut self) -> Operation {
+        let key = self.text().into();
+        if self.dice.chance(0.5) { Operation::Get { key } } else { Operation::Put { key, value: self.text().into() } }
+    }
+
+    fn message(&mut self) -> Message<Arc<Command>> {
+        let (term, sent) = (self.term(), self.sent());
+        let kinds = if self.calm && self.dice.chance(0.99) { 5 } else { 8 };
+        match self.dice.below(kinds) {
+            5 => {
+                let (last_index, last_term, pre) = (self.number(), self.term(), self.flip());
+                Message::RequestVote(RequestVote { term, last_index, last_term, pre })
+            }
+            1 | 2 => {
+                // A granted pre-vote is for the next term.
+                let pre = self.flip();
+                let term = if pre && self.flip() { self.near.0.saturating_add(1) } else { term };
+                Message::Vote(Vote { term, granted: pre || self.flip(), pre })
+            }
+            6 | 7 => {
+                let entries = self.entries();
+                let (prev_index, prev_term, commit_index) = (self.number(), self.term(), self.number());
+                let append = AppendEntries { term, prev_index, prev_term, commit_index, sent, entries };
+                Message::AppendEntries(append)
+            }
+            3 | 4 => {
+                let index = self.number();
+                let outcome = match self.dice.below(4) {
+                    0 => AppendOutcome::Conflict { index, term: None },
+                    1 => AppendOutcome::Conflict { index, term: Some(self.term()) },
+                    2 => AppendOutcome::Stale,
+                    _ => AppendOutcome::Matched { index },
+                };
+                Message::AppendReply(AppendReply { term, sent, outcome })
+            }
+            _ => Message::Probe { term },
+        }
+    }
+
+    fn entries(&mut self) -> seedbed::raft::Entries<Arc<Command>> {
+        let count = if self.dice.chance(0.01) { self.dice.below(3_000) } else { self.dice.below(4) };
+        let mut term = self.term();
+        let entries = (0..count).map(|_| {
+            if self.dice.chance(0.05) {
+                term = self.term();
+            }
+            let command = self.flip().then(|| Arc::new(Command::new(self.text().into(), self.text().into())));
+            Entry { term, command }
+        });
+        entries.collect()
+    }
+
+    fn flip(&mut self) -> bool {
+        self.dice.chance(0.5)
+    }
+
+    /// Mostly one that might make sense now.
+    fn term(&mut self) -> u64 {
+        let absurd = if self.calm { 0.001 } else { 0.05 };
+        match self.dice.below(8) {
+            _ if self.dice.chance(absurd) => self.number(),
+            0 => self.dice.below(4),
+            1 if !self.calm => self.near.0.saturating_add(self.dice.below(3)),
+            2 => self.near.0.saturating_sub(1),
+            _ => self.near.0,
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        let shift = self.dice.below(64);
+        match self.dice.below(8) {
+            0 | 1 => self.dice.below(8),
+            2 | 3 => self.near.1.saturating_sub(self.dice.below(4)),
+            4 => u64::MAX - self.dice.below(8),
+            5 => (1 << shift) - self.dice.below(2),
+            6 => (1 << shift) + self.dice.below(8),
+            _ => self.dice.next_u64() >> shift,
+        }
+    }
+
+    /// Mostly a time at which the replica may have sent something.
+    fn sent(&mut self) -> Time {
+        match self.dice.below(4) {
+            0 => Time(self.number()),
+            1 => self.now - Span::from_micros(self.dice.below(20_000)),
+            _ => self.now,
+        }
+    }
+
+    fn text(&mut self) -> String {
+        let length = if self.dice.chance(0.001) { self.dice.below(30_000) } else { self.dice.below(20) };
+        let letters = ['a', 'b', '"', '\\', '\u{0}', '\u{7f}', 'é', '\u{1F600}'];
+        (0..length).map(|_| *self.dice.pick(&letters).expect("a letter")).collect()
+    }
+}

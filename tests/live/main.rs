@@ -1,0 +1,431 @@
+//! The live world, with real processes: good replicas, and every kind of bad one.
+//!
+//! This test program is also the replicas: called with `--replica NAME`, it plays one of `programs`. So it brings its own
+//! `main`, and a test harness as a library.
+
+mod programs;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Trial};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, flag, rest @ ..] = &arguments[..]
+        && flag == "--replica"
+    {
+        return programs::main(rest);
+    }
+    let mut arguments = Arguments::from_args();
+    // They mostly wait.
+    arguments.test_threads.get_or_insert(12);
+    let folder = Folder::new();
+    let trials = tests().map(|(name, test)| {
+        Trial::test(name, move || {
+            test(folder);
+            Ok(())
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.into_iter().collect());
+    folder.remove();
+    conclusion.exit_code()
+}
+
+type Test = fn(&'static Folder);
+
+fn tests() -> [(&'static str, Test); 24] {
+    [
+        ("the_real_replicas_pass_a_scenario_with_every_kind_of_fault", real_replicas_pass),
+        ("the_same_seed_brings_the_same_requests_and_the_same_faults", same_seed_same_requests),
+        ("several_scenarios_run_at_a_time_and_are_reported_in_order", several_at_a_time),
+        ("a_program_that_is_missing_or_not_executable_is_an_error", missing_program),
+        ("replicas_that_quit_at_once_end_the_run_and_are_reported", quits),
+        ("replicas_that_never_say_hello_are_reported_and_get_nothing", mute),
+        ("garbage_is_reported_and_counted_as_incorrect", garbage),
+        ("answers_to_unknown_requests_are_incorrect", unknown_mid),
+        ("answers_without_a_mid_are_incorrect", no_mid),
+        ("answers_of_unknown_types_are_incorrect", odd_type),
+        ("messages_to_nobody_are_incorrect", wrong_destination),
+        ("messages_in_the_name_of_another_are_incorrect", anothers_src),
+        ("a_packet_storm_ends_the_run", storm),
+        ("a_closed_socket_is_reported_and_stops_nobody", closes),
+        ("megabytes_of_output_are_cut_short_and_stop_nobody", chatter),
+        ("silence_hides_what_replicas_print", silence),
+        ("no_process_is_left_of_replicas_that_ignore_their_end", stubborn),
+        ("no_process_is_left_after_an_interrupt", interrupted),
+        ("replicas_that_die_by_themselves_fail_the_run", dies_of_requests),
+        ("second_answers_are_duplicates", twice),
+        ("replicas_that_fail_everything_end_the_run", fails),
+        ("wrong_and_missing_values_are_incorrect", lies),
+        ("both_worlds_are_shown_side_by_side", both_worlds),
+        ("worlds_that_disagree_are_told_apart", worlds_apart),
+    ]
+}
+
+/// A folder with scenarios and a script for each program. All is written before the first process is started: a file that
+/// is open for writing, be it in a process that is about to become another, cannot be executed.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> &'static Folder {
+        let folder = TempDir::new().expect("a temporary folder");
+        let exe = std::env::current_exe().expect("the path of the tests");
+        let scripts = folder.path();
+        for (name, _) in programs::PROGRAMS {
+            let script = format!("#!/bin/sh\nexec '{}' --replica {name} \"$@\"\n", exe.display());
+            write_script(&scripts.join(name), &script);
+        }
+        write_script(&scripts.join("prints"), "#!/bin/sh\necho \"args $*\"\necho problem >&2\nexec sleep 60\n");
+        fs::write(scripts.join("not-executable"), "#!/bin/sh\n").expect("a file");
+        let short = scenario(&json!([]));
+        fs::write(scripts.join("short.json"), short.to_string()).expect("a scenario");
+        let events = json!([
+            {"type": "part_easy", "time": 0.5}, {"type": "part_end", "time": 1},
+            {"type": "kill_non_leader", "time": 1.5}, {"type": "kill_leader", "time": 2},
+        ]);
+        let mut faults = scenario(&events);
+        faults["drops"] = json!(0.1);
+        faults["wait"] = json!(1.5);
+        faults["end_wait"] = json!(2);
+        fs::write(scripts.join("faults.json"), faults.to_string()).expect("a scenario");
+        let suite = scripts.join("suite");
+        fs::create_dir(&suite).expect("a folder");
+        for name in ["simple-1", "simple-2", "simple-10"] {
+            fs::write(suite.join(name).with_extension("json"), short.to_string()).expect("a scenario");
+        }
+        Box::leak(Box::new(Folder(folder)))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn remove(&self) {
+        let _ = fs::remove_dir_all(self.0.path());
+    }
+}
+
+fn write_script(path: &Path, text: &str) {
+    fs::write(path, text).expect("a script");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("an executable script");
+}
+
+fn scenario(events: &Value) -> Value {
+    json!({
+        "lifetime": 5, "wait": 0.6, "end_wait": 0.3, "replicas": 5, "requests": 60, "mix": 0.5, "max_packets": 20_000,
+        "events": events,
+        "tests": {
+            "maximum_get_generation_fail_fraction": 1,
+            "benchmarks": {
+                "total_msgs": [1000, 2000, 3000], "failures": [1, 2, 3], "duplicates": [1, 2, 3],
+                "median_latency": [0.01, 0.05, 0.1],
+            },
+        },
+    })
+}
+
+/// `seedbed run` in the live world.
+fn command(folder: &Folder, scenario: &str, program: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    command.arg("run").arg(folder.path(scenario)).args(["--seed", "7"]).arg("-r").arg(program);
+    command
+}
+
+/// What came of a run: exit code, the JSON report, and standard error.
+struct Run {
+    code: Option<i32>,
+    report: Value,
+    stderr: String,
+}
+
+impl Run {
+    fn of(command: &mut Command) -> Run {
+        let Output { status, stdout, stderr } = command.args(["--json", "-"]).output().expect("seedbed starts");
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        let report = serde_json::from_slice(&stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+        Run { code: status.code(), report, stderr }
+    }
+
+    fn bad(folder: &Folder, program: &str) -> Run {
+        Run::of(&mut command(folder, "short.json", &folder.path(program)))
+    }
+
+    #[track_caller]
+    fn says(&self, text: &str) {
+        assert!(self.stderr.contains(text), "no {text:?} in:\n{}", self.stderr);
+    }
+
+    fn count(&self, statistic: &str) -> u64 {
+        self.report["statistics"][statistic].as_u64().expect("a count")
+    }
+
+    /// The run failed for this reason, among others.
+    #[track_caller]
+    fn fails_with(&self, error: &str) {
+        assert_eq!(self.code, Some(1), "{}", self.stderr);
+        let errors = self.report["correctness"]["errors"].to_string();
+        assert!(errors.contains(error), "{errors}");
+    }
+}
+
+const INCORRECT: &str = ">0 incorrect responses";
+
+fn real() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_3700kvstore"))
+}
+
+fn real_replicas_pass(folder: &Folder) {
+    let run = Run::of(&mut command(folder, "faults.json", real()));
+    assert_eq!(run.code, Some(0), "{}\n{}", run.report, run.stderr);
+    assert_eq!((run.count("replicas_killed"), run.count("replicas_died"), run.count("malformed")), (2, 0, 0));
+    assert_eq!((run.count("unanswered_gets"), run.count("unanswered_puts"), run.count("failed_puts")), (0, 0, 0));
+    assert!(run.count("messages_dropped") > 0 && run.report["statistics"]["leaders"].as_array().unwrap().len() >= 4);
+    assert_eq!((&run.report["world"], &run.report["trace"]), (&json!("live"), &Value::Null));
+    assert_eq!(run.stderr, "", "good replicas give no reason to complain");
+}
+
+fn same_seed_same_requests(folder: &Folder) {
+    let runs = [1, 2].map(|_| Run::of(&mut command(folder, "short.json", &folder.path("stub"))));
+    for statistic in ["gets", "puts", "gets_not_generated", "incorrect"] {
+        assert_eq!(runs[0].count(statistic), runs[1].count(statistic), "{statistic}");
+    }
+    assert_eq!(runs[0].count("gets") + runs[0].count("puts"), 60);
+    let leaders = json!(["FFFF", "0000"]);
+    assert!(runs.iter().all(|run| run.report["statistics"]["leaders"] == leaders && run.count("incorrect") == 0));
+    // It does not replicate at all.
+    runs[0].fails_with("too few messages between replicas");
+}
+
+fn several_at_a_time(folder: &Folder) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    command.args(["run", "all", "-j", "3", "--seed", "3", "-c"]).arg(folder.path("suite")).arg("-r").arg(real());
+    let output = command.output().expect("seedbed starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Vec<&str> = text.lines().filter(|line| line.contains("[PASS]")).map(|line| &line[..9]).collect();
+    assert_eq!(rows, ["simple-1 ", "simple-2 ", "simple-10"]);
+    assert!(text.contains("Passed 3 out of 3 tests") && !text.contains("Trace"), "{text}");
+}
+
+fn missing_program(folder: &Folder) {
+    for (program, reason) in [
+        ("missing", "No such file or directory"),
+        ("not-executable", "Permission denied"),
+        ("suite", "Permission denied"),
+    ] {
+        let path = folder.path(program);
+        let output = command(folder, "short.json", &path).output().expect("seedbed starts");
+        assert_eq!(output.status.code(), Some(2));
+        let expected = format!("error: {}: cannot be started as a replica: {reason}", path.display());
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.starts_with(&expected) && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+fn quits(folder: &Folder) {
+    let run = Run::bad(folder, "quits");
+    run.says("Replica 0000] quit unexpectedly (exit code 3)");
+    run.fails_with(">0 replicas died unexpectedly (5)");
+    assert!(run.report["seconds"].as_f64().unwrap() < 4.0, "nobody is left to wait for");
+}
+
+fn mute(folder: &Folder) {
+    let run = Run::bad(folder, "mute");
+    run.says("Replica 0004] has not said hello, so nothing can be sent to it");
+    run.fails_with("no state stored at all");
+}
+
+fn garbage(folder: &Folder) {
+    let run = Run::bad(folder, "garbage");
+    run.says("Replica 0001] sent a malformed datagram (it is not UTF-8): ");
+    run.says(r"sent a malformed datagram (expected value at line 1 column 1): \u{1b}[2J{");
+    assert_eq!(run.count("malformed"), 35);
+    run.fails_with(INCORRECT);
+}
+
+fn unknown_mid(folder: &Folder) {
+    let run = Run::bad(folder, "unknown-mid");
+    run.says("answered a MID that is unknown to the client: MID Some(\"not 0000000000");
+    run.says("further complaints about this replica are only counted");
+    run.fails_with(INCORRECT);
+}
+
+fn no_mid(folder: &Folder) {
+    let run = Run::bad(folder, "no-mid");
+    run.says("answered a client without a MID");
+    run.fails_with(INCORRECT);
+}
+
+fn odd_type(folder: &Folder) {
+    let run = Run::bad(folder, "odd-type");
+    run.says("sent a client a datagram of type \"okay\"");
+    run.fails_with(INCORRECT);
+}
+
+fn wrong_destination(folder: &Folder) {
+    let run = Run::bad(folder, "wrong-destination");
+    // 0015 is the first client; it gets something that is no answer.
+    run.says("Replica 0000] sent to an unknown destination ABCD: {");
+    run.says("Replica 0000] sent a client a datagram of type \"x\": {");
+    assert_eq!(run.count("malformed"), 15);
+}
+
+fn anothers_src(folder: &Folder) {
+    let run = Run::bad(folder, "anothers-src");
+    run.says("sent a datagram with another's src 000");
+    assert_eq!((run.count("malformed"), run.count("messages_sent")), (5, 0));
+}
+
+fn storm(folder: &Folder) {
+    let run = Run::bad(folder, "storm");
+    assert_eq!(run.report["statistics"]["packet_storm"], true);
+    assert!(run.count("messages_sent") > 20_000 && run.report["seconds"].as_f64().unwrap() < 4.0, "{}", run.report);
+}
+
+fn closes(folder: &Folder) {
+    let run = Run::bad(folder, "closes");
+    run.says("has closed its socket");
+    run.fails_with("no state stored at all");
+}
+
+fn chatter(folder: &Folder) {
+    let run = Run::bad(folder, "chatter");
+    run.says("Replica 0003] lorem ipsum lorem ipsum");
+    run.says("Replica 0003] (prints too much; the rest is not shown)");
+    assert!(run.stderr.len() < 5 * (2 << 20), "{}", run.stderr.len());
+    // It prints from one thread and answers from another.
+    assert_eq!((run.count("unanswered_gets"), run.count("unanswered_puts")), (0, 0));
+}
+
+fn silence(folder: &Folder) {
+    let mut shown = command(folder, "short.json", &folder.path("prints"));
+    let stderr = Run::of(&mut shown).stderr;
+    let line = stderr.lines().find(|line| line.contains("Replica 0002] args ")).expect("what a replica printed");
+    let ids: Vec<&str> = line.split(' ').skip_while(|&word| word != "args").skip(2).collect();
+    let mut sorted = ids.clone();
+    sorted.sort_unstable();
+    assert_eq!((ids[0], &sorted[..]), ("0002", &["0000", "0001", "0002", "0003", "0004"][..]), "{line}");
+    assert!(stderr.contains("Replica 0004] problem"), "{stderr}");
+
+    let run = Run::of(command(folder, "short.json", &folder.path("prints")).arg("-s"));
+    assert!(!run.stderr.contains("args") && !run.stderr.contains("problem"), "{}", run.stderr);
+}
+
+/// The IDs that processes left in a file.
+fn pids(path: &Path) -> Vec<Pid> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| Pid::from_raw(line.parse().expect("a process ID")).expect("a process ID")).collect()
+}
+
+#[track_caller]
+fn assert_gone(pids: &[Pid]) {
+    for &pid in pids {
+        // Killed ones that nobody has waited for yet are waited for by the first process of all.
+        let gone = (0..100).any(|_| {
+            let gone = test_kill_process(pid).is_err();
+            if !gone {
+                pause();
+            }
+            gone
+        });
+        assert!(gone, "process {pid:?} is left");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test waits for a process, in real time")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
+fn stubborn(folder: &Folder) {
+    let path = folder.path("stubborn.pids");
+    let run = Run::of(command(folder, "short.json", &folder.path("stubborn")).env(programs::PIDS, &path));
+    run.fails_with("too few messages");
+    let pids = pids(&path);
+    assert_eq!(pids.len(), 10);
+    assert_gone(&pids);
+}
+
+fn interrupted(folder: &Folder) {
+    for (number, signal) in [Signal::INT, Signal::TERM].into_iter().enumerate() {
+        let path = folder.path(&format!("interrupted-{number}.pids"));
+        let mut command = command(folder, "short.json", &folder.path("stubborn"));
+        let child = command.env(programs::PIDS, &path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child: Child = child.expect("seedbed starts");
+        while pids(&path).len() < 10 {
+            pause();
+        }
+        kill_process(Pid::from_child(&child), signal).expect("a signal is sent");
+        let output = child.wait_with_output().expect("seedbed ends");
+        assert_eq!(output.status.code(), Some(128 + signal.as_raw()));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains("error: interrupted; this begins again: seedbed run ") && stderr.contains("--seed 7"));
+        assert_gone(&pids(&path));
+    }
+}
+
+fn dies_of_requests(folder: &Folder) {
+    let run = Run::bad(folder, "dies-of-requests");
+    run.says("quit unexpectedly (signal 6)");
+    run.fails_with(">0 replicas died unexpectedly");
+}
+
+fn twice(folder: &Folder) {
+    let run = Run::bad(folder, "twice");
+    assert!(run.count("duplicates") >= 60, "{}", run.count("duplicates"));
+    assert_eq!(run.count("incorrect"), 0);
+}
+
+fn fails(folder: &Folder) {
+    let run = Run::bad(folder, "fails");
+    assert_eq!(run.report["statistics"]["request_storm"], true);
+    run.fails_with("no state stored at all");
+}
+
+fn lies(folder: &Folder) {
+    for program in ["lies", "no-value"] {
+        let run = Run::bad(folder, program);
+        run.says("answered a get wrong: MID ");
+        run.fails_with(INCORRECT);
+    }
+}
+
+/// `seedbed compare`.
+fn compare(folder: &Folder, program: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    command.arg("compare").arg(folder.path("short.json")).args(["--seed", "7"]).arg("-r").arg(program);
+    command
+}
+
+fn both_worlds(folder: &Folder) {
+    let output = compare(folder, real()).arg("--json").arg(folder.path("both.out")).output().expect("seedbed starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let row = text.lines().find(|line| line.starts_with("short ")).expect("a row");
+    assert!(row.contains(" pass | pass "), "{row}");
+    assert!(text.contains("\nSame verdict: 1 of 1\n"), "{text}");
+    let json = fs::read_to_string(folder.path("both.out")).expect("the result as JSON");
+    let pairs: Value = serde_json::from_str(&json).expect("JSON");
+    let [simulated, live] = ["virtual", "live"].map(|world| &pairs[0][world]);
+    assert_eq!((&simulated["world"], &live["world"]), (&json!("virtual"), &json!("live")));
+    for statistic in ["gets", "puts", "gets_not_generated"] {
+        assert_eq!(simulated["statistics"][statistic], live["statistics"][statistic], "{statistic}");
+    }
+    let command = |run: &Value| run["command"].as_str().expect("a command").to_owned();
+    assert!(command(simulated).ends_with("short.json --seed 7"), "{}", command(simulated));
+    assert!(command(live).contains("short.json --seed 7 -r "), "{}", command(live));
+}
+
+fn worlds_apart(folder: &Folder) {
+    let output = compare(folder, &folder.path("stub")).output().expect("seedbed starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(" pass | fail ") && text.contains("\nSame verdict: 0 of 1\n"), "{text}");
+}

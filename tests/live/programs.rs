@@ -1,0 +1,257 @@
+//! Replicas that answer at once without replicating, and replicas that misbehave.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use seedbed::protocol::{Operation, Response, Text};
+use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope};
+
+/// A way to play a replica.
+type Play = fn(Lan) -> ExitCode;
+
+/// All programs by name.
+pub const PROGRAMS: &[(&str, Play)] = &[
+    ("stub", stub),
+    ("quits", |_| ExitCode::from(3)),
+    ("mute", |_| idle()),
+    ("garbage", garbage),
+    ("unknown-mid", unknown_mid),
+    ("no-mid", no_mid),
+    ("odd-type", odd_type),
+    ("wrong-destination", wrong_destination),
+    ("anothers-src", anothers_src),
+    ("storm", storm),
+    ("closes", closes),
+    ("chatter", chatter),
+    ("stubborn", stubborn),
+    ("dies-of-requests", dies_of_requests),
+    ("twice", twice),
+    ("fails", fails),
+    ("lies", lies),
+    ("no-value", no_value),
+];
+
+/// Where programs leave their process IDs, if the environment names a file.
+pub const PIDS: &str = "SEEDBED_TEST_PIDS";
+
+/// Plays a replica: name of the program, then the handout's arguments.
+pub fn main(arguments: &[String]) -> ExitCode {
+    let [name, port, own, others @ ..] = arguments else { panic!("a program and its arguments") };
+    let (_, play) = PROGRAMS.iter().find(|(known, _)| known == name).expect("a known program");
+    leave_pid(std::process::id());
+    play(Lan::new(port.parse().expect("a port"), own, others))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test asks a process of its own for its ID")]
+fn leave_pid(pid: u32) {
+    if let Some(path) = std::env::var_os(PIDS) {
+        let mut file = OpenOptions::new().append(true).create(true).open(path).expect("a file for process IDs");
+        file.write_all(format!("{pid}\n").as_bytes()).expect("a process ID is written");
+    }
+}
+
+/// A replica's place on the LAN.
+pub struct Lan {
+    socket: UdpSocket,
+    own: Address,
+    others: Vec<Address>,
+    out: Datagrams,
+    buffer: Vec<u8>,
+}
+
+impl Lan {
+    fn new(port: u16, own: &str, others: &[String]) -> Lan {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        socket.connect((Ipv4Addr::LOCALHOST, port)).expect("a port");
+        Lan {
+            socket,
+            own: own.parse().expect("an address"),
+            others: others.iter().map(|other| other.parse().expect("an address")).collect(),
+            out: Datagrams::new(),
+            buffer: vec![0; DATAGRAM_BYTES_MAX],
+        }
+    }
+
+    /// The lowest address leads, without asking anybody.
+    fn leader(&self) -> Address {
+        self.others.iter().copied().fold(self.own, Address::min)
+    }
+
+    fn hello(&mut self) {
+        let leader = Address::BROADCAST;
+        self.out.push_hello(&Envelope { src: self.own, dst: Address::BROADCAST, leader, mid: "hello" });
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        for bytes in self.out.iter() {
+            let _ = self.socket.send(bytes);
+        }
+        self.out.clear();
+    }
+
+    fn raw(&self, bytes: &[u8]) {
+        let _ = self.socket.send(bytes);
+    }
+
+    /// Answers all requests for ever: what to answer, to which MIDs.
+    fn serve(mut self, mut answer: impl FnMut(&mut Self, Address, &str, Operation)) -> ExitCode {
+        self.hello();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        loop {
+            let Ok(length) = self.socket.recv(&mut buffer) else { continue };
+            let Ok(datagram) = Datagram::parse(&buffer[..length]) else { continue };
+            if let (Ok(Some(operation)), Some(mid)) = (datagram.operation(), &datagram.mid) {
+                answer(&mut self, datagram.src, mid, operation);
+                self.flush();
+            }
+        }
+    }
+
+    fn reply(&mut self, to: Address, mid: &str, response: &Response) {
+        let leader = self.leader();
+        self.out.push_response(&Envelope { src: self.own, dst: to, leader, mid }, response);
+    }
+}
+
+/// A store that forgets nothing and tells nobody.
+#[derive(Default)]
+struct Store(BTreeMap<Text, Text>);
+
+impl Store {
+    fn execute(&mut self, operation: Operation) -> Response {
+        match operation {
+            Operation::Get { key } => Response::Ok { value: Some(self.0.get(&key).cloned().unwrap_or_default()) },
+            Operation::Put { key, value } => {
+                self.0.insert(key, value);
+                Response::Ok { value: None }
+            }
+        }
+    }
+}
+
+/// The floor of all latencies: the leader answers at once, and nobody replicates.
+fn stub(lan: Lan) -> ExitCode {
+    let mut store = Store::default();
+    lan.serve(move |lan, from, mid, operation| {
+        let leads = lan.leader() == lan.own;
+        let response = if leads { store.execute(operation) } else { Response::Redirect };
+        lan.reply(from, mid, &response);
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a process that does nothing, in real time")]
+fn idle() -> ExitCode {
+    loop {
+        std::thread::sleep(Duration::from_secs(60));
+    }
+}
+
+fn garbage(mut lan: Lan) -> ExitCode {
+    lan.hello();
+    for bytes in [&b""[..], b"\xff\xff\xff", b"not json", b"{\"src\":\"0000\"}", b"[]", b"\x1b[2J{", &[b'['; 60_000]] {
+        lan.raw(bytes);
+    }
+    stub(lan)
+}
+
+fn unknown_mid(lan: Lan) -> ExitCode {
+    lan.serve(|lan, from, mid, _| lan.reply(from, &format!("not {mid}"), &Response::Ok { value: None }))
+}
+
+fn no_mid(lan: Lan) -> ExitCode {
+    lan.serve(|lan, from, _, _| {
+        let own = lan.own;
+        lan.raw(format!(r#"{{"src":"{own}","dst":"{from}","leader":"FFFF","type":"ok"}}"#).as_bytes());
+    })
+}
+
+fn odd_type(lan: Lan) -> ExitCode {
+    lan.serve(|lan, from, mid, _| {
+        let own = lan.own;
+        lan.raw(format!(r#"{{"src":"{own}","dst":"{from}","leader":"FFFF","type":"okay","MID":"{mid}"}}"#).as_bytes());
+    })
+}
+
+fn wrong_destination(mut lan: Lan) -> ExitCode {
+    lan.hello();
+    let own = lan.own;
+    for to in ["ABCD", "0015", "FFFE"] {
+        lan.raw(format!(r#"{{"src":"{own}","dst":"{to}","leader":"FFFF","type":"x","MID":"1"}}"#).as_bytes());
+    }
+    stub(lan)
+}
+
+fn anothers_src(mut lan: Lan) -> ExitCode {
+    lan.hello();
+    let other = lan.others[0];
+    lan.raw(format!(r#"{{"src":"{other}","dst":"FFFF","leader":"{other}","type":"x","MID":"1"}}"#).as_bytes());
+    stub(lan)
+}
+
+fn storm(mut lan: Lan) -> ExitCode {
+    lan.hello();
+    let own = lan.own;
+    let message = format!(r#"{{"src":"{own}","dst":"FFFF","leader":"FFFF","type":"storm","MID":"1"}}"#);
+    loop {
+        lan.raw(message.as_bytes());
+    }
+}
+
+fn closes(mut lan: Lan) -> ExitCode {
+    lan.hello();
+    drop(lan);
+    idle()
+}
+
+fn chatter(lan: Lan) -> ExitCode {
+    std::thread::spawn(|| {
+        let line = "lorem ipsum ".repeat(1_000) + "\n";
+        for _ in 0..1_000 {
+            let _ = std::io::stdout().write_all(line.as_bytes());
+        }
+    });
+    stub(lan)
+}
+
+/// Ignores SIGTERM, and has a child that does, too.
+fn stubborn(lan: Lan) -> ExitCode {
+    let ignored = std::sync::Arc::default();
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, ignored).expect("a handler");
+    let script = "trap '' TERM; while :; do sleep 1; done";
+    let child = Command::new("/bin/sh").args(["-c", script]).spawn().expect("a child");
+    leave_pid(child.id());
+    stub(lan)
+}
+
+fn dies_of_requests(lan: Lan) -> ExitCode {
+    lan.serve(|_, _, _, _| std::process::abort())
+}
+
+fn twice(lan: Lan) -> ExitCode {
+    let mut store = Store::default();
+    lan.serve(move |lan, from, mid, operation| {
+        let response = if lan.leader() == lan.own { store.execute(operation) } else { Response::Redirect };
+        lan.reply(from, mid, &response);
+        lan.reply(from, mid, &response);
+    })
+}
+
+fn fails(lan: Lan) -> ExitCode {
+    lan.serve(|lan, from, mid, _| lan.reply(from, mid, &Response::Fail))
+}
+
+fn lies(lan: Lan) -> ExitCode {
+    lan.serve(|lan, from, mid, operation| {
+        let value = operation.is_get().then(|| Text::from("a lie"));
+        lan.reply(from, mid, &Response::Ok { value });
+    })
+}
+
+fn no_value(lan: Lan) -> ExitCode {
+    lan.serve(|lan, from, mid, _| lan.reply(from, mid, &Response::Ok { value: None }))
+}
