@@ -1,62 +1,65 @@
-//! How long answers take in the live world, against the floor: a program that answers at once without replicating.
+//! How long answers take in the live world, against the floor: an answer that is given at once, without replication.
 //!
-//! Rounds alternate between that program and `3700kvstore`, under the same router, with the same requests. Each round has
-//! its median of gets and of puts; the ratios are those of the rounds next to each other. Best run alone on the machine:
+//! Both are measured in one run, in the same processes, under the same router: the replicas are `3700kvstore` but for one
+//! thing, that they answer every second request at once and leave Raft out of it. What a put costs beyond the floor is
+//! then what Raft costs, whatever the machine's cores do when they have nothing to do.
 //!
 //! ```sh
-//! cargo bench --bench live                 # 5 rounds of each
-//! cargo bench --bench live -- 20           # 20 rounds of each
+//! cargo bench --bench live                 # 5 rounds
+//! cargo bench --bench live -- 20           # 20 rounds
 //! ```
 
-#[path = "../tests/live/programs.rs"]
-#[expect(dead_code, reason = "of all programs only one is wanted here")]
-mod programs;
-
-use std::path::PathBuf;
+use std::fmt;
 use std::process::ExitCode;
 
 use seedbed::check::course;
+use seedbed::clock::Clock;
 use seedbed::id::ReplicaId;
+use seedbed::node::log::{Level, Log};
+use seedbed::node::{Members, Node, udp};
+use seedbed::protocol::{Input, Outbox, Protocol, Response, Text};
 use seedbed::record::{History, Outcome};
+use seedbed::replica::{Config, Replica};
 use seedbed::scenario::Scenario;
 use seedbed::time::{Span, Time};
+use seedbed::wire::Address;
 use seedbed::world::live::{Interrupt, Setup, Spectator, play};
 
-/// Eight seconds with 200 requests, half of them gets: about as many a second as in the course's suite.
+/// Twelve seconds with 600 requests: about as many replicated puts a second as in the course's suite.
 const SCENARIO: &str = r#"{
-    "lifetime": 8, "replicas": 5, "requests": 200, "mix": 0.5, "wait": 2, "end_wait": 0.2,
+    "lifetime": 12, "replicas": 5, "requests": 600, "mix": 0.5, "wait": 2, "end_wait": 0.2,
     "tests": {"benchmarks": {
         "total_msgs": [0, 0, 0], "failures": [0, 0, 0], "duplicates": [0, 0, 0], "median_latency": [0, 0, 0]
     }}
 }"#;
+
+/// The value of all answers that are given at once.
+const AT_ONCE: &str = "at once";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match &arguments[..] {
         [] => measure(5),
         [rounds] => measure(rounds.parse().expect("a number of rounds")),
-        replica => programs::main(&[&["stub".to_owned()], replica].concat()),
+        [port, own, others @ ..] => be_replica(port, own, others),
     }
 }
 
 fn measure(rounds: u64) -> ExitCode {
     let scenario = Scenario::parse("latency", "latency", SCENARIO).expect("the scenario is valid").scenario;
-    let setup = |program| Setup { program, silence: true };
-    let floor = setup(std::env::current_exe().expect("the path of this program"));
-    let replica = setup(PathBuf::from(env!("CARGO_BIN_EXE_3700kvstore")));
+    let setup = Setup { program: std::env::current_exe().expect("the path of this program"), silence: true };
     let interrupt = Interrupt::install().expect("signals");
-    println!("medians in microseconds   floor: get   put   3700kvstore: get   put   ratio: get   put");
+    println!("medians in microseconds   at once: get   put   replicated: get   put   ratio: get   put");
     let (mut gets, mut puts) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
-        let medians = [&floor, &replica].map(|setup| {
-            let record = play(&scenario, round, setup, &Nobody, &interrupt).expect("the run is played");
-            [true, false].map(|gets| median(&record.history, gets) * 1e6)
-        });
-        let [[floor_get, floor_put], [get, put]] = medians;
+        let history = play(&scenario, round, &setup, &Nobody, &interrupt).expect("the run is played").history;
+        let median = |at_once, gets| median(&history, at_once, gets) * 1e6;
+        let [floor_get, floor_put] = [true, false].map(|gets| median(true, gets));
+        let [get, put] = [true, false].map(|gets| median(false, gets));
         gets.push(get / floor_get);
         puts.push(put / floor_put);
         println!(
-            "round {round:3} {floor_get:29.0} {floor_put:5.0} {get:18.0} {put:5.0} {:12.2} {:5.2}",
+            "round {round:3} {floor_get:29.0} {floor_put:5.0} {get:17.0} {put:5.0} {:12.2} {:5.2}",
             get / floor_get,
             put / floor_put
         );
@@ -70,13 +73,13 @@ fn measure(rounds: u64) -> ExitCode {
 }
 
 /// The median time to an `ok`, in seconds.
-fn median(history: &History, gets: bool) -> f64 {
-    let mut latencies: Vec<Span> = history
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.operation.is_get() == gets)
+fn median(history: &History, at_once: bool, gets: bool) -> f64 {
+    let wanted = history.attempts.iter().filter(|attempt| attempt.operation.is_get() == gets);
+    let mut latencies: Vec<Span> = wanted
         .filter_map(|attempt| match &attempt.answer {
-            Some((time, Outcome::Ok(_))) => Some(time.since(attempt.sent)),
+            Some((time, Outcome::Ok(value))) if (value.as_deref() == Some(AT_ONCE)) == at_once => {
+                Some(time.since(attempt.sent))
+            }
             _ => None,
         })
         .collect();
@@ -84,12 +87,58 @@ fn median(history: &History, gets: bool) -> f64 {
     course::percentile(&latencies, 50).map_or(f64::NAN, Span::as_secs_f64)
 }
 
+/// A replica that answers every second request at once.
+struct Half {
+    replica: Replica,
+    requests: u64,
+}
+
+impl Protocol for Half {
+    type Message = <Replica as Protocol>::Message;
+
+    fn handle(&mut self, now: Time, input: Input<Self::Message>, out: &mut Outbox<Self::Message>) {
+        if let Input::Client { from, request } = &input {
+            self.requests += 1;
+            if self.requests.is_multiple_of(2) {
+                return out.reply(*from, request.mid, Response::Ok { value: Some(Text::from(AT_ONCE)) });
+            }
+        }
+        self.replica.handle(now, input, out);
+    }
+
+    fn poll_timeout(&self) -> Time {
+        self.replica.poll_timeout()
+    }
+
+    fn leader(&self) -> Option<ReplicaId> {
+        self.replica.leader()
+    }
+}
+
+impl fmt::Display for Half {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.replica.fmt(f)
+    }
+}
+
+fn be_replica(port: &str, own: &str, others: &[String]) -> ExitCode {
+    let address = |text: &str| text.parse::<Address>().expect("an address");
+    let others: Vec<Address> = others.iter().map(|other| address(other)).collect();
+    let members = Members::new(address(own), &others).expect("a cluster");
+    let start = |identity| {
+        let replica = Replica::new(identity, Config::default()).expect("the default configuration is valid");
+        Half { replica, requests: 0 }
+    };
+    let mut node = Node::new(members, u64::from(address(own).0), start);
+    udp::run(port.parse().expect("a port"), &mut node, Clock::start(), &mut Log::new(Level::default())).expect("a LAN");
+    ExitCode::SUCCESS
+}
+
 struct Nobody;
 
 impl Spectator for Nobody {
     fn progress(&self, _: Time) {}
     fn printed(&self, _: Time, _: ReplicaId, _: &str) {}
-    fn complaint(&self, now: Time, replica: ReplicaId, complaint: &str) {
-        eprintln!("[{now}  Replica {replica}] {complaint}");
-    }
+    /// What is answered at once is mostly wrong.
+    fn complaint(&self, _: Time, _: ReplicaId, _: &str) {}
 }

@@ -77,7 +77,7 @@ const COPY: &str = "copy";
 
 /// A `copy` with the `key` and the `value` of a put.
 #[derive(Serialize, Deserialize)]
-struct Copy<'a> {
+struct CopyBody<'a> {
     #[serde(borrow)]
     key: Cow<'a, str>,
     #[serde(borrow)]
@@ -86,11 +86,11 @@ struct Copy<'a> {
 
 impl PeerMessage for Arc<Command> {
     fn encode(&self, envelope: &Envelope<'_>, out: &mut Datagrams) {
-        out.push(envelope, COPY, &Copy { key: (&**self.key()).into(), value: (&**self.value()).into() });
+        out.push(envelope, COPY, &CopyBody { key: (&**self.key()).into(), value: (&**self.value()).into() });
     }
 
     fn decode(datagram: &Datagram<'_>) -> Option<Arc<Command>> {
-        let Copy { key, value } = (datagram.kind == COPY).then(|| datagram.body().ok())??;
+        let CopyBody { key, value } = (datagram.kind == COPY).then(|| datagram.body().ok())??;
         Some(Arc::new(Command::new((&*key).into(), (&*value).into())))
     }
 }

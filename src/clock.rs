@@ -1,6 +1,7 @@
 //! A real, monotonic clock, for the programs and worlds that live in real time.
 
-#[expect(clippy::disallowed_types, reason = "the one place where real time comes in")]
+#![expect(clippy::disallowed_types, reason = "the one place where real time comes in")]
+
 use std::time::Instant;
 
 use crate::time::Time;
@@ -8,13 +9,11 @@ use crate::time::Time;
 /// A clock that was at [`Time::ZERO`] when it was started. It never goes back.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    #[expect(clippy::disallowed_types, reason = "the one place where real time comes in")]
     start: Instant,
 }
 
 impl Clock {
     /// Starts a clock.
-    #[expect(clippy::disallowed_types, clippy::new_without_default, reason = "a clock starts now, which is no default")]
     pub fn start() -> Clock {
         Clock { start: Instant::now() }
     }

@@ -175,7 +175,8 @@ mod tests {
         for mid in [Mid(0), Mid(0x4D61_ACF8_3027), Mid(u64::MAX)] {
             assert_eq!(mid.to_string().parse(), Ok(mid));
         }
-        for text in ["", "0", "4D61ACF8302", "04D61ACF83027", "4d61acf83027", "+00000000001", "x", "10000000000000000"] {
+        for text in ["", "0", "4D61ACF8302", "04D61ACF83027", "4d61acf83027", "+00000000001", "x", "10000000000000000"]
+        {
             assert_eq!(text.parse::<Mid>(), Err(MidError), "{text}");
         }
     }

@@ -70,7 +70,8 @@ fn the_same_seed_gives_the_same_bytes_in_two_processes_whatever_their_environmen
 fn another_seed_gives_another_run() {
     for name in SUITE {
         let scenario = suite(name);
-        let mut traces: Vec<u64> = (0..20).map(|seed| ProtocolName::Raft.simulate(&scenario, seed).trace.expect("a trace")).collect();
+        let mut traces: Vec<u64> =
+            (0..20).map(|seed| ProtocolName::Raft.simulate(&scenario, seed).trace.expect("a trace")).collect();
         traces.sort_unstable();
         traces.dedup();
         assert_eq!(traces.len(), 20, "{name}");

@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_README=1 cargo test --test documentation` writes the sample outputs anew, in the README and in docs/.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::symlink;
@@ -26,12 +27,16 @@ const RUN_ELSEWHERE: [(&str, &str); 5] = [
 #[test]
 fn every_command_in_the_documents_works_as_it_says() {
     let folder = working_folder();
-    let mut count = 0;
+    let (mut count, mut seen) = (0, BTreeSet::new());
     for document in documents() {
         for (line, command) in document.commands() {
+            // Some are shown in several places, and some take their time.
+            if !seen.insert(command.clone()) {
+                continue;
+            }
             let place = format!("{}, line {line}: {command}", document.name);
             let (command, code) = expected_code(&command);
-            if let Some(arguments) = command.strip_prefix(RUN) {
+            if let Some(arguments) = command.strip_prefix(RUN).filter(|arguments| !takes_minutes(arguments)) {
                 let output = seedbed(&folder, arguments);
                 assert_eq!(output.status.code(), Some(code), "{place}\n{}", text(&output.stderr));
                 count += 1;
@@ -229,13 +234,22 @@ fn is_run_elsewhere(command: &str) -> bool {
     let is_test = ["cargo test ", "cargo bench "].iter().any(|start| command.starts_with(start))
         && exists("--test", "tests")
         && exists("--bench", "benches");
-    is_test || RUN_ELSEWHERE.iter().any(|&(other, _)| other == command)
+    is_test
+        || command.strip_prefix(RUN).is_some_and(takes_minutes)
+        || RUN_ELSEWHERE.iter().any(|&(other, _)| other == command)
+}
+
+/// The whole suite in real time. `tests/live` does the same with shorter scenarios.
+fn takes_minutes(arguments: &str) -> bool {
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    words.get(1) == Some(&"all") && words.contains(&"-r")
 }
 
 /// A folder with all that commands read, in which they may write. `my.json` is the README's example of a scenario.
 fn working_folder() -> TempDir {
     let folder = TempDir::new().expect("a temporary folder");
     symlink(root().join("scenarios"), folder.path().join("scenarios")).expect("a link to the scenarios");
+    symlink(env!("CARGO_BIN_EXE_3700kvstore"), folder.path().join("3700kvstore")).expect("a link to the program");
     fs::create_dir(folder.path().join("results")).expect("a folder for results");
     let readme = documents().into_iter().find(|document| document.name == "README.md").expect("the README");
     let lines: Vec<&str> = readme.text.lines().collect();

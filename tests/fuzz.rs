@@ -1,7 +1,7 @@
 //! A replica takes any well-formed message, however absurd, without a panic and without growing.
 //!
-//! `SEEDBED_FUZZ_DATAGRAMS=10000000 cargo test --release --test fuzz -- --nocapture` takes in ten million and prints the
-//! figures. It is alone in its process, so that the memory it measures is its own. `fuzz/` has fuzzers that learn.
+//! `SEEDBED_FUZZ_DATAGRAMS=10000000 cargo test --release --test fuzz -- --nocapture` takes in ten million and prints
+//! the figures. It is alone in its process, so that the memory it measures is its own. `fuzz/` has fuzzers that learn.
 
 use std::fs;
 use std::sync::Arc;

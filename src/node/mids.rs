@@ -60,10 +60,10 @@ impl MidTexts {
     }
 
     fn make_room(&mut self) {
-        if self.table.len() == self.max {
-            if let Some((_, from, mid)) = self.order.pop_front() {
-                self.take(from, mid);
-            }
+        if self.table.len() == self.max
+            && let Some((_, from, mid)) = self.order.pop_front()
+        {
+            self.take(from, mid);
         }
         if self.order.len() >= 2 * self.max {
             let mut order = std::mem::take(&mut self.order);

@@ -189,7 +189,7 @@ impl<P: Protocol<Message: PeerMessage> + fmt::Display> Node<P> {
         }
     }
 
-    /// A number for a MID, which is any text on the wire. The seed sees to it that no client can choose texts that share
+    /// A number for a MID, which is any text on the wire. Thanks to the seed no client can choose texts that share
     /// one.
     fn mid_of(&self, text: &str) -> Mid {
         Mid(StableHasher::of(&(self.seed, text)))

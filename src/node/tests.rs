@@ -126,49 +126,48 @@ fn text_is_measured_as_json() {
 fn what_is_of_no_use_is_counted_and_changes_nothing() {
     let long_mid = format!(r#"{{"src":"001A","dst":"0001","leader":"FFFF","type":"get","MID":"{}"}}"#, "m".repeat(257));
     let deep = format!(r#"{{"src":"0000","dst":"0001","leader":"FFFF","type":{}}}"#, "[".repeat(60_000));
-    let one = 1;
     for (bytes, counted) in [
-        (&b"\xff"[..], Ignored { malformed: one, ..Ignored::default() }),
-        (b"", Ignored { malformed: one, ..Ignored::default() }),
-        (b"[]", Ignored { malformed: one, ..Ignored::default() }),
-        (deep.as_bytes(), Ignored { malformed: one, ..Ignored::default() }),
+        (&b"\xff"[..], Ignored { malformed: 1, ..Ignored::default() }),
+        (b"", Ignored { malformed: 1, ..Ignored::default() }),
+        (b"[]", Ignored { malformed: 1, ..Ignored::default() }),
+        (deep.as_bytes(), Ignored { malformed: 1, ..Ignored::default() }),
         (
             br#"{"src":"001A","dst":"0001","leader":"FFFF","type":"get","MID":7,"key":"k"}"#,
-            Ignored { malformed: one, ..Ignored::default() },
+            Ignored { malformed: 1, ..Ignored::default() },
         ),
         (
             br#"{"src":"001A","dst":"0002","leader":"FFFF","type":"get","MID":"x","key":"k"}"#,
-            Ignored { misdirected: one, ..Ignored::default() },
+            Ignored { misdirected: 1, ..Ignored::default() },
         ),
         (
             br#"{"src":"0001","dst":"FFFF","leader":"FFFF","type":"hello","MID":"x"}"#,
-            Ignored { own: one, ..Ignored::default() },
+            Ignored { own: 1, ..Ignored::default() },
         ),
         (
             br#"{"src":"0003","dst":"0001","leader":"FFFF","type":"Probe","MID":"x","t":1}"#,
-            Ignored { strange: one, ..Ignored::default() },
+            Ignored { strange: 1, ..Ignored::default() },
         ),
         (
             br#"{"src":"FFFF","dst":"0001","leader":"FFFF","type":"get","MID":"x","key":"k"}"#,
-            Ignored { strange: one, ..Ignored::default() },
+            Ignored { strange: 1, ..Ignored::default() },
         ),
         (
             br#"{"src":"0000","dst":"0001","leader":"FFFF","type":"get","MID":"x","key":"k"}"#,
-            Ignored { senseless: one, ..Ignored::default() },
+            Ignored { senseless: 1, ..Ignored::default() },
         ),
         (
             br#"{"src":"0000","dst":"0001","leader":"FFFF","type":"Probe","MID":"x","t":-1}"#,
-            Ignored { senseless: one, ..Ignored::default() },
+            Ignored { senseless: 1, ..Ignored::default() },
         ),
         (
             br#"{"src":"001A","dst":"0001","leader":"FFFF","type":"put","MID":"x","key":"k"}"#,
-            Ignored { senseless: one, ..Ignored::default() },
+            Ignored { senseless: 1, ..Ignored::default() },
         ),
         (
             br#"{"src":"001A","dst":"0001","leader":"FFFF","type":"get","key":"k"}"#,
-            Ignored { nameless: one, ..Ignored::default() },
+            Ignored { nameless: 1, ..Ignored::default() },
         ),
-        (long_mid.as_bytes(), Ignored { nameless: one, ..Ignored::default() }),
+        (long_mid.as_bytes(), Ignored { nameless: 1, ..Ignored::default() }),
         (br#"{"src":"0002","dst":"FFFF","leader":"FFFF","type":"hello","MID":"x"}"#, Ignored::default()),
     ] {
         let mut node = replica(1, &[0, 2]);

@@ -1,9 +1,9 @@
 //! The loop between a node, a UDP socket and a clock.
 //!
 //! One thread, one socket on the loopback interface, connected to the port of the LAN's router, so that nobody else
-//! can send to it. Each turn of the loop takes in all datagrams that wait, then lets the node do what is due, then sends
-//! what it left, and then sleeps until there is another datagram or the node's next deadline. So a burst of requests
-//! becomes one batch, and an idle replica costs next to nothing.
+//! can send to it. Each turn of the loop takes in all datagrams that wait, then lets the node do what is due, then
+//! sends what it left, and then sleeps until there is another datagram or the node's next deadline. So a burst of
+//! requests becomes one batch, and an idle replica costs next to nothing.
 //!
 //! SIGTERM and SIGINT end the program by their default action: there is nothing to clean up.
 
@@ -27,14 +27,14 @@ pub const ORPHAN_AFTER: Span = Span::from_secs(60);
 /// Refusals further apart than this are a break: what was sent in between went somewhere.
 const REFUSAL_GAP_MAX: Span = Span::from_secs(5);
 
-/// The most datagrams that are taken in before the node gets to do what is due, so that a flood does not stop its timers.
+/// The most datagrams that are taken in before the node gets to do what is due, so that a flood stops no timers.
 const DATAGRAMS_PER_TURN_MAX: usize = 1_024;
 
 /// The most times in a row that the node gets to do what is due at once.
 const TIMEOUTS_PER_TURN_MAX: usize = 64;
 
-/// Once so many datagrams are to be sent, they are sent, however many more wait to be taken in.
-const OUTGOING_MAX: usize = 256;
+/// Once so many datagrams are to be sent, they are sent, however many more wait to be taken in. It bounds memory.
+const OUTGOING_MAX: usize = 64;
 
 /// However urgent the node's next deadline seems after all that, the loop sleeps for at least this long.
 const WAIT_MIN: Span = Span::from_micros(100);

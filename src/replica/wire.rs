@@ -6,8 +6,8 @@
 //! |---|---|
 //! | `RequestVote`, `PreVote` | `t` term, `li` and `lt` index and term of the last entry |
 //! | `Vote` | `t` term, `g` granted, `p` it answers a pre-vote |
-//! | `AppendEntries` | `t` term, `pi` and `pt` index and term of the entry before, `c` commit index, `s` sent, `e` entries |
-//! | `AppendReply` | `t` term, `s` sent; `m` matched index, or `x` (and `xt`) index (and term) of a conflict, or neither: stale |
+//! | `AppendEntries` | `t` term, `pi` and `pt` index and term of the entry before, `c` commit, `s` sent, `e` entries |
+//! | `AppendReply` | `t` term, `s` sent; `m` matched index, `x` (and `xt`) index (and term) of a conflict, or none: stale |
 //! | `Probe` | `t` term |
 //!
 //! An entry is `[term,"key","value"]`, or `[term]` if it has no command. All numbers are whole and unsigned; `s` is in

@@ -56,7 +56,7 @@ impl<'a> Datagram<'a> {
         if !text.trim_ascii_start().starts_with('{') {
             // A list of the right length would do as a structure.
             serde_json::from_str::<serde::de::IgnoredAny>(text)?;
-            return Err(serde::de::Error::custom("it is not an object")).map_err(Malformed::Json);
+            return Err(Malformed::Json(serde::de::Error::custom("it is not an object")));
         }
         let Parsed { src, dst, leader, kind, mid } = serde_json::from_str(text)?;
         Ok(Datagram { src, dst, leader, kind, mid, text })

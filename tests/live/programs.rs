@@ -42,6 +42,7 @@ pub const PIDS: &str = "SEEDBED_TEST_PIDS";
 pub fn main(arguments: &[String]) -> ExitCode {
     let [name, port, own, others @ ..] = arguments else { panic!("a program and its arguments") };
     let (_, play) = PROGRAMS.iter().find(|(known, _)| known == name).expect("a known program");
+    #[expect(clippy::disallowed_methods, reason = "a test asks a process of its own for its ID")]
     leave_pid(std::process::id());
     play(Lan::new(port.parse().expect("a port"), own, others))
 }
@@ -223,6 +224,7 @@ fn stubborn(lan: Lan) -> ExitCode {
     let ignored = std::sync::Arc::default();
     signal_hook::flag::register(signal_hook::consts::SIGTERM, ignored).expect("a handler");
     let script = "trap '' TERM; while :; do sleep 1; done";
+    #[expect(clippy::zombie_processes, reason = "whoever tests it has to end it")]
     let child = Command::new("/bin/sh").args(["-c", script]).spawn().expect("a child");
     leave_pid(child.id());
     stub(lan)

@@ -3,7 +3,10 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
+use std::panic;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -177,6 +180,25 @@ fn a_replica_whose_standard_error_is_closed_goes_on() {
         assert!(receive(&router).0.contains("RequestVote"));
     }
     assert!(process.0.try_wait().expect("a child").is_none());
+}
+
+#[test]
+fn a_flood_of_garbage_does_not_stop_its_timers() {
+    let (router, port) = socket();
+    let _process = Process::start(program().args([&port, "0A1F", "0001", "0002"]));
+    let (_, replica) = receive(&router);
+    let dry = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !dry.load(Ordering::Relaxed) {
+                // What does not fit in the replica's buffer is lost, which is as well.
+                let _ = router.send_to(&[b'['; 1_000], replica);
+            }
+        });
+        let campaign = panic::catch_unwind(|| receive(&router).0);
+        dry.store(true, Ordering::Relaxed);
+        assert!(campaign.expect("a campaign").contains("RequestVote"));
+    });
 }
 
 #[test]

@@ -54,7 +54,10 @@ pub struct Simulation<'a, P: Protocol> {
 impl<P: Protocol> Drop for Simulation<'_, P> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("note: scenario {} with seed {} panicked at {}", self.stage.scenario.name, self.stage.seed, self.now);
+            eprintln!(
+                "note: scenario {} with seed {} panicked at {}",
+                self.stage.scenario.name, self.stage.seed, self.now
+            );
         }
     }
 }
