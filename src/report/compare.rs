@@ -126,9 +126,12 @@ fn tiers(run: &RunSummary) -> Option<[u8; 4]> {
     run.verdict.passed().then(|| run.verdict.performance.tiers().map(Tier::number))
 }
 
-/// How often a leader came to be believed in.
+/// How often another leader came to be believed in. Belief comes and goes, for a replica that has not heard of a leader
+/// says so; only another leader is sure to have been elected.
 fn elections(run: &RunSummary) -> usize {
-    run.statistics.leaders.iter().filter(|leader| *leader != "FFFF").count()
+    let mut leaders: Vec<&String> = run.statistics.leaders.iter().filter(|leader| *leader != "FFFF").collect();
+    leaders.dedup();
+    leaders.len()
 }
 
 #[cfg(test)]
