@@ -1,26 +1,25 @@
 //! What plays a scenario: replicas of a protocol in the virtual world, or processes of a program in the live one.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::ops::Add;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::command::{self, CommandLine};
 use super::error::CliError;
 use super::output;
+use super::progress::{Progress, Screen};
 use super::selection::Selected;
-use crate::id::ReplicaId;
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
 use crate::sweep::ProtocolName;
 use crate::time::{Span, Time};
-use crate::world::live::{self, Interrupt, Setup, Spectator};
+use crate::world::live::{self, Interrupt, Setup};
 
 /// Replicas that are ready to play.
 #[derive(Debug)]
@@ -84,11 +83,15 @@ impl Cast {
         Ok(Cast::Live { setup, interrupt: Interrupt::install().map_err(CliError::Signals)? })
     }
 
-    /// How long it takes to play these scenarios one after another, in seconds; none if it takes no time worth mentioning.
-    fn seconds<'a>(&self, scenarios: impl Iterator<Item = &'a Scenario>) -> Option<f64> {
+    /// A bar for these bookings.
+    fn progress(&self, bookings: &[Booking<'_>]) -> Progress {
+        let several = bookings.len() > 1;
         match self {
-            Cast::Virtual(_) => None,
-            Cast::Live { .. } => Some(scenarios.map(|scenario| scenario.end().as_secs_f64()).sum()),
+            Cast::Virtual(_) => Progress::in_runs(bookings.len() as u64, several),
+            Cast::Live { .. } => {
+                let spans = bookings.iter().map(|booking| booking.scenario.end().since(Time::ZERO));
+                Progress::in_time(spans.fold(Span::ZERO, Span::add), several)
+            }
         }
     }
 
@@ -99,7 +102,7 @@ impl Cast {
         jobs: usize,
         mut finished: impl FnMut(usize, RunSummary, &Progress) -> Result<(), CliError>,
     ) -> Result<(), CliError> {
-        let progress = &Progress::new(self, bookings);
+        let progress = &self.progress(bookings);
         let next = AtomicUsize::new(0);
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
@@ -139,10 +142,10 @@ impl Cast {
                 (telling_of_panics(|| protocol.simulate(scenario, *seed), tell), protocol.to_string())
             }
             Cast::Live { setup, interrupt } => {
-                let screen = Screen { progress, scenario, shown: AtomicU64::new(0) };
+                let screen = Screen::new(progress, scenario);
                 let record = live::play(scenario, *seed, setup, &screen, interrupt)
                     .map_err(|source| CliError::Live { source, command: command.clone() })?;
-                screen.progress(scenario.end());
+                screen.finish();
                 (record, setup.program.display().to_string())
             }
         };
@@ -181,94 +184,6 @@ fn telling_of_panics<T>(run: impl FnOnce() -> T, tell: impl FnOnce()) -> T {
         tell();
         panic::resume_unwind(panic)
     })
-}
-
-/// A bar on standard error, if that is a terminal: scenarios in the virtual world, seconds in the live one.
-#[derive(Debug)]
-pub(super) struct Progress {
-    bar: ProgressBar,
-    /// In the live world, how many nanoseconds of all runs have passed.
-    passed: Option<AtomicU64>,
-    /// Several scenarios are played, so lines of replicas name theirs.
-    several: bool,
-}
-
-impl Progress {
-    /// A bar for these bookings.
-    fn new(cast: &Cast, bookings: &[Booking<'_>]) -> Progress {
-        let seconds = cast.seconds(bookings.iter().map(|booking| booking.scenario));
-        let (length, template) = match seconds {
-            Some(seconds) => (seconds.round() as u64, "{bar:40} {pos}/{len} s {msg}"),
-            None => (bookings.len() as u64, "{bar:40} {pos}/{len} {msg}"),
-        };
-        let style = ProgressStyle::with_template(template).expect("the template is valid");
-        let bar = ProgressBar::new(length).with_style(style);
-        Progress { bar, passed: seconds.map(|_| AtomicU64::new(0)), several: bookings.len() > 1 }
-    }
-
-    fn begin(&self, scenario: &Scenario) {
-        self.bar.set_message(scenario.name.clone());
-    }
-
-    fn end(&self) {
-        if self.passed.is_none() {
-            self.bar.inc(1);
-        }
-    }
-
-    /// So much time of a run has passed.
-    fn pass(&self, span: Span) {
-        if let Some(passed) = &self.passed {
-            let nanos = passed.fetch_add(span.nanos(), Ordering::Relaxed) + span.nanos();
-            self.bar.set_position(nanos / 1_000_000_000);
-        }
-    }
-
-    /// Does something that writes to the terminal: the bar makes way.
-    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
-        self.bar.suspend(write)
-    }
-
-    /// Takes the bar away.
-    fn clear(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-/// Shows what goes on in one run of the live world.
-struct Screen<'a> {
-    progress: &'a Progress,
-    scenario: &'a Scenario,
-    /// The run's time, in nanoseconds, up to which progress has been shown.
-    shown: AtomicU64,
-}
-
-impl Screen<'_> {
-    fn prefix(&self, now: Time, replica: ReplicaId) -> String {
-        let seconds = now.as_secs_f64();
-        match self.progress.several {
-            true => format!("[{seconds:.3}  {}  Replica {replica}]", self.scenario.name),
-            false => format!("[{seconds:.3}  Replica {replica}]"),
-        }
-    }
-}
-
-impl Spectator for Screen<'_> {
-    fn progress(&self, now: Time) {
-        let shown = self.shown.fetch_max(now.nanos(), Ordering::Relaxed);
-        self.progress.pass(now.since(Time(shown)));
-    }
-
-    fn printed(&self, now: Time, replica: ReplicaId, line: &str) {
-        let prefix = self.prefix(now, replica);
-        // If standard error cannot be written, nobody can be told.
-        self.progress.suspend(|| _ = writeln!(std::io::stderr(), "{prefix} {line}"));
-    }
-
-    fn complaint(&self, now: Time, replica: ReplicaId, complaint: &str) {
-        let prefix = self.prefix(now, replica);
-        self.progress.suspend(|| output::warning(&format!("{prefix} {complaint}")));
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::Outcome;
 use super::cast::{self, Booking, Cast};
 use super::command::CommandLine;
 use super::error::CliError;
-use super::output::{self, Exports, Report};
+use super::output::{self, ExportArgs, Exports, Report};
 use super::selection::Selection;
 use crate::report::compare::{self, Pair};
 use crate::sweep::ProtocolName;
@@ -42,19 +42,14 @@ pub(super) struct Args {
     #[command(flatten)]
     staging: cast::Staging,
 
-    /// Write the results as JSON; `-` is standard output, in place of the text
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-
-    /// Write the results as CSV, a row for each world; `-` is standard output, in place of the text
-    #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
+    #[command(flatten)]
+    exports: ExportArgs,
 }
 
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let selected = args.selection.load()?;
-    let exports = Exports::open(args.json.as_deref(), args.csv.as_deref(), &selected.files())?;
+    let exports = Exports::open(&args.exports, &selected.files())?;
     let (simulation, processes) = (Cast::Virtual(args.protocol), Cast::live(&args.replica, &args.staging)?);
     let line = CommandLine { verb: "compare", protocol: args.protocol, program: Some(&args.replica) };
     let simulated = Booking::all(&selected, &CommandLine { verb: "run", program: None, ..line });

@@ -14,6 +14,7 @@ mod command;
 mod compare;
 mod error;
 mod output;
+mod progress;
 mod run;
 mod selection;
 

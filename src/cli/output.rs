@@ -39,6 +39,18 @@ fn complain(kind: &str, style: Style, message: &str) {
     let _ = writeln!(anstream::stderr(), "{style}{kind}:{style:#} {message}");
 }
 
+/// Where machine-readable reports are to go.
+#[derive(Debug, clap::Args)]
+pub(super) struct ExportArgs {
+    /// Write the result as JSON; `-` is standard output, in place of the text
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Write the result as CSV, a row for each run; `-` is standard output, in place of the text
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
 /// The machine-readable reports that a command is asked for. Their files are created before the first run, so that a
 /// path that cannot be written is known at once.
 #[derive(Debug)]
@@ -80,7 +92,8 @@ pub(super) enum Report<'a> {
 impl Exports {
     /// Creates or empties the files. `-` is standard output. Refuses, and touches nothing, if that would destroy one of
     /// the files that the command reads, or if both are the same.
-    pub fn open(json: Option<&Path>, csv: Option<&Path>, inputs: &[&Path]) -> Result<Exports, CliError> {
+    pub fn open(args: &ExportArgs, inputs: &[&Path]) -> Result<Exports, CliError> {
+        let (json, csv) = (args.json.as_deref(), args.csv.as_deref());
         for path in [json, csv].into_iter().flatten() {
             if inputs.iter().any(|input| is_same(input, path)) {
                 return Err(CliError::Overwrites { path: path.to_owned() });

@@ -7,7 +7,7 @@ use super::Outcome;
 use super::cast::{self, Booking, Cast};
 use super::command::CommandLine;
 use super::error::CliError;
-use super::output::{self, Exports, Report, Stdout};
+use super::output::{self, ExportArgs, Exports, Report, Stdout};
 use super::selection::{Selected, Selection};
 use crate::report::suite::{self, Table};
 use crate::report::{RunSummary, SuiteSummary, text};
@@ -57,19 +57,14 @@ pub(super) struct Args {
     #[command(flatten)]
     staging: cast::Staging,
 
-    /// Write the result as JSON; `-` is standard output, in place of the text
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-
-    /// Write the result as CSV; `-` is standard output, in place of the text
-    #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
+    #[command(flatten)]
+    exports: ExportArgs,
 }
 
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let selected = args.selection.load()?;
-    let exports = Exports::open(args.json.as_deref(), args.csv.as_deref(), &selected.files())?;
+    let exports = Exports::open(&args.exports, &selected.files())?;
     let cast = match &args.replica {
         Some(program) => Cast::live(program, &args.staging)?,
         None => Cast::Virtual(args.protocol),

@@ -1,0 +1,115 @@
+//! What is shown while runs go on: a bar, and what replicas print and do wrong.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output;
+use crate::id::ReplicaId;
+use crate::scenario::Scenario;
+use crate::time::{Span, Time};
+use crate::world::live::Spectator;
+
+/// A bar on standard error, if that is a terminal: scenarios in the virtual world, seconds in the live one.
+#[derive(Debug)]
+pub(super) struct Progress {
+    bar: ProgressBar,
+    /// In the live world, how many nanoseconds of all runs have passed.
+    passed: Option<AtomicU64>,
+    /// Several scenarios are played, so lines of replicas name theirs.
+    several: bool,
+}
+
+impl Progress {
+    /// A bar over so many runs. `several`: of more than one scenario.
+    pub fn in_runs(runs: u64, several: bool) -> Progress {
+        Progress { bar: bar(runs, "{bar:40} {pos}/{len} {msg}"), passed: None, several }
+    }
+
+    /// A bar over so much time of all runs together.
+    pub fn in_time(span: Span, several: bool) -> Progress {
+        let seconds = span.as_secs_f64().round() as u64;
+        Progress { bar: bar(seconds, "{bar:40} {pos}/{len} s {msg}"), passed: Some(AtomicU64::new(0)), several }
+    }
+
+    /// A run begins.
+    pub fn begin(&self, scenario: &Scenario) {
+        self.bar.set_message(scenario.name.clone());
+    }
+
+    /// A run has ended.
+    pub fn end(&self) {
+        if self.passed.is_none() {
+            self.bar.inc(1);
+        }
+    }
+
+    /// So much time of a run has passed.
+    fn pass(&self, span: Span) {
+        if let Some(passed) = &self.passed {
+            let nanos = passed.fetch_add(span.nanos(), Ordering::Relaxed) + span.nanos();
+            self.bar.set_position(nanos / 1_000_000_000);
+        }
+    }
+
+    /// Does something that writes to the terminal: the bar makes way.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn bar(length: u64, template: &str) -> ProgressBar {
+    ProgressBar::new(length).with_style(ProgressStyle::with_template(template).expect("the template is valid"))
+}
+
+/// Shows what goes on in one run of the live world.
+pub(super) struct Screen<'a> {
+    progress: &'a Progress,
+    scenario: &'a Scenario,
+    /// The run's time, in nanoseconds, up to which progress has been shown.
+    shown: AtomicU64,
+}
+
+impl<'a> Screen<'a> {
+    /// A screen for a run of this scenario.
+    pub fn new(progress: &'a Progress, scenario: &'a Scenario) -> Screen<'a> {
+        Screen { progress, scenario, shown: AtomicU64::new(0) }
+    }
+
+    /// The run has ended, early or not.
+    pub fn finish(&self) {
+        self.progress(self.scenario.end());
+    }
+
+    fn prefix(&self, now: Time, replica: ReplicaId) -> String {
+        let seconds = now.as_secs_f64();
+        match self.progress.several {
+            true => format!("[{seconds:.3}  {}  Replica {replica}]", self.scenario.name),
+            false => format!("[{seconds:.3}  Replica {replica}]"),
+        }
+    }
+}
+
+impl Spectator for Screen<'_> {
+    fn progress(&self, now: Time) {
+        let shown = self.shown.fetch_max(now.nanos(), Ordering::Relaxed);
+        self.progress.pass(now.since(Time(shown)));
+    }
+
+    fn printed(&self, now: Time, replica: ReplicaId, line: &str) {
+        let prefix = self.prefix(now, replica);
+        // If standard error cannot be written, nobody can be told.
+        self.progress.suspend(|| _ = writeln!(io::stderr(), "{prefix} {line}"));
+    }
+
+    fn complaint(&self, now: Time, replica: ReplicaId, complaint: &str) {
+        let prefix = self.prefix(now, replica);
+        self.progress.suspend(|| output::warning(&format!("{prefix} {complaint}")));
+    }
+}
