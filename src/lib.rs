@@ -33,6 +33,7 @@ pub mod hash;
 pub mod id;
 pub mod kv;
 pub mod node;
+pub mod printable;
 pub mod protocol;
 pub mod raft;
 pub mod record;

@@ -1,8 +1,10 @@
-//! A replica takes any well-formed message, however absurd, without a panic and without growing.
+//! A replica takes any well-formed message, however absurd, without a panic and without growing, and answers only who
+//! has asked, and once.
 //!
 //! `SEEDBED_FUZZ_DATAGRAMS=10000000 cargo test --release --test fuzz -- --nocapture` takes in ten million and prints
 //! the figures. It is alone in its process, so that the memory it measures is its own. `fuzz/` has fuzzers that learn.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use seedbed::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, Message, R
 use seedbed::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::time::{Span, Time};
-use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagrams, Envelope, PeerMessage};
+use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage};
 
 /// How many datagrams are taken in, unless the environment says otherwise.
 const DATAGRAMS: u64 = 200_000;
@@ -47,7 +49,9 @@ fn absurd_messages_do_no_harm() {
     let seconds = clock.now().as_secs_f64();
     let led = fuzzer.led;
     println!("{taken} datagrams in, {led} of them to a leader, {sent} out, {seconds:.1} s");
+    println!("{} answers", fuzzer.answered);
     println!("resident: {early} bytes after a tenth, {late} at the end");
+    assert!(fuzzer.answered > taken / 100, "the replica mostly does not answer");
     assert!(sent > taken / 100 && led > taken / 100, "the replica mostly does nothing");
     assert!(late < early + GROWTH_MAX, "from {early} to {late} bytes");
 }
@@ -71,6 +75,12 @@ fn resident_bytes() -> u64 {
 struct Fuzzer {
     /// How many datagrams have found a leader.
     led: u64,
+    /// How many requests have been answered.
+    answered: u64,
+    /// Who waits for which answer from the replica.
+    asked: BTreeSet<(Address, String)>,
+    /// Who has ever asked it what.
+    known: BTreeSet<(Address, String)>,
     dice: Stream,
     written: Datagrams,
     now: Time,
@@ -84,6 +94,9 @@ impl Fuzzer {
     fn new(seed: u64) -> Fuzzer {
         Fuzzer {
             led: 0,
+            answered: 0,
+            asked: BTreeSet::new(),
+            known: BTreeSet::new(),
             dice: Stream::new(seed, "fuzz"),
             written: Datagrams::new(),
             now: Time::ZERO,
@@ -98,6 +111,9 @@ impl Fuzzer {
         let seed = self.dice.next_u64();
         let mut node = Node::new(members, seed, |identity| Replica::new(identity, Config::default()).expect("valid"));
         (self.now, self.calm) = (Time::ZERO, self.flip());
+        node.outgoing().clear();
+        self.asked.clear();
+        self.known.clear();
         let mut sent = 0;
         for _ in 0..datagrams {
             let raft = node.protocol().raft();
@@ -113,7 +129,7 @@ impl Fuzzer {
                 turns += 1;
                 assert!(turns < 100, "the replica does not come to rest");
             }
-            assert!(node.outgoing().iter().all(|bytes| bytes.len() <= DATAGRAM_BYTES_MAX));
+            node.outgoing().iter().for_each(|bytes| self.check_sent(bytes));
             sent += node.outgoing().len() as u64;
             self.led += u64::from(node.leader() == OWN);
             node.outgoing().clear();
@@ -121,14 +137,34 @@ impl Fuzzer {
         sent
     }
 
+    fn check_sent(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= DATAGRAM_BYTES_MAX);
+        let datagram = Datagram::parse(bytes).expect("what is written can be read");
+        assert_eq!(datagram.src, OWN);
+        if datagram.response().is_some() {
+            let mid = datagram.mid.expect("an answer has a MID").into_owned();
+            assert!(self.asked.remove(&(datagram.dst, mid)), "an answer that nobody waits for");
+            self.answered += 1;
+        } else {
+            let message = Message::<Arc<Command>>::decode(&datagram);
+            assert!(PEERS.contains(&datagram.dst) && message.is_some(), "to {}: {message:?}", datagram.dst);
+        }
+    }
+
     fn write_datagram(&mut self) {
         self.written.clear();
         let mid = self.dice.below(1_000).to_string();
         if self.dice.chance(0.1) {
-            let src = Address(self.dice.between(5, 0xFFFE) as u16);
+            // Some ask the same again.
+            let few = self.flip();
+            let src = Address(self.dice.between(5, if few { 8 } else { 0xFFFE }) as u16);
             let operation = self.operation();
             let envelope = Envelope { src, dst: OWN, leader: Address::BROADCAST, mid: &mid };
             self.written.push_operation(&envelope, &operation);
+            // One that is asked again is not answered again, so it is not waited for.
+            if self.known.insert((src, mid.clone())) {
+                self.asked.insert((src, mid));
+            }
         } else {
             let src = *self.dice.pick(&PEERS).expect("a peer");
             let message = self.message();

@@ -19,7 +19,7 @@ const TABLE: &str = "\
 | 3 | | `replica`, `broadcast` | `record` |
 | 2 | `wire` | `raft`, `kv` | `chaos` |
 | 1 | `protocol`, `rng`, `clock` | | |
-| 0 | `time`, `id`, `hash` | | |
+| 0 | `time`, `id`, `hash`, `printable` | | |
 ";
 
 /// The most lines of a file before its tests.

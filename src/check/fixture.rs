@@ -3,7 +3,7 @@
 use crate::chaos::ConnectivityMatrix;
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::protocol::Operation;
-use crate::record::{Attempt, History, Outcome, RunRecord};
+use crate::record::{Attempt, History, Outcome, RunRecord, World};
 use crate::scenario::{Benchmarks, Network, Scenario, Tests};
 use crate::time::{Span, Time};
 use crate::workload::Keys;
@@ -44,6 +44,7 @@ pub(crate) fn record() -> RunRecord {
     let gets = Answers { generated: 60, unanswered: 0, failed: 15, redirected: 12 };
     let puts = Answers { generated: 40, unanswered: 3, failed: 31, redirected: 7 };
     RunRecord {
+        world: World::Virtual,
         seed: 7,
         leaders: vec![None, Some(ReplicaId(1)), None, Some(ReplicaId(3))],
         died: 0,

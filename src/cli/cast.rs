@@ -5,7 +5,7 @@ use std::ops::Add;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -25,7 +25,7 @@ use crate::world::live::{self, Interrupt, Setup};
 #[derive(Debug)]
 pub(super) enum Cast {
     Virtual(ProtocolName),
-    Live { setup: Setup, interrupt: Interrupt },
+    Live { name: String, setup: Setup, interrupt: Interrupt },
 }
 
 /// One run that is to be: a scenario, a seed, and the command that repeats it.
@@ -79,8 +79,9 @@ impl<'a> Booking<'a> {
 impl Cast {
     /// Processes of this program.
     pub fn live(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
-        let setup = Setup { program: program.to_owned(), silence: staging.silence };
-        Ok(Cast::Live { setup, interrupt: Interrupt::install().map_err(CliError::Signals)? })
+        let name = program.display().to_string();
+        let setup = Setup::new(program, staging.silence).map_err(CliError::Live)?;
+        Ok(Cast::Live { name, setup, interrupt: Interrupt::install().map_err(CliError::Signals)? })
     }
 
     /// A bar for these bookings.
@@ -95,7 +96,8 @@ impl Cast {
         }
     }
 
-    /// Plays all bookings, so many at a time, and hands out what came of each in their order. Stops at the first error.
+    /// Plays all bookings, so many at a time, and hands out what came of each in their order. At the first error nothing
+    /// new is begun, and processes that play are ended.
     pub fn play_all(
         &self,
         bookings: &[Booking<'_>],
@@ -111,18 +113,22 @@ impl Cast {
                     let (sender, next) = (sender.clone(), &next);
                     scope.spawn(move || {
                         while let Some((place, booking)) = take(bookings, next) {
-                            // Who no longer listens wants no more.
-                            if sender.send((place, self.play(booking, progress))).is_err() {
-                                break;
+                            let run = panic::catch_unwind(AssertUnwindSafe(|| self.play(booking, progress)));
+                            let failed = !matches!(run, Ok(Ok(_)));
+                            let run = run.map(|run| sender.send((place, run)));
+                            // First the error is on its way, then the others are told to stop.
+                            if failed {
+                                self.stop(next, bookings.len());
                             }
+                            run.unwrap_or_else(|panic| panic::resume_unwind(panic)).ok();
                         }
                     })
                 })
                 .collect();
             drop(sender);
-            let result = in_order(receiver, |place, run| finished(place, run?, progress));
+            let result = in_order(receiver, |place, run| finished(place, run, progress));
             if result.is_err() {
-                next.store(bookings.len(), Ordering::Relaxed);
+                self.stop(&next, bookings.len());
             }
             for worker in workers {
                 worker.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
@@ -132,25 +138,31 @@ impl Cast {
         })
     }
 
-    /// Plays one booking. If the protocol panics, says how to repeat that.
+    /// Begins nothing new, and ends the processes that play.
+    fn stop(&self, next: &AtomicUsize, end: usize) {
+        next.store(end, Ordering::Relaxed);
+        if let Cast::Live { interrupt, .. } = self {
+            interrupt.cancel();
+        }
+    }
+
+    /// Plays one booking. If something panics, says how to repeat that.
     pub fn play(&self, booking: &Booking<'_>, progress: &Progress) -> Result<RunSummary, CliError> {
         let Booking { scenario, seed, command } = booking;
         progress.begin(scenario);
-        let (record, name) = match self {
-            Cast::Virtual(protocol) => {
-                let tell = || output::note(&format!("this repeats the run that panicked: {command}"));
-                (telling_of_panics(|| protocol.simulate(scenario, *seed), tell), protocol.to_string())
-            }
-            Cast::Live { setup, interrupt } => {
-                let screen = Screen::new(progress, scenario);
-                let record = live::play(scenario, *seed, setup, &screen, interrupt)
-                    .map_err(|source| CliError::Live { source, command: command.clone() })?;
+        let tell = || output::note(&format!("this repeats the run that panicked: {command}"));
+        let play = || match self {
+            Cast::Virtual(protocol) => Ok((protocol.simulate(scenario, *seed), protocol.name())),
+            Cast::Live { name, setup, interrupt } => {
+                let screen = Arc::new(Screen::new(progress, scenario));
+                let record = live::play(scenario, *seed, setup, Arc::clone(&screen) as _, interrupt)?;
                 screen.finish();
-                (record, setup.program.display().to_string())
+                Ok((record, name.as_str()))
             }
         };
+        let (record, name) = telling_of_panics(play, tell).map_err(CliError::Live)?;
         progress.end();
-        Ok(RunSummary::new(scenario, &record, &name, command.clone()))
+        Ok(RunSummary::new(scenario, &record, name, command.clone()))
     }
 }
 
@@ -160,15 +172,16 @@ fn take<'a, 'b>(bookings: &'a [Booking<'b>], next: &AtomicUsize) -> Option<(usiz
     Some((place, bookings.get(place)?))
 }
 
-/// Hands on what comes in any order in the order of its numbers, which begin at 0. Ends early at an error.
+/// Hands on what comes in any order in the order of its numbers, which begin at 0. An error ends it at once, whatever
+/// its number.
 fn in_order<T, E>(
-    incoming: impl IntoIterator<Item = (usize, T)>,
+    incoming: impl IntoIterator<Item = (usize, Result<T, E>)>,
     mut hand_on: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut waiting = BTreeMap::new();
     let mut next = 0;
     for (place, item) in incoming {
-        waiting.insert(place, item);
+        waiting.insert(place, item?);
         while let Some(item) = waiting.remove(&next) {
             hand_on(next, item)?;
             next += 1;
@@ -205,12 +218,20 @@ mod tests {
     #[test]
     fn what_comes_in_any_order_is_handed_on_in_order_until_an_error() {
         let mut handed = Vec::new();
-        let incoming = [(2, 'c'), (0, 'a'), (1, 'b'), (4, 'e'), (3, 'd')];
+        let incoming = [(2, Ok('c')), (0, Ok('a')), (1, Ok('b')), (4, Ok('e')), (3, Ok('d'))];
         let result = in_order(incoming, |place, item| {
             handed.push((place, item));
             if item == 'd' { Err("enough") } else { Ok(()) }
         });
         assert_eq!(result, Err("enough"));
         assert_eq!(handed, [(0, 'a'), (1, 'b'), (2, 'c'), (3, 'd')]);
+
+        let mut handed = Vec::new();
+        let incoming = [(1, Ok('b')), (2, Err("broken")), (0, Ok('a'))];
+        let result = in_order(incoming, |place, item| {
+            handed.push((place, item));
+            Ok(())
+        });
+        assert_eq!((result, handed), (Err("broken"), vec![]), "an error does not wait for its turn");
     }
 }

@@ -9,7 +9,7 @@ use super::command::CommandLine;
 use super::error::CliError;
 use super::output::{self, ExportArgs, Exports, Report};
 use super::selection::Selection;
-use crate::report::compare::{self, Pair};
+use crate::report::compare::{self, Comparison, Pair};
 use crate::sweep::ProtocolName;
 
 /// Play one scenario, or all of a directory, in both worlds, and show the results side by side
@@ -56,24 +56,28 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let live = Booking::all(&selected, &CommandLine { verb: "run", protocol: ProtocolName::default(), ..line });
     let mut out = output::stdout();
     let with_text = exports.leaves_stdout();
+    let mut comparison = Comparison { command: selected.command(&line), pairs: Vec::with_capacity(live.len()) };
     if with_text {
-        writeln!(out, "{}\n", selected.command(&line))?;
+        writeln!(out, "{}\n", comparison.command)?;
         compare::write_heading(&mut out)?;
         out.flush()?;
     }
-    let mut pairs = Vec::with_capacity(live.len());
-    processes.play_all(&live, args.staging.jobs(), |place, live, progress| {
+    let played = processes.play_all(&live, args.staging.jobs(), |place, live, progress| {
         let pair = Pair { simulated: simulation.play(&simulated[place], progress)?, live };
         if with_text {
             progress.suspend(|| compare::write_row(&mut out, &pair).and_then(|()| out.flush()))?;
         }
-        pairs.push(pair);
+        comparison.pairs.push(pair);
         Ok(())
-    })?;
-    exports.write(Report::Pairs(&pairs), &mut out)?;
-    if with_text {
-        compare::write_total(&mut out, &pairs)?;
+    });
+    if played.is_ok() || !comparison.pairs.is_empty() {
+        // What is finished is not lost, whatever comes after it.
+        exports.write(Report::Comparison(&comparison), &mut out)?;
+    }
+    if with_text && played.is_ok() {
+        compare::write_total(&mut out, &comparison)?;
     }
     out.flush()?;
-    Ok(Outcome::of(pairs.iter().all(Pair::has_same_verdict)))
+    played.map_err(|error| error.of(&comparison.command))?;
+    Ok(Outcome::of(comparison.count(Pair::has_same_verdict) == comparison.pairs.len()))
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::printable::printable;
 use crate::scenario::ScenarioError;
 use crate::world::live::LiveError;
 
@@ -28,17 +29,27 @@ pub(super) enum CliError {
     Stdout(#[from] io::Error),
     #[error("signals cannot be taken note of: {0}")]
     Signals(io::Error),
-    #[error("{source}")]
-    Live { source: LiveError, command: String },
+    #[error(transparent)]
+    Live(LiveError),
+    #[error("interrupted; this begins again: {command}")]
+    Interrupted { signal: i32, command: String },
     #[error("the operating system gives no random seed ({0}); choose one with --seed")]
     NoSeed(rand::rngs::SysError),
 }
 
+impl CliError {
+    /// The same; but an interrupt names the command that was interrupted.
+    pub fn of(self, command: &str) -> CliError {
+        match self {
+            CliError::Live(LiveError::Interrupted { signal }) => {
+                CliError::Interrupted { signal, command: command.to_owned() }
+            }
+            other => other,
+        }
+    }
+}
+
 /// The path in one line, whatever it holds.
 fn shown(path: &Path) -> String {
-    let mut line = String::new();
-    for c in path.to_string_lossy().chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
-    }
-    line
+    printable(&path.to_string_lossy())
 }

@@ -2,11 +2,11 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | everything ran and is correct; two worlds that are compared agree |
-//! | 1 | a correctness check failed; two worlds do not agree |
+//! | 0 | everything ran and is correct; of two worlds that are compared, all verdicts are the same |
+//! | 1 | a correctness check failed; a verdict differs |
 //! | 2 | bad usage or input; one line on standard error says what |
 //! | 101 | a replica panicked; the command that repeats the run is on standard error |
-//! | 130, 143, 129 | interrupted (SIGINT, SIGTERM, SIGHUP) while processes played; none of them is left |
+//! | 130, 143, 129, 131 | interrupted (SIGINT, SIGTERM, SIGHUP, SIGQUIT) while processes played; none of them is left |
 //! | 141 | standard output was closed before everything was written, as for a program that dies of SIGPIPE |
 
 mod cast;
@@ -24,7 +24,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::world::live::LiveError;
 use error::CliError;
 
 /// A deterministic simulation testbed for replicated systems, with a built-in Raft key-value store.
@@ -82,13 +81,12 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             error.exit_code() as u8
         }
         Err(CliError::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => 128 + 13,
-        Err(CliError::Live { source: LiveError::Interrupted { signal }, command }) => {
-            output::error(&format!("interrupted; this begins again: {command}"));
-            128_u8.wrapping_add(signal as u8)
-        }
         Err(error) => {
             output::error(&error);
-            2
+            match error {
+                CliError::Interrupted { signal, .. } => 128_u8.wrapping_add(signal as u8),
+                _ => 2,
+            }
         }
     }
 }

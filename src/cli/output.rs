@@ -8,7 +8,7 @@ use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
 use super::error::CliError;
-use crate::report::compare::Pair;
+use crate::report::compare::{Comparison, Pair};
 use crate::report::{RunSummary, SuiteSummary, csv, json};
 
 /// Standard output: buffered, and without colours unless it is a terminal that wants them.
@@ -86,11 +86,11 @@ fn is_same(one: &Path, other: &Path) -> bool {
 pub(super) enum Report<'a> {
     One(&'a RunSummary),
     Many(&'a SuiteSummary),
-    Pairs(&'a [Pair]),
+    Comparison(&'a Comparison),
 }
 
 impl Exports {
-    /// Creates or empties the files. `-` is standard output. Refuses, and touches nothing, if that would destroy one of
+    /// Creates the files; what is in them stays until there is something to write. `-` is standard output. Refuses, and touches nothing, if that would destroy one of
     /// the files that the command reads, or if both are the same.
     pub fn open(args: &ExportArgs, inputs: &[&Path]) -> Result<Exports, CliError> {
         let (json, csv) = (args.json.as_deref(), args.csv.as_deref());
@@ -108,7 +108,8 @@ impl Exports {
             let file = if path == Path::new("-") {
                 None
             } else {
-                let file = File::create(path).map_err(|source| CliError::File { path: path.to_owned(), source })?;
+                let file = File::options().write(true).create(true).truncate(false).open(path);
+                let file = file.map_err(|source| CliError::File { path: path.to_owned(), source })?;
                 Some((path.to_owned(), file))
             };
             exports.push(Export { format, file });
@@ -127,6 +128,8 @@ impl Exports {
             match file {
                 None => format.write(report, stdout)?,
                 Some((path, file)) => {
+                    // Only regular files have a length.
+                    let _ = file.set_len(0);
                     let mut out = BufWriter::new(file);
                     let written = format.write(report, &mut out).and_then(|()| out.flush());
                     written.map_err(|source| CliError::File { path, source })?;
@@ -142,10 +145,12 @@ impl Format {
         match (self, report) {
             (Format::Json, Report::One(run)) => json::write_run(out, run),
             (Format::Json, Report::Many(suite)) => json::write_suite(out, suite),
-            (Format::Json, Report::Pairs(pairs)) => json::write_pairs(out, pairs),
+            (Format::Json, Report::Comparison(comparison)) => json::write_comparison(out, comparison),
             (Format::Csv, Report::One(run)) => csv::write(out, [run]),
             (Format::Csv, Report::Many(suite)) => csv::write(out, &suite.runs),
-            (Format::Csv, Report::Pairs(pairs)) => csv::write(out, pairs.iter().flat_map(Pair::runs)),
+            (Format::Csv, Report::Comparison(comparison)) => {
+                csv::write(out, comparison.pairs.iter().flat_map(Pair::runs))
+            }
         }
     }
 }

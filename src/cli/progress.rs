@@ -1,6 +1,7 @@
 //! What is shown while runs go on: a bar, and what replicas print and do wrong.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,11 +13,14 @@ use crate::time::{Span, Time};
 use crate::world::live::Spectator;
 
 /// A bar on standard error, if that is a terminal: scenarios in the virtual world, seconds in the live one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
     /// In the live world, how many nanoseconds of all runs have passed.
-    passed: Option<AtomicU64>,
+    passed: Option<Arc<AtomicU64>>,
+    /// Standard error is no terminal, so there is no bar to make way. The bar knows it, too, but whoever asks it may have to
+    /// wait for somebody who writes.
+    hidden: bool,
     /// Several scenarios are played, so lines of replicas name theirs.
     several: bool,
 }
@@ -24,23 +28,31 @@ pub(super) struct Progress {
 impl Progress {
     /// A bar over so many runs. `several`: of more than one scenario.
     pub fn in_runs(runs: u64, several: bool) -> Progress {
-        Progress { bar: bar(runs, "{bar:40} {pos}/{len} {msg}"), passed: None, several }
+        Progress::new(runs, "{bar:40} {pos}/{len} {msg}", None, several)
     }
 
     /// A bar over so much time of all runs together.
     pub fn in_time(span: Span, several: bool) -> Progress {
         let seconds = span.as_secs_f64().round() as u64;
-        Progress { bar: bar(seconds, "{bar:40} {pos}/{len} s {msg}"), passed: Some(AtomicU64::new(0)), several }
+        Progress::new(seconds, "{bar:40} {pos}/{len} s {msg}", Some(Arc::default()), several)
+    }
+
+    fn new(length: u64, template: &str, passed: Option<Arc<AtomicU64>>, several: bool) -> Progress {
+        let style = ProgressStyle::with_template(template).expect("the template is valid");
+        let bar = ProgressBar::new(length).with_style(style);
+        Progress { hidden: bar.is_hidden(), bar, passed, several }
     }
 
     /// A run begins.
     pub fn begin(&self, scenario: &Scenario) {
-        self.bar.set_message(scenario.name.clone());
+        if !self.hidden {
+            self.bar.set_message(scenario.name.clone());
+        }
     }
 
     /// A run has ended.
     pub fn end(&self) {
-        if self.passed.is_none() {
+        if self.passed.is_none() && !self.hidden {
             self.bar.inc(1);
         }
     }
@@ -49,54 +61,56 @@ impl Progress {
     fn pass(&self, span: Span) {
         if let Some(passed) = &self.passed {
             let nanos = passed.fetch_add(span.nanos(), Ordering::Relaxed) + span.nanos();
-            self.bar.set_position(nanos / 1_000_000_000);
+            if !self.hidden {
+                self.bar.set_position(nanos / 1_000_000_000);
+            }
         }
     }
 
     /// Does something that writes to the terminal: the bar makes way.
     pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
-        self.bar.suspend(write)
+        if self.hidden { write() } else { self.bar.suspend(write) }
     }
 
     /// Takes the bar away.
     pub fn clear(&self) {
-        self.bar.finish_and_clear();
+        if !self.hidden {
+            self.bar.finish_and_clear();
+        }
     }
 }
 
-fn bar(length: u64, template: &str) -> ProgressBar {
-    ProgressBar::new(length).with_style(ProgressStyle::with_template(template).expect("the template is valid"))
-}
-
 /// Shows what goes on in one run of the live world.
-pub(super) struct Screen<'a> {
-    progress: &'a Progress,
-    scenario: &'a Scenario,
+pub(super) struct Screen {
+    progress: Progress,
+    scenario: String,
+    end: Time,
     /// The run's time, in nanoseconds, up to which progress has been shown.
     shown: AtomicU64,
 }
 
-impl<'a> Screen<'a> {
+impl Screen {
     /// A screen for a run of this scenario.
-    pub fn new(progress: &'a Progress, scenario: &'a Scenario) -> Screen<'a> {
-        Screen { progress, scenario, shown: AtomicU64::new(0) }
+    pub fn new(progress: &Progress, scenario: &Scenario) -> Screen {
+        let (scenario, end) = (scenario.name.clone(), scenario.end());
+        Screen { progress: progress.clone(), scenario, end, shown: AtomicU64::new(0) }
     }
 
     /// The run has ended, early or not.
     pub fn finish(&self) {
-        self.progress(self.scenario.end());
+        self.progress(self.end);
     }
 
     fn prefix(&self, now: Time, replica: ReplicaId) -> String {
         let seconds = now.as_secs_f64();
         match self.progress.several {
-            true => format!("[{seconds:.3}  {}  Replica {replica}]", self.scenario.name),
+            true => format!("[{seconds:.3}  {}  Replica {replica}]", self.scenario),
             false => format!("[{seconds:.3}  Replica {replica}]"),
         }
     }
 }
 
-impl Spectator for Screen<'_> {
+impl Spectator for Screen {
     fn progress(&self, now: Time) {
         let shown = self.shown.fetch_max(now.nanos(), Ordering::Relaxed);
         self.progress.pass(now.since(Time(shown)));

@@ -20,8 +20,8 @@ use crate::sweep::ProtocolName;
 /// run to the bit; the last is the hash of its trace, which two runs share exactly if they had the
 /// same events.
 ///
-/// With `-r`, a run is played by real processes in real time. The seed then decides what the clients
-/// ask, which messages of a link are lost and whom faults hit, but not when things happen.
+/// With `-r`, a run is played by real processes in real time. The seed then decides the dice of the
+/// clients, of the links and of the faults, but not when things happen.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -78,8 +78,16 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         writeln!(out, "{command}\n")?;
         out.flush()?;
     }
-    let runs = play(&args, &cast, &selected, &line, if with_text { Some(&mut out) } else { None })?;
-    let suite = SuiteSummary { command, runs };
+    let mut suite = SuiteSummary { command, runs: Vec::with_capacity(selected.scenarios.len()) };
+    let played = play(&args, &cast, &selected, &line, with_text.then_some(&mut out), &mut suite.runs);
+    if let Err(error) = played {
+        // What is finished is not lost.
+        if selected.is_all() && !suite.runs.is_empty() {
+            exports.write(Report::Many(&suite), &mut out)?;
+            out.flush()?;
+        }
+        return Err(error.of(&suite.command));
+    }
     exports.write(if selected.is_all() { Report::Many(&suite) } else { Report::One(&suite.runs[0]) }, &mut out)?;
     if with_text {
         if selected.is_all() { write_end(&mut out, &suite)? } else { write_one(&mut out, &suite.runs[0])? }
@@ -88,16 +96,16 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     Ok(Outcome::of(suite.passed() == suite.runs.len()))
 }
 
-/// Plays everything that is selected. If there is an `out`, the rows of a table go there as runs finish.
+/// Plays everything that is selected, and adds the runs as they finish. If there is an `out`, the rows of a table go there.
 fn play(
     args: &Args,
     cast: &Cast,
     selected: &Selected,
     line: &CommandLine<'_>,
     mut out: Option<&mut Stdout>,
-) -> Result<Vec<RunSummary>, CliError> {
+    runs: &mut Vec<RunSummary>,
+) -> Result<(), CliError> {
     let table = Table::new(&selected.scenarios.iter().map(|(_, scenario)| scenario).collect::<Vec<_>>());
-    let mut runs = Vec::with_capacity(selected.scenarios.len());
     cast.play_all(&Booking::all(selected, line), args.staging.jobs(), |row, run, progress| {
         if let Some(out) = out.as_mut().filter(|_| selected.is_all()) {
             // The bar makes way, as the table may go to the same terminal.
@@ -105,8 +113,7 @@ fn play(
         }
         runs.push(run);
         Ok(())
-    })?;
-    Ok(runs)
+    })
 }
 
 /// Writes the report of one run.

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use crate::hash::StableHasher;
-use crate::protocol::Text;
+use crate::protocol::{Text, text_bytes};
 
 /// A change of the store: set one key to one value.
 ///
 /// A command is made once, by the replica that a client asked, and shared by all logs and stores of a process. So its
-/// hashes are computed once, too.
+/// hashes and its length are computed once, too.
 #[derive(Debug)]
 pub struct Command {
     key: Text,
     value: Text,
     key_hash: u64,
     digest: u64,
+    bytes: usize,
 }
 
 impl Command {
@@ -25,7 +26,8 @@ impl Command {
     pub fn new(key: Text, value: Text) -> Command {
         let key_hash = StableHasher::of(&*key);
         let digest = StableHasher::of(&(key_hash, &*value));
-        Command { key, value, key_hash, digest }
+        let bytes = text_bytes(&key) + text_bytes(&value);
+        Command { key, value, key_hash, digest, bytes }
     }
 
     /// The key to set.
@@ -38,9 +40,9 @@ impl Command {
         &self.value
     }
 
-    /// Bytes of key and value.
+    /// How many bytes key and value take in a message at most, as [`text_bytes`] measures them.
     pub fn bytes(&self) -> usize {
-        self.key.len() + self.value.len()
+        self.bytes
     }
 }
 
@@ -123,6 +125,12 @@ mod tests {
             assert_eq!(store.get(&format!("key {i}")).map(|value| &**value), Some(&*format!("value {}", 900 + i)));
         }
         assert_eq!(store.get("never put"), None);
+    }
+
+    #[test]
+    fn a_command_is_as_long_as_its_text_in_ascii() {
+        assert_eq!(Command::new("key".into(), "value".into()).bytes(), 8);
+        assert_eq!(Command::new("é".into(), "\u{1F600}\n".into()).bytes(), 6 + 12 + 2);
     }
 
     #[test]

@@ -4,15 +4,13 @@ use std::fmt::{self, Display, Write as _};
 use std::io::Write as _;
 
 use super::{Ignored, Node};
+use crate::printable::Excerpt;
 use crate::protocol::Protocol;
 use crate::time::{Span, Time};
 use crate::wire::PeerMessage;
 
 /// Counts of what is ignored are shown this rarely at most.
 const IGNORED_EVERY: Span = Span::from_secs(5);
-
-/// The most bytes of a datagram that are shown.
-const SHOWN_BYTES_MAX: usize = 200;
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +85,7 @@ impl Log {
         P: Protocol<Message: PeerMessage> + Display,
     {
         if self.level >= Level::Debug {
-            self.write(now, node, format_args!("{arrow} {}", Shown(bytes)));
+            self.write(now, node, format_args!("{arrow} {}", Excerpt(bytes)));
         }
     }
 
@@ -148,22 +146,6 @@ impl Log {
     }
 }
 
-/// The beginning of a datagram, fit for a terminal.
-struct Shown<'a>(&'a [u8]);
-
-impl Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = &self.0[..self.0.len().min(SHOWN_BYTES_MAX)];
-        for c in String::from_utf8_lossy(shown).chars() {
-            if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
-        }
-        match self.0.len() - shown.len() {
-            0 => Ok(()),
-            more => write!(f, "... ({more} bytes more)"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,11 +156,5 @@ mod tests {
             assert_eq!(text.parse(), Ok(level));
         }
         assert_eq!("Info".parse::<Level>(), Err(LevelError));
-    }
-
-    #[test]
-    fn a_datagram_is_shown_so_that_it_does_a_terminal_no_harm() {
-        assert_eq!(Shown(b"{\"a\":\x1b[31m\xff\n}").to_string(), "{\"a\":\\u{1b}[31m\u{FFFD}\\n}");
-        assert_eq!(Shown(&[b'x'; 205]).to_string(), "x".repeat(200) + "... (5 bytes more)");
     }
 }

@@ -13,9 +13,10 @@ pub mod udp;
 
 use std::fmt;
 
-use crate::hash::StableHasher;
+use md5::{Digest, Md5};
+
 use crate::id::{ClientId, Mid};
-use crate::protocol::{Effect, Identity, Input, Operation, Outbox, Protocol, Request, Response};
+use crate::protocol::{Effect, Identity, Input, Operation, Outbox, Protocol, Request, Response, text_bytes};
 use crate::time::Time;
 use crate::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage, kind};
 
@@ -25,13 +26,14 @@ use mids::MidTexts;
 /// The most bytes of a request's MID. Longer ones are ignored.
 pub const MID_BYTES_MAX: usize = 256;
 
-/// The most bytes of a put's key and value, as JSON. More would not fit in a datagram from replica to replica, next to
-/// what else that carries; such a put fails at once.
+/// The most bytes of a put's key and value, as JSON in ASCII ([`text_bytes`]). More might not fit in a datagram from
+/// replica to replica, next to what else that carries and however a router writes it anew; such a put fails at once.
 pub const PUT_BYTES_MAX: usize = 63_000;
 
-/// How many requests may wait for their answers. It is above what a replica holds
-/// ([`crate::replica::Config::held_requests_max`]).
-const OPEN_REQUESTS_MAX: usize = 8_192;
+/// How many requests may wait for their answers. It is well above what a replica holds
+/// ([`crate::replica::Config::held_requests_max`]), since a request that is repeated after its answer gets no other, but
+/// is remembered here until so many newer ones have come.
+const OPEN_REQUESTS_MAX: usize = 16_384;
 
 /// A protocol on the course's LAN, without I/O.
 ///
@@ -104,11 +106,16 @@ impl<P: Protocol<Message: PeerMessage> + fmt::Display> Node<P> {
             mid: String::new(),
             ignored: Ignored::default(),
         };
-        node.name_datagram();
-        let envelope =
-            Envelope { src: node.members.own(), dst: Address::BROADCAST, leader: node.leader(), mid: &node.mid };
-        node.outgoing.push_hello(&envelope);
+        node.say_hello();
         node
+    }
+
+    /// Says `hello` again, which is for a router that may not have heard the first one.
+    pub fn say_hello(&mut self) {
+        self.name_datagram();
+        let envelope =
+            Envelope { src: self.members.own(), dst: Address::BROADCAST, leader: self.leader(), mid: &self.mid };
+        self.outgoing.push_hello(&envelope);
     }
 
     /// Takes a datagram that has come in.
@@ -189,10 +196,13 @@ impl<P: Protocol<Message: PeerMessage> + fmt::Display> Node<P> {
         }
     }
 
-    /// A number for a MID, which is any text on the wire. Thanks to the seed no client can choose texts that share
-    /// one.
+    /// A number for a MID, which is any text on the wire. Two texts that shared one would be one request, and the second
+    /// never answered. Some clients count their MIDs up, so it takes a cryptographic hash to keep such texts apart, and
+    /// one keyed with the seed, so that a client that does not know the seed cannot look for texts that share a number.
     fn mid_of(&self, text: &str) -> Mid {
-        Mid(StableHasher::of(&(self.seed, text)))
+        let digest = Md5::new().chain_update(self.seed.to_le_bytes()).chain_update(text).finalize();
+        let first = digest[..8].try_into().expect("a digest has sixteen bytes");
+        Mid(u64::from_le_bytes(first))
     }
 
     /// Hands an input in and writes the effects at once, so that they bear the leader of that moment.
@@ -242,18 +252,8 @@ impl<P: Protocol<Message: PeerMessage> + fmt::Display> Node<P> {
 fn is_too_large(operation: &Operation) -> bool {
     match operation {
         Operation::Get { .. } => false,
-        Operation::Put { key, value } => json_bytes(key) + json_bytes(value) > PUT_BYTES_MAX,
+        Operation::Put { key, value } => text_bytes(key) + text_bytes(value) > PUT_BYTES_MAX,
     }
-}
-
-/// How many bytes a text takes as JSON, without the quotes around it.
-fn json_bytes(text: &str) -> usize {
-    let bytes = text.bytes().map(|byte| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 2,
-        0..0x20 => 6,
-        _ => 1,
-    });
-    bytes.sum()
 }
 
 #[cfg(test)]

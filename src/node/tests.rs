@@ -1,8 +1,11 @@
 //! A node, datagram by datagram.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::broadcast::Broadcast;
 use crate::replica::{Config, Replica};
+use crate::time::Span;
 
 fn node<P>(own: u16, others: &[u16], start: impl FnOnce(Identity) -> P) -> Node<P>
 where
@@ -79,6 +82,44 @@ fn requests_are_told_apart_by_client_and_mid() {
 }
 
 #[test]
+fn mids_that_differ_in_a_letter_or_two_are_all_answered() {
+    let digits = "0123456789ABCDEF";
+    for seed in [0, 1, 7, 1 << 40, u64::MAX] {
+        let members = Members::new(Address(1), &[Address(2)]).unwrap();
+        let mut node = Node::new(members, seed, |identity| Replica::new(identity, Config::default()).unwrap());
+        let texts = digits.chars().flat_map(|a| digits.chars().map(move |b| format!("4D61ACF{a}302{b}")));
+        let texts: BTreeSet<String> = texts.collect();
+        let numbers: BTreeSet<Mid> = texts.iter().map(|text| node.mid_of(text)).collect();
+        assert_eq!((texts.len(), numbers.len()), (256, 256), "seed {seed}");
+        for text in &texts {
+            let rest = format!(r#""get","MID":"{text}","key":"k"}}"#);
+            let request = r#"{"src":"001A","dst":"0001","leader":"FFFF","type":"#.to_owned() + &rest;
+            node.handle_datagram(Time::ZERO, request.as_bytes());
+        }
+        // No leader is ever found, so each gets its answer in the end.
+        let mut answered = BTreeSet::new();
+        while node.poll_timeout() < Time::ZERO + Span::from_secs(60) {
+            node.handle_timeout(node.poll_timeout());
+            for text in take(&mut node) {
+                let datagram = Datagram::parse(text.as_bytes()).unwrap();
+                if datagram.response().is_some() {
+                    assert!(answered.insert(datagram.mid.unwrap().into_owned()));
+                }
+            }
+        }
+        assert_eq!(answered, texts, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_hello_can_be_said_again() {
+    let mut node = replica(0xF29A, &[0x0AA1]);
+    take(&mut node);
+    node.say_hello();
+    assert_eq!(take(&mut node), [r#"{"src":"F29A","dst":"FFFF","leader":"FFFF","type":"hello","MID":"2"}"#]);
+}
+
+#[test]
 fn datagrams_to_replicas_have_names_of_their_own() {
     let mut node = broadcast();
     let sent = ask(&mut node, r#""put","MID":"x","key":"k","value":"v""#);
@@ -115,10 +156,43 @@ fn an_answer_that_fits_in_no_datagram_is_a_failure() {
     assert_eq!(answers, [r#"{"src":"0001","dst":"001A","leader":"FFFF","type":"fail","MID":"x"}"#]);
 }
 
+/// How long a datagram is if a router writes it anew as Python's `json.dumps` does: all in ASCII and with spaces.
+fn bytes_in_ascii(datagram: &str) -> usize {
+    let bytes = datagram.chars().map(|c| match c {
+        ',' | ':' => 2,
+        '\u{7f}'..'\u{10000}' => 6,
+        '\u{10000}'.. => 12,
+        _ => 1,
+    });
+    bytes.sum()
+}
+
 #[test]
-fn text_is_measured_as_json() {
-    for text in ["", "plain", "\"\\/", "\u{0}\u{1f}\u{20}\u{7f}", "\n\r\t\u{8}\u{c}", "é\u{2028}\u{1F600}"] {
-        assert_eq!(json_bytes(text) + 2, serde_json::to_string(text).unwrap().len(), "{text:?}");
+fn text_fits_in_datagrams_also_if_a_router_escapes_it() {
+    const UDP_BYTES_MAX: usize = 65_507;
+    assert_eq!(bytes_in_ascii("{\"a\":\"é\u{1F600}\",\"b\":1}"), r#"{"a": "\u00e9\ud83d\ude00", "b": 1}"#.len());
+    for letter in ["é", "\u{7f}", "\u{FFFD}", "\u{1F600}", "\\u0001", "v"] {
+        // Of each put, and of what may be asked next to each other in a batch.
+        let size = text_bytes(&serde_json::from_str::<String>(&format!("\"{letter}\"")).unwrap());
+        for (length, puts) in [((PUT_BYTES_MAX - 1) / size, 1), (10_000 / size, 12), (10, 3_000)] {
+            let mut pair = Pair::elected();
+            let leader = pair.leader();
+            let value = letter.repeat(length);
+            for number in 0..puts {
+                pair.ask(leader, &format!(r#""put","MID":"{number}","key":"k","value":"{value}""#));
+            }
+            pair.settle();
+            pair.ask(leader, &format!(r#""get","MID":"{}","key":"k""#, "é".repeat(MID_BYTES_MAX / 2)));
+            pair.settle();
+            assert_eq!(pair.answers.len(), puts + 1);
+            assert!(pair.answers.iter().all(|answer| answer.contains(r#""type":"ok""#)));
+            assert!(pair.longest_in_ascii <= UDP_BYTES_MAX, "{letter} {length}: {} bytes", pair.longest_in_ascii);
+        }
+        let mut node = replica(1, &[2]);
+        node.outgoing().clear();
+        let value = letter.repeat(PUT_BYTES_MAX / size);
+        let answers = ask(&mut node, &format!(r#""put","MID":"x","key":"kkkkkkkkkkkkk","value":"{value}""#));
+        assert_eq!(answers, [r#"{"src":"0001","dst":"001A","leader":"FFFF","type":"fail","MID":"x"}"#]);
     }
 }
 
@@ -187,11 +261,14 @@ struct Pair {
     nodes: [Node<Replica>; 2],
     now: Time,
     answers: Vec<String>,
+    /// The length of the longest datagram that was sent, if it is escaped.
+    longest_in_ascii: usize,
 }
 
 impl Pair {
     fn elected() -> Pair {
-        let mut pair = Pair { nodes: [replica(1, &[2]), replica(2, &[1])], now: Time::ZERO, answers: Vec::new() };
+        let nodes = [replica(1, &[2]), replica(2, &[1])];
+        let mut pair = Pair { nodes, now: Time::ZERO, answers: Vec::new(), longest_in_ascii: 0 };
         while pair.nodes[0].leader() == Address::BROADCAST || pair.nodes[0].leader() != pair.nodes[1].leader() {
             pair.now = pair.nodes.iter().map(Node::poll_timeout).min().unwrap();
             pair.settle();
@@ -221,6 +298,7 @@ impl Pair {
                 return;
             }
             for text in sent {
+                self.longest_in_ascii = self.longest_in_ascii.max(bytes_in_ascii(&text));
                 match Datagram::parse(text.as_bytes()).unwrap().dst {
                     Address(dst @ 1..=2) => self.nodes[usize::from(dst) - 1].handle_datagram(self.now, text.as_bytes()),
                     Address(0x1A) => self.answers.push(text),

@@ -42,8 +42,12 @@ const WAIT_MIN: Span = Span::from_micros(100);
 /// However far away the next deadline is, the loop looks after everything this often.
 const WAIT_MAX: Span = Span::from_secs(60);
 
-/// So many unexpected errors in a row mean that the socket is of no use any more.
+/// So many turns in a row with an unexpected error mean that the socket is of no use any more.
 const ERRORS_MAX: u32 = 100;
+
+/// How long the loop pauses after an unexpected error, so that a lasting one neither keeps the processor busy nor ends
+/// the program within an instant.
+const ERROR_PAUSE: Span = Span::from_millis(20);
 
 /// The buffer for datagrams that wait, in bytes. The system may grant less.
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
@@ -58,6 +62,9 @@ struct Loop<'a, P: Protocol> {
     clock: Clock,
     log: &'a mut Log,
     refusals: Refusals,
+    /// The router may not have heard this replica's `hello`.
+    unheard: bool,
+    /// Unexpected errors, since the last turn without one.
     errors: u32,
 }
 
@@ -83,7 +90,7 @@ where
     socket.set_nonblocking(true)?;
     // It is only a wish: without it a burst may lose a little more.
     let _ = set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
-    let mut turns = Loop { node, socket, clock, log, refusals: Refusals::default(), errors: 0 };
+    let mut turns = Loop { node, socket, clock, log, refusals: Refusals::default(), unheard: false, errors: 0 };
     let mut buffer = vec![0; UDP_BYTES_MAX];
     loop {
         match turns.turn(&mut buffer) {
@@ -99,6 +106,7 @@ where
     P: Protocol<Message: PeerMessage> + Display,
 {
     fn turn(&mut self, buffer: &mut [u8]) -> Result<(), End> {
+        let errors = self.errors;
         self.take_in(buffer)?;
         let mut now = self.clock.now();
         for _ in 0..TIMEOUTS_PER_TURN_MAX {
@@ -108,9 +116,13 @@ where
             self.node.handle_timeout(now);
             now = self.clock.now();
         }
-        self.send(now)?;
         self.log.look(now, self.node);
-        self.wait()
+        self.send()?;
+        self.wait(self.errors > errors)?;
+        if self.errors == errors {
+            self.errors = 0;
+        }
+        Ok(())
     }
 
     /// Takes in the datagrams that wait, up to a bound.
@@ -119,30 +131,48 @@ where
             match self.socket.recv(buffer) {
                 Ok(length) => {
                     let now = self.clock.now();
-                    self.errors = 0;
                     self.refusals = Refusals::default();
                     self.log.datagram(now, self.node, "<--", &buffer[..length]);
                     self.node.handle_datagram(now, &buffer[..length]);
                     if self.node.outgoing().len() >= OUTGOING_MAX {
-                        self.send(now)?;
+                        self.send()?;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.note_refusal()?,
-                Err(error) => self.note_error(error)?,
+                Err(error) => {
+                    self.note_error(error)?;
+                    break;
+                }
             }
         }
         Ok(())
     }
 
+    /// Sends what the node has left, after another `hello` if a refusal may have swallowed the last.
+    fn send(&mut self) -> Result<(), End> {
+        if self.unheard && !self.node.outgoing().is_empty() {
+            self.unheard = false;
+            let outgoing = std::mem::take(self.node.outgoing());
+            self.node.say_hello();
+            self.send_outgoing()?;
+            *self.node.outgoing() = outgoing;
+        }
+        self.send_outgoing()
+    }
+
     /// Sends what the node has left. What cannot be sent now is lost, as datagrams are.
-    fn send(&mut self, now: Time) -> Result<(), End> {
+    fn send_outgoing(&mut self) -> Result<(), End> {
+        let mut now = self.clock.now();
         let outgoing = std::mem::take(self.node.outgoing());
         for bytes in outgoing.iter() {
             self.log.datagram(now, self.node, "-->", bytes);
             match self.socket.send(bytes) {
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.note_refusal()?,
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    self.note_refusal()?;
+                    now = self.clock.now();
+                }
                 Err(error) => self.log.trouble(now, self.node, format_args!("a datagram was not sent: {error}")),
                 Ok(_) => {}
             }
@@ -153,11 +183,15 @@ where
         Ok(())
     }
 
-    /// Sleeps until there is a datagram or the node's next deadline.
-    fn wait(&mut self) -> Result<(), End> {
-        let wait = self.node.poll_timeout().since(self.clock.now()).clamp(WAIT_MIN, WAIT_MAX).nanos();
+    /// Sleeps until there is a datagram or the node's next deadline; after an error only for a moment, whatever comes.
+    fn wait(&mut self, after_error: bool) -> Result<(), End> {
+        let longest = if after_error { ERROR_PAUSE } else { WAIT_MAX };
+        let wait = self.node.poll_timeout().since(self.clock.now()).clamp(WAIT_MIN, longest).nanos();
         let wait = Timespec { tv_sec: (wait / 1_000_000_000) as i64, tv_nsec: (wait % 1_000_000_000) as _ };
-        match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&wait)) {
+        let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
+        // A socket with an error that stays would be ready all the time.
+        let sockets = if after_error { &mut [][..] } else { &mut sockets[..] };
+        match poll(sockets, Some(&wait)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => self.note_error(error.into()),
         }
@@ -165,6 +199,7 @@ where
 
     /// Takes note that the router's port is closed.
     fn note_refusal(&mut self) -> Result<(), End> {
+        self.unheard = true;
         let now = self.clock.now();
         let gone = self.refusals.note(now);
         if gone == Span::ZERO {

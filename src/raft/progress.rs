@@ -27,6 +27,8 @@ pub(super) struct Progress {
     pub contact_due: Time,
     /// When the oldest unanswered append is given up; never, if all are answered.
     pub expires: Time,
+    /// The newest append held less than there was to send, since a batch is limited.
+    pub cut_short: bool,
     /// Appends under way.
     pub inflight: u32,
     /// Appends given up in a row.
@@ -57,6 +59,7 @@ impl Progress {
             acked: Time::ZERO,
             contact_due,
             expires: Time::NEVER,
+            cut_short: false,
             inflight: 0,
             silent: 0,
             round_trip,
@@ -93,10 +96,11 @@ impl Progress {
         if self.pipelining { self.inflight < config.inflight_max } else { !self.waiting() }
     }
 
-    /// Takes note of an append that carries the entries up to before `next`.
+    /// Takes note of an append that carries the entries up to before `next`; `last` is the last that there is.
     #[inline]
-    pub fn handle_sent(&mut self, now: Time, next: Index, config: &Config) {
+    pub fn handle_sent(&mut self, now: Time, next: Index, last: Index, config: &Config) {
         self.next = next;
+        self.cut_short = next <= last;
         self.asked = self.asked.max(next - 1);
         self.sent = now;
         self.inflight += 1;

@@ -122,7 +122,7 @@ impl<C: Payload> Raft<C> {
         let follower = &mut self.followers[place];
         let prev_index = follower.next - 1;
         let entries = self.log.batch(follower.next, self.config.batch_bytes_max);
-        follower.handle_sent(now, follower.next + entries.len() as Index, &self.config);
+        follower.handle_sent(now, follower.next + entries.len() as Index, self.log.last_index(), &self.config);
         let prev_term = self.log.term(prev_index).expect("a leader has what it has sent");
         let append = AppendEntries {
             term: self.term,
@@ -257,9 +257,11 @@ impl<C: Payload> Raft<C> {
         // nothing under way will fill the gap; to step back at each would send everything again and again.
         let newest = reply.sent >= follower.sent;
         follower.handle_answer(now, reply.sent, &self.config);
+        let mut matched_next = None;
         match reply.outcome {
             AppendOutcome::Matched { index } => {
                 follower.handle_match(index, newest);
+                matched_next = Some(follower.next);
                 self.advance_commit(index);
             }
             AppendOutcome::Conflict { index, term } if newest => {
@@ -274,6 +276,22 @@ impl<C: Payload> Raft<C> {
             self.quorum_contact = Some(contact).filter(|&contact| contact >= self.elected);
         }
         self.drive(now, out);
+        if let Some(next) = matched_next {
+            self.continue_batches(now, place, next, out);
+        }
+    }
+
+    /// Sends a follower its next batch if the last one was cut short. One that is behind by more than a batch gets one
+    /// after another, whether a quorum needs it or not: with a batch per heartbeat it might never catch up. What has
+    /// been proposed since the newest append is no reason to send another. If it has been sent something beyond `next`
+    /// already, that will do.
+    fn continue_batches(&mut self, now: Time, place: usize, next: Index, out: &mut Outbox<Message<C>>) {
+        let follower = &self.followers[place];
+        let more = follower.cut_short && follower.next == next && next <= self.log.last_index();
+        if self.role == Role::Leader && more && follower.sendable(&self.config) {
+            self.send_append(now, follower.id, out);
+            self.leader_wake = self.leader_wake.min(self.followers[place].wake());
+        }
     }
 
     /// Where to try next: after the last entry of the conflicting term, if the leader has some of that term too; else

@@ -11,9 +11,30 @@ use crate::time::Time;
 pub use history::{Attempt, History, Outcome, PerKind};
 pub use trace::{Event, Trace};
 
+/// Which world a run was in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    /// Simulated.
+    Virtual,
+    /// Real processes, in real time.
+    Live,
+}
+
+impl World {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            World::Virtual => "virtual",
+            World::Live => "live",
+        }
+    }
+}
+
 /// Everything that is known of one run after its end.
 #[derive(Clone, Debug)]
 pub struct RunRecord {
+    /// The world of the run.
+    pub world: World,
     /// The seed of the run.
     pub seed: u64,
     /// Each change of the believed leader, from the first belief, which is "none".

@@ -13,7 +13,9 @@
 //! An entry is `[term,"key","value"]`, or `[term]` if it has no command. All numbers are whole and unsigned; `s` is in
 //! nanoseconds of the leader's own clock.
 //!
-//! An append that is too large for one datagram is sent as several, each of which would do as an append by itself.
+//! Appends are batched by the length that their text has in ASCII at most ([`crate::protocol::text_bytes`]), so one fits
+//! in a datagram with room to spare. As a backstop, for a configuration with larger batches, an append that does not fit
+//! is sent as several, each of which would do as an append by itself.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -70,7 +72,8 @@ impl PeerMessage for Message<Arc<Command>> {
     }
 }
 
-/// Writes entries of an append, `prev` being index and term of the one before them, in as many datagrams as it takes. A
+/// Writes entries of an append, `prev` being index and term of the one before them, in as many datagrams as it takes,
+/// which is one unless batches are configured to be larger than a datagram. A
 /// single entry that does not fit in a datagram is left out: a node takes none from clients that is so large.
 fn encode_append(
     append: &AppendEntries<Arc<Command>>,

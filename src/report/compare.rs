@@ -20,6 +20,22 @@ pub struct Pair {
     pub live: RunSummary,
 }
 
+/// Any number of scenarios in both worlds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// The command that does it again.
+    pub command: String,
+    /// The scenarios in order.
+    pub pairs: Vec<Pair>,
+}
+
+impl Comparison {
+    /// How many of the scenarios this holds for.
+    pub fn count(&self, holds: fn(&Pair) -> bool) -> usize {
+        self.pairs.iter().filter(|pair| holds(pair)).count()
+    }
+}
+
 impl Pair {
     /// Both runs, the simulated one first.
     pub fn runs(&self) -> [&RunSummary; 2] {
@@ -31,9 +47,9 @@ impl Pair {
         self.simulated.verdict.passed() == self.live.verdict.passed()
     }
 
-    /// Whether all four tiers are the same. Runs that are not correct have none.
+    /// Whether both runs are correct, and so have tiers, and all four are the same.
     pub fn has_same_tiers(&self) -> bool {
-        tiers(&self.simulated) == tiers(&self.live)
+        tiers(&self.simulated).is_some() && tiers(&self.simulated) == tiers(&self.live)
     }
 
     /// How many messages more replicas sent each other in the simulation, as a share of those in the live world; none if
@@ -105,9 +121,9 @@ pub fn write_row(out: &mut impl Write, pair: &Pair) -> io::Result<()> {
 ///
 /// # Errors
 /// If writing fails.
-pub fn write_total(out: &mut impl Write, pairs: &[Pair]) -> io::Result<()> {
-    let count = |holds: fn(&Pair) -> bool| pairs.iter().filter(|pair| holds(pair)).count();
-    let total = pairs.len();
+pub fn write_total(out: &mut impl Write, comparison: &Comparison) -> io::Result<()> {
+    let count = |holds| comparison.count(holds);
+    let total = comparison.pairs.len();
     writeln!(out)?;
     writeln!(out, "Same verdict: {} of {total}", count(Pair::has_same_verdict))?;
     writeln!(out, "Messages within {} %: {} of {total}", CLOSE * 100.0, count(Pair::has_close_messages))?;
@@ -161,13 +177,15 @@ mod tests {
     #[test]
     fn the_table_shows_both_worlds_and_the_total_counts_where_they_agree() {
         let failed = RunRecord { sent: 9_000, trace: None, ..fixture::failed_record() };
-        let pairs = [pair(&fixture::record(), &live(6_500)), pair(&fixture::record(), &failed)];
+        let both_failed = pair(&fixture::failed_record(), &failed);
+        assert!(both_failed.has_same_verdict() && !both_failed.has_same_tiers(), "those who fail have no tiers");
+        let pairs = vec![pair(&fixture::record(), &live(6_500)), pair(&fixture::record(), &failed)];
         let mut out = anstream::StripStream::new(Vec::new());
         write_heading(&mut out).unwrap();
         for pair in &pairs {
             write_row(&mut out, pair).unwrap();
         }
-        write_total(&mut out, &pairs).unwrap();
+        write_total(&mut out, &Comparison { command: String::new(), pairs }).unwrap();
         let expected = "\
 virtual | live
 

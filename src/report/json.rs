@@ -19,7 +19,8 @@
 //! `performance` is null if the run is not correct. A value in it is null if it is infinite, as the median latency of
 //! a run without answers is.
 //!
-//! A comparison of worlds is a list of `{"virtual": run, "live": run}`.
+//! A comparison of worlds is `{"command", "total", "same_verdict", "close_messages", "same_tiers", "pairs"}`, where a pair is
+//! `{"virtual": run, "live": run}`.
 //!
 //! A suite is `{"command", "passed", "total", "trace", "runs": [run]}`.
 
@@ -27,7 +28,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::compare::Pair;
+use super::compare::{Comparison, Pair};
 use super::summary::{Latency, RunSummary, Statistics, SuiteSummary};
 use crate::check::course::Measure;
 
@@ -54,18 +55,38 @@ pub fn write_suite(out: &mut impl Write, suite: &SuiteSummary) -> io::Result<()>
     write(out, &object)
 }
 
-/// Writes pairs of runs of two worlds.
+/// Writes a comparison of two worlds.
 ///
 /// # Errors
 /// If writing fails.
-pub fn write_pairs(out: &mut impl Write, pairs: &[Pair]) -> io::Result<()> {
+pub fn write_comparison(out: &mut impl Write, comparison: &Comparison) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Object<'a> {
+        command: &'a str,
+        total: usize,
+        same_verdict: usize,
+        close_messages: usize,
+        same_tiers: usize,
+        pairs: Vec<Worlds<'a>>,
+    }
     #[derive(Serialize)]
     struct Worlds<'a> {
         r#virtual: Run<'a>,
         live: Run<'a>,
     }
-    let worlds = pairs.iter().map(|Pair { simulated, live }| Worlds { r#virtual: simulated.into(), live: live.into() });
-    write(out, &worlds.collect::<Vec<_>>())
+    let object = Object {
+        command: &comparison.command,
+        total: comparison.pairs.len(),
+        same_verdict: comparison.count(Pair::has_same_verdict),
+        close_messages: comparison.count(Pair::has_close_messages),
+        same_tiers: comparison.count(Pair::has_same_tiers),
+        pairs: comparison
+            .pairs
+            .iter()
+            .map(|pair| Worlds { r#virtual: (&pair.simulated).into(), live: (&pair.live).into() })
+            .collect(),
+    };
+    write(out, &object)
 }
 
 fn write(out: &mut impl Write, object: &impl Serialize) -> io::Result<()> {
@@ -166,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::check::fixture;
-    use crate::record::{History, RunRecord};
+    use crate::record::{History, RunRecord, World};
 
     fn summary(record: &RunRecord) -> RunSummary {
         RunSummary::new(&fixture::scenario(), record, "raft", "seedbed run sample.json --seed 7".to_owned())
@@ -247,11 +268,14 @@ mod tests {
 
     #[test]
     fn a_pair_has_a_run_for_each_world() {
-        let live = RunRecord { trace: None, ..fixture::record() };
+        let live = RunRecord { world: World::Live, trace: None, ..fixture::record() };
         let pair = Pair { simulated: summary(&fixture::record()), live: summary(&live) };
-        let pairs = parsed(|out| write_pairs(out, &[pair]));
-        let worlds = (&pairs[0]["virtual"]["world"], &pairs[0]["live"]["world"], &pairs[0]["live"]["trace"]);
+        let comparison = Comparison { command: "seedbed compare x".to_owned(), pairs: vec![pair] };
+        let object = parsed(|out| write_comparison(out, &comparison));
+        let pair = &object["pairs"][0];
+        let worlds = (&pair["virtual"]["world"], &pair["live"]["world"], &pair["live"]["trace"]);
         assert_eq!(worlds, (&json!("virtual"), &json!("live"), &Value::Null));
+        assert_eq!((&object["total"], &object["same_tiers"]), (&json!(1), &json!(1)));
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl RunSummary {
             scenario: scenario.name.clone(),
             description: describe(scenario),
             protocol: protocol.to_owned(),
-            world: if record.trace.is_some() { "virtual" } else { "live" },
+            world: record.world.name(),
             seed: record.seed,
             command,
             statistics: Statistics::of(record),

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
+use crate::printable::printable;
+
 /// The most characters of a value that a message shows.
 const SHOWN_CHARS_MAX: usize = 60;
 
@@ -72,19 +74,6 @@ pub(super) fn shortened(text: &str) -> String {
         start.push_str("...");
     }
     printable(&start)
-}
-
-/// The text with everything escaped that would break the line.
-pub(super) fn printable(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
 }
 
 impl<'de> Deserialize<'de> for Json {

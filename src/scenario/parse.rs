@@ -6,11 +6,12 @@ use std::path::Path;
 
 use super::error::ScenarioError;
 use super::events;
-use super::json::{Json, printable};
+use super::json::Json;
 use super::reader::{Field, Object, Source, Variant};
 use super::{Benchmarks, Delay, Network, Order, Scenario, Tests};
 use crate::chaos::ConnectivityMatrix;
 use crate::id::{REPLICAS_MAX, REPLICAS_MIN};
+use crate::printable::printable;
 use crate::time::Span;
 use crate::workload::Keys;
 

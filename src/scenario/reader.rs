@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::error::ScenarioError;
-use super::json::{Json, printable, shortened};
+use super::json::{Json, shortened};
 use crate::chaos::ConnectivityMatrix;
+use crate::printable::printable;
 
 /// A longer word is no misspelling of a key.
 const WORD_BYTES_MAX: usize = 64;

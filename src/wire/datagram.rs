@@ -49,8 +49,11 @@ impl<'a> Datagram<'a> {
             #[serde(rename = "type", borrow)]
             kind: Cow<'a, str>,
             #[serde(rename = "MID", borrow)]
-            mid: Option<Cow<'a, str>>,
+            mid: Option<Borrowed<'a>>,
         }
+        // Inside an `Option`, a bare `Cow` would never borrow.
+        #[derive(Deserialize)]
+        struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
         // What is skipped is not checked to be text, so that is done first.
         let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Utf8)?;
         if !text.trim_ascii_start().starts_with('{') {
@@ -59,7 +62,7 @@ impl<'a> Datagram<'a> {
             return Err(Malformed::Json(serde::de::Error::custom("it is not an object")));
         }
         let Parsed { src, dst, leader, kind, mid } = serde_json::from_str(text)?;
-        Ok(Datagram { src, dst, leader, kind, mid, text })
+        Ok(Datagram { src, dst, leader, kind, mid: mid.map(|mid| mid.0), text })
     }
 
     /// Reads further keys of the datagram: those of `T`, whatever others there are.
@@ -295,6 +298,7 @@ mod tests {
         for (datagram, operation) in read.iter().zip(&operations) {
             assert_eq!((datagram.src, datagram.dst, datagram.leader), (Address(26), Address(1), Address::BROADCAST));
             assert_eq!(datagram.mid.as_deref(), Some("4D61ACF83027"));
+            assert!(matches!((&datagram.kind, &datagram.mid), (Cow::Borrowed(_), Some(Cow::Borrowed(_)))));
             assert_eq!(datagram.operation().unwrap().as_ref(), Some(operation));
             assert_eq!(datagram.response(), None);
         }

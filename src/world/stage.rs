@@ -4,7 +4,7 @@
 
 use crate::chaos::{Consequence, Director};
 use crate::id::ReplicaId;
-use crate::record::RunRecord;
+use crate::record::{RunRecord, World};
 use crate::scenario::Scenario;
 use crate::time::Time;
 use crate::workload::Workload;
@@ -90,8 +90,9 @@ impl<'a> Stage<'a> {
     }
 
     /// Ends the run at `end`: what is known of it. `events` and `trace` are the world's own.
-    pub fn finish(&mut self, end: Time, events: u64, trace: Option<u64>) -> RunRecord {
+    pub fn finish(&mut self, world: World, end: Time, events: u64, trace: Option<u64>) -> RunRecord {
         RunRecord {
+            world,
             seed: self.seed,
             leaders: self.director.leaders().to_vec(),
             died: self.died,

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use seedbed::clock::Clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&'static Folder);
 
-fn tests() -> [(&'static str, Test); 24] {
+fn tests() -> [(&'static str, Test); 33] {
     [
         ("the_real_replicas_pass_a_scenario_with_every_kind_of_fault", real_replicas_pass),
         ("the_same_seed_brings_the_same_requests_and_the_same_faults", same_seed_same_requests),
@@ -64,6 +65,15 @@ fn tests() -> [(&'static str, Test); 24] {
         ("second_answers_are_duplicates", twice),
         ("replicas_that_fail_everything_end_the_run", fails),
         ("wrong_and_missing_values_are_incorrect", lies),
+        ("a_kill_comes_at_its_time_as_a_sigterm_and_last_words_are_shown", mortal),
+        ("what_a_killed_replica_sends_does_not_count", ghost),
+        ("a_replica_that_leaves_its_process_group_is_ended_all_the_same", deserter),
+        ("requests_name_the_leader_that_the_client_believes_in", tells_leader),
+        ("a_leader_that_does_not_exist_is_reported_and_is_nobody", odd_leader),
+        ("no_process_is_left_when_not_all_can_be_started", half_started),
+        ("a_hangup_that_is_ignored_stays_ignored", ignored_hangup),
+        ("a_standard_error_that_nobody_reads_does_not_stop_the_run", unread),
+        ("what_is_finished_before_an_interrupt_is_not_lost", interrupted_suite),
         ("both_worlds_are_shown_side_by_side", both_worlds),
         ("worlds_that_disagree_are_told_apart", worlds_apart),
     ]
@@ -95,6 +105,8 @@ impl Folder {
         faults["wait"] = json!(1.5);
         faults["end_wait"] = json!(2);
         fs::write(scripts.join("faults.json"), faults.to_string()).expect("a scenario");
+        let kill = json!([{"type": "kill_non_leader", "time": 2}]);
+        fs::write(scripts.join("kill.json"), scenario(&kill).to_string()).expect("a scenario");
         let suite = scripts.join("suite");
         fs::create_dir(&suite).expect("a folder");
         for name in ["simple-1", "simple-2", "simple-10"] {
@@ -185,7 +197,9 @@ fn real_replicas_pass(folder: &Folder) {
     let run = Run::of(&mut command(folder, "faults.json", real()));
     assert_eq!(run.code, Some(0), "{}\n{}", run.report, run.stderr);
     assert_eq!((run.count("replicas_killed"), run.count("replicas_died"), run.count("malformed")), (2, 0, 0));
-    assert_eq!((run.count("unanswered_gets"), run.count("unanswered_puts"), run.count("failed_puts")), (0, 0, 0));
+    // What was on its way to the leader when that was killed may be lost.
+    let unanswered = run.count("unanswered_gets") + run.count("unanswered_puts");
+    assert!(unanswered <= 2 && run.count("incorrect") == 0 && run.count("duplicates") == 0, "{}", run.report);
     assert!(run.count("messages_dropped") > 0 && run.report["statistics"]["leaders"].as_array().unwrap().len() >= 4);
     assert_eq!((&run.report["world"], &run.report["trace"]), (&json!("live"), &Value::Null));
     assert_eq!(run.stderr, "", "good replicas give no reason to complain");
@@ -193,9 +207,9 @@ fn real_replicas_pass(folder: &Folder) {
 
 fn same_seed_same_requests(folder: &Folder) {
     let runs = [1, 2].map(|_| Run::of(&mut command(folder, "short.json", &folder.path("stub"))));
-    for statistic in ["gets", "puts", "gets_not_generated", "incorrect"] {
-        assert_eq!(runs[0].count(statistic), runs[1].count(statistic), "{statistic}");
-    }
+    // Which of the gets became puts, for want of an acknowledged key, is a matter of time; how many were wanted is not.
+    let wanted = |run: &Run| (run.count("gets") + run.count("gets_not_generated"), run.count("incorrect"));
+    assert_eq!(wanted(&runs[0]), wanted(&runs[1]));
     assert_eq!(runs[0].count("gets") + runs[0].count("puts"), 60);
     let leaders = json!(["FFFF", "0000"]);
     assert!(runs.iter().all(|run| run.report["statistics"]["leaders"] == leaders && run.count("incorrect") == 0));
@@ -206,7 +220,10 @@ fn same_seed_same_requests(folder: &Folder) {
 fn several_at_a_time(folder: &Folder) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
     command.args(["run", "all", "-j", "3", "--seed", "3", "-c"]).arg(folder.path("suite")).arg("-r").arg(real());
+    let clock = Clock::start();
     let output = command.output().expect("seedbed starts");
+    // One after another they take 17.7 s.
+    assert!(clock.now().as_secs_f64() < 15.0, "not at a time");
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let rows: Vec<&str> = text.lines().filter(|line| line.contains("[PASS]")).map(|line| &line[..9]).collect();
@@ -217,8 +234,8 @@ fn several_at_a_time(folder: &Folder) {
 fn missing_program(folder: &Folder) {
     for (program, reason) in [
         ("missing", "No such file or directory"),
-        ("not-executable", "Permission denied"),
-        ("suite", "Permission denied"),
+        ("not-executable", "it is not executable"),
+        ("suite", "it is not a file"),
     ] {
         let path = folder.path(program);
         let output = command(folder, "short.json", &path).output().expect("seedbed starts");
@@ -226,6 +243,7 @@ fn missing_program(folder: &Folder) {
         let expected = format!("error: {}: cannot be started as a replica: {reason}", path.display());
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(stderr.starts_with(&expected) && stderr.lines().count() == 1, "{stderr}");
+        assert_eq!(output.stdout, b"", "known before anything begins");
     }
 }
 
@@ -252,7 +270,8 @@ fn garbage(folder: &Folder) {
 
 fn unknown_mid(folder: &Folder) {
     let run = Run::bad(folder, "unknown-mid");
-    run.says("answered a MID that is unknown to the client: MID Some(\"not 0000000000");
+    run.says("Replica 0000] answered client 00");
+    run.says(" a MID that it does not know: not 0000000000");
     run.says("further complaints about this replica are only counted");
     run.fails_with(INCORRECT);
 }
@@ -265,21 +284,21 @@ fn no_mid(folder: &Folder) {
 
 fn odd_type(folder: &Folder) {
     let run = Run::bad(folder, "odd-type");
-    run.says("sent a client a datagram of type \"okay\"");
+    run.says("sent a client something that is no answer: {");
     run.fails_with(INCORRECT);
 }
 
 fn wrong_destination(folder: &Folder) {
     let run = Run::bad(folder, "wrong-destination");
     // 0015 is the first client; it gets something that is no answer.
-    run.says("Replica 0000] sent to an unknown destination ABCD: {");
-    run.says("Replica 0000] sent a client a datagram of type \"x\": {");
+    run.says("Replica 0000] sent to an unknown destination: {\"src\":\"0000\",\"dst\":\"ABCD\"");
+    run.says("Replica 0000] sent a client something that is no answer: {");
     assert_eq!(run.count("malformed"), 15);
 }
 
 fn anothers_src(folder: &Folder) {
     let run = Run::bad(folder, "anothers-src");
-    run.says("sent a datagram with another's src 000");
+    run.says("sent a datagram with another's src: {\"src\":\"000");
     assert_eq!((run.count("malformed"), run.count("messages_sent")), (5, 0));
 }
 
@@ -313,6 +332,8 @@ fn silence(folder: &Folder) {
     sorted.sort_unstable();
     assert_eq!((ids[0], &sorted[..]), ("0002", &["0000", "0001", "0002", "0003", "0004"][..]), "{line}");
     assert!(stderr.contains("Replica 0004] problem"), "{stderr}");
+    let lists = stderr.lines().filter_map(|line| line.split_once(" args ")).map(|(_, args)| args.split(' ').skip(2));
+    assert!(lists.into_iter().any(|list| !list.is_sorted()), "peer lists are shuffled: {stderr}");
 
     let run = Run::of(command(folder, "short.json", &folder.path("prints")).arg("-s"));
     assert!(!run.stderr.contains("args") && !run.stderr.contains("problem"), "{}", run.stderr);
@@ -322,6 +343,16 @@ fn silence(folder: &Folder) {
 fn pids(path: &Path) -> Vec<Pid> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().map(|line| Pid::from_raw(line.parse().expect("a process ID")).expect("a process ID")).collect()
+}
+
+/// Waits until so many processes have left their IDs.
+#[track_caller]
+fn await_pids(path: &Path, count: usize) {
+    let clock = Clock::start();
+    while pids(path).len() < count {
+        assert!(clock.now().as_secs_f64() < 20.0, "only {} processes", pids(path).len());
+        pause();
+    }
 }
 
 #[track_caller]
@@ -354,14 +385,12 @@ fn stubborn(folder: &Folder) {
 }
 
 fn interrupted(folder: &Folder) {
-    for (number, signal) in [Signal::INT, Signal::TERM].into_iter().enumerate() {
+    for (number, signal) in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT].into_iter().enumerate() {
         let path = folder.path(&format!("interrupted-{number}.pids"));
         let mut command = command(folder, "short.json", &folder.path("stubborn"));
         let child = command.env(programs::PIDS, &path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child: Child = child.expect("seedbed starts");
-        while pids(&path).len() < 10 {
-            pause();
-        }
+        await_pids(&path, 10);
         kill_process(Pid::from_child(&child), signal).expect("a signal is sent");
         let output = child.wait_with_output().expect("seedbed ends");
         assert_eq!(output.status.code(), Some(128 + signal.as_raw()));
@@ -392,9 +421,116 @@ fn fails(folder: &Folder) {
 fn lies(folder: &Folder) {
     for program in ["lies", "no-value"] {
         let run = Run::bad(folder, program);
-        run.says("answered a get wrong: MID ");
+        run.says("answered a get wrong, MID 0000000000");
         run.fails_with(INCORRECT);
     }
+}
+
+fn mortal(folder: &Folder) {
+    let run = Run::of(&mut command(folder, "kill.json", &folder.path("mortal")));
+    assert_eq!((run.count("replicas_killed"), run.count("replicas_died")), (1, 0));
+    let mut times: Vec<f64> = run
+        .stderr
+        .lines()
+        .filter(|line| line.ends_with("] last words"))
+        .map(|line| line[1..].split(' ').next().expect("a time").parse().expect("a time"))
+        .collect();
+    times.sort_by(f64::total_cmp);
+    assert_eq!(times.len(), 5, "{}", run.stderr);
+    // The kill is due at 0.6 s + 2 s, the end at 5.9 s.
+    assert!((2.6..4.5).contains(&times[0]) && times[1] >= 5.9, "{times:?}");
+}
+
+fn ghost(folder: &Folder) {
+    let run = Run::of(&mut command(folder, "kill.json", &folder.path("ghost")));
+    assert_eq!((run.count("replicas_killed"), run.count("messages_sent"), run.count("malformed")), (1, 0, 0));
+    assert_eq!(run.report["statistics"]["leaders"], json!(["FFFF", "0000"]));
+}
+
+fn deserter(folder: &Folder) {
+    let path = folder.path("deserter.pids");
+    let run = Run::of(command(folder, "kill.json", &folder.path("deserter")).env(programs::PIDS, &path));
+    assert_eq!((run.count("replicas_killed"), run.count("replicas_died")), (1, 0));
+    assert_gone(&pids(&path));
+}
+
+fn tells_leader(folder: &Folder) {
+    let run = Run::bad(folder, "tells-leader");
+    run.says("] was told that FFFF leads");
+    run.says("Replica 0000] was told that 0000 leads");
+}
+
+fn odd_leader(folder: &Folder) {
+    let run = Run::bad(folder, "odd-leader");
+    run.says("believes in a leader that does not exist: {");
+    assert_eq!((&run.report["statistics"]["leaders"], run.count("malformed")), (&json!(["FFFF"]), 0));
+}
+
+/// With so few files, the pipes of some replicas can be made and those of others cannot.
+fn half_started(folder: &Folder) {
+    let path = folder.path("half-started.pids");
+    let (exe, scenario, program) = (env!("CARGO_BIN_EXE_seedbed"), folder.path("short.json"), folder.path("stubborn"));
+    let script = format!("ulimit -n 22; exec '{exe}' run '{}' -r '{}'", scenario.display(), program.display());
+    let output = Command::new("/bin/sh").args(["-c", &script]).env(programs::PIDS, &path).output().expect("a shell");
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    // Those that were started have been ended before they could leave anything, or would do so by now.
+    (0..25).for_each(|_| pause());
+    assert_gone(&pids(&path));
+}
+
+fn ignored_hangup(folder: &Folder) {
+    let (exe, scenario, program) = (env!("CARGO_BIN_EXE_seedbed"), folder.path("short.json"), folder.path("stub"));
+    let path = folder.path("hangup.pids");
+    let script = format!("trap '' HUP; exec '{exe}' run '{}' -r '{}'", scenario.display(), program.display());
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &script]).env(programs::PIDS, &path).stdout(Stdio::piped());
+    let child = command.spawn().expect("a shell");
+    await_pids(&path, 5);
+    kill_process(Pid::from_child(&child), Signal::HUP).expect("a signal is sent");
+    let output = child.wait_with_output().expect("seedbed ends");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("# Simulation Finished"), "it went on to the end");
+}
+
+fn unread(folder: &Folder) {
+    let path = folder.path("unread.pids");
+    let mut command = command(folder, "short.json", &folder.path("chatter"));
+    command.env(programs::PIDS, &path).arg("--json").arg(folder.path("unread.out")).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("seedbed starts");
+    let clock = Clock::start();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child of this process") {
+            break status;
+        }
+        assert!(clock.now().as_secs_f64() < 30.0, "seedbed hangs");
+        pause();
+    };
+    assert_eq!(status.code(), Some(1), "too few messages, as of any stub");
+    assert_gone(&pids(&path));
+}
+
+fn interrupted_suite(folder: &Folder) {
+    let (path, result) = (folder.path("suite.pids"), folder.path("suite.out"));
+    fs::write(&result, "older").expect("an older result");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    command.args(["run", "all", "--seed", "3", "-c"]).arg(folder.path("suite")).arg("-r").arg(folder.path("stub"));
+    command.arg("--json").arg(&result).env(programs::PIDS, &path).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().expect("seedbed starts");
+    await_pids(&path, 1);
+    assert_eq!(
+        fs::read_to_string(&result).expect("a result"),
+        "older",
+        "nothing is lost before there is something new"
+    );
+    await_pids(&path, 6);
+    kill_process(Pid::from_child(&child), Signal::INT).expect("a signal is sent");
+    let output = child.wait_with_output().expect("seedbed ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("interrupted; this begins again: seedbed run all -c "), "{stderr}");
+    let json = fs::read_to_string(&result).expect("a result");
+    let suite: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&suite["total"], &suite["runs"][0]["scenario"]), (&json!(1), &json!("simple-1")));
+    assert_gone(&pids(&path));
 }
 
 /// `seedbed compare`.
@@ -413,11 +549,13 @@ fn both_worlds(folder: &Folder) {
     assert!(text.contains("\nSame verdict: 1 of 1\n"), "{text}");
     let json = fs::read_to_string(folder.path("both.out")).expect("the result as JSON");
     let pairs: Value = serde_json::from_str(&json).expect("JSON");
-    let [simulated, live] = ["virtual", "live"].map(|world| &pairs[0][world]);
+    let [simulated, live] = ["virtual", "live"].map(|world| &pairs["pairs"][0][world]);
     assert_eq!((&simulated["world"], &live["world"]), (&json!("virtual"), &json!("live")));
-    for statistic in ["gets", "puts", "gets_not_generated"] {
-        assert_eq!(simulated["statistics"][statistic], live["statistics"][statistic], "{statistic}");
-    }
+    let requests = |run: &Value| {
+        let count = |statistic| run["statistics"][statistic].as_u64().expect("a count");
+        (count("gets") + count("gets_not_generated"), count("gets") + count("puts"))
+    };
+    assert_eq!(requests(simulated), requests(live));
     let command = |run: &Value| run["command"].as_str().expect("a command").to_owned();
     assert!(command(simulated).ends_with("short.json --seed 7"), "{}", command(simulated));
     assert!(command(live).contains("short.json --seed 7 -r "), "{}", command(live));

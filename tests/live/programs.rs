@@ -33,6 +33,11 @@ pub const PROGRAMS: &[(&str, Play)] = &[
     ("fails", fails),
     ("lies", lies),
     ("no-value", no_value),
+    ("mortal", mortal),
+    ("ghost", ghost),
+    ("deserter", deserter),
+    ("tells-leader", tells_leader),
+    ("odd-leader", odd_leader),
 ];
 
 /// Where programs leave their process IDs, if the environment names a file.
@@ -60,6 +65,8 @@ pub struct Lan {
     socket: UdpSocket,
     own: Address,
     others: Vec<Address>,
+    /// Whom the newest request names as the leader.
+    told: Address,
     out: Datagrams,
     buffer: Vec<u8>,
 }
@@ -72,6 +79,7 @@ impl Lan {
             socket,
             own: own.parse().expect("an address"),
             others: others.iter().map(|other| other.parse().expect("an address")).collect(),
+            told: Address::BROADCAST,
             out: Datagrams::new(),
             buffer: vec![0; DATAGRAM_BYTES_MAX],
         }
@@ -107,6 +115,7 @@ impl Lan {
             let Ok(length) = self.socket.recv(&mut buffer) else { continue };
             let Ok(datagram) = Datagram::parse(&buffer[..length]) else { continue };
             if let (Ok(Some(operation)), Some(mid)) = (datagram.operation(), &datagram.mid) {
+                self.told = datagram.leader;
                 answer(&mut self, datagram.src, mid, operation);
                 self.flush();
             }
@@ -256,4 +265,62 @@ fn lies(lan: Lan) -> ExitCode {
 
 fn no_value(lan: Lan) -> ExitCode {
     lan.serve(|lan, from, mid, _| lan.reply(from, mid, &Response::Ok { value: None }))
+}
+
+/// Calls `act` as soon as it is told to end.
+#[expect(clippy::disallowed_methods, reason = "it looks again and again, in real time")]
+fn at_sigterm(act: impl FnOnce() + Send + 'static) {
+    let told = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, std::sync::Arc::clone(&told)).expect("a handler");
+    std::thread::spawn(move || {
+        while !told.load(std::sync::atomic::Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        act();
+    });
+}
+
+fn mortal(lan: Lan) -> ExitCode {
+    at_sigterm(|| {
+        println!("last words");
+        std::process::exit(0);
+    });
+    stub(lan)
+}
+
+/// Says nothing to its peers until it is told to end, and then much.
+fn ghost(lan: Lan) -> ExitCode {
+    let (own, socket) = (lan.own, lan.socket.try_clone().expect("a socket"));
+    at_sigterm(move || {
+        let message = format!(r#"{{"src":"{own}","dst":"FFFF","leader":"{own}","type":"boo","MID":"1"}}"#);
+        loop {
+            let _ = socket.send(message.as_bytes());
+            #[expect(clippy::disallowed_methods, reason = "it haunts in real time")]
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    stub(lan)
+}
+
+/// Leaves its process group for its parent's.
+fn deserter(lan: Lan) -> ExitCode {
+    let parents = rustix::process::getpgid(rustix::process::getppid()).expect("a parent's group");
+    rustix::process::setpgid(None, Some(parents)).expect("another group");
+    stub(lan)
+}
+
+fn tells_leader(lan: Lan) -> ExitCode {
+    let mut store = Store::default();
+    lan.serve(move |lan, from, mid, operation| {
+        println!("was told that {} leads", lan.told);
+        let response = if lan.leader() == lan.own { store.execute(operation) } else { Response::Redirect };
+        lan.reply(from, mid, &response);
+    })
+}
+
+fn odd_leader(lan: Lan) -> ExitCode {
+    lan.serve(|lan, from, mid, _| {
+        let own = lan.own;
+        lan.raw(format!(r#"{{"src":"{own}","dst":"{from}","leader":"ABCD","type":"ok","MID":"{mid}"}}"#).as_bytes());
+    })
 }

@@ -1,7 +1,9 @@
 //! The program, as a process over UDP.
 
+#[cfg(target_os = "linux")]
+use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::panic;
 use std::process::{Child, Command, Output, Stdio};
@@ -56,6 +58,17 @@ impl Process {
         stdout.into_iter().for_each(|mut pipe| drop(pipe.read_to_string(&mut printed)));
         stderr.into_iter().for_each(|mut pipe| drop(pipe.read_to_string(&mut printed)));
         (status.signal(), printed)
+    }
+}
+
+/// Waits, while others do something.
+fn pause(millis: u64) {
+    let clock = Clock::start();
+    let end = Time::ZERO + Span::from_millis(millis);
+    while clock.now() < end {
+        let left = Timespec { tv_sec: 0, tv_nsec: end.since(clock.now()).nanos().min(100_000_000) as _ };
+        // An interruption is no harm.
+        let _ = poll(&mut [], Some(&left));
     }
 }
 
@@ -164,8 +177,69 @@ fn a_replica_outlives_its_router_for_a_while() {
     // It still campaigns.
     let router = UdpSocket::bind(address).expect("the same port again");
     router.set_read_timeout(Some(Duration::from_nanos(PATIENCE.nanos()))).expect("a timeout");
+    let hello_again = receive(&router).0;
+    assert!(hello_again.contains(r#""type":"hello""#), "{hello_again}");
     assert!(receive(&router).0.contains("RequestVote"));
     assert!(process.0.try_wait().expect("a child").is_none());
+}
+
+#[test]
+fn a_replica_says_hello_again_to_a_router_that_comes_late() {
+    let (router, port) = socket();
+    let address = router.local_addr().expect("an address");
+    drop(router);
+    let _process = Process::start(program().args([&port, "0A1F", "0001", "0002"]));
+    pause(300);
+    let router = UdpSocket::bind(address).expect("the same port again");
+    router.set_read_timeout(Some(Duration::from_nanos(PATIENCE.nanos()))).expect("a timeout");
+    let hello = receive(&router).0;
+    assert!(hello.contains(r#""src":"0A1F","dst":"FFFF""#) && hello.contains(r#""type":"hello""#), "{hello}");
+    // Once is enough for a router that is there.
+    for _ in 0..4 {
+        assert!(receive(&router).0.contains("RequestVote"));
+    }
+}
+
+#[test]
+fn a_replica_hears_only_its_router() {
+    let (router, port) = socket();
+    let (stranger, _) = socket();
+    let _process = Process::start(program().args([&port, "0A1F", "0001"]));
+    let (_, replica) = receive(&router);
+    assert_eq!(replica.ip(), Ipv4Addr::LOCALHOST);
+    let request = |mid: &str| {
+        let text = r#"{"src":"0013","dst":"0A1F","leader":"FFFF","type":"put","MID":"?","key":"k","value":"v"}"#;
+        // It is too large, so it is answered at once.
+        text.replace('?', mid).replace(r#""v""#, &format!("{:?}", "v".repeat(64_000)))
+    };
+    stranger.send_to(request("stranger").as_bytes(), replica).expect("a datagram");
+    router.send_to(request("router").as_bytes(), replica).expect("a datagram");
+    let answer = loop {
+        let (text, _) = receive(&router);
+        if text.contains(r#""type":"fail""#) {
+            break text;
+        }
+    };
+    assert!(answer.contains(r#""MID":"router""#), "{answer}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_idle_replica_sleeps() {
+    let (router, port) = socket();
+    let process = Process::start(program().args([&port, "0A1F", "0001", "0002"]));
+    receive(&router);
+    let wakes = || {
+        let path = format!("/proc/{}/status", process.0.id());
+        let status = fs::read_to_string(path).expect("a process that runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("a line");
+        line.trim().parse::<u64>().expect("a number")
+    };
+    let before = wakes();
+    pause(1_500);
+    // It campaigns now and then, in vain.
+    let woken = wakes() - before;
+    assert!(woken < 100, "it woke {woken} times");
 }
 
 #[test]
@@ -232,9 +306,14 @@ struct Cluster {
     /// Whom the client asks.
     to: Address,
     attempts: usize,
+    /// How many appends with entries have been passed on.
+    appends: usize,
 }
 
 const CLIENT: Address = Address(0x13);
+
+/// How many puts are in a burst.
+const PUTS: usize = 10;
 
 impl Cluster {
     fn start(count: usize) -> Cluster {
@@ -249,7 +328,7 @@ impl Cluster {
         }
         let replicas = vec![None; count];
         let (clock, out) = (Clock::start(), Datagrams::new());
-        Cluster { processes, sockets, replicas, clock, out, to: Address(0), attempts: 0 }
+        Cluster { processes, sockets, replicas, clock, out, to: Address(0), attempts: 0, appends: 0 }
     }
 
     /// Asks until the answer is `ok`, and returns the value. Redirects and failures are followed.
@@ -307,6 +386,8 @@ impl Cluster {
                 self.replicas[place] = Some(from);
                 let datagram = Datagram::parse(&buffer[..length]).expect("JSON");
                 assert_eq!(datagram.src, Address(place as u16));
+                let is_heartbeat = buffer[..length].ends_with(br#""e":[]}"#);
+                self.appends += usize::from(datagram.kind == "AppendEntries" && !is_heartbeat);
                 match datagram.dst {
                     CLIENT => return Some(String::from_utf8(buffer[..length].to_vec()).expect("text")),
                     to => self.pass_on(to, &buffer[..length]),
@@ -338,4 +419,32 @@ fn three_processes_elect_a_leader_and_answer_also_after_it_has_died() {
         cluster.processes[place].signal(Signal::TERM);
         assert_eq!(cluster.processes[place].ended_by(), (Some(15), String::new()), "silent by default");
     }
+}
+
+#[test]
+fn requests_that_wait_together_share_their_appends() {
+    let mut cluster = Cluster::start(5);
+    let get = Operation::Get { key: "name".into() };
+    cluster.ask(&get);
+    let leader = usize::from(cluster.to.0);
+    cluster.processes[leader].signal(Signal::STOP);
+    cluster.out.clear();
+    for number in 0..PUTS {
+        let mid = format!("put {number}");
+        let envelope = Envelope { src: CLIENT, dst: cluster.to, leader: Address::BROADCAST, mid: &mid };
+        cluster.out.push_operation(&envelope, &Operation::Put { key: "name".into(), value: mid.as_str().into() });
+    }
+    for bytes in cluster.out.iter() {
+        cluster.pass_on(cluster.to, bytes);
+    }
+    cluster.processes[leader].signal(Signal::CONT);
+    let appends = cluster.appends;
+    for _ in 0..PUTS {
+        let answer = cluster.await_answer();
+        let response = Datagram::parse(answer.as_bytes()).expect("an answer").response();
+        assert_eq!(response, Some(Response::Ok { value: None }));
+    }
+    // Two of the four others make a quorum; some may be asked again, or be due for a heartbeat.
+    let appends = cluster.appends - appends;
+    assert!((2..PUTS).contains(&appends), "{appends} appends for {PUTS} puts");
 }

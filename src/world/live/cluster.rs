@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 use super::{LiveError, Setup, as_file, timespec};
 use crate::clock::Clock;
@@ -16,6 +16,9 @@ use crate::wire::Address;
 
 /// How long a replica that is told to end may take before it is made to.
 const GRACE: Span = Span::from_millis(500);
+
+/// How long it may take until a process that was killed is gone. Longer takes only one that may not be killed.
+const KILL_PATIENCE: Span = Span::from_secs(2);
 
 /// How often those who are told to end are looked after.
 const LOOK_INTERVAL: Span = Span::from_millis(5);
@@ -91,8 +94,7 @@ impl Cluster {
             if self.processes.iter().all(|process| process.state == State::Gone) {
                 return;
             }
-            // Nothing to wait for but time; if the system refuses even that, the loop goes on all the same.
-            let _ = rustix::event::poll(&mut [], Some(&timespec(LOOK_INTERVAL)));
+            pause();
         }
     }
 }
@@ -106,17 +108,22 @@ impl Drop for Cluster {
 }
 
 impl Process {
-    fn signal_group(&self, signal: Signal) {
-        // The group exists as long as its first process has not been waited for. It may still be empty of others.
-        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(group) = group.filter(|_| self.state != State::Gone) {
-            let _ = kill_process_group(group, signal);
+    /// Signals the group, and the process itself in case it has left the group.
+    fn signal(&self, signal: Signal) {
+        // Until the process has been waited for, its number and that of its group belong to nobody else.
+        if let Some(pid) = self.pid().filter(|_| self.state != State::Gone) {
+            let _ = kill_process_group(pid, signal);
+            let _ = kill_process(pid, signal);
         }
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 
     fn end(&mut self, now: Time) {
         if self.state == State::Running {
-            self.signal_group(Signal::TERM);
+            self.signal(Signal::TERM);
             self.state = State::Ending(now + GRACE);
         }
     }
@@ -132,7 +139,7 @@ impl Process {
 
     /// Whether its first process has ended. It is not waited for yet: until then its number, and its group's, are its own.
     fn has_ended(&self) -> bool {
-        let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return true };
+        let Some(pid) = self.pid() else { return true };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
     }
@@ -142,10 +149,22 @@ impl Process {
         if self.state == State::Gone {
             return None;
         }
-        self.signal_group(Signal::KILL);
+        self.signal(Signal::KILL);
         self.state = State::Gone;
-        self.child.wait().ok()
+        let clock = Clock::start();
+        loop {
+            match self.child.try_wait() {
+                Ok(None) if clock.now() < Time::ZERO + KILL_PATIENCE => pause(),
+                // One that may not be killed, as it runs under another user, is left.
+                result => return result.ok().flatten(),
+            }
+        }
     }
+}
+
+/// Waits for nothing but time. If the system refuses even that, whoever waits looks again all the sooner.
+fn pause() {
+    let _ = rustix::event::poll(&mut [], Some(&timespec(LOOK_INTERVAL)));
 }
 
 /// The handout's command line: port, own address, the others' addresses in random order.

@@ -1,37 +1,48 @@
-//! Signals that end a run.
+//! What ends runs before their time: signals, and the failure of another run.
 
-use std::io;
+use std::fs;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
-/// Takes note of the signals that ask the program to end (SIGINT, SIGTERM, SIGHUP), so that runs can end in order and take
-/// their processes along. Any number of runs can look at one.
+/// Takes note of the signals that ask the program to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), so that runs can end in order
+/// and take their processes along. Any number of runs can look at one.
 #[derive(Debug)]
 pub struct Interrupt {
     /// The number of the newest signal; 0 if there was none.
     signal: Arc<AtomicUsize>,
-    /// Readable from the first signal on.
+    cancelled: AtomicBool,
+    /// How many runs have processes.
+    runs: Mutex<usize>,
+    /// No run has: signals do what they do by default.
+    released: Arc<AtomicBool>,
+    /// Readable from the first signal on, or when cancelled.
     waker: UnixStream,
+    sender: UnixStream,
 }
 
 impl Interrupt {
-    /// Takes note of signals from now on, in place of what they would do else.
+    /// Takes note of signals from now on, in place of what they would do else. Those that the program was told to ignore
+    /// when it was started, as by `nohup`, stay ignored.
     ///
     /// # Errors
     /// If the system refuses.
     pub fn install() -> io::Result<Interrupt> {
         let (waker, sender) = UnixStream::pair()?;
-        let signal = Arc::new(AtomicUsize::new(0));
-        for number in [SIGINT, SIGTERM, SIGHUP] {
+        sender.set_nonblocking(true)?;
+        let (signal, released) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+        let ignored = ignored_signals();
+        for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(|number| ignored >> (number - 1) & 1 == 0) {
+            signal_hook::flag::register_conditional_default(number, Arc::clone(&released))?;
             // First the number, then the wake-up: whoever wakes up knows why.
             signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)?;
             signal_hook::low_level::pipe::register(number, sender.try_clone()?)?;
         }
-        Ok(Interrupt { signal, waker })
+        Ok(Interrupt { signal, cancelled: AtomicBool::new(false), runs: Mutex::new(0), released, waker, sender })
     }
 
     /// The number of the newest signal, if there was one.
@@ -41,11 +52,52 @@ impl Interrupt {
             number => Some(number as i32),
         }
     }
+
+    /// Ends all runs that look at this.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        // If there is no more room, it is readable already.
+        let _ = (&self.sender).write(&[0]);
+    }
+
+    /// Whether all runs are to end.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Until this is dropped, a run has processes, and signals are taken note of. While no run has any, a signal does what
+    /// it does by default: so a second one always ends the program, once the processes are gone.
+    pub(super) fn hold(&self) -> Hold<'_> {
+        self.count(1);
+        Hold(self)
+    }
+
+    fn count(&self, change: isize) {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        *runs = runs.saturating_add_signed(change);
+        self.released.store(*runs == 0, Ordering::SeqCst);
+    }
+}
+
+/// A run has processes.
+pub(super) struct Hold<'a>(&'a Interrupt);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.count(-1);
+    }
 }
 
 impl AsFd for Interrupt {
-    /// Readable from the first signal on. Nobody reads it, so that everybody sees it.
+    /// Readable from the first signal on, or when cancelled. Nobody reads it, so that everybody sees it.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waker.as_fd()
     }
+}
+
+/// The signals that this process ignores, as the system tells it: bit n-1 is signal n. Where it does not tell, none.
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

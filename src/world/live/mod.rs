@@ -14,16 +14,19 @@ mod console;
 mod interrupt;
 mod router;
 
+use std::fs;
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::clock::Clock;
 use crate::id::ReplicaId;
+use crate::printable::printable;
 use crate::record::RunRecord;
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
@@ -38,14 +41,31 @@ const WATCH_INTERVAL: Span = Span::from_millis(100);
 /// How a run in the live world is set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The program that every replica runs.
-    pub program: PathBuf,
-    /// What replicas print goes nowhere.
-    pub silence: bool,
+    program: PathBuf,
+    silence: bool,
 }
 
-/// Who watches a run while it goes on. The methods are called from two threads, and are not to take long.
-pub trait Spectator: Sync {
+impl Setup {
+    /// Every replica runs this program, which is a file: a bare name is looked up in the current folder. With `silence`,
+    /// what replicas print goes nowhere.
+    ///
+    /// # Errors
+    /// If there is no such program, or it cannot be executed.
+    pub fn new(program: &Path, silence: bool) -> Result<Setup, LiveError> {
+        let error = |source| LiveError::Program { program: program.to_owned(), source };
+        let file = fs::metadata(program).map_err(error)?;
+        if !file.is_file() {
+            return Err(error(io::Error::other("it is not a file")));
+        }
+        if file.permissions().mode() & 0o111 == 0 {
+            return Err(error(io::Error::other("it is not executable")));
+        }
+        Ok(Setup { program: program.to_owned(), silence })
+    }
+}
+
+/// Who watches a run while it goes on. All is told by one thread, for which nobody waits.
+pub trait Spectator: Send + Sync {
     /// The run has come to this time.
     fn progress(&self, now: Time);
     /// A replica printed a line, on standard output or standard error.
@@ -58,7 +78,7 @@ pub trait Spectator: Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
     /// The program does not start.
-    #[error("{}: cannot be started as a replica: {source}", program.display())]
+    #[error("{}: cannot be started as a replica: {source}", printable(&program.to_string_lossy()))]
     Program {
         /// The program.
         program: PathBuf,
@@ -79,6 +99,9 @@ pub enum LiveError {
         /// The signal's number.
         signal: i32,
     },
+    /// The run was ended because another one failed.
+    #[error("another run failed")]
+    Cancelled,
 }
 
 impl LiveError {
@@ -91,27 +114,26 @@ impl LiveError {
 /// dice; replicas have seeds of their own.
 ///
 /// # Errors
-/// If the program does not start, the system refuses something, or a signal interrupts the run.
+/// If the program does not start, the system refuses something, or the run is interrupted.
 pub fn play(
     scenario: &Scenario,
     seed: u64,
     setup: &Setup,
-    spectator: &dyn Spectator,
+    spectator: Arc<dyn Spectator>,
     interrupt: &Interrupt,
 ) -> Result<RunRecord, LiveError> {
     let sockets: Vec<UdpSocket> = (0..scenario.replicas).map(|_| router::socket()).collect::<Result<_, _>>()?;
     let clock = Clock::start();
-    let (mut cluster, outputs) = Cluster::spawn(setup, seed, &sockets)?;
-    let console = Console::new(clock, outputs);
-    thread::scope(|scope| {
-        scope.spawn(|| console.show(spectator));
-        // However this ends, also by a panic, the console stops and the processes are gone.
-        let _stop = console.stop_at_end();
-        let router = Router::new(scenario, seed, clock, &sockets, spectator);
-        let result = route(router, &mut cluster, &sockets, interrupt);
-        cluster.shut_down();
-        result
-    })
+    let _hold = interrupt.hold();
+    let (cluster, outputs) = Cluster::spawn(setup, seed, &sockets)?;
+    // However this ends, also by a panic: first the processes are gone, then the console has shown their last words.
+    let console = Console::start(clock, outputs, spectator);
+    // Moved here, so that it is dropped before the console.
+    let mut cluster = cluster;
+    let router = Router::new(scenario, seed, clock, &sockets, &console);
+    let result = route(router, &mut cluster, &sockets, interrupt);
+    cluster.shut_down();
+    result
 }
 
 /// Routes until the run is over.
@@ -134,11 +156,16 @@ fn route(
         }
         let due = router.do_due(now, cluster).min(watch_due);
         if router.is_over(now) {
+            // Who has died in the meantime counts, too.
+            router.watch(now, cluster);
             return Ok(router.finish(now));
         }
         wait(&mut fds, due.since(router.now()))?;
         if let Some(signal) = interrupt.signal() {
             return Err(LiveError::Interrupted { signal });
+        }
+        if interrupt.is_cancelled() {
+            return Err(LiveError::Cancelled);
         }
         for (place, fd) in ReplicaId::all(sockets.len()).zip(&fds[1..]) {
             if !fd.revents().is_empty() {

@@ -3,15 +3,18 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
+use super::LiveError;
 use super::cluster::{Cluster, address, describe_end};
-use super::complaints::{Complaints, excerpt};
-use super::{LiveError, Spectator};
+use super::complaints::Complaints;
+use super::console::{Console, Teller};
 use crate::clock::Clock;
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::record::RunRecord;
+use crate::printable::Excerpt;
+use crate::protocol::Response;
+use crate::record::{RunRecord, World};
 use crate::scenario::Scenario;
 use crate::time::Time;
-use crate::wire::{Address, Datagram, Datagrams, Envelope, kind};
+use crate::wire::{Address, Datagram, Datagrams, Envelope, Malformed, kind};
 use crate::workload::{CLIENTS, Dispatch};
 use crate::world::stage::Stage;
 
@@ -26,8 +29,8 @@ pub(super) struct Router<'a> {
     stage: Stage<'a>,
     clock: Clock,
     ports: Vec<Port<'a>>,
-    complaints: Complaints<'a>,
-    spectator: &'a dyn Spectator,
+    complaints: Complaints,
+    teller: Teller,
     buffer: Box<[u8]>,
     requests: Datagrams,
     routed: u64,
@@ -38,12 +41,26 @@ struct Port<'a> {
     socket: &'a UdpSocket,
     /// It has said hello, so the socket is connected to it.
     reachable: bool,
-    /// A complaint was made that it cannot be reached.
-    told: bool,
+    /// It was said that it has not said hello.
+    silence_told: bool,
+    /// It was said that it has closed its socket.
+    refusal_told: bool,
 }
 
-/// What a datagram is wrong in.
-struct Nonsense(String);
+/// What is wrong with a datagram.
+#[derive(Debug, thiserror::Error)]
+enum Nonsense {
+    #[error("sent a malformed datagram ({0})")]
+    Malformed(#[from] Malformed),
+    #[error("sent a datagram with another's src")]
+    AnothersSrc,
+    #[error("sent to an unknown destination")]
+    UnknownDestination,
+    #[error("sent a client something that is no answer")]
+    NoAnswer,
+    #[error("answered a client without a MID")]
+    NoMid,
+}
 
 /// A socket that a replica can talk to.
 pub(super) fn socket() -> Result<UdpSocket, LiveError> {
@@ -60,14 +77,16 @@ impl<'a> Router<'a> {
         seed: u64,
         clock: Clock,
         sockets: &'a [UdpSocket],
-        spectator: &'a dyn Spectator,
+        console: &Console,
     ) -> Router<'a> {
+        let port = |socket| Port { socket, reachable: false, silence_told: false, refusal_told: false };
+        let ports = sockets.iter().map(port).collect();
         Router {
             stage: Stage::new(scenario, seed),
             clock,
-            ports: sockets.iter().map(|socket| Port { socket, reachable: false, told: false }).collect(),
-            complaints: Complaints::new(scenario.replicas, spectator),
-            spectator,
+            ports,
+            complaints: Complaints::new(scenario.replicas, console.teller()),
+            teller: console.teller(),
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             requests: Datagrams::new(),
             routed: 0,
@@ -81,6 +100,10 @@ impl<'a> Router<'a> {
 
     /// Makes everything happen that is due. Returns when the next thing is.
     pub fn do_due(&mut self, now: Time, cluster: &mut Cluster) -> Time {
+        if self.stage.next_fault() <= now {
+            // Who has died by itself before is not killed now.
+            self.watch(now, cluster);
+        }
         while self.stage.next_fault() <= now {
             let (_, consequence) = self.stage.strike();
             if let Some(killed) = consequence.killed {
@@ -95,7 +118,7 @@ impl<'a> Router<'a> {
 
     /// Looks after the processes.
     pub fn watch(&mut self, now: Time, cluster: &mut Cluster) {
-        self.spectator.progress(now);
+        self.teller.progress(now);
         let Router { stage, complaints, ports, .. } = self;
         cluster.watch(now, |replica, status| {
             complaints.tell(now, replica, || format!("quit unexpectedly ({})", describe_end(status)));
@@ -103,8 +126,8 @@ impl<'a> Router<'a> {
         });
         let past_wait = now >= Time::ZERO + stage.scenario.wait;
         for (replica, port) in ReplicaId::all(ports.len()).zip(ports) {
-            if past_wait && !port.reachable && !port.told && stage.director.living().contains(replica) {
-                port.told = true;
+            if past_wait && !port.reachable && !port.silence_told && stage.director.living().contains(replica) {
+                port.silence_told = true;
                 complaints.tell(now, replica, || "has not said hello, so nothing can be sent to it".to_owned());
             }
         }
@@ -118,7 +141,7 @@ impl<'a> Router<'a> {
 
     /// Ends the run.
     pub fn finish(&mut self, now: Time) -> RunRecord {
-        self.stage.finish(now, self.routed, None)
+        self.stage.finish(World::Live, now, self.routed, None)
     }
 
     /// Takes what a replica has sent.
@@ -143,18 +166,17 @@ impl<'a> Router<'a> {
             return;
         }
         self.routed += 1;
-        if let Err(Nonsense(what)) = self.deliver(from, source, bytes) {
+        if let Err(nonsense) = self.deliver(from, source, bytes) {
             self.stage.malformed += 1;
             let now = self.now();
-            self.complaints.tell(now, from, || format!("{what}: {}", excerpt(bytes)));
+            self.complaints.tell(now, from, || format!("{nonsense}: {}", Excerpt(bytes)));
         }
     }
 
     fn deliver(&mut self, from: ReplicaId, source: SocketAddr, bytes: &[u8]) -> Result<(), Nonsense> {
-        let datagram =
-            Datagram::parse(bytes).map_err(|error| Nonsense(format!("sent a malformed datagram ({error})")))?;
+        let datagram = Datagram::parse(bytes)?;
         if datagram.src != address(from) {
-            return Err(Nonsense(format!("sent a datagram with another's src {}", datagram.src)));
+            return Err(Nonsense::AnothersSrc);
         }
         if datagram.kind == kind::HELLO {
             let port = &mut self.ports[from.index()];
@@ -163,7 +185,10 @@ impl<'a> Router<'a> {
             return Ok(());
         }
         let leader = self.replica(datagram.leader);
-        self.stage.director.observe_leader(from, leader);
+        if leader.is_none() && datagram.leader != Address::BROADCAST {
+            let now = self.now();
+            self.complaints.tell(now, from, || format!("believes in a leader that does not exist: {}", Excerpt(bytes)));
+        }
         let client = ClientId(datagram.dst.0);
         if datagram.dst == Address::BROADCAST {
             for to in ReplicaId::all(self.ports.len()).filter(|&to| to != from) {
@@ -172,10 +197,11 @@ impl<'a> Router<'a> {
         } else if let Some(to) = self.replica(datagram.dst) {
             self.forward(from, to, bytes);
         } else if client.number(self.ports.len()).is_some_and(|number| number < CLIENTS) {
-            return self.answer(from, client, leader, &datagram);
+            self.answer(from, client, leader, &datagram)?;
         } else {
-            return Err(Nonsense(format!("sent to an unknown destination {}", datagram.dst)));
+            return Err(Nonsense::UnknownDestination);
         }
+        self.stage.director.observe_leader(from, leader);
         Ok(())
     }
 
@@ -209,7 +235,7 @@ impl<'a> Router<'a> {
     fn note_refusal(&mut self, replica: ReplicaId) {
         let now = self.now();
         let port = &mut self.ports[replica.index()];
-        if !std::mem::replace(&mut port.told, true) {
+        if !std::mem::replace(&mut port.refusal_told, true) {
             self.complaints.tell(now, replica, || "has closed its socket".to_owned());
         }
     }
@@ -222,24 +248,23 @@ impl<'a> Router<'a> {
         leader: Option<ReplicaId>,
         datagram: &Datagram<'_>,
     ) -> Result<(), Nonsense> {
-        let response = datagram
-            .response()
-            .ok_or_else(|| Nonsense(format!("sent a client a datagram of type {:?}", datagram.kind)))?;
-        let mid = datagram.mid.as_deref().ok_or_else(|| Nonsense("answered a client without a MID".to_owned()))?;
+        let response = datagram.response().ok_or(Nonsense::NoAnswer)?;
+        let text = datagram.mid.as_deref().ok_or(Nonsense::NoMid)?;
         let now = self.now();
         // No request has the largest number.
-        let mid = mid.parse().unwrap_or(Mid(u64::MAX));
+        let mid = text.parse().unwrap_or(Mid(u64::MAX));
         let living = self.stage.director.living();
         let odd_before = self.odd_answers();
         let again = self.stage.workload.handle_answer(now, to, mid, leader, &response, living);
-        let odd = self.odd_answers();
-        if odd != odd_before {
-            let what = if odd.0 != odd_before.0 {
-                "answered a MID that is unknown to the client"
-            } else {
-                "answered a get wrong"
+        let (odd, mid) = (self.odd_answers(), Excerpt(text.as_bytes()));
+        if odd.0 != odd_before.0 {
+            self.complaints.tell(now, from, || format!("answered client {to} a MID that it does not know: {mid}"));
+        } else if odd.1 != odd_before.1 {
+            let value = match &response {
+                Response::Ok { value: Some(value) } => value.as_bytes(),
+                _ => b"(no value)",
             };
-            self.complaints.tell(now, from, || format!("{what}: MID {:?} of client {to}, {response:?}", datagram.mid));
+            self.complaints.tell(now, from, || format!("answered a get wrong, MID {mid}: {}", Excerpt(value)));
         }
         if let Some(dispatch) = again {
             self.send_request(&dispatch);

@@ -14,7 +14,7 @@ mod transport;
 use crate::chaos::Director;
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::protocol::{Effect, Identity, Input, Outbox, Protocol, Response};
-use crate::record::{Event, RunRecord, Trace};
+use crate::record::{Event, RunRecord, Trace, World};
 use crate::scenario::Scenario;
 use crate::time::Time;
 use crate::workload::Dispatch;
@@ -122,7 +122,7 @@ impl<'a, P: Protocol> Simulation<'a, P> {
     /// Ends the run: what is known of it.
     pub fn finish(mut self) -> RunRecord {
         let end = if self.stage.is_storm() { self.now } else { self.stage.scenario.end() };
-        self.stage.finish(end, self.trace.events(), Some(self.trace.hash()))
+        self.stage.finish(World::Virtual, end, self.trace.events(), Some(self.trace.hash()))
     }
 
     /// The time of the newest event.
