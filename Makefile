@@ -10,4 +10,4 @@ test:
 	cargo test
 
 clean:
-	cargo clean
+	cargo clean --target-dir target

@@ -48,3 +48,10 @@ fn the_launcher_runs_the_program_beside_it_also_through_links_and_says_so_if_the
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(7), &b"<0000><a b><>"[..]), "{launcher:?}");
     }
 }
+
+#[test]
+fn make_leaves_the_program_where_the_launcher_looks_for_it() {
+    let makefile = Path::new(env!("CARGO_MANIFEST_DIR")).join("Makefile");
+    let makefile = fs::read_to_string(makefile).expect("the Makefile");
+    assert!(makefile.contains("\tcargo build --release --target-dir target\n"), "{makefile}");
+}

@@ -115,12 +115,14 @@ impl Cast {
                         while let Some((place, booking)) = take(bookings, next) {
                             let run = panic::catch_unwind(AssertUnwindSafe(|| self.play(booking, progress)));
                             let failed = !matches!(run, Ok(Ok(_)));
-                            let run = run.map(|run| sender.send((place, run)));
-                            // First the error is on its way, then the others are told to stop.
+                            // First the error is on its way, then the others are told to stop. Nobody may listen any more.
+                            let panic = run.map(|run| drop(sender.send((place, run)))).err();
                             if failed {
                                 self.stop(next, bookings.len());
                             }
-                            run.unwrap_or_else(|panic| panic::resume_unwind(panic)).ok();
+                            if let Some(panic) = panic {
+                                panic::resume_unwind(panic);
+                            }
                         }
                     })
                 })

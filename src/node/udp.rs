@@ -5,6 +5,9 @@
 //! sends what it left, and then sleeps until there is another datagram or the node's next deadline. So a burst of
 //! requests becomes one batch, and an idle replica costs next to nothing.
 //!
+//! If the router's port is closed, `hello` is said again before the next datagrams: a router that comes late, or comes
+//! back, learns by it where this replica is.
+//!
 //! SIGTERM and SIGINT end the program by their default action: there is nothing to clean up.
 
 use std::fmt::Display;

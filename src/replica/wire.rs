@@ -73,8 +73,8 @@ impl PeerMessage for Message<Arc<Command>> {
 }
 
 /// Writes entries of an append, `prev` being index and term of the one before them, in as many datagrams as it takes,
-/// which is one unless batches are configured to be larger than a datagram. A
-/// single entry that does not fit in a datagram is left out: a node takes none from clients that is so large.
+/// which is one unless batches are configured to be larger than a datagram. A single entry that does not fit is left
+/// out: a node takes none from clients that is so large.
 fn encode_append(
     append: &AppendEntries<Arc<Command>>,
     prev: (Index, Term),

@@ -313,7 +313,7 @@ struct Cluster {
 const CLIENT: Address = Address(0x13);
 
 /// How many puts are in a burst.
-const PUTS: usize = 10;
+const PUTS: usize = 30;
 
 impl Cluster {
     fn start(count: usize) -> Cluster {
@@ -444,7 +444,9 @@ fn requests_that_wait_together_share_their_appends() {
         let response = Datagram::parse(answer.as_bytes()).expect("an answer").response();
         assert_eq!(response, Some(Response::Ok { value: None }));
     }
-    // Two of the four others make a quorum; some may be asked again, or be due for a heartbeat.
+    // Two of the four others make a quorum, so two appends would do. On a busy machine some are sent again. Without
+    // batches it would be two for each put.
     let appends = cluster.appends - appends;
-    assert!((2..PUTS).contains(&appends), "{appends} appends for {PUTS} puts");
+    println!("{appends} appends for {PUTS} puts");
+    assert!((2..=PUTS / 3).contains(&appends), "{appends} appends for {PUTS} puts");
 }
