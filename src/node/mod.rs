@@ -71,6 +71,8 @@ pub struct Ignored {
     pub senseless: u64,
     /// Requests without a MID, or with one of more than [`MID_BYTES_MAX`] bytes.
     pub nameless: u64,
+    /// Puts of more than [`PUT_BYTES_MAX`] bytes, which no message between replicas could carry.
+    pub oversized: u64,
     /// Answers that could not be given, since too many requests have come after the one that they answer.
     pub forgotten: u64,
 }
@@ -78,16 +80,16 @@ pub struct Ignored {
 impl Ignored {
     /// All of them.
     pub fn total(&self) -> u64 {
-        let Ignored { malformed, misdirected, own, strange, senseless, nameless, forgotten } = *self;
-        malformed + misdirected + own + strange + senseless + nameless + forgotten
+        let Ignored { malformed, misdirected, own, strange, senseless, nameless, oversized, forgotten } = *self;
+        malformed + misdirected + own + strange + senseless + nameless + oversized + forgotten
     }
 }
 
 impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ignored { malformed, misdirected, own, strange, senseless, nameless, forgotten } = *self;
+        let Ignored { malformed, misdirected, own, strange, senseless, nameless, oversized, forgotten } = *self;
         write!(f, "malformed {malformed}, misdirected {misdirected}, own {own}, strange {strange}, ")?;
-        write!(f, "senseless {senseless}, nameless {nameless}, forgotten {forgotten}")
+        write!(f, "senseless {senseless}, nameless {nameless}, oversized {oversized}, forgotten {forgotten}")
     }
 }
 
@@ -187,13 +189,14 @@ impl<P: Protocol<Message: PeerMessage> + fmt::Display> Node<P> {
             self.ignored.senseless += 1;
             return;
         };
+        if is_too_large(&operation) {
+            // No `fail`: clients try again at once what fails, and it would fail for ever.
+            self.ignored.oversized += 1;
+            return;
+        }
         let (from, mid) = (ClientId(datagram.src.0), self.mid_of(text));
         self.mids.insert(from, mid, text);
-        if is_too_large(&operation) {
-            self.reply(from, mid, &Response::Fail);
-        } else {
-            self.handle(now, Input::Client { from, request: Request { mid, operation } });
-        }
+        self.handle(now, Input::Client { from, request: Request { mid, operation } });
     }
 
     /// A number for a MID, which is any text on the wire. Two texts that shared one would be one request, and the second

@@ -207,20 +207,20 @@ fn a_replica_hears_only_its_router() {
     let _process = Process::start(program().args([&port, "0A1F", "0001"]));
     let (_, replica) = receive(&router);
     assert_eq!(replica.ip(), Ipv4Addr::LOCALHOST);
-    let request = |mid: &str| {
-        let text = r#"{"src":"0013","dst":"0A1F","leader":"FFFF","type":"put","MID":"?","key":"k","value":"v"}"#;
-        // It is too large, so it is answered at once.
-        text.replace('?', mid).replace(r#""v""#, &format!("{:?}", "v".repeat(64_000)))
+    // The reply brings the time of sending back, and so says whose append it answers.
+    let append = |sent: u64| {
+        let envelope = r#""src":"0001","dst":"0A1F","leader":"0001","type":"AppendEntries","MID":"1""#;
+        format!(r#"{{{envelope},"t":5,"pi":0,"pt":0,"c":0,"s":{sent},"e":[]}}"#)
     };
-    stranger.send_to(request("stranger").as_bytes(), replica).expect("a datagram");
-    router.send_to(request("router").as_bytes(), replica).expect("a datagram");
-    let answer = loop {
+    stranger.send_to(append(1).as_bytes(), replica).expect("a datagram");
+    router.send_to(append(2).as_bytes(), replica).expect("a datagram");
+    let reply = loop {
         let (text, _) = receive(&router);
-        if text.contains(r#""type":"fail""#) {
+        if text.contains("AppendReply") {
             break text;
         }
     };
-    assert!(answer.contains(r#""MID":"router""#), "{answer}");
+    assert!(reply.contains(r#""s":2"#), "{reply}");
 }
 
 #[test]
