@@ -4,7 +4,9 @@
 
 use std::time::Instant;
 
-use crate::time::Time;
+use rustix::event::Timespec;
+
+use crate::time::{Span, Time};
 
 /// A clock that was at [`Time::ZERO`] when it was started. It never goes back.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +27,21 @@ impl Clock {
     }
 }
 
+/// A span as the system wants it when it is asked to wait.
+pub fn timespec(span: Span) -> Timespec {
+    let nanos = span.nanos();
+    Timespec { tv_sec: (nanos / 1_000_000_000) as _, tv_nsec: (nanos % 1_000_000_000) as _ }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_keeps_its_nanoseconds_when_the_system_is_asked_to_wait() {
+        let wait = timespec(Span(3_000_000_007));
+        assert_eq!((wait.tv_sec, wait.tv_nsec), (3, 7));
+    }
 
     #[test]
     fn a_clock_starts_near_zero_and_never_goes_back() {

@@ -14,15 +14,15 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, UdpSocket};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use super::Node;
 use super::log::Log;
-use crate::clock::Clock;
+use crate::clock::{Clock, timespec};
 use crate::protocol::Protocol;
 use crate::time::{Span, Time};
-use crate::wire::PeerMessage;
+use crate::wire::{PeerMessage, UDP_BYTES_MAX};
 
 /// A replica whose router has been gone without a break for this long is an orphan, and ends.
 pub const ORPHAN_AFTER: Span = Span::from_secs(60);
@@ -54,9 +54,6 @@ const ERROR_PAUSE: Span = Span::from_millis(20);
 
 /// The buffer for datagrams that wait, in bytes. The system may grant less.
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
-
-/// No UDP datagram is larger than this, in bytes.
-const UDP_BYTES_MAX: usize = 1 << 16;
 
 /// A node on a socket.
 struct Loop<'a, P: Protocol> {
@@ -189,8 +186,7 @@ where
     /// Sleeps until there is a datagram or the node's next deadline; after an error only for a moment, whatever comes.
     fn wait(&mut self, after_error: bool) -> Result<(), End> {
         let longest = if after_error { ERROR_PAUSE } else { WAIT_MAX };
-        let wait = self.node.poll_timeout().since(self.clock.now()).clamp(WAIT_MIN, longest).nanos();
-        let wait = Timespec { tv_sec: (wait / 1_000_000_000) as i64, tv_nsec: (wait % 1_000_000_000) as _ };
+        let wait = timespec(self.node.poll_timeout().since(self.clock.now()).clamp(WAIT_MIN, longest));
         let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
         // A socket with an error that stays would be ready all the time.
         let sockets = if after_error { &mut [][..] } else { &mut sockets[..] };

@@ -24,6 +24,9 @@ pub use datagram::{Datagram, Datagrams, Envelope, Malformed};
 /// The most bytes of a datagram that is sent. UDP carries a little more than 65,500.
 pub const DATAGRAM_BYTES_MAX: usize = 65_000;
 
+/// No UDP datagram is larger than this, in bytes: room to receive any.
+pub const UDP_BYTES_MAX: usize = 1 << 16;
+
 /// Types of datagrams.
 pub mod kind {
     /// A replica is there.

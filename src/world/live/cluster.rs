@@ -7,8 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
-use super::{LiveError, Setup, as_file, timespec};
-use crate::clock::Clock;
+use super::{LiveError, Setup, as_file};
+use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
 use crate::rng::Stream;
 use crate::time::{Span, Time};

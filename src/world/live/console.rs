@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::{Spectator, timespec};
-use crate::clock::Clock;
+use super::Spectator;
+use crate::clock::{Clock, timespec};
 use crate::id::{REPLICAS_MAX, ReplicaId};
 use crate::time::{Span, Time};
 

@@ -22,9 +22,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
 use crate::printable::printable;
 use crate::record::RunRecord;
@@ -181,11 +181,6 @@ fn wait(fds: &mut [PollFd<'_>], span: Span) -> Result<(), LiveError> {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(LiveError::system("to wait for sockets")(error.into())),
     }
-}
-
-fn timespec(span: Span) -> Timespec {
-    let nanos = span.nanos();
-    Timespec { tv_sec: (nanos / 1_000_000_000) as _, tv_nsec: (nanos % 1_000_000_000) as _ }
 }
 
 /// A path that is looked up as a file and never as a command.

@@ -14,15 +14,12 @@ use crate::protocol::Response;
 use crate::record::{RunRecord, World};
 use crate::scenario::Scenario;
 use crate::time::Time;
-use crate::wire::{Address, Datagram, Datagrams, Envelope, Malformed, kind};
+use crate::wire::{Address, Datagram, Datagrams, Envelope, Malformed, UDP_BYTES_MAX, kind};
 use crate::workload::{CLIENTS, Dispatch};
 use crate::world::stage::Stage;
 
 /// So many datagrams of one replica are taken before others, faults and clients get their turn.
 const DRAINED_MAX: usize = 64;
-
-/// The largest datagram that UDP carries, and one byte.
-const BUFFER_BYTES: usize = 65_536;
 
 /// Everything between replicas, and the clients.
 pub(super) struct Router<'a> {
@@ -87,7 +84,7 @@ impl<'a> Router<'a> {
             ports,
             complaints: Complaints::new(scenario.replicas, console.teller()),
             teller: console.teller(),
-            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            buffer: vec![0; UDP_BYTES_MAX].into_boxed_slice(),
             requests: Datagrams::new(),
             routed: 0,
         }
