@@ -129,6 +129,12 @@ impl ReplicaSet {
         ReplicaSet(self.0 & !other.0)
     }
 
+    /// The replicas that are in both sets.
+    #[must_use]
+    pub const fn and(self, other: ReplicaSet) -> ReplicaSet {
+        ReplicaSet(self.0 & other.0)
+    }
+
     /// The set without this replica.
     #[must_use]
     pub const fn without(mut self, replica: ReplicaId) -> ReplicaSet {

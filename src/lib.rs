@@ -29,6 +29,7 @@ pub mod chaos;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod consensus;
 pub mod hash;
 pub mod id;
 pub mod kv;

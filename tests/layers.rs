@@ -18,7 +18,7 @@ const TABLE: &str = "\
 | 4 | | `node` | `workload` |
 | 3 | | `replica`, `broadcast` | `record` |
 | 2 | `wire` | `raft`, `kv` | `chaos` |
-| 1 | `protocol`, `rng`, `clock` | | |
+| 1 | `protocol`, `rng`, `clock`, `consensus` | | |
 | 0 | `time`, `id`, `hash`, `printable` | | |
 ";
 

@@ -22,6 +22,9 @@ pub struct Director {
     choices: Stream,
 }
 
+/// Links that lose more than this, either way, do not count as a connection.
+const CONNECTED_LOSS_MAX: f64 = 0.3;
+
 /// What a world has to do about a fault, beyond what the [`Director`] has done by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Consequence {
@@ -141,6 +144,16 @@ impl Director {
         }
     }
 
+    /// Whether so many living replicas that they are a quorum can all hear each other well: what a protocol needs to make
+    /// progress.
+    pub fn has_connected_quorum(&self) -> bool {
+        let hears = |from, to| self.monkey.loss(from, to) <= CONNECTED_LOSS_MAX;
+        let neighbours: Vec<ReplicaSet> = ReplicaId::all(self.replicas)
+            .map(|one| self.living.iter().filter(|&other| hears(one, other) && hears(other, one)).collect())
+            .collect();
+        has_clique(self.living, self.quorum(), &neighbours)
+    }
+
     fn quorum(&self) -> usize {
         self.replicas / 2 + 1
     }
@@ -181,6 +194,21 @@ impl Director {
         self.choices.shuffle(&mut order);
         order.into_iter().take(count).collect()
     }
+}
+
+/// Whether so many of the candidates are all neighbours of each other.
+fn has_clique(mut candidates: ReplicaSet, size: usize, neighbours: &[ReplicaSet]) -> bool {
+    if size == 0 {
+        return true;
+    }
+    while candidates.len() >= size {
+        let Some(one) = candidates.iter().next() else { return false };
+        candidates.remove(one);
+        if has_clique(candidates.and(neighbours[one.index()]), size - 1, neighbours) {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]

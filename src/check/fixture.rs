@@ -56,6 +56,8 @@ pub(crate) fn record() -> RunRecord {
         packet_storm: false,
         request_storm: false,
         end: Time::ZERO + Span::from_secs(34),
+        living: [0, 2, 4].into_iter().map(ReplicaId).collect(),
+        calm: None,
         events: 12_345,
         trace: Some(0x0123_4567_89AB_CDEF),
     }

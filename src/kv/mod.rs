@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use crate::consensus::applied_digest;
 use crate::hash::StableHasher;
 use crate::protocol::{Text, text_bytes};
 
@@ -40,6 +41,11 @@ impl Command {
         &self.value
     }
 
+    /// A digest of key and value.
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
     /// How many bytes key and value take in a message at most, as [`text_bytes`] measures them.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -67,6 +73,7 @@ impl Hash for Command {
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     table: HashTable<Arc<Command>>,
+    digest: u64,
 }
 
 impl Store {
@@ -78,6 +85,7 @@ impl Store {
     /// Applies the next command of the log.
     #[inline]
     pub fn apply(&mut self, command: &Arc<Command>) {
+        self.digest = applied_digest(self.digest, command.digest);
         // The same key is mostly the same text in memory, too.
         let same = |other: &Arc<Command>| {
             other.key_hash == command.key_hash && (Arc::ptr_eq(&other.key, &command.key) || other.key == command.key)
@@ -88,6 +96,11 @@ impl Store {
                 self.table.insert_unique(command.key_hash, Arc::clone(command), |other| other.key_hash);
             }
         }
+    }
+
+    /// The digest of all commands so far, in order ([`applied_digest`]).
+    pub fn digest(&self) -> u64 {
+        self.digest
     }
 
     /// The value of a key; none if it was never put.

@@ -1,6 +1,6 @@
 //! Elections: sections 5.2 and 5.4.1 of the paper, with pre-vote (thesis 9.6).
 
-use super::{AppendOutcome, AppendReply, Message, Payload, Raft, RequestVote, Role, Term, Vote};
+use super::{AppendOutcome, AppendReply, Message, Payload, Raft, RequestVote, Role, Rule, Term, Vote};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::protocol::Outbox;
 use crate::time::{Span, Time};
@@ -70,7 +70,8 @@ impl<C: Payload> Raft<C> {
             return self.drive(now, out);
         }
         let loyal = self.is_loyal(now);
-        let newer = (request.last_term, request.last_index) >= (self.log.last_term(), self.log.last_index());
+        let newer = (request.last_term, request.last_index) >= (self.log.last_term(), self.log.last_index())
+            || !self.rules.keep(Rule::VoteForUpToDateLogs);
         if request.pre {
             let granted = !loyal && newer && request.term > self.term;
             let term = if granted { request.term } else { self.term };
@@ -83,7 +84,7 @@ impl<C: Payload> Raft<C> {
             }
             self.become_follower(now, request.term, None);
         }
-        let free = self.voted_for.is_none_or(|candidate| candidate == from);
+        let free = self.voted_for.is_none_or(|candidate| candidate == from) || !self.rules.keep(Rule::VoteOnce);
         let granted = request.term == self.term && free && newer;
         if granted {
             self.voted_for = Some(from);
@@ -95,7 +96,8 @@ impl<C: Payload> Raft<C> {
     /// Whether it has heard from a leader so recently that it votes for nobody else. What it has heard of newer terms
     /// since does not matter: the leader may not have, and its lease counts on this replica.
     fn is_loyal(&self, now: Time) -> bool {
-        self.contact.is_some_and(|contact| now < contact + self.config.election_timeout_min)
+        let heard = self.contact.is_some_and(|contact| now < contact + self.config.election_timeout_min);
+        heard && self.rules.keep(Rule::LoyalToLeader)
     }
 
     /// A replica answers a request for its vote.
@@ -109,6 +111,7 @@ impl<C: Payload> Raft<C> {
         }
         let wanted = match self.role {
             Role::PreCandidate => vote.pre && vote.term == self.term + 1,
+            Role::Candidate if !self.rules.keep(Rule::CountCurrentVotes) => true,
             Role::Candidate => !vote.pre && vote.term == self.term,
             Role::Follower | Role::Leader => false,
         };
@@ -147,8 +150,12 @@ impl<C: Payload> Raft<C> {
             self.ignore();
             return false;
         }
+        let raised = if self.rules.keep(Rule::RaiseTerm) { term } else { self.term };
         if term > self.term || self.role != Role::Follower {
-            self.become_follower(now, term, Some(from));
+            self.become_follower(now, raised, Some(from));
+            if self.role == Role::Leader {
+                return false;
+            }
         }
         self.leader = Some(from);
         self.contact = Some(now);

@@ -5,11 +5,7 @@ use std::hash::Hash;
 
 use smallvec::SmallVec;
 
-/// A term: a period with at most one leader, counted from 1. 0 is before the first.
-pub type Term = u64;
-
-/// A place in the log, counted from 1. 0 is before the first entry.
-pub type Index = u64;
+use crate::consensus::{Index, Term};
 
 /// The entries of one append. A few fit in without an allocation.
 pub type Entries<C> = SmallVec<[Entry<C>; 3]>;
@@ -38,12 +34,13 @@ pub struct Entry<C> {
 #[derive(Clone, Debug)]
 pub struct Log<C> {
     entries: Vec<Entry<C>>,
+    truncations: u64,
 }
 
 impl<C> Log<C> {
     /// An empty log.
     pub const fn new() -> Log<C> {
-        Log { entries: Vec::new() }
+        Log { entries: Vec::new(), truncations: 0 }
     }
 
     /// The index of the last entry; 0 if there is none.
@@ -80,7 +77,6 @@ impl<C> Log<C> {
     /// Adds an entry at the end and returns its index.
     #[inline]
     pub fn append(&mut self, entry: Entry<C>) -> Index {
-        debug_assert!(entry.term >= self.last_term(), "terms never fall in a log");
         self.entries.push(entry);
         self.last_index()
     }
@@ -88,7 +84,15 @@ impl<C> Log<C> {
     /// Removes the entry at this index and all after it.
     pub fn truncate(&mut self, index: Index) {
         assert!(index > 0, "nothing comes before the first entry");
-        self.entries.truncate(index as usize - 1);
+        if index <= self.last_index() {
+            self.entries.truncate(index as usize - 1);
+            self.truncations += 1;
+        }
+    }
+
+    /// How often entries were removed.
+    pub fn truncations(&self) -> u64 {
+        self.truncations
     }
 
     /// The last index whose term is at most `term`, 0 if there is none. Terms never fall, so halving finds it.

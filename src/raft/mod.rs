@@ -54,16 +54,19 @@ mod log;
 mod message;
 mod progress;
 mod replication;
+mod rules;
 
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::protocol::{Identity, Outbox};
 use crate::rng::Stream;
 use crate::time::{Span, Time};
 
+pub use crate::consensus::{Index, Role, Term};
 pub use config::{Config, ConfigError};
-pub use log::{Entries, Entry, Index, Log, Payload, Term};
+pub use log::{Entries, Entry, Log, Payload};
 pub use message::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Vote};
 use progress::Progress;
+pub use rules::{Rule, Rules, UnknownRule};
 
 /// Terms up to here are believed. No sound cluster comes near: at an election every millisecond it would take thirty
 /// million years.
@@ -72,19 +75,6 @@ const TERM_MAX: Term = 1 << 60;
 /// Beyond [`TERM_MAX`], only terms that are not further ahead than this are believed. So a broken message cannot bring
 /// a cluster to the end of the numbers, and a cluster that was brought to `TERM_MAX` still goes on.
 const TERM_LEAD_MAX: Term = 1 << 32;
-
-/// What a replica currently is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// It follows a leader or waits for one.
-    Follower,
-    /// It asks whether it would be elected.
-    PreCandidate,
-    /// It asks to be elected.
-    Candidate,
-    /// It leads.
-    Leader,
-}
 
 /// One replica's part in consensus.
 ///
@@ -102,6 +92,7 @@ pub struct Raft<C> {
     id: ReplicaId,
     replicas: usize,
     config: Config,
+    rules: Rules,
     dice: Stream,
 
     term: Term,
@@ -154,6 +145,14 @@ impl<C: Payload> Raft<C> {
     /// # Errors
     /// If the configuration makes no sense.
     pub fn new(identity: Identity, config: Config) -> Result<Raft<C>, ConfigError> {
+        Raft::with_rules(identity, config, Rules::ALL)
+    }
+
+    /// The same, keeping only some of the rules: a known bad Raft, for those who want to know whether a test finds it.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense.
+    pub fn with_rules(identity: Identity, config: Config, rules: Rules) -> Result<Raft<C>, ConfigError> {
         config.validate()?;
         let mut raft = Raft {
             id: identity.id,
@@ -183,6 +182,7 @@ impl<C: Payload> Raft<C> {
             timeout: Time::ZERO,
             ignored: 0,
             config,
+            rules,
         };
         raft.draw_election_timeout();
         raft.election_deadline = Time::ZERO + raft.election_timeout;
@@ -280,6 +280,12 @@ impl<C: Payload> Raft<C> {
         self.commit_index
     }
 
+    /// The rules that it keeps.
+    #[inline]
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
     /// How many messages could not be right and were ignored.
     pub fn ignored(&self) -> u64 {
         self.ignored
@@ -287,7 +293,7 @@ impl<C: Payload> Raft<C> {
 
     /// How many replicas make a majority.
     fn quorum(&self) -> usize {
-        self.replicas / 2 + 1
+        self.replicas / 2 + usize::from(self.rules.keep(Rule::QuorumIsMajority))
     }
 
     /// All replicas but this one.
@@ -319,6 +325,9 @@ impl<C: Payload> Raft<C> {
             self.term = term;
             self.voted_for = None;
             self.early.clear();
+            if self.role == Role::Leader && !self.rules.keep(Rule::StepDownForHigherTerm) {
+                return;
+            }
         }
         self.role = Role::Follower;
         self.leader = leader;

@@ -1,7 +1,7 @@
 //! Replication: sections 5.3 and 5.4.2 of the paper; contact with followers, leases and reads (thesis 6.2 and 6.4).
 
 use super::progress::Progress;
-use super::{AppendEntries, AppendOutcome, AppendReply, Entry, Index, Message, Payload, Raft, Role, Term};
+use super::{AppendEntries, AppendOutcome, AppendReply, Entry, Index, Message, Payload, Raft, Role, Rule, Term};
 use crate::id::{REPLICAS_MAX, ReplicaId};
 use crate::protocol::Outbox;
 use crate::time::Time;
@@ -9,7 +9,7 @@ use crate::time::Time;
 impl<C: Payload> Raft<C> {
     /// Leads from now on: begins the term with an empty entry and tells everyone.
     pub(super) fn become_leader(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
-        assert!(self.voted_for == Some(self.id) && self.votes.len() >= self.quorum(), "a leader is elected");
+        assert!(self.votes.contains(self.id) && self.votes.len() >= self.quorum(), "a leader is elected");
         self.role = Role::Leader;
         self.leader = Some(self.id);
         self.elected = now;
@@ -43,8 +43,16 @@ impl<C: Payload> Raft<C> {
     /// what is committed (thesis 6.4, step 1), and either holds a lease or has been confirmed since the read came.
     #[inline]
     pub fn may_read(&self, now: Time, asked: Time) -> bool {
-        let informed = self.role == Role::Leader && self.commit_index >= self.term_start;
-        informed && (self.holds_lease(now) || self.quorum_contact >= Some(asked))
+        let leads = self.role == Role::Leader;
+        let informed = self.commit_index >= self.term_start || !self.rules.keep(Rule::ReadAfterOwnCommit);
+        let confirmed = self.holds_lease(now) || self.quorum_contact >= Some(asked);
+        leads && informed && (confirmed || !self.rules.keep(Rule::ReadOnlyConfirmed))
+    }
+
+    /// Whether a read would be answered now because of the lease.
+    #[inline]
+    pub fn holds_read_lease(&self, now: Time) -> bool {
+        self.holds_lease(now) && self.may_read(now, now)
     }
 
     /// Sees to it that a quorum confirms this leader after `asked`, with the next timeout, which is due at once.
@@ -59,7 +67,12 @@ impl<C: Payload> Raft<C> {
     /// Whether nobody else can lead now: a quorum recognised this leader so recently that it elects nobody else yet.
     #[inline]
     fn holds_lease(&self, now: Time) -> bool {
-        self.quorum_contact.is_some_and(|contact| now < contact + self.config.lease())
+        let lease = if self.rules.keep(Rule::LeaseEndsBeforeElections) {
+            self.config.lease()
+        } else {
+            self.config.election_timeout_max
+        };
+        self.quorum_contact.is_some_and(|contact| now < contact + lease)
     }
 
     /// A leader sends what has to be sent by now:
@@ -77,7 +90,9 @@ impl<C: Payload> Raft<C> {
         let asked = self.read_asked.filter(|&asked| Some(asked) > self.quorum_contact).unwrap_or(Time::ZERO);
         let (mut covered, mut wake) = (0, Time::NEVER);
         for follower in &mut self.followers {
-            follower.expire(now);
+            if self.rules.keep(Rule::RetryAppends) {
+                follower.expire(now);
+            }
             covered += usize::from(follower.covers(last) && follower.confirms(asked));
             wake = wake.min(follower.wake());
         }
@@ -168,6 +183,7 @@ impl<C: Payload> Raft<C> {
     #[inline]
     fn fits(&self, append: &AppendEntries<C>) -> bool {
         self.log.term(append.prev_index) == Some(append.prev_term)
+            || (append.prev_index <= self.log.last_index() && !self.rules.keep(Rule::MatchPreviousTerm))
     }
 
     /// Takes the entries of an append that fits and returns the index up to which the log is the leader's now. None,
@@ -179,7 +195,8 @@ impl<C: Payload> Raft<C> {
             return None;
         }
         // Entries beyond those just confirmed may still differ from the leader's.
-        self.commit_index = self.commit_index.max(append.commit_index.min(index));
+        let confirmed = if self.rules.keep(Rule::CommitWhatMatches) { index } else { self.log.last_index() };
+        self.commit_index = self.commit_index.max(append.commit_index.min(confirmed));
         Some(index)
     }
 
@@ -199,12 +216,18 @@ impl<C: Payload> Raft<C> {
     fn take_entries(&mut self, prev_index: Index, entries: super::Entries<C>) -> bool {
         let index = |place: usize| prev_index + 1 + place as Index;
         let differs = |place: usize| self.log.term(index(place)) != Some(entries[place].term);
-        let Some(known) = (0..entries.len()).position(differs) else { return true };
+        let known = (0..entries.len()).position(differs);
+        let known = if self.rules.keep(Rule::TruncateOnlyConflicts) { known } else { Some(0) };
+        let Some(mut known) = known else { return true };
         let first_new = index(known);
-        if first_new <= self.commit_index {
+        if first_new <= self.commit_index && self.rules.keep(Rule::TruncateOnlyConflicts) {
             return false;
         }
-        self.log.truncate(first_new);
+        if self.rules.keep(Rule::TruncateConflicts) {
+            self.log.truncate(first_new);
+        } else {
+            known = known.max(self.log.last_index().saturating_sub(prev_index) as usize);
+        }
         for entry in entries.into_iter().skip(known) {
             self.log.append(entry);
         }
@@ -260,11 +283,12 @@ impl<C: Payload> Raft<C> {
         let mut matched_next = None;
         match reply.outcome {
             AppendOutcome::Matched { index } => {
+                let index = if self.rules.keep(Rule::MatchWhatIsConfirmed) { index } else { follower.asked.max(index) };
                 follower.handle_match(index, newest);
                 matched_next = Some(follower.next);
                 self.advance_commit(index);
             }
-            AppendOutcome::Conflict { index, term } if newest => {
+            AppendOutcome::Conflict { index, term } if newest && self.rules.keep(Rule::BackUpOnConflict) => {
                 let back = self.index_before_conflict(index, term);
                 self.followers[place].handle_conflict(back);
                 self.send_append(now, from, out);
@@ -304,11 +328,12 @@ impl<C: Payload> Raft<C> {
 
     /// Commits what a quorum has, if it is of this term (5.4.2); earlier entries are committed along with it.
     fn advance_commit(&mut self, matched: Index) {
-        if matched <= self.commit_index || self.log.term(matched) != Some(self.term) {
+        let counts = |index| self.log.term(index) == Some(self.term) || !self.rules.keep(Rule::CommitOwnTerm);
+        if matched <= self.commit_index || !counts(matched) {
             return;
         }
         let index = self.quorum_value(|follower| follower.matched);
-        if index > self.commit_index && self.log.term(index) == Some(self.term) {
+        if index > self.commit_index && counts(index) {
             self.commit_index = index;
         }
     }
@@ -319,7 +344,8 @@ impl<C: Payload> Raft<C> {
         // The highest values so far, in descending order: as many as followers are needed.
         let mut highest = [0; REPLICAS_MAX / 2];
         let highest = &mut highest[..self.quorum() - 1];
-        for follower in &self.followers {
+        let times = if self.rules.keep(Rule::CountFollowersOnce) { 1 } else { 2 };
+        for follower in self.followers.iter().flat_map(|follower| std::iter::repeat_n(follower, times)) {
             let mut candidate = value(follower);
             for slot in &mut *highest {
                 if candidate > *slot {

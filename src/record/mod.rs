@@ -3,12 +3,14 @@
 //! A record is plain data. Worlds and the clients fill it; checks and reports read it, and never a world.
 
 mod history;
+mod observer;
 mod trace;
 
-use crate::id::ReplicaId;
+use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::Time;
 
 pub use history::{Attempt, History, Outcome, PerKind};
+pub use observer::{Observer, Scene};
 pub use trace::{Event, Trace};
 
 /// Which world a run was in.
@@ -58,6 +60,10 @@ pub struct RunRecord {
     pub request_storm: bool,
     /// When the run ended.
     pub end: Time,
+    /// The replicas that lived then.
+    pub living: ReplicaSet,
+    /// Since when all faults were over and a quorum of living replicas was connected; none, if that never came.
+    pub calm: Option<Time>,
     /// How many events the run had: in the virtual world the trace's length, in the live one what was routed.
     pub events: u64,
     /// The trace's hash. Only the virtual world has one, since no other can repeat its events.

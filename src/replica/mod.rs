@@ -20,10 +20,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::consensus::{Consensus, LogEntry, Role};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::kv::{Command, Store};
 use crate::protocol::{Identity, Input, Operation, Outbox, Protocol, Request, Response};
-use crate::raft::{ConfigError, Index, Message, Payload, Raft, Role, Term};
+use crate::raft::{ConfigError, Index, Message, Payload, Raft, Rule, Rules, Term};
 use crate::time::Time;
 
 pub use config::Config;
@@ -80,9 +81,18 @@ impl Replica {
     /// # Errors
     /// If the configuration makes no sense.
     pub fn new(identity: Identity, config: Config) -> Result<Replica, ConfigError> {
+        Replica::with_rules(identity, config, Rules::ALL)
+    }
+
+    /// The same, keeping only some of Raft's rules: a known bad replica, for those who want to know whether a test finds
+    /// it.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense.
+    pub fn with_rules(identity: Identity, config: Config, rules: Rules) -> Result<Replica, ConfigError> {
         config.validate()?;
         Ok(Replica {
-            raft: Raft::new(identity, config.raft.clone())?,
+            raft: Raft::with_rules(identity, config.raft.clone(), rules)?,
             store: Store::new(),
             applied: 0,
             puts: VecDeque::new(),
@@ -123,7 +133,7 @@ impl Replica {
             return out.reply(from, request.mid, Response::Fail);
         }
         let held = Held { arrived: now, from, request };
-        if self.raft.is_leader() { self.lead(now, held) } else { self.held.push_back(held) }
+        if self.raft.is_leader() { self.lead(now, held, out) } else { self.held.push_back(held) }
     }
 
     /// How many requests have no answer yet.
@@ -132,7 +142,7 @@ impl Replica {
     }
 
     /// Takes a request on as the leader.
-    fn lead(&mut self, now: Time, held: Held) {
+    fn lead(&mut self, now: Time, held: Held, out: &mut Outbox<Message<Arc<Command>>>) {
         match held.request.operation {
             Operation::Get { .. } => {
                 if !self.raft.may_read(now, held.arrived) {
@@ -143,6 +153,9 @@ impl Replica {
             Operation::Put { key, value } => {
                 let index = self.raft.propose(Arc::new(Command::new(key, value))).expect("a leader can propose");
                 let (arrived, from, mid) = (held.arrived, held.from, held.request.mid);
+                if !self.raft.rules().keep(Rule::AnswerAfterCommit) {
+                    return out.reply(from, mid, Response::Ok { value: None });
+                }
                 self.puts.push_back(ProposedPut { index, term: self.raft.term(), arrived, from, mid });
             }
         }
@@ -153,7 +166,7 @@ impl Replica {
         self.apply_committed(out);
         if self.raft.is_leader() {
             while let Some(held) = self.held.pop_front() {
-                self.lead(now, held);
+                self.lead(now, held, out);
             }
             self.answer_gets(now, out);
         } else if self.waiting() > 0 {
@@ -174,11 +187,21 @@ impl Replica {
             }
             if let Some(put) = self.puts.front().copied().filter(|put| put.index == self.applied) {
                 self.puts.pop_front();
-                let applied = put.term == entry.term;
+                let applied = put.term == entry.term || !self.raft.rules().keep(Rule::AnswerOwnEntries);
                 let response = if applied { Response::Ok { value: None } } else { Response::Redirect };
                 out.reply(put.from, put.mid, response);
             }
         }
+    }
+
+    /// Commands of an append that a Raft without [`Rule::ApplyOnce`] applies again; none, if the rule is kept.
+    fn repeated(&self, message: &Message<Arc<Command>>) -> Vec<Arc<Command>> {
+        let Message::AppendEntries(append) = message else { return Vec::new() };
+        if self.raft.rules().keep(Rule::ApplyOnce) {
+            return Vec::new();
+        }
+        let applied = self.applied.saturating_sub(append.prev_index) as usize;
+        append.entries.iter().take(applied).filter_map(|entry| entry.command.clone()).collect()
     }
 
     /// Answers gets from the store, while this replica is sure to lead.
@@ -197,8 +220,12 @@ impl Replica {
             if self.raft.log().term(put.index) == Some(put.term) {
                 break;
             }
+            if !self.raft.rules().keep(Rule::AnswerOwnEntries) {
+                out.reply(put.from, put.mid, Response::Ok { value: None });
+            } else {
+                out.reply(put.from, put.mid, Response::Redirect);
+            }
             self.puts.pop_back();
-            out.reply(put.from, put.mid, Response::Redirect);
         }
         // Gets can be answered by anyone who leads; they have come before everything that is held.
         while let Some(get) = self.gets.pop_back() {
@@ -257,17 +284,54 @@ impl Replica {
     }
 }
 
+impl Consensus for Replica {
+    fn role(&self) -> Role {
+        self.raft.role()
+    }
+
+    fn term(&self) -> Term {
+        self.raft.term()
+    }
+
+    fn voted_for(&self) -> Option<ReplicaId> {
+        self.raft.voted_for()
+    }
+
+    fn last_index(&self) -> Index {
+        self.raft.log().last_index()
+    }
+
+    fn entry(&self, index: Index) -> Option<LogEntry> {
+        let entry = self.raft.log().get(index)?;
+        Some(LogEntry { term: entry.term, command: entry.command.as_ref().map(|command| command.digest()) })
+    }
+
+    fn truncations(&self) -> u64 {
+        self.raft.log().truncations()
+    }
+
+    fn commit_index(&self) -> Index {
+        self.raft.commit_index()
+    }
+
+    fn applied(&self) -> Index {
+        self.applied
+    }
+
+    fn state_digest(&self) -> u64 {
+        self.store.digest()
+    }
+
+    fn holds_read_lease(&self, now: Time) -> bool {
+        self.raft.holds_read_lease(now)
+    }
+}
+
 /// `{}` shows role, term, last index and commit index, as in `leader term 3 index 120 commit 118`; `{:#}` only what changes
 /// with an election, as in `leader term 3`.
 impl fmt::Display for Replica {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let role = match self.raft.role() {
-            Role::Follower => "follower",
-            Role::PreCandidate => "pre-candidate",
-            Role::Candidate => "candidate",
-            Role::Leader => "leader",
-        };
-        write!(f, "{role} term {}", self.raft.term())?;
+        write!(f, "{} term {}", self.raft.role().name(), self.raft.term())?;
         if !f.alternate() {
             write!(f, " index {} commit {}", self.raft.log().last_index(), self.raft.commit_index())?;
         }
@@ -281,7 +345,11 @@ impl Protocol for Replica {
     fn handle(&mut self, now: Time, input: Input<Self::Message>, out: &mut Outbox<Self::Message>) {
         match input {
             Input::Timeout => self.raft.handle_timeout(now, out),
-            Input::Peer { from, message } => self.raft.handle_message(now, from, message, out),
+            Input::Peer { from, message } => {
+                let repeated = self.repeated(&message);
+                self.raft.handle_message(now, from, message, out);
+                repeated.iter().for_each(|command| self.store.apply(command));
+            }
             Input::Client { from, request } => self.handle_request(now, from, request, out),
         }
         self.settle(now, out);

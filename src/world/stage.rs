@@ -27,15 +27,18 @@ pub(super) struct Stage<'a> {
     killed: u64,
     /// How many of the scenario's faults have struck.
     struck: usize,
+    calm: Option<Time>,
 }
 
 impl<'a> Stage<'a> {
     /// The stage before the run.
     pub fn new(scenario: &'a Scenario, seed: u64) -> Stage<'a> {
+        let director = Director::new(scenario.matrix.clone(), seed);
         Stage {
             scenario,
             seed,
-            director: Director::new(scenario.matrix.clone(), seed),
+            calm: (scenario.events.is_empty() && director.has_connected_quorum()).then_some(Time::ZERO),
+            director,
             workload: Workload::new(scenario.plan(), seed),
             sent: 0,
             dropped: 0,
@@ -62,6 +65,9 @@ impl<'a> Stage<'a> {
         if consequence.leader_lost {
             self.workload.forget_leaders();
         }
+        if self.struck == self.scenario.events.len() && self.director.has_connected_quorum() {
+            self.calm = Some(self.scenario.events[event].time);
+        }
         (event, consequence)
     }
 
@@ -69,6 +75,7 @@ impl<'a> Stage<'a> {
     pub fn bury(&mut self, replica: ReplicaId) {
         self.died += 1;
         self.director.bury(replica);
+        self.calm = self.calm.filter(|_| self.director.has_connected_quorum());
     }
 
     /// Whether a message that has arrived gets through. Counts it if not.
@@ -104,6 +111,8 @@ impl<'a> Stage<'a> {
             request_storm: self.workload.is_storm(),
             history: self.workload.take_history(),
             end,
+            living: self.director.living(),
+            calm: self.calm,
             events,
             trace,
         }

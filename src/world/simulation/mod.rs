@@ -14,7 +14,7 @@ mod transport;
 use crate::chaos::Director;
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::protocol::{Effect, Identity, Input, Outbox, Protocol, Response};
-use crate::record::{Event, RunRecord, Trace, World};
+use crate::record::{Event, Observer, RunRecord, Scene, Trace, World};
 use crate::scenario::Scenario;
 use crate::time::Time;
 use crate::workload::Dispatch;
@@ -32,15 +32,29 @@ const IMMEDIATE_TIMEOUTS_MAX: usize = 1_000;
 /// If the protocol panics, sends to or believes in a replica that does not exist, or asks for timeouts at one time
 /// without end. A note on standard error then names scenario, seed and time.
 pub fn simulate<P: Protocol>(scenario: &Scenario, seed: u64, build: impl FnMut(Identity) -> P) -> RunRecord {
-    let mut simulation = Simulation::new(scenario, seed, build);
+    simulate_observed(scenario, seed, (), build)
+}
+
+/// As [`simulate`], with somebody who watches.
+///
+/// # Panics
+/// As [`simulate`].
+pub fn simulate_observed<P: Protocol, O: Observer<P>>(
+    scenario: &Scenario,
+    seed: u64,
+    observer: O,
+    build: impl FnMut(Identity) -> P,
+) -> RunRecord {
+    let mut simulation = Simulation::observed(scenario, seed, observer, build);
     while simulation.step() {}
     simulation.finish()
 }
 
 /// A run under way. [`simulate`] is the short way to a finished one.
 #[derive(Debug)]
-pub struct Simulation<'a, P: Protocol> {
+pub struct Simulation<'a, P: Protocol, O = ()> {
     stage: Stage<'a>,
+    observer: O,
     now: Time,
     replicas: Vec<P>,
     transport: Transport,
@@ -51,7 +65,7 @@ pub struct Simulation<'a, P: Protocol> {
 }
 
 /// Says where a run was when it panicked, so that nobody is left with a panic and no seed.
-impl<P: Protocol> Drop for Simulation<'_, P> {
+impl<P: Protocol, O> Drop for Simulation<'_, P, O> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!(
@@ -72,8 +86,20 @@ enum Arrival<M> {
 }
 
 impl<'a, P: Protocol> Simulation<'a, P> {
-    /// A run at its beginning.
-    pub fn new(scenario: &'a Scenario, seed: u64, mut build: impl FnMut(Identity) -> P) -> Simulation<'a, P> {
+    /// A run at its beginning, that nobody watches.
+    pub fn new(scenario: &'a Scenario, seed: u64, build: impl FnMut(Identity) -> P) -> Simulation<'a, P> {
+        Simulation::observed(scenario, seed, (), build)
+    }
+}
+
+impl<'a, P: Protocol, O: Observer<P>> Simulation<'a, P, O> {
+    /// A run at its beginning. An observer that is to be asked afterwards is lent, as `&mut`.
+    pub fn observed(
+        scenario: &'a Scenario,
+        seed: u64,
+        observer: O,
+        mut build: impl FnMut(Identity) -> P,
+    ) -> Simulation<'a, P, O> {
         let count = scenario.replicas;
         let replicas: Vec<P> = ReplicaId::all(count).map(|id| build(Identity { id, replicas: count, seed })).collect();
         let mut wakeups = Wakeups::new(count);
@@ -82,6 +108,7 @@ impl<'a, P: Protocol> Simulation<'a, P> {
         }
         Simulation {
             stage: Stage::new(scenario, seed),
+            observer,
             now: Time::ZERO,
             replicas,
             transport: Transport::new(&scenario.network, count, seed),
@@ -148,6 +175,8 @@ impl<'a, P: Protocol> Simulation<'a, P> {
     #[inline]
     fn record(&mut self, event: &Event<'_, P::Message>) {
         self.trace.record(self.now, event);
+        let scene = Scene { now: self.now, replicas: &self.replicas, director: &self.stage.director };
+        self.observer.event(&scene, event);
     }
 
     /// The next fault of the scenario strikes.
@@ -217,6 +246,8 @@ impl<'a, P: Protocol> Simulation<'a, P> {
         if !self.outbox.is_empty() {
             self.carry_out(id);
         }
+        let scene = Scene { now: self.now, replicas: &self.replicas, director: &self.stage.director };
+        self.observer.handled(&scene, id);
     }
 
     /// Carries out what a replica has left in the outbox.

@@ -1,0 +1,430 @@
+//! The invariants of Raft (figure 3 of the paper), held up against replicas while a run goes on.
+//!
+//! [`Invariants`] watches a simulation of any protocol that opens the window [`Consensus`]. The work follows what has
+//! changed: an input that changes nothing costs a comparison, a new entry a hash.
+//!
+//! Logs are compared by *prefix digests*: the digest of an entry covers all before it, so two logs are the same up to an
+//! index exactly if their digests there are (up to a chance of 2^-64). One comparison does for a whole log.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use crate::consensus::{Consensus, Index, LogEntry, Role, Term, applied_digest};
+use crate::hash::StableHasher;
+use crate::id::{ReplicaId, ReplicaSet};
+use crate::protocol::Protocol;
+use crate::record::{Observer, Scene};
+use crate::time::Time;
+
+/// What must hold at every moment of every run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    /// At most one leader is elected in a term (5.2).
+    ElectionSafety,
+    /// A leader never overwrites or removes entries of its log (5.3).
+    LeaderAppendOnly,
+    /// If two logs have an entry of the same index and term, they are the same up to there (5.3).
+    LogMatching,
+    /// What was committed in one term is in the logs of the leaders of all later ones (5.4).
+    LeaderCompleteness,
+    /// No two replicas commit, or apply, different entries at one index, and each applies every entry once (5.4.3).
+    StateMachineSafety,
+    /// A commit index never falls, and nothing at or below it is ever removed.
+    CommitMonotonic,
+    /// A term never falls (5.1).
+    TermMonotonic,
+    /// A replica votes at most once in a term (5.2).
+    VoteOnce,
+    /// No two replicas serve reads from a lease at one time (thesis 6.4.1).
+    LeaseSafety,
+}
+
+impl Invariant {
+    /// All of them.
+    pub const ALL: [Invariant; 9] = [
+        Invariant::ElectionSafety,
+        Invariant::LeaderAppendOnly,
+        Invariant::LogMatching,
+        Invariant::LeaderCompleteness,
+        Invariant::StateMachineSafety,
+        Invariant::CommitMonotonic,
+        Invariant::TermMonotonic,
+        Invariant::VoteOnce,
+        Invariant::LeaseSafety,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Invariant::ElectionSafety => "election safety",
+            Invariant::LeaderAppendOnly => "leader append-only",
+            Invariant::LogMatching => "log matching",
+            Invariant::LeaderCompleteness => "leader completeness",
+            Invariant::StateMachineSafety => "state-machine safety",
+            Invariant::CommitMonotonic => "commit monotonic",
+            Invariant::TermMonotonic => "term monotonic",
+            Invariant::VoteOnce => "one vote per term",
+            Invariant::LeaseSafety => "lease safety",
+        }
+    }
+}
+
+/// The first time that an invariant did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant.
+    pub invariant: Invariant,
+    /// When.
+    pub time: Time,
+    /// What happened, in plain words.
+    pub explanation: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} violated at {}: {}", self.invariant.name(), self.time, self.explanation)
+    }
+}
+
+/// Watches the replicas of a run. After the first violation it looks no further: what follows from a broken log would
+/// only hide the cause.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    replicas: Vec<Mirror>,
+    /// Who has been a leader of which term.
+    leaders: BTreeMap<Term, ReplicaId>,
+    /// Who leads now, as far as they know.
+    leading: ReplicaSet,
+    /// By index: every entry that any log has ever had there, by term and prefix digest.
+    entries: Vec<SmallVec<[(Term, u64); 1]>>,
+    /// By index: what was committed.
+    committed: Vec<Committed>,
+    violation: Option<Violation>,
+    changes: u64,
+}
+
+/// What was committed at an index.
+#[derive(Clone, Copy, Debug)]
+struct Committed {
+    /// The term in which it was first seen to be.
+    term: Term,
+    /// The prefix digest.
+    prefix: u64,
+    /// The digest of a state machine that has applied everything up to here.
+    state: u64,
+}
+
+/// What a replica was when it was last looked at.
+#[derive(Clone, Debug, Default)]
+struct Mirror {
+    seen: Seen,
+    /// The prefix digests of its log.
+    log: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    leads: bool,
+    term: Term,
+    voted_for: Option<ReplicaId>,
+    last_index: Index,
+    truncations: u64,
+    commit_index: Index,
+    applied: Index,
+    state: u64,
+}
+
+impl Seen {
+    #[inline]
+    fn of(replica: &impl Consensus) -> Seen {
+        Seen {
+            leads: replica.role() == Role::Leader,
+            term: replica.term(),
+            voted_for: replica.voted_for(),
+            last_index: replica.last_index(),
+            truncations: replica.truncations(),
+            commit_index: replica.commit_index(),
+            applied: replica.applied(),
+            state: replica.state_digest(),
+        }
+    }
+}
+
+/// A broken invariant and what happened.
+type Broken = (Invariant, String);
+
+impl Invariants {
+    /// A watch that has seen nothing yet.
+    pub fn new() -> Invariants {
+        Invariants::default()
+    }
+
+    /// The first violation, if there was one.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// Ends the watch: the first violation, if there was one.
+    pub fn into_violation(self) -> Option<Violation> {
+        self.violation
+    }
+
+    /// How many changes of replicas were looked at.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// How many terms had a leader.
+    pub fn terms_led(&self) -> usize {
+        self.leaders.len()
+    }
+
+    /// Looks at a replica that may have changed.
+    pub fn look<P: Consensus>(&mut self, now: Time, replicas: &[P], living: ReplicaSet, id: ReplicaId) {
+        if self.violation.is_some() {
+            return;
+        }
+        if self.replicas.len() < replicas.len() {
+            self.replicas.resize_with(replicas.len(), Mirror::default);
+        }
+        let replica = &replicas[id.index()];
+        let seen = Seen::of(replica);
+        let mut result = Ok(());
+        if seen != self.replicas[id.index()].seen {
+            self.changes += 1;
+            result = self.compare(id, replica, seen);
+        }
+        if result.is_ok() && self.leading.len() > 1 && seen.leads {
+            result = self.look_at_leases(now, replicas, living, id);
+        }
+        if let Err((invariant, explanation)) = result {
+            self.violation = Some(Violation { invariant, time: now, explanation });
+        }
+    }
+
+    /// Compares a replica with what it was.
+    fn compare<P: Consensus>(&mut self, id: ReplicaId, replica: &P, seen: Seen) -> Result<(), Broken> {
+        let before = std::mem::replace(&mut self.replicas[id.index()].seen, seen);
+        if seen.term < before.term {
+            let text = format!("replica {id} went from term {} back to {}", before.term, seen.term);
+            return Err((Invariant::TermMonotonic, text));
+        }
+        if let Some(vote) = before.voted_for.filter(|_| seen.term == before.term && seen.voted_for != before.voted_for)
+        {
+            let other = seen.voted_for.map_or("nobody".to_owned(), |id| format!("replica {id}"));
+            let text = format!("in term {} replica {id} voted for replica {vote} and then for {other}", seen.term);
+            return Err((Invariant::VoteOnce, text));
+        }
+        if seen.truncations != before.truncations {
+            self.look_at_truncation(id, replica, before, seen)?;
+        }
+        self.look_at_new_entries(id, replica, seen)?;
+        if seen.commit_index != before.commit_index {
+            self.look_at_commit(id, replica, before, seen)?;
+        }
+        self.look_at_state(id, seen)?;
+        if seen.leads {
+            self.leading.insert(id)
+        } else {
+            self.leading.remove(id)
+        }
+        if seen.leads && (!before.leads || seen.term != before.term) {
+            self.look_at_leader(id, seen)?;
+        }
+        Ok(())
+    }
+
+    /// Entries were removed: none of a leader's, and none that are committed.
+    fn look_at_truncation<P: Consensus>(
+        &mut self,
+        id: ReplicaId,
+        replica: &P,
+        before: Seen,
+        seen: Seen,
+    ) -> Result<(), Broken> {
+        let log = &mut self.replicas[id.index()].log;
+        let mut prefix = 0;
+        let kept = log.iter().zip(1..=seen.last_index).take_while(|&(&known, index)| {
+            prefix = extended(prefix, replica.entry(index));
+            prefix == known
+        });
+        let kept = kept.count();
+        if (kept as Index) < before.commit_index {
+            let index = kept + 1;
+            let text = format!("replica {id} removed entry {index}, which it knew to be committed");
+            return Err((Invariant::CommitMonotonic, text));
+        }
+        if before.leads && seen.leads && kept < log.len() {
+            let text = format!("replica {id}, leader of term {}, removed entry {} of its log", seen.term, kept + 1);
+            return Err((Invariant::LeaderAppendOnly, text));
+        }
+        log.truncate(kept);
+        Ok(())
+    }
+
+    /// Entries were added: an entry of an index and a term has the same past in all logs.
+    fn look_at_new_entries<P: Consensus>(&mut self, id: ReplicaId, replica: &P, seen: Seen) -> Result<(), Broken> {
+        let log = &mut self.replicas[id.index()].log;
+        for index in log.len() as Index + 1..=seen.last_index {
+            let Some(entry) = replica.entry(index) else {
+                let text = format!("replica {id} has no entry {index}, although its last is {}", seen.last_index);
+                return Err((Invariant::LogMatching, text));
+            };
+            let prefix = extended(log.last().copied().unwrap_or(0), Some(entry));
+            log.push(prefix);
+            let place = index as usize - 1;
+            if self.entries.len() <= place {
+                self.entries.push(SmallVec::new());
+            }
+            match self.entries[place].iter().find(|known| known.0 == entry.term) {
+                Some(known) if known.1 != prefix => {
+                    let text = format!(
+                        "replica {id} has an entry {index} of term {}, and so has another log that differs up to there",
+                        entry.term
+                    );
+                    return Err((Invariant::LogMatching, text));
+                }
+                Some(_) => {}
+                None => self.entries[place].push((entry.term, prefix)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The commit index has changed: only upwards, and to entries that everybody agrees on.
+    fn look_at_commit<P: Consensus>(
+        &mut self,
+        id: ReplicaId,
+        replica: &P,
+        before: Seen,
+        seen: Seen,
+    ) -> Result<(), Broken> {
+        if seen.commit_index < before.commit_index {
+            let text = format!(
+                "replica {id} took its commit index from {} back to {}",
+                before.commit_index, seen.commit_index
+            );
+            return Err((Invariant::CommitMonotonic, text));
+        }
+        if seen.commit_index > seen.last_index {
+            let text =
+                format!("replica {id} committed up to {}, but its last is {}", seen.commit_index, seen.last_index);
+            return Err((Invariant::StateMachineSafety, text));
+        }
+        for index in before.commit_index + 1..=seen.commit_index {
+            let place = index as usize - 1;
+            let prefix = self.replicas[id.index()].log[place];
+            match self.committed.get(place) {
+                Some(known) if known.prefix != prefix => {
+                    let text = format!(
+                        "replica {id} committed another entry {index} in term {} than was committed in term {}",
+                        seen.term, known.term
+                    );
+                    return Err((Invariant::StateMachineSafety, text));
+                }
+                Some(_) => {}
+                None => {
+                    let before = place.checked_sub(1).map_or(0, |last| self.committed[last].state);
+                    let command = replica.entry(index).and_then(|entry| entry.command);
+                    let state = command.map_or(before, |command| applied_digest(before, command));
+                    self.committed.push(Committed { term: seen.term, prefix, state });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The state machine is where everything committed up to there takes it, applied once and in order.
+    fn look_at_state(&self, id: ReplicaId, seen: Seen) -> Result<(), Broken> {
+        if seen.applied > seen.commit_index {
+            let text =
+                format!("replica {id} applied up to {}, but knows {} to be committed", seen.applied, seen.commit_index);
+            return Err((Invariant::StateMachineSafety, text));
+        }
+        let expected = match seen.applied {
+            0 => 0,
+            applied => self.committed[applied as usize - 1].state,
+        };
+        if seen.state != expected {
+            let text = format!("replica {id} applied other commands than those up to {}, each once", seen.applied);
+            return Err((Invariant::StateMachineSafety, text));
+        }
+        Ok(())
+    }
+
+    /// A replica leads: alone in its term, and with all that was committed before.
+    fn look_at_leader(&mut self, id: ReplicaId, seen: Seen) -> Result<(), Broken> {
+        let leader = *self.leaders.entry(seen.term).or_insert(id);
+        if leader != id {
+            let text = format!("replicas {leader} and {id} both lead in term {}", seen.term);
+            return Err((Invariant::ElectionSafety, text));
+        }
+        let log = &self.replicas[id.index()].log;
+        let newest = self.committed.len();
+        if newest == 0 || log.get(newest - 1) == Some(&self.committed[newest - 1].prefix) {
+            return Ok(());
+        }
+        let lacks = |&(place, committed): &(usize, &Committed)| {
+            committed.term < seen.term && log.get(place) != Some(&committed.prefix)
+        };
+        match self.committed.iter().enumerate().find(lacks) {
+            Some((place, committed)) => {
+                let text = format!(
+                    "replica {id} leads in term {} without entry {}, which was committed in term {}",
+                    seen.term,
+                    place + 1,
+                    committed.term
+                );
+                Err((Invariant::LeaderCompleteness, text))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Several replicas lead, as far as they know: only one of them may serve reads by itself.
+    fn look_at_leases<P: Consensus>(
+        &self,
+        now: Time,
+        replicas: &[P],
+        living: ReplicaSet,
+        id: ReplicaId,
+    ) -> Result<(), Broken> {
+        let serves = |id: ReplicaId| living.contains(id) && replicas[id.index()].holds_read_lease(now);
+        if !serves(id) {
+            return Ok(());
+        }
+        match self.leading.without(id).iter().find(|&other| serves(other)) {
+            Some(other) => {
+                let terms = (replicas[other.index()].term(), replicas[id.index()].term());
+                let text = format!(
+                    "replicas {other} (term {}) and {id} (term {}) both hold a lease for reads",
+                    terms.0, terms.1
+                );
+                Err((Invariant::LeaseSafety, text))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The prefix digest after one entry more.
+#[inline]
+fn extended(prefix: u64, entry: Option<LogEntry>) -> u64 {
+    let mut hasher = StableHasher::new();
+    hasher.word(prefix);
+    if let Some(entry) = entry {
+        hasher.word(entry.term);
+        hasher.word(u64::from(entry.command.is_some()));
+        hasher.word(entry.command.unwrap_or(0));
+    }
+    hasher.value()
+}
+
+impl<P: Protocol + Consensus> Observer<P> for Invariants {
+    #[inline]
+    fn handled(&mut self, scene: &Scene<'_, P>, replica: ReplicaId) {
+        self.look(scene.now, scene.replicas, scene.director.living(), replica);
+    }
+}

@@ -1,0 +1,95 @@
+//! What a replica that agrees with others on a log shows of itself: the window through which a checker looks in.
+//!
+//! The window knows nothing of how agreement comes about, and whoever looks through it can change nothing. Raft in this
+//! package opens it ([`crate::replica::Replica`]); a Raft of yours that does is held to the same invariants by
+//! [`crate::check::raft`].
+
+use crate::hash::StableHasher;
+use crate::id::ReplicaId;
+use crate::time::Time;
+
+/// A term: a period with at most one leader, counted from 1. 0 is before the first.
+pub type Term = u64;
+
+/// A place in the log, counted from 1. 0 is before the first entry.
+pub type Index = u64;
+
+/// What a replica currently is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It follows a leader or waits for one.
+    Follower,
+    /// It asks whether it would be elected.
+    PreCandidate,
+    /// It asks to be elected.
+    Candidate,
+    /// It leads.
+    Leader,
+}
+
+impl Role {
+    /// Its name, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Follower => "follower",
+            Role::PreCandidate => "pre-candidate",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        }
+    }
+}
+
+/// One entry of a log, as far as a checker cares: two entries are the same if these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LogEntry {
+    /// The term of the leader that appended it.
+    pub term: Term,
+    /// A digest of its command; none if it has no command.
+    pub command: Option<u64>,
+}
+
+/// A replica's consensus, read-only.
+///
+/// A log is only ever changed at its end: entries are appended, and a suffix may be removed. That is the data
+/// structure's promise, not the protocol's, and checkers rely on it.
+pub trait Consensus {
+    /// What the replica is.
+    fn role(&self) -> Role;
+
+    /// Its current term.
+    fn term(&self) -> Term;
+
+    /// Whom it voted for in this term.
+    fn voted_for(&self) -> Option<ReplicaId>;
+
+    /// The index of the last entry of its log; 0 if there is none.
+    fn last_index(&self) -> Index;
+
+    /// The entry at an index.
+    fn entry(&self, index: Index) -> Option<LogEntry>;
+
+    /// How often entries were removed from the end of the log.
+    fn truncations(&self) -> u64;
+
+    /// All entries up to here are committed, as far as it knows.
+    fn commit_index(&self) -> Index;
+
+    /// All entries up to here have been applied to its state machine.
+    fn applied(&self) -> Index;
+
+    /// The digest of all that its state machine has been through: [`applied_digest`] of every command, in the order in
+    /// which they were applied, from 0.
+    fn state_digest(&self) -> u64;
+
+    /// Whether it would answer a read now by itself, since it holds a lease.
+    fn holds_read_lease(&self, now: Time) -> bool;
+}
+
+/// The digest of a state machine that has applied one command more.
+#[inline]
+pub fn applied_digest(before: u64, command: u64) -> u64 {
+    let mut hasher = StableHasher::new();
+    hasher.word(before);
+    hasher.word(command);
+    hasher.value()
+}

@@ -1,0 +1,235 @@
+//! The rules that make Raft safe, each by its name.
+//!
+//! The shipped programs keep them all and have no way not to. They can be broken one at a time for one purpose: to see
+//! whether a checker notices (`seedbed zoo`).
+
+/// A rule that Raft's safety, or its progress, rests on.
+///
+/// "The paper" is Ongaro & Ousterhout 2014, "the thesis" Ongaro 2014; [`Rule::source`] has the section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// A replica votes for at most one candidate in a term. So no two get a majority of the same term.
+    VoteOnce,
+    /// A replica votes only for candidates whose log is at least as up to date as its own. So whoever is elected has all
+    /// that is committed.
+    VoteForUpToDateLogs,
+    /// A candidate counts only the votes of its present campaign. Others may have been given to somebody else since.
+    CountCurrentVotes,
+    /// A quorum is more than half of all replicas. So any two of them share a member.
+    QuorumIsMajority,
+    /// A follower votes for nobody while it hears from a leader. The leader's lease rests on that.
+    LoyalToLeader,
+    /// A message of a newer term makes that term one's own. So what an older leader sends later is refused.
+    RaiseTerm,
+    /// A leader that learns of a newer term leads no longer.
+    StepDownForHigherTerm,
+    /// An append is taken only if the entry before it is the leader's, by index and term. By induction so is all before.
+    MatchPreviousTerm,
+    /// Entries that contradict the leader's are removed, with all that follow them.
+    TruncateConflicts,
+    /// Nothing else is removed. A late append may be older than what has been confirmed since.
+    TruncateOnlyConflicts,
+    /// A follower commits no further than the append in hand confirms. Beyond that, its entries may be anybody's.
+    CommitWhatMatches,
+    /// A leader takes a follower to have what it has confirmed, not what it was sent.
+    MatchWhatIsConfirmed,
+    /// A quorum is of different replicas: the few that thrifty replication asks count once each.
+    CountFollowersOnce,
+    /// A leader commits by counting only entries of its own term. One of an older term can be on a majority and still be
+    /// replaced (figure 8).
+    CommitOwnTerm,
+    /// Every entry is applied once, in order.
+    ApplyOnce,
+    /// A put is answered when it is committed, no sooner.
+    AnswerAfterCommit,
+    /// A deposed leader's put is done only if its own entry was committed, not another one at that index.
+    AnswerOwnEntries,
+    /// A read is answered only by a leader that holds a lease, or that a quorum has confirmed since the read came.
+    ReadOnlyConfirmed,
+    /// A new leader answers no read before it has committed an entry of its term. Until then it may not know what is
+    /// committed.
+    ReadAfterOwnCommit,
+    /// A lease is shorter than any election timeout. So it has ended before somebody else can lead.
+    LeaseEndsBeforeElections,
+    /// An append without an answer is sent again, for ever.
+    RetryAppends,
+    /// A leader whose append was refused goes back in its log until it fits.
+    BackUpOnConflict,
+}
+
+impl Rule {
+    /// All of them, in the order in which a reader of the paper meets them.
+    pub const ALL: [Rule; 22] = [
+        Rule::VoteOnce,
+        Rule::VoteForUpToDateLogs,
+        Rule::CountCurrentVotes,
+        Rule::QuorumIsMajority,
+        Rule::LoyalToLeader,
+        Rule::RaiseTerm,
+        Rule::StepDownForHigherTerm,
+        Rule::MatchPreviousTerm,
+        Rule::TruncateConflicts,
+        Rule::TruncateOnlyConflicts,
+        Rule::CommitWhatMatches,
+        Rule::MatchWhatIsConfirmed,
+        Rule::CountFollowersOnce,
+        Rule::CommitOwnTerm,
+        Rule::ApplyOnce,
+        Rule::AnswerAfterCommit,
+        Rule::AnswerOwnEntries,
+        Rule::ReadOnlyConfirmed,
+        Rule::ReadAfterOwnCommit,
+        Rule::LeaseEndsBeforeElections,
+        Rule::RetryAppends,
+        Rule::BackUpOnConflict,
+    ];
+
+    /// Its name on the command line and in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Rule::VoteOnce => "vote-once",
+            Rule::VoteForUpToDateLogs => "vote-for-up-to-date-logs",
+            Rule::CountCurrentVotes => "count-current-votes",
+            Rule::QuorumIsMajority => "quorum-is-majority",
+            Rule::LoyalToLeader => "loyal-to-leader",
+            Rule::RaiseTerm => "raise-term",
+            Rule::StepDownForHigherTerm => "step-down-for-higher-term",
+            Rule::MatchPreviousTerm => "match-previous-term",
+            Rule::TruncateConflicts => "truncate-conflicts",
+            Rule::TruncateOnlyConflicts => "truncate-only-conflicts",
+            Rule::CommitWhatMatches => "commit-what-matches",
+            Rule::MatchWhatIsConfirmed => "match-what-is-confirmed",
+            Rule::CountFollowersOnce => "count-followers-once",
+            Rule::CommitOwnTerm => "commit-own-term",
+            Rule::ApplyOnce => "apply-once",
+            Rule::AnswerAfterCommit => "answer-after-commit",
+            Rule::AnswerOwnEntries => "answer-own-entries",
+            Rule::ReadOnlyConfirmed => "read-only-confirmed",
+            Rule::ReadAfterOwnCommit => "read-after-own-commit",
+            Rule::LeaseEndsBeforeElections => "lease-ends-before-elections",
+            Rule::RetryAppends => "retry-appends",
+            Rule::BackUpOnConflict => "back-up-on-conflict",
+        }
+    }
+
+    /// Where it is written.
+    pub const fn source(self) -> &'static str {
+        match self {
+            Rule::VoteOnce | Rule::CountCurrentVotes | Rule::QuorumIsMajority => "paper 5.2",
+            Rule::VoteForUpToDateLogs => "paper 5.4.1",
+            Rule::LoyalToLeader => "paper 6, thesis 4.2.3",
+            Rule::RaiseTerm | Rule::StepDownForHigherTerm => "paper 5.1",
+            Rule::MatchPreviousTerm | Rule::TruncateConflicts | Rule::BackUpOnConflict => "paper 5.3",
+            Rule::TruncateOnlyConflicts | Rule::CommitWhatMatches => "paper figure 2, AppendEntries",
+            Rule::MatchWhatIsConfirmed => "paper figure 2, leaders",
+            Rule::CountFollowersOnce | Rule::RetryAppends => "paper 5.3",
+            Rule::CommitOwnTerm => "paper 5.4.2, figure 8",
+            Rule::ApplyOnce => "paper 5.3, figure 2",
+            Rule::AnswerAfterCommit | Rule::AnswerOwnEntries => "paper 5.3, 8",
+            Rule::ReadOnlyConfirmed | Rule::ReadAfterOwnCommit => "paper 8, thesis 6.4",
+            Rule::LeaseEndsBeforeElections => "thesis 6.4.1",
+        }
+    }
+
+    /// What a Raft without it does, in a few words.
+    pub const fn broken(self) -> &'static str {
+        match self {
+            Rule::VoteOnce => "votes as often in a term as it is asked",
+            Rule::VoteForUpToDateLogs => "votes for candidates with an older log",
+            Rule::CountCurrentVotes => "counts pre-votes and votes of older campaigns",
+            Rule::QuorumIsMajority => "takes half of the replicas, rounded down, for a quorum",
+            Rule::LoyalToLeader => "votes although it hears from a leader",
+            Rule::RaiseTerm => "obeys a leader of a newer term and keeps its own",
+            Rule::StepDownForHigherTerm => "goes on leading in a newer term",
+            Rule::MatchPreviousTerm => "ignores the term of the previous entry",
+            Rule::TruncateConflicts => "keeps entries that conflict with the leader's",
+            Rule::TruncateOnlyConflicts => "cuts its log at every append, also a stale one",
+            Rule::CommitWhatMatches => "commits beyond what the append confirmed",
+            Rule::MatchWhatIsConfirmed => "takes what was sent for received (next_index overrun)",
+            Rule::CountFollowersOnce => "counts each of the thrifty set twice toward the quorum",
+            Rule::CommitOwnTerm => "commits entries of older terms by counting (figure 8)",
+            Rule::ApplyOnce => "applies entries again when an append repeats them",
+            Rule::AnswerAfterCommit => "acknowledges puts before they are committed",
+            Rule::AnswerOwnEntries => "a deposed leader acknowledges puts that were replaced",
+            Rule::ReadOnlyConfirmed => "reads without lease or quorum",
+            Rule::ReadAfterOwnCommit => "reads before it knows what is committed",
+            Rule::LeaseEndsBeforeElections => "holds leases longer than the election timeout",
+            Rule::RetryAppends => "never sends a lost append again",
+            Rule::BackUpOnConflict => "never goes back when an append is refused",
+        }
+    }
+}
+
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that no rule has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown rule `{name}`; allowed is {}", allowed())]
+pub struct UnknownRule {
+    /// The name.
+    pub name: String,
+}
+
+fn allowed() -> String {
+    Rule::ALL.map(Rule::name).join(", ")
+}
+
+impl std::str::FromStr for Rule {
+    type Err = UnknownRule;
+
+    fn from_str(name: &str) -> Result<Rule, UnknownRule> {
+        let found = Rule::ALL.into_iter().find(|rule| rule.name() == name);
+        found.ok_or_else(|| UnknownRule { name: name.to_owned() })
+    }
+}
+
+/// The rules that a replica keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// A bit for each rule that is kept.
+    kept: u32,
+}
+
+impl Rules {
+    /// All of them: Raft.
+    pub const ALL: Rules = Rules { kept: u32::MAX };
+
+    /// All but one.
+    pub const fn without(rule: Rule) -> Rules {
+        Rules { kept: !(1 << rule as u32) }
+    }
+
+    /// Whether a rule is kept.
+    #[inline]
+    pub const fn keep(self, rule: Rule) -> bool {
+        self.kept >> rule as u32 & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raft_without_a_rule_keeps_all_others() {
+        for rule in Rule::ALL {
+            assert!(Rules::ALL.keep(rule));
+            for other in Rule::ALL {
+                assert_eq!(Rules::without(rule).keep(other), other != rule);
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_is_found_by_its_name_and_no_other_is() {
+        for rule in Rule::ALL {
+            assert_eq!(rule.to_string().parse(), Ok(rule));
+        }
+        let unknown = "vote-twice".parse::<Rule>().unwrap_err().to_string();
+        assert!(unknown.starts_with("unknown rule `vote-twice`; allowed is vote-once, vote-for-"), "{unknown}");
+    }
+}

@@ -1,0 +1,79 @@
+//! Who watches a run while it goes on: checkers, coverage, writers of traces.
+
+use crate::chaos::Director;
+use crate::id::ReplicaId;
+use crate::protocol::Protocol;
+use crate::record::Event;
+use crate::time::Time;
+
+/// What an observer can see at one moment.
+#[derive(Debug)]
+pub struct Scene<'s, P> {
+    /// The time.
+    pub now: Time,
+    /// All replicas, dead ones included.
+    pub replicas: &'s [P],
+    /// Who lives, who is believed to lead and who can hear whom.
+    pub director: &'s Director,
+}
+
+/// Watches a simulation without taking part in it: an observer sees everything and can change nothing, so the run and
+/// its trace are the same with it and without. `()` sees nothing and costs nothing; a pair is two observers.
+pub trait Observer<P: Protocol> {
+    /// An event of the trace. What is delivered has not been handled yet; a fault has struck already.
+    #[inline]
+    fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
+        let _ = (scene, event);
+    }
+
+    /// A replica has handled an input and all timeouts that were due then, and its effects are on their way.
+    #[inline]
+    fn handled(&mut self, scene: &Scene<'_, P>, replica: ReplicaId) {
+        let _ = (scene, replica);
+    }
+}
+
+impl<P: Protocol> Observer<P> for () {}
+
+impl<P: Protocol, O: Observer<P> + ?Sized> Observer<P> for &mut O {
+    #[inline]
+    fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
+        (**self).event(scene, event);
+    }
+
+    #[inline]
+    fn handled(&mut self, scene: &Scene<'_, P>, replica: ReplicaId) {
+        (**self).handled(scene, replica);
+    }
+}
+
+impl<P: Protocol, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
+    #[inline]
+    fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
+        self.0.event(scene, event);
+        self.1.event(scene, event);
+    }
+
+    #[inline]
+    fn handled(&mut self, scene: &Scene<'_, P>, replica: ReplicaId) {
+        self.0.handled(scene, replica);
+        self.1.handled(scene, replica);
+    }
+}
+
+/// An observer that may be left at home.
+impl<P: Protocol, O: Observer<P>> Observer<P> for Option<O> {
+    #[inline]
+    fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
+        if let Some(observer) = self {
+            observer.event(scene, event);
+        }
+    }
+
+    #[inline]
+    fn handled(&mut self, scene: &Scene<'_, P>, replica: ReplicaId) {
+        if let Some(observer) = self {
+            observer.handled(scene, replica);
+        }
+    }
+}
