@@ -35,7 +35,7 @@ impl<'a> Stage<'a> {
         Stage {
             scenario,
             seed,
-            director: Director::new(scenario.matrix.clone(), seed),
+            director: Director::new(scenario.matrix.clone(), &scenario.losses, seed),
             workload: Workload::new(scenario.plan(), seed),
             sent: 0,
             dropped: 0,
