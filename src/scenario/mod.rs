@@ -11,7 +11,7 @@ mod json;
 mod network;
 mod operations;
 mod parse;
-mod pretty;
+pub(crate) mod pretty;
 pub(crate) mod reader;
 mod write;
 
