@@ -162,8 +162,8 @@ fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
         "FOLDER/empty.json: line 1, column 0: cannot be read as JSON: EOF while parsing a value"
     );
     assert_eq!(
-        message(&written("large.json", &vec![b' '; 16 * 1024 * 1024 + 1])),
-        "FOLDER/large.json: is too large; allowed is a file of at most 16777216 bytes"
+        message(&written("large.json", &vec![b' '; 24 * 1024 * 1024 + 1])),
+        "FOLDER/large.json: is too large; allowed is a file of at most 25165824 bytes"
     );
 }
 

@@ -22,7 +22,7 @@ use crate::printable::printable;
 
 /// The largest file that is read: room for as many operations and losses as a scenario can have, if their keys and
 /// values are as long as the clients' own.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const FILE_BYTES_MAX: u64 = 24 * 1024 * 1024;
 
 /// A longer word is no misspelling of a key.
 const WORD_BYTES_MAX: usize = 64;
