@@ -276,14 +276,14 @@ fn bad_usage_has_exit_code_two_and_says_what_is_allowed() {
 
 #[test]
 fn bad_input_has_exit_code_two_and_one_line_that_names_the_file() {
-    let directory = directory(&[("bad.json", "{\"lifetime\": 5,"), ("short.json", r#"{"lifetime": 1}"#)]);
+    let directory = directory(&[("bad.json", "{\"lifetime\": 5,"), ("short.json", r#"{"lifetime": 0}"#)]);
     let within = |name| path(&directory, name);
     let missing = within("none.json");
     for (file, cause) in [
         (missing.as_str(), "cannot be read: No such file or directory (os error 2)"),
         (&within(""), "cannot be read: Is a directory (os error 21)"),
         (&within("bad.json"), "line 1, column 15: cannot be read as JSON: EOF while parsing a value"),
-        (&within("short.json"), "`lifetime` is 1; allowed is a number of seconds from 5 to 1000000"),
+        (&within("short.json"), "`lifetime` is 0; allowed is a number of seconds from 0.001 to 1000000"),
     ] {
         assert_refused(&[file], &format!("error: {file}: {cause}"));
         assert_eq!(stderr(&run(&[file])).lines().count(), 1);

@@ -8,7 +8,7 @@ use seedbed::id::{REPLICAS_MAX, REPLICAS_MIN, ReplicaId};
 use seedbed::rng::Stream;
 use seedbed::scenario::{Network, Scenario, ScenarioError};
 use seedbed::time::{Span, Time};
-use seedbed::workload::Keys;
+use seedbed::workload::{CLIENTS, Keys, ScriptedOperation};
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -161,17 +161,18 @@ fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
         message(&written("empty.json", b"")),
         "FOLDER/empty.json: line 1, column 0: cannot be read as JSON: EOF while parsing a value"
     );
-    assert_eq!(
-        message(&written("large.json", &vec![b' '; 4 * 1024 * 1024 + 1])),
-        "FOLDER/large.json: is too large; allowed is a file of at most 4194304 bytes"
-    );
+    // A file with a hole, which takes no room on the disk.
+    let large = written("large.json", b"");
+    fs::File::options().write(true).open(&large).unwrap().set_len(24 * 1024 * 1024 + 1).unwrap();
+    assert_eq!(message(&large), "FOLDER/large.json: is too large; allowed is a file of at most 25165824 bytes");
 }
 
 #[test]
 fn no_damage_to_a_file_causes_a_panic_or_an_invalid_scenario() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged.json");
-    let originals: Vec<String> = all_files().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let mut originals: Vec<String> = all_files().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    originals.extend(vec![EXPLICIT.to_owned(); originals.len() / 4]);
     let mut stream = Stream::new(1, "damage");
     let (mut accepted, mut refused) = (0, 0);
     for _ in 0..8_000 {
@@ -194,6 +195,22 @@ fn no_damage_to_a_file_causes_a_panic_or_an_invalid_scenario() {
     assert!(accepted > 1_000 && refused > 1_000, "{accepted} accepted, {refused} refused: the damage is one-sided");
 }
 
+/// A file with the keys that the shipped ones do not have.
+const EXPLICIT: &str = r#"{
+  "lifetime": 0.5,
+  "replicas": 3,
+  "events": [{"type": "kill", "time": 0.25, "replica": 2}],
+  "losses": [{"from": 0, "to": 1, "nth": 17}, {"from": 0, "to": 1, "nth": 18}, {"from": 1, "to": 2, "nth": 1}],
+  "operations": [
+    {"time": 0, "client": 0, "put": "key", "value": "first"},
+    {"time": 0.5, "client": 1, "put": "key", "value": "second"},
+    {"time": 0.5, "client": 0, "get": "key"}
+  ],
+  "tests": {"benchmarks": {
+    "total_msgs": [1, 2, 3], "failures": [0, 1, 2], "duplicates": [0, 2, 5], "median_latency": [0.001, 0.01, 0.1]
+  }}
+}"#;
+
 #[track_caller]
 fn assert_message(message: &str, path: &Path) {
     assert!(message.starts_with(&path.display().to_string()), "{message}");
@@ -205,7 +222,7 @@ fn assert_message(message: &str, path: &Path) {
 fn assert_valid(scenario: &Scenario) {
     let text = format!("{scenario:?}");
     assert!((REPLICAS_MIN..=REPLICAS_MAX).contains(&scenario.replicas), "{text}");
-    assert!(scenario.lifetime >= Span::from_secs(5) && scenario.requests <= 10_000_000, "{text}");
+    assert!(scenario.lifetime >= Span::from_millis(1) && scenario.requests <= 10_000_000, "{text}");
     assert!((0.0..=1.0).contains(&scenario.mix), "{text}");
     assert_eq!(scenario.matrix.replicas(), scenario.replicas, "{text}");
     assert!(scenario.matrix.rows().flatten().all(|loss| (0.0..=1.0).contains(loss)), "{text}");
@@ -213,6 +230,30 @@ fn assert_valid(scenario: &Scenario) {
     assert!(scenario.events.is_sorted_by_key(|event| event.time), "{text}");
     let (first, last) = (Time::ZERO + scenario.wait, Time::ZERO + scenario.wait + scenario.lifetime);
     assert!(scenario.events.iter().all(|event| (first..=last).contains(&event.time)), "{text}");
+    assert!((1..=1_000).contains(&scenario.burst), "{text}");
+    let replicas = 0..scenario.replicas;
+    let mut losses = scenario.losses.clone();
+    losses.sort_unstable();
+    losses.dedup();
+    assert_eq!(losses.len(), scenario.losses.len(), "{text}");
+    for loss in losses {
+        assert!(replicas.contains(&loss.from.index()) && replicas.contains(&loss.to.index()), "{text}");
+        assert!(loss.from != loss.to && loss.nth >= 1, "{text}");
+    }
+    for kill in scenario.events.iter().filter_map(|event| match event.fault {
+        Fault::Kill(replica) => Some(replica),
+        _ => None,
+    }) {
+        assert!(replicas.contains(&kill.index()), "{text}");
+    }
+    if let Some(operations) = &scenario.operations {
+        assert_eq!(operations.len() as u64, scenario.requests, "{text}");
+        assert!(operations.is_sorted_by_key(|scripted| scripted.time), "{text}");
+        for ScriptedOperation { time, client, operation } in operations.iter() {
+            assert!(*time <= scenario.lifetime && *client < CLIENTS, "{text}");
+            assert!((1..=1_000).contains(&operation.key().chars().count()), "{text}");
+        }
+    }
     assert!(scenario.end() < Time::NEVER, "{text}");
 }
 

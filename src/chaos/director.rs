@@ -1,6 +1,6 @@
 //! Carries faults out: chooses whom they hit.
 
-use crate::chaos::{ChaosMonkey, ConnectivityMatrix, Fault};
+use crate::chaos::{ChaosMonkey, ConnectivityMatrix, Fault, Loss};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::rng::Stream;
 
@@ -35,13 +35,17 @@ pub struct Consequence {
 }
 
 impl Director {
-    /// A director over a cluster in which all live. Its choices come from the run's seed.
-    pub fn new(matrix: ConnectivityMatrix, seed: u64) -> Director {
+    /// A director over a cluster in which all live, and that loses these messages besides those that the matrix says.
+    /// Its choices come from the run's seed.
+    ///
+    /// # Panics
+    /// If a loss names a replica that the matrix has not.
+    pub fn new(matrix: ConnectivityMatrix, losses: &[Loss], seed: u64) -> Director {
         let replicas = matrix.replicas();
         Director {
             replicas,
             living: ReplicaSet::all(replicas),
-            monkey: ChaosMonkey::new(matrix, seed),
+            monkey: ChaosMonkey::new(matrix, losses, seed),
             believed: None,
             leaders: vec![None],
             heard: ReplicaSet::all(replicas),
@@ -110,6 +114,11 @@ impl Director {
                 let killed = self.choose(others, 1).iter().next();
                 self.kill(killed, false)
             }
+            Fault::Kill(replica) if self.living.contains(*replica) => {
+                let leader_lost = self.believed == Some(*replica);
+                self.kill(Some(*replica), leader_lost)
+            }
+            Fault::Kill(_) => Consequence::default(),
             Fault::PartEasy => self.part(|director, leader| {
                 let followers = director.reachable().without(leader);
                 let mut group = director.choose(followers, director.quorum() - 1);
@@ -216,7 +225,7 @@ mod tests {
     use super::*;
 
     fn director(replicas: usize, seed: u64) -> Director {
-        Director::new(ConnectivityMatrix::uniform(replicas, 0.0).unwrap(), seed)
+        Director::new(ConnectivityMatrix::uniform(replicas, 0.0).unwrap(), &[], seed)
     }
 
     fn side_of(director: &Director, replica: ReplicaId) -> ReplicaSet {
@@ -253,6 +262,19 @@ mod tests {
             assert_eq!(director.living().iter().collect::<Vec<_>>(), [ReplicaId(2)]);
             assert_eq!(director.apply(&Fault::KillNonLeader), Consequence::default());
         }
+    }
+
+    #[test]
+    fn kill_kills_the_replica_that_it_names_once_and_clients_forget_it_only_if_it_leads() {
+        let mut director = director(5, 1);
+        director.observe_leader(ReplicaId(2), Some(ReplicaId(4)));
+        let killed = |replica| Consequence { killed: Some(ReplicaId(replica)), leader_lost: replica == 4 };
+        assert_eq!(director.apply(&Fault::Kill(ReplicaId(1))), killed(1));
+        assert_eq!(director.apply(&Fault::Kill(ReplicaId(1))), Consequence::default());
+        assert_eq!(director.believed_leader(), Some(ReplicaId(4)));
+        assert_eq!(director.apply(&Fault::Kill(ReplicaId(4))), killed(4));
+        assert_eq!(director.believed_leader(), None);
+        assert_eq!(director.living().iter().collect::<Vec<_>>(), [0, 2, 3].map(ReplicaId));
     }
 
     #[test]

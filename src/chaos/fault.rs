@@ -17,6 +17,8 @@ pub enum Fault {
     PartHard,
     /// `part_end`: all partitions and isolations end.
     PartEnd,
+    /// `kill`: this replica crash-fails, whoever it is; nothing happens if it is dead already.
+    Kill(ReplicaId),
     /// `set_matrix`: a new connectivity matrix.
     SetMatrix(ConnectivityMatrix),
     /// `set_link`: a new value for one entry of the matrix.
@@ -43,6 +45,7 @@ impl Fault {
             Fault::PartEasy => "part_easy",
             Fault::PartHard => "part_hard",
             Fault::PartEnd => "part_end",
+            Fault::Kill(_) => "kill",
             Fault::SetMatrix(_) => "set_matrix",
             Fault::SetLink { .. } => "set_link",
             Fault::Isolate(_) => "isolate",

@@ -2,16 +2,19 @@
 //!
 //! - [`ConnectivityMatrix`]: the chance that each link loses a message (the first seed document's chaos monkey).
 //! - [`ChaosMonkey`]: the matrix, the partitions that lie over it and the dice: *would this message arrive?*
+//! - [`Loss`]: one message that is lost whatever the dice say.
 //! - [`Fault`]: what a scenario can do to a cluster, and when.
 //! - [`Director`]: carries faults out. It knows who lives and whom the network believes to be the leader, so it can
 //!   choose whom "kill the leader" means. Every world has one and only obeys it.
 
 mod director;
 mod fault;
+mod loss;
 mod matrix;
 mod monkey;
 
 pub use director::{Consequence, Director};
 pub use fault::{Fault, FaultEvent};
+pub use loss::Loss;
 pub use matrix::{ConnectivityMatrix, MatrixError};
 pub use monkey::ChaosMonkey;

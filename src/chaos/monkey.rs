@@ -1,6 +1,7 @@
 //! The chaos monkey: would this message arrive?
 
-use crate::chaos::ConnectivityMatrix;
+use crate::chaos::loss::Losses;
+use crate::chaos::{ConnectivityMatrix, Loss};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::rng::Stream;
 
@@ -13,6 +14,8 @@ use crate::rng::Stream;
 /// Each link has its own dice, thrown once for each message that arrives on it, whatever the matrix says. So the n-th
 /// message of a link meets the n-th throw in every run with the same seed, and two runs that differ in their matrix
 /// can be compared message by message. Clients are exempt.
+///
+/// Messages can also be lost by number ([`Loss`]). The dice are thrown for them all the same.
 #[derive(Clone, Debug)]
 pub struct ChaosMonkey {
     /// What [`ChaosMonkey::heal`] goes back to.
@@ -22,15 +25,27 @@ pub struct ChaosMonkey {
     isolated: ReplicaSet,
     /// Row by row, as the matrix.
     dice: Vec<Stream>,
+    /// Most runs have none, and then nothing is counted.
+    losses: Option<Box<Losses>>,
 }
 
 impl ChaosMonkey {
-    /// A monkey that starts with this matrix; its dice come from the run's seed.
-    pub fn new(matrix: ConnectivityMatrix, seed: u64) -> ChaosMonkey {
+    /// A monkey that starts with this matrix and drops these messages besides; its dice come from the run's seed.
+    ///
+    /// # Panics
+    /// If a loss names a replica that the matrix has not.
+    pub fn new(matrix: ConnectivityMatrix, losses: &[Loss], seed: u64) -> ChaosMonkey {
         let links =
             (0..matrix.replicas() as u64).flat_map(|from| (0..matrix.replicas() as u64).map(move |to| (from, to)));
         let dice = links.map(|(from, to)| Stream::link(seed, "loss", from, to)).collect();
-        ChaosMonkey { original: matrix.clone(), matrix, partition: None, isolated: ReplicaSet::EMPTY, dice }
+        ChaosMonkey {
+            losses: Losses::new(matrix.replicas(), losses),
+            original: matrix.clone(),
+            matrix,
+            partition: None,
+            isolated: ReplicaSet::EMPTY,
+            dice,
+        }
     }
 
     /// Throws the link's dice for one message that has just arrived at `to`: true if it gets through.
@@ -38,7 +53,11 @@ impl ChaosMonkey {
     pub fn admits(&mut self, from: ReplicaId, to: ReplicaId) -> bool {
         let loss = self.loss(from, to);
         let link = from.index() * self.matrix.replicas() + to.index();
-        !self.dice[link].chance(loss)
+        let admitted = !self.dice[link].chance(loss);
+        match &mut self.losses {
+            None => admitted,
+            Some(losses) => !losses.strike(link) && admitted,
+        }
     }
 
     /// The probability that a message from `from` is dropped by `to` now.
@@ -109,7 +128,7 @@ mod tests {
     const N: usize = 5;
 
     fn monkey(loss: f64, seed: u64) -> ChaosMonkey {
-        ChaosMonkey::new(ConnectivityMatrix::uniform(N, loss).unwrap(), seed)
+        ChaosMonkey::new(ConnectivityMatrix::uniform(N, loss).unwrap(), &[], seed)
     }
 
     fn links() -> impl Iterator<Item = (ReplicaId, ReplicaId)> {
@@ -130,7 +149,7 @@ mod tests {
     #[test]
     fn each_link_loses_the_share_that_its_entry_says() {
         let rows: Vec<Vec<f64>> = (0..N).map(|i| (0..N).map(|j| (i * N + j) as f64 / 24.0).collect()).collect();
-        let mut monkey = ChaosMonkey::new(ConnectivityMatrix::from_rows(N, &rows).unwrap(), 42);
+        let mut monkey = ChaosMonkey::new(ConnectivityMatrix::from_rows(N, &rows).unwrap(), &[], 42);
         let throws = 20_000;
         for (from, to) in links() {
             let lost = (0..throws).filter(|_| !monkey.admits(from, to)).count();
@@ -151,7 +170,7 @@ mod tests {
             vec![1.0, 1.0, 1.0, 1.0, 1.0],
             vec![0.4, 0.0, 0.1, 1.0, 0.3],
         ];
-        let mut monkey = ChaosMonkey::new(ConnectivityMatrix::from_rows(N, &rows).unwrap(), 9);
+        let mut monkey = ChaosMonkey::new(ConnectivityMatrix::from_rows(N, &rows).unwrap(), &[], 9);
         let three = ReplicaId(3);
         for other in ReplicaId::all(N) {
             for _ in 0..200 {
@@ -212,6 +231,22 @@ mod tests {
             let (through_low, through_high) =
                 (low.admits(ReplicaId(0), ReplicaId(1)), high.admits(ReplicaId(0), ReplicaId(1)));
             assert!(through_low || !through_high);
+        }
+    }
+
+    #[test]
+    fn a_loss_takes_the_nth_message_of_its_link_and_moves_no_dice() {
+        let loss = |from, to, nth| Loss { from: ReplicaId(from), to: ReplicaId(to), nth };
+        let losses = [loss(0, 1, 900), loss(2, 1, 7), loss(0, 1, 1), loss(0, 1, 17)];
+        let matrix = ConnectivityMatrix::uniform(N, 0.25).unwrap();
+        let mut plain = ChaosMonkey::new(matrix.clone(), &[], 3);
+        let mut scripted = ChaosMonkey::new(matrix, &losses, 3);
+        for nth in 1..=1_000 {
+            for (from, to) in links() {
+                let lost = losses.contains(&Loss { from, to, nth });
+                let expected = plain.admits(from, to) && !lost;
+                assert_eq!(scripted.admits(from, to), expected, "message {nth} from {from} to {to}");
+            }
         }
     }
 }

@@ -33,7 +33,7 @@ impl World {
 }
 
 /// Everything that is known of one run after its end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRecord {
     /// The world of the run.
     pub world: World,

@@ -27,13 +27,14 @@ fn drops(matrix: &ConnectivityMatrix) -> String {
 /// The kinds of faults with their numbers. The ends of partitions are not mentioned.
 fn faults(scenario: &Scenario) -> String {
     type Kind = (&'static str, &'static str, fn(&Fault) -> bool);
-    const KINDS: [Kind; 6] = [
+    const KINDS: [Kind; 7] = [
         ("easy partition", "easy partitions", |fault| matches!(fault, Fault::PartEasy)),
         ("hard partition", "hard partitions", |fault| matches!(fault, Fault::PartHard)),
         ("isolation", "isolations", |fault| matches!(fault, Fault::Isolate(_))),
         ("change of links", "changes of links", |fault| matches!(fault, Fault::SetMatrix(_) | Fault::SetLink { .. })),
         ("non-leader killed", "non-leaders killed", |fault| matches!(fault, Fault::KillNonLeader)),
         ("leader killed", "leaders killed", |fault| matches!(fault, Fault::KillLeader)),
+        ("replica killed", "replicas killed", |fault| matches!(fault, Fault::Kill(_))),
     ];
     let mut words = Vec::new();
     for (one, many, is_kind) in KINDS {
@@ -80,6 +81,16 @@ mod tests {
         assert_eq!(
             describe(&with(0.125, 0.0, &faults)),
             "12.5% drops, 2 hard partitions, 1 isolation, 1 non-leader killed, 0% read"
+        );
+    }
+
+    #[test]
+    fn replicas_that_are_killed_by_their_numbers_are_counted() {
+        let kill = |replica| Fault::Kill(ReplicaId(replica));
+        assert_eq!(describe(&with(0.0, 0.2, &[kill(1)])), "No drops, 1 replica killed, 20% read");
+        assert_eq!(
+            describe(&with(0.0, 0.2, &[Fault::KillLeader, kill(1), kill(1)])),
+            "No drops, 1 leader killed, 2 replicas killed, 20% read"
         );
     }
 

@@ -92,9 +92,9 @@ pub enum ScenarioError {
         /// The file.
         file: String,
         /// The path of the one key.
-        first: &'static str,
+        first: String,
         /// The path of the other key.
-        second: &'static str,
+        second: String,
         /// What may be done instead.
         allowed: &'static str,
     },

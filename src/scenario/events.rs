@@ -1,18 +1,19 @@
 //! The events of a scenario file.
 
 use super::error::ScenarioError;
+use super::parse::Frame;
 use super::reader::{Field, Object, Variant};
 use crate::chaos::{Fault, FaultEvent};
-use crate::id::ReplicaId;
-use crate::time::{Span, Time};
+use crate::time::Time;
 
 /// The course's five types, then our own, with the keys that each has besides `type` and `time`.
-const TYPES: [Variant; 9] = [
+const TYPES: [Variant; 10] = [
     Variant { name: "kill_leader", keys: &[] },
     Variant { name: "kill_non_leader", keys: &[] },
     Variant { name: "part_easy", keys: &[] },
     Variant { name: "part_hard", keys: &[] },
     Variant { name: "part_end", keys: &[] },
+    Variant { name: "kill", keys: &["replica"] },
     Variant { name: "set_matrix", keys: &["matrix"] },
     Variant { name: "set_link", keys: &["from", "to", "value"] },
     Variant { name: "isolate", keys: &["replica"] },
@@ -20,25 +21,19 @@ const TYPES: [Variant; 9] = [
 ];
 
 /// All events in order of time; those of one time stay in the file's order.
-pub(super) fn events(
-    field: &Field<'_>,
-    replicas: usize,
-    wait: Span,
-    lifetime: f64,
-) -> Result<Vec<FaultEvent>, ScenarioError> {
+pub(super) fn events(field: &Field<'_>, frame: &Frame) -> Result<Vec<FaultEvent>, ScenarioError> {
     let items = field.optional(|field| field.list(None, "a list of events"))?.unwrap_or_default();
-    let events: Result<Vec<_>, _> = items.iter().map(|item| event(item, replicas, wait, lifetime)).collect();
+    let events: Result<Vec<_>, _> = items.iter().map(|item| event(item, frame)).collect();
     let mut events = events?;
     events.sort_by_key(|event| event.time);
     Ok(events)
 }
 
-fn event(item: &Field<'_>, replicas: usize, wait: Span, lifetime: f64) -> Result<FaultEvent, ScenarioError> {
+fn event(item: &Field<'_>, frame: &Frame) -> Result<FaultEvent, ScenarioError> {
     let mut object = item.object()?;
     let name = object.variant("type", &["time"], &TYPES)?;
-    let allowed = format!("a number of seconds from 0 to {lifetime} (`lifetime`)");
-    let time = object.get("time").number(0.0..=lifetime, &allowed)?;
-    Ok(FaultEvent { time: Time::ZERO + wait + Span::from_secs_f64(time), fault: fault(name, &object, replicas)? })
+    let time = Time::ZERO + frame.wait + frame.time(&object)?;
+    Ok(FaultEvent { time, fault: fault(name, &object, frame.replicas)? })
 }
 
 fn fault(name: &str, object: &Object<'_>, replicas: usize) -> Result<Fault, ScenarioError> {
@@ -48,22 +43,17 @@ fn fault(name: &str, object: &Object<'_>, replicas: usize) -> Result<Fault, Scen
         "part_easy" => Fault::PartEasy,
         "part_hard" => Fault::PartHard,
         "part_end" => Fault::PartEnd,
+        "kill" => Fault::Kill(object.get("replica").replica(replicas)?),
         "set_matrix" => Fault::SetMatrix(object.get("matrix").matrix(replicas)?),
         "set_link" => Fault::SetLink {
-            from: replica(object, "from", replicas)?,
-            to: replica(object, "to", replicas)?,
+            from: object.get("from").replica(replicas)?,
+            to: object.get("to").replica(replicas)?,
             value: object.get("value").fraction()?,
         },
-        "isolate" => Fault::Isolate(replica(object, "replica", replicas)?),
+        "isolate" => Fault::Isolate(object.get("replica").replica(replicas)?),
         "heal" => Fault::Heal,
         _ => unreachable!("only names of TYPES are read"),
     })
-}
-
-fn replica(object: &Object<'_>, key: &'static str, replicas: usize) -> Result<ReplicaId, ScenarioError> {
-    let last = replicas as u64 - 1;
-    let number = object.get(key).integer(0..=last, &format!("a replica's number, from 0 to {last}"))?;
-    Ok(ReplicaId(number as u8))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ const SHOWN_CHARS_MAX: usize = 60;
 
 /// A JSON value. Unlike `serde_json::Value` it keeps repeated keys, so that they can be refused by name.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Json {
+pub(crate) enum Json {
     Null,
     Bool(bool),
     Number(Number),

@@ -2,18 +2,25 @@
 //!
 //! A scenario file is a course configuration file (JSON), with a few optional keys of our own. [`Scenario::load`] reads
 //! one and checks everything in it, so a loaded scenario is valid; who changes or builds one by hand keeps to the
-//! ranges that the fields tell. `docs/scenarios.md` lists all keys.
+//! ranges that the fields tell. A scenario can be written to a file again ([`Scenario::write_json`]).
+//! `docs/scenarios.md` lists all keys.
 
 mod error;
 mod events;
 mod json;
 mod network;
+mod operations;
 mod parse;
-mod reader;
+pub(crate) mod pretty;
+pub(crate) mod reader;
+mod write;
 
-use crate::chaos::{ConnectivityMatrix, FaultEvent};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::chaos::{ConnectivityMatrix, FaultEvent, Loss};
 use crate::time::{Span, Time};
-use crate::workload::{Keys, Plan};
+use crate::workload::{Keys, Plan, ScriptedOperation};
 
 pub use error::ScenarioError;
 pub use network::{Delay, Network, Order};
@@ -28,12 +35,14 @@ pub struct Scenario {
     pub replicas: usize,
     /// Time before the first client request (`wait`, also spelt `start_wait`).
     pub wait: Span,
-    /// Time during which clients send requests, at even intervals.
+    /// Time during which clients send requests, at even intervals or when `operations` says.
     pub lifetime: Span,
     /// Time after the last request before the run is judged.
     pub end_wait: Span,
     /// How many requests the clients generate.
     pub requests: u64,
+    /// How many of them are sent at one time, 1 to 1,000.
+    pub burst: u64,
     /// The fraction of requests that are gets.
     pub mix: f64,
     /// The seed that the file asks for.
@@ -44,10 +53,15 @@ pub struct Scenario {
     pub network: Network,
     /// Whose keys the clients use.
     pub keys: Keys,
+    /// What clients send, in order of time, if that is written down. [`Scenario::with_operations`] makes the four fields
+    /// that the drawn requests depend on (`requests`, `burst`, `mix`, `keys`) say the same.
+    pub operations: Option<Arc<[ScriptedOperation]>>,
     /// The run stops early when replicas have sent each other more messages than this.
     pub max_packets: u64,
     /// What happens to the cluster, in order of time; events of one time stay in the file's order.
     pub events: Vec<FaultEvent>,
+    /// Messages between replicas that are lost whatever the matrix says, none of them twice.
+    pub losses: Vec<Loss>,
     /// What is expected of the replicas.
     pub tests: Tests,
 }
@@ -65,9 +79,29 @@ impl Scenario {
             start: Time::ZERO + self.wait,
             lifetime: self.lifetime,
             requests: self.requests,
+            burst: self.burst,
             mix: self.mix,
             keys: self.keys,
+            operations: self.operations.clone(),
         }
+    }
+
+    /// The same scenario with these operations in place of what its clients draw. [`Plan::script`] makes such a list of a
+    /// run's history.
+    ///
+    /// The operations are sorted by time; those of one time stay in order. `requests` is their number then, `mix` the
+    /// share of gets and `keys` says that they share their keys. `max_packets` is as it was, within its limits.
+    pub fn with_operations(mut self, mut operations: Vec<ScriptedOperation>) -> Scenario {
+        operations.sort_by_key(|scripted| scripted.time);
+        let gets = operations.iter().filter(|scripted| scripted.operation.is_get()).count();
+        let keys: BTreeSet<_> = operations.iter().map(|scripted| scripted.operation.key()).collect();
+        self.keys = Keys::Shared { count: keys.len() as u32 };
+        self.burst = 1;
+        self.requests = operations.len() as u64;
+        self.mix = if operations.is_empty() { 0.0 } else { gets as f64 / operations.len() as f64 };
+        self.max_packets = self.max_packets.clamp(self.requests, parse::packets_max(self.requests));
+        self.operations = Some(operations.into());
+        self
     }
 }
 

@@ -1,37 +1,31 @@
 //! From a file's text to a valid [`Scenario`].
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::error::ScenarioError;
-use super::events;
-use super::json::Json;
-use super::reader::{Field, Object, Source, Variant};
+use super::reader::{Field, Object, Source, Variant, read};
 use super::{Benchmarks, Delay, Network, Order, Scenario, Tests};
-use crate::chaos::ConnectivityMatrix;
+use super::{events, operations};
+use crate::chaos::{ConnectivityMatrix, Loss};
 use crate::id::{REPLICAS_MAX, REPLICAS_MIN};
 use crate::printable::printable;
 use crate::time::Span;
 use crate::workload::Keys;
 
-/// The largest file that is read.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-
-/// The shortest `lifetime`, in seconds (the handout's).
-const LIFETIME_SECS_MIN: f64 = 5.0;
+/// The shortest `lifetime`, in seconds. The handout's is 5, but what is left of a failure may take less.
+const LIFETIME_SECS_MIN: f64 = 0.001;
 
 /// The longest duration of any kind, in seconds: eleven days, so that no sum of durations comes near a `Span`'s limit.
 const DURATION_SECS_MAX: f64 = 1_000_000.0;
 
 /// `wait` and `end_wait` of a file that does not say (the handout's).
-const WAIT_SECS_DEFAULT: f64 = 2.0;
+pub(super) const WAIT_SECS_DEFAULT: f64 = 2.0;
 
 /// The most requests, which bounds the length of a history.
 const REQUESTS_MAX: u64 = 10_000_000;
 
 /// `mix` of a file that does not say (the handout's).
-const MIX_DEFAULT: f64 = 0.8;
+pub(super) const MIX_DEFAULT: f64 = 0.8;
 
 /// `max_packets` of a file that does not say and its upper limit, both from the course's runner.
 const PACKETS_DEFAULT: u64 = 20_000;
@@ -41,17 +35,27 @@ pub(super) const PACKETS_MAX: u64 = 900_000;
 /// the limit are this many messages for each request.
 const PACKETS_PER_REQUEST: u64 = 40;
 
+/// The most requests at one time.
+const BURST_MAX: u64 = 1_000;
+
 /// The most keys that clients can share.
 const SHARED_KEYS_MAX: u64 = 1_000_000;
+
+/// The four limits of `tests` of a file that does not say (the handout's).
+pub(super) const GET_FAIL_DEFAULT: f64 = 0.5;
+pub(super) const PUT_FAIL_DEFAULT: f64 = 0.5;
+pub(super) const GET_GENERATION_FAIL_DEFAULT: f64 = 0.1;
+pub(super) const APPENDS_BATCHED_DEFAULT: f64 = 0.5;
 
 /// Delays, in milliseconds. The shortest is a microsecond: time passes whenever a message travels.
 const DELAY_MS_MIN: f64 = 0.001;
 const DELAY_MS_MAX: f64 = 60_000.0;
 
-const TOP_KEYS: [&str; 15] = [
+const TOP_KEYS: [&str; 18] = [
     "lifetime",
     "replicas",
     "requests",
+    "burst",
     "mix",
     "wait",
     "start_wait",
@@ -63,6 +67,8 @@ const TOP_KEYS: [&str; 15] = [
     "network",
     "workload",
     "events",
+    "losses",
+    "operations",
     "tests",
 ];
 
@@ -111,57 +117,87 @@ impl Scenario {
     /// If the text is not JSON or holds anything but a valid scenario.
     pub fn parse(name: &str, file: &str, text: &str) -> Result<Loaded, ScenarioError> {
         let source = Source::new(file);
-        let json = json(text, &source)?;
-        let scenario = scenario(name, &mut source.top(&json)?)?;
+        let json = source.parse(text)?;
+        let scenario = Scenario::from_object(name, &mut source.top(&json)?)?;
         Ok(Loaded { scenario, warnings: source.into_warnings() })
     }
-}
 
-/// The file's text, with a bound on its size: the path may name a device without end.
-fn read(path: &Path, file: &str) -> Result<String, ScenarioError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|opened| opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|source| ScenarioError::Read { file: file.to_owned(), source })?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(ScenarioError::Size { file: file.to_owned(), allowed_bytes: FILE_BYTES_MAX });
+    /// Reads a scenario from an object, which may be a whole file or stand anywhere in one.
+    pub(crate) fn from_object(name: &str, top: &mut Object<'_>) -> Result<Scenario, ScenarioError> {
+        top.expect(&TOP_KEYS, &DEEPER_KEYS);
+        let frame = Frame::read(top)?;
+        let operations = top.get("operations").optional(|field| operations::operations(field, &frame))?;
+        let requests = requests(top, operations.as_ref().map(|operations| operations.len() as u64))?;
+        let scenario = Scenario {
+            name: name.to_owned(),
+            replicas: frame.replicas,
+            wait: frame.wait,
+            lifetime: Span::from_secs_f64(frame.lifetime_secs),
+            end_wait: Span::from_secs_f64(end_wait(top)?),
+            requests,
+            burst: burst(top)?,
+            mix: fraction(top, "mix", MIX_DEFAULT)?,
+            seed: top.get("seed").optional(|field| field.integer(0..=u64::MAX, &whole_number(0, u64::MAX)))?,
+            matrix: connectivity(top, frame.replicas)?,
+            network: top.get("network").optional(network)?.unwrap_or_default(),
+            keys: top.get("workload").optional(keys)?.unwrap_or(Keys::Private),
+            operations: None,
+            max_packets: max_packets(top, requests)?,
+            events: events::events(&top.get("events"), &frame)?,
+            losses: losses(top, frame.replicas)?,
+            tests: tests(&top.get("tests"))?,
+        };
+        Ok(match operations {
+            Some(operations) => scenario.with_operations(operations),
+            None => scenario,
+        })
     }
-    String::from_utf8(bytes)
-        .map_err(|error| ScenarioError::Encoding { file: file.to_owned(), offset: error.utf8_error().valid_up_to() })
 }
 
-fn json(text: &str, source: &Source) -> Result<Json, ScenarioError> {
-    // Some editors start a file with a byte order mark.
-    serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|error| {
-        let (line, column, message) = (error.line(), error.column(), error.to_string());
-        let place = format!(" at line {line} column {column}");
-        let message = printable(message.strip_suffix(&place).unwrap_or(&message));
-        ScenarioError::Json { file: source.file(), line, column, message }
-    })
+/// What many other keys depend on.
+pub(super) struct Frame {
+    pub replicas: usize,
+    pub wait: Span,
+    /// As the file has it, for messages.
+    lifetime_secs: f64,
+    lifetime_path: String,
 }
 
-fn scenario(name: &str, top: &mut Object<'_>) -> Result<Scenario, ScenarioError> {
-    top.expect(&TOP_KEYS, &DEEPER_KEYS);
-    let lifetime = seconds(&top.get("lifetime"), LIFETIME_SECS_MIN)?;
-    let replicas = replicas(top)?;
-    let requests = top.get("requests").integer(0..=REQUESTS_MAX, &whole_number(0, REQUESTS_MAX))?;
-    let wait = wait(top)?;
-    Ok(Scenario {
-        name: name.to_owned(),
-        replicas,
-        wait,
-        lifetime: Span::from_secs_f64(lifetime),
-        end_wait: Span::from_secs_f64(end_wait(top)?),
-        requests,
-        mix: fraction(top, "mix", MIX_DEFAULT)?,
-        seed: top.get("seed").optional(|field| field.integer(0..=u64::MAX, &whole_number(0, u64::MAX)))?,
-        matrix: connectivity(top, replicas)?,
-        network: top.get("network").optional(network)?.unwrap_or_default(),
-        keys: top.get("workload").optional(keys)?.unwrap_or(Keys::Private),
-        max_packets: max_packets(top, requests)?,
-        events: events::events(&top.get("events"), replicas, wait, lifetime)?,
-        tests: tests(&top.get("tests"))?,
-    })
+impl Frame {
+    fn read(top: &Object<'_>) -> Result<Frame, ScenarioError> {
+        Ok(Frame {
+            lifetime_secs: seconds(&top.get("lifetime"), LIFETIME_SECS_MIN)?,
+            lifetime_path: top.path_of("lifetime"),
+            replicas: replicas(top)?,
+            wait: wait(top)?,
+        })
+    }
+
+    /// The time of something that happens while clients send requests, counted from the end of `wait`.
+    pub(super) fn time(&self, object: &Object<'_>) -> Result<Span, ScenarioError> {
+        let Frame { lifetime_secs, lifetime_path, .. } = self;
+        let allowed = format!("a number of seconds from 0 to {lifetime_secs} (`{lifetime_path}`)");
+        Ok(Span::from_secs_f64(object.get("time").number(0.0..=*lifetime_secs, &allowed)?))
+    }
+}
+
+/// How many requests there are, given how many operations are written down, if they are.
+fn requests(top: &Object<'_>, operations: Option<u64>) -> Result<u64, ScenarioError> {
+    let read = |field: &Field<'_>| field.integer(0..=REQUESTS_MAX, &whole_number(0, REQUESTS_MAX));
+    let Some(operations) = operations else {
+        return read(&top.get("requests"));
+    };
+    if top.get("requests").optional(read)?.is_some_and(|requests| requests != operations) {
+        return Err(top.conflict("operations", "requests", "one of them, or the number of operations as requests"));
+    }
+    match ["burst", "mix", "workload"].into_iter().find(|key| top.has(key)) {
+        Some(key) => Err(top.conflict("operations", key, "one of them")),
+        None => Ok(operations),
+    }
+}
+
+fn burst(top: &Object<'_>) -> Result<u64, ScenarioError> {
+    Ok(top.get("burst").optional(|field| field.integer(1..=BURST_MAX, &whole_number(1, BURST_MAX)))?.unwrap_or(1))
 }
 
 fn replicas(top: &Object<'_>) -> Result<usize, ScenarioError> {
@@ -184,11 +220,24 @@ fn end_wait(top: &Object<'_>) -> Result<f64, ScenarioError> {
 }
 
 fn max_packets(top: &Object<'_>, requests: u64) -> Result<u64, ScenarioError> {
-    let ample = requests * PACKETS_PER_REQUEST;
-    let most = PACKETS_MAX.max(ample);
-    let allowed = format!("a whole number from {requests} (`requests`) to {most}");
+    let most = packets_max(requests);
+    let allowed = format!("a whole number from {requests} (`{}`) to {most}", top.path_of("requests"));
     let given = top.get("max_packets").optional(|field| field.integer(requests..=most, &allowed))?;
-    Ok(given.unwrap_or(PACKETS_DEFAULT.max(ample)))
+    Ok(given.unwrap_or(packets_default(requests)))
+}
+
+/// `max_packets` of a file that does not say.
+pub(super) fn packets_default(requests: u64) -> u64 {
+    PACKETS_DEFAULT.max(requests * PACKETS_PER_REQUEST)
+}
+
+/// The largest `max_packets`.
+pub(super) fn packets_max(requests: u64) -> u64 {
+    PACKETS_MAX.max(requests * PACKETS_PER_REQUEST)
+}
+
+fn losses(top: &Object<'_>, replicas: usize) -> Result<Vec<Loss>, ScenarioError> {
+    Ok(top.get("losses").optional(|field| operations::losses(field, replicas))?.unwrap_or_default())
 }
 
 fn connectivity(top: &Object<'_>, replicas: usize) -> Result<ConnectivityMatrix, ScenarioError> {
@@ -259,10 +308,18 @@ fn tests(field: &Field<'_>) -> Result<Tests, ScenarioError> {
     let mut object = field.object()?;
     object.expect(&TESTS_KEYS, &[]);
     Ok(Tests {
-        maximum_get_fail_fraction: fraction(&object, "maximum_get_fail_fraction", 0.5)?,
-        maximum_put_fail_fraction: fraction(&object, "maximum_put_fail_fraction", 0.5)?,
-        maximum_get_generation_fail_fraction: fraction(&object, "maximum_get_generation_fail_fraction", 0.1)?,
-        maximum_appends_batched_fraction: fraction(&object, "maximum_appends_batched_fraction", 0.5)?,
+        maximum_get_fail_fraction: fraction(&object, "maximum_get_fail_fraction", GET_FAIL_DEFAULT)?,
+        maximum_put_fail_fraction: fraction(&object, "maximum_put_fail_fraction", PUT_FAIL_DEFAULT)?,
+        maximum_get_generation_fail_fraction: fraction(
+            &object,
+            "maximum_get_generation_fail_fraction",
+            GET_GENERATION_FAIL_DEFAULT,
+        )?,
+        maximum_appends_batched_fraction: fraction(
+            &object,
+            "maximum_appends_batched_fraction",
+            APPENDS_BATCHED_DEFAULT,
+        )?,
         benchmarks: benchmarks(&object.get("benchmarks"))?,
     })
 }
@@ -296,6 +353,6 @@ fn seconds(field: &Field<'_>, min: f64) -> Result<f64, ScenarioError> {
     field.number(min..=DURATION_SECS_MAX, &format!("a number of seconds from {min} to {DURATION_SECS_MAX}"))
 }
 
-fn whole_number(min: u64, max: u64) -> String {
+pub(super) fn whole_number(min: u64, max: u64) -> String {
     format!("a whole number from {min} to {max}")
 }

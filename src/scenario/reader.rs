@@ -1,16 +1,28 @@
 //! Takes typed values out of a JSON file and knows where each stands, so that every message can say so.
 //!
 //! [`Source`] is the file. An [`Object`] hands out a [`Field`] for each key, there or not; the field is then asked for
-//! a number, a word, a list or an object of a given range and answers with the value or with the complete error.
+//! a number, a word, a text, a list or an object of a given range and answers with the value or with the complete error.
+//!
+//! Files that have a scenario under one of their keys are read with this, too: see [`Scenario::from_object`].
+//!
+//! [`Scenario::from_object`]: super::Scenario::from_object
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use super::error::ScenarioError;
 use super::json::{Json, shortened};
 use crate::chaos::ConnectivityMatrix;
+use crate::id::ReplicaId;
 use crate::printable::printable;
+
+/// The largest file that is read: room for as many operations and losses as a scenario can have, if their keys and
+/// values are as long as the clients' own.
+const FILE_BYTES_MAX: u64 = 24 * 1024 * 1024;
 
 /// A longer word is no misspelling of a key.
 const WORD_BYTES_MAX: usize = 64;
@@ -18,28 +30,52 @@ const WORD_BYTES_MAX: usize = 64;
 /// Above this, not every whole number is a float.
 const FLOAT_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 
+/// The file's text, with a bound on its size: the path may name a device without end. `file` stands for it in messages.
+pub(crate) fn read(path: &Path, file: &str) -> Result<String, ScenarioError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|opened| opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|source| ScenarioError::Read { file: file.to_owned(), source })?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(ScenarioError::Size { file: file.to_owned(), allowed_bytes: FILE_BYTES_MAX });
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| ScenarioError::Encoding { file: file.to_owned(), offset: error.utf8_error().valid_up_to() })
+}
+
 /// The file that is being read.
-pub(super) struct Source {
+pub(crate) struct Source {
     file: String,
     warnings: RefCell<Vec<String>>,
 }
 
 impl Source {
-    pub(super) fn new(file: &str) -> Source {
+    pub(crate) fn new(file: &str) -> Source {
         Source { file: printable(file), warnings: RefCell::new(Vec::new()) }
     }
 
     /// The file's name, for messages.
-    pub(super) fn file(&self) -> String {
+    pub(crate) fn file(&self) -> String {
         self.file.clone()
     }
 
-    pub(super) fn into_warnings(self) -> Vec<String> {
+    pub(crate) fn into_warnings(self) -> Vec<String> {
         self.warnings.into_inner()
     }
 
+    /// The file's text as JSON.
+    pub(crate) fn parse(&self, text: &str) -> Result<Json, ScenarioError> {
+        // Some editors start a file with a byte order mark.
+        serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|error| {
+            let (line, column, message) = (error.line(), error.column(), error.to_string());
+            let place = format!(" at line {line} column {column}");
+            let message = printable(message.strip_suffix(&place).unwrap_or(&message));
+            ScenarioError::Json { file: self.file(), line, column, message }
+        })
+    }
+
     /// The object that the whole file is.
-    pub(super) fn top<'a>(&'a self, json: &'a Json) -> Result<Object<'a>, ScenarioError> {
+    pub(crate) fn top<'a>(&'a self, json: &'a Json) -> Result<Object<'a>, ScenarioError> {
         match json {
             Json::Object(entries) => Object::open(self, String::new(), entries),
             other => Err(ScenarioError::Top { file: self.file(), value: other.shown() }),
@@ -52,7 +88,7 @@ impl Source {
 }
 
 /// One object of the file.
-pub(super) struct Object<'a> {
+pub(crate) struct Object<'a> {
     source: &'a Source,
     /// Empty for the whole file.
     path: String,
@@ -62,11 +98,11 @@ pub(super) struct Object<'a> {
 }
 
 /// One form that an object can have, chosen by the word under its tag.
-pub(super) struct Variant {
+pub(crate) struct Variant {
     /// The word.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// The keys that this form has besides those that all forms have.
-    pub(super) keys: &'static [&'static str],
+    pub(crate) keys: &'static [&'static str],
 }
 
 impl<'a> Object<'a> {
@@ -81,18 +117,20 @@ impl<'a> Object<'a> {
 
     /// Says which keys mean something here, and warns of all others. `deeper` are paths of keys further down in the
     /// file, for a hint if one of them stands here by mistake.
-    pub(super) fn expect(&mut self, known: &[&'static str], deeper: &[&'static str]) {
+    pub(crate) fn expect(&mut self, known: &[&'static str], deeper: &[&'static str]) {
         self.known = known.to_vec();
         for (key, _) in self.entries.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
             let misplaced = deeper.iter().copied().find(|path| path.rsplit('.').next() == Some(key));
-            let hint = misplaced.or_else(|| nearest(key, known.iter().copied())).map(did_you_mean);
+            let misplaced = misplaced.map(|path| self.path_of(path));
+            let meant = misplaced.or_else(|| nearest(key, known.iter().copied()).map(str::to_owned));
+            let hint = meant.map(|meant| did_you_mean(&meant));
             let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             self.source.warn(&format!("unknown key `{}` is ignored{hint}", self.path_of(key)));
         }
     }
 
     /// The form of this object: the word under `tag`. Each form has the keys `common` and its own; warns of all others.
-    pub(super) fn variant(
+    pub(crate) fn variant(
         &mut self,
         tag: &'static str,
         common: &[&'static str],
@@ -110,7 +148,7 @@ impl<'a> Object<'a> {
     }
 
     /// What stands under a key, if anything.
-    pub(super) fn get(&self, key: &'static str) -> Field<'a> {
+    pub(crate) fn get(&self, key: &'static str) -> Field<'a> {
         debug_assert!(self.known.contains(&key), "`{key}` is read but not expected");
         let json = self.entries.iter().find(|(found, _)| found == key).map(|(_, json)| json);
         let strangers =
@@ -119,24 +157,31 @@ impl<'a> Object<'a> {
         Field { source: self.source, path: self.path_of(key), json, misspelt }
     }
 
+    /// Whether something stands under a key, before it is known which keys mean something here.
+    pub(crate) fn holds(&self, key: &str) -> bool {
+        self.entries.iter().any(|(found, _)| found == key)
+    }
+
     /// Whether something stands under a key.
-    pub(super) fn has(&self, key: &'static str) -> bool {
+    pub(crate) fn has(&self, key: &'static str) -> bool {
         self.get(key).json.is_some()
     }
 
     /// Two keys contradict each other.
-    pub(super) fn conflict(&self, first: &'static str, second: &'static str, allowed: &'static str) -> ScenarioError {
+    pub(crate) fn conflict(&self, first: &'static str, second: &'static str, allowed: &'static str) -> ScenarioError {
+        let [first, second] = [first, second].map(|key| self.path_of(key));
         ScenarioError::Conflict { file: self.source.file(), first, second, allowed }
     }
 
-    fn path_of(&self, key: &str) -> String {
+    /// Where a key of this object stands in the file.
+    pub(crate) fn path_of(&self, key: &str) -> String {
         let key = shortened(key);
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 }
 
 /// What stands in one place of the file, if anything, and what may be said about it.
-pub(super) struct Field<'a> {
+pub(crate) struct Field<'a> {
     source: &'a Source,
     path: String,
     json: Option<&'a Json>,
@@ -146,7 +191,7 @@ pub(super) struct Field<'a> {
 
 impl<'a> Field<'a> {
     /// Reads the value if there is one.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &self,
         read: impl FnOnce(&Field<'a>) -> Result<T, ScenarioError>,
     ) -> Result<Option<T>, ScenarioError> {
@@ -154,7 +199,7 @@ impl<'a> Field<'a> {
     }
 
     /// A number in a range.
-    pub(super) fn number(&self, range: RangeInclusive<f64>, allowed: &str) -> Result<f64, ScenarioError> {
+    pub(crate) fn number(&self, range: RangeInclusive<f64>, allowed: &str) -> Result<f64, ScenarioError> {
         match self.value(allowed)? {
             // The sum makes a negative zero an ordinary one.
             Json::Number(number) => number.as_f64().filter(|value| range.contains(value)).map(|value| value + 0.0),
@@ -164,12 +209,12 @@ impl<'a> Field<'a> {
     }
 
     /// A fraction or a probability.
-    pub(super) fn fraction(&self) -> Result<f64, ScenarioError> {
+    pub(crate) fn fraction(&self) -> Result<f64, ScenarioError> {
         self.number(0.0..=1.0, "a number from 0 to 1")
     }
 
     /// A connectivity matrix for so many replicas.
-    pub(super) fn matrix(&self, replicas: usize) -> Result<ConnectivityMatrix, ScenarioError> {
+    pub(crate) fn matrix(&self, replicas: usize) -> Result<ConnectivityMatrix, ScenarioError> {
         let mut rows = Vec::with_capacity(replicas);
         for row in self.list(Some(replicas), &format!("a list of {replicas} rows, one for each replica"))? {
             let values = row.list(Some(replicas), &format!("a list of {replicas} numbers, one for each replica"))?;
@@ -179,7 +224,7 @@ impl<'a> Field<'a> {
     }
 
     /// A whole number in a range; `5.0` is one too.
-    pub(super) fn integer(&self, range: RangeInclusive<u64>, allowed: &str) -> Result<u64, ScenarioError> {
+    pub(crate) fn integer(&self, range: RangeInclusive<u64>, allowed: &str) -> Result<u64, ScenarioError> {
         match self.value(allowed)? {
             Json::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)).filter(|n| range.contains(n)),
             _ => None,
@@ -187,8 +232,17 @@ impl<'a> Field<'a> {
         .ok_or_else(|| self.invalid(allowed))
     }
 
+    /// A text of so many characters.
+    pub(crate) fn text(&self, chars: RangeInclusive<usize>, allowed: &str) -> Result<&'a str, ScenarioError> {
+        match self.value(allowed)? {
+            // A text has at least as many bytes as characters, and at most four times as many.
+            Json::Text(text) if text.len() <= 4 * chars.end() && chars.contains(&text.chars().count()) => Ok(text),
+            _ => Err(self.invalid(allowed)),
+        }
+    }
+
     /// One of a few words.
-    pub(super) fn word(&self, words: &[&'static str]) -> Result<&'static str, ScenarioError> {
+    pub(crate) fn word(&self, words: &[&'static str]) -> Result<&'static str, ScenarioError> {
         let allowed = words.join(", ");
         let Json::Text(text) = self.value(&allowed)? else {
             return Err(self.invalid(&allowed));
@@ -198,7 +252,7 @@ impl<'a> Field<'a> {
     }
 
     /// A list of so many items, or of any number.
-    pub(super) fn list(&self, count: Option<usize>, allowed: &str) -> Result<Vec<Field<'a>>, ScenarioError> {
+    pub(crate) fn list(&self, count: Option<usize>, allowed: &str) -> Result<Vec<Field<'a>>, ScenarioError> {
         let Json::List(items) = self.value(allowed)? else {
             return Err(self.invalid(allowed));
         };
@@ -214,16 +268,34 @@ impl<'a> Field<'a> {
         Ok(items.iter().enumerate().map(field).collect())
     }
 
+    /// A list of at most so many of these things.
+    pub(crate) fn list_up_to(&self, most: usize, things: &str) -> Result<Vec<Field<'a>>, ScenarioError> {
+        let allowed = format!("a list of at most {most} {things}");
+        match self.json {
+            Some(Json::List(items)) if items.len() > most => {
+                Err(self.error(format!("a list of {}", items.len()), &allowed, None))
+            }
+            _ => self.list(None, &allowed),
+        }
+    }
+
     /// An object.
-    pub(super) fn object(&self) -> Result<Object<'a>, ScenarioError> {
+    pub(crate) fn object(&self) -> Result<Object<'a>, ScenarioError> {
         match self.value("an object")? {
             Json::Object(entries) => Object::open(self.source, self.path.clone(), entries),
             _ => Err(self.invalid("an object")),
         }
     }
 
+    /// The number of a replica, of so many.
+    pub(crate) fn replica(&self, replicas: usize) -> Result<ReplicaId, ScenarioError> {
+        let last = replicas as u64 - 1;
+        let number = self.integer(0..=last, &format!("a replica's number, from 0 to {last}"))?;
+        Ok(ReplicaId(number as u8))
+    }
+
     /// The error that what stands here is not allowed.
-    pub(super) fn invalid(&self, allowed: &str) -> ScenarioError {
+    pub(crate) fn invalid(&self, allowed: &str) -> ScenarioError {
         let quoted = matches!(self.json, Some(Json::Text(text)) if text.trim().parse::<f64>().is_ok());
         let hint = (quoted && allowed.contains("number")).then(|| "write it without quotes".to_owned());
         self.error(self.shown(), allowed, hint)

@@ -1,5 +1,6 @@
 //! Which keys and values clients use.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
@@ -7,7 +8,7 @@ use md5::{Digest, Md5};
 use crate::id::Mid;
 use crate::protocol::{Operation, Text};
 use crate::rng::Stream;
-use crate::workload::CLIENTS;
+use crate::workload::{CLIENTS, ScriptedOperation};
 
 /// Whose keys clients use: the scenario's `workload`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,19 @@ impl KeySpace {
         }
     }
 
+    /// The keys of these operations, which count as shared, and the place of each operation's key.
+    pub fn scripted(operations: &[ScriptedOperation], seed: u64) -> (KeySpace, Vec<Place>) {
+        let mut owner = Owner::new(Stream::new(seed, "shared keys"));
+        let mut found = BTreeMap::<Text, usize>::new();
+        let place = |scripted: &ScriptedOperation| {
+            let name = scripted.operation.key();
+            let key = *found.entry(name.clone()).or_insert_with(|| owner.add(name.clone()));
+            Place { owner: 0, key }
+        };
+        let places = operations.iter().map(place).collect();
+        (KeySpace { shared: true, owners: vec![owner] }, places)
+    }
+
     /// Whether all clients use the same keys.
     pub fn shared(&self) -> bool {
         self.shared
@@ -131,7 +145,12 @@ impl Owner {
     }
 
     fn add_key(&mut self) -> usize {
-        self.keys.push(Key { name: fresh_key(&mut self.fresh), held: None, puts: Vec::new() });
+        let name = fresh_key(&mut self.fresh);
+        self.add(name)
+    }
+
+    fn add(&mut self, name: Text) -> usize {
+        self.keys.push(Key { name, held: None, puts: Vec::new() });
         self.keys.len() - 1
     }
 

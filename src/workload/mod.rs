@@ -15,8 +15,14 @@
 //! 5. On `redirect` and `fail` it sends the same operation again at once, under a new MID. It never times out.
 //!
 //! With [`Keys::Shared`] all clients use the same few keys and every put has a value of its own, for contention.
+//!
+//! In place of all that, a plan can have a list of operations ([`ScriptedOperation`]). Then 1 to 3 are written down, and
+//! all keys count as shared. 4 and 5 stay.
 
 mod keys;
+mod script;
+
+use std::sync::Arc;
 
 use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use crate::protocol::{Operation, Request, Response};
@@ -26,6 +32,7 @@ use crate::time::{Span, Time};
 
 pub use keys::Keys;
 use keys::{Choice, KeySpace, Place};
+pub use script::ScriptedOperation;
 
 /// How many clients a run has.
 pub const CLIENTS: usize = 8;
@@ -44,10 +51,15 @@ pub struct Plan {
     pub lifetime: Span,
     /// How many requests there are.
     pub requests: u64,
+    /// How many of them are sent at one time, at least 1.
+    pub burst: u64,
     /// The probability that a request is a get.
     pub mix: f64,
     /// Whose keys they use.
     pub keys: Keys,
+    /// The requests, in order of time, if they are written down. Then `requests` is their number, and `burst`, `mix` and
+    /// `keys` say nothing.
+    pub operations: Option<Arc<[ScriptedOperation]>>,
 }
 
 impl Plan {
@@ -56,6 +68,10 @@ impl Plan {
         if number >= self.requests {
             return Time::NEVER;
         }
+        if let Some(operations) = &self.operations {
+            return self.start + operations[number as usize].time;
+        }
+        let number = number - number % self.burst;
         let lifetime = self.lifetime.nanos();
         let share = match lifetime.checked_mul(number) {
             Some(product) => product / self.requests,
@@ -89,6 +105,8 @@ pub struct Workload {
     /// Which client sends what: four draws for each request, whatever comes of them.
     arrivals: Stream,
     keys: KeySpace,
+    /// The keys of the operations, if these are written down.
+    scripted: Vec<Place>,
     issued: u64,
     due: Time,
     history: History,
@@ -98,8 +116,17 @@ pub struct Workload {
 
 impl Workload {
     /// The clients of the run with this seed.
+    ///
+    /// # Panics
+    /// If `requests` is not the number of `operations`, where the plan has some.
     pub fn new(plan: Plan, seed: u64) -> Workload {
-        let keys = KeySpace::new(plan.keys, seed);
+        let (keys, scripted) = match &plan.operations {
+            None => (KeySpace::new(plan.keys, seed), Vec::new()),
+            Some(operations) => {
+                assert_eq!(plan.requests, operations.len() as u64, "a plan has as many requests as operations");
+                KeySpace::scripted(operations, seed)
+            }
+        };
         // Most requests take one attempt.
         let expected = plan.requests.min(1 << 20) as usize;
         Workload {
@@ -109,6 +136,7 @@ impl Workload {
             routes: (0..CLIENTS as u64).map(|client| Stream::link(seed, "routes", client, 0)).collect(),
             arrivals: Stream::new(seed, "arrivals"),
             keys,
+            scripted,
             issued: 0,
             history: History { attempts: Vec::with_capacity(expected), ..History::default() },
             places: Vec::with_capacity(expected),
@@ -121,13 +149,25 @@ impl Workload {
         self.due
     }
 
-    /// Sends the next request, if one is due.
+    /// Sends the next request, if one is due. Several can be due at one time: then the next one still is.
     pub fn handle_due(&mut self, now: Time, living: ReplicaSet) -> Option<Dispatch> {
         if now < self.due {
             return None;
         }
+        let (client, operation, place) = match &self.plan.operations {
+            None => self.draw(),
+            Some(operations) => {
+                let number = self.issued as usize;
+                (operations[number].client, operations[number].operation.clone(), self.scripted[number])
+            }
+        };
         self.issued += 1;
         self.due = self.plan.due(self.issued);
+        Some(self.dispatch(now, client, operation, place, None, living))
+    }
+
+    /// Draws the next request.
+    fn draw(&mut self) -> (usize, Operation, Place) {
         let client = self.arrivals.below(CLIENTS as u64) as usize;
         let get = self.arrivals.chance(self.plan.mix);
         let choice = Choice { fresh: self.arrivals.chance(0.5), pick: self.arrivals.next_u64() };
@@ -137,7 +177,7 @@ impl Workload {
         });
         let mid = self.next_mid();
         let (operation, place) = get.unwrap_or_else(|| self.keys.put(client, &choice, mid));
-        Some(self.dispatch(now, client, operation, place, None, living))
+        (client, operation, place)
     }
 
     /// Takes an answer that has reached a client. Hands out the next attempt if the request is to be sent again.

@@ -5,7 +5,7 @@ const LIVING: usize = 5;
 
 fn plan(mix: f64, keys: Keys) -> Plan {
     let (start, lifetime) = (Time(2_000_000_000), Span::from_secs(30));
-    Plan { replicas: LIVING, start, lifetime, requests: 300, mix, keys }
+    Plan { replicas: LIVING, start, lifetime, requests: 300, burst: 1, mix, keys, operations: None }
 }
 
 fn workload(mix: f64, keys: Keys) -> Workload {
@@ -41,6 +41,88 @@ fn requests_are_sent_at_even_intervals_over_the_lifetime() {
     }
     let expected: Vec<u64> = (0..300).map(|i| 2_000_000_000 + i * 100_000_000).collect();
     assert_eq!(times, expected);
+}
+
+#[test]
+fn a_burst_is_sent_at_the_time_of_its_first_request() {
+    let times = |burst| {
+        let mut workload = Workload::new(Plan { burst, requests: 10, ..plan(0.2, Keys::Private) }, 7);
+        let mut times = Vec::new();
+        while workload.poll_due() != Time::NEVER {
+            let due = workload.poll_due();
+            while workload.handle_due(due, living()).is_some() {
+                times.push(due.nanos() / 1_000_000_000);
+            }
+        }
+        times
+    };
+    assert_eq!(times(1), [2, 5, 8, 11, 14, 17, 20, 23, 26, 29]);
+    assert_eq!(times(4), [2, 2, 2, 2, 14, 14, 14, 14, 26, 26]);
+    assert_eq!(times(1_000), [2; 10]);
+}
+
+#[test]
+fn bursts_move_requests_and_change_none() {
+    let sequence = |burst| {
+        let mut workload = Workload::new(Plan { burst, ..plan(0.5, Keys::Shared { count: 9 }) }, 7);
+        (0..300).map(|_| next(&mut workload)).collect::<Vec<_>>()
+    };
+    assert_eq!(sequence(1), sequence(64));
+}
+
+fn scripted(time: u64, client: usize, key: &str, value: Option<&str>) -> ScriptedOperation {
+    let key = Text::from(key);
+    let operation = match value {
+        Some(value) => Operation::Put { key, value: value.into() },
+        None => Operation::Get { key },
+    };
+    ScriptedOperation { time: Span(time), client, operation }
+}
+
+fn with_operations(operations: Vec<ScriptedOperation>) -> Plan {
+    let requests = operations.len() as u64;
+    Plan { requests, operations: Some(operations.into()), ..plan(0.5, Keys::Private) }
+}
+
+#[test]
+fn operations_are_sent_as_they_are_written_down() {
+    let operations = vec![scripted(0, 7, "a", Some("1")), scripted(0, 0, "b", None), scripted(5, 7, "a", None)];
+    let plan = with_operations(operations.clone());
+    let mut workload = Workload::new(plan.clone(), 7);
+    for ScriptedOperation { time, client, operation } in &operations {
+        assert_eq!(workload.poll_due(), plan.start + *time);
+        let dispatch = next(&mut workload);
+        assert_eq!((dispatch.from.number(LIVING), &dispatch.request.operation), (Some(*client), operation));
+    }
+    assert_eq!(workload.poll_due(), Time::NEVER);
+    assert_eq!(workload.history().gets_not_generated, 0);
+    assert_eq!(plan.script(workload.history()), operations);
+}
+
+#[test]
+fn a_script_has_every_request_once_however_often_it_was_sent_and_none_after_the_lifetime() {
+    let operations = vec![scripted(1, 3, "a", Some("1")), scripted(9, 4, "a", None)];
+    let plan = with_operations(operations.clone());
+    let mut workload = Workload::new(plan.clone(), 7);
+    let first = next(&mut workload);
+    assert!(answer(&mut workload, &first, Response::Fail).is_some());
+    workload.handle_due(plan.start + Span::from_secs(31), living()).unwrap();
+    let expected = [operations[0].clone(), ScriptedOperation { time: plan.lifetime, ..operations[1].clone() }];
+    assert_eq!(plan.script(workload.history()), expected);
+}
+
+#[test]
+fn keys_of_operations_are_shared_by_all_clients() {
+    for (value, incorrect) in [("1", 0), ("2", 0), ("", 0), ("3", 1)] {
+        let puts = [scripted(0, 1, "a", Some("1")), scripted(0, 2, "a", Some("2")), scripted(0, 3, "b", Some("3"))];
+        let mut workload = Workload::new(with_operations([&puts[..], &[scripted(9, 4, "a", None)]].concat()), 7);
+        for _ in 0..puts.len() {
+            next(&mut workload);
+        }
+        let get = next(&mut workload);
+        answer(&mut workload, &get, ok(Some(value)));
+        assert_eq!(workload.history().incorrect_gets, incorrect, "{value:?}");
+    }
 }
 
 #[test]

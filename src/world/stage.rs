@@ -33,7 +33,7 @@ pub(super) struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// The stage before the run.
     pub fn new(scenario: &'a Scenario, seed: u64) -> Stage<'a> {
-        let director = Director::new(scenario.matrix.clone(), seed);
+        let director = Director::new(scenario.matrix.clone(), &scenario.losses, seed);
         Stage {
             scenario,
             seed,

@@ -105,7 +105,7 @@ impl Folder {
         faults["wait"] = json!(1.5);
         faults["end_wait"] = json!(2);
         fs::write(scripts.join("faults.json"), faults.to_string()).expect("a scenario");
-        let kill = json!([{"type": "kill_non_leader", "time": 2}]);
+        let kill = json!([{"type": "kill", "time": 2, "replica": 3}, {"type": "kill", "time": 2.5, "replica": 3}]);
         fs::write(scripts.join("kill.json"), scenario(&kill).to_string()).expect("a scenario");
         let suite = scripts.join("suite");
         fs::create_dir(&suite).expect("a folder");

@@ -1,0 +1,174 @@
+//! Bursts, operations, losses and kills.
+
+use super::*;
+use crate::protocol::Operation;
+
+/// The message for a list, under `key`, of this one item.
+fn item_error(key: &str, item: &str) -> String {
+    let without = [("requests", ""), (key, &format!("[{item}]"))];
+    error(&file(if key == "operations" { &without } else { &without[1..] }))
+}
+
+#[test]
+fn bursts_operations_and_losses_are_read() {
+    let scenario = loaded(&[
+        ("burst", "1000"),
+        ("losses", r#"[{"from": 4, "to": 0, "nth": 1000000000}, {"from": 0, "to": 4, "nth": 1}]"#),
+    ])
+    .scenario;
+    assert_eq!((scenario.burst, scenario.plan().burst), (1_000, 1_000));
+    let loss = |from, to, nth| Loss { from: ReplicaId(from), to: ReplicaId(to), nth };
+    assert_eq!(scenario.losses, [loss(4, 0, 1_000_000_000), loss(0, 4, 1)]);
+
+    let operations = r#"[
+        {"time": 30, "client": 7, "get": "k"},
+        {"time": 0.5, "client": 0, "put": "k", "value": "second"},
+        {"time": 0.5, "client": 0, "put": "ü\n", "value": "third"},
+        {"time": 0, "client": 1, "get": "k"}
+    ]"#;
+    let without_requests = [("requests", ""), ("operations", operations)];
+    let Loaded { scenario, warnings } = loaded(&without_requests);
+    assert_eq!(warnings, [""; 0]);
+    let put = |key: &str, value: &str| Operation::Put { key: key.into(), value: value.into() };
+    let get = || Operation::Get { key: "k".into() };
+    let expected = [(0, 1, get()), (500, 0, put("k", "second")), (500, 0, put("ü\n", "third")), (30_000, 7, get())];
+    let expected = expected.map(|(ms, client, operation)| {
+        let time = Span::from_millis(ms);
+        ScriptedOperation { time, client, operation }
+    });
+    assert_eq!(scenario.operations.as_deref(), Some(&expected[..]));
+    assert_eq!((scenario.requests, scenario.burst, scenario.mix), (4, 1, 0.5));
+    assert_eq!((scenario.keys, scenario.max_packets), (Keys::Shared { count: 2 }, 20_000));
+    assert_eq!(loaded(&[("requests", "4.0"), ("operations", operations)]).scenario, scenario);
+
+    let none = loaded(&[("requests", ""), ("operations", "[]")]).scenario;
+    assert_eq!((none.requests, none.mix, none.plan().operations.as_deref()), (0, 0.0, Some(&[][..])));
+}
+
+#[test]
+fn operations_keep_max_packets_within_its_limits() {
+    let many = Scenario { max_packets: 400_000_000, ..loaded(&[("requests", "10000000")]).scenario };
+    assert_eq!(many.with_operations(Vec::new()).max_packets, PACKETS_MAX);
+    let few = Scenario { max_packets: 0, ..loaded(&[("requests", "0")]).scenario };
+    let operation = ScriptedOperation { time: Span::ZERO, client: 0, operation: Operation::Get { key: "k".into() } };
+    assert_eq!(few.with_operations(vec![operation]).max_packets, 1);
+}
+
+#[test]
+fn bursts_operations_and_losses_are_checked() {
+    assert_messages(&[
+        ("burst", "0", "`burst` is 0; allowed is a whole number from 1 to 1000"),
+        ("burst", "1001", "`burst` is 1001; allowed is a whole number from 1 to 1000"),
+        ("burst", "\"7\"", "`burst` is \"7\"; allowed is a whole number from 1 to 1000; write it without quotes"),
+        ("operations", "7", "`operations` is 7; allowed is a list of at most 100000 operations"),
+        ("losses", "{}", "`losses` is {}; allowed is a list of at most 100000 losses"),
+        ("losses", "[7]", "`losses[0]` is 7; allowed is an object"),
+        (
+            "losses",
+            r#"[{"from": 1, "to": 2, "nth": 3}, {"nth": 3.0, "to": 2, "from": 1}]"#,
+            "`losses[1]` is {\"nth\":3.0,\"to\":2,\"from\":1}; allowed is each loss once",
+        ),
+        (
+            "events",
+            r#"[{"type": "kill", "time": 1, "replica": 5}]"#,
+            "`events[0].replica` is 5; allowed is a replica's number, from 0 to 4",
+        ),
+        (
+            "events",
+            r#"[{"type": "kill", "time": 1}]"#,
+            "`events[0].replica` is missing; allowed is a replica's number, from 0 to 4",
+        ),
+    ]);
+    for (item, expected) in [
+        (r#"{"from": 5, "to": 2, "nth": 3}"#, "from` is 5; allowed is a replica's number, from 0 to 4"),
+        (r#"{"from": 1, "to": -1, "nth": 3}"#, "to` is -1; allowed is a replica's number, from 0 to 4"),
+        (r#"{"from": 1, "to": 1, "nth": 3}"#, "to` is 1; allowed is another replica than `from`"),
+        (r#"{"from": 1, "to": 2, "nth": 0}"#, "nth` is 0; allowed is a whole number from 1 to 1000000000"),
+        (r#"{"from": 1, "to": 2}"#, "nth` is missing; allowed is a whole number from 1 to 1000000000"),
+        (
+            r#"{"from": 1, "to": 2, "n_th": 1}"#,
+            "nth` is missing; allowed is a whole number from 1 to 1000000000; is `n_th` meant to be it?",
+        ),
+    ] {
+        assert_eq!(item_error("losses", item), format!("s.json: `losses[0].{expected}"));
+    }
+    let long = "é".repeat(1_001);
+    for (item, expected) in [
+        (r#"{"client": 0, "get": "k"}"#, "time` is missing; allowed is a number of seconds from 0 to 30 (`lifetime`)"),
+        (
+            r#"{"time": 30.1, "client": 0, "get": "k"}"#,
+            "time` is 30.1; allowed is a number of seconds from 0 to 30 (`lifetime`)",
+        ),
+        (r#"{"time": 0, "get": "k"}"#, "client` is missing; allowed is a client's number, from 0 to 7"),
+        (r#"{"time": 0, "client": 8, "get": "k"}"#, "client` is 8; allowed is a client's number, from 0 to 7"),
+        (r#"{"time": 0, "client": 0}"#, "get` is missing; allowed is a text of 1 to 1000 characters, or else a `put`"),
+        (
+            r#"{"time": 0, "client": 0, "get": ""}"#,
+            "get` is \"\"; allowed is a text of 1 to 1000 characters, or else a `put`",
+        ),
+        (r#"{"time": 0, "client": 0, "put": 5, "value": "v"}"#, "put` is 5; allowed is a text of 1 to 1000 characters"),
+        (r#"{"time": 0, "client": 0, "put": "k"}"#, "value` is missing; allowed is a text of 1 to 1000 characters"),
+        (
+            r#"{"time": 0, "client": 0, "put": "k", "value": ""}"#,
+            "value` is \"\"; allowed is a text of 1 to 1000 characters",
+        ),
+        (
+            &format!(r#"{{"time": 0, "client": 0, "put": "k", "value": "{long}"}}"#),
+            &format!("value` is \"{}...; allowed is a text of 1 to 1000 characters", "é".repeat(59)),
+        ),
+    ] {
+        assert_eq!(item_error("operations", item), format!("s.json: `operations[0].{expected}"));
+    }
+    let full = "é".repeat(1_000);
+    loaded(&[("requests", "1"), ("operations", &format!(r#"[{{"time": 0, "client": 0, "get": "{full}"}}]"#))]);
+}
+
+#[test]
+fn lists_have_at_most_a_hundred_thousand_items() {
+    let many = |item: &str, count| format!("[{}]", vec![item; count].join(","));
+    let operation = r#"{"time":0,"client":0,"get":"k"}"#;
+    assert_eq!(loaded(&[("requests", ""), ("operations", &many(operation, 100_000))]).scenario.requests, 100_000);
+    for (key, item) in [("operations", operation), ("losses", "0")] {
+        assert_eq!(
+            error(&file(&[(key, &many(item, 100_001))])),
+            format!("s.json: `{key}` is a list of 100001; allowed is a list of at most 100000 {key}")
+        );
+    }
+}
+
+#[test]
+fn operations_contradict_all_that_says_what_clients_draw() {
+    let operations = ("operations", r#"[{"time": 0, "client": 0, "get": "k"}]"#);
+    for (key, value) in [("burst", "1"), ("mix", "0.8"), ("workload", r#"{"keys": "shared", "count": 1}"#)] {
+        assert_eq!(
+            error(&file(&[("requests", ""), operations, (key, value)])),
+            format!("s.json: both `operations` and `{key}` are given; allowed is one of them")
+        );
+    }
+    assert_eq!(
+        error(&file(&[operations])),
+        "s.json: both `operations` and `requests` are given; allowed is one of them, or the number of operations as \
+         requests"
+    );
+    let both = r#"{"time": 0, "client": 0, "get": "k", "put": "k", "value": "v"}"#;
+    assert_eq!(
+        item_error("operations", both),
+        "s.json: both `operations[0].get` and `operations[0].put` are given; allowed is one of them"
+    );
+}
+
+#[test]
+fn unknown_keys_of_operations_and_losses_are_warnings() {
+    for (key, item, expected) in [
+        ("operations", r#"{"time": 0, "client": 0, "get": "k", "value": "v"}"#, "value` is ignored"),
+        (
+            "operations",
+            r#"{"time": 0, "client": 0, "put": "k", "value": "v", "clients": 0}"#,
+            "clients` is ignored; did you mean `client`?",
+        ),
+        ("losses", r#"{"from": 0, "to": 1, "nth": 1, "time": 0}"#, "time` is ignored"),
+    ] {
+        let warnings = loaded(&[("requests", "1"), (key, &format!("[{item}]"))]).warnings;
+        assert_eq!(warnings, [format!("s.json: unknown key `{key}[0].{expected}")]);
+    }
+}

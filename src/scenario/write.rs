@@ -1,0 +1,328 @@
+//! From a [`Scenario`] to the text of a file.
+//!
+//! A file that is read from what was written here has the same scenario, to the bit. Times are whole nanoseconds, at
+//! most 10^15 of them, so a division by 10^9 and the multiplication when it is read are off by less than half of one
+//! together. Keys that have their default value are left out.
+
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+
+use super::parse::{
+    APPENDS_BATCHED_DEFAULT, GET_FAIL_DEFAULT, GET_GENERATION_FAIL_DEFAULT, MIX_DEFAULT, PUT_FAIL_DEFAULT,
+    WAIT_SECS_DEFAULT, packets_default,
+};
+use super::pretty::write_pretty;
+use super::{Benchmarks, Delay, Network, Order, Scenario, Tests};
+use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss};
+use crate::protocol::Operation;
+use crate::time::{Span, Time};
+use crate::workload::{Keys, ScriptedOperation};
+
+impl Scenario {
+    /// The scenario as its file has it, without its name.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("the keys of a scenario are texts")
+    }
+
+    /// Writes the scenario's file: keys in the order of `docs/scenarios.md`, one line for each event, loss, operation and
+    /// row of the matrix. The name is not a part of it.
+    ///
+    /// # Errors
+    /// If `out` cannot be written to.
+    pub fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        write_pretty(self, out)
+    }
+}
+
+/// As an object that has the keys of a scenario file, so that it can be a part of other files.
+impl Serialize for Scenario {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        File::from(self).serialize(serializer)
+    }
+}
+
+/// A number as people write it: without a point if it is whole.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Plain(f64);
+
+impl Plain {
+    fn seconds(span: Span) -> Plain {
+        Plain(span.nanos() as f64 / 1e9)
+    }
+
+    fn millis(span: Span) -> Plain {
+        Plain(span.nanos() as f64 / 1e6)
+    }
+}
+
+impl Serialize for Plain {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// Up to here, every whole number is a float.
+        const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+        if self.0.fract() == 0.0 && (0.0..=WHOLE_MAX).contains(&self.0) {
+            serializer.serialize_u64(self.0 as u64)
+        } else {
+            serializer.serialize_f64(self.0)
+        }
+    }
+}
+
+/// The value, unless it is the default.
+fn unless<T: PartialEq>(default: T, value: T) -> Option<T> {
+    (value != default).then_some(value)
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    lifetime: Plain,
+    replicas: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    burst: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mix: Option<Plain>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait: Option<Plain>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_wait: Option<Plain>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drops: Option<Plain>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matrix: Option<Vec<Vec<Plain>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_packets: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<NetworkFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload: Option<WorkloadFile>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<EventFile>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    losses: Vec<LossFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operations: Option<Vec<OperationFile<'a>>>,
+    tests: TestsFile,
+}
+
+impl<'a> From<&'a Scenario> for File<'a> {
+    fn from(scenario: &'a Scenario) -> File<'a> {
+        // What operations say is not said twice.
+        let drawn = scenario.operations.is_none();
+        let start = Time::ZERO + scenario.wait;
+        let wait = |span| unless(Plain(WAIT_SECS_DEFAULT), Plain::seconds(span));
+        let drops = uniform(&scenario.matrix);
+        File {
+            lifetime: Plain::seconds(scenario.lifetime),
+            replicas: scenario.replicas,
+            requests: drawn.then_some(scenario.requests),
+            burst: unless(1, scenario.burst).filter(|_| drawn),
+            mix: unless(Plain(MIX_DEFAULT), Plain(scenario.mix)).filter(|_| drawn),
+            wait: wait(scenario.wait),
+            end_wait: wait(scenario.end_wait),
+            seed: scenario.seed,
+            drops: drops.and_then(|loss| unless(Plain(0.0), Plain(loss))),
+            matrix: drops.is_none().then(|| rows(&scenario.matrix)),
+            max_packets: unless(packets_default(scenario.requests), scenario.max_packets),
+            network: NetworkFile::unless_default(&scenario.network),
+            workload: WorkloadFile::unless_default(scenario.keys).filter(|_| drawn),
+            events: scenario.events.iter().map(|event| EventFile::new(event, start)).collect(),
+            losses: scenario.losses.iter().map(LossFile::from).collect(),
+            operations: scenario.operations.as_ref().map(|list| list.iter().map(OperationFile::from).collect()),
+            tests: TestsFile::from(&scenario.tests),
+        }
+    }
+}
+
+/// The loss on every link, the diagonal included, if it is the same.
+fn uniform(matrix: &ConnectivityMatrix) -> Option<f64> {
+    let mut losses = matrix.rows().flatten().copied();
+    let first = losses.next()?;
+    losses.all(|loss| loss == first).then_some(first)
+}
+
+fn rows(matrix: &ConnectivityMatrix) -> Vec<Vec<Plain>> {
+    matrix.rows().map(|row| row.iter().copied().map(Plain).collect()).collect()
+}
+
+#[derive(Serialize)]
+#[serde(tag = "model", rename_all = "lowercase")]
+enum NetworkFile {
+    Course {
+        service: DelayFile,
+    },
+    Links {
+        delay: DelayFile,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        order: Option<&'static str>,
+    },
+}
+
+impl NetworkFile {
+    fn unless_default(network: &Network) -> Option<NetworkFile> {
+        if *network == Network::default() {
+            return None;
+        }
+        Some(match *network {
+            Network::Course { service } => NetworkFile::Course { service: service.into() },
+            Network::Links { delay, order } => {
+                NetworkFile::Links { delay: delay.into(), order: (order == Order::Fifo).then_some("fifo") }
+            }
+        })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum DelayFile {
+    Constant { ms: Plain },
+    Uniform { min_ms: Plain, max_ms: Plain },
+    Exponential { floor_ms: Plain, mean_ms: Plain },
+}
+
+impl From<Delay> for DelayFile {
+    fn from(delay: Delay) -> DelayFile {
+        let ms = Plain::millis;
+        match delay {
+            Delay::Constant(span) => DelayFile::Constant { ms: ms(span) },
+            Delay::Uniform { min, max } => DelayFile::Uniform { min_ms: ms(min), max_ms: ms(max) },
+            Delay::Exponential { floor, mean } => DelayFile::Exponential { floor_ms: ms(floor), mean_ms: ms(mean) },
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "keys", rename_all = "lowercase")]
+enum WorkloadFile {
+    Shared { count: u32 },
+}
+
+impl WorkloadFile {
+    fn unless_default(keys: Keys) -> Option<WorkloadFile> {
+        match keys {
+            Keys::Private => None,
+            Keys::Shared { count } => Some(WorkloadFile::Shared { count }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct EventFile {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    time: Plain,
+    #[serde(flatten)]
+    further: Option<Further>,
+}
+
+/// The keys that only some events have.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Further {
+    Replica { replica: u8 },
+    Link { from: u8, to: u8, value: Plain },
+    Matrix { matrix: Vec<Vec<Plain>> },
+}
+
+impl EventFile {
+    fn new(event: &FaultEvent, start: Time) -> EventFile {
+        let further = match &event.fault {
+            Fault::Kill(replica) | Fault::Isolate(replica) => Some(Further::Replica { replica: replica.0 }),
+            Fault::SetLink { from, to, value } => Some(Further::Link { from: from.0, to: to.0, value: Plain(*value) }),
+            Fault::SetMatrix(matrix) => Some(Further::Matrix { matrix: rows(matrix) }),
+            Fault::KillLeader
+            | Fault::KillNonLeader
+            | Fault::PartEasy
+            | Fault::PartHard
+            | Fault::PartEnd
+            | Fault::Heal => None,
+        };
+        EventFile { kind: event.fault.name(), time: Plain::seconds(event.time.since(start)), further }
+    }
+}
+
+#[derive(Serialize)]
+struct LossFile {
+    from: u8,
+    to: u8,
+    nth: u64,
+}
+
+impl From<&Loss> for LossFile {
+    fn from(loss: &Loss) -> LossFile {
+        LossFile { from: loss.from.0, to: loss.to.0, nth: loss.nth }
+    }
+}
+
+#[derive(Serialize)]
+struct OperationFile<'a> {
+    time: Plain,
+    client: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    get: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    put: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+}
+
+impl<'a> From<&'a ScriptedOperation> for OperationFile<'a> {
+    fn from(scripted: &'a ScriptedOperation) -> OperationFile<'a> {
+        let (get, put, value) = match &scripted.operation {
+            Operation::Get { key } => (Some(&**key), None, None),
+            Operation::Put { key, value } => (None, Some(&**key), Some(&**value)),
+        };
+        OperationFile { time: Plain::seconds(scripted.time), client: scripted.client, get, put, value }
+    }
+}
+
+#[derive(Serialize)]
+struct TestsFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maximum_get_fail_fraction: Option<Plain>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maximum_put_fail_fraction: Option<Plain>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maximum_get_generation_fail_fraction: Option<Plain>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maximum_appends_batched_fraction: Option<Plain>,
+    benchmarks: BenchmarksFile,
+}
+
+impl From<&Tests> for TestsFile {
+    fn from(tests: &Tests) -> TestsFile {
+        let limit = |default, value| unless(Plain(default), Plain(value));
+        TestsFile {
+            maximum_get_fail_fraction: limit(GET_FAIL_DEFAULT, tests.maximum_get_fail_fraction),
+            maximum_put_fail_fraction: limit(PUT_FAIL_DEFAULT, tests.maximum_put_fail_fraction),
+            maximum_get_generation_fail_fraction: limit(
+                GET_GENERATION_FAIL_DEFAULT,
+                tests.maximum_get_generation_fail_fraction,
+            ),
+            maximum_appends_batched_fraction: limit(APPENDS_BATCHED_DEFAULT, tests.maximum_appends_batched_fraction),
+            benchmarks: BenchmarksFile::from(&tests.benchmarks),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct BenchmarksFile {
+    total_msgs: [Plain; 3],
+    failures: [Plain; 3],
+    duplicates: [Plain; 3],
+    median_latency: [Plain; 3],
+}
+
+impl From<&Benchmarks> for BenchmarksFile {
+    fn from(benchmarks: &Benchmarks) -> BenchmarksFile {
+        BenchmarksFile {
+            total_msgs: benchmarks.total_msgs.map(Plain),
+            failures: benchmarks.failures.map(Plain),
+            duplicates: benchmarks.duplicates.map(Plain),
+            median_latency: benchmarks.median_latency.map(Plain),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Operations that are written down instead of drawn.
+
+use crate::protocol::Operation;
+use crate::record::History;
+use crate::time::Span;
+use crate::workload::{CLIENTS, Plan};
+
+/// One request that is written down: who begins which operation, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptedOperation {
+    /// When it is sent, counted from the time at which clients start.
+    pub time: Span,
+    /// The client that sends it, from 0 to [`CLIENTS`] - 1.
+    pub client: usize,
+    /// What it asks. The value of a put is not "", which means "never put".
+    pub operation: Operation,
+}
+
+impl Plan {
+    /// The requests of a run of this plan, in order of sending: what clients began, not the attempts that repeat it.
+    ///
+    /// A run of these operations with the same seed and all else unchanged is the same run. All its keys count as
+    /// shared, so a get that was judged by what its own client held is judged by all puts of its key then.
+    ///
+    /// In real time requests are sent a little late; what was sent after the end of the lifetime is moved to it.
+    pub fn script(&self, history: &History) -> Vec<ScriptedOperation> {
+        let first = history.attempts.iter().filter(|attempt| attempt.retry_of.is_none());
+        let operations = first.filter_map(|attempt| {
+            let client = attempt.client.number(self.replicas).filter(|&client| client < CLIENTS)?;
+            let time = attempt.sent.since(self.start).min(self.lifetime);
+            Some(ScriptedOperation { time, client, operation: attempt.operation.clone() })
+        });
+        operations.collect()
+    }
+}
