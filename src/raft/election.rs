@@ -85,9 +85,13 @@ impl<C: Payload> Raft<C> {
             self.become_follower(now, request.term, None);
         }
         let free = self.voted_for.is_none_or(|candidate| candidate == from) || !self.rules.keep(Rule::VoteOnce);
-        let granted = request.term == self.term && free && newer;
+        let granted = if self.rules.keep(Rule::RaiseTerm) {
+            request.term == self.term && free && newer
+        } else {
+            request.term > self.term && newer
+        };
         if granted {
-            self.voted_for = Some(from);
+            self.voted_for = Some(from).filter(|_| self.rules.keep(Rule::RaiseTerm));
             self.election_deadline = now + self.election_timeout;
         }
         out.send(from, Message::Vote(Vote { term: self.term, granted, pre: false }));
@@ -143,16 +147,16 @@ impl<C: Payload> Raft<C> {
             out.send(from, Message::AppendReply(AppendReply { term: self.term, sent, outcome }));
             return false;
         }
-        let usurped =
-            term == self.term && (self.role == Role::Leader || self.leader.is_some_and(|known| known != from));
+        // A second line of defence: where a rule is broken it would hide what follows from that.
+        let other_leads = self.leader.is_some_and(|known| known != from) && self.rules.keep_all();
+        let usurped = term == self.term && (self.role == Role::Leader || other_leads);
         if usurped || self.is_absurd(term) {
             // Two leaders in one term: not from a sound replica.
             self.ignore();
             return false;
         }
-        let raised = if self.rules.keep(Rule::RaiseTerm) { term } else { self.term };
         if term > self.term || self.role != Role::Follower {
-            self.become_follower(now, raised, Some(from));
+            self.become_follower(now, term, Some(from));
             if self.role == Role::Leader {
                 return false;
             }

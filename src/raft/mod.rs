@@ -321,7 +321,7 @@ impl<C: Payload> Raft<C> {
     /// Follows: in a new term, or in the same one with its vote kept.
     fn become_follower(&mut self, now: Time, term: Term, leader: Option<ReplicaId>) {
         assert!(term >= self.term, "the term never falls");
-        if term > self.term {
+        if term > self.term && self.rules.keep(Rule::RaiseTerm) {
             self.term = term;
             self.voted_for = None;
             self.early.clear();

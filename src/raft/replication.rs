@@ -90,9 +90,7 @@ impl<C: Payload> Raft<C> {
         let asked = self.read_asked.filter(|&asked| Some(asked) > self.quorum_contact).unwrap_or(Time::ZERO);
         let (mut covered, mut wake) = (0, Time::NEVER);
         for follower in &mut self.followers {
-            if self.rules.keep(Rule::RetryAppends) {
-                follower.expire(now);
-            }
+            follower.expire(now);
             covered += usize::from(follower.covers(last) && follower.confirms(asked));
             wake = wake.min(follower.wake());
         }
@@ -165,6 +163,9 @@ impl<C: Payload> Raft<C> {
         if !self.recognise_leader(now, from, term, sent, out) {
             return;
         }
+        if !self.rules.keep(Rule::CommitWhatMatches) {
+            self.commit_index = self.commit_index.max(append.commit_index.min(self.log.last_index()));
+        }
         let outcome = if self.fits(&append) {
             let Some(index) = self.take_append(append) else { return self.ignore() };
             AppendOutcome::Matched { index: self.take_early(index) }
@@ -195,8 +196,7 @@ impl<C: Payload> Raft<C> {
             return None;
         }
         // Entries beyond those just confirmed may still differ from the leader's.
-        let confirmed = if self.rules.keep(Rule::CommitWhatMatches) { index } else { self.log.last_index() };
-        self.commit_index = self.commit_index.max(append.commit_index.min(confirmed));
+        self.commit_index = self.commit_index.max(append.commit_index.min(index));
         Some(index)
     }
 
@@ -216,11 +216,14 @@ impl<C: Payload> Raft<C> {
     fn take_entries(&mut self, prev_index: Index, entries: super::Entries<C>) -> bool {
         let index = |place: usize| prev_index + 1 + place as Index;
         let differs = |place: usize| self.log.term(index(place)) != Some(entries[place].term);
-        let known = (0..entries.len()).position(differs);
-        let known = if self.rules.keep(Rule::TruncateOnlyConflicts) { known } else { Some(0) };
-        let Some(mut known) = known else { return true };
+        let Some(mut known) = (0..entries.len()).position(differs) else {
+            if !self.rules.keep(Rule::TruncateOnlyConflicts) {
+                self.log.truncate(index(entries.len()).max(self.commit_index + 1));
+            }
+            return true;
+        };
         let first_new = index(known);
-        if first_new <= self.commit_index && self.rules.keep(Rule::TruncateOnlyConflicts) {
+        if first_new <= self.commit_index {
             return false;
         }
         if self.rules.keep(Rule::TruncateConflicts) {

@@ -38,7 +38,7 @@ pub enum Rule {
     /// A leader commits by counting only entries of its own term. One of an older term can be on a majority and still be
     /// replaced (figure 8).
     CommitOwnTerm,
-    /// Every entry is applied once, in order.
+    /// Every entry is applied once, in order, when it is committed.
     ApplyOnce,
     /// A put is answered when it is committed, no sooner.
     AnswerAfterCommit,
@@ -51,15 +51,13 @@ pub enum Rule {
     ReadAfterOwnCommit,
     /// A lease is shorter than any election timeout. So it has ended before somebody else can lead.
     LeaseEndsBeforeElections,
-    /// An append without an answer is sent again, for ever.
-    RetryAppends,
     /// A leader whose append was refused goes back in its log until it fits.
     BackUpOnConflict,
 }
 
 impl Rule {
     /// All of them, in the order in which a reader of the paper meets them.
-    pub const ALL: [Rule; 22] = [
+    pub const ALL: [Rule; 21] = [
         Rule::VoteOnce,
         Rule::VoteForUpToDateLogs,
         Rule::CountCurrentVotes,
@@ -80,7 +78,6 @@ impl Rule {
         Rule::ReadOnlyConfirmed,
         Rule::ReadAfterOwnCommit,
         Rule::LeaseEndsBeforeElections,
-        Rule::RetryAppends,
         Rule::BackUpOnConflict,
     ];
 
@@ -107,7 +104,6 @@ impl Rule {
             Rule::ReadOnlyConfirmed => "read-only-confirmed",
             Rule::ReadAfterOwnCommit => "read-after-own-commit",
             Rule::LeaseEndsBeforeElections => "lease-ends-before-elections",
-            Rule::RetryAppends => "retry-appends",
             Rule::BackUpOnConflict => "back-up-on-conflict",
         }
     }
@@ -122,7 +118,7 @@ impl Rule {
             Rule::MatchPreviousTerm | Rule::TruncateConflicts | Rule::BackUpOnConflict => "paper 5.3",
             Rule::TruncateOnlyConflicts | Rule::CommitWhatMatches => "paper figure 2, AppendEntries",
             Rule::MatchWhatIsConfirmed => "paper figure 2, leaders",
-            Rule::CountFollowersOnce | Rule::RetryAppends => "paper 5.3",
+            Rule::CountFollowersOnce => "paper 5.3",
             Rule::CommitOwnTerm => "paper 5.4.2, figure 8",
             Rule::ApplyOnce => "paper 5.3, figure 2",
             Rule::AnswerAfterCommit | Rule::AnswerOwnEntries => "paper 5.3, 8",
@@ -139,22 +135,21 @@ impl Rule {
             Rule::CountCurrentVotes => "counts pre-votes and votes of older campaigns",
             Rule::QuorumIsMajority => "takes half of the replicas, rounded down, for a quorum",
             Rule::LoyalToLeader => "votes although it hears from a leader",
-            Rule::RaiseTerm => "obeys a leader of a newer term and keeps its own",
+            Rule::RaiseTerm => "obeys leaders of newer terms, keeps its own, and obeys older ones again",
             Rule::StepDownForHigherTerm => "goes on leading in a newer term",
             Rule::MatchPreviousTerm => "ignores the term of the previous entry",
             Rule::TruncateConflicts => "keeps entries that conflict with the leader's",
-            Rule::TruncateOnlyConflicts => "cuts its log at every append, also a stale one",
-            Rule::CommitWhatMatches => "commits beyond what the append confirmed",
+            Rule::TruncateOnlyConflicts => "cuts its log after every append, also a stale one",
+            Rule::CommitWhatMatches => "commits beyond what the append confirmed, even if it is refused",
             Rule::MatchWhatIsConfirmed => "takes what was sent for received (next_index overrun)",
             Rule::CountFollowersOnce => "counts each of the thrifty set twice toward the quorum",
             Rule::CommitOwnTerm => "commits entries of older terms by counting (figure 8)",
-            Rule::ApplyOnce => "applies entries again when an append repeats them",
+            Rule::ApplyOnce => "applies entries when they come, and again when they are committed",
             Rule::AnswerAfterCommit => "acknowledges puts before they are committed",
             Rule::AnswerOwnEntries => "a deposed leader acknowledges puts that were replaced",
             Rule::ReadOnlyConfirmed => "reads without lease or quorum",
             Rule::ReadAfterOwnCommit => "reads before it knows what is committed",
             Rule::LeaseEndsBeforeElections => "holds leases longer than the election timeout",
-            Rule::RetryAppends => "never sends a lost append again",
             Rule::BackUpOnConflict => "never goes back when an append is refused",
         }
     }
@@ -201,6 +196,11 @@ impl Rules {
     /// All but one.
     pub const fn without(rule: Rule) -> Rules {
         Rules { kept: !(1 << rule as u32) }
+    }
+
+    /// Whether all rules are kept.
+    pub const fn keep_all(self) -> bool {
+        self.kept == u32::MAX
     }
 
     /// Whether a rule is kept.

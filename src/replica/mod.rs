@@ -151,7 +151,11 @@ impl Replica {
                 self.gets.push_back(held);
             }
             Operation::Put { key, value } => {
-                let index = self.raft.propose(Arc::new(Command::new(key, value))).expect("a leader can propose");
+                let command = Arc::new(Command::new(key, value));
+                if !self.raft.rules().keep(Rule::ApplyOnce) {
+                    self.store.apply(&command);
+                }
+                let index = self.raft.propose(command).expect("a leader can propose");
                 let (arrived, from, mid) = (held.arrived, held.from, held.request.mid);
                 if !self.raft.rules().keep(Rule::AnswerAfterCommit) {
                     return out.reply(from, mid, Response::Ok { value: None });
@@ -194,14 +198,11 @@ impl Replica {
         }
     }
 
-    /// Commands of an append that a Raft without [`Rule::ApplyOnce`] applies again; none, if the rule is kept.
-    fn repeated(&self, message: &Message<Arc<Command>>) -> Vec<Arc<Command>> {
-        let Message::AppendEntries(append) = message else { return Vec::new() };
-        if self.raft.rules().keep(Rule::ApplyOnce) {
-            return Vec::new();
+    /// Without [`Rule::ApplyOnce`]: applies what an append brings before it is committed.
+    fn apply_early(&mut self, message: &Message<Arc<Command>>) {
+        if let Message::AppendEntries(append) = message {
+            append.entries.iter().filter_map(|entry| entry.command.as_ref()).for_each(|command| self.store.apply(command));
         }
-        let applied = self.applied.saturating_sub(append.prev_index) as usize;
-        append.entries.iter().take(applied).filter_map(|entry| entry.command.clone()).collect()
     }
 
     /// Answers gets from the store, while this replica is sure to lead.
@@ -346,9 +347,10 @@ impl Protocol for Replica {
         match input {
             Input::Timeout => self.raft.handle_timeout(now, out),
             Input::Peer { from, message } => {
-                let repeated = self.repeated(&message);
+                if !self.raft.rules().keep(Rule::ApplyOnce) {
+                    self.apply_early(&message);
+                }
                 self.raft.handle_message(now, from, message, out);
-                repeated.iter().for_each(|command| self.store.apply(command));
             }
             Input::Client { from, request } => self.handle_request(now, from, request, out),
         }
