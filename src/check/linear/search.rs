@@ -6,16 +6,19 @@
 //! iterative, with a trail of what to undo.
 //!
 //! For registers much of the choice is none. Each of these rules takes any linearization of the rest and moves or swaps
-//! operations of it such that it begins as the rule says, so no verdict depends on them:
+//! operations of it so that it goes on as the rule says. So no verdict depends on them:
 //!
 //! - *A get of the present value that may come next comes next.* Moved to the front it reads the same.
-//! - *Then a put comes next.* Whatever else may come next reads another value.
-//! - *A put whose value is read by none of the rest comes before that put.* There it is overwritten at once, and where it was
-//!   no get came right after it. So only puts of values that will be read are choices, one for each value:
-//! - *Of the puts of a value that may come next, the one that must end first comes first.* The other can take the
-//!   place of this one later. Puts that may never take effect come last and in the order of their invocations.
-//! - *A put that may never take effect is followed by a get of its value at once*, or it can be left out. So it is left out
-//!   for good if its value is never read from its invocation on.
+//! - *A put that no get follows before the next put is put off as long as may be.* Overwritten at once, it can stand right
+//!   before any later put instead. It has to take effect when it is what must end first: then no gets can follow the
+//!   present value without it. So it is put *below* the present value if it may come right before the put of that, or
+//!   else it comes next.
+//! - *So any other put that is chosen is followed by a get of its value,* but for puts below it.
+//! - *A put whose value none of the rest reads goes below at once* when it must end first: no get misses it.
+//! - *Of the puts of a value that may come next, the one that must end first comes first.* The other can take the place
+//!   of this one later. Puts that may never take effect come last, in the order of their invocations.
+//! - *A put that may never take effect is left out if no get follows it at once*, so for good if its value is never read
+//!   from its invocation on.
 //! - *If it is the only put of a value that is read, it must take effect*, before the first of these gets ends.
 //!
 //! And two states are known to lead nowhere: the present value will be read again but not put again; the operation that must
@@ -57,6 +60,9 @@ const NOTHING: u32 = u32::MAX;
 
 /// In the trail and among choices: a put that may never take effect, by its value.
 const SPARE: u32 = 1 << 31;
+
+/// Among choices: the put that must end first, below the present value.
+const BELOW: u32 = u32::MAX;
 
 /// A state of the search and how it was reached.
 struct Walk {
@@ -105,6 +111,10 @@ impl PerValue {
 struct Mark {
     /// What the register holds.
     value: u32,
+    /// The earliest answer to the put of this value and to the gets since: what was invoked later cannot come before them.
+    barrier: u64,
+    /// Whether a get has to follow before the next put.
+    unread: bool,
     /// All before this place in `by_answer` has taken effect.
     next: usize,
     /// All before this word of `left` has taken effect.
@@ -201,7 +211,7 @@ impl Walk {
             values,
             spares,
             left,
-            mark: Mark { value: INITIAL, next: 0, front: 0, trail: 0 },
+            mark: Mark { value: INITIAL, barrier: 0, unread: false, next: 0, front: 0, trail: 0 },
             trail: Vec::new(),
             frames: Vec::new(),
             choices: Vec::new(),
@@ -231,7 +241,10 @@ impl Walk {
                     }
                 }
             };
-            self.put(choice.put);
+            match choice.put {
+                BELOW => self.put_below(self.by_answer[self.mark.next]),
+                put => self.put(put),
+            }
             settled = self.settle(steps)?;
         }
     }
@@ -249,59 +262,61 @@ impl Walk {
             while self.left[self.mark.front] == 0 {
                 self.mark.front += 1;
             }
-            let begun = self.begun[self.mark.next] as usize;
-            if self.get_all(begun, steps)? {
+            if self.get_all(steps)? {
                 continue;
             }
-            match self.put_unread(begun, steps)? {
-                Some(true) => {}
-                Some(false) => return Some(self.open(begun)),
-                None => return Some(Settled::Stuck),
+            let place = self.by_answer[self.mark.next];
+            let first = self.ops[place as usize];
+            let is_dead = first.is_put && self.values[first.value as usize].next_get().is_none();
+            if is_dead && self.may_go_below(&first) {
+                self.put_below(place);
+            } else if self.mark.unread {
+                return Some(if self.may_go_below(&first) { Settled::Open } else { Settled::Stuck });
+            } else if is_dead {
+                if !self.may_overwrite() {
+                    return Some(Settled::Stuck);
+                }
+                self.put(place);
+                self.mark.unread = false;
+            } else {
+                return Some(Settled::Open);
             }
         }
     }
 
     /// Lets all gets of the present value take effect that may. Says whether there were any.
-    fn get_all(&mut self, begun: usize, steps: &mut u64) -> Option<bool> {
+    fn get_all(&mut self, steps: &mut u64) -> Option<bool> {
         if self.mark.value == NOTHING {
+            *steps = steps.checked_sub(1)?;
             return Some(false);
         }
+        let begun = self.begun();
         let value = &mut self.values[self.mark.value as usize];
         let before = value.gets_done;
         while let Some(get) = value.next_get().filter(|&get| get < begun) {
             value.gets_done += 1;
             self.left[get / 64] &= !(1 << (get % 64));
             self.trail.push(get as u32);
+            self.mark.barrier = self.mark.barrier.min(self.ops[get].answered);
+            self.mark.unread = false;
         }
         let done = value.gets_done - before;
         if value.gets_done == value.gets.len() {
-            self.mark.value = NOTHING;
+            // Nothing is lost with this value, so what goes below it may as well come after it.
+            self.mark = Mark { value: NOTHING, barrier: NEVER, unread: false, ..self.mark };
         }
         *steps = steps.checked_sub(1 + done as u64)?;
         Some(done > 0)
     }
 
-    /// Lets all puts take effect that may and that are not read. Says whether there were any; none if one of them
-    /// overwrites what is still to be read.
-    fn put_unread(&mut self, begun: usize, steps: &mut u64) -> Option<Option<bool>> {
-        let mut any = false;
-        for word in self.mark.front..begun.div_ceil(64) {
-            let mut puts = self.left[word] & self.puts[word] & up_to(begun, word);
-            *steps = steps.checked_sub(1 + u64::from(puts.count_ones()))?;
-            while puts != 0 {
-                let place = word * 64 + puts.trailing_zeros() as usize;
-                puts &= puts - 1;
-                if self.values[self.ops[place].value as usize].next_get().is_none() {
-                    if !any && !self.may_overwrite() {
-                        return Some(None);
-                    }
-                    self.put(place as u32);
-                    self.mark.value = NOTHING;
-                    any = true;
-                }
-            }
-        }
-        Some(Some(any))
+    /// How many operations have begun when the first one must end: these may come next.
+    fn begun(&self) -> usize {
+        self.begun[self.mark.next] as usize
+    }
+
+    /// Whether this operation, which must end first, may take effect right before the present value was put.
+    fn may_go_below(&self, first: &Op) -> bool {
+        first.is_put && first.invoked <= self.mark.barrier
     }
 
     /// Whether the present value is not needed any more or can come again.
@@ -309,30 +324,29 @@ impl Walk {
         self.mark.value == NOTHING || self.values[self.mark.value as usize].puts_left > 0
     }
 
-    /// Whether it makes sense to choose a put.
-    fn open(&self, begun: usize) -> Settled {
-        let first = &self.ops[self.by_answer[self.mark.next] as usize];
-        let can_come = || {
-            let value = &self.values[first.value as usize];
-            value.spares.get(value.spares_done).is_some_and(|&invoked| invoked <= first.answered)
-                || (self.mark.front..begun.div_ceil(64)).any(|word| {
-                    let mut puts = self.left[word] & self.puts[word] & up_to(begun, word);
-                    std::iter::from_fn(|| {
-                        let place = (puts != 0).then(|| word * 64 + puts.trailing_zeros() as usize)?;
-                        puts &= puts - 1;
-                        Some(place)
-                    })
-                    .any(|place| self.ops[place].value == first.value)
-                })
-        };
-        if self.may_overwrite() && (first.is_put || can_come()) { Settled::Open } else { Settled::Stuck }
-    }
-
     /// Makes a frame of the present state and its choices, the most urgent first.
     fn choose(&mut self, steps: &mut u64) -> Option<()> {
         let start = self.choices.len();
-        let begun = self.begun[self.mark.next] as usize;
-        let deadline = self.ops[self.by_answer[self.mark.next] as usize].answered;
+        let first = self.ops[self.by_answer[self.mark.next] as usize];
+        let value = &self.values[first.value as usize];
+        if self.may_go_below(&first) && (value.puts_left > 1 || first.value == self.mark.value) {
+            // Before all others, unless a get waits for it.
+            let is_waited_for = value.next_get().is_some_and(|get| get < self.begun());
+            self.choices.push(Choice { put: BELOW, urgency: if is_waited_for { NEVER } else { 0 } });
+        }
+        if !self.mark.unread && self.may_overwrite() {
+            self.choose_puts(&first, steps)?;
+        }
+        self.choices[start..].sort_by_key(|choice| choice.urgency);
+        self.mark.trail = self.trail.len();
+        self.frames.push(Frame { mark: self.mark, first: start, end: self.choices.len() });
+        Some(())
+    }
+
+    /// Lists one put of each value that may come next.
+    fn choose_puts(&mut self, first: &Op, steps: &mut u64) -> Option<()> {
+        let start = self.choices.len();
+        let begun = self.begun();
         for word in self.mark.front..begun.div_ceil(64) {
             let mut puts = self.left[word] & self.puts[word] & up_to(begun, word);
             *steps = steps.checked_sub(1 + u64::from(puts.count_ones()))?;
@@ -340,29 +354,31 @@ impl Walk {
                 let place = word * 64 + puts.trailing_zeros() as usize;
                 puts &= puts - 1;
                 let put = self.ops[place];
+                let choice = Choice { put: place as u32, urgency: put.answered };
                 match self.chosen[put.value as usize] {
+                    NOTHING if self.values[put.value as usize].next_get().is_none() => {}
                     NOTHING => {
                         self.chosen[put.value as usize] = self.choices.len() as u32;
-                        self.choices.push(Choice { put: place as u32, urgency: put.answered });
+                        self.choices.push(choice);
                     }
-                    known => {
-                        let known = &mut self.choices[known as usize];
-                        if put.answered < known.urgency {
-                            *known = Choice { put: place as u32, urgency: put.answered };
-                        }
+                    known if put.answered < self.choices[known as usize].urgency => {
+                        self.choices[known as usize] = choice;
                     }
+                    _ => {}
                 }
             }
         }
         *steps = steps.checked_sub(self.spares.len() as u64)?;
         for &number in &self.spares {
             let value = &self.values[number as usize];
-            let begun_put = value.spares.get(value.spares_done).is_some_and(|&invoked| invoked <= deadline);
-            let begun_get = value.next_get().is_some_and(|get| get < begun);
-            if begun_put && begun_get && self.chosen[number as usize] == NOTHING && self.mark.value != number {
+            let has_begun = value.spares.get(value.spares_done).is_some_and(|&invoked| invoked <= first.answered);
+            let makes_sense = value.next_get().is_some() && self.mark.value != number;
+            if has_begun && makes_sense && self.chosen[number as usize] == NOTHING {
+                self.chosen[number as usize] = self.choices.len() as u32;
                 self.choices.push(Choice { put: SPARE | number, urgency: NEVER });
             }
         }
+        let can_come = first.is_put || self.chosen[first.value as usize] != NOTHING;
         for choice in &mut self.choices[start..] {
             let number =
                 if choice.put & SPARE == 0 { self.ops[choice.put as usize].value } else { choice.put & !SPARE };
@@ -370,10 +386,17 @@ impl Walk {
             let get = self.values[number as usize].next_get();
             choice.urgency = choice.urgency.min(get.map_or(NEVER, |get| self.ops[get].answered));
         }
-        self.choices[start..].sort_by_key(|choice| choice.urgency);
-        self.mark.trail = self.trail.len();
-        self.frames.push(Frame { mark: self.mark, first: start, end: self.choices.len() });
+        if !can_come {
+            self.choices.truncate(start);
+        }
         Some(())
+    }
+
+    /// Lets the put that must end first take effect right before the present value was put.
+    fn put_below(&mut self, place: u32) {
+        let mark = self.mark;
+        self.put(place);
+        self.mark = mark;
     }
 
     /// Lets a put take effect.
@@ -386,8 +409,11 @@ impl Walk {
             put & !SPARE
         };
         self.values[number as usize].puts_left -= 1;
-        self.mark.value = number;
         self.trail.push(put);
+        // What must end first may come for its end alone, and be overwritten at once.
+        let unread = self.by_answer[self.mark.next] != put;
+        let barrier = if put & SPARE == 0 { self.ops[put as usize].answered } else { NEVER };
+        self.mark = Mark { value: number, barrier, unread, ..self.mark };
     }
 
     /// Goes back to an earlier state.
@@ -420,7 +446,10 @@ impl Walk {
     /// before `front` have), and how many spare puts.
     fn write_state(&self, state: &mut Vec<u64>) {
         state.push(u64::from(self.mark.value) << 32 | self.mark.front as u64);
-        state.extend_from_slice(&self.left[self.mark.front..(self.begun[self.mark.next] as usize).div_ceil(64)]);
+        // Of the barrier, it matters which operations it lets pass that are left.
+        let passed = self.ops.partition_point(|op| op.invoked <= self.mark.barrier).max(64 * self.mark.front);
+        state.push((passed as u64) << 1 | u64::from(self.mark.unread));
+        state.extend_from_slice(&self.left[self.mark.front..self.begun().div_ceil(64)]);
         for &number in &self.spares {
             let value = &self.values[number as usize];
             // What is read no more needs no puts: how many there were makes no difference.

@@ -214,3 +214,61 @@ fn zones_and_search_agree_on_longer_histories_with_unique_values() {
     }
     assert!(good > 1_000 && bad > 1_000, "{good} {bad}");
 }
+
+/// Whether there is a linearization of up to 32 operations of one key, by trying each state of the register once.
+fn try_each_state(history: &[Attempt]) -> bool {
+    let counting: Vec<&Attempt> = history.iter().filter(|attempt| counts(attempt)).collect();
+    let answered = |attempt: &Attempt| match attempt.answer {
+        Some((time, Outcome::Ok(_))) => Some(time),
+        _ => None,
+    };
+    let required = (0..counting.len()).filter(|&place| answered(counting[place]).is_some());
+    let required: u32 = required.map(|place| 1 << place).sum();
+    let mut open: Vec<(u32, &str)> = vec![(0, "")];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some((done, present)) = open.pop() {
+        if done & required == required {
+            return true;
+        }
+        let left = || (0..counting.len()).filter(|&place| done >> place & 1 == 0);
+        let deadline = left().filter_map(|place| answered(counting[place])).min();
+        for place in left().filter(|&place| deadline.is_none_or(|deadline| counting[place].sent <= deadline)) {
+            let text = value(counting[place]).expect("a value");
+            if counting[place].operation.is_get() && **text != *present {
+                continue;
+            }
+            let state = (done | 1 << place, &**text);
+            if seen.insert(state) {
+                open.push(state);
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn a_simple_search_agrees_on_histories_of_a_middle_size_with_few_values() {
+    let mut dice = Stream::new(5, "middle size");
+    let (mut good, mut bad, mut searched) = (0, 0, 0);
+    for _ in 0..20_000 {
+        let load = super::hard::Load {
+            operations: dice.between(8, 16),
+            times: dice.between(1, 60),
+            length: dice.between(1, 40),
+            puts: 0.3 + 0.4 * dice.unit(),
+            values: Some(dice.between(2, 4)),
+            lost: if dice.chance(0.5) { 0.0 } else { 0.4 * dice.unit() },
+            wrong: 0.7,
+        };
+        let history = super::hard::simulated(&mut dice, load);
+        let expected = try_each_state(&history.attempts);
+        assert_eq!(by_search(&history), expected, "{history:#?}");
+        let mut checker = Checker::new(Budget::default());
+        assert_eq!(checker.check(&history).is_linearizable(), expected, "{history:#?}");
+        let registers = if checker.suspects.is_empty() { Vec::new() } else { checker.registers(&history.attempts) };
+        searched += u64::from(registers.iter().any(|register| register.by_zones().is_none()));
+        if expected { good += 1 } else { bad += 1 }
+    }
+    println!("{good} good, {bad} bad, {searched} not decided by zones");
+    assert!(good > 5_000 && bad > 1_500 && searched > 2_000, "{good}, {bad}, {searched}");
+}
