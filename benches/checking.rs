@@ -92,7 +92,7 @@ fn history(load: Load, seed: u64) -> History {
 
 /// A wrong history that zones cannot decide: three values are put and put again, all at a time, and read in turns once
 /// too often.
-fn hard() -> History {
+fn read_once_too_often() -> History {
     let attempt = |number: u64, put: bool, value: &str, sent: u64, answered: u64| Attempt {
         client: ClientId(number as u16),
         replica: ReplicaId(0),
@@ -132,16 +132,39 @@ fn right(c: &mut Criterion) {
     group.finish();
 }
 
-fn unknown(c: &mut Criterion) {
+fn wrong(c: &mut Criterion) {
     let mut group = c.benchmark_group("linear");
-    group.sample_size(10);
-    let history = hard();
+    let run = Load { operations: 150, keys: 10, clients: 8, lost: 0.3, redirected: 0.1, values: None };
+    let mut history = history(run, 1);
+    let gets = history.attempts.iter_mut().filter(|attempt| attempt.operation.is_get());
+    let last = gets.last().expect("a get");
+    last.answer = last.answer.take().map(|(time, _)| (time, Outcome::Ok(Some("".into()))));
     group.throughput(Throughput::Elements(history.attempts.len() as u64));
     let mut checker = Checker::new(Budget::default());
-    assert!(!matches!(checker.check(&history), Verdict::Linearizable { .. }));
-    group.bench_function("1,001 hard operations on one key", |b| b.iter(|| checker.check(black_box(&history))));
+    assert!(matches!(checker.check(&history), Verdict::Violation(_)));
+    group.bench_function("wrong run of 150 operations", |b| b.iter(|| checker.check(black_box(&history))));
     group.finish();
 }
 
-criterion_group!(benches, right, unknown);
+fn hard(c: &mut Criterion) {
+    let mut group = c.benchmark_group("linear");
+    group.sample_size(10);
+    let many = Load { operations: 1_000, keys: 1, clients: 200, lost: 0.1, redirected: 0.0, values: Some(64) };
+    let histories = [
+        ("1,001 operations on one key, read once too often", read_once_too_often()),
+        ("1,000 operations of 200 clients on one key, 64 values", history(many, 1)),
+    ];
+    for (name, history) in histories {
+        group.throughput(Throughput::Elements(history.attempts.len() as u64));
+        let mut checker = Checker::new(Budget::default());
+        match checker.check(&history) {
+            Verdict::Violation(violation) => println!("{name}: a violation\n{violation}"),
+            verdict => println!("{name}: {verdict:?}"),
+        }
+        group.bench_function(name, |b| b.iter(|| checker.check(black_box(&history))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, right, wrong, hard);
 criterion_main!(benches);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::check::linear::register::{FirstWrong, Op, Register};
+use crate::check::linear::register::{FirstWrong, INITIAL, Op, Register};
 use crate::check::linear::{NEVER, value};
 use crate::printable::printable;
 use crate::protocol::{Operation, Text};
@@ -113,7 +113,7 @@ enum Cause {
 impl Cause {
     fn find(register: &Register, cut: &Register, first: FirstWrong) -> Cause {
         let Some(&get) = cut.ops.iter().find(|op| op.attempt == first.attempt) else { return Cause::Valueless };
-        let is_initial = get.value == super::register::INITIAL;
+        let is_initial = get.value == INITIAL;
         let puts = || register.ops.iter().filter(|op| op.is_put && op.value == get.value);
         match puts().min_by_key(|put| put.invoked) {
             None if !is_initial => return Cause::NeverPut,
@@ -126,21 +126,23 @@ impl Cause {
         if let Some(&put) = puts.filter(overwrites).max_by_key(|op| op.answered) {
             return Cause::Overwritten(put);
         }
-        let Some(pair) = cut.conflict() else { return Cause::NoOrder(cut.ops.len()) };
-        let Some(other) = pair.iter().find(|block| block.value != get.value) else { unreachable!("a pair of values") };
-        if pair.iter().all(|block| block.value != get.value) {
-            return Cause::NoOrder(cut.ops.len());
-        }
+        Cause::replaced(cut, &get).unwrap_or(Cause::NoOrder(cut.ops.len()))
+    }
+
+    /// If the value of a get and another one are in each other's way, what shows it.
+    fn replaced(cut: &Register, get: &Op) -> Option<Cause> {
+        let pair = cut.conflict()?;
+        let this = pair.iter().find(|block| block.value == get.value)?;
+        let other = pair.iter().find(|block| block.value != this.value)?;
         let of = |value: u32| cut.ops.iter().filter(move |op| op.value == value);
-        let first_end = |value| of(value).filter(|op| op.answered != NEVER).min_by_key(|op| op.answered).copied();
-        let last_begin = of(other.value).filter(|op| op.invoked == other.end).last().copied();
-        match first_end(other.value) {
-            Some(end) => {
-                let before = if is_initial { None } else { first_end(get.value) };
-                Cause::Replaced { other: end, order: before.zip(last_begin) }
-            }
-            None => Cause::NoOrder(cut.ops.len()),
+        let first_ended = |value| of(value).filter(|op| op.answered != NEVER).min_by_key(|op| op.answered).copied();
+        let ended = first_ended(other.value).filter(|op| op.answered < get.invoked)?;
+        if get.value == INITIAL {
+            return Some(Cause::Replaced { other: ended, order: None });
         }
+        let before = first_ended(get.value)?;
+        let after = of(other.value).find(|op| op.invoked == other.end && op.invoked > before.answered)?;
+        Some(Cause::Replaced { other: ended, order: Some((before, *after)) })
     }
 
     /// The operations that it speaks of.

@@ -49,14 +49,15 @@ use zones::{Block, Zone};
 pub struct Budget {
     /// Steps of all searches of one check together: a step is a look at one operation, some nanoseconds.
     pub steps: u64,
-    /// The size of a search's memo in words of 8 bytes. A full memo learns nothing more, which costs steps.
+    /// The size of a search's memo in words of 8 bytes; tables grow by doubling, so it takes up to twice the memory. A
+    /// full memo learns nothing more, which costs steps.
     pub memo_words: usize,
 }
 
 impl Default for Budget {
-    /// About half a second and 128 MiB at most.
+    /// Less than a second, and 256 MiB, at most.
     fn default() -> Budget {
-        Budget { steps: 50_000_000, memo_words: 16 << 20 }
+        Budget { steps: 40_000_000, memo_words: 16 << 20 }
     }
 }
 

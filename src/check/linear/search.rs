@@ -224,7 +224,7 @@ impl Walk {
         loop {
             match settled {
                 Settled::Finished => return Some(true),
-                Settled::Open if memo.is_new(self) => self.choose(steps)?,
+                Settled::Open if memo.is_new(self, steps)? => self.choose(steps)?,
                 Settled::Open | Settled::Stuck => {}
             }
             let choice = loop {
@@ -337,6 +337,7 @@ impl Walk {
         if !self.mark.unread && self.may_overwrite() {
             self.choose_puts(&first, steps)?;
         }
+        *steps = steps.checked_sub((self.choices.len() - start) as u64)?;
         self.choices[start..].sort_by_key(|choice| choice.urgency);
         self.mark.trail = self.trail.len();
         self.frames.push(Frame { mark: self.mark, first: start, end: self.choices.len() });
@@ -483,24 +484,25 @@ impl Memo {
     }
 
     /// Whether the search comes to this state for the first time, as far as that is known.
-    fn is_new(&mut self, walk: &Walk) -> bool {
+    fn is_new(&mut self, walk: &Walk, steps: &mut u64) -> Option<bool> {
         let start = self.words.len();
         walk.write_state(&mut self.words);
+        *steps = steps.checked_sub((self.words.len() - start) as u64)?;
         let (known, state) = self.words.split_at(start);
         let hash = hash(state);
         if self.table.find(hash, |&(start, end)| known[start as usize..end as usize] == *state).is_some() {
             self.words.truncate(start);
-            return false;
+            return Some(false);
         }
         let end = self.words.len();
         if end + ENTRY_WORDS * (self.table.len() + 1) > self.words_max {
             self.words.truncate(start);
-            return true;
+            return Some(true);
         }
         let words = &self.words;
         let rehash = |&(start, end): &(u32, u32)| self::hash(&words[start as usize..end as usize]);
         self.table.insert_unique(hash, (start as u32, end as u32), rehash);
-        true
+        Some(true)
     }
 }
 
@@ -510,4 +512,31 @@ fn hash(state: &[u64]) -> u64 {
         hasher.word(word);
     }
     hasher.value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memo_never_grows_above_its_bound() {
+        // A put and a get of each of two values in turn, all at a time, and one get too many in the end.
+        let op = |number: u64, is_put: bool, invoked: u64, answered: u64| Op {
+            attempt: 0,
+            value: 1 + number as u32 % 2,
+            is_put,
+            invoked,
+            answered,
+        };
+        let puts = (0..60).map(|put| op(put, true, 1 + put, 1_000 + put));
+        let gets = (0..61).map(|get| op(get, false, 100 + 2 * get, 101 + 2 * get));
+        let ops: Vec<Op> = puts.chain(gets).collect();
+        for words_max in [0, 10, 100] {
+            let mut memo = Memo::new(words_max);
+            let mut walk = Walk::new(&ops, 3).expect("everything read was put");
+            assert_eq!(walk.run(&mut memo, &mut 1_000_000), Some(false));
+            assert!(memo.words.len() + ENTRY_WORDS * memo.table.len() <= words_max);
+            assert!(words_max < 100 || memo.table.len() > 5, "the memo is put to use");
+        }
+    }
 }

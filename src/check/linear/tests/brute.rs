@@ -192,6 +192,8 @@ fn brute_force_finds_the_same_shortest_wrong_prefix() {
         let answers = history.attempts.iter().enumerate().filter(|&(n, a)| is_by_then((n, a))).count();
         assert_eq!((violation.at, violation.answers, violation.minimal), (answered, answers, true), "{history:#?}");
         assert!(violation.around.contains(&history.attempts[place]));
+        let has_reason = !violation.explanation.contains("no order");
+        assert!(has_reason || !shape.unique, "two values are the reason: {violation}\n{history:#?}");
     }
     assert!(wrong > 5_000, "{wrong}");
 }
@@ -250,15 +252,15 @@ fn try_each_state(history: &[Attempt]) -> bool {
 fn a_simple_search_agrees_on_histories_of_a_middle_size_with_few_values() {
     let mut dice = Stream::new(5, "middle size");
     let (mut good, mut bad, mut searched) = (0, 0, 0);
-    for _ in 0..20_000 {
+    for _ in 0..10_000 {
         let load = super::hard::Load {
-            operations: dice.between(8, 16),
+            operations: dice.between(8, 13),
             times: dice.between(1, 60),
             length: dice.between(1, 40),
             puts: 0.3 + 0.4 * dice.unit(),
             values: Some(dice.between(2, 4)),
             lost: if dice.chance(0.5) { 0.0 } else { 0.4 * dice.unit() },
-            wrong: 0.7,
+            wrong: 1.0,
         };
         let history = super::hard::simulated(&mut dice, load);
         let expected = try_each_state(&history.attempts);
@@ -270,5 +272,5 @@ fn a_simple_search_agrees_on_histories_of_a_middle_size_with_few_values() {
         if expected { good += 1 } else { bad += 1 }
     }
     println!("{good} good, {bad} bad, {searched} not decided by zones");
-    assert!(good > 5_000 && bad > 1_500 && searched > 2_000, "{good}, {bad}, {searched}");
+    assert!(good > 5_000 && bad > 1_000 && searched > 1_000, "{good}, {bad}, {searched}");
 }

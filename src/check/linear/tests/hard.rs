@@ -192,7 +192,8 @@ fn a_thousand_concurrent_operations_with_few_values_get_a_verdict_or_unknown_wit
         }
     }
     println!("{good} good, {bad} bad, {unknown} unknown");
-    assert!(good > 60 && bad > 5, "{good} good, {bad} bad, {unknown} unknown");
+    // Should a better search leave nothing unknown here, harder histories are wanted.
+    assert!(good > 60 && bad > 5 && unknown > 0, "{good} good, {bad} bad, {unknown} unknown");
 }
 
 /// A history that only the search can decide, and that is wrong: each of two values is put by so many puts at a time,
