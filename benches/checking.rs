@@ -18,6 +18,8 @@ struct Load {
     operations: u64,
     keys: u64,
     clients: u64,
+    /// How long a client waits before it goes on, at most. Everything else takes up to 1,000.
+    pause: u64,
     /// How likely a put is not answered; then it may take effect much later, or never.
     lost: f64,
     /// How likely a request is redirected first.
@@ -45,7 +47,7 @@ fn history(load: Load, seed: u64) -> History {
         let client = (0..load.clients).min_by_key(|&client| free[client as usize]).expect("a client");
         let key = dice.below(load.keys) as usize;
         let put = dice.chance(0.5).then(|| text(load.values.map_or(number, |values| dice.below(values))));
-        let sent = free[client as usize] + 1 + dice.below(1_000);
+        let sent = free[client as usize] + 1 + dice.below(load.pause);
         let effect = sent + 1 + dice.below(1_000);
         let answered = effect + 1 + dice.below(1_000);
         free[client as usize] = answered;
@@ -112,7 +114,7 @@ fn read_once_too_often() -> History {
 
 fn right(c: &mut Criterion) {
     let mut group = c.benchmark_group("linear");
-    let run = Load { operations: 150, keys: 40, clients: 8, lost: 0.0, redirected: 0.1, values: None };
+    let run = Load { operations: 150, keys: 40, clients: 8, pause: 1_000, lost: 0.0, redirected: 0.1, values: None };
     let hostile = Load { lost: 0.3, ..run };
     let loads = [
         ("run of 150 operations", run),
@@ -134,7 +136,7 @@ fn right(c: &mut Criterion) {
 
 fn wrong(c: &mut Criterion) {
     let mut group = c.benchmark_group("linear");
-    let run = Load { operations: 150, keys: 10, clients: 8, lost: 0.3, redirected: 0.1, values: None };
+    let run = Load { operations: 150, keys: 10, clients: 8, pause: 1_000, lost: 0.3, redirected: 0.1, values: None };
     let mut history = history(run, 1);
     let gets = history.attempts.iter_mut().filter(|attempt| attempt.operation.is_get());
     let last = gets.last().expect("a get");
@@ -149,10 +151,15 @@ fn wrong(c: &mut Criterion) {
 fn hard(c: &mut Criterion) {
     let mut group = c.benchmark_group("linear");
     group.sample_size(10);
-    let many = Load { operations: 1_000, keys: 1, clients: 200, lost: 0.1, redirected: 0.0, values: Some(64) };
+    let many =
+        Load { operations: 1_000, keys: 1, clients: 200, pause: 1_000, lost: 0.0, redirected: 0.0, values: Some(64) };
     let histories = [
         ("1,001 operations on one key, read once too often", read_once_too_often()),
         ("1,000 operations of 200 clients on one key, 64 values", history(many, 1)),
+        (
+            "1,000 operations of 1,000 clients on one key, 64 values",
+            history(Load { clients: 1_000, pause: 10_000, ..many }, 1),
+        ),
     ];
     for (name, history) in histories {
         group.throughput(Throughput::Elements(history.attempts.len() as u64));

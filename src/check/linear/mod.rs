@@ -20,10 +20,10 @@
 //! # How
 //!
 //! 1. One pass over the history gathers the operations of each key by value, and one sweep over these *zones* looks for
-//!    two that get in each other's way ([`zones`], after Gibbons & Korach 1997). That takes the time of a sort. It
+//!    two that get in each other's way (`zones.rs`, after Gibbons & Korach 1997). That takes the time of a sort. It
 //!    decides every key whose puts all have values of their own, and finds a proof for almost every other key that is
 //!    linearizable. Most checks end here.
-//! 2. What is left is searched, with a memo of what led nowhere ([`search`], after Wing & Gong 1993 and Lowe 2017). This
+//! 2. What is left is searched, with a memo of what led nowhere (`search.rs`, after Wing & Gong 1993 and Lowe 2017). This
 //!    problem is NP-complete, so the search has a [`Budget`]. When it is spent, the verdict is *unknown*, never *pass*.
 //! 3. Of a key that is wrong, bisection finds the shortest prefix that is. Every prefix of a linearizable history is
 //!    linearizable, so there is one answer with which it became wrong, and [`Violation`] tells of it.
