@@ -1,0 +1,289 @@
+//! A violation in plain words, with the operations around it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::check::linear::register::{FirstWrong, INITIAL, Op, Register};
+use crate::check::linear::{NEVER, value};
+use crate::printable::printable;
+use crate::protocol::{Operation, Text};
+use crate::record::{Attempt, History, Outcome};
+use crate::time::Time;
+
+/// A history that no order of its operations explains.
+///
+/// As text, it is the explanation in the first line, and then the operations around it, one in each line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The key.
+    pub key: Text,
+    /// When the answer was given with which the history became wrong.
+    pub at: Time,
+    /// How many `ok` there had been then on all keys, this one included: the length of the shortest wrong prefix.
+    pub answers: usize,
+    /// Whether the history is known to be right up to that answer. If not, the budget was spent before that was known, and a
+    /// shorter prefix may be wrong, too.
+    pub minimal: bool,
+    /// What is wrong, in one line.
+    pub explanation: String,
+    /// Operations on the key around that answer, in the order of sending.
+    pub around: Vec<Attempt>,
+}
+
+/// The most operations that are shown.
+const AROUND_MAX: usize = 12;
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.explanation)?;
+        let names = Names::of(&self.around);
+        let times = self.around.iter().map(|attempt| {
+            let answered = attempt.answer.as_ref().map_or(Time::NEVER, |answer| answer.0);
+            [attempt.sent.to_string(), answered.to_string()]
+        });
+        let times: Vec<[String; 2]> = times.collect();
+        let width = |column: usize| times.iter().map(|times| times[column].len()).max().unwrap_or_default();
+        let (sent_width, answered_width) = (width(0), width(1));
+        for (attempt, [sent, answered]) in self.around.iter().zip(&times) {
+            let (client, replica, what) = (attempt.client, attempt.replica, names.operation(attempt));
+            write!(f, "\n  {sent:>sent_width$} to {answered:>answered_width$}  client {client} at {replica}  {what}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Explains why a register became wrong with an answer.
+pub(super) fn violation(history: &History, register: &Register, first: FirstWrong, minimal: bool) -> Violation {
+    let attempts = &history.attempts;
+    let culprit = &attempts[first.attempt as usize];
+    let at = culprit.answer.as_ref().map_or(Time::NEVER, |answer| answer.0);
+    let is_by_then = |(number, attempt): &(usize, &Attempt)| {
+        let answer = attempt.answer.as_ref();
+        answer.is_some_and(|(time, outcome)| {
+            matches!(outcome, Outcome::Ok(_)) && (*time, *number) <= (at, first.attempt as usize)
+        })
+    };
+    let cut = register.cut((first.answered, first.attempt));
+    let cause = Cause::find(register, &cut, first);
+    let around: Vec<Attempt> =
+        around(&cut, first, &cause).into_iter().map(|number| attempts[number as usize].clone()).collect();
+    let names = Names::of(&around);
+    let mut explanation = format!(
+        "client {} read {} of key {} at {}, but {}",
+        culprit.client,
+        names.text(value(culprit)),
+        shorten(&printable(culprit.operation.key()), KEY_CHARACTERS_MAX),
+        seconds(at),
+        cause.words(attempts, &names),
+    );
+    if !minimal {
+        explanation += " (some earlier answer may be wrong already: the budget was spent)";
+    }
+    Violation {
+        key: culprit.operation.key().clone(),
+        at,
+        answers: attempts.iter().enumerate().filter(is_by_then).count(),
+        minimal,
+        explanation,
+        around,
+    }
+}
+
+/// Why a get cannot have returned what it did.
+enum Cause {
+    /// It returned nothing at all.
+    Valueless,
+    /// Nobody put the value.
+    NeverPut,
+    /// The value was put later.
+    PutLater(Op),
+    /// Another put came after all puts of the value, and was acknowledged before the get began.
+    Overwritten(Op),
+    /// Another value was there before the get began: this operation on it had ended.
+    Replaced {
+        other: Op,
+        /// And it came after the value that the get returned: an operation on that had ended before one on the other
+        /// began. None if the get returned what the register held at first.
+        order: Option<(Op, Op)>,
+    },
+    /// No two operations are the reason, but so many together.
+    NoOrder(usize),
+}
+
+impl Cause {
+    fn find(register: &Register, cut: &Register, first: FirstWrong) -> Cause {
+        let Some(&get) = cut.ops.iter().find(|op| op.attempt == first.attempt) else { return Cause::Valueless };
+        let is_initial = get.value == INITIAL;
+        let puts = || register.ops.iter().filter(|op| op.is_put && op.value == get.value);
+        match puts().min_by_key(|put| put.invoked) {
+            None if !is_initial => return Cause::NeverPut,
+            Some(&put) if !is_initial && put.invoked > get.answered => return Cause::PutLater(put),
+            _ => {}
+        }
+        let puts = cut.ops.iter().filter(|op| op.is_put);
+        let newest = puts.clone().filter(|op| op.value == get.value).map(|op| op.answered).max().unwrap_or(0);
+        let overwrites = |op: &&Op| op.value != get.value && op.invoked > newest && op.answered < get.invoked;
+        if let Some(&put) = puts.filter(overwrites).max_by_key(|op| op.answered) {
+            return Cause::Overwritten(put);
+        }
+        Cause::replaced(cut, &get).unwrap_or(Cause::NoOrder(cut.ops.len()))
+    }
+
+    /// If the value of a get and another one are in each other's way, what shows it.
+    fn replaced(cut: &Register, get: &Op) -> Option<Cause> {
+        let pair = cut.conflict()?;
+        let this = pair.iter().find(|block| block.value == get.value)?;
+        let other = pair.iter().find(|block| block.value != this.value)?;
+        let of = |value: u32| cut.ops.iter().filter(move |op| op.value == value);
+        let first_ended = |value| of(value).filter(|op| op.answered != NEVER).min_by_key(|op| op.answered).copied();
+        let ended = first_ended(other.value).filter(|op| op.answered < get.invoked)?;
+        if get.value == INITIAL {
+            return Some(Cause::Replaced { other: ended, order: None });
+        }
+        let before = first_ended(get.value)?;
+        let after = of(other.value).find(|op| op.invoked == other.end && op.invoked > before.answered)?;
+        Some(Cause::Replaced { other: ended, order: Some((before, *after)) })
+    }
+
+    /// The operations that it speaks of.
+    fn ops(&self) -> Vec<Op> {
+        match *self {
+            Cause::Valueless | Cause::NeverPut | Cause::NoOrder(_) => Vec::new(),
+            Cause::PutLater(op) | Cause::Overwritten(op) => vec![op],
+            Cause::Replaced { other, order } => {
+                [Some(other), order.map(|order| order.0), order.map(|order| order.1)].into_iter().flatten().collect()
+            }
+        }
+    }
+
+    fn words(&self, attempts: &[Attempt], names: &Names) -> String {
+        let attempt = |op: &Op| &attempts[op.attempt as usize];
+        let name = |op: &Op| names.text(value(attempt(op)));
+        // "acknowledged at 9.377000 s" or "read by client 0018 at 9.377000 s".
+        let ended = |op: &Op| {
+            let at = seconds(attempt(op).answer.as_ref().map_or(Time::NEVER, |answer| answer.0));
+            match op.is_put {
+                true => format!("acknowledged at {at}"),
+                false => format!("read by client {} at {at}", attempt(op).client),
+            }
+        };
+        match self {
+            Cause::Valueless => "an answer to a get must carry a value".to_owned(),
+            Cause::NeverPut => "nobody ever put that".to_owned(),
+            Cause::PutLater(put) => {
+                format!("that was first put by client {} at {}", attempt(put).client, seconds(attempt(put).sent))
+            }
+            Cause::Overwritten(put) => format!("{} had been {}", name(put), ended(put)),
+            Cause::Replaced { other, order: None } => format!("{} had been {}", name(other), ended(other)),
+            Cause::Replaced { other, order: Some((before, after)) } => {
+                let kind = if after.is_put { "put" } else { "get" };
+                format!(
+                    "{} had been {}, and came later: {} had been {} before a {kind} of {} began at {}",
+                    name(other),
+                    ended(other),
+                    name(before),
+                    ended(before),
+                    name(after),
+                    seconds(attempt(after).sent),
+                )
+            }
+            Cause::NoOrder(count) => {
+                format!("no order of the {count} operations on this key until then explains all answers")
+            }
+        }
+    }
+}
+
+/// The operations to show: the wrong one, those that the cause speaks of, puts of the value, and the newest others.
+fn around(cut: &Register, first: FirstWrong, cause: &Cause) -> BTreeSet<u32> {
+    let mut shown = BTreeSet::from([first.attempt]);
+    shown.extend(cause.ops().iter().map(|op| op.attempt));
+    let read = cut.ops.iter().find(|op| op.attempt == first.attempt).map(|op| op.value);
+    let puts = cut.ops.iter().filter(|op| op.is_put && Some(op.value) == read);
+    let mut newest: Vec<&Op> = cut.ops.iter().collect();
+    newest.sort_by_key(|op| std::cmp::Reverse((op.invoked, op.attempt)));
+    for op in puts.take(AROUND_MAX / 3).chain(newest) {
+        if shown.len() == AROUND_MAX {
+            break;
+        }
+        shown.insert(op.attempt);
+    }
+    shown
+}
+
+/// Keys are shown up to this length.
+const KEY_CHARACTERS_MAX: usize = 40;
+
+/// Values are shown up to this length, and so many characters of longer ones.
+const VALUE_CHARACTERS_MAX: usize = 16;
+const VALUE_CHARACTERS: usize = 12;
+
+/// How the values of some operations are shown: as short as may be without making two look the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    Begin,
+    End,
+    /// In full, but for those that are very long.
+    Full,
+}
+
+/// The most characters of a value that are ever shown.
+const FULL_CHARACTERS_MAX: usize = 100;
+
+impl Names {
+    fn of(attempts: &[Attempt]) -> Names {
+        let written = attempts.iter().filter_map(|attempt| match &attempt.operation {
+            Operation::Put { value, .. } => Some(value),
+            Operation::Get { .. } => None,
+        });
+        let texts: BTreeSet<&Text> = written.chain(attempts.iter().filter_map(value)).collect();
+        let tells_apart = |names: &Names| {
+            texts.iter().map(|text| names.text(Some(text))).collect::<BTreeSet<_>>().len() == texts.len()
+        };
+        [Names::Begin, Names::End].into_iter().find(tells_apart).unwrap_or(Names::Full)
+    }
+
+    fn text(self, text: Option<&Text>) -> String {
+        let Some(text) = text else { return "no value".to_owned() };
+        let line = printable(text);
+        let count = line.chars().count();
+        match self {
+            _ if line.is_empty() => "\"\"".to_owned(),
+            _ if count <= VALUE_CHARACTERS_MAX => line,
+            Names::Begin => shorten(&line, VALUE_CHARACTERS),
+            Names::End => "...".chars().chain(line.chars().skip(count - VALUE_CHARACTERS)).collect(),
+            Names::Full => shorten(&line, FULL_CHARACTERS_MAX),
+        }
+    }
+
+    /// As in `put v4`, `get -> v3`, `put v5, redirected`.
+    fn operation(self, attempt: &Attempt) -> String {
+        let what = match &attempt.operation {
+            Operation::Put { value, .. } => format!("put {}", self.text(Some(value))),
+            Operation::Get { .. } => "get".to_owned(),
+        };
+        match &attempt.answer {
+            None => what + ", unanswered",
+            Some((_, Outcome::Fail)) => what + ", failed",
+            Some((_, Outcome::Redirect)) => what + ", redirected",
+            Some((_, Outcome::Ok(value))) if attempt.operation.is_get() => {
+                format!("{what} -> {}", self.text(value.as_ref()))
+            }
+            Some((_, Outcome::Ok(_))) => what,
+        }
+    }
+}
+
+/// The text, or so many characters of it and three dots.
+fn shorten(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// As in `9.412345 s`.
+fn seconds(time: Time) -> String {
+    let text = time.to_string();
+    text.strip_suffix('s').map_or(text.clone(), |number| format!("{number} s"))
+}
