@@ -86,6 +86,21 @@ pub enum CourseError {
     },
 }
 
+impl CourseError {
+    /// What kind of failure it is, whatever the figures are.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            CourseError::IncorrectResponses => "incorrect responses",
+            CourseError::ReplicasDied { .. } => "replicas died",
+            CourseError::NothingStored => "nothing stored",
+            CourseError::UnansweredGets { .. } => "gets unanswered",
+            CourseError::UnansweredPuts { .. } => "puts unanswered",
+            CourseError::UngeneratedGets { .. } => "gets not generated",
+            CourseError::TooFewMessages { .. } => "too few messages",
+        }
+    }
+}
+
 /// The four performance measures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Performance {

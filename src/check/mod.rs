@@ -4,11 +4,15 @@
 //! - [`linear`]: whether the whole history is linearizable.
 //! - [`raft`]: the invariants of Raft, while a run goes on.
 //! - [`liveness`]: whether there is progress once all faults are over.
+//! - [`Judgement`]: what all of them say.
 
 pub mod course;
+mod judgement;
 pub mod linear;
 pub mod liveness;
 pub mod raft;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+
+pub use judgement::{Checker, Finding, Judgement, UNKNOWN};

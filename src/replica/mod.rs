@@ -201,7 +201,11 @@ impl Replica {
     /// Without [`Rule::ApplyOnce`]: applies what an append brings before it is committed.
     fn apply_early(&mut self, message: &Message<Arc<Command>>) {
         if let Message::AppendEntries(append) = message {
-            append.entries.iter().filter_map(|entry| entry.command.as_ref()).for_each(|command| self.store.apply(command));
+            append
+                .entries
+                .iter()
+                .filter_map(|entry| entry.command.as_ref())
+                .for_each(|command| self.store.apply(command));
         }
     }
 

@@ -1,0 +1,148 @@
+//! One run of a shipped protocol with all that decides it, and with all checkers.
+
+use std::panic::{self, AssertUnwindSafe};
+
+use super::ProtocolName;
+use crate::broadcast::Broadcast;
+use crate::check::liveness::diagnose;
+use crate::check::raft::Invariants;
+use crate::check::{Checker, Finding, Judgement};
+use crate::protocol::Identity;
+use crate::raft::{Rule, Rules};
+use crate::record::{Observer, RunRecord};
+use crate::replica::{Config, Replica};
+use crate::scenario::Scenario;
+use crate::world::simulation::Simulation;
+
+/// What is tested.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subject {
+    /// The protocol.
+    pub protocol: ProtocolName,
+    /// The parameters of its replicas; those of Raft.
+    pub config: Config,
+    /// The rule that this Raft does not keep: an animal of the zoo.
+    pub broken: Option<Rule>,
+}
+
+/// Everything that decides a run: a run is a pure function of this and of the program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// What happens to the cluster.
+    pub scenario: Scenario,
+    /// All dice.
+    pub seed: u64,
+    /// What the replicas run.
+    pub subject: Subject,
+}
+
+/// A run and what all checkers say of it.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The run.
+    pub record: RunRecord,
+    /// What the checkers say.
+    pub judgement: Judgement,
+}
+
+/// What came of a case that may even have panicked.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The run; none, if a replica panicked.
+    pub judged: Option<Judged>,
+    /// Everything that was found, the most telling first.
+    pub findings: Vec<Finding>,
+}
+
+/// The kind of the finding that a replica panicked.
+pub const PANIC: &str = "panic";
+
+impl Trial {
+    /// The trace's hash; none, if a replica panicked.
+    pub fn trace(&self) -> Option<u64> {
+        self.judged.as_ref()?.record.trace
+    }
+
+    /// Whether nothing was found.
+    pub fn passed(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+impl Subject {
+    /// A replica of this Raft.
+    ///
+    /// # Panics
+    /// If the configuration makes no sense; who makes a subject from what a user says checks it first.
+    pub fn replica(&self, identity: Identity) -> Replica {
+        let rules = self.broken.map_or(Rules::ALL, Rules::without);
+        Replica::with_rules(identity, self.config.clone(), rules).expect("the configuration is valid")
+    }
+}
+
+impl Case {
+    /// Runs the case, with all checkers.
+    ///
+    /// # Panics
+    /// If the protocol does.
+    pub fn run(&self) -> Judged {
+        self.run_observed(())
+    }
+
+    /// The same, with somebody who watches.
+    ///
+    /// # Panics
+    /// If the protocol does.
+    pub fn run_observed<O: Observer<Replica> + Observer<Broadcast>>(&self, observer: O) -> Judged {
+        match self.subject.protocol {
+            ProtocolName::Raft => self.run_raft(observer),
+            ProtocolName::Broadcast => {
+                let mut simulation = Simulation::observed(&self.scenario, self.seed, observer, Broadcast::new);
+                while simulation.step() {}
+                let record = simulation.finish();
+                let judgement = Judgement::of(&self.scenario, &record, None, None);
+                Judged { record, judgement }
+            }
+        }
+    }
+
+    /// Runs the case with replicas of Raft, whatever its protocol is.
+    ///
+    /// # Panics
+    /// If a replica does.
+    pub fn run_raft(&self, observer: impl Observer<Replica>) -> Judged {
+        let mut invariants = Invariants::new();
+        let observers = (&mut invariants, observer);
+        let build = |identity| self.subject.replica(identity);
+        let mut simulation = Simulation::observed(&self.scenario, self.seed, observers, build);
+        while simulation.step() {}
+        let diagnosis = diagnose(simulation.replicas(), simulation.director().living());
+        let record = simulation.finish();
+        let judgement = Judgement::of(&self.scenario, &record, Some(invariants.into_violation()), Some(diagnosis));
+        Judged { record, judgement }
+    }
+
+    /// Runs the case; a panic of a replica is a finding, too.
+    pub fn attempt(&self) -> Trial {
+        Trial::of(|| self.run())
+    }
+}
+
+impl Trial {
+    /// What comes of a run that may panic.
+    pub fn of(run: impl FnOnce() -> Judged) -> Trial {
+        // Nothing that the run may have left half done is used again.
+        match panic::catch_unwind(AssertUnwindSafe(run)) {
+            Ok(judged) => Trial { findings: judged.judgement.findings(), judged: Some(judged) },
+            Err(panic) => {
+                let text = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+                    (Some(text), _) => text.clone(),
+                    (_, Some(text)) => (*text).to_owned(),
+                    _ => "a replica panicked".to_owned(),
+                };
+                let finding = Finding { checker: Checker::Invariants, kind: PANIC.to_owned(), text };
+                Trial { judged: None, findings: vec![finding] }
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Draws a whole case from a seed.
+//!
+//! Every seed draws not only what happens, but from which repertoire: which faults there are at all, how fast they come,
+//! how small batches are. Runs that differ in kind find more than runs that all mix everything ("swarm testing": Groce et
+//! al. 2012). A run is short and hectic: elections, faults and requests come in each other's way. Then all faults end, and
+//! there is time enough to demand progress.
+
+use super::super::{Case, ProtocolName, Subject};
+use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent};
+use crate::check::liveness;
+use crate::id::ReplicaId;
+use crate::replica::Config;
+use crate::rng::Stream;
+use crate::scenario::{Benchmarks, Delay, Network, Order, Scenario, Tests};
+use crate::time::{Span, Time};
+use crate::workload::Keys;
+
+/// The most messages of a run: as many as a scenario file allows.
+const PACKETS_MAX: u64 = 900_000;
+
+/// What a run is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flavour {
+    /// Anything.
+    Any,
+    /// Appends carry one entry or few, and take long: logs differ for long.
+    Slow,
+    /// Leaders are cut off while most requests are reads: deposed leaders that still answer would be caught.
+    Readers,
+    /// Leaders are cut off about as fast as others are elected, and appends carry one entry: entries of many terms compete
+    /// for the same places in the log (figure 8 of the paper).
+    Duel,
+}
+
+/// Of ten seeds, so many are about this. Duels are the rarest to end in a figure 8, so there are most of them.
+const FLAVOURS: [Flavour; 10] = [
+    Flavour::Any,
+    Flavour::Any,
+    Flavour::Slow,
+    Flavour::Readers,
+    Flavour::Readers,
+    Flavour::Readers,
+    Flavour::Duel,
+    Flavour::Duel,
+    Flavour::Duel,
+    Flavour::Duel,
+];
+
+/// A kind of fault, or of a few faults that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Kill,
+    Hard,
+    Easy,
+    EndOfPartition,
+    Isolation,
+    Link,
+    Deaf,
+    Mute,
+    Pair,
+    Matrix,
+    Heal,
+}
+
+const KINDS: [Kind; 11] = [
+    Kind::Kill,
+    Kind::Hard,
+    Kind::Easy,
+    Kind::EndOfPartition,
+    Kind::Isolation,
+    Kind::Link,
+    Kind::Deaf,
+    Kind::Mute,
+    Kind::Pair,
+    Kind::Matrix,
+    Kind::Heal,
+];
+
+/// The case that a seed stands for.
+pub fn draw(seed: u64) -> Case {
+    let mut dice = Stream::new(seed, "explore");
+    let flavour = *dice.pick(&FLAVOURS).expect("there are flavours");
+    let config = config(&mut dice, flavour);
+    let scenario = Sketch::new(&mut dice, flavour, &config).scenario(&mut dice, &config, seed);
+    Case { scenario, seed, subject: Subject { protocol: ProtocolName::Raft, config, broken: None } }
+}
+
+/// Half of the time the default timing, half of the time another; small batches now and then.
+fn config(dice: &mut Stream, flavour: Flavour) -> Config {
+    let mut config = Config::default();
+    let raft = &mut config.raft;
+    if dice.chance(0.6) {
+        let min = dice.between(100, 800);
+        raft.election_timeout_min = Span::from_millis(min);
+        raft.election_timeout_max = Span::from_millis(min + min * dice.between(10, 100) / 100 + 1);
+        raft.heartbeat = Span::from_millis(min * dice.between(20, 90) / 100);
+        raft.round_trip_guess = Span::from_millis(dice.between(1, min / 4));
+        raft.retry_min = Span::from_millis(dice.between(1, min / 10));
+    }
+    if flavour == Flavour::Slow || dice.chance(0.4) {
+        raft.batch_bytes_max = *dice.pick(&[1, 64, 300]).expect("sizes");
+        raft.inflight_max = *dice.pick(&[1, 2, 8]).expect("numbers");
+        raft.suspect_after = *dice.pick(&[1, 2, 4]).expect("numbers");
+    }
+    match flavour {
+        Flavour::Duel => (raft.batch_bytes_max, raft.inflight_max) = (1, 8),
+        Flavour::Readers => {
+            raft.heartbeat = Span(raft.election_timeout_min.nanos() * dice.between(50, 90) / 100);
+        }
+        Flavour::Any | Flavour::Slow => {}
+    }
+    if dice.chance(0.3) {
+        config.probe_after = Span::from_millis(dice.between(0, 100));
+    }
+    debug_assert_eq!(config.validate(), Ok(()));
+    config
+}
+
+/// The outline of a run.
+struct Sketch {
+    flavour: Flavour,
+    replicas: usize,
+    /// The longest election timeout: what happens is measured against it.
+    pace: Span,
+    /// For how long faults strike.
+    faults: Span,
+    /// The mean time from fault to fault.
+    gap: Span,
+}
+
+impl Sketch {
+    fn new(dice: &mut Stream, flavour: Flavour, config: &Config) -> Sketch {
+        let pace = config.raft.election_timeout_max;
+        let sizes: &[usize] = match flavour {
+            Flavour::Any | Flavour::Slow => &[3, 3, 3, 4, 5, 5, 5, 5, 6, 7, 8, 9],
+            Flavour::Readers => &[3, 3, 5],
+            Flavour::Duel => &[3],
+        };
+        let (paces, gap) = match flavour {
+            Flavour::Any | Flavour::Slow => (dice.between(3, 9), dice.between(10, 160)),
+            Flavour::Readers => (dice.between(3, 9), dice.between(80, 120)),
+            Flavour::Duel => (dice.between(16, 30), dice.between(80, 120)),
+        };
+        Sketch {
+            flavour,
+            replicas: *dice.pick(sizes).expect("sizes"),
+            pace,
+            faults: Span(pace.nanos() * paces),
+            gap: Span(pace.nanos() * gap / 100),
+        }
+    }
+
+    fn scenario(&self, dice: &mut Stream, config: &Config, seed: u64) -> Scenario {
+        let wait = if dice.chance(0.2) { Span::ZERO } else { self.pace };
+        let (requests, mix, keys) = match self.flavour {
+            Flavour::Any => {
+                (dice.between(50, 250), 0.2 + 0.4 * dice.unit(), *dice.pick(&[1, 1, 2, 3, 6]).expect("some"))
+            }
+            Flavour::Slow => (dice.between(40, 80), 0.2 + 0.4 * dice.unit(), dice.between(1, 6) as u32),
+            Flavour::Readers => (dice.between(120, 250), 0.6 + 0.25 * dice.unit(), dice.between(1, 2) as u32),
+            Flavour::Duel => (dice.between(120, 240), 0.55 + 0.2 * dice.unit(), 100),
+        };
+        Scenario {
+            name: format!("explore-{seed}"),
+            replicas: self.replicas,
+            wait,
+            lifetime: self.faults + Span(2 * self.pace.nanos()),
+            end_wait: liveness::BOUND + Span::from_secs(1),
+            requests,
+            burst: if dice.chance(0.25) { dice.between(2, 12) } else { 1 },
+            mix,
+            seed: None,
+            matrix: self.matrix(dice),
+            network: self.network(dice, config),
+            keys: Keys::Shared { count: keys },
+            max_packets: PACKETS_MAX,
+            events: self.events(dice, Time::ZERO + wait),
+            losses: Vec::new(),
+            operations: None,
+            tests: tests(),
+        }
+    }
+
+    /// None, the same loss everywhere, pairs that never hear each other, or some links that are worse than others in one
+    /// direction.
+    fn matrix(&self, dice: &mut Stream) -> ConnectivityMatrix {
+        let uniform = |loss| ConnectivityMatrix::uniform(self.replicas, loss).expect("a probability");
+        match (self.flavour, dice.below(5)) {
+            (Flavour::Duel, _) => uniform(0.2 * dice.unit()),
+            (Flavour::Readers, 0..3) | (_, 0) => uniform(0.0),
+            (Flavour::Readers, _) => uniform(0.1 * dice.unit()),
+            (_, 1 | 2) => uniform(0.25 * dice.unit()),
+            (_, 3) => {
+                let mut matrix = uniform(0.0);
+                for _ in 0..dice.between(1, self.replicas as u64 / 2) {
+                    let (one, other) = self.two(dice);
+                    set(&mut matrix, one, other, 1.0);
+                    set(&mut matrix, other, one, 1.0);
+                }
+                matrix
+            }
+            _ => {
+                let mut matrix = uniform(0.1 * dice.unit());
+                for _ in 0..self.replicas {
+                    let (from, to) = self.two(dice);
+                    set(&mut matrix, from, to, dice.unit());
+                }
+                matrix
+            }
+        }
+    }
+
+    /// Any timing model. Round trips leave elections time enough; and where batches are small, those that come in are
+    /// carried off.
+    fn network(&self, dice: &mut Stream, config: &Config) -> Network {
+        let slow = matches!(self.flavour, Flavour::Slow | Flavour::Duel);
+        let small = config.raft.batch_bytes_max < Config::default().raft.batch_bytes_max;
+        let tenth = config.raft.election_timeout_min.nanos() / 1_000_000 / 8;
+        let most = if small && !slow { tenth.min(10) } else { tenth };
+        let millis = Span::from_millis;
+        let any = |delay| Network::Links { delay, order: Order::Any };
+        match if self.flavour == Flavour::Duel { 2 } else { dice.below(5) } {
+            0 => Network::default(),
+            1 => any(Delay::Constant(millis(dice.between(1, most.min(20))))),
+            2 | 3 => {
+                let min = dice.between(1, most / 2);
+                let delay = Delay::Uniform { min: millis(min), max: millis(dice.between(min, most)) };
+                Network::Links { delay, order: if dice.chance(0.7) { Order::Any } else { Order::Fifo } }
+            }
+            _ => any(Delay::Exponential { floor: millis(1), mean: millis(dice.between(1, most / 2)) }),
+        }
+    }
+
+    /// Faults of a repertoire, and then the end of all of them.
+    fn events(&self, dice: &mut Stream, start: Time) -> Vec<FaultEvent> {
+        let repertoire: Vec<Kind> = match (self.flavour, dice.below(4)) {
+            (Flavour::Duel, _) => vec![Kind::Hard],
+            (Flavour::Readers, 0) => vec![Kind::Hard, Kind::EndOfPartition, Kind::Kill, Kind::Isolation, Kind::Pair],
+            (Flavour::Readers, _) => vec![Kind::Hard, Kind::EndOfPartition],
+            (_, 0) => KINDS.to_vec(),
+            _ => (0..dice.between(2, 4)).map(|_| *dice.pick(&KINDS).expect("kinds")).collect(),
+        };
+        let end = start + self.faults;
+        let mut events: Vec<FaultEvent> = Vec::new();
+        let mut kills_left = (self.replicas - 1) / 2;
+        let mut now = start + Span(dice.below(self.gap.nanos()));
+        while now < end && events.len() < 40 {
+            let kind = *dice.pick(&repertoire).expect("a repertoire");
+            if kind != Kind::Kill || kills_left > 0 {
+                kills_left -= usize::from(kind == Kind::Kill);
+                events.extend(self.faults(dice, kind).into_iter().map(|fault| FaultEvent { time: now, fault }));
+            }
+            now += Span(1 + dice.below(2 * self.gap.nanos()));
+        }
+        let calm = ConnectivityMatrix::uniform(self.replicas, 0.0).expect("a probability");
+        events.push(FaultEvent { time: end, fault: Fault::Heal });
+        events.push(FaultEvent { time: end, fault: Fault::SetMatrix(calm) });
+        events
+    }
+
+    fn faults(&self, dice: &mut Stream, kind: Kind) -> Vec<Fault> {
+        let link = |from, to, value| Fault::SetLink { from, to, value };
+        let others = |one: ReplicaId| ReplicaId::all(self.replicas).filter(move |&other| other != one);
+        match kind {
+            Kind::Kill => vec![if dice.chance(0.7) { Fault::KillLeader } else { Fault::KillNonLeader }],
+            Kind::Hard => vec![Fault::PartHard],
+            Kind::Easy => vec![Fault::PartEasy],
+            Kind::EndOfPartition => vec![Fault::PartEnd],
+            Kind::Isolation => vec![Fault::Isolate(self.two(dice).0)],
+            Kind::Link => {
+                let (from, to) = self.two(dice);
+                vec![link(from, to, *dice.pick(&[0.0, 0.5, 1.0]).expect("probabilities"))]
+            }
+            Kind::Deaf => {
+                let (one, _) = self.two(dice);
+                others(one).map(|other| link(other, one, 1.0)).collect()
+            }
+            Kind::Mute => {
+                let (one, _) = self.two(dice);
+                others(one).map(|other| link(one, other, 1.0)).collect()
+            }
+            Kind::Pair => {
+                let (one, other) = self.two(dice);
+                vec![link(one, other, 1.0), link(other, one, 1.0)]
+            }
+            Kind::Matrix => {
+                let mut entry = || if dice.chance(0.3) { 1.0 } else { 0.2 * dice.unit() };
+                let rows: Vec<Vec<f64>> =
+                    (0..self.replicas).map(|_| (0..self.replicas).map(|_| entry()).collect()).collect();
+                let matrix = ConnectivityMatrix::from_rows(self.replicas, &rows).expect("a square of probabilities");
+                vec![Fault::SetMatrix(matrix)]
+            }
+            Kind::Heal => vec![Fault::Heal],
+        }
+    }
+
+    /// Two different replicas.
+    fn two(&self, dice: &mut Stream) -> (ReplicaId, ReplicaId) {
+        let count = self.replicas as u64;
+        let one = dice.below(count);
+        let other = (one + 1 + dice.below(count - 1)) % count;
+        (ReplicaId(one as u8), ReplicaId(other as u8))
+    }
+}
+
+fn set(matrix: &mut ConnectivityMatrix, from: ReplicaId, to: ReplicaId, loss: f64) {
+    matrix.set(from.index(), to.index(), loss).expect("a link of the cluster and a probability");
+}
+
+/// Nothing is expected of performance, and no share of answers: under these faults any share may be lost.
+fn tests() -> Tests {
+    let none = [0.0; 3];
+    Tests {
+        maximum_get_fail_fraction: 1.0,
+        maximum_put_fail_fraction: 1.0,
+        maximum_get_generation_fail_fraction: 1.0,
+        maximum_appends_batched_fraction: 1.0,
+        benchmarks: Benchmarks { total_msgs: none, failures: none, duplicates: none, median_latency: none },
+    }
+}

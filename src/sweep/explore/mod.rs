@@ -1,0 +1,3 @@
+//! explore
+mod draw;
+pub use draw::draw;
