@@ -137,6 +137,7 @@ pub struct Raft<C> {
     /// When to wake up; worked out at the end of every input.
     timeout: Time,
     ignored: u64,
+    given_up: u64,
 }
 
 impl<C: Payload> Raft<C> {
@@ -181,6 +182,7 @@ impl<C: Payload> Raft<C> {
             leader_wake: Time::NEVER,
             timeout: Time::ZERO,
             ignored: 0,
+            given_up: 0,
             config,
             rules,
         };
@@ -284,6 +286,11 @@ impl<C: Payload> Raft<C> {
     #[inline]
     pub fn rules(&self) -> Rules {
         self.rules
+    }
+
+    /// How many times followers were given up as too slow, so that others were asked in their place.
+    pub fn given_up(&self) -> u64 {
+        self.given_up
     }
 
     /// How many messages could not be right and were ignored.

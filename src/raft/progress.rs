@@ -147,14 +147,16 @@ impl Progress {
         self.give_up();
     }
 
-    /// Gives up what is under way if it is overdue.
+    /// Gives up what is under way if it is overdue, and says whether it is.
     #[inline]
-    pub fn expire(&mut self, now: Time) {
-        if now >= self.expires {
+    pub fn expire(&mut self, now: Time) -> bool {
+        let overdue = now >= self.expires;
+        if overdue {
             self.silent = self.silent.saturating_add(1);
             self.next = self.resume;
             self.give_up();
         }
+        overdue
     }
 
     fn give_up(&mut self) {

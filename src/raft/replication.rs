@@ -90,7 +90,7 @@ impl<C: Payload> Raft<C> {
         let asked = self.read_asked.filter(|&asked| Some(asked) > self.quorum_contact).unwrap_or(Time::ZERO);
         let (mut covered, mut wake) = (0, Time::NEVER);
         for follower in &mut self.followers {
-            follower.expire(now);
+            self.given_up += u64::from(follower.expire(now));
             covered += usize::from(follower.covers(last) && follower.confirms(asked));
             wake = wake.min(follower.wake());
         }

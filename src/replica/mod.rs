@@ -119,6 +119,16 @@ impl Replica {
         self.applied
     }
 
+    /// How many puts that were proposed here have no answer yet.
+    pub fn waiting_puts(&self) -> usize {
+        self.puts.len()
+    }
+
+    /// How many gets wait for this replica to be sure that it leads.
+    pub fn waiting_gets(&self) -> usize {
+        self.gets.len()
+    }
+
     /// How many messages of peers and clients could not be right, or were repeated, and were ignored.
     pub fn ignored(&self) -> u64 {
         self.ignored + self.raft.ignored()

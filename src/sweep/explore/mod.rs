@@ -1,3 +1,151 @@
-//! explore
+//! Exploration: random cases, one a seed, on all cores, each judged by all checkers.
+
+mod coverage;
 mod draw;
+
+use rayon::prelude::*;
+
+use super::{Case, Subject, Trial};
+use crate::raft::Rule;
+
+pub use coverage::{Coverage, Seen, Situation, Watch};
 pub use draw::draw;
+
+/// So many runs must do to meet every situation.
+pub const RUNS_FOR_COVERAGE: u64 = 10_000;
+
+/// Seeds are handed to the cores in lots of so many. What an exploration says does not depend on it.
+const LOT: u64 = 512;
+
+/// A case that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The case.
+    pub case: Case,
+    /// What came of it.
+    pub trial: Trial,
+}
+
+/// What an exploration has come to so far.
+#[derive(Clone, Debug, Default)]
+pub struct Exploration {
+    /// How many cases were run.
+    pub runs: u64,
+    /// How many events they had.
+    pub events: u64,
+    /// How many of them failed.
+    pub failures: u64,
+    /// What occurred in them.
+    pub coverage: Coverage,
+}
+
+/// The case of a seed, with a rule of Raft broken if there is one.
+pub fn case(seed: u64, broken: Option<Rule>) -> Case {
+    let case = draw(seed);
+    Case { subject: Subject { broken, ..case.subject }, ..case }
+}
+
+/// What came of one seed.
+struct Outcome {
+    seen: Seen,
+    events: u64,
+    failure: Option<Box<Failure>>,
+}
+
+fn attempt(seed: u64) -> Outcome {
+    let case = case(seed, None);
+    let mut watch = Watch::new();
+    let trial = Trial::of(|| case.run_raft(&mut watch));
+    let events = trial.judged.as_ref().map_or(0, |judged| judged.record.events);
+    let failure = (!trial.passed()).then(|| Box::new(Failure { case, trial }));
+    Outcome { seen: watch.seen(), events, failure }
+}
+
+impl Exploration {
+    /// Explores seeds from `first` to before `end`, lot by lot, each on all cores of the present thread pool.
+    ///
+    /// Failures are handed to `failed` in the order of their seeds, whatever the order in which they are found. The
+    /// exploration ends when `goes_on`, which is asked after every lot and after every failure, says so; `progress` is
+    /// told after each run.
+    ///
+    /// # Errors
+    /// The first of `failed`.
+    pub fn explore<E>(
+        &mut self,
+        first: u64,
+        end: u64,
+        progress: impl Fn() + Sync,
+        mut failed: impl FnMut(Failure) -> Result<(), E>,
+        goes_on: impl Fn(&Exploration) -> bool,
+    ) -> Result<(), E> {
+        let mut next = first;
+        while next < end && goes_on(self) {
+            let lot = next..end.min(next.saturating_add(LOT));
+            next = lot.end;
+            let outcomes: Vec<Outcome> =
+                lot.into_par_iter().map(|seed| attempt(seed)).inspect(|_| progress()).collect();
+            for outcome in outcomes {
+                self.runs += 1;
+                self.events += outcome.events;
+                self.coverage.add(outcome.seen);
+                if let Some(failure) = outcome.failure {
+                    self.failures += 1;
+                    failed(*failure)?;
+                    if !goes_on(self) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The situations that ought to have occurred by now and have not.
+    pub fn gaps(&self) -> Vec<Situation> {
+        if self.runs < RUNS_FOR_COVERAGE { Vec::new() } else { self.coverage.missing().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    fn explore(first: u64, end: u64, goes_on: impl Fn(&Exploration) -> bool) -> (Exploration, Vec<u64>) {
+        let (mut exploration, mut failures) = (Exploration::default(), Vec::new());
+        let failed = |failure: Failure| {
+            failures.push(failure.case.seed);
+            Ok::<(), Infallible>(())
+        };
+        exploration.explore(first, end, || {}, failed, goes_on).expect("it cannot fail");
+        (exploration, failures)
+    }
+
+    #[test]
+    fn every_seed_is_run_once_and_counted_on_any_number_of_threads() {
+        let runs = AtomicU64::new(0);
+        let mut whole = Exploration::default();
+        let count = || _ = runs.fetch_add(1, Ordering::Relaxed);
+        whole.explore(100, 1_300, count, |_| Ok::<(), Infallible>(()), |_| true).expect("it cannot fail");
+        assert_eq!((whole.runs, whole.failures, runs.into_inner()), (1_200, 0, 1_200));
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+        let (single, _) = one.install(|| explore(100, 1_300, |_| true));
+        assert_eq!((single.events, single.coverage), (whole.events, whole.coverage));
+    }
+
+    #[test]
+    fn it_ends_when_it_is_told_to() {
+        let (exploration, _) = explore(0, u64::MAX, |exploration| exploration.runs < 1_000);
+        assert_eq!(exploration.runs, 2 * LOT);
+    }
+
+    #[test]
+    fn gaps_are_reported_only_after_enough_runs() {
+        let few = Exploration { runs: RUNS_FOR_COVERAGE - 1, ..Exploration::default() };
+        assert_eq!(few.gaps(), []);
+        let many = Exploration { runs: RUNS_FOR_COVERAGE, ..Exploration::default() };
+        assert_eq!(many.gaps(), Situation::ALL);
+    }
+}

@@ -1,0 +1,410 @@
+//! Which situations ever occurred.
+//!
+//! A million runs without a failure say little if nothing ever happened in them. So an exploration counts in how many runs
+//! each of these situations came up, and one that never did is a gap in what was tested.
+
+use crate::consensus::{Consensus, Index, Role, Term};
+use crate::id::{ReplicaId, ReplicaSet};
+use crate::protocol::Response;
+use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Vote};
+use crate::record::{Event, Observer, Scene};
+use crate::replica::Replica;
+
+type Payload = std::sync::Arc<crate::kv::Command>;
+
+/// Something that makes Raft difficult.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Situation {
+    /// Two replicas were candidates in one term.
+    RivalCandidates,
+    /// A term had candidates and no leader.
+    SplitVote,
+    /// A candidate followed another one that was elected in its term.
+    CandidateYields,
+    /// A pre-vote was refused.
+    PreVoteRefused,
+    /// A vote was refused.
+    VoteRefused,
+    /// A follower that had just heard from its leader left a candidate without an answer.
+    CandidateIgnored,
+    /// Two living replicas led at one time, as far as they knew.
+    TwoLeaders,
+    /// A leader stepped down since it learned of a newer term.
+    LeaderOvertaken,
+    /// A leader stepped down since it heard from no quorum.
+    LeaderWithoutQuorum,
+    /// A leader was killed while it had entries that were not committed.
+    LeaderKilledWithUncommitted,
+    /// A leader was cut off from its quorum while it had entries that were not committed.
+    LeaderCutOffWithUncommitted,
+    /// Kills left just a quorum alive.
+    LastQuorum,
+    /// A log was truncated.
+    LogTruncated,
+    /// An append was refused since an entry of another term stood in its way.
+    Conflict,
+    /// An append came before the one that it follows.
+    AppendOvertaken,
+    /// An append brought only what its receiver had already.
+    AppendRepeated,
+    /// An append of an older term came.
+    StaleAppend,
+    /// A majority had an entry of an older term that the leader could not commit yet (5.4.2).
+    OldEntryOnMajority,
+    /// A leader committed entries of older terms along with one of its own.
+    OldEntryCommitted,
+    /// A follower was given up as too slow and another was asked: thrifty replication was widened.
+    ThriftyWidened,
+    /// Reads waited for a leader whose lease had lapsed.
+    LeaseLapsedWithReads,
+    /// Such reads were answered after a quorum had confirmed the leader.
+    ReadsConfirmed,
+    /// A leader was asked to show that it still leads.
+    LeaderProbed,
+    /// A deposed leader learned the fate of a put that it had proposed.
+    PutDecidedAfterDeposition,
+    /// A put was replaced by another leader's entry.
+    PutReplaced,
+    /// A request was answered `fail`.
+    RequestFailed,
+}
+
+use Situation::*;
+
+impl Situation {
+    /// All of them.
+    pub const ALL: [Situation; 26] = [
+        RivalCandidates,
+        SplitVote,
+        CandidateYields,
+        PreVoteRefused,
+        VoteRefused,
+        CandidateIgnored,
+        TwoLeaders,
+        LeaderOvertaken,
+        LeaderWithoutQuorum,
+        LeaderKilledWithUncommitted,
+        LeaderCutOffWithUncommitted,
+        LastQuorum,
+        LogTruncated,
+        Conflict,
+        AppendOvertaken,
+        AppendRepeated,
+        StaleAppend,
+        OldEntryOnMajority,
+        OldEntryCommitted,
+        ThriftyWidened,
+        LeaseLapsedWithReads,
+        ReadsConfirmed,
+        LeaderProbed,
+        PutDecidedAfterDeposition,
+        PutReplaced,
+        RequestFailed,
+    ];
+
+    /// What it is, in a few words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RivalCandidates => "two candidates in one term",
+            SplitVote => "split vote",
+            CandidateYields => "candidate yields to a leader of its term",
+            PreVoteRefused => "pre-vote refused",
+            VoteRefused => "vote refused",
+            CandidateIgnored => "candidate ignored, since a leader is heard",
+            TwoLeaders => "two leaders at one time",
+            LeaderOvertaken => "leader steps down for a newer term",
+            LeaderWithoutQuorum => "leader steps down for want of a quorum",
+            LeaderKilledWithUncommitted => "leader killed with uncommitted entries",
+            LeaderCutOffWithUncommitted => "leader cut off with uncommitted entries",
+            LastQuorum => "just a quorum left alive",
+            LogTruncated => "log truncated",
+            Conflict => "append refused for a conflict",
+            AppendOvertaken => "append overtakes the one before",
+            AppendRepeated => "append brings nothing new",
+            StaleAppend => "append of an older term",
+            OldEntryOnMajority => "entry of an old term on a majority, not committed",
+            OldEntryCommitted => "entries of old terms committed with a new one",
+            ThriftyWidened => "thrifty set widened",
+            LeaseLapsedWithReads => "lease lapsed with reads waiting",
+            ReadsConfirmed => "reads confirmed by a quorum",
+            LeaderProbed => "leader asked to show itself",
+            PutDecidedAfterDeposition => "deposed leader learns the fate of a put",
+            PutReplaced => "put replaced by another leader's entry",
+            RequestFailed => "request failed",
+        }
+    }
+}
+
+/// In how many runs each situation occurred.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    runs: [u64; Situation::ALL.len()],
+}
+
+impl Coverage {
+    /// Adds what occurred in one run.
+    pub fn add(&mut self, seen: Seen) {
+        for (runs, situation) in self.runs.iter_mut().zip(Situation::ALL) {
+            *runs += u64::from(seen.contains(situation));
+        }
+    }
+
+    /// In how many runs a situation occurred.
+    pub fn runs(&self, situation: Situation) -> u64 {
+        self.runs[situation as usize]
+    }
+
+    /// The situations that never occurred.
+    pub fn missing(&self) -> impl Iterator<Item = Situation> + '_ {
+        Situation::ALL.into_iter().filter(|&situation| self.runs(situation) == 0)
+    }
+}
+
+/// The situations that occurred in one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen(u64);
+
+impl Seen {
+    /// Whether a situation occurred.
+    #[inline]
+    pub const fn contains(self, situation: Situation) -> bool {
+        self.0 >> situation as u32 & 1 == 1
+    }
+
+    #[inline]
+    fn insert(&mut self, situation: Situation, occurs: bool) {
+        self.0 |= u64::from(occurs) << situation as u32;
+    }
+}
+
+/// Watches one run for situations.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    seen: Seen,
+    known: Vec<Known>,
+    leading: ReplicaSet,
+    /// Who was a candidate in the newest term that had one, and whether somebody was elected in it.
+    newest: (Term, ReplicaSet, bool),
+    /// The term of a request for a vote that is being handled.
+    asked: Option<Term>,
+}
+
+/// What a replica was like when it was last looked at.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    role: Role,
+    term: Term,
+    last_index: Index,
+    commit_index: Index,
+    truncations: u64,
+    given_up: u64,
+    puts: usize,
+    gets: usize,
+    lapsed: bool,
+}
+
+impl Known {
+    fn of(replica: &Replica, scene: &Scene<'_, Replica>) -> Known {
+        let raft = replica.raft();
+        let gets = replica.waiting_gets();
+        Known {
+            role: raft.role(),
+            term: raft.term(),
+            last_index: raft.log().last_index(),
+            commit_index: raft.commit_index(),
+            truncations: raft.log().truncations(),
+            given_up: raft.given_up(),
+            puts: replica.waiting_puts(),
+            gets,
+            lapsed: gets > 0 && raft.is_leader() && !replica.holds_read_lease(scene.now),
+        }
+    }
+}
+
+impl Watch {
+    /// A watch that has seen nothing yet.
+    pub fn new() -> Watch {
+        Watch::default()
+    }
+
+    /// What occurred.
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// A message is about to be handled.
+    fn look_at_message(&mut self, to: &Replica, message: &Message<Payload>) {
+        let raft = to.raft();
+        match message {
+            Message::RequestVote(RequestVote { term, pre: false, .. }) => self.asked = Some(*term),
+            Message::RequestVote(_) => {}
+            Message::Vote(Vote { granted, pre, .. }) => {
+                self.seen.insert(if *pre { PreVoteRefused } else { VoteRefused }, !granted);
+            }
+            Message::AppendEntries(append) => self.look_at_append(to, append),
+            Message::AppendReply(AppendReply { term, outcome, .. }) => {
+                let conflict = matches!(outcome, AppendOutcome::Conflict { term: Some(_), .. });
+                self.seen.insert(Conflict, conflict && *term == raft.term());
+            }
+            Message::Probe { .. } => self.seen.insert(LeaderProbed, raft.is_leader()),
+        }
+    }
+
+    fn look_at_append(&mut self, to: &Replica, append: &AppendEntries<Payload>) {
+        let log = to.raft().log();
+        self.seen.insert(StaleAppend, append.term < to.raft().term());
+        self.seen.insert(AppendOvertaken, append.prev_index > log.last_index());
+        if let Some(last) = append.entries.last() {
+            let index = append.prev_index + append.entries.len() as Index;
+            self.seen.insert(AppendRepeated, log.term(index) == Some(last.term));
+        }
+    }
+
+    /// A replica has changed.
+    fn compare(&mut self, scene: &Scene<'_, Replica>, id: ReplicaId, before: Known, after: Known) {
+        let led = before.role == Role::Leader;
+        let leads = after.role == Role::Leader;
+        if led && !leads {
+            self.seen.insert(if after.term > before.term { LeaderOvertaken } else { LeaderWithoutQuorum }, true);
+        }
+        if before.role == Role::Candidate && after.role == Role::Follower && after.term == before.term {
+            self.seen.insert(CandidateYields, true);
+        }
+        if after.role == Role::Candidate && (before.role != Role::Candidate || after.term != before.term) {
+            self.note_candidate(id, after.term);
+        }
+        if leads {
+            self.leading.insert(id)
+        } else {
+            self.leading.remove(id)
+        }
+        if leads && !led {
+            self.newest.2 |= after.term == self.newest.0;
+            let living = self.leading.and(scene.director.living());
+            self.seen.insert(TwoLeaders, living.len() > 1);
+        }
+        self.seen.insert(LogTruncated, after.truncations > before.truncations);
+        self.seen.insert(ThriftyWidened, after.given_up > before.given_up);
+        self.seen.insert(LeaseLapsedWithReads, after.lapsed);
+        self.seen.insert(ReadsConfirmed, before.lapsed && leads && after.gets == 0);
+        if !led && !leads && after.puts < before.puts {
+            self.seen.insert(PutDecidedAfterDeposition, true);
+            self.seen.insert(PutReplaced, after.truncations > before.truncations);
+        }
+        let log = scene.replicas[id.index()].raft().log();
+        if leads && after.commit_index > before.commit_index {
+            self.seen.insert(OldEntryCommitted, log.term(before.commit_index + 1) < Some(after.term));
+        }
+        if after.last_index != before.last_index && !self.seen.contains(OldEntryOnMajority) {
+            let stuck = self.leading.iter().any(|leader| has_old_entry_on_majority(scene.replicas, leader));
+            self.seen.insert(OldEntryOnMajority, stuck);
+        }
+    }
+
+    fn note_candidate(&mut self, id: ReplicaId, term: Term) {
+        let (newest, candidates, elected) = &mut self.newest;
+        if term > *newest {
+            // The newest term that had candidates is over, and nobody was elected in it.
+            self.seen.insert(SplitVote, candidates.len() > 1 && !*elected);
+            (*newest, *candidates, *elected) = (term, ReplicaSet::EMPTY, false);
+        }
+        if term == *newest {
+            candidates.insert(id);
+            self.seen.insert(RivalCandidates, candidates.len() > 1);
+        }
+    }
+}
+
+/// Whether the first entry that a leader has not committed is of an older term, and on a majority.
+fn has_old_entry_on_majority(replicas: &[Replica], leader: ReplicaId) -> bool {
+    let raft = replicas[leader.index()].raft();
+    let index = raft.commit_index() + 1;
+    let Some(entry) = raft.log().get(index).filter(|entry| entry.term < raft.term()) else { return false };
+    let holders = replicas.iter().filter(|replica| replica.raft().log().get(index) == Some(entry));
+    holders.count() > replicas.len() / 2
+}
+
+impl Observer<Replica> for Watch {
+    fn event(&mut self, scene: &Scene<'_, Replica>, event: &Event<'_, Message<Payload>>) {
+        match *event {
+            Event::Delivered { to, message, .. } => self.look_at_message(&scene.replicas[to.index()], message),
+            Event::Answered { response, .. } => self.seen.insert(RequestFailed, *response == Response::Fail),
+            Event::Struck { consequence, .. } => {
+                let uncommitted = |id: ReplicaId| {
+                    let raft = scene.replicas[id.index()].raft();
+                    raft.is_leader() && raft.commit_index() < raft.log().last_index()
+                };
+                let living = scene.director.living();
+                if let Some(killed) = consequence.killed {
+                    self.seen.insert(LeaderKilledWithUncommitted, uncommitted(killed));
+                    self.seen.insert(LastQuorum, living.len() == scene.replicas.len() / 2 + 1);
+                    self.leading.remove(killed);
+                } else if consequence.leader_lost {
+                    let cut_off = self.leading.and(living).iter().any(uncommitted);
+                    self.seen.insert(LeaderCutOffWithUncommitted, cut_off);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn handled(&mut self, scene: &Scene<'_, Replica>, id: ReplicaId) {
+        if self.known.is_empty() {
+            let start = |replica: &Replica| Known {
+                role: Role::Follower,
+                term: 0,
+                last_index: 0,
+                commit_index: 0,
+                ..Known::of(replica, scene)
+            };
+            self.known = scene.replicas.iter().map(start).collect();
+        }
+        let replica = &scene.replicas[id.index()];
+        let after = Known::of(replica, scene);
+        let before = std::mem::replace(&mut self.known[id.index()], after);
+        if let Some(asked) = self.asked.take() {
+            self.seen.insert(CandidateIgnored, asked > after.term && after.role == Role::Follower);
+        }
+        self.compare(scene, id, before, after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::explore::draw;
+
+    #[test]
+    fn every_situation_has_its_place_and_a_name_of_its_own() {
+        let mut names: Vec<&str> = Situation::ALL.iter().map(|situation| situation.name()).collect();
+        for (place, situation) in Situation::ALL.into_iter().enumerate() {
+            assert_eq!(situation as usize, place);
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Situation::ALL.len());
+    }
+
+    #[test]
+    fn what_never_occurred_is_missing() {
+        let mut seen = Seen::default();
+        seen.insert(SplitVote, true);
+        seen.insert(LogTruncated, false);
+        let mut coverage = Coverage::default();
+        coverage.add(seen);
+        coverage.add(seen);
+        assert_eq!((coverage.runs(SplitVote), coverage.runs(LogTruncated)), (2, 0));
+        assert_eq!(coverage.missing().count(), Situation::ALL.len() - 1);
+    }
+
+    #[test]
+    fn a_watch_does_not_change_the_run() {
+        for seed in 0..20 {
+            let case = draw(seed);
+            let mut watch = Watch::new();
+            let watched = case.run_raft(&mut watch);
+            assert_eq!(watched.record.trace, case.run().record.trace);
+            assert_ne!(watch.seen(), Seen::default());
+        }
+    }
+}
