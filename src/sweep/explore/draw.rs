@@ -157,7 +157,7 @@ impl Sketch {
                 (dice.between(50, 250), 0.2 + 0.4 * dice.unit(), *dice.pick(&[1, 1, 2, 3, 6]).expect("some"))
             }
             Flavour::Slow => (dice.between(40, 80), 0.2 + 0.4 * dice.unit(), dice.between(1, 6) as u32),
-            Flavour::Readers => (dice.between(120, 250), 0.6 + 0.25 * dice.unit(), dice.between(1, 2) as u32),
+            Flavour::Readers => (dice.between(200, 300), 0.7 + 0.15 * dice.unit(), dice.between(1, 2) as u32),
             Flavour::Duel => (dice.between(120, 240), 0.55 + 0.2 * dice.unit(), 100),
         };
         Scenario {
@@ -219,7 +219,14 @@ impl Sketch {
         let most = if small && !slow { tenth.min(10) } else { tenth };
         let millis = Span::from_millis;
         let any = |delay| Network::Links { delay, order: Order::Any };
-        match if self.flavour == Flavour::Duel { 2 } else { dice.below(5) } {
+        let model = match self.flavour {
+            Flavour::Any | Flavour::Slow => dice.below(5),
+            // Deposed leaders answer soon, or not at all.
+            Flavour::Readers => dice.below(2),
+            // What is replicated one by one must take its time.
+            Flavour::Duel => 2,
+        };
+        match model {
             0 => Network::default(),
             1 => any(Delay::Constant(millis(dice.between(1, most.min(20))))),
             2 | 3 => {
