@@ -17,6 +17,7 @@ mod output;
 mod progress;
 mod run;
 mod selection;
+mod trace;
 
 use std::ffi::OsString;
 use std::io;
