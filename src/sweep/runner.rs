@@ -8,6 +8,7 @@ use crate::protocol::Identity;
 use crate::record::{Observer, RunRecord};
 use crate::replica::{Config, Replica};
 use crate::scenario::Scenario;
+use crate::sweep::verify::{Agreement, Divergence, verify_all};
 use crate::world::simulation::simulate_observed;
 
 /// A protocol that ships with the testbed.
@@ -64,6 +65,21 @@ impl ProtocolName {
         match self {
             ProtocolName::Raft => simulate_observed(scenario, seed, observer, raft),
             ProtocolName::Broadcast => simulate_observed(scenario, seed, observer, Broadcast::new),
+        }
+    }
+
+    /// Plays runs of this protocol twice and compares them: [`verify_all`].
+    ///
+    /// # Errors
+    /// As [`verify_all`].
+    pub fn verify<'s>(
+        self,
+        runs: impl Iterator<Item = (&'s Scenario, u64)> + Send,
+        watch: impl Fn(&Scenario) + Sync,
+    ) -> Result<Agreement, Box<Divergence>> {
+        match self {
+            ProtocolName::Raft => verify_all(runs, watch, raft),
+            ProtocolName::Broadcast => verify_all(runs, watch, Broadcast::new),
         }
     }
 }
