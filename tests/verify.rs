@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::gossip::Gossip;
-use common::{raft, scenario, suite};
+use common::{SUITE, raft, suite};
 use seedbed::id::ReplicaId;
 use seedbed::protocol::{Identity, Input, Outbox, Protocol};
 use seedbed::record::{Event, Observer, Scene};
@@ -263,7 +263,7 @@ fn a_panic_in_one_of_two_runs_is_located() {
 fn a_panic_on_one_thread_only_is_seen_in_lockstep() {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let divergence = divergence(|| {
-        assert!(RUNS.fetch_add(1, Ordering::Relaxed) % 2 == 0, "every second time");
+        assert!(RUNS.fetch_add(1, Ordering::Relaxed).is_multiple_of(2), "every second time");
         Vec::new()
     });
     let sighting = divergence.sighting.as_ref().expect("an event");
@@ -386,4 +386,61 @@ fn a_very_long_run_is_located_to_the_event_if_it_differs_again() {
     let (at_least, exactly) = (bounded.number().expect("an event"), sighting.number);
     assert!(at_least <= exactly && exactly - at_least < 32, "{at_least} {exactly}");
     assert!(!bounded.sighting.as_ref().expect("an event").exact);
+}
+
+fn command(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).arg("verify").args(arguments);
+    command.output().expect("seedbed starts")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("text")
+}
+
+#[test]
+fn the_command_counts_runs_and_their_events() {
+    let events: u64 = (3..5).map(|seed| ProtocolName::Raft.simulate(&suite("crash-3"), seed).events).sum();
+    for seeds in ["3..5", "3..=4"] {
+        let output = command(&["scenarios/crash-3.json", "--seeds", seeds]);
+        let expected = format!(
+            "seedbed verify scenarios/crash-3.json --seeds 3..5\n\n2 runs of 1 scenario verified, {events} events, all the same\n"
+        );
+        assert_eq!(
+            (output.status.code(), text(&output.stdout), text(&output.stderr)),
+            (Some(0), expected.as_str(), "")
+        );
+    }
+    let events: u64 = SUITE.iter().map(|name| ProtocolName::Broadcast.simulate(&suite(name), 3).events).sum();
+    let output = command(&["all", "--seeds", "3", "--protocol", "broadcast"]);
+    let expected = format!(
+        "seedbed verify all --seeds 3 --protocol broadcast\n\n17 runs of 17 scenarios verified, {events} events, all the same\n"
+    );
+    assert_eq!((output.status.code(), text(&output.stdout), text(&output.stderr)), (Some(0), expected.as_str(), ""));
+    let output = command(&["all", "-c", "scenarios/harsh", "--seeds", "0..2"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).starts_with("seedbed verify all -c scenarios/harsh --seeds 0..2\n"));
+}
+
+#[test]
+fn the_command_refuses_bad_seeds_and_files_with_the_reason() {
+    let format = "allowed is N, A..B (without B) or A..=B, with whole numbers from 0 to 18446744073709551615";
+    for (seeds, reason) in [
+        ("x", format),
+        ("-1..3", format),
+        ("1..", format),
+        ("0..18446744073709551616", format),
+        ("5..5", "there is no seed in it: 5 is not below 5"),
+        ("5..=4", "there is no seed in it: 5 is above 4"),
+    ] {
+        let output = command(&["scenarios/crash-3.json", "--seeds", seeds]);
+        let message = format!("error: invalid value '{seeds}' for '--seeds <A..B>': {reason}");
+        assert_eq!(output.status.code(), Some(2), "{seeds}");
+        assert_eq!((text(&output.stdout), text(&output.stderr).lines().next()), ("", Some(message.as_str())));
+    }
+    let output = command(&["scenarios/crash-3.json"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "no seeds");
+    let output = command(&["none.json", "--seeds", "7"]);
+    let message = "error: none.json: cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!((output.status.code(), text(&output.stdout), text(&output.stderr)), (Some(2), "", message));
 }

@@ -31,7 +31,7 @@ pub(super) fn closeup<P: Protocol>(
     });
     let differ = left.odd || left.side.panic != right.side.panic;
     let Found { number, context, side, .. } = left;
-    differ.then(|| Sighting { number, exact: true, lockstep: true, context, sides: [side, right.side] })
+    differ.then_some(Sighting { number, exact: true, lockstep: true, context, sides: [side, right.side] })
 }
 
 /// What one of the two saw.

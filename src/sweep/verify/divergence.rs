@@ -62,6 +62,9 @@ pub struct Line {
 /// So many characters of an event are shown that is not the one that differs.
 const SHOWN_CHARS_MAX: usize = 160;
 
+/// The sides of a sighting.
+const NAMES: [&str; 2] = ["first run", "second run"];
+
 impl Divergence {
     /// Number of the first event that differs, counted from 1; none if all are the same.
     pub fn number(&self) -> Option<u64> {
@@ -81,9 +84,9 @@ impl Sighting {
         self.sides.iter().filter_map(|side| Some(side.event.as_ref()?.time)).min()
     }
 
-    /// Both runs ended here, and alike: with the same panic.
+    /// Both runs ended here, and alike: with the same panic, or they would not be told of.
     pub(super) fn is_the_same(&self) -> bool {
-        self.sides[0] == self.sides[1] && self.sides[0].event.is_none()
+        self.exact && self.sides[0] == self.sides[1] && self.sides[0].event.is_none()
     }
 }
 
@@ -121,13 +124,19 @@ impl fmt::Display for Divergence {
 impl fmt::Display for Sighting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.exact {
-            return write!(f, "\n  (too many events to keep them all)");
+            write!(f, "\n  (too many events to keep them all)")?;
+            for (name, side) in NAMES.iter().zip(&self.sides) {
+                if let Some(panic) = &side.panic {
+                    write!(f, "\n  {name}: some time later it panicked: {}", printable(panic))?;
+                }
+            }
+            return Ok(());
         }
         let first = self.number - self.context.len() as u64;
         for (number, line) in (first..).zip(&self.context) {
             write!(f, "\n{}", Row { number, line, odd: false })?;
         }
-        for (name, side) in ["first run", "second run"].iter().zip(&self.sides) {
+        for (name, side) in NAMES.iter().zip(&self.sides) {
             write!(f, "\n  {name}:")?;
             match &side.event {
                 Some(line) => write!(f, "\n{}", Row { number: self.number, line, odd: true })?,

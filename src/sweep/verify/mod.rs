@@ -88,11 +88,14 @@ pub fn verify_all<'s, P: Protocol>(
             for batch in played {
                 agreement.runs += batch.len() as u64;
                 agreement.events += batch.iter().map(|first| first.tape.events()).sum::<u64>();
-                // In the opposite order, so the last one is the first of the batch.
-                if let Some(divergence) = batch.iter().rev().filter_map(|first| first.again(watch, build)).last() {
+                let mut found = None;
+                for first in batch.iter().rev() {
+                    // In the opposite order, so the first of the batch comes last.
+                    found = first.again(watch, build).map(|divergence| (divergence, first.scenario)).or(found);
+                }
+                if let Some((divergence, scenario)) = found {
                     stop.store(true, Ordering::Relaxed);
-                    let scenario = batch.iter().map(|first| first.scenario).find(|s| s.name == divergence.scenario);
-                    return Err(Box::new(closer(divergence, scenario.expect("a scenario of the batch"), build)));
+                    return Err(Box::new(closer(divergence, scenario, build)));
                 }
             }
             Ok(agreement)
