@@ -5,6 +5,8 @@
 //! played in lockstep and compared event by event, and both sides of the difference are shown. What is no function of the
 //! seed need not differ there again, nor at all. So they are tried several times; and where the first two parted is known
 //! in any case.
+//!
+//! All runs are in one process, so what differs only between processes is not seen.
 
 mod closeup;
 mod divergence;
