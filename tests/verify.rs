@@ -273,6 +273,33 @@ fn a_panic_on_one_thread_only_is_seen_in_lockstep() {
 }
 
 #[test]
+fn a_panic_long_after_the_event_that_differs_is_told_of() {
+    static REPLICAS: AtomicU64 = AtomicU64::new(0);
+    struct Doomed(Planted<Box<dyn Fn() -> Vec<u64>>>, bool);
+    impl Protocol for Doomed {
+        type Message = u64;
+        fn handle(&mut self, now: Time, input: Input<u64>, out: &mut Outbox<u64>) {
+            assert!(!self.1 || self.0.handled < 3 * PLACE.1, "later");
+            self.0.handle(now, input, out);
+        }
+        fn poll_timeout(&self) -> Time {
+            self.0.poll_timeout()
+        }
+        fn leader(&self) -> Option<ReplicaId> {
+            None
+        }
+    }
+    let build = |identity| {
+        let run = REPLICAS.fetch_add(1, Ordering::Relaxed) / 5;
+        Doomed(planted(identity, Box::new(move || vec![run])), run == 0)
+    };
+    let divergence = *verify(&short(), [7], build).expect_err("a leak");
+    assert_eq!(divergence.number(), Some(place(&short(), 7).0));
+    assert_eq!(divergence.panics, [Some("later".to_owned()), None]);
+    assert!(divergence.to_string().contains("the first run panicked: later"), "{divergence}");
+}
+
+#[test]
 fn two_runs_that_panic_alike_are_told_of_too() {
     let divergence = divergence(|| panic!("always"));
     let sighting = divergence.sighting.as_ref().expect("the end");

@@ -19,6 +19,8 @@ pub struct Divergence {
     pub sighting: Option<Sighting>,
     /// Where two later runs parted, if not where the first two did.
     pub again: Option<Sighting>,
+    /// The messages of the panics that ended the first two runs, at any time.
+    pub panics: [Option<String>; 2],
     /// Fields of the [`RunRecord`](crate::record::RunRecord) that differ, if all events are the same.
     pub fields: Vec<&'static str>,
 }
@@ -114,6 +116,13 @@ impl fmt::Display for Divergence {
             match &self.again {
                 Some(again) => write!(f, "\nPlayed again in lockstep, two runs part at event {}{again}", again.number)?,
                 None => write!(f, "\nPlayed again in lockstep, no two runs differ.")?,
+            }
+        } else if sighting.sides.iter().all(|side| side.panic.is_none()) {
+            // Lockstep ends soon after the event.
+            for (name, panic) in NAMES.iter().zip(&self.panics) {
+                if let Some(panic) = panic {
+                    write!(f, "\nPlayed to its end, the {name} panicked: {}", printable(panic))?;
+                }
             }
         }
         Ok(())

@@ -152,6 +152,7 @@ impl<'s> First<'s> {
             events: [self.tape.events(), second.tape.events()],
             sighting,
             again: None,
+            panics: [&self.end, &end].map(|end| end.as_ref().err().cloned()),
             fields,
         })
     }
