@@ -15,6 +15,9 @@ use super::error::CliError;
 use super::output;
 use super::progress::{Progress, Screen};
 use super::selection::Selected;
+use crate::broadcast::Broadcast;
+use crate::record::{Observer, RunRecord};
+use crate::replica::Replica;
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
 use crate::sweep::ProtocolName;
@@ -84,8 +87,16 @@ impl Cast {
         Ok(Cast::Live { name, setup, interrupt: Interrupt::install().map_err(CliError::Signals)? })
     }
 
+    /// What the replicas run: a protocol's name, or a program's path.
+    pub fn name(&self) -> &str {
+        match self {
+            Cast::Virtual(protocol) => protocol.name(),
+            Cast::Live { name, .. } => name,
+        }
+    }
+
     /// A bar for these bookings.
-    fn progress(&self, bookings: &[Booking<'_>]) -> Progress {
+    pub fn progress(&self, bookings: &[Booking<'_>]) -> Progress {
         let several = bookings.len() > 1;
         match self {
             Cast::Virtual(_) => Progress::in_runs(bookings.len() as u64, several),
@@ -150,21 +161,32 @@ impl Cast {
 
     /// Plays one booking. If something panics, says how to repeat that.
     pub fn play(&self, booking: &Booking<'_>, progress: &Progress) -> Result<RunSummary, CliError> {
+        let (summary, _) = self.play_observed(booking, progress, ())?;
+        Ok(summary)
+    }
+
+    /// As [`Cast::play`], with somebody who watches what is simulated.
+    pub fn play_observed<O: Observer<Replica> + Observer<Broadcast>>(
+        &self,
+        booking: &Booking<'_>,
+        progress: &Progress,
+        observer: O,
+    ) -> Result<(RunSummary, RunRecord), CliError> {
         let Booking { scenario, seed, command } = booking;
         progress.begin(scenario);
         let tell = || output::note(&format!("this repeats the run that panicked: {command}"));
         let play = || match self {
-            Cast::Virtual(protocol) => Ok((protocol.simulate(scenario, *seed), protocol.name())),
-            Cast::Live { name, setup, interrupt } => {
+            Cast::Virtual(protocol) => Ok(protocol.simulate_observed(scenario, *seed, observer)),
+            Cast::Live { setup, interrupt, .. } => {
                 let screen = Arc::new(Screen::new(progress, scenario));
                 let record = live::play(scenario, *seed, setup, Arc::clone(&screen) as _, interrupt)?;
                 screen.finish();
-                Ok((record, name.as_str()))
+                Ok(record)
             }
         };
-        let (record, name) = telling_of_panics(play, tell).map_err(CliError::Live)?;
+        let record = telling_of_panics(play, tell).map_err(CliError::Live)?;
         progress.end();
-        Ok(RunSummary::new(scenario, &record, name, command.clone()))
+        Ok((RunSummary::new(scenario, &record, self.name(), command.clone()), record))
     }
 }
 

@@ -21,19 +21,24 @@ pub(super) struct CommandLine<'a> {
 }
 
 /// The command that is about one scenario.
-pub(super) fn one(command: &CommandLine<'_>, file: &Path, seed: u64) -> String {
-    // Bare `all` would mean something else.
-    let path = if file == Path::new("all") { "./all".to_owned() } else { quoted_path(file) };
-    format!("seedbed {} {path}{}", command.verb, options(command, seed))
+pub(super) fn one(command: &CommandLine<'_>, path: &Path, seed: u64) -> String {
+    format!("seedbed {} {}{}", command.verb, file(path), options(command, seed))
 }
 
 /// The command that is about all scenarios of a directory.
-pub(super) fn all(command: &CommandLine<'_>, directory: &Path, seed: u64) -> String {
-    let mut line = format!("seedbed {} all", command.verb);
-    if directory.as_os_str() != DEFAULT_DIRECTORY {
-        let _ = write!(line, " -c {}", quoted_path(directory));
-    }
-    line + &options(command, seed)
+pub(super) fn all(command: &CommandLine<'_>, path: &Path, seed: u64) -> String {
+    format!("seedbed {} {}{}", command.verb, directory(path), options(command, seed))
+}
+
+/// The words that name one scenario.
+pub(super) fn file(path: &Path) -> String {
+    // Bare `all` would mean something else.
+    if path == Path::new("all") { "./all".to_owned() } else { quoted_path(path) }
+}
+
+/// The words that name all scenarios of a directory.
+pub(super) fn directory(path: &Path) -> String {
+    if path.as_os_str() == DEFAULT_DIRECTORY { "all".to_owned() } else { format!("all -c {}", quoted_path(path)) }
 }
 
 fn options(command: &CommandLine<'_>, seed: u64) -> String {

@@ -13,8 +13,10 @@ pub(super) enum CliError {
     /// The arguments make no sense; also a request for help.
     #[error("{0}")]
     Usage(clap::Error),
-    #[error("--json and --csv cannot be written to the same place")]
-    SamePlace,
+    #[error("{one} and {other} cannot be written to the same place")]
+    SamePlace { one: &'static str, other: &'static str },
+    #[error("--trace is of a single run; name one scenario in place of `all`")]
+    TraceOfMany,
     #[error("{}: is a scenario that this command reads; the result would replace it", shown(path))]
     Overwrites { path: PathBuf },
     #[error(transparent)]

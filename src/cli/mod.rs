@@ -2,8 +2,8 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | everything ran and is correct; of two worlds that are compared, all verdicts are the same |
-//! | 1 | a correctness check failed; a verdict differs |
+//! | 0 | everything ran and is correct; of two worlds that are compared, all verdicts are the same; two runs with one seed, too |
+//! | 1 | a correctness check failed; a verdict, or a run from itself, differs |
 //! | 2 | bad usage or input; one line on standard error says what |
 //! | 101 | a replica panicked; the command that repeats the run is on standard error |
 //! | 130, 143, 129, 131 | interrupted (SIGINT, SIGTERM, SIGHUP, SIGQUIT) while processes played; none of them is left |
@@ -16,7 +16,10 @@ mod error;
 mod output;
 mod progress;
 mod run;
+mod seeds;
 mod selection;
+mod trace;
+mod verify;
 
 use std::ffi::OsString;
 use std::io;
@@ -46,9 +49,10 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Compare(compare::Args),
+    Verify(verify::Args),
 }
 
-/// Whether all is as it should be: correct, or the same in both worlds.
+/// Whether all is as it should be: correct, or the same in both worlds or every time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Correct,
@@ -70,6 +74,7 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Run(args) }) => run::execute(args),
         Ok(Cli { command: Command::Compare(args) }) => compare::execute(args),
+        Ok(Cli { command: Command::Verify(args) }) => verify::execute(args),
         Err(error) => Err(CliError::Usage(error)),
     };
     match result {

@@ -51,6 +51,14 @@ pub(super) struct ExportArgs {
     csv: Option<PathBuf>,
 }
 
+impl ExportArgs {
+    /// The options that are there, with their files.
+    pub fn places(&self) -> Vec<(&'static str, &Path)> {
+        let options = [("--json", &self.json), ("--csv", &self.csv)];
+        options.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect()
+    }
+}
+
 /// The machine-readable reports that a command is asked for. Their files are created before the first run, so that a
 /// path that cannot be written is known at once.
 #[derive(Debug)]
@@ -81,6 +89,29 @@ fn is_same(one: &Path, other: &Path) -> bool {
     one == other || (place(one).is_some() && place(one) == place(other))
 }
 
+/// Refuses options whose files are inputs of the command or the same as another option's.
+pub(super) fn check(options: &[(&'static str, &Path)], inputs: &[&Path]) -> Result<(), CliError> {
+    for (place, &(option, path)) in options.iter().enumerate() {
+        if inputs.iter().any(|input| is_same(input, path)) {
+            return Err(CliError::Overwrites { path: path.to_owned() });
+        }
+        if let Some(&(earlier, _)) = options[..place].iter().find(|(_, other)| is_same(other, path)) {
+            return Err(CliError::SamePlace { one: earlier, other: option });
+        }
+    }
+    Ok(())
+}
+
+/// Creates a file, and leaves what is in it; none is standard output, which is `-`.
+pub(super) fn create(path: &Path) -> Result<Option<(PathBuf, File)>, CliError> {
+    if path == Path::new("-") {
+        return Ok(None);
+    }
+    let file = File::options().write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|source| CliError::File { path: path.to_owned(), source })?;
+    Ok(Some((path.to_owned(), file)))
+}
+
 /// What there is to export.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Report<'a> {
@@ -90,29 +121,15 @@ pub(super) enum Report<'a> {
 }
 
 impl Exports {
-    /// Creates the files; what is in them stays until there is something to write. `-` is standard output. Refuses, and touches nothing, if that would destroy one of
-    /// the files that the command reads, or if both are the same.
+    /// Creates the files; what is in them stays until there is something to write. `-` is standard output. Refuses, and
+    /// touches nothing, if that would destroy one of the files that the command reads, or if two are the same.
     pub fn open(args: &ExportArgs, inputs: &[&Path]) -> Result<Exports, CliError> {
-        let (json, csv) = (args.json.as_deref(), args.csv.as_deref());
-        for path in [json, csv].into_iter().flatten() {
-            if inputs.iter().any(|input| is_same(input, path)) {
-                return Err(CliError::Overwrites { path: path.to_owned() });
-            }
-        }
-        if json.zip(csv).is_some_and(|(json, csv)| is_same(json, csv)) {
-            return Err(CliError::SamePlace);
-        }
+        check(&args.places(), inputs)?;
         let mut exports = Vec::new();
-        for (format, path) in [(Format::Json, json), (Format::Csv, csv)] {
-            let Some(path) = path else { continue };
-            let file = if path == Path::new("-") {
-                None
-            } else {
-                let file = File::options().write(true).create(true).truncate(false).open(path);
-                let file = file.map_err(|source| CliError::File { path: path.to_owned(), source })?;
-                Some((path.to_owned(), file))
-            };
-            exports.push(Export { format, file });
+        for (format, path) in [(Format::Json, &args.json), (Format::Csv, &args.csv)] {
+            if let Some(path) = path {
+                exports.push(Export { format, file: create(path)? });
+            }
         }
         Ok(Exports { exports })
     }

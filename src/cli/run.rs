@@ -9,6 +9,7 @@ use super::command::CommandLine;
 use super::error::CliError;
 use super::output::{self, ExportArgs, Exports, Report, Stdout};
 use super::selection::{Selected, Selection};
+use super::trace::{TraceArgs, TraceFile};
 use crate::report::suite::{self, Table};
 use crate::report::{RunSummary, SuiteSummary, text};
 use crate::sweep::ProtocolName;
@@ -36,6 +37,7 @@ Examples:
   seedbed run scenarios/crash-3.json -r ./3700kvstore
                                                  real processes, in real time
   seedbed run all --json - | jq '.runs[].latency'
+  seedbed run scenarios/crash-3.json --seed 7 --trace - | jq 'select(.type == \"fault\")'
 
 Exit codes: 0 all correct, 1 a correctness check failed, 2 bad usage or input."
 )]
@@ -59,11 +61,15 @@ pub(super) struct Args {
 
     #[command(flatten)]
     exports: ExportArgs,
+
+    #[command(flatten)]
+    trace: TraceArgs,
 }
 
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let selected = args.selection.load()?;
+    let trace = TraceFile::open(&args.trace, &args.exports, &selected)?;
     let exports = Exports::open(&args.exports, &selected.files())?;
     let cast = match &args.replica {
         Some(program) => Cast::live(program, &args.staging)?,
@@ -72,14 +78,21 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let line = CommandLine { verb: "run", protocol: args.protocol, program: args.replica.as_deref() };
     let command = selected.command(&line);
     let mut out = output::stdout();
-    let with_text = exports.leaves_stdout();
+    let with_text = exports.leaves_stdout() && trace.as_ref().is_none_or(TraceFile::leaves_stdout);
     if with_text {
         // Before the run, so that it is there whatever happens.
         writeln!(out, "{command}\n")?;
         out.flush()?;
     }
     let mut suite = SuiteSummary { command, runs: Vec::with_capacity(selected.scenarios.len()) };
-    let played = play(&args, &cast, &selected, &line, with_text.then_some(&mut out), &mut suite.runs);
+    let mut traced = Ok(());
+    let played = match trace {
+        Some(trace) => trace.play(&cast, &Booking::all(&selected, &line)[0], &mut out).map(|(run, written)| {
+            suite.runs.push(run);
+            traced = written;
+        }),
+        None => play(&args, &cast, &selected, &line, with_text.then_some(&mut out), &mut suite.runs),
+    };
     if let Err(error) = played {
         // What is finished is not lost.
         if selected.is_all() && !suite.runs.is_empty() {
@@ -93,6 +106,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         if selected.is_all() { write_end(&mut out, &suite)? } else { write_one(&mut out, &suite.runs[0])? }
     }
     out.flush()?;
+    traced?;
     Ok(Outcome::of(suite.passed() == suite.runs.len()))
 }
 

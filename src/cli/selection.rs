@@ -34,6 +34,38 @@ pub(super) struct Selection {
     config_directory: PathBuf,
 }
 
+/// What stands for all scenarios of a directory.
+const ALL: &str = "all";
+
+/// Which scenarios a command is about that has seeds of its own.
+#[derive(Debug, clap::Args)]
+pub(super) struct Files {
+    /// A scenario file, or `all` for every *.json in the directory of scenarios
+    ///
+    /// A file that is itself named `all` is `./all`.
+    #[arg(value_name = "FILE|all")]
+    test: PathBuf,
+
+    /// Directory of scenarios, only used with `all`
+    #[arg(short, long, value_name = "DIR", alias = "config_directory", default_value = DEFAULT_DIRECTORY)]
+    config_directory: PathBuf,
+}
+
+impl Files {
+    /// Reads the scenarios and passes their warnings on. Each comes with its file.
+    pub fn load(&self) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
+        if self.test == Path::new(ALL) {
+            return load_all(&self.config_directory);
+        }
+        Ok(vec![(self.test.clone(), load(&self.test)?)])
+    }
+
+    /// The words of a command line that name them.
+    pub fn words(&self) -> String {
+        if self.test == Path::new(ALL) { command::directory(&self.config_directory) } else { command::file(&self.test) }
+    }
+}
+
 fn parse_seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("allowed is a whole number from 0 to {}", u64::MAX))
 }
@@ -51,7 +83,7 @@ pub(super) struct Selected {
 impl Selection {
     /// Reads the scenarios and passes their warnings on. Draws a seed if none is given.
     pub fn load(&self) -> Result<Selected, CliError> {
-        if self.test == Path::new("all") {
+        if self.test == Path::new(ALL) {
             let scenarios = load_all(&self.config_directory)?;
             let seed = self.seed.map_or_else(draw_seed, Ok)?;
             return Ok(Selected { scenarios, seed, directory: Some(self.config_directory.clone()) });

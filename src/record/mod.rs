@@ -4,6 +4,7 @@
 
 mod history;
 mod observer;
+mod outline;
 mod trace;
 
 use crate::id::{ReplicaId, ReplicaSet};
@@ -11,6 +12,7 @@ use crate::time::Time;
 
 pub use history::{Attempt, History, Outcome, PerKind};
 pub use observer::{Observer, Scene};
+pub use outline::Outline;
 pub use trace::{Event, Trace};
 
 /// Which world a run was in.

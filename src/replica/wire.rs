@@ -29,7 +29,7 @@ use crate::kv::Command;
 use crate::protocol::Text;
 use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Entries, Entry, Index, Message, RequestVote, Term, Vote};
 use crate::time::Time;
-use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage};
+use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage, Pulse};
 
 impl PeerMessage for Message<Arc<Command>> {
     fn encode(&self, envelope: &Envelope<'_>, out: &mut Datagrams) {
@@ -69,6 +69,15 @@ impl PeerMessage for Message<Arc<Command>> {
             "Probe" => Message::Probe { term: datagram.body::<ProbeBody>().ok()?.term },
             _ => return None,
         })
+    }
+
+    /// An append without entries is a heartbeat.
+    fn pulse(&self) -> Option<Pulse> {
+        match self {
+            Message::AppendEntries(append) if append.entries.is_empty() => Some(Pulse::Beat(append.sent.nanos())),
+            Message::AppendReply(reply) => Some(Pulse::Answer(reply.sent.nanos())),
+            _ => None,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! - [`compare`]: two worlds side by side.
 //! - [`json`] and [`csv`]: one run or many, for other programs.
 //!
-//! All of them read [`RunSummary`], so their numbers agree. None shows wall-clock time or the machine: a report is
+//! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on. None shows wall-clock time or the machine: a report is
 //! as repeatable as its run.
 
 pub mod compare;
@@ -15,6 +15,7 @@ pub mod json;
 pub mod suite;
 mod summary;
 pub mod text;
+pub mod trace;
 
 pub use describe::describe;
 pub use summary::{Latency, RunSummary, Statistics, SuiteSummary};

@@ -1,14 +1,16 @@
-//! Many runs of shipped protocols.
+//! Many runs of shipped protocols, and of others.
 //!
 //! Here the two sides meet: what is tested, and what tests it.
 //!
 //! - [`Case`]: one run with all that decides it, judged by all checkers.
 //! - [`explore`]: random scenarios, one a seed.
+//! - [`verify`]: every run twice, to see that it is the same.
 //! - [`zoo`]: Rafts without one of its rules, which the checkers must convict.
 
 mod case;
 pub mod explore;
 mod runner;
+pub mod verify;
 pub mod zoo;
 
 pub use case::{Case, Judged, PANIC, Subject, Trial};

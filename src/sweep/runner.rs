@@ -4,10 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::broadcast::Broadcast;
-use crate::record::RunRecord;
+use crate::protocol::Identity;
+use crate::record::{Observer, RunRecord};
 use crate::replica::{Config, Replica};
 use crate::scenario::Scenario;
-use crate::world::simulation::simulate;
+use crate::sweep::verify::{Agreement, Divergence, verify_all};
+use crate::world::simulation::simulate_observed;
 
 /// A protocol that ships with the testbed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,13 +51,42 @@ impl ProtocolName {
     /// # Panics
     /// If the protocol does.
     pub fn simulate(self, scenario: &Scenario, seed: u64) -> RunRecord {
+        self.simulate_observed(scenario, seed, ())
+    }
+
+    /// As [`simulate`](ProtocolName::simulate), with somebody who watches, whatever the protocol is.
+    ///
+    /// # Panics
+    /// If the protocol does.
+    pub fn simulate_observed<O>(self, scenario: &Scenario, seed: u64, observer: O) -> RunRecord
+    where
+        O: Observer<Replica> + Observer<Broadcast>,
+    {
         match self {
-            ProtocolName::Raft => simulate(scenario, seed, |identity| {
-                Replica::new(identity, Config::default()).expect("the default configuration is valid")
-            }),
-            ProtocolName::Broadcast => simulate(scenario, seed, Broadcast::new),
+            ProtocolName::Raft => simulate_observed(scenario, seed, observer, raft),
+            ProtocolName::Broadcast => simulate_observed(scenario, seed, observer, Broadcast::new),
         }
     }
+
+    /// Plays runs of this protocol twice and compares them: [`verify_all`].
+    ///
+    /// # Errors
+    /// As [`verify_all`].
+    pub fn verify<'s>(
+        self,
+        runs: impl Iterator<Item = (&'s Scenario, u64)> + Send,
+        watch: impl Fn(&Scenario) + Sync,
+    ) -> Result<Agreement, Box<Divergence>> {
+        match self {
+            ProtocolName::Raft => verify_all(runs, watch, raft),
+            ProtocolName::Broadcast => verify_all(runs, watch, Broadcast::new),
+        }
+    }
+}
+
+/// A Raft replica in its default configuration.
+fn raft(identity: Identity) -> Replica {
+    Replica::new(identity, Config::default()).expect("the default configuration is valid")
 }
 
 impl fmt::Display for ProtocolName {

@@ -138,12 +138,20 @@ pub struct Datagrams {
     bytes: Vec<u8>,
     /// Where each datagram ends.
     ends: Vec<usize>,
+    /// Only the type and the keys of the body are written.
+    bare: bool,
 }
 
 impl Datagrams {
     /// No datagrams.
     pub const fn new() -> Datagrams {
-        Datagrams { bytes: Vec::new(), ends: Vec::new() }
+        Datagrams { bytes: Vec::new(), ends: Vec::new(), bare: false }
+    }
+
+    /// No datagrams; those that are added leave their envelope out, all but `type`. No network takes such, but they show
+    /// what a message says.
+    pub const fn bare() -> Datagrams {
+        Datagrams { bytes: Vec::new(), ends: Vec::new(), bare: true }
     }
 
     /// Adds a datagram of this type. The keys of `body`, which must be a structure, follow those of the envelope. Returns
@@ -161,10 +169,21 @@ impl Datagrams {
             #[serde(flatten)]
             body: &'a B,
         }
+        #[derive(Serialize)]
+        struct Bare<'a, B> {
+            #[serde(rename = "type")]
+            kind: &'a str,
+            #[serde(flatten)]
+            body: &'a B,
+        }
         let Envelope { src, dst, leader, mid } = *envelope;
         let start = self.bytes.len();
-        serde_json::to_writer(&mut self.bytes, &Whole { src, dst, leader, kind, mid, body })
-            .expect("texts and numbers can be written as JSON into memory");
+        let written = if self.bare {
+            serde_json::to_writer(&mut self.bytes, &Bare { kind, body })
+        } else {
+            serde_json::to_writer(&mut self.bytes, &Whole { src, dst, leader, kind, mid, body })
+        };
+        written.expect("texts and numbers can be written as JSON into memory");
         self.ends.push(self.bytes.len());
         self.bytes.len() - start
     }
@@ -306,6 +325,15 @@ mod tests {
             assert_eq!(datagram.response(), Some(response));
             assert_eq!(datagram.operation().unwrap(), None);
         }
+    }
+
+    #[test]
+    fn a_bare_datagram_has_its_type_and_what_it_says() {
+        let mut out = Datagrams::bare();
+        out.push_operation(&ENVELOPE, &Operation::Put { key: "k".into(), value: "\"".into() });
+        out.push_response(&ENVELOPE, &Response::Fail);
+        let texts: Vec<&str> = out.iter().map(|bytes| std::str::from_utf8(bytes).unwrap()).collect();
+        assert_eq!(texts, [r#"{"type":"put","key":"k","value":"\""}"#, r#"{"type":"fail"}"#]);
     }
 
     #[test]

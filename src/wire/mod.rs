@@ -50,4 +50,18 @@ pub trait PeerMessage: Sized {
 
     /// The message in a datagram from another replica; none if there is none.
     fn decode(datagram: &Datagram<'_>) -> Option<Self>;
+
+    /// Whether the message only shows that its sender lives, or answers one that may. A trace can leave such out.
+    fn pulse(&self) -> Option<Pulse> {
+        None
+    }
+}
+
+/// A part of what protocols keep saying while nothing happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// A heartbeat, with a number that its answer brings back.
+    Beat(u64),
+    /// An answer to the message with this number. Whether that was a heartbeat the answer alone need not tell.
+    Answer(u64),
 }

@@ -1,0 +1,89 @@
+//! `seedbed verify`: whether runs are the same every time.
+
+use std::io::Write;
+
+use super::Outcome;
+use super::cast;
+use super::command;
+use super::error::CliError;
+use super::output;
+use super::progress::Progress;
+use super::seeds::SeedRange;
+use super::selection::Files;
+use crate::sweep::ProtocolName;
+
+/// Run each seed twice, and name the first event that differs
+///
+/// A run must be a pure function of the program, the scenario and the seed. Whatever else gets in, like
+/// the order of a hash map, a clock or the thread, makes it worthless: a failure could not be repeated.
+/// Each run is played a second time on another thread and in another order. If it is not the same, the
+/// first event that differs is shown, as it was in both, with the events before and after it.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Examples:
+  seedbed verify scenarios/crash-3.json --seeds 0..100    the seeds 0 to 99
+  seedbed verify all --seeds 7                            one seed with the course's suite
+  seedbed verify all -c scenarios/harsh --seeds 0..=9
+
+Exit codes: 0 all the same, 1 two runs differ or a run panicked, 2 bad usage or input."
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    files: Files,
+
+    /// The seeds: one, or a range without (A..B) or with (A..=B) its end
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
+    seeds: SeedRange,
+
+    /// What the replicas run
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = cast::protocols())]
+    protocol: ProtocolName,
+}
+
+/// Carries out the command.
+pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
+    let scenarios = args.files.load()?;
+    let mut out = output::stdout();
+    writeln!(out, "{}\n", command(&args.files.words(), args.seeds, args.protocol))?;
+    out.flush()?;
+    let count = scenarios.len() as u64;
+    let progress = Progress::in_runs(count.saturating_mul(args.seeds.count()).saturating_mul(2), scenarios.len() > 1);
+    let runs = scenarios.iter().flat_map(|(_, scenario)| args.seeds.iter().map(move |seed| (scenario, seed)));
+    let verified = args.protocol.verify(runs, |scenario| {
+        progress.begin(scenario);
+        progress.end();
+    });
+    progress.clear();
+    match &verified {
+        Ok(agreement) => {
+            let (runs, events) = (agreement.runs, agreement.events);
+            let (runs, scenarios) = (plural(runs, "run"), plural(count, "scenario"));
+            writeln!(out, "{runs} of {scenarios} verified, {events} events, all the same")?;
+        }
+        Err(divergence) => {
+            writeln!(out, "{divergence}")?;
+            if let Some((path, _)) = scenarios.iter().find(|(_, scenario)| scenario.name == divergence.scenario) {
+                let seeds = SeedRange::only(divergence.seed);
+                writeln!(out, "\nRepeat: {}", command(&command::file(path), seeds, args.protocol))?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(Outcome::of(verified.is_ok()))
+}
+
+/// The command that does this for these files and seeds.
+fn command(files: &str, seeds: SeedRange, protocol: ProtocolName) -> String {
+    let mut line = format!("seedbed verify {files} --seeds {seeds}");
+    if protocol != ProtocolName::default() {
+        line += &format!(" --protocol {protocol}");
+    }
+    line
+}
+
+/// So many of them.
+fn plural(count: u64, name: &str) -> String {
+    if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
+}

@@ -1,0 +1,126 @@
+//! Events in a line of text, for people; and without their messages, small enough to keep many.
+
+use std::fmt;
+
+use crate::id::{ClientId, ReplicaId};
+use crate::record::Event;
+
+/// An [`Event`] without what it says: its kind, and whom it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outline {
+    /// [`Event::Delivered`], from and to.
+    Delivered(ReplicaId, ReplicaId),
+    /// [`Event::Dropped`], from and to.
+    Dropped(ReplicaId, ReplicaId),
+    /// [`Event::Lost`], to.
+    Lost(ReplicaId),
+    /// [`Event::Timeout`].
+    Timeout(ReplicaId),
+    /// [`Event::Requested`], from and to.
+    Requested(ClientId, ReplicaId),
+    /// [`Event::Answered`], from and to.
+    Answered(ReplicaId, ClientId),
+    /// [`Event::Struck`], the fault's place in the scenario.
+    Struck(u32),
+}
+
+impl<M> Event<'_, M> {
+    /// The event without what it says.
+    pub fn outline(&self) -> Outline {
+        match *self {
+            Event::Delivered { from, to, .. } => Outline::Delivered(from, to),
+            Event::Dropped { from, to, .. } => Outline::Dropped(from, to),
+            Event::Lost { to } => Outline::Lost(to),
+            Event::Timeout { replica } => Outline::Timeout(replica),
+            Event::Requested { from, to, .. } => Outline::Requested(from, to),
+            Event::Answered { from, to, .. } => Outline::Answered(from, to),
+            Event::Struck { event, .. } => Outline::Struck(event as u32),
+        }
+    }
+}
+
+/// As in `deliver 0000 -> 0002`.
+impl fmt::Display for Outline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outline::Delivered(from, to) => write!(f, "deliver {from} -> {to}"),
+            Outline::Dropped(from, to) => write!(f, "drop {from} -> {to}"),
+            Outline::Lost(to) => write!(f, "lost -> {to}"),
+            Outline::Timeout(replica) => write!(f, "timeout {replica}"),
+            Outline::Requested(from, to) => write!(f, "request {from} -> {to}"),
+            Outline::Answered(from, to) => write!(f, "answer {from} -> {to}"),
+            Outline::Struck(place) => write!(f, "fault {place}"),
+        }
+    }
+}
+
+/// The outline and all that the event says, as in `deliver 0000 -> 0002: Probe { term: 1 }`.
+impl<M: fmt::Debug> fmt::Display for Event<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.outline())?;
+        match self {
+            Event::Delivered { message, .. } | Event::Dropped { message, .. } => write!(f, ": {message:?}"),
+            Event::Requested { request, .. } => write!(f, ": {} {:?}", request.mid, request.operation),
+            Event::Answered { mid, leader, response, .. } => {
+                write!(f, ": {mid} {response:?}, ")?;
+                match leader {
+                    Some(leader) => write!(f, "{leader} leads"),
+                    None => f.write_str("nobody leads"),
+                }
+            }
+            Event::Struck { consequence, .. } => match consequence.killed {
+                Some(killed) => write!(f, ": {killed} is killed"),
+                None => Ok(()),
+            },
+            Event::Lost { .. } | Event::Timeout { .. } => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chaos::Consequence;
+    use crate::id::Mid;
+    use crate::protocol::{Operation, Request, Response};
+
+    #[test]
+    fn an_event_is_shown_in_a_line_with_all_that_it_says() {
+        let (one, two, client) = (ReplicaId(1), ReplicaId(2), ClientId(26));
+        let request = &Request { mid: Mid(7), operation: Operation::Get { key: "k".into() } };
+        let consequence = Consequence { killed: Some(two), leader_lost: true };
+        for (event, text) in [
+            (Event::Delivered { from: one, to: two, message: &3 }, "deliver 0001 -> 0002: 3"),
+            (Event::Dropped { from: one, to: two, message: &3 }, "drop 0001 -> 0002: 3"),
+            (Event::Lost { to: two }, "lost -> 0002"),
+            (Event::Timeout { replica: two }, "timeout 0002"),
+            (
+                Event::Requested { from: client, to: one, request },
+                "request 001A -> 0001: 000000000007 Get { key: \"k\" }",
+            ),
+            (
+                Event::Answered { from: one, to: client, mid: Mid(7), leader: None, response: &Response::Fail },
+                "answer 0001 -> 001A: 000000000007 Fail, nobody leads",
+            ),
+            (
+                Event::Answered {
+                    from: one,
+                    to: client,
+                    mid: Mid(7),
+                    leader: Some(two),
+                    response: &Response::Redirect,
+                },
+                "answer 0001 -> 001A: 000000000007 Redirect, 0002 leads",
+            ),
+            (Event::Struck { event: 4, consequence }, "fault 4: 0002 is killed"),
+            (Event::Struck { event: 4, consequence: Consequence::default() }, "fault 4"),
+        ] {
+            assert_eq!(event.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_outline_is_small() {
+        assert!(size_of::<Outline>() <= 8);
+    }
+}
