@@ -27,6 +27,8 @@ pub struct ChaosMonkey {
     dice: Vec<Stream>,
     /// Most runs have none, and then nothing is counted.
     losses: Option<Box<Losses>>,
+    /// How many messages were lost by number that would have had a chance to get through.
+    struck: u64,
 }
 
 impl ChaosMonkey {
@@ -45,6 +47,7 @@ impl ChaosMonkey {
             partition: None,
             isolated: ReplicaSet::EMPTY,
             dice,
+            struck: 0,
         }
     }
 
@@ -56,8 +59,18 @@ impl ChaosMonkey {
         let admitted = !self.dice[link].chance(loss);
         match &mut self.losses {
             None => admitted,
-            Some(losses) => !losses.strike(link) && admitted,
+            Some(losses) => {
+                let lost = losses.strike(link);
+                self.struck += u64::from(lost && loss < 1.0);
+                !lost && admitted
+            }
         }
+    }
+
+    /// How many messages have been lost by number so far, without those that the network drops in any case.
+    #[inline]
+    pub fn lost_by_number(&self) -> u64 {
+        self.struck
     }
 
     /// The probability that a message from `from` is dropped by `to` now.

@@ -35,6 +35,8 @@ pub(super) enum CliError {
     Live(LiveError),
     #[error("interrupted; this begins again: {command}")]
     Interrupted { signal: i32, command: String },
+    #[error("threads cannot be started: {0}")]
+    Threads(rayon::ThreadPoolBuildError),
     #[error("the operating system gives no random seed ({0}); choose one with --seed")]
     NoSeed(rand::rngs::SysError),
 }

@@ -12,14 +12,18 @@
 mod cast;
 mod command;
 mod compare;
+mod cores;
 mod error;
+mod explore;
 mod output;
 mod progress;
+mod repros;
 mod run;
 mod seeds;
 mod selection;
 mod trace;
 mod verify;
+mod zoo;
 
 use std::ffi::OsString;
 use std::io;
@@ -50,6 +54,8 @@ enum Command {
     Run(run::Args),
     Compare(compare::Args),
     Verify(verify::Args),
+    Explore(explore::Args),
+    Zoo(zoo::Args),
 }
 
 /// Whether all is as it should be: correct, or the same in both worlds or every time.
@@ -75,6 +81,8 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Cli { command: Command::Run(args) }) => run::execute(args),
         Ok(Cli { command: Command::Compare(args) }) => compare::execute(args),
         Ok(Cli { command: Command::Verify(args) }) => verify::execute(args),
+        Ok(Cli { command: Command::Explore(args) }) => explore::execute(args),
+        Ok(Cli { command: Command::Zoo(args) }) => zoo::execute(args),
         Err(error) => Err(CliError::Usage(error)),
     };
     match result {

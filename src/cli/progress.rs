@@ -31,6 +31,14 @@ impl Progress {
         Progress::new(runs, "{bar:40} {pos}/{len} {msg}", None, several)
     }
 
+    /// A bar over so many seeds, or over any number of them, with the rate.
+    pub fn in_seeds(seeds: Option<u64>) -> Progress {
+        match seeds {
+            Some(seeds) => Progress::new(seeds, "{bar:40} {pos}/{len} {per_sec} {eta}", None, false),
+            None => Progress::new(u64::MAX, "{spinner} {pos} seeds {per_sec} {elapsed}", None, false),
+        }
+    }
+
     /// A bar over so much time of all runs together.
     pub fn in_time(span: Span, several: bool) -> Progress {
         let seconds = span.as_secs_f64().round() as u64;

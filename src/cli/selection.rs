@@ -145,6 +145,6 @@ fn load_all(directory: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
 
 /// A seed from the operating system, for a run that anybody can repeat because the seed is printed. It has 32 bits:
 /// enough to draw from, short to type, and exact in every JSON reader.
-fn draw_seed() -> Result<u64, CliError> {
+pub(super) fn draw_seed() -> Result<u64, CliError> {
     SysRng.try_next_u32().map(u64::from).map_err(CliError::NoSeed)
 }

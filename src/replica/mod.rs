@@ -14,6 +14,7 @@
 
 mod config;
 mod seen;
+mod settings;
 mod wire;
 
 use std::collections::VecDeque;
@@ -29,6 +30,7 @@ use crate::time::Time;
 
 pub use config::Config;
 use seen::SeenRequests;
+pub use settings::SettingError;
 
 impl Payload for Arc<Command> {
     fn bytes(&self) -> usize {

@@ -9,8 +9,10 @@ use anstyle::{AnsiColor, Style};
 use super::summary::{RunSummary, Statistics};
 use crate::check::course::{Measure, Performance, Tier, Verdict};
 
-pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+/// The style of what is wrong.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// The style of what is right.
+pub const GOOD: Style = AnsiColor::Green.on_default();
 const BONUS: Style = AnsiColor::Green.on_default().bold();
 pub(super) const FAIR: Style = AnsiColor::Yellow.on_default();
 const HEADING: Style = Style::new().bold();

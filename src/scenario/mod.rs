@@ -13,7 +13,7 @@ mod operations;
 mod parse;
 pub(crate) mod pretty;
 pub(crate) mod reader;
-mod write;
+pub(crate) mod write;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

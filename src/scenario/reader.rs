@@ -198,6 +198,14 @@ impl<'a> Field<'a> {
         self.json.map(|_| read(self)).transpose()
     }
 
+    /// Reads the value, which may be null.
+    pub(crate) fn nullable<T>(
+        &self,
+        read: impl FnOnce(&Field<'a>) -> Result<T, ScenarioError>,
+    ) -> Result<Option<T>, ScenarioError> {
+        if self.json == Some(&Json::Null) { Ok(None) } else { read(self).map(Some) }
+    }
+
     /// A number in a range.
     pub(crate) fn number(&self, range: RangeInclusive<f64>, allowed: &str) -> Result<f64, ScenarioError> {
         match self.value(allowed)? {

@@ -44,7 +44,7 @@ impl Serialize for Scenario {
 
 /// A number as people write it: without a point if it is whole.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Plain(f64);
+pub(crate) struct Plain(pub(crate) f64);
 
 impl Plain {
     fn seconds(span: Span) -> Plain {

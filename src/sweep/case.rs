@@ -1,7 +1,5 @@
 //! One run of a shipped protocol with all that decides it, and with all checkers.
 
-use std::panic::{self, AssertUnwindSafe};
-
 use super::ProtocolName;
 use crate::broadcast::Broadcast;
 use crate::check::liveness::diagnose;
@@ -12,6 +10,7 @@ use crate::raft::{Rule, Rules};
 use crate::record::{Observer, RunRecord};
 use crate::replica::{Config, Replica};
 use crate::scenario::Scenario;
+use crate::world::catch_quietly;
 use crate::world::simulation::Simulation;
 
 /// What is tested.
@@ -122,24 +121,19 @@ impl Case {
         Judged { record, judgement }
     }
 
-    /// Runs the case; a panic of a replica is a finding, too.
+    /// Runs the case; a panic of a replica is a finding, too, and prints nothing.
     pub fn attempt(&self) -> Trial {
         Trial::of(|| self.run())
     }
 }
 
 impl Trial {
-    /// What comes of a run that may panic.
+    /// What comes of a run that may panic. A panic prints nothing.
     pub fn of(run: impl FnOnce() -> Judged) -> Trial {
-        // Nothing that the run may have left half done is used again.
-        match panic::catch_unwind(AssertUnwindSafe(run)) {
+        match catch_quietly(run) {
             Ok(judged) => Trial { findings: judged.judgement.findings(), judged: Some(judged) },
             Err(panic) => {
-                let text = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
-                    (Some(text), _) => text.clone(),
-                    (_, Some(text)) => (*text).to_owned(),
-                    _ => "a replica panicked".to_owned(),
-                };
+                let text = format!("a replica panicked: {panic}");
                 let finding = Finding { checker: Checker::Invariants, kind: PANIC.to_owned(), text };
                 Trial { judged: None, findings: vec![finding] }
             }

@@ -5,5 +5,8 @@
 //! - [`live`]: real processes over real UDP, in real time.
 
 pub mod live;
+mod quiet;
 pub mod simulation;
 mod stage;
+
+pub use quiet::catch_quietly;

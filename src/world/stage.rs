@@ -80,9 +80,16 @@ impl<'a> Stage<'a> {
 
     /// Whether a message that has arrived gets through. Counts it if not.
     #[inline]
-    pub fn admits(&mut self, from: ReplicaId, to: ReplicaId) -> bool {
+    pub fn admits(&mut self, now: Time, from: ReplicaId, to: ReplicaId) -> bool {
+        let before = self.director.monkey().lost_by_number();
         let admitted = self.director.admits(from, to);
-        self.dropped += u64::from(!admitted);
+        if !admitted {
+            self.dropped += 1;
+            // A loss by number is a fault. The network is calm after the last one.
+            if self.director.monkey().lost_by_number() > before {
+                self.calm = self.calm.map(|_| now);
+            }
+        }
         admitted
     }
 

@@ -211,7 +211,7 @@ impl<'a> Router<'a> {
     /// Hands a message from one replica on to another.
     fn forward(&mut self, from: ReplicaId, to: ReplicaId, bytes: &[u8]) {
         self.stage.sent += 1;
-        if self.stage.director.living().contains(to) && self.stage.admits(from, to) {
+        if self.stage.director.living().contains(to) && self.stage.admits(self.now(), from, to) {
             self.send(to, bytes);
         }
     }

@@ -18,6 +18,7 @@ use crate::record::{Event, Observer, RunRecord, Scene, Trace, World};
 use crate::scenario::Scenario;
 use crate::time::Time;
 use crate::workload::Dispatch;
+use crate::world::quiet::is_quiet;
 use crate::world::stage::Stage;
 
 pub use queue::{Queue, Wakeups};
@@ -67,7 +68,7 @@ pub struct Simulation<'a, P: Protocol, O = ()> {
 /// Says where a run was when it panicked, so that nobody is left with a panic and no seed.
 impl<P: Protocol, O> Drop for Simulation<'_, P, O> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && !is_quiet() {
             eprintln!(
                 "note: scenario {} with seed {} panicked at {}",
                 self.stage.scenario.name, self.stage.seed, self.now
@@ -215,7 +216,7 @@ impl<'a, P: Protocol, O: Observer<P>> Simulation<'a, P, O> {
             return false;
         }
         match input {
-            &Input::Peer { from, ref message } if self.stage.admits(from, to) => {
+            &Input::Peer { from, ref message } if self.stage.admits(self.now, from, to) => {
                 self.record(&Event::Delivered { from, to, message });
             }
             &Input::Peer { from, ref message } => {

@@ -1,0 +1,193 @@
+//! `seedbed explore`: random scenarios on all cores, each judged by all checkers.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Outcome;
+use super::cores::Cores;
+use super::error::CliError;
+use super::output::{self, Stdout};
+use super::progress::Progress;
+use super::repros::Repros;
+use super::seeds::SeedRange;
+use super::selection::draw_seed;
+use crate::clock::Clock;
+use crate::sweep::Repro;
+use crate::sweep::explore::{Exploration, Failure, RUNS_FOR_COVERAGE, Situation};
+use crate::time::Span;
+
+/// Run random scenarios, one a seed, on all cores, and judge each by all checkers
+///
+/// Every seed draws a whole scenario: 3 to 9 replicas, their parameters, losses, delays, partitions,
+/// kills, broken links and hectic clients. At the end a table says in how many runs each situation came
+/// up that makes Raft difficult. A failure is written to a file that `seedbed replay` repeats and
+/// `seedbed shrink` makes small.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Examples:
+  seedbed explore --seeds 0..10000
+  seedbed explore --for 10m --keep-going     from a random seed on, which is printed
+
+Exit codes: 0 no failure, 1 a run failed or a situation never occurred in 10,000 seeds, 2 bad usage or input."
+)]
+pub(super) struct Args {
+    /// The seeds: one, or a range without (A..B) or with (A..=B) its end
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true, required_unless_present = "time")]
+    seeds: Option<SeedRange>,
+
+    /// Go on for so long, as in 90s, 10m or 8h
+    #[arg(long = "for", id = "time", value_name = "TIME", value_parser = parse_span, conflicts_with = "seeds")]
+    time: Option<Span>,
+
+    /// The first seed, with --for; a random one if it is not given
+    #[arg(long, value_name = "N", requires = "time", conflicts_with = "seeds")]
+    from: Option<u64>,
+
+    /// Do not stop at the first failure
+    #[arg(short, long)]
+    keep_going: bool,
+
+    #[command(flatten)]
+    cores: Cores,
+
+    #[command(flatten)]
+    repros: Repros,
+}
+
+/// The seeds that are explored, and for how long.
+struct Extent {
+    first: u64,
+    /// Before this one; with a time, as far as it goes.
+    end: u64,
+    time: Option<Span>,
+}
+
+/// Carries out the command.
+pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
+    let extent = args.extent()?;
+    args.cores.use_them()?;
+    let mut out = output::stdout();
+    writeln!(out, "{}\n", args.command(&extent))?;
+    out.flush()?;
+    let progress = match extent.time {
+        None => Progress::in_seeds(Some(extent.end - extent.first)),
+        Some(_) => Progress::in_seeds(None),
+    };
+    let clock = Clock::start();
+    let exploration = explore(&args, &extent, clock, &progress, &mut out);
+    progress.clear();
+    let exploration = exploration?;
+    let seconds = clock.now().as_secs_f64();
+    let rate = exploration.runs as f64 / seconds.max(1e-3);
+    output::note(&format!("{} seeds in {seconds:.1} s, {rate:.0} a second", exploration.runs));
+    write_end(&mut out, &exploration)?;
+    out.flush()?;
+    Ok(Outcome::of(exploration.failures == 0 && exploration.gaps().is_empty()))
+}
+
+impl Args {
+    fn extent(&self) -> Result<Extent, CliError> {
+        if let Some(seeds) = self.seeds {
+            let (first, last) = seeds.iter().into_inner();
+            return Ok(Extent { first, end: last.saturating_add(1), time: None });
+        }
+        let first = self.from.map_or_else(draw_seed, Ok)?;
+        Ok(Extent { first, end: u64::MAX, time: self.time })
+    }
+
+    /// The command that does this again.
+    fn command(&self, extent: &Extent) -> String {
+        let mut line = match (self.seeds, extent.time) {
+            (Some(seeds), _) => format!("seedbed explore --seeds {seeds}"),
+            (None, time) => {
+                let seconds = time.unwrap_or_default().as_secs_f64();
+                format!("seedbed explore --for {seconds}s --from {}", extent.first)
+            }
+        };
+        if self.keep_going {
+            line += " --keep-going";
+        }
+        line
+    }
+}
+
+fn explore(
+    args: &Args,
+    extent: &Extent,
+    clock: Clock,
+    progress: &Progress,
+    out: &mut Stdout,
+) -> Result<Exploration, CliError> {
+    let failures = AtomicU64::new(0);
+    let in_time = || extent.time.is_none_or(|time| clock.now().since(crate::time::Time::ZERO) < time);
+    let goes_on = |_: &Exploration| in_time() && (args.keep_going || failures.load(Ordering::Relaxed) == 0);
+    let mut exploration = Exploration::default();
+    let failed = |failure: Failure| -> Result<(), CliError> {
+        failures.fetch_add(1, Ordering::Relaxed);
+        let path = args.repros.write(&Repro::of(&failure.case, &failure.trial))?;
+        progress.suspend(|| -> io::Result<()> {
+            writeln!(out, "seed {} fails", failure.case.seed)?;
+            for finding in &failure.trial.findings {
+                writeln!(out, "    {finding}")?;
+            }
+            writeln!(out, "    Repeat: seedbed replay {}\n", super::command::file(&path))?;
+            out.flush()
+        })?;
+        Ok(())
+    };
+    exploration.explore(extent.first, extent.end, || progress.end(), failed, goes_on)?;
+    Ok(exploration)
+}
+
+/// Writes the coverage table and the result.
+fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<()> {
+    writeln!(out, "In how many runs each situation occurred:")?;
+    let width = Situation::ALL.iter().map(|situation| situation.name().len()).max().unwrap_or(0);
+    for situation in Situation::ALL {
+        let runs = exploration.coverage.runs(situation);
+        let share = 100.0 * runs as f64 / exploration.runs.max(1) as f64;
+        writeln!(out, "  {:width$}  {runs:>9}  {share:>5.1} %", situation.name())?;
+    }
+    for gap in exploration.gaps() {
+        let bad = crate::report::text::BAD;
+        writeln!(out, "{bad}Error:{bad:#} in {RUNS_FOR_COVERAGE} seeds or more there was never a {}", gap.name())?;
+    }
+    let Exploration { runs, events, failures, .. } = exploration;
+    writeln!(out, "\n{runs} seeds explored, {events} events, {failures} failed")
+}
+
+/// A time as in `90s`, `10m` or `8h`.
+fn parse_span(text: &str) -> Result<Span, String> {
+    const ALLOWED: &str = "allowed is a number above 0 with s, m or h, as in 10m, up to 1000h";
+    let unit = |unit: char| match unit {
+        's' => Some(1.0),
+        'm' => Some(60.0),
+        'h' => Some(3_600.0),
+        _ => None,
+    };
+    let seconds = text.char_indices().last().and_then(|(place, last)| {
+        let number: f64 = text[..place].parse().ok()?;
+        Some(number * unit(last)?)
+    });
+    match seconds {
+        Some(seconds) if seconds > 0.0 && seconds <= 3_600_000.0 => Ok(Span::from_secs_f64(seconds)),
+        _ => Err(ALLOWED.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        for (text, seconds) in [("90s", 90.0), ("10m", 600.0), ("0.5h", 1_800.0), ("1000h", 3_600_000.0)] {
+            assert_eq!(parse_span(text).unwrap().as_secs_f64(), seconds);
+        }
+        for text in ["", "s", "10", "10 minutes", "-1s", "0s", "NaNs", "infs", "1001h", "1é"] {
+            assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
+}

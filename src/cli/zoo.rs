@@ -1,0 +1,134 @@
+//! `seedbed zoo`: Rafts that lack one rule each, and how soon each checker convicts them.
+
+use std::io::{self, Write};
+
+use super::Outcome;
+use super::cores::Cores;
+use super::error::CliError;
+use super::output;
+use super::progress::Progress;
+use crate::check::Checker;
+use crate::clock::Clock;
+use crate::raft::Rule;
+use crate::report::text::{BAD, GOOD};
+use crate::sweep::zoo::{self, Animal, Effort, Hunt, Tally};
+
+/// Break the rules of Raft one at a time, and see which checkers notice, and how soon
+///
+/// A judge is worth what it finds. Each animal of the zoo is the built-in Raft without one of the rules
+/// that its safety rests on. From several starts, random scenarios are run until a checker convicts it
+/// that sees only what clients see: linearizability or liveness. The table has the median and the worst
+/// number of seeds to each checker's first conviction.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Examples:
+  seedbed zoo
+  seedbed zoo --rule commit-own-term --starts 3
+
+Exit codes: 0 every animal is convicted and the sound Raft is not, 1 one is not as it should be, 2 bad usage."
+)]
+pub(super) struct Args {
+    /// Only the animal without this rule; may be given several times
+    #[arg(long = "rule", value_name = "NAME", value_parser = clap::value_parser!(Rule))]
+    rules: Vec<Rule>,
+
+    /// How many times each animal is hunted, from seeds that are far apart
+    #[arg(long, value_name = "N", default_value_t = Effort::default().starts, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    starts: u64,
+
+    /// After how many seeds an animal has escaped
+    #[arg(long, value_name = "N", default_value_t = Effort::default().seeds_max, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    seeds: u64,
+
+    #[command(flatten)]
+    cores: Cores,
+}
+
+/// Carries out the command.
+pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
+    args.cores.use_them()?;
+    let effort = Effort { starts: args.starts, seeds_max: args.seeds };
+    let rules = if args.rules.is_empty() { Rule::ALL.to_vec() } else { args.rules.clone() };
+    let mut animals: Vec<Option<Rule>> = rules.into_iter().map(Some).collect();
+    animals.push(None);
+    let mut out = output::stdout();
+    writeln!(out, "{}\n", command(&args))?;
+    out.flush()?;
+    let progress = Progress::in_seeds(Some(animals.len() as u64 * effort.starts));
+    let clock = Clock::start();
+    let animals = zoo::visit(&animals, effort, || progress.end());
+    progress.clear();
+    output::note(&format!("{} animals in {:.1} s", animals.len() - 1, clock.now().as_secs_f64()));
+    write_matrix(&mut out, &animals, effort)?;
+    out.flush()?;
+    Ok(Outcome::of(animals.iter().all(is_as_it_should_be)))
+}
+
+fn command(args: &Args) -> String {
+    let mut line = "seedbed zoo".to_owned();
+    for rule in &args.rules {
+        line += &format!(" --rule {rule}");
+    }
+    let default = Effort::default();
+    if args.starts != default.starts {
+        line += &format!(" --starts {}", args.starts);
+    }
+    if args.seeds != default.seeds_max {
+        line += &format!(" --seeds {}", args.seeds);
+    }
+    line
+}
+
+/// Broken ones are convicted, and the sound one is not.
+fn is_as_it_should_be(animal: &Animal) -> bool {
+    match animal.broken {
+        Some(_) => !animal.escapes(),
+        None => animal.hunts.iter().all(|hunt| hunt.by_any().is_none()),
+    }
+}
+
+/// Writes the kill matrix: a row for each animal, and a column for each checker.
+fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io::Result<()> {
+    let checkers = [Checker::Course, Checker::Linearizability, Checker::Invariants, Checker::Liveness];
+    writeln!(
+        out,
+        "Seeds to the first conviction, median/worst of {} starts, at most {} seeds each. (7): in 7 starts only.",
+        effort.starts, effort.seeds_max
+    )?;
+    writeln!(out, "A client can see what linearizability and liveness see.\n")?;
+    write!(out, "{:28}", "Raft without")?;
+    for name in checkers.map(Checker::name).into_iter().chain(["any", "a client's view"]) {
+        write!(out, " {name:>15}")?;
+    }
+    writeln!(out)?;
+    for animal in animals {
+        write!(out, "{:28}", animal.broken.map_or("nothing: the sound one", Rule::name))?;
+        for tally in checkers.map(|checker| animal.tally(|hunt| hunt.by(checker))) {
+            write!(out, " {:>15}", shown(tally, effort))?;
+        }
+        for tally in [animal.tally(Hunt::by_any), animal.tally(Hunt::by_general)] {
+            write!(out, " {:>15}", shown(tally, effort))?;
+        }
+        writeln!(out, "{}", if is_as_it_should_be(animal) { "" } else { "  !" })?;
+    }
+    writeln!(out)?;
+    for animal in animals.iter().filter(|animal| !is_as_it_should_be(animal)) {
+        match animal.broken {
+            Some(rule) => writeln!(out, "{BAD}Error:{BAD:#} {rule} escapes: it {}", rule.broken())?,
+            None => writeln!(out, "{BAD}Error:{BAD:#} the sound Raft was convicted")?,
+        }
+    }
+    let convicted = animals.iter().filter(|animal| animal.broken.is_some() && !animal.escapes()).count();
+    let broken = animals.iter().filter(|animal| animal.broken.is_some()).count();
+    writeln!(out, "{GOOD}{convicted} of {broken} animals convicted from every start{GOOD:#}")
+}
+
+fn shown(tally: Option<Tally>, effort: Effort) -> String {
+    match tally {
+        None => "-".to_owned(),
+        Some(Tally { convicted, median, worst }) if convicted as u64 == effort.starts => format!("{median}/{worst}"),
+        Some(Tally { convicted, median, worst }) => format!("{median}/{worst} ({convicted})"),
+    }
+}

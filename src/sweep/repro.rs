@@ -1,0 +1,359 @@
+//! Repro files: everything that repeats a failure, and what it should look like.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::{Case, ProtocolName, Subject, Trial};
+use crate::check::{Checker, Finding};
+use crate::printable::printable;
+use crate::raft::Rule;
+use crate::replica::Config;
+use crate::scenario::pretty::write_pretty;
+use crate::scenario::reader::{Field, Object, Source, read};
+use crate::scenario::write::Plain;
+use crate::scenario::{Scenario, ScenarioError};
+
+/// The version of the format that is written, and the only one that is read.
+const FORMAT: u64 = 1;
+
+/// The most characters of a finding's text and of the other words of a file.
+const TEXT_CHARS_MAX: usize = 4_000;
+const WORD_CHARS_MAX: usize = 1_000;
+
+const KEYS: [&str; 10] =
+    ["seedbed_repro", "version", "name", "protocol", "broken_rule", "config", "seed", "trace", "findings", "scenario"];
+
+/// A case and what came of it: what a repro file holds. `docs/output.md` lists its keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repro {
+    /// All that decides the run.
+    pub case: Case,
+    /// The version of the program that has seen what follows.
+    pub version: String,
+    /// The trace's hash; none, if a replica panicked.
+    pub trace: Option<u64>,
+    /// Everything that was found, the most telling first; each text is one line.
+    pub findings: Vec<Finding>,
+}
+
+/// A repro and what is odd about its file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedRepro {
+    /// The repro.
+    pub repro: Repro,
+    /// One line for each key that is ignored because it means nothing.
+    pub warnings: Vec<String>,
+}
+
+impl Repro {
+    /// The repro of a case that has been tried.
+    pub fn of(case: &Case, trial: &Trial) -> Repro {
+        let findings = trial.findings.iter().map(|finding| {
+            let text: String = printable(&finding.text).chars().take(TEXT_CHARS_MAX).collect();
+            Finding { text, ..finding.clone() }
+        });
+        Repro {
+            case: case.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            trace: trial.trace(),
+            findings: findings.collect(),
+        }
+    }
+
+    /// Writes the file. What is read from it is the same repro.
+    ///
+    /// # Errors
+    /// If `out` cannot be written to.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        write_pretty(&File::of(self), out)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not JSON in UTF-8, or holds anything but a valid repro.
+    pub fn load(path: &Path) -> Result<LoadedRepro, ScenarioError> {
+        let file = printable(&path.display().to_string());
+        Repro::parse(&file, &read(path, &file)?)
+    }
+
+    /// Reads a repro from a text. `file` stands for the text's origin in messages.
+    ///
+    /// # Errors
+    /// If the text is not JSON or holds anything but a valid repro.
+    pub fn parse(file: &str, text: &str) -> Result<LoadedRepro, ScenarioError> {
+        let source = Source::new(file);
+        let json = source.parse(text)?;
+        let repro = repro(&source, &mut source.top(&json)?)?;
+        Ok(LoadedRepro { repro, warnings: source.into_warnings() })
+    }
+
+    /// Whether a trial shows the same failure: findings of the same checkers and kinds.
+    pub fn is_like(&self, trial: &Trial) -> bool {
+        let pairs = || self.findings.iter().zip(&trial.findings);
+        self.findings.len() == trial.findings.len() && pairs().all(|(one, other)| one.is_like(other))
+    }
+}
+
+fn repro(source: &Source, top: &mut Object<'_>) -> Result<Repro, ScenarioError> {
+    if !top.holds(KEYS[0]) {
+        let is_scenario = top.holds("lifetime") || top.holds("replicas");
+        return Err(ScenarioError::Missing {
+            file: source.file(),
+            key: KEYS[0].to_owned(),
+            allowed: "1, in a file that seedbed has written of a failed run".to_owned(),
+            hint: is_scenario.then(|| "this is a scenario, which `seedbed run` takes".to_owned()),
+        });
+    }
+    top.expect(&KEYS, &[]);
+    top.get("seedbed_repro").integer(FORMAT..=FORMAT, "1, the version of the format that this program reads")?;
+    let word = |key| {
+        let allowed = format!("a text of up to {WORD_CHARS_MAX} characters");
+        top.get(key).text(0..=WORD_CHARS_MAX, &allowed).map(str::to_owned)
+    };
+    let name = if top.has("name") { word("name")? } else { String::new() };
+    let version = word("version")?;
+    let protocol = top.get("protocol").optional(|field| named(field, &ProtocolName::ALL.map(ProtocolName::name)))?;
+    let broken = top.get("broken_rule").optional(|field| named(field, &Rule::ALL.map(Rule::name)))?;
+    let subject = Subject {
+        protocol: protocol.unwrap_or_default(),
+        config: top.get("config").optional(|field| config(source, field))?.unwrap_or_default(),
+        broken,
+    };
+    let whole = format!("a whole number from 0 to {}", u64::MAX);
+    let seed = top.get("seed").integer(0..=u64::MAX, &whole)?;
+    let trace = top.get("trace").nullable(trace)?;
+    let findings = top.get("findings").list_up_to(WORD_CHARS_MAX, "findings")?;
+    let findings = findings.iter().map(finding).collect::<Result<Vec<_>, _>>()?;
+    let scenario = Scenario::from_object(&name, &mut top.get("scenario").object()?)?;
+    Ok(Repro { case: Case { scenario, seed, subject }, version, trace, findings })
+}
+
+/// What one of these names stands for.
+fn named<T: std::str::FromStr>(field: &Field<'_>, names: &[&'static str]) -> Result<T, ScenarioError> {
+    let name = field.word(names)?;
+    name.parse().map_err(|_| field.invalid(&names.join(", ")))
+}
+
+fn config(source: &Source, field: &Field<'_>) -> Result<Config, ScenarioError> {
+    let mut object = field.object()?;
+    let names = Config::setting_names();
+    object.expect(&names, &[]);
+    let mut config = Config::default();
+    for name in names {
+        let value = object.get(name).optional(|field| field.number(f64::MIN..=f64::MAX, "a number"))?;
+        if let Some(value) = value {
+            // The error shows the number as the file has it.
+            config.set(name, value).map_err(|error| match error {
+                crate::replica::SettingError::Value { allowed, .. } => object.get(name).invalid(allowed),
+                crate::replica::SettingError::Unknown { .. } => object.get(name).invalid("a setting"),
+            })?;
+        }
+    }
+    config.validate().map_err(|error| ScenarioError::Invalid {
+        file: source.file(),
+        key: object.path_of(Config::setting_of(&error)),
+        value: error.value,
+        allowed: error.allowed,
+        hint: None,
+    })?;
+    Ok(config)
+}
+
+fn trace(field: &Field<'_>) -> Result<u64, ScenarioError> {
+    const ALLOWED: &str = "16 hexadecimal digits, or null if a replica panicked";
+    let text = field.text(16..=16, ALLOWED)?;
+    let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u64::from_str_radix(text, 16).ok().filter(|_| digits).ok_or_else(|| field.invalid(ALLOWED))
+}
+
+fn finding(field: &Field<'_>) -> Result<Finding, ScenarioError> {
+    let mut object = field.object()?;
+    object.expect(&["checker", "kind", "text"], &[]);
+    let name = object.get("checker").word(&Checker::ALL.map(Checker::name))?;
+    let checker = Checker::ALL.into_iter().find(|checker| checker.name() == name);
+    let text = |key, most| {
+        let allowed = format!("a text of up to {most} characters");
+        object.get(key).text(0..=most, &allowed).map(printable)
+    };
+    Ok(Finding {
+        checker: checker.expect("one of their names"),
+        kind: text("kind", WORD_CHARS_MAX)?,
+        text: text("text", TEXT_CHARS_MAX)?,
+    })
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    seedbed_repro: u64,
+    version: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    protocol: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken_rule: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<Settings>,
+    seed: u64,
+    trace: Option<String>,
+    findings: Vec<FindingFile<'a>>,
+    scenario: &'a Scenario,
+}
+
+/// The parameters that are not what they are by default.
+struct Settings(Vec<(&'static str, f64)>);
+
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, &Plain(*value))?;
+        }
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct FindingFile<'a> {
+    checker: &'static str,
+    kind: &'a str,
+    text: &'a str,
+}
+
+impl<'a> File<'a> {
+    fn of(repro: &'a Repro) -> File<'a> {
+        let Case { scenario, seed, subject } = &repro.case;
+        let finding = |finding: &'a Finding| FindingFile {
+            checker: finding.checker.name(),
+            kind: &finding.kind,
+            text: &finding.text,
+        };
+        File {
+            seedbed_repro: FORMAT,
+            version: &repro.version,
+            name: &scenario.name,
+            protocol: subject.protocol.name(),
+            broken_rule: subject.broken.map(Rule::name),
+            config: Some(subject.config.changed_settings()).filter(|changed| !changed.is_empty()).map(Settings),
+            seed: *seed,
+            trace: repro.trace.map(|trace| format!("{trace:016x}")),
+            findings: repro.findings.iter().map(finding).collect(),
+            scenario,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::explore::draw;
+    use crate::time::Span;
+
+    fn text(repro: &Repro) -> String {
+        let mut out = Vec::new();
+        repro.write(&mut out).expect("a vector takes everything");
+        String::from_utf8(out).expect("JSON is text")
+    }
+
+    fn read(repro: &Repro) -> LoadedRepro {
+        let text = text(repro);
+        Repro::parse("r.json", &text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    fn sample() -> Repro {
+        let finding = Finding { checker: Checker::Liveness, kind: "no answer".to_owned(), text: "none".to_owned() };
+        Repro { case: draw(3), version: "0.1.0".to_owned(), trace: Some(0x12ab), findings: vec![finding] }
+    }
+
+    #[test]
+    fn every_drawn_case_with_every_rule_is_read_as_it_was_written() {
+        let rules = || Rule::ALL.into_iter().map(Some).chain([None]);
+        for (seed, broken) in (0..2_000).zip(rules().cycle()) {
+            let mut case = draw(seed);
+            case.subject.broken = broken;
+            case.subject.config.held_time_max = Span(1 + seed * 1_234_567);
+            case.seed = u64::MAX - seed;
+            let checker = Checker::ALL[seed as usize % 4];
+            let finding = Finding { checker, kind: "k".to_owned(), text: "\"t\" \\u{7f}é".to_owned() };
+            let trace = (seed % 3 > 0).then_some(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let repro = Repro { case, version: "0.1.0".to_owned(), trace, findings: vec![finding; seed as usize % 3] };
+            assert_eq!(read(&repro), LoadedRepro { repro, warnings: vec![] }, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_repro_of_a_trial_is_read_as_it_was_written_and_runs_alike() {
+        let case = draw(1);
+        let trial = case.attempt();
+        let repro = Repro::of(&case, &trial);
+        let again = read(&repro).repro;
+        assert_eq!(again, repro);
+        let trial = again.case.attempt();
+        assert!(again.is_like(&trial) && trial.trace() == repro.trace);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_place() {
+        let whole = text(&Repro { case: Case { subject: Subject::default(), ..draw(3) }, ..sample() });
+        let protocol = r#""protocol": "raft","#;
+        let with = |line: &str| whole.replacen(protocol, &format!("{protocol} {line},"), 1);
+        for (text, error) in [
+            ("[]".to_owned(), "r.json: the file holds []; allowed is an object"),
+            (
+                "{\"lifetime\": 5, \"replicas\": 3}".to_owned(),
+                "r.json: `seedbed_repro` is missing; allowed is 1, in a file that seedbed has written of a failed run; this \
+                 is a scenario, which `seedbed run` takes",
+            ),
+            (
+                "{}".to_owned(),
+                "r.json: `seedbed_repro` is missing; allowed is 1, in a file that seedbed has written of a failed run",
+            ),
+            (
+                whole.replacen("\"seedbed_repro\": 1", "\"seedbed_repro\": 2", 1),
+                "r.json: `seedbed_repro` is 2; allowed is 1, the version of the format that this program reads",
+            ),
+            (whole.replacen("\"raft\"", "\"paxos\"", 1), "r.json: `protocol` is \"paxos\"; allowed is raft, broadcast"),
+            (
+                with(r#""config": {"raft.heartbeat_ms": 800}"#),
+                "r.json: `config.raft.heartbeat_ms` is 800 ms; allowed is 0.01 ms to less than election_timeout_min (800 ms)",
+            ),
+            (
+                with(r#""config": {"raft.suspect_after": 0.5}"#),
+                "r.json: `config.raft.suspect_after` is 0.5; allowed is a whole number from 0 up",
+            ),
+            (
+                with(r#""config": {"held_requests_max": "1"}"#),
+                "r.json: `config.held_requests_max` is \"1\"; allowed is a number; write it without quotes",
+            ),
+            (
+                whole.replacen("00000000000012ab", "+0000000000012ab", 1),
+                "r.json: `trace` is \"+0000000000012ab\"; allowed is 16 hexadecimal digits, or null if a replica panicked",
+            ),
+            (
+                whole.replacen("\"liveness\"", "\"livness\"", 1),
+                "r.json: `findings[0].checker` is \"livness\"; allowed is linearizability, invariants, liveness, course; did \
+                 you mean `liveness`?",
+            ),
+        ] {
+            assert_eq!(Repro::parse("r.json", &text).unwrap_err().to_string(), error);
+        }
+        let rule = Repro::parse("r.json", &with(r#""broken_rule": "vote-onc""#)).unwrap_err().to_string();
+        assert!(rule.starts_with("r.json: `broken_rule` is \"vote-onc\"; allowed is vote-once, vote-for-"), "{rule}");
+        assert!(rule.ends_with("; did you mean `vote-once`?"), "{rule}");
+        let replicas = whole.replacen("\"replicas\": ", "\"replicas\": 1", 1);
+        let error = Repro::parse("r.json", &replicas.replacen("\"replicas\": 1", "\"replicas\": 99", 1)).unwrap_err();
+        assert!(error.to_string().starts_with("r.json: `scenario.replicas` is 99"), "{error}");
+    }
+
+    #[test]
+    fn unknown_keys_are_warnings() {
+        let text = text(&sample()).replacen("\"seed\"", "\"sead\": 1, \"seed\"", 1);
+        let text = text.replacen("\"config\": {", "\"config\": {\"raft.heartbeat\": 3, ", 1);
+        let loaded = Repro::parse("r.json", &text).unwrap();
+        assert!(loaded.warnings.contains(&"r.json: unknown key `sead` is ignored; did you mean `seed`?".to_owned()));
+        assert_eq!(loaded.repro, sample());
+    }
+}

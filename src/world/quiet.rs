@@ -1,0 +1,64 @@
+//! Runs that may panic without a word: where failures are looked for, a panic is a result like any other.
+
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+thread_local! {
+    /// What the newest panic said, while panics of this thread are kept quiet.
+    static QUIET: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Whether panics of this thread are kept quiet now.
+pub(super) fn is_quiet() -> bool {
+    QUIET.with_borrow(Option::is_some)
+}
+
+/// Runs something that may panic. A panic prints nothing then, and is the error: what it said and where, in one line.
+///
+/// The first call installs a panic hook, which hands all other panics on to the hook that was there before.
+///
+/// # Errors
+/// If `run` panics. What it may have left half done should not be used again.
+pub fn catch_quietly<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !is_quiet() {
+                return before(info);
+            }
+            let said = info.payload_as_str().unwrap_or("a panic without words");
+            let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+            let line = said.split_whitespace().collect::<Vec<_>>().join(" ") + &place;
+            QUIET.with_borrow_mut(|text| *text = Some(line));
+        }));
+    });
+    let outer = QUIET.replace(Some(String::new()));
+    let result = panic::catch_unwind(AssertUnwindSafe(run));
+    let text = QUIET.replace(outer);
+    result.map_err(|_| text.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_in_one_line_with_its_place() {
+        assert_eq!(catch_quietly(|| 7), Ok(7));
+        let line = catch_quietly(|| panic!("on\n purpose")).unwrap_err();
+        assert!(line.starts_with("on purpose (src/world/quiet.rs:"), "{line}");
+        assert!(!is_quiet());
+    }
+
+    #[test]
+    fn one_inside_another_is_caught_first() {
+        let outer = catch_quietly(|| {
+            assert!(catch_quietly(|| panic!("inner")).is_err());
+            assert!(is_quiet());
+            panic!("outer")
+        });
+        assert!(outer.unwrap_err().starts_with("outer"));
+    }
+}
