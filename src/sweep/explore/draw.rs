@@ -260,8 +260,10 @@ impl Sketch {
             now += Span(1 + dice.below(2 * self.gap.nanos()));
         }
         let calm = ConnectivityMatrix::uniform(self.replicas, 0.0).expect("a probability");
-        events.push(FaultEvent { time: end, fault: Fault::Heal });
-        events.push(FaultEvent { time: end, fault: Fault::SetMatrix(calm) });
+        // The partition lasts for no time. It makes the clients forget their leader, for which some would otherwise take a
+        // dead replica until the end.
+        let ending = [Fault::PartHard, Fault::Heal, Fault::SetMatrix(calm)];
+        events.extend(ending.map(|fault| FaultEvent { time: end, fault }));
         events
     }
 
