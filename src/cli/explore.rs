@@ -1,7 +1,6 @@
 //! `seedbed explore`: random scenarios on all cores, each judged by all checkers.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Outcome;
 use super::cores::Cores;
@@ -12,9 +11,10 @@ use super::repros::Repros;
 use super::seeds::SeedRange;
 use super::selection::draw_seed;
 use crate::clock::Clock;
+use crate::raft::Rule;
 use crate::sweep::Repro;
 use crate::sweep::explore::{Exploration, Failure, RUNS_FOR_COVERAGE, Situation};
-use crate::time::Span;
+use crate::time::{Span, Time};
 
 /// Run random scenarios, one a seed, on all cores, and judge each by all checkers
 ///
@@ -29,6 +29,8 @@ use crate::time::Span;
 Examples:
   seedbed explore --seeds 0..10000
   seedbed explore --for 10m --keep-going     from a random seed on, which is printed
+  seedbed explore --seeds 0..1000 --without commit-own-term
+                                             a Raft that must be convicted
 
 Exit codes: 0 no failure, 1 a run failed or a situation never occurred in 10,000 seeds, 2 bad usage or input."
 )]
@@ -44,6 +46,10 @@ pub(super) struct Args {
     /// The first seed, with --for; a random one if it is not given
     #[arg(long, value_name = "N", requires = "time", conflicts_with = "seeds")]
     from: Option<u64>,
+
+    /// Explore a broken Raft, without this rule: one of the animals of `seedbed zoo`
+    #[arg(long, value_name = "RULE", value_parser = clap::value_parser!(Rule))]
+    without: Option<Rule>,
 
     /// Do not stop at the first failure
     #[arg(short, long)]
@@ -106,6 +112,9 @@ impl Args {
                 format!("seedbed explore --for {seconds}s --from {}", extent.first)
             }
         };
+        if let Some(rule) = self.without {
+            line += &format!(" --without {rule}");
+        }
         if self.keep_going {
             line += " --keep-going";
         }
@@ -120,12 +129,10 @@ fn explore(
     progress: &Progress,
     out: &mut Stdout,
 ) -> Result<Exploration, CliError> {
-    let failures = AtomicU64::new(0);
-    let in_time = || extent.time.is_none_or(|time| clock.now().since(crate::time::Time::ZERO) < time);
-    let goes_on = |_: &Exploration| in_time() && (args.keep_going || failures.load(Ordering::Relaxed) == 0);
-    let mut exploration = Exploration::default();
+    let in_time = || extent.time.is_none_or(|time| clock.now().since(Time::ZERO) < time);
+    let goes_on = |so_far: &Exploration| in_time() && (args.keep_going || so_far.failures == 0);
+    let mut exploration = Exploration { broken: args.without, ..Exploration::default() };
     let failed = |failure: Failure| -> Result<(), CliError> {
-        failures.fetch_add(1, Ordering::Relaxed);
         let path = args.repros.write(&Repro::of(&failure.case, &failure.trial))?;
         progress.suspend(|| -> io::Result<()> {
             writeln!(out, "seed {} fails", failure.case.seed)?;

@@ -77,11 +77,12 @@ impl<C: Payload> Raft<C> {
             let term = if granted { request.term } else { self.term };
             return out.send(from, Message::Vote(Vote { term, granted, pre: true }));
         }
+        let has_vote = request.term > self.term || (request.term == self.term && self.voted_for.is_none());
+        if loyal && has_vote {
+            // The leader's lease rests on this silence (thesis 6.4.1).
+            return;
+        }
         if request.term > self.term {
-            if loyal {
-                // The leader's lease rests on this silence (thesis 6.4.1).
-                return;
-            }
             self.become_follower(now, request.term, None);
         }
         let free = self.voted_for.is_none_or(|candidate| candidate == from) || !self.rules.keep(Rule::VoteOnce);

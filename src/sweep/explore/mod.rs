@@ -29,6 +29,8 @@ pub struct Failure {
 /// What an exploration has come to so far.
 #[derive(Clone, Debug, Default)]
 pub struct Exploration {
+    /// The rule that the explored Raft does not keep, if it is to be a broken one.
+    pub broken: Option<Rule>,
     /// How many cases were run.
     pub runs: u64,
     /// How many events they had.
@@ -52,8 +54,8 @@ struct Outcome {
     failure: Option<Box<Failure>>,
 }
 
-fn attempt(seed: u64) -> Outcome {
-    let case = case(seed, None);
+fn attempt(seed: u64, broken: Option<Rule>) -> Outcome {
+    let case = case(seed, broken);
     let mut watch = Watch::new();
     let trial = Trial::of(|| case.run_raft(&mut watch));
     let events = trial.judged.as_ref().map_or(0, |judged| judged.record.events);
@@ -78,12 +80,13 @@ impl Exploration {
         mut failed: impl FnMut(Failure) -> Result<(), E>,
         goes_on: impl Fn(&Exploration) -> bool,
     ) -> Result<(), E> {
+        let broken = self.broken;
         let mut next = first;
         while next < end && goes_on(self) {
             let lot = next..end.min(next.saturating_add(LOT));
             next = lot.end;
             let outcomes: Vec<Outcome> =
-                lot.into_par_iter().map(|seed| attempt(seed)).inspect(|_| progress()).collect();
+                lot.into_par_iter().map(|seed| attempt(seed, broken)).inspect(|_| progress()).collect();
             for outcome in outcomes {
                 self.runs += 1;
                 self.events += outcome.events;
@@ -133,6 +136,33 @@ mod tests {
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
         let (single, _) = one.install(|| explore(100, 1_300, |_| true));
         assert_eq!((single.events, single.coverage), (whole.events, whole.coverage));
+    }
+
+    #[test]
+    fn failures_come_in_the_order_of_their_seeds_until_it_is_told_to_end() {
+        let failing = |goes_on: &dyn Fn(&Exploration) -> bool| {
+            let mut exploration = Exploration { broken: Some(Rule::ReadAfterOwnCommit), ..Exploration::default() };
+            let mut seeds = Vec::new();
+            let failed = |failure: Failure| {
+                assert_eq!(failure.case.subject.broken, Some(Rule::ReadAfterOwnCommit));
+                assert!(!failure.case.attempt().passed(), "the case alone repeats the failure");
+                seeds.push(failure.case.seed);
+                Ok::<(), Infallible>(())
+            };
+            exploration.explore(0, 100, || {}, failed, goes_on).expect("it cannot fail");
+            assert_eq!(exploration.failures, seeds.len() as u64);
+            (exploration.runs, seeds)
+        };
+        let (runs, all) = failing(&|_| true);
+        assert!(runs == 100 && all.len() > 3 && all.is_sorted(), "{all:?}");
+        let (runs, first) = failing(&|exploration| exploration.failures == 0);
+        assert_eq!((runs, first), (all[0] + 1, vec![all[0]]), "the rest of the lot does not count");
+    }
+
+    #[test]
+    fn an_error_of_who_is_told_of_failures_ends_it() {
+        let mut exploration = Exploration { broken: Some(Rule::AnswerAfterCommit), ..Exploration::default() };
+        assert_eq!(exploration.explore(0, 100, || {}, |_| Err("full disk"), |_| true), Err("full disk"));
     }
 
     #[test]
