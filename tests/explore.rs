@@ -1,0 +1,137 @@
+//! `seedbed explore` and `seedbed zoo` as processes.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn seedbed(folder: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    command.current_dir(folder.path()).args(arguments).output().expect("seedbed starts")
+}
+
+fn folder() -> TempDir {
+    TempDir::new().expect("a temporary directory")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("standard output is text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("standard error is text")
+}
+
+#[test]
+fn what_an_exploration_prints_is_a_function_of_its_seeds_on_any_number_of_cores() {
+    let folder = folder();
+    let one = seedbed(&folder, &["explore", "--seeds", "100..1700", "-j", "1"]);
+    let two = seedbed(&folder, &["explore", "--seeds", "100..1700", "-j", "2"]);
+    assert_eq!(one.status.code(), Some(0), "{}", stderr(&one));
+    assert_eq!(stdout(&one), stdout(&two));
+    let text = stdout(&one);
+    assert!(text.starts_with("seedbed explore --seeds 100..1700\n\nIn how many runs each situation occurred:\n"));
+    assert!(text.contains("\n  split vote  "), "{text}");
+    let last = text.lines().last().expect("a last line");
+    assert!(last.starts_with("1600 seeds explored, ") && last.ends_with(" events, 0 failed"), "{last}");
+    assert!(!folder.path().join("repros").exists(), "nothing failed, so nothing is written");
+}
+
+#[test]
+fn an_exploration_ends_at_the_first_failure_and_writes_it_down() {
+    let folder = folder();
+    let arguments = ["explore", "--seeds", "0..500", "--without", "read-after-own-commit", "--repros", "found"];
+    let output = seedbed(&folder, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let text = stdout(&output);
+    let repeat = text.lines().find_map(|line| line.trim().strip_prefix("Repeat: ")).expect("a command that repeats it");
+    assert_eq!(text.matches("Repeat: ").count(), 1, "{text}");
+    assert_eq!(fs::read_dir(folder.path().join("found")).expect("the folder").count(), 1);
+    let words: Vec<&str> = repeat.split(' ').collect();
+    assert_eq!(words[..2], ["seedbed", "replay"]);
+    let replay = seedbed(&folder, &words[1..]);
+    assert_eq!(replay.status.code(), Some(0), "{}{}", stdout(&replay), stderr(&replay));
+}
+
+#[test]
+fn an_exploration_that_keeps_going_reports_every_failure_in_order() {
+    let folder = folder();
+    let arguments = ["explore", "--seeds", "0..60", "--without", "answer-after-commit", "--keep-going"];
+    let output = seedbed(&folder, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let text = stdout(&output);
+    let seeds: Vec<u64> =
+        text.lines().filter_map(|line| line.strip_prefix("seed ")?.strip_suffix(" fails")?.parse().ok()).collect();
+    assert!(seeds.len() > 30 && seeds.is_sorted(), "{text}");
+    assert_eq!(fs::read_dir(folder.path().join("repros")).expect("the folder").count(), seeds.len());
+    assert!(
+        text.ends_with(&format!("60 seeds explored, {} failed\n", text_after(&text, "60 seeds explored, "))),
+        "{text}"
+    );
+}
+
+/// What stands between the last of these words and ` failed`.
+fn text_after<'a>(text: &'a str, words: &str) -> &'a str {
+    text.rsplit(words).next().and_then(|rest| rest.strip_suffix(" failed\n")).expect("these words")
+}
+
+#[test]
+fn an_exploration_by_time_begins_at_a_seed_that_it_prints() {
+    let folder = folder();
+    let output = seedbed(&folder, &["explore", "--for", "0.2s", "--from", "7"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("seedbed explore --for 0.2s --from 7\n"), "{}", stdout(&output));
+    let output = seedbed(&folder, &["explore", "--for", "0.1s"]);
+    assert!(stdout(&output).starts_with("seedbed explore --for 0.1s --from "), "{}", stdout(&output));
+}
+
+#[test]
+fn bad_arguments_are_refused_before_anything_runs() {
+    let folder = folder();
+    for (arguments, words) in [
+        (&["explore"][..], "--seeds"),
+        (&["explore", "--seeds", "9..3"], "9 is not below 3"),
+        (&["explore", "--seeds", "0..9", "--for", "1s"], "cannot be used with"),
+        (&["explore", "--for", "10"], "allowed is a number above 0 with s, m or h"),
+        (&["explore", "--seeds", "0..9", "--from", "3"], "--from"),
+        (&["explore", "--seeds", "0..9", "--without", "vote-twice"], "unknown rule `vote-twice`"),
+        (&["explore", "--seeds", "0..9", "-j", "0"], "0 is not in 1..=1024"),
+        (&["zoo", "--rule", "all"], "unknown rule `all`"),
+        (&["zoo", "--starts", "0"], "0 is not in 1..=1000"),
+    ] {
+        let output = seedbed(&folder, arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = folder();
+    fs::write(folder.path().join("file"), "").expect("a file");
+    let arguments = ["explore", "--seeds", "0..50", "--without", "answer-after-commit", "--repros", "file/in"];
+    let output = seedbed(&folder, &arguments);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    assert!(stderr(&output).contains("error: file/in/explore-"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_zoo_prints_a_kill_matrix_and_says_what_escapes() {
+    let folder = folder();
+    let arguments =
+        ["zoo", "--rule", "answer-after-commit", "--rule", "commit-own-term", "--starts", "2", "--seeds", "3"];
+    let output = seedbed(&folder, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let text = stdout(&output);
+    let row =
+        |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{text}")).to_owned();
+    assert!(row("answer-after-commit").ends_with(char::is_numeric), "{text}");
+    assert!(row("commit-own-term").ends_with("  !"), "{text}");
+    let words: Vec<String> = row("nothing: the sound one").split_whitespace().map(str::to_owned).collect();
+    assert_eq!(words[4..], ["-"; 6], "{text}");
+    assert!(text.contains("Error: commit-own-term escapes: it commits entries of older terms by counting (figure 8)"));
+    assert!(text.ends_with("1 of 2 animals convicted from every start\n"), "{text}");
+    let calm = seedbed(&folder, &["zoo", "--rule", "answer-after-commit", "--starts", "2"]);
+    assert_eq!(calm.status.code(), Some(0), "{}{}", stdout(&calm), stderr(&calm));
+}
