@@ -15,9 +15,10 @@ use super::error::CliError;
 use super::output;
 use super::progress::{Progress, Screen};
 use super::selection::Selected;
+use crate::check::Judgement;
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
-use crate::sweep::ProtocolName;
+use crate::sweep::{Case, Judged, ProtocolName, Subject};
 use crate::time::{Span, Time};
 use crate::world::live::{self, Interrupt, Setup};
 
@@ -148,23 +149,28 @@ impl Cast {
         }
     }
 
-    /// Plays one booking. If something panics, says how to repeat that.
+    /// Plays one booking and has all checkers judge it. If something panics, says how to repeat that.
     pub fn play(&self, booking: &Booking<'_>, progress: &Progress) -> Result<RunSummary, CliError> {
         let Booking { scenario, seed, command } = booking;
         progress.begin(scenario);
         let tell = || output::note(&format!("this repeats the run that panicked: {command}"));
         let play = || match self {
-            Cast::Virtual(protocol) => Ok((protocol.simulate(scenario, *seed), protocol.name())),
+            Cast::Virtual(protocol) => {
+                let subject = Subject { protocol: *protocol, ..Subject::default() };
+                let case = Case { scenario: (*scenario).clone(), seed: *seed, subject };
+                Ok((case.run(), protocol.name()))
+            }
             Cast::Live { name, setup, interrupt } => {
                 let screen = Arc::new(Screen::new(progress, scenario));
                 let record = live::play(scenario, *seed, setup, Arc::clone(&screen) as _, interrupt)?;
                 screen.finish();
-                Ok((record, name.as_str()))
+                let judgement = Judgement::of(scenario, &record, None, None);
+                Ok((Judged { record, judgement }, name.as_str()))
             }
         };
-        let (record, name) = telling_of_panics(play, tell).map_err(CliError::Live)?;
+        let (Judged { record, judgement }, name) = telling_of_panics(play, tell).map_err(CliError::Live)?;
         progress.end();
-        Ok(RunSummary::new(scenario, &record, name, command.clone()))
+        Ok(RunSummary::new(scenario, &record, judgement, name, command.clone()))
     }
 }
 

@@ -13,7 +13,11 @@ use crate::report::suite::{self, Table};
 use crate::report::{RunSummary, SuiteSummary, text};
 use crate::sweep::ProtocolName;
 
-/// Run one scenario, or all of a directory, and judge the replicas as the course does
+/// Run one scenario, or all of a directory, and judge it by all checkers
+///
+/// A run passes if the course's checks pass and three more checkers find nothing: linearizability (do
+/// all answers fit together?), Raft's invariants (watched after each event, in the virtual world only)
+/// and liveness (do writes go through again once all faults are over?).
 ///
 /// In the virtual world, a run is a simulation: it takes no real time, and is a pure function of the
 /// program, the scenario and the seed. The first line of the report is the command that repeats the
@@ -37,7 +41,7 @@ Examples:
                                                  real processes, in real time
   seedbed run all --json - | jq '.runs[].latency'
 
-Exit codes: 0 all correct, 1 a correctness check failed, 2 bad usage or input."
+Exit codes: 0 all correct, 1 a checker found something, 2 bad usage or input."
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -119,7 +123,7 @@ fn play(
 /// Writes the report of one run.
 fn write_one(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
     text::write(out, run)?;
-    if !run.verdict.passed() {
+    if !run.passed() {
         writeln!(out, "\nRepeat: {}", run.command)?;
     } else if run.trace.is_some() {
         writeln!(out)?;

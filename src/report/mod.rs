@@ -8,6 +8,7 @@
 //! All of them read [`RunSummary`], so their numbers agree. None shows wall-clock time or the machine: a report is
 //! as repeatable as its run.
 
+mod checkers;
 pub mod compare;
 pub mod csv;
 mod describe;
@@ -15,6 +16,7 @@ pub mod json;
 pub mod suite;
 mod summary;
 pub mod text;
+mod verdicts;
 
 pub use describe::describe;
 pub use summary::{Latency, RunSummary, Statistics, SuiteSummary};
