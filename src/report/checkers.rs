@@ -31,7 +31,7 @@ pub(super) fn write(out: &mut impl Write, judgement: &Judgement) -> io::Result<(
     match &judgement.liveness {
         liveness::Verdict::Live { after } => {
             let seconds = after.as_secs_f64();
-            writeln!(out, "Liveness: {GOOD}ok{GOOD:#}, a write took {seconds:.6} s once all faults were over")
+            writeln!(out, "Liveness: {GOOD}ok{GOOD:#}, all faults over, a write was acknowledged after {seconds:.6} s")
         }
         liveness::Verdict::NotJudged(excuse) => writeln!(out, "Liveness: {FAIR}not judged{FAIR:#}, {excuse}"),
         liveness::Verdict::Stuck(stuck) => writeln!(out, "Liveness: {BAD}stuck{BAD:#}, {stuck}"),
@@ -118,7 +118,7 @@ mod tests {
 ## What the Other Checkers Say
 Linearizability: ok, an order of all 500 operations on 171 keys explains every answer
 Raft invariants: ok, after each of 4321 changes of replicas
-Liveness: ok, a write took 0.000387 s once all faults were over
+Liveness: ok, all faults over, a write was acknowledged after 0.000387 s
 ";
         assert_eq!(text(&judgement()), expected);
         assert!(judgement().passed());
