@@ -14,11 +14,13 @@ use std::path::Path;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gossip::Gossip;
 use seedbed::chaos::ConnectivityMatrix;
+use seedbed::check::raft::Invariants;
 use seedbed::protocol::Protocol;
+use seedbed::record::Observer;
 use seedbed::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::scenario::Scenario;
-use seedbed::sweep::ProtocolName;
+use seedbed::sweep::{Case, ProtocolName, Subject};
 use seedbed::world::simulation::Simulation;
 
 const EVENTS: u64 = 100_000;
@@ -33,7 +35,7 @@ fn links() -> Scenario {
 }
 
 /// Lets so many events happen. What is left is given back, so that taking it down is not measured.
-fn step<P: Protocol>(mut simulation: Simulation<'_, P>) -> Simulation<'_, P> {
+fn step<P: Protocol, O: Observer<P>>(mut simulation: Simulation<'_, P, O>) -> Simulation<'_, P, O> {
     while simulation.events() < EVENTS && simulation.step() {}
     assert!(simulation.events() >= EVENTS, "the run is long enough");
     simulation
@@ -46,6 +48,11 @@ fn raft(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(EVENTS));
     group.bench_function("raft", |bencher| {
         let build = || Simulation::new(&scenario, 1, |id| Replica::new(id, Config::default()).expect("valid"));
+        bencher.iter_batched(build, step, BatchSize::PerIteration);
+    });
+    group.bench_function("raft, invariants watched", |bencher| {
+        let replica = |id| Replica::new(id, Config::default()).expect("valid");
+        let build = || Simulation::observed(&scenario, 1, Invariants::new(), replica);
         bencher.iter_batched(build, step, BatchSize::PerIteration);
     });
     let mut lossless = scenario.clone();
@@ -71,7 +78,7 @@ fn bare_loop(under_way: u64) -> u64 {
     sum
 }
 
-/// Whole runs of the course's suite, set-up and judgement included.
+/// Whole runs of the course's suite with set-up; judged as the course does, or by all checkers.
 fn suite(criterion: &mut Criterion) {
     let mut files: Vec<_> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios"))
         .expect("the folder of scenarios")
@@ -90,6 +97,19 @@ fn suite(criterion: &mut Criterion) {
             for scenario in &scenarios {
                 let record = ProtocolName::Raft.simulate(scenario, seed);
                 black_box(seedbed::check::course::judge(scenario, &record));
+            }
+        });
+    });
+    let cases =
+        scenarios.iter().map(|scenario| Case { scenario: scenario.clone(), seed: 0, subject: Subject::default() });
+    let mut cases: Vec<Case> = cases.collect();
+    let mut seed = 0;
+    group.bench_function("17 runs, all checkers", |bencher| {
+        bencher.iter(|| {
+            seed += 1;
+            for case in &mut cases {
+                case.seed = seed;
+                black_box(case.run());
             }
         });
     });

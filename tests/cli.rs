@@ -76,6 +76,9 @@ fn a_single_run_prints_its_command_the_courses_report_and_its_hash() {
     assert!(lines.contains(&"Replicas that died/were killed: 0/1"), "{lines:?}");
     assert!(lines.contains(&"All correctness tests passed"), "{lines:?}");
     assert!(lines.contains(&"## <test metric>: <your score> <benchmark score>, <test result>"), "{lines:?}");
+    let section = lines.iter().position(|line| *line == "## What the Other Checkers Say").expect("it has a section");
+    let begins = ["Linearizability: ok, ", "Raft invariants: ok, ", "Liveness: ok, ", "", "Trace: "];
+    assert!(lines[section + 1..].iter().zip(begins).all(|(line, begin)| line.starts_with(begin)), "{lines:?}");
     let trace = lines.last().and_then(|line| line.strip_prefix("Trace: ")).expect("the last line is the hash");
     assert!(trace.len() == 16 && trace.bytes().all(|byte| byte.is_ascii_hexdigit()), "{trace}");
 }
@@ -119,6 +122,7 @@ fn a_failing_row_names_the_command_that_repeats_its_run() {
     let output = run(&["all", "--seed", "7", "--protocol", "broadcast"]);
     assert_code(&output, 1);
     let row = stdout(&output).lines().find(|line| line.starts_with("    Repeat: ")).expect("something fails");
+    assert!(stdout(&output).contains("[FAIL]\n    Error: linearizability: client "), "{}", stdout(&output));
     let single = shell(row.trim_start_matches("    Repeat: "));
     assert_code(&single, 1);
     assert!(stdout(&single).contains("Error: >0 incorrect responses to get()"));
@@ -203,11 +207,16 @@ fn json_and_csv_say_what_the_text_says() {
     assert_eq!(stdout(&output).lines().last(), Some(format!("Trace: {trace}").as_str()));
     assert_eq!(value["command"], "seedbed run scenarios/crash-3.json --seed 7");
     assert_eq!(value["correctness"]["passed"], true);
+    let checkers = &value["checkers"];
+    let words = ["linearizability", "invariants", "liveness"].map(|checker| checkers[checker]["verdict"].clone());
+    assert_eq!((&checkers["passed"], words), (&Value::from(true), [(); 3].map(|()| Value::from("ok"))));
     let mut reader = csv::Reader::from_path(&csv).expect("a CSV file");
     let headers = reader.headers().expect("a header").clone();
     let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
     let cell = |name| &rows[0][headers.iter().position(|header| header == name).expect("a column")];
     assert_eq!((rows.len(), cell("scenario"), cell("seed"), cell("trace")), (1, "crash-3", "7", trace));
+    let words = ["passed", "errors", "linearizability", "invariants", "liveness"].map(cell);
+    assert_eq!(words, ["true", "", "ok", "ok", "ok"]);
     assert_eq!(run(&[CRASH, "--seed", "7", "--json", "-"]).stdout, fs::read(&json).unwrap());
     assert_eq!(run(&[CRASH, "--seed", "7", "--csv", "-"]).stdout, fs::read(&csv).unwrap());
 }
@@ -218,7 +227,7 @@ fn a_suite_in_json_and_csv_has_every_run() {
     assert_code(&output, 1);
     let suite = parsed(&output.stdout);
     let runs = suite["runs"].as_array().expect("runs");
-    let passed = runs.iter().filter(|run| run["correctness"]["passed"] == true).count();
+    let passed = runs.iter().filter(|run| run["checkers"]["passed"] == true).count();
     assert_eq!((&suite["total"], &suite["passed"]), (&Value::from(17), &Value::from(passed)));
     assert!(runs.iter().all(|run| run["performance"].is_null() != (run["correctness"]["passed"] == true)));
     let table = run(&["all", "--seed", "7", "--csv", "-"]);
@@ -243,6 +252,8 @@ fn an_incorrect_run_has_exit_code_one() {
     assert!(text.starts_with("seedbed run scenarios/unreliable-3.json --seed 7 --protocol broadcast\n"));
     assert!(text.contains("Error: >0 incorrect responses to get()\n"));
     assert!(text.contains("## Correctness Checks Failed, Skipping Performance Tests\n"));
+    assert!(text.contains("\nLinearizability: violated, no order of the operations explains every answer\nclient "));
+    assert!(text.contains("\nRaft invariants: not watched, "));
 }
 
 #[test]

@@ -6,11 +6,12 @@ mod common;
 
 use common::{SUITE, all_scenario_files, raft, scenario, suite};
 use seedbed::chaos::Fault;
+use seedbed::check::Judgement;
 use seedbed::check::course::{self, Tier};
 use seedbed::protocol::Operation;
 use seedbed::record::{Outcome, RunRecord};
 use seedbed::scenario::Scenario;
-use seedbed::sweep::ProtocolName;
+use seedbed::sweep::{Case, Judged, ProtocolName, Subject};
 use seedbed::time::{Span, Time};
 use seedbed::world::simulation::Simulation;
 
@@ -36,6 +37,11 @@ impl Figure {
     }
 }
 
+fn judged(protocol: ProtocolName, scenario: &Scenario, seed: u64) -> Judged {
+    let subject = Subject { protocol, ..Subject::default() };
+    Case { scenario: scenario.clone(), seed, subject }.run()
+}
+
 #[test]
 fn raft_is_correct_and_in_its_tiers_in_every_scenario_of_the_suite_for_two_hundred_seeds() {
     println!("{:14} {:>22} {:>8} {:>10} {:>24}", "", "messages", "failures", "duplicates", "median latency, us");
@@ -45,22 +51,21 @@ fn raft_is_correct_and_in_its_tiers_in_every_scenario_of_the_suite_for_two_hundr
     );
     for name in SUITE {
         let scenario = suite(name);
-        let records: Vec<RunRecord> = SEEDS.map(|seed| ProtocolName::Raft.simulate(&scenario, seed)).collect();
+        let runs: Vec<Judged> = SEEDS.map(|seed| judged(ProtocolName::Raft, &scenario, seed)).collect();
         let advanced = name.starts_with("advanced");
-        for record in &records {
-            let verdict = course::judge(&scenario, record);
+        for Judged { record, judgement } in &runs {
             let history = &record.history;
             let repeat = format!("seedbed run scenarios/{name}.json --seed {}", record.seed);
-            assert!(verdict.passed(), "{repeat}: {:?}", verdict.errors);
+            assert!(judgement.passed(), "{repeat}: {:#?}", judgement.findings());
             assert_eq!((history.incorrect_gets, history.unknown, history.duplicates), (0, 0, 0), "{repeat}");
-            let tiers = &verdict.performance;
+            let tiers = &judgement.course.performance;
             let messages = if advanced { Tier::Passed } else { Tier::Bonus };
             assert!(tiers.messages.tier() <= messages, "{repeat}: {} messages", record.sent);
             assert!(tiers.failures.tier() <= Tier::Passed, "{repeat}: {} failures", tiers.failures.value);
             assert!(tiers.duplicates.tier() <= Tier::Passed, "{repeat}");
         }
         let measure = |value: fn(&course::Performance) -> f64| {
-            Figure::new(records.iter().map(|record| value(&course::judge(&scenario, record).performance)))
+            Figure::new(runs.iter().map(|run| value(&run.judgement.course.performance)))
         };
         let (messages, latency) = (measure(|p| p.messages.value), measure(|p| p.median_latency.value * 1e6));
         let benchmarks = &scenario.tests.benchmarks;
@@ -111,12 +116,16 @@ fn naive_broadcast_is_convicted_wherever_messages_are_lost_for_most_seeds() {
     for name in SUITE {
         let scenario = suite(name);
         let seeds = 1..=50;
-        let convicted = seeds.clone().filter(|&seed| {
-            let record = ProtocolName::Broadcast.simulate(&scenario, seed);
-            !course::judge(&scenario, &record).passed()
-        });
-        let share = convicted.count() as f64 / seeds.count() as f64;
-        println!("{name:14} convicted for {:.0} % of the seeds", share * 100.0);
+        let judgements: Vec<Judgement> =
+            seeds.map(|seed| judged(ProtocolName::Broadcast, &scenario, seed).judgement).collect();
+        let share = |convicts: &dyn Fn(&Judgement) -> bool| {
+            judgements.iter().filter(|judgement| convicts(judgement)).count() as f64 / judgements.len() as f64
+        };
+        let history = share(&|judgement| !judgement.linear.is_linearizable());
+        println!("{name:14} not linearizable for {:.0} % of the seeds", history * 100.0);
+        let share = share(&|judgement| !judgement.course.passed());
+        println!("{name:14} convicted by the course's checks for {:.0} % of the seeds", share * 100.0);
+        assert!(history >= share, "{name}: what is incorrect is not linearizable");
         let loses = ["unreliable", "partition", "advanced"].iter().any(|group| name.starts_with(group));
         assert!(if loses { share > 0.5 } else { share == 0.0 }, "{name}: {share}");
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{course, linear, liveness, raft};
+use crate::printable::printable;
 use crate::record::RunRecord;
 use crate::scenario::Scenario;
 
@@ -69,14 +70,14 @@ impl fmt::Display for Finding {
 pub const UNKNOWN: &str = "unknown";
 
 /// What all checkers say of one run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     /// The course's verdict.
     pub course: course::Verdict,
     /// Whether the answers fit together.
     pub linear: linear::Verdict,
-    /// The invariants of Raft, if the replicas could be watched; then the first violation, if there was one.
-    pub invariants: Option<Option<raft::Violation>>,
+    /// The invariants of Raft, if the replicas could be watched.
+    pub invariants: Option<raft::Verdict>,
     /// Whether there was progress.
     pub liveness: liveness::Verdict,
 }
@@ -86,7 +87,7 @@ impl Judgement {
     pub fn of(
         scenario: &Scenario,
         record: &RunRecord,
-        invariants: Option<Option<raft::Violation>>,
+        invariants: Option<raft::Verdict>,
         diagnosis: Option<String>,
     ) -> Judgement {
         Judgement {
@@ -102,6 +103,35 @@ impl Judgement {
         self.findings().is_empty()
     }
 
+    /// Whether nobody has found anything who only sees what clients see. In all worlds they see the same, so this can be
+    /// compared; the invariants of Raft can only be watched in the virtual one.
+    pub fn passed_outside(&self) -> bool {
+        self.findings().iter().all(|finding| finding.checker == Checker::Invariants)
+    }
+
+    /// What one of the checkers says, in a word or two.
+    pub fn word(&self, checker: Checker) -> &'static str {
+        match checker {
+            Checker::Linearizability => match self.linear {
+                linear::Verdict::Linearizable { .. } => "ok",
+                linear::Verdict::Unknown { .. } => UNKNOWN,
+                linear::Verdict::Violation(_) => "violation",
+            },
+            Checker::Invariants => match &self.invariants {
+                None => "not watched",
+                Some(raft::Verdict { violation: None, .. }) => "ok",
+                Some(_) => "violation",
+            },
+            Checker::Liveness => match self.liveness {
+                liveness::Verdict::Live { .. } => "ok",
+                liveness::Verdict::NotJudged(_) => "not judged",
+                liveness::Verdict::Stuck(_) => "stuck",
+            },
+            Checker::Course if self.course.passed() => "ok",
+            Checker::Course => "failed",
+        }
+    }
+
     /// Everything that was found, in the order of [`Checker::ALL`].
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -109,6 +139,7 @@ impl Judgement {
         match &self.linear {
             linear::Verdict::Linearizable { .. } => {}
             linear::Verdict::Unknown { key, .. } => {
+                let key = printable(key);
                 let text = format!("nothing could be said of key {key} within the budget of the search");
                 add(Checker::Linearizability, UNKNOWN, text);
             }
@@ -116,7 +147,7 @@ impl Judgement {
                 add(Checker::Linearizability, "not linearizable", violation.explanation.clone());
             }
         }
-        if let Some(Some(violation)) = &self.invariants {
+        if let Some(violation) = self.invariants.as_ref().and_then(|verdict| verdict.violation.as_ref()) {
             add(Checker::Invariants, violation.invariant.name(), violation.to_string());
         }
         if let liveness::Verdict::Stuck(stuck) = &self.liveness {
@@ -126,5 +157,99 @@ impl Judgement {
             add(Checker::Course, error.kind(), error.to_string());
         }
         findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::fixture;
+    use crate::check::liveness::{BOUND, Excuse, Lack, Stuck};
+    use crate::check::raft::{Invariant, Violation};
+    use crate::record::{History, Outcome};
+    use crate::time::{Span, Time};
+
+    /// A run in which everybody finds something.
+    fn bad() -> Judgement {
+        let mut record = fixture::failed_record();
+        let gets = record.history.attempts.iter_mut().filter(|attempt| attempt.operation.is_get());
+        for attempt in gets {
+            if let Some((_, Outcome::Ok(value))) = &mut attempt.answer {
+                *value = Some("nobody put this".into());
+            }
+        }
+        let violation =
+            Violation { invariant: Invariant::VoteOnce, time: Time::ZERO, explanation: "it votes twice".to_owned() };
+        let invariants = raft::Verdict { changes: 5, terms_led: 1, violation: Some(violation) };
+        let stuck =
+            Stuck { lack: Lack::Write, waited: (Time::ZERO, Time::ZERO + BOUND), replica: None, diagnosis: None };
+        let judgement = Judgement::of(&fixture::scenario(), &record, Some(invariants), None);
+        Judgement { liveness: liveness::Verdict::Stuck(stuck), ..judgement }
+    }
+
+    fn good() -> Judgement {
+        let scenario = Scenario { requests: 0, ..fixture::scenario() };
+        let record = RunRecord { history: History::default(), ..fixture::record() };
+        let live = liveness::Verdict::Live { after: Span::ZERO };
+        let watched = Some(raft::Verdict { changes: 5, terms_led: 1, violation: None });
+        Judgement { liveness: live, ..Judgement::of(&scenario, &record, watched, None) }
+    }
+
+    #[test]
+    fn findings_stand_in_the_order_of_preference_and_those_of_the_course_last() {
+        let findings = bad().findings();
+        let kinds: Vec<(Checker, &str)> =
+            findings.iter().map(|finding| (finding.checker, finding.kind.as_str())).collect();
+        let expected = [
+            (Checker::Linearizability, "not linearizable"),
+            (Checker::Invariants, "one vote per term"),
+            (Checker::Liveness, "no write acknowledged"),
+            (Checker::Course, "incorrect responses"),
+            (Checker::Course, "gets unanswered"),
+        ];
+        assert_eq!(kinds, expected);
+        assert!(findings.is_sorted_by_key(|finding| finding.checker));
+        assert_eq!(findings[1].to_string(), "invariants: one vote per term violated at 0.000000s: it votes twice");
+        assert!(findings.iter().all(|finding| finding.text.lines().count() == 1), "{findings:?}");
+        assert_eq!(Checker::ALL.map(|checker| bad().word(checker)), ["violation", "violation", "stuck", "failed"]);
+    }
+
+    #[test]
+    fn a_run_passes_only_if_nobody_finds_anything() {
+        assert_eq!((good().passed(), good().findings()), (true, vec![]));
+        assert_eq!(Checker::ALL.map(|checker| good().word(checker)), ["ok"; 4]);
+        for judgement in [
+            Judgement { linear: bad().linear, ..good() },
+            Judgement { invariants: bad().invariants, ..good() },
+            Judgement { liveness: bad().liveness, ..good() },
+            Judgement { course: bad().course, ..good() },
+        ] {
+            assert!(!judgement.passed());
+            let outside = judgement.invariants.as_ref().is_some_and(|verdict| verdict.violation.is_none());
+            assert_eq!(judgement.passed_outside(), !outside, "invariants are not seen from outside");
+        }
+    }
+
+    #[test]
+    fn what_nobody_could_judge_is_no_finding_but_unknown_is() {
+        let liveness = liveness::Verdict::NotJudged(Excuse::NoWrites);
+        let unjudged = Judgement { invariants: None, liveness, ..good() };
+        assert!(unjudged.passed());
+        let words = Checker::ALL.map(|checker| unjudged.word(checker));
+        assert_eq!(words, ["ok", "not watched", "not judged", "ok"]);
+        let linear = linear::Verdict::Unknown { key: "a\nb".into(), operations: 900 };
+        let unknown = Judgement { linear, ..good() };
+        assert!(!unknown.passed());
+        let finding = &unknown.findings()[0];
+        assert_eq!((finding.checker, finding.kind.as_str()), (Checker::Linearizability, UNKNOWN));
+        assert_eq!((finding.text.lines().count(), unknown.word(Checker::Linearizability)), (1, "unknown"));
+    }
+
+    #[test]
+    fn findings_are_alike_if_checker_and_kind_are() {
+        let [one, other] = [bad().findings(), bad().findings()].map(|findings| findings[3].clone());
+        assert!(one.is_like(&Finding { text: "another text".to_owned(), ..other.clone() }));
+        assert!(!one.is_like(&Finding { kind: "another kind".to_owned(), ..other.clone() }));
+        assert!(!one.is_like(&Finding { checker: Checker::Liveness, ..other }));
     }
 }

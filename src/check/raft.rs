@@ -88,6 +88,17 @@ impl fmt::Display for Violation {
     }
 }
 
+/// What came of watching a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// How many changes of replicas were looked at.
+    pub changes: u64,
+    /// How many terms had a leader.
+    pub terms_led: usize,
+    /// The first violation, if there was one. Nothing after it was looked at.
+    pub violation: Option<Violation>,
+}
+
 /// Watches the replicas of a run. After the first violation it looks no further: what follows from a broken log would
 /// only hide the cause.
 #[derive(Clone, Debug, Default)]
@@ -166,19 +177,14 @@ impl Invariants {
         self.violation.as_ref()
     }
 
-    /// Ends the watch: the first violation, if there was one.
-    pub fn into_violation(self) -> Option<Violation> {
-        self.violation
-    }
-
     /// How many changes of replicas were looked at.
     pub fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// How many terms had a leader.
-    pub fn terms_led(&self) -> usize {
-        self.leaders.len()
+    /// Ends the watch.
+    pub fn into_verdict(self) -> Verdict {
+        Verdict { changes: self.changes, terms_led: self.leaders.len(), violation: self.violation }
     }
 
     /// Looks at a replica that may have changed.
@@ -256,7 +262,7 @@ impl Invariants {
             let text = format!("replica {id} removed entry {index}, which it knew to be committed");
             return Err((Invariant::CommitMonotonic, text));
         }
-        if before.leads && seen.leads && kept < log.len() {
+        if before.leads && seen.leads && before.term == seen.term && kept < log.len() {
             let text = format!("replica {id}, leader of term {}, removed entry {} of its log", seen.term, kept + 1);
             return Err((Invariant::LeaderAppendOnly, text));
         }
@@ -428,3 +434,6 @@ impl<P: Protocol + Consensus> Observer<P> for Invariants {
         self.look(scene.now, scene.replicas, scene.director.living(), replica);
     }
 }
+
+#[cfg(test)]
+mod tests;

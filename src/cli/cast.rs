@@ -16,11 +16,12 @@ use super::output;
 use super::progress::{Progress, Screen};
 use super::selection::Selected;
 use crate::broadcast::Broadcast;
+use crate::check::Judgement;
 use crate::record::{Observer, RunRecord};
 use crate::replica::Replica;
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
-use crate::sweep::ProtocolName;
+use crate::sweep::{Case, Judged, ProtocolName, Repro, Subject};
 use crate::time::{Span, Time};
 use crate::world::live::{self, Interrupt, Setup};
 
@@ -159,7 +160,15 @@ impl Cast {
         }
     }
 
-    /// Plays one booking. If something panics, says how to repeat that.
+    /// What repeats a failure of a booking to the bit; none in the live world, where nothing does.
+    pub fn repro(&self, booking: &Booking<'_>, run: &RunSummary) -> Option<Repro> {
+        match self {
+            Cast::Virtual(protocol) => Some(Repro::new(case(*protocol, booking), run.trace, run.judgement.findings())),
+            Cast::Live { .. } => None,
+        }
+    }
+
+    /// Plays one booking and has all checkers judge it. If something panics, says how to repeat that.
     pub fn play(&self, booking: &Booking<'_>, progress: &Progress) -> Result<RunSummary, CliError> {
         let (summary, _) = self.play_observed(booking, progress, ())?;
         Ok(summary)
@@ -176,18 +185,25 @@ impl Cast {
         progress.begin(scenario);
         let tell = || output::note(&format!("this repeats the run that panicked: {command}"));
         let play = || match self {
-            Cast::Virtual(protocol) => Ok(protocol.simulate_observed(scenario, *seed, observer)),
+            Cast::Virtual(protocol) => Ok(case(*protocol, booking).run_observed(observer)),
             Cast::Live { setup, interrupt, .. } => {
                 let screen = Arc::new(Screen::new(progress, scenario));
                 let record = live::play(scenario, *seed, setup, Arc::clone(&screen) as _, interrupt)?;
                 screen.finish();
-                Ok(record)
+                let judgement = Judgement::of(scenario, &record, None, None);
+                Ok(Judged { record, judgement })
             }
         };
-        let record = telling_of_panics(play, tell).map_err(CliError::Live)?;
+        let Judged { record, judgement } = telling_of_panics(play, tell).map_err(CliError::Live)?;
         progress.end();
-        Ok((RunSummary::new(scenario, &record, self.name(), command.clone()), record))
+        Ok((RunSummary::new(scenario, &record, judgement, self.name(), command.clone()), record))
     }
+}
+
+/// The case that a booking is, with replicas of this protocol in their default configuration.
+fn case(protocol: ProtocolName, booking: &Booking<'_>) -> Case {
+    let subject = Subject { protocol, ..Subject::default() };
+    Case { scenario: booking.scenario.clone(), seed: booking.seed, subject }
 }
 
 /// The next booking that nobody has taken.

@@ -3,7 +3,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | everything ran and is correct; of two worlds that are compared, all verdicts are the same; two runs with one seed, too |
-//! | 1 | a correctness check failed; a verdict, or a run from itself, differs |
+//! | 1 | a checker found something; a verdict, or a run from itself, differs; an animal of the zoo escapes |
 //! | 2 | bad usage or input; one line on standard error says what |
 //! | 101 | a replica panicked; the command that repeats the run is on standard error |
 //! | 130, 143, 129, 131 | interrupted (SIGINT, SIGTERM, SIGHUP, SIGQUIT) while processes played; none of them is left |

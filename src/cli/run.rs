@@ -5,16 +5,21 @@ use std::path::PathBuf;
 
 use super::Outcome;
 use super::cast::{self, Booking, Cast};
-use super::command::CommandLine;
+use super::command::{self, CommandLine};
 use super::error::CliError;
 use super::output::{self, ExportArgs, Exports, Report, Stdout};
+use super::repros::Repros;
 use super::selection::{Selected, Selection};
 use super::trace::{TraceArgs, TraceFile};
 use crate::report::suite::{self, Table};
 use crate::report::{RunSummary, SuiteSummary, text};
 use crate::sweep::ProtocolName;
 
-/// Run one scenario, or all of a directory, and judge the replicas as the course does
+/// Run one scenario, or all of a directory, and judge it by all checkers
+///
+/// A run passes if the course's checks pass and three more checkers find nothing: linearizability (do
+/// all answers fit together?), Raft's invariants (watched after each event, in the virtual world only)
+/// and liveness (do writes go through again once all faults are over?).
 ///
 /// In the virtual world, a run is a simulation: it takes no real time, and is a pure function of the
 /// program, the scenario and the seed. The first line of the report is the command that repeats the
@@ -39,7 +44,7 @@ Examples:
   seedbed run all --json - | jq '.runs[].latency'
   seedbed run scenarios/crash-3.json --seed 7 --trace - | jq 'select(.type == \"fault\")'
 
-Exit codes: 0 all correct, 1 a correctness check failed, 2 bad usage or input."
+Exit codes: 0 all correct, 1 a checker found something, 2 bad usage or input."
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -58,6 +63,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     staging: cast::Staging,
+
+    #[command(flatten)]
+    repros: Repros,
 
     #[command(flatten)]
     exports: ExportArgs,
@@ -86,13 +94,15 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     }
     let mut suite = SuiteSummary { command, runs: Vec::with_capacity(selected.scenarios.len()) };
     let mut traced = Ok(());
+    let bookings = Booking::all(&selected, &line);
     let played = match trace {
-        Some(trace) => trace.play(&cast, &Booking::all(&selected, &line)[0], &mut out).map(|(run, written)| {
+        Some(trace) => trace.play(&cast, &bookings[0], &mut out).map(|(run, written)| {
             suite.runs.push(run);
             traced = written;
         }),
-        None => play(&args, &cast, &selected, &line, with_text.then_some(&mut out), &mut suite.runs),
+        None => play(&args, &cast, &selected, &bookings, with_text.then_some(&mut out), &mut suite.runs),
     };
+    let repros = write_repros(&args.repros, &cast, &bookings, &suite.runs);
     if let Err(error) = played {
         // What is finished is not lost.
         if selected.is_all() && !suite.runs.is_empty() {
@@ -103,7 +113,11 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     }
     exports.write(if selected.is_all() { Report::Many(&suite) } else { Report::One(&suite.runs[0]) }, &mut out)?;
     if with_text {
-        if selected.is_all() { write_end(&mut out, &suite)? } else { write_one(&mut out, &suite.runs[0])? }
+        if selected.is_all() {
+            write_end(&mut out, &suite, &repros)?
+        } else {
+            write_one(&mut out, &suite.runs[0], &repros)?
+        }
     }
     out.flush()?;
     traced?;
@@ -115,12 +129,12 @@ fn play(
     args: &Args,
     cast: &Cast,
     selected: &Selected,
-    line: &CommandLine<'_>,
+    bookings: &[Booking<'_>],
     mut out: Option<&mut Stdout>,
     runs: &mut Vec<RunSummary>,
 ) -> Result<(), CliError> {
     let table = Table::new(&selected.scenarios.iter().map(|(_, scenario)| scenario).collect::<Vec<_>>());
-    cast.play_all(&Booking::all(selected, line), args.staging.jobs(), |row, run, progress| {
+    cast.play_all(bookings, args.staging.jobs(), |row, run, progress| {
         if let Some(out) = out.as_mut().filter(|_| selected.is_all()) {
             // The bar makes way, as the table may go to the same terminal.
             progress.suspend(|| table.write_row(out, row, &run).and_then(|()| out.flush()))?;
@@ -130,11 +144,27 @@ fn play(
     })
 }
 
+/// Writes a repro file of each run that failed, if there can be one, and returns the commands that replay them. The reports
+/// are worth more than these files, so one that cannot be written is only warned of.
+fn write_repros(repros: &Repros, cast: &Cast, bookings: &[Booking<'_>], runs: &[RunSummary]) -> Vec<String> {
+    let failed = bookings.iter().zip(runs).filter(|(_, run)| !run.passed());
+    let found = failed.filter_map(|(booking, run)| cast.repro(booking, run));
+    let written = found.filter_map(|repro| match repros.write(&repro) {
+        Ok(path) => Some(format!("seedbed replay {}", command::file(&path))),
+        Err(error) => {
+            output::warning(&error.to_string());
+            None
+        }
+    });
+    written.collect()
+}
+
 /// Writes the report of one run.
-fn write_one(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
+fn write_one(out: &mut impl Write, run: &RunSummary, repros: &[String]) -> io::Result<()> {
     text::write(out, run)?;
-    if !run.verdict.passed() {
+    if !run.passed() {
         writeln!(out, "\nRepeat: {}", run.command)?;
+        repros.iter().try_for_each(|replay| writeln!(out, "Replay: {replay}"))?;
     } else if run.trace.is_some() {
         writeln!(out)?;
     }
@@ -142,8 +172,9 @@ fn write_one(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
 }
 
 /// Writes what comes below the table of many runs.
-fn write_end(out: &mut impl Write, suite: &SuiteSummary) -> io::Result<()> {
+fn write_end(out: &mut impl Write, suite: &SuiteSummary, repros: &[String]) -> io::Result<()> {
     writeln!(out)?;
     suite::write_total(out, suite)?;
+    repros.iter().try_for_each(|replay| writeln!(out, "Replay: {replay}"))?;
     text::write_trace(out, suite.trace())
 }

@@ -42,9 +42,11 @@ impl Pair {
         [&self.simulated, &self.live]
     }
 
-    /// Whether both runs passed, or both failed, the correctness checks.
+    /// Whether both runs passed, or both failed, all checkers that there are in both worlds
+    /// ([`Judgement::passed_outside`](crate::check::Judgement::passed_outside)).
     pub fn has_same_verdict(&self) -> bool {
-        self.simulated.verdict.passed() == self.live.verdict.passed()
+        let [simulated, live] = self.runs().map(|run| run.judgement.passed_outside());
+        simulated == live
     }
 
     /// Whether both runs are correct, and so have tiers, and all four are the same.
@@ -100,9 +102,9 @@ pub fn write_row(out: &mut impl Write, pair: &Pair) -> io::Result<()> {
     let excess = pair.excess().map_or(String::new(), |excess| format!(" ({:+.1} %)", excess * 100.0));
     let cells = [
         pair.live.scenario.clone(),
-        both(&|run| if run.verdict.passed() { "pass" } else { "fail" }.to_owned()),
+        both(&|run| if run.judgement.passed_outside() { "pass" } else { "fail" }.to_owned()),
         both(&|run| run.statistics.messages_sent.to_string()) + &excess,
-        both(&|run| measure(run.verdict.performance.failures.value)),
+        both(&|run| measure(run.judgement.course.performance.failures.value)),
         both(&|run| run.statistics.duplicates.to_string()),
         both(&|run| run.statistics.redirects.to_string()),
         both(&|run| run.latency.map_or("-".to_owned(), |latency| format!("{:.3}", latency.median * 1e3))),
@@ -139,7 +141,8 @@ fn line(cells: &[String; 9]) -> String {
 
 /// The numbers of the four tiers of a correct run.
 fn tiers(run: &RunSummary) -> Option<[u8; 4]> {
-    run.verdict.passed().then(|| run.verdict.performance.tiers().map(Tier::number))
+    let course = &run.judgement.course;
+    course.passed().then(|| course.performance.tiers().map(Tier::number))
 }
 
 /// How often another leader came to be believed in. Belief comes and goes, for a replica that has not heard of a leader
@@ -157,7 +160,7 @@ mod tests {
     use crate::record::RunRecord;
 
     fn pair(simulated: &RunRecord, live: &RunRecord) -> Pair {
-        let summary = |record| RunSummary::new(&fixture::scenario(), record, "raft", String::new());
+        let summary = |record| RunSummary::sample(&fixture::scenario(), record);
         Pair { simulated: summary(simulated), live: summary(live) }
     }
 

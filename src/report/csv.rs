@@ -1,13 +1,15 @@
 //! Runs as CSV: a header and one row for each run. New columns may be added at the end.
 //!
 //! What a run does not have is empty: tiers of an incorrect run, latencies of a run without answers. Latencies are in
-//! seconds of the world's clock; errors are joined by `; `.
+//! seconds of the world's clock; errors are those of all checkers, joined by `; `.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::checkers::line;
 use super::summary::RunSummary;
+use crate::check::Checker;
 use crate::check::course::Tier;
 
 /// Writes the header and one row for each run.
@@ -59,19 +61,24 @@ struct Row<'a> {
     trace: Option<String>,
     world: &'static str,
     malformed: u64,
+    linearizability: &'static str,
+    invariants: &'static str,
+    liveness: &'static str,
 }
 
 impl<'a> From<&'a RunSummary> for Row<'a> {
     fn from(run: &'a RunSummary) -> Row<'a> {
-        let (verdict, statistics) = (&run.verdict, &run.statistics);
-        let tiers = verdict.performance.tiers().map(|tier| verdict.passed().then_some(Tier::number(tier)));
+        let (judgement, statistics) = (&run.judgement, &run.statistics);
+        let course = &judgement.course;
+        let tiers = course.performance.tiers().map(|tier| course.passed().then_some(Tier::number(tier)));
         let [tier_messages, tier_failures, tier_duplicates, tier_latency] = tiers;
-        let errors: Vec<String> = verdict.errors.iter().map(ToString::to_string).collect();
+        let findings = judgement.findings();
+        let errors: Vec<String> = findings.iter().map(line).collect();
         Row {
             scenario: &run.scenario,
             protocol: &run.protocol,
             seed: run.seed,
-            passed: verdict.passed(),
+            passed: findings.is_empty(),
             errors: errors.join("; "),
             tier_messages,
             tier_failures,
@@ -94,6 +101,9 @@ impl<'a> From<&'a RunSummary> for Row<'a> {
             trace: run.trace.map(|trace| format!("{trace:016x}")),
             world: run.world,
             malformed: statistics.malformed,
+            linearizability: judgement.word(Checker::Linearizability),
+            invariants: judgement.word(Checker::Invariants),
+            liveness: judgement.word(Checker::Liveness),
         }
     }
 }
@@ -106,16 +116,18 @@ mod tests {
     #[test]
     fn each_run_is_a_row_and_what_it_does_not_have_is_empty() {
         let runs = [fixture::record(), fixture::failed_record()]
-            .map(|record| RunSummary::new(&fixture::scenario(), &record, "raft", String::new()));
+            .map(|record| RunSummary::sample(&fixture::scenario(), &record));
         let mut out = Vec::new();
         write(&mut out, &runs).unwrap();
         let expected = "\
 scenario,protocol,seed,passed,errors,tier_messages,tier_failures,tier_duplicates,tier_latency,messages_sent,\
 messages_dropped,failures,unanswered,duplicates,redirects,incorrect,latency_median,latency_p90,latency_p99,\
-latency_max,leader_changes,seconds,events,trace,world,malformed
-sample,raft,7,true,,3,1,2,0,6370,183,46,3,3,19,0,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0
+latency_max,leader_changes,seconds,events,trace,world,malformed,linearizability,\
+invariants,liveness
+sample,raft,7,true,,3,1,2,0,6370,183,46,3,3,19,0,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0,ok,\
+not watched,not judged
 sample,raft,7,false,>0 incorrect responses to get(); insufficient get() requests answered (33 > 60 * 0.50),,,,,6370,\
-183,46,36,3,19,7,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0
+183,46,36,3,19,7,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0,ok,not watched,not judged
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

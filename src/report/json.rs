@@ -10,13 +10,14 @@
 //! | `seed` | a whole number of up to 64 bits |
 //! | `command` | the command that repeats the run |
 //! | `statistics` | the counters, see [`Statistics`] |
-//! | `correctness` | `{"passed": bool, "errors": [text]}` |
+//! | `correctness` | `{"passed": bool, "errors": [text]}`: the course's verdict |
+//! | `checkers` | what all say: `passed`, `linearizability`, `invariants`, `liveness`, `findings`, see `docs/output.md` |
 //! | `performance` | `messages`, `failures`, `duplicates`, `median_latency`: each `{"value", "thresholds", "tier"}` |
 //! | `latency` | `median`, `p90`, `p99`, `max` in seconds of the world's clock; null if nothing was answered |
 //! | `seconds`, `events` | when the run ended, how many events it had |
 //! | `trace` | the trace's hash, 16 hexadecimal digits; null in the live world |
 //!
-//! `performance` is null if the run is not correct. A value in it is null if it is infinite, as the median latency of
+//! `performance` is null if the run is not correct to the course. A value in it is null if it is infinite, as the median latency of
 //! a run without answers is.
 //!
 //! A comparison of worlds is `{"command", "total", "same_verdict", "close_messages", "same_tiers", "pairs"}`, where a pair is
@@ -30,6 +31,7 @@ use serde::Serialize;
 
 use super::compare::{Comparison, Pair};
 use super::summary::{Latency, RunSummary, Statistics, SuiteSummary};
+use super::verdicts::Checkers;
 use crate::check::course::Measure;
 
 /// Writes one run.
@@ -117,6 +119,7 @@ struct Run<'a> {
     command: &'a str,
     statistics: &'a Statistics,
     correctness: Correctness,
+    checkers: Checkers,
     performance: Option<Performance>,
     latency: Option<Latency>,
     seconds: f64,
@@ -148,7 +151,7 @@ struct Scored {
 
 impl<'a> From<&'a RunSummary> for Run<'a> {
     fn from(run: &'a RunSummary) -> Run<'a> {
-        let (verdict, performance) = (&run.verdict, &run.verdict.performance);
+        let (course, performance) = (&run.judgement.course, &run.judgement.course.performance);
         Run {
             scenario: &run.scenario,
             description: &run.description,
@@ -158,10 +161,11 @@ impl<'a> From<&'a RunSummary> for Run<'a> {
             command: &run.command,
             statistics: &run.statistics,
             correctness: Correctness {
-                passed: verdict.passed(),
-                errors: verdict.errors.iter().map(ToString::to_string).collect(),
+                passed: course.passed(),
+                errors: course.errors.iter().map(ToString::to_string).collect(),
             },
-            performance: verdict.passed().then(|| Performance {
+            checkers: Checkers::from(&run.judgement),
+            performance: course.passed().then(|| Performance {
                 messages: Scored::from(&performance.messages),
                 failures: Scored::from(&performance.failures),
                 duplicates: Scored::from(&performance.duplicates),
@@ -190,7 +194,7 @@ mod tests {
     use crate::record::{History, RunRecord, World};
 
     fn summary(record: &RunRecord) -> RunSummary {
-        RunSummary::new(&fixture::scenario(), record, "raft", "seedbed run sample.json --seed 7".to_owned())
+        RunSummary::sample(&fixture::scenario(), record)
     }
 
     fn parsed(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Value {
@@ -233,6 +237,22 @@ mod tests {
                 "request_storm": false
             },
             "correctness": {"passed": true, "errors": []},
+            "checkers": {
+                "passed": true,
+                "linearizability": {
+                    "verdict": "ok", "operations": 138, "keys": 1, "key": null, "time": null, "explanation": null
+                },
+                "invariants": {
+                    "verdict": "not watched", "changes": null, "invariant": null, "time": null, "explanation": null
+                },
+                "liveness": {
+                    "verdict": "not judged",
+                    "after": null,
+                    "lack": null,
+                    "explanation": "at the end no quorum lived and was connected"
+                },
+                "findings": []
+            },
             "performance": {
                 "messages": {"value": 6370.0, "thresholds": [100.0, 500.0, 1000.0], "tier": 3},
                 "failures": {"value": 49.0, "thresholds": [10.0, 60.0, 100.0], "tier": 1},
@@ -252,6 +272,9 @@ mod tests {
         let run = parsed(|out| write_run(out, &summary(&fixture::failed_record())));
         assert_eq!(run["correctness"]["passed"], false);
         assert_eq!(run["correctness"]["errors"][1], "insufficient get() requests answered (33 > 60 * 0.50)");
+        let first =
+            json!({"checker": "course", "kind": "incorrect responses", "text": ">0 incorrect responses to get()"});
+        assert_eq!((&run["checkers"]["passed"], &run["checkers"]["findings"][0]), (&json!(false), &first));
         assert_eq!(run["performance"], Value::Null);
         assert_eq!(run["statistics"]["incorrect"], 7);
     }
@@ -260,8 +283,7 @@ mod tests {
     fn a_run_without_answers_has_no_latency() {
         let scenario = crate::scenario::Scenario { requests: 0, ..fixture::scenario() };
         let record = RunRecord { history: History::default(), ..fixture::record() };
-        let run = RunSummary::new(&scenario, &record, "raft", String::new());
-        let run = parsed(|out| write_run(out, &run));
+        let run = parsed(|out| write_run(out, &RunSummary::sample(&scenario, &record)));
         assert_eq!((&run["latency"], &run["performance"]["median_latency"]["value"]), (&Value::Null, &Value::Null));
         assert_eq!(run["performance"]["median_latency"]["tier"], 3);
     }

@@ -8,6 +8,7 @@
 //! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on. None shows wall-clock time or the machine: a report is
 //! as repeatable as its run.
 
+mod checkers;
 pub mod compare;
 pub mod csv;
 mod describe;
@@ -16,6 +17,7 @@ pub mod suite;
 mod summary;
 pub mod text;
 pub mod trace;
+mod verdicts;
 
 pub use describe::describe;
 pub use summary::{Latency, RunSummary, Statistics, SuiteSummary};

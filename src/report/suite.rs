@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 use std::io::{self, Write};
 
+use super::checkers::{first_findings, line};
 use super::describe;
 use super::summary::{RunSummary, SuiteSummary};
 use super::text::{BAD, GOOD};
@@ -57,8 +58,8 @@ impl Table {
         Table { rows }
     }
 
-    /// Writes the row of one scenario, under its group's heading if it is the first there. A failure comes with its
-    /// first error and the command that repeats the run.
+    /// Writes the row of one scenario, under its group's heading if it is the first there. A failure comes with the
+    /// first error of each checker and the command that repeats the run.
     ///
     /// # Errors
     /// If writing fails.
@@ -67,12 +68,14 @@ impl Table {
         if let Some(heading) = heading {
             writeln!(out, "{heading}")?;
         }
-        if let Some(error) = run.verdict.errors.first() {
+        if !run.passed() {
             writeln!(out, "{label}  {BAD}[FAIL]{BAD:#}")?;
-            writeln!(out, "    Error: {error}")?;
+            for finding in first_findings(&run.judgement) {
+                writeln!(out, "    Error: {}", line(&finding))?;
+            }
             return writeln!(out, "    Repeat: {}", run.command);
         }
-        let [messages, failures, duplicates, latency] = run.verdict.performance.tiers().map(Tier::number);
+        let [messages, failures, duplicates, latency] = run.judgement.course.performance.tiers().map(Tier::number);
         writeln!(
             out,
             "{label}  {GOOD}[PASS]{GOOD:#}     Performance Tiers: {messages} {failures} {duplicates} {latency}"
@@ -147,7 +150,6 @@ mod tests {
     use super::*;
     use crate::chaos::{Fault, FaultEvent};
     use crate::check::fixture;
-    use crate::record::RunRecord;
     use crate::time::{Span, Time};
 
     #[test]
@@ -181,7 +183,7 @@ mod tests {
         let mut out = anstream::StripStream::new(Vec::new());
         let mut runs = Vec::new();
         for (row, (scenario, record)) in scenarios.iter().zip(&records).enumerate() {
-            runs.push(summary(scenario, record));
+            runs.push(RunSummary::sample(scenario, record));
             table.write_row(&mut out, row, &runs[row]).unwrap();
         }
         write_total(&mut out, &SuiteSummary { command: String::new(), runs }).unwrap();
@@ -198,10 +200,5 @@ own       No drops, no failures, 60% read       [PASS]     Performance Tiers: 3 
 Passed 3 out of 4 tests
 ";
         assert_eq!(String::from_utf8(out.into_inner()).unwrap(), expected);
-    }
-
-    fn summary(scenario: &Scenario, record: &RunRecord) -> RunSummary {
-        let command = format!("seedbed run {}.json --seed 7", scenario.name);
-        RunSummary::new(scenario, record, "raft", command)
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::describe;
-use crate::check::course::{self, Verdict};
+use crate::check::{Judgement, course};
 use crate::hash::StableHasher;
 use crate::record::RunRecord;
 use crate::scenario::Scenario;
@@ -28,8 +28,8 @@ pub struct RunSummary {
     pub statistics: Statistics,
     /// How long answers took; none if nothing was answered.
     pub latency: Option<Latency>,
-    /// The course's verdict.
-    pub verdict: Verdict,
+    /// What all checkers say.
+    pub judgement: Judgement,
     /// The most messages that the scenario allows before it stops a run.
     pub max_packets: u64,
     /// When the run ended, in seconds of its world's clock.
@@ -99,8 +99,14 @@ pub struct Latency {
 }
 
 impl RunSummary {
-    /// Judges and sums up a run of a scenario. `command` is the command line that repeats it.
-    pub fn new(scenario: &Scenario, record: &RunRecord, protocol: &str, command: String) -> RunSummary {
+    /// Sums up a run of a scenario and what the checkers say of it. `command` is the command line that repeats it.
+    pub fn new(
+        scenario: &Scenario,
+        record: &RunRecord,
+        judgement: Judgement,
+        protocol: &str,
+        command: String,
+    ) -> RunSummary {
         RunSummary {
             scenario: scenario.name.clone(),
             description: describe(scenario),
@@ -110,12 +116,26 @@ impl RunSummary {
             command,
             statistics: Statistics::of(record),
             latency: Latency::of(&record.history.latencies()),
-            verdict: course::judge(scenario, record),
+            judgement,
             max_packets: scenario.max_packets,
             seconds: record.end.as_secs_f64(),
             events: record.events,
             trace: record.trace,
         }
+    }
+
+    /// Whether no checker has found anything.
+    pub fn passed(&self) -> bool {
+        self.judgement.passed()
+    }
+}
+
+#[cfg(test)]
+impl RunSummary {
+    /// A run with replicas that nobody watched, as tests of reports need it.
+    pub(super) fn sample(scenario: &Scenario, record: &RunRecord) -> RunSummary {
+        let command = format!("seedbed run {}.json --seed {}", scenario.name, record.seed);
+        RunSummary::new(scenario, record, Judgement::of(scenario, record, None, None), "raft", command)
     }
 }
 
@@ -166,9 +186,9 @@ pub struct SuiteSummary {
 }
 
 impl SuiteSummary {
-    /// How many runs passed the correctness checks.
+    /// How many runs passed: no checker has found anything.
     pub fn passed(&self) -> usize {
-        self.runs.iter().filter(|run| run.verdict.passed()).count()
+        self.runs.iter().filter(|run| run.passed()).count()
     }
 
     /// One hash over the hashes of all runs, in order, if all have one.
@@ -196,10 +216,8 @@ mod tests {
 
     #[test]
     fn the_hash_of_a_suite_depends_on_every_run_and_on_their_order() {
-        let run = |trace| RunSummary {
-            trace: Some(trace),
-            ..RunSummary::new(&fixture::scenario(), &fixture::record(), "raft", String::new())
-        };
+        let run =
+            |trace| RunSummary { trace: Some(trace), ..RunSummary::sample(&fixture::scenario(), &fixture::record()) };
         let trace = |runs: &[u64]| {
             SuiteSummary { command: String::new(), runs: runs.iter().copied().map(run).collect() }.trace()
         };

@@ -117,7 +117,7 @@ impl Case {
         while simulation.step() {}
         let diagnosis = diagnose(simulation.replicas(), simulation.director().living());
         let record = simulation.finish();
-        let judgement = Judgement::of(&self.scenario, &record, Some(invariants.into_violation()), Some(diagnosis));
+        let judgement = Judgement::of(&self.scenario, &record, Some(invariants.into_verdict()), Some(diagnosis));
         Judged { record, judgement }
     }
 
@@ -137,6 +137,43 @@ impl Trial {
                 let finding = Finding { checker: Checker::Invariants, kind: PANIC.to_owned(), text };
                 Trial { judged: None, findings: vec![finding] }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic;
+
+    use super::*;
+    use crate::sweep::explore::draw;
+
+    #[test]
+    fn a_panic_is_a_finding_with_its_text() {
+        let texts = [
+            Trial::of(|| panic!("on purpose")),
+            Trial::of(|| panic!("on {}", "purpose")),
+            Trial::of(|| panic::panic_any(7)),
+        ]
+        .map(|trial| {
+            assert_eq!((trial.judged.is_none(), trial.trace(), trial.passed()), (true, None, false));
+            let [finding] = &trial.findings[..] else { panic!("one finding: {:?}", trial.findings) };
+            assert_eq!((finding.checker, finding.kind.as_str()), (Checker::Invariants, PANIC));
+            finding.text.clone()
+        });
+        assert_eq!(texts, ["on purpose", "on purpose", "a replica panicked"]);
+    }
+
+    #[test]
+    fn a_case_that_does_not_panic_is_judged_and_its_run_is_the_bare_one() {
+        let drawn = draw(1);
+        for protocol in ProtocolName::ALL {
+            let case = Case { subject: Subject { protocol, ..Subject::default() }, ..drawn.clone() };
+            let trial = case.attempt();
+            assert_eq!(trial.trace(), protocol.simulate(&case.scenario, case.seed).trace);
+            let judgement = trial.judged.expect("nobody panics").judgement;
+            assert_eq!(trial.findings, judgement.findings());
+            assert_eq!(judgement.invariants.is_some(), protocol == ProtocolName::Raft, "only Raft can be watched");
         }
     }
 }

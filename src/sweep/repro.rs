@@ -51,16 +51,17 @@ pub struct LoadedRepro {
 impl Repro {
     /// The repro of a case that has been tried.
     pub fn of(case: &Case, trial: &Trial) -> Repro {
-        let findings = trial.findings.iter().map(|finding| {
+        Repro::new(case.clone(), trial.trace(), trial.findings.clone())
+    }
+
+    /// The repro of a case, of which this was found.
+    pub fn new(case: Case, trace: Option<u64>, findings: Vec<Finding>) -> Repro {
+        let in_one_line = |finding: Finding| {
             let text: String = printable(&finding.text).chars().take(TEXT_CHARS_MAX).collect();
-            Finding { text, ..finding.clone() }
-        });
-        Repro {
-            case: case.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            trace: trial.trace(),
-            findings: findings.collect(),
-        }
+            Finding { text, ..finding }
+        };
+        let findings = findings.into_iter().map(in_one_line).collect();
+        Repro { case, version: env!("CARGO_PKG_VERSION").to_owned(), trace, findings }
     }
 
     /// Writes the file. What is read from it is the same repro.

@@ -203,6 +203,10 @@ fn real_replicas_pass(folder: &Folder) {
     assert!(run.count("messages_dropped") > 0 && run.report["statistics"]["leaders"].as_array().unwrap().len() >= 4);
     assert_eq!((&run.report["world"], &run.report["trace"]), (&json!("live"), &Value::Null));
     assert_eq!(run.stderr, "", "good replicas give no reason to complain");
+    let word = |checker: &str| run.report["checkers"][checker]["verdict"].as_str();
+    assert_eq!(word("linearizability"), Some("ok"));
+    assert_eq!(word("invariants"), Some("not watched"), "nobody can look into a process");
+    assert!(matches!(word("liveness"), Some("ok" | "not judged")), "{}", run.report);
 }
 
 fn same_seed_same_requests(folder: &Folder) {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use seedbed::check::raft::Invariants;
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use seedbed::protocol::{Effect, Identity, Input, Operation, Outbox, Protocol, Request};
 use seedbed::raft::{self, Role, Vote};
 use seedbed::replica::{Config, Replica};
 use seedbed::time::{Span, Time};
 
-use crate::invariants::Invariants;
 use crate::network::{Filter, Network, Packet};
 use crate::notation::{Message, Result, show_message, show_operation, show_response, show_status};
 
@@ -18,8 +18,8 @@ const ROUNDS_MAX: usize = 200;
 #[derive(Default)]
 pub struct Cluster {
     pub now: Time,
-    replicas: BTreeMap<ReplicaId, Replica>,
-    /// Those that do not run here: the script plays them.
+    replicas: Vec<Replica>,
+    /// Those that only stand there: the script plays them.
     played: ReplicaSet,
     pub network: Network,
     /// When the newest append was sent, by sender and receiver.
@@ -57,15 +57,15 @@ pub fn config() -> Config {
 
 impl Cluster {
     pub fn start(ids: impl Iterator<Item = ReplicaId>, replicas: usize, config: &Config) -> Result<Cluster> {
-        let start = |id| Ok((id, Replica::new(Identity { id, replicas, seed: 1 }, config.clone())?));
-        let running: BTreeMap<ReplicaId, Replica> = ids.map(start).collect::<Result<_>>()?;
-        let played = ReplicaId::all(replicas).filter(|id| !running.contains_key(id)).collect();
-        Ok(Cluster { replicas: running, played, ..Cluster::default() })
+        let start = |id| Ok(Replica::new(Identity { id, replicas, seed: 1 }, config.clone())?);
+        let all: Vec<Replica> = ReplicaId::all(replicas).map(start).collect::<Result<_>>()?;
+        let running: ReplicaSet = ids.collect();
+        let played = ReplicaId::all(replicas).filter(|&id| !running.contains(id)).collect();
+        Ok(Cluster { replicas: all, played, ..Cluster::default() })
     }
 
     /// What has happened since the last call. What the reader does not see does not tell the time.
     pub fn take_output(&mut self, silent: bool) -> String {
-        self.invariants.check(&self.replicas);
         if !silent {
             self.told = self.shown;
         }
@@ -90,8 +90,8 @@ impl Cluster {
             if delivering {
                 self.settle()?;
             }
-            let alive = self.replicas.iter().filter(|&(&id, _)| !self.network.dead.contains(id));
-            let next = alive.map(|(&id, replica)| (whole_millisecond(replica.poll_timeout()).max(self.now), id)).min();
+            let alive = self.running().filter(|&(id, _)| !self.network.dead.contains(id));
+            let next = alive.map(|(id, replica)| (whole_millisecond(replica.poll_timeout()).max(self.now), id)).min();
             let Some((due, id)) = next.filter(|&(due, _)| due <= end) else {
                 self.now = end;
                 return Ok(());
@@ -117,8 +117,9 @@ impl Cluster {
 
     fn step(&mut self, id: ReplicaId, input: Input<Message>) -> Result<()> {
         let mut out = Outbox::new();
-        let replica = self.replicas.get_mut(&id).ok_or("this replica is played by the script")?;
-        replica.handle(self.now, input, &mut out);
+        self.replica(id)?;
+        let now = self.now;
+        self.replicas[id.index()].handle(now, input, &mut out);
         for effect in out.drain() {
             let line = self.carry_out(id, effect);
             if self.shown != self.now {
@@ -128,6 +129,9 @@ impl Cluster {
             self.output += &line;
             self.output.push('\n');
         }
+        let living = ReplicaId::all(self.replicas.len()).filter(|&id| !self.network.dead.contains(id)).collect();
+        self.invariants.look(now, &self.replicas, living, id);
+        assert_eq!(self.invariants.violation(), None);
         Ok(())
     }
 
@@ -139,7 +143,7 @@ impl Cluster {
                 }
                 let lost = self.network.loses(id, to);
                 let line = format!("{}→{} {}{}", id.0, to.0, show_message(&message), if lost { " (lost)" } else { "" });
-                if !lost && self.replicas.contains_key(&to) {
+                if !lost && !self.played.contains(to) {
                     self.network.under_way.push(Packet { from: id, to, message });
                 }
                 line
@@ -147,7 +151,7 @@ impl Cluster {
             Effect::Reply { to, mid, response } => {
                 assert!(self.answered.insert((id, to, mid)), "{id} answers {mid} of {to} twice");
                 let asked = show_operation(&self.requests[&(to, mid)]);
-                format!("{} answers {asked}: {}", id.0, show_response(&response, &self.replicas[&id]))
+                format!("{} answers {asked}: {}", id.0, show_response(&response, &self.replicas[id.index()]))
             }
         }
     }
@@ -211,8 +215,8 @@ impl Cluster {
 
     pub fn status(&self, ids: &[ReplicaId]) -> Result<String> {
         let mut text = String::new();
-        for (id, replica) in &self.replicas {
-            if ids.is_empty() || ids.contains(id) {
+        for (id, replica) in self.running() {
+            if ids.is_empty() || ids.contains(&id) {
                 text += &format!("{} {}\n", id.0, show_status(replica));
             }
         }
@@ -220,7 +224,13 @@ impl Cluster {
     }
 
     fn replica(&self, id: ReplicaId) -> Result<&Replica> {
-        self.replicas.get(&id).ok_or_else(|| "this replica is played by the script".into())
+        let runs = |_: &&Replica| !self.played.contains(id);
+        self.replicas.get(id.index()).filter(runs).ok_or_else(|| "this replica is played by the script".into())
+    }
+
+    fn running(&self) -> impl Iterator<Item = (ReplicaId, &Replica)> {
+        let all = ReplicaId::all(self.replicas.len()).zip(&self.replicas);
+        all.filter(|&(id, _)| !self.played.contains(id))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Golden scripts for Raft and the replica: one behaviour each, named as a sentence, in `tests/scripts`.
 //!
 //! A script drives a few replicas by hand: their clock, their network and their clients. What comes out is effects
-//! (messages and answers) and, on demand, status; the invariants of figure 3 of the paper are checked all the while.
+//! (messages and answers) and, on demand, status; Raft's invariants are checked after each input.
 //! `UPDATE_GOLDENFILES=1 cargo test --test raft_scripts` writes the output anew. A person then checks it against the
 //! paper, line by line.
 //!
@@ -26,7 +26,6 @@
 //! - `status`, `status 0 1`: what they are. `under_way`: the messages under way.
 
 mod cluster;
-mod invariants;
 mod network;
 mod notation;
 mod runner;

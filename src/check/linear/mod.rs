@@ -62,7 +62,7 @@ impl Default for Budget {
 }
 
 /// What a check found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// There is an order that explains every answer.
     Linearizable {

@@ -1,0 +1,331 @@
+use super::*;
+
+/// A replica that is whatever a test wants it to be.
+#[derive(Clone, Debug, Default)]
+struct Fake {
+    leads: bool,
+    term: Term,
+    vote: Option<ReplicaId>,
+    log: Vec<LogEntry>,
+    truncations: u64,
+    commit: Index,
+    applied: Index,
+    state: u64,
+    lease: bool,
+}
+
+impl Consensus for Fake {
+    fn role(&self) -> Role {
+        if self.leads { Role::Leader } else { Role::Follower }
+    }
+
+    fn term(&self) -> Term {
+        self.term
+    }
+
+    fn voted_for(&self) -> Option<ReplicaId> {
+        self.vote
+    }
+
+    fn last_index(&self) -> Index {
+        self.log.len() as Index
+    }
+
+    fn entry(&self, index: Index) -> Option<LogEntry> {
+        self.log.get((index as usize).checked_sub(1)?).copied()
+    }
+
+    fn truncations(&self) -> u64 {
+        self.truncations
+    }
+
+    fn commit_index(&self) -> Index {
+        self.commit
+    }
+
+    fn applied(&self) -> Index {
+        self.applied
+    }
+
+    fn state_digest(&self) -> u64 {
+        self.state
+    }
+
+    fn holds_read_lease(&self, _: Time) -> bool {
+        self.lease
+    }
+}
+
+impl Fake {
+    fn follow(&mut self, term: Term) {
+        (self.leads, self.term, self.vote) = (false, term, None);
+    }
+
+    fn lead(&mut self, term: Term) {
+        (self.leads, self.term) = (true, term);
+    }
+
+    fn append(&mut self, term: Term, command: u64) {
+        self.log.push(LogEntry { term, command: Some(command) });
+    }
+
+    /// Keeps so many entries.
+    fn keep(&mut self, entries: usize) {
+        self.log.truncate(entries);
+        self.truncations += 1;
+    }
+
+    /// Commits up to there, and applies that.
+    fn commit(&mut self, index: Index) {
+        self.commit = index;
+        while self.applied < index.min(self.last_index()) {
+            self.apply();
+        }
+    }
+
+    fn apply(&mut self) {
+        self.applied += 1;
+        let command = self.entry(self.applied).and_then(|entry| entry.command);
+        self.state = command.map_or(self.state, |command| applied_digest(self.state, command));
+    }
+}
+
+/// Three replicas under watch.
+struct Stage {
+    replicas: [Fake; 3],
+    living: ReplicaSet,
+    invariants: Invariants,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        Stage { replicas: Default::default(), living: ReplicaId::all(3).collect(), invariants: Invariants::new() }
+    }
+
+    /// Changes a replica, which must be all right.
+    fn good(&mut self, id: u8, change: impl FnOnce(&mut Fake)) {
+        self.change(id, change);
+        assert_eq!(self.invariants.violation(), None);
+    }
+
+    /// Changes a replica so that it breaks an invariant; what is said of that.
+    fn bad(&mut self, id: u8, change: impl FnOnce(&mut Fake)) -> (Invariant, String) {
+        self.change(id, change);
+        let verdict = self.invariants.clone().into_verdict();
+        let Violation { invariant, time, explanation } = verdict.violation.expect("a violation");
+        assert_eq!(time, Time(7));
+        (invariant, explanation)
+    }
+
+    fn change(&mut self, id: u8, change: impl FnOnce(&mut Fake)) {
+        change(&mut self.replicas[usize::from(id)]);
+        self.invariants.look(Time(7), &self.replicas, self.living, ReplicaId(id));
+    }
+}
+
+fn found(invariant: Invariant, explanation: &str) -> (Invariant, String) {
+    (invariant, explanation.to_owned())
+}
+
+#[test]
+fn a_term_has_one_leader() {
+    let mut stage = Stage::new();
+    stage.good(0, |replica| replica.lead(1));
+    stage.good(1, |replica| replica.lead(2));
+    stage.good(0, |replica| replica.follow(2));
+    stage.good(0, |replica| replica.lead(3));
+    let text = "replicas 0001 and 0002 both lead in term 2";
+    assert_eq!(stage.bad(2, |replica| replica.lead(2)), found(Invariant::ElectionSafety, text));
+}
+
+#[test]
+fn a_leader_only_appends_and_a_follower_may_remove_what_is_not_committed() {
+    let mut stage = Stage::new();
+    stage.good(0, |replica| replica.lead(1));
+    stage.good(0, |replica| (0..4).for_each(|command| replica.append(1, command)));
+    stage.good(0, |replica| replica.follow(2));
+    stage.good(0, |replica| replica.keep(3));
+    // Several changes at once: it was deposed in between.
+    stage.good(0, |replica| replica.lead(3));
+    stage.good(0, |replica| {
+        replica.keep(2);
+        replica.lead(4);
+    });
+    let text = "replica 0000, leader of term 4, removed entry 2 of its log";
+    assert_eq!(stage.bad(0, |replica| replica.keep(1)), found(Invariant::LeaderAppendOnly, text));
+}
+
+#[test]
+fn entries_of_one_index_and_term_have_the_same_past_in_all_logs() {
+    let mut stage = Stage::new();
+    stage.good(0, |replica| replica.append(1, 10));
+    stage.good(1, |replica| replica.append(1, 10));
+    stage.good(2, |replica| replica.append(2, 20));
+    stage.good(0, |replica| replica.append(3, 30));
+    let text = "replica 0002 has an entry 2 of term 3, and so has another log that differs up to there";
+    assert_eq!(stage.bad(2, |replica| replica.append(3, 30)), found(Invariant::LogMatching, text));
+
+    let mut stage = Stage::new();
+    stage.good(0, |replica| replica.append(1, 10));
+    let text = "replica 0001 has an entry 1 of term 1, and so has another log that differs up to there";
+    assert_eq!(stage.bad(1, |replica| replica.append(1, 11)), found(Invariant::LogMatching, text));
+}
+
+#[test]
+fn leaders_of_later_terms_have_what_was_committed() {
+    let committed = || {
+        let mut stage = Stage::new();
+        stage.good(0, |replica| replica.lead(2));
+        stage.good(0, |replica| replica.append(2, 10));
+        stage.good(1, |replica| replica.append(2, 10));
+        stage.good(0, |replica| replica.commit(1));
+        stage
+    };
+    let mut stage = committed();
+    stage.good(1, |replica| replica.lead(3));
+    // It was elected before that was committed, and need not know.
+    stage.good(2, |replica| replica.lead(1));
+
+    let text = "replica 0002 leads in term 3 without entry 1, which was committed in term 2";
+    assert_eq!(committed().bad(2, |replica| replica.lead(3)), found(Invariant::LeaderCompleteness, text));
+    let mut stage = committed();
+    stage.good(2, |replica| replica.append(1, 10));
+    assert_eq!(stage.bad(2, |replica| replica.lead(3)), found(Invariant::LeaderCompleteness, text));
+}
+
+#[test]
+fn no_two_replicas_commit_different_entries() {
+    let mut stage = Stage::new();
+    stage.good(0, |replica| replica.append(1, 10));
+    stage.good(1, |replica| replica.append(1, 10));
+    stage.good(2, |replica| replica.append(2, 20));
+    stage.good(0, |replica| {
+        replica.follow(1);
+        replica.commit(1);
+    });
+    stage.good(1, |replica| replica.commit(1));
+    let text = "replica 0002 committed another entry 1 in term 2 than was committed in term 1";
+    let commit = |replica: &mut Fake| {
+        replica.follow(2);
+        replica.commit(1);
+    };
+    assert_eq!(stage.bad(2, commit), found(Invariant::StateMachineSafety, text));
+
+    let mut stage = Stage::new();
+    stage.good(0, |replica| replica.append(1, 10));
+    let text = "replica 0000 committed up to 2, but its last is 1";
+    assert_eq!(stage.bad(0, |replica| replica.commit = 2), found(Invariant::StateMachineSafety, text));
+}
+
+#[test]
+fn what_is_committed_is_applied_once_and_nothing_else_is() {
+    let stage = || {
+        let mut stage = Stage::new();
+        stage.good(0, |replica| {
+            replica.append(1, 10);
+            replica.log.push(LogEntry { term: 1, command: None });
+            replica.append(1, 11);
+        });
+        stage.good(0, |replica| replica.commit(2));
+        stage
+    };
+    // A replica may commit first and apply later.
+    let mut later = stage();
+    later.good(0, |replica| replica.commit = 3);
+    later.good(0, Fake::apply);
+    let early = "replica 0000 applied up to 3, but knows 2 to be committed";
+    assert_eq!(stage().bad(0, Fake::apply), found(Invariant::StateMachineSafety, early));
+    let other = "replica 0000 applied other commands than those up to 2, each once";
+    let twice = |replica: &mut Fake| replica.state = applied_digest(replica.state, 10);
+    assert_eq!(stage().bad(0, twice), found(Invariant::StateMachineSafety, other));
+}
+
+#[test]
+fn what_is_known_to_be_committed_stays_so() {
+    let stage = || {
+        let mut stage = Stage::new();
+        stage.good(0, |replica| (0..3).for_each(|command| replica.append(1, command)));
+        stage.good(0, |replica| replica.commit(2));
+        stage.good(0, |replica| replica.keep(2));
+        stage
+    };
+    let text = "replica 0000 removed entry 2, which it knew to be committed";
+    assert_eq!(stage().bad(0, |replica| replica.keep(1)), found(Invariant::CommitMonotonic, text));
+    let replaced = |replica: &mut Fake| {
+        replica.keep(1);
+        replica.append(2, 9);
+    };
+    assert_eq!(stage().bad(0, replaced), found(Invariant::CommitMonotonic, text));
+    let text = "replica 0000 took its commit index from 2 back to 1";
+    assert_eq!(stage().bad(0, |replica| replica.commit = 1), found(Invariant::CommitMonotonic, text));
+}
+
+#[test]
+fn a_term_never_falls() {
+    let mut stage = Stage::new();
+    stage.good(0, |replica| replica.follow(3));
+    stage.good(0, |replica| replica.follow(5));
+    let text = "replica 0000 went from term 5 back to 4";
+    assert_eq!(stage.bad(0, |replica| replica.follow(4)), found(Invariant::TermMonotonic, text));
+}
+
+#[test]
+fn a_replica_votes_once_in_a_term() {
+    let stage = || {
+        let mut stage = Stage::new();
+        for term in 1..=2 {
+            stage.good(0, |replica| replica.follow(term));
+            stage.good(0, |replica| replica.vote = Some(ReplicaId(term as u8)));
+        }
+        stage
+    };
+    let text = "in term 2 replica 0000 voted for replica 0002 and then for replica 0001";
+    assert_eq!(stage().bad(0, |replica| replica.vote = Some(ReplicaId(1))), found(Invariant::VoteOnce, text));
+    let text = "in term 2 replica 0000 voted for replica 0002 and then for nobody";
+    assert_eq!(stage().bad(0, |replica| replica.vote = None), found(Invariant::VoteOnce, text));
+}
+
+#[test]
+fn no_two_living_replicas_hold_leases() {
+    let stage = || {
+        let mut stage = Stage::new();
+        stage.good(0, |replica| {
+            replica.lead(1);
+            replica.lease = true;
+        });
+        stage.good(1, |replica| replica.lead(2));
+        stage
+    };
+    let hold = |replica: &mut Fake| replica.lease = true;
+    let text = "replicas 0000 (term 1) and 0001 (term 2) both hold a lease for reads";
+    assert_eq!(stage().bad(1, hold), found(Invariant::LeaseSafety, text));
+    let mut dead = stage();
+    dead.living.remove(ReplicaId(0));
+    dead.good(1, hold);
+    let mut lapsed = stage();
+    lapsed.good(0, |replica| replica.lease = false);
+    lapsed.good(1, hold);
+}
+
+#[test]
+fn a_look_at_what_has_not_changed_costs_nothing_and_after_a_violation_nothing_is_looked_at() {
+    let mut stage = Stage::new();
+    stage.good(0, |_| {});
+    assert_eq!(stage.invariants.changes(), 0);
+    stage.good(0, |replica| replica.append(1, 10));
+    (0..9).for_each(|_| stage.good(0, |_| {}));
+    assert_eq!(stage.invariants.changes(), 1, "an entry is looked at once");
+    stage.good(1, |replica| replica.lead(1));
+    stage.bad(1, |replica| replica.follow(0));
+    let before = stage.invariants.clone().into_verdict();
+    stage.change(2, |replica| replica.lead(1));
+    let after = stage.invariants.into_verdict();
+    assert_eq!(after, before, "what follows from a violation would hide it");
+    assert_eq!((after.changes, after.terms_led), (3, 1));
+}
+
+#[test]
+fn every_invariant_has_a_name_of_its_own() {
+    let names: std::collections::BTreeSet<&str> = Invariant::ALL.map(Invariant::name).into_iter().collect();
+    assert_eq!(names.len(), Invariant::ALL.len());
+}
