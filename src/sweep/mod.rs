@@ -11,6 +11,7 @@ mod case;
 pub mod explore;
 mod repro;
 mod runner;
+pub mod shrink;
 pub mod zoo;
 
 pub use case::{Case, Judged, PANIC, Subject, Trial};
