@@ -20,9 +20,14 @@ mod reduce;
 mod size;
 mod watch;
 
-use crate::check::Finding;
+use std::iter;
+
+use smallvec::SmallVec;
+
+use crate::check::{Finding, liveness};
 use crate::scenario::Scenario;
 use crate::sweep::{Case, Trial};
+use crate::time::Span;
 use crate::workload::ScriptedOperation;
 
 pub use size::Size;
@@ -30,6 +35,9 @@ use watch::{Log, Scope, explicit};
 
 /// So many runs [`shrink`] takes unless it is told otherwise: some seconds.
 pub const BUDGET: u64 = 30_000;
+
+/// A run of more events than this counts as several, so that a budget bounds the time.
+const EVENTS_PER_RUN: u64 = 1_000;
 
 /// How far it has come.
 #[derive(Clone, Debug)]
@@ -68,6 +76,8 @@ pub fn shrink(case: &Case, finding: &Finding, budget: u64, mut progress: impl Fn
         runs: 1,
         limit: budget,
         budget,
+        seeds: 0,
+        first_seed: 0,
         progress: &mut progress,
     };
     shrinker.checks_kept_rules = shrinker.keeps_its_rules_well(case);
@@ -93,14 +103,23 @@ struct Shrinker<'a> {
     /// Where the present work ends.
     limit: u64,
     budget: u64,
+    /// How many other seeds a candidate is tried with, and the first of them.
+    seeds: u64,
+    first_seed: u64,
     progress: &'a mut dyn FnMut(&Step<'_>),
 }
 
 /// The runs that other forms of a case may take.
 const BRANCH_RUNS: u64 = 3_000;
 
-/// So many other seeds are tried.
+/// So many other seeds are tried at a time.
 const SEEDS: u64 = 20;
+
+/// After so many rounds in which nothing could be done it ends.
+const IDLE_ROUNDS: u32 = 3;
+
+/// A case with no more things than this is small.
+const FEW: usize = 3;
 
 impl Shrinker<'_> {
     fn work(&mut self) {
@@ -109,15 +128,22 @@ impl Shrinker<'_> {
         self.simplify_network();
         self.reduce();
         self.write_losses_down();
-        loop {
+        let mut idle = 0;
+        while idle < IDLE_ROUNDS && !self.is_spent() {
             let before = self.best.size;
             self.polish();
-            self.try_other_seeds();
-            self.trade();
-            if self.best.size == before || self.is_spent() {
+            if self.best.size.things > FEW {
+                self.try_other_seeds();
+                self.trade();
+                self.hunt();
+            }
+            idle = if self.best.size < before { 0 } else { idle + 1 };
+            if self.best.size.things <= FEW && idle > 0 {
                 break;
             }
         }
+        // What is read by people is made in any case.
+        self.limit += BRANCH_RUNS;
         self.polish();
         self.rename();
     }
@@ -131,11 +157,16 @@ impl Shrinker<'_> {
         if self.is_spent() {
             return None;
         }
-        self.runs += 1;
-        let trial = case.attempt();
+        let trial = self.run(case);
         (self.progress)(&Step { case: &self.best.case, runs: self.runs, budget: self.budget });
         let alike = trial.findings.iter().any(|finding| finding.is_like(self.target));
         (alike && (!self.checks_kept_rules || self.keeps_its_rules_well(case))).then_some(trial)
+    }
+
+    fn run(&mut self, case: &Case) -> Trial {
+        let trial = case.attempt();
+        self.runs += 1 + trial.judged.as_ref().map_or(0, |judged| judged.record.events / EVENTS_PER_RUN);
+        trial
     }
 
     /// Whether the case does not fail when no rule is broken.
@@ -144,8 +175,7 @@ impl Shrinker<'_> {
         if kept.subject.broken.take().is_none() {
             return false;
         }
-        self.runs += 1;
-        !kept.attempt().findings.iter().any(|finding| finding.is_like(self.target))
+        !self.run(&kept).findings.iter().any(|finding| finding.is_like(self.target))
     }
 
     /// Takes a candidate if it fails and is smaller.
@@ -154,13 +184,35 @@ impl Shrinker<'_> {
         if size >= self.best.size {
             return false;
         }
-        match self.fails(&case) {
-            None => false,
-            Some(trial) => {
+        let own = case.seed;
+        let others = (0..self.seeds).map(|number| self.first_seed + number).filter(|&seed| seed != own);
+        let seeds: SmallVec<[u64; 1]> = iter::once(own).chain(others).collect();
+        let mut case = case;
+        for seed in seeds {
+            case.seed = seed;
+            if let Some(trial) = self.fails(&case) {
                 self.best = Standing { case, trial, size };
-                true
+                return true;
             }
         }
+        false
+    }
+
+    /// Works with so many other seeds for each candidate that does not fail with its own.
+    fn trying_seeds<T>(&mut self, seeds: u64, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.seeds, seeds);
+        let result = work(self);
+        self.seeds = before;
+        result
+    }
+
+    /// Takes away what can go with any of a few seeds.
+    fn hunt(&mut self) {
+        let limit = self.limit;
+        self.limit = limit.min(self.runs + 2 * BRANCH_RUNS);
+        self.trying_seeds(SEEDS, Self::reduce);
+        self.limit = limit;
+        self.first_seed += SEEDS;
     }
 
     /// Works on another form of the case, which may be larger at first, and takes what comes of it if that is smaller.
@@ -210,17 +262,25 @@ impl Shrinker<'_> {
         if !self.best.size.chance {
             return;
         }
+        self.hunt();
         let start = self.best.case.clone();
         let log = Log::of(&start);
-        for scope in Scope::ALL {
-            self.branch(explicit(&start, &log, scope), 2 * BRANCH_RUNS, Self::reduce);
+        // Losses are faults, and liveness is judged when all of these are over.
+        let quiet = log.end - (liveness::BOUND + Span::from_secs(1));
+        for until in [log.end, quiet, log.calm.unwrap_or(quiet)] {
+            for scope in Scope::ALL {
+                self.branch(explicit(&start, &log, scope, until), 2 * BRANCH_RUNS, Self::reduce);
+            }
+            if !self.best.size.chance {
+                break;
+            }
         }
     }
 
     /// With other seeds other things happen: something may be left out then.
     fn try_other_seeds(&mut self) {
         let start = self.best.case.clone();
-        for seed in 0..SEEDS {
+        for seed in self.first_seed..self.first_seed + SEEDS {
             if seed != start.seed {
                 self.branch(Case { seed, ..start.clone() }, BRANCH_RUNS, Self::reduce);
             }
@@ -231,7 +291,7 @@ impl Shrinker<'_> {
     fn trade(&mut self) {
         let start = self.best.case.clone();
         let log = Log::of(&start);
-        self.branch(explicit(&start, &log, Scope::All), BRANCH_RUNS, Self::reduce);
+        self.branch(explicit(&start, &log, Scope::All, log.end), BRANCH_RUNS, Self::reduce);
         let mut number = start.scenario.events.len();
         while number > 0 {
             number -= 1;

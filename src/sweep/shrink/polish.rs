@@ -8,7 +8,7 @@ use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent};
 use crate::id::ReplicaId;
 use crate::protocol::{Operation, Text};
 use crate::replica::Config;
-use crate::scenario::{Delay, Network, Order};
+use crate::scenario::{Delay, Network, Order, packets_default};
 use crate::sweep::Case;
 use crate::time::{Span, Time};
 use crate::workload::ScriptedOperation;
@@ -23,6 +23,7 @@ impl Shrinker<'_> {
         self.simplify_events();
         self.reset_config();
         self.merge_clients();
+        self.take(self.changed(|scenario, _| scenario.max_packets = packets_default(scenario.requests)));
         self.close_gaps();
         self.round_times();
     }
@@ -97,7 +98,7 @@ impl Shrinker<'_> {
             ..default.clone()
         };
         for case in [slow, plain, own_times] {
-            if (0..SEEDS).any(|seed| self.take(Case { seed, ..case.clone() })) {
+            if self.trying_seeds(SEEDS, |shrinker| shrinker.take(case)) {
                 break;
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::chaos::{ConnectivityMatrix, Fault};
 use crate::protocol::Operation;
-use crate::scenario::{Delay, Network, Order, Scenario};
+use crate::scenario::{Delay, Network, Order, Scenario, packets_default};
 use crate::sweep::Case;
 use crate::time::{Span, Time};
 
@@ -30,7 +30,7 @@ pub struct Size {
     parties: usize,
     /// Seconds, begun ones included.
     seconds: u64,
-    /// Digits of all times, and characters of keys and values.
+    /// Digits of all times, characters of keys and values, numbers of clients.
     characters: usize,
 }
 
@@ -107,7 +107,7 @@ fn characters(scenario: &Scenario) -> usize {
             Operation::Get { key } => key.len(),
             Operation::Put { key, value } => key.len() + value.len(),
         };
-        text + digits(scripted.time)
+        text + digits(scripted.time) + scripted.client
     });
     let delays = match scenario.network {
         Network::Course { .. } => 0,
@@ -118,7 +118,8 @@ fn characters(scenario: &Scenario) -> usize {
         },
     };
     let spans = [scenario.wait, scenario.lifetime, scenario.end_wait].map(digits);
-    events.sum::<usize>() + texts.sum::<usize>() + delays + spans.into_iter().sum::<usize>()
+    let limit = if scenario.max_packets == packets_default(scenario.requests) { 0 } else { 6 };
+    limit + events.sum::<usize>() + texts.sum::<usize>() + delays + spans.into_iter().sum::<usize>()
 }
 
 /// The digits of a number of seconds, without zeros at the end.

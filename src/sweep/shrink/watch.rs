@@ -2,11 +2,12 @@
 
 use crate::broadcast::Broadcast;
 use crate::chaos::{ConnectivityMatrix, Fault, Loss};
-use crate::id::{ReplicaId, ReplicaSet};
+use crate::id::ReplicaId;
 use crate::protocol::{Identity, Protocol};
 use crate::record::{Event, History, Observer, Scene};
 use crate::scenario::Scenario;
 use crate::sweep::{Case, ProtocolName};
+use crate::time::Time;
 use crate::world::catch_quietly;
 use crate::world::simulation::Simulation;
 
@@ -18,6 +19,9 @@ pub(super) struct Log {
     pub drops: Vec<Drop>,
     /// What came of each event that struck, in order.
     pub strikes: Vec<Strike>,
+    /// When the run ended, and since when all faults were over.
+    pub end: Time,
+    pub calm: Option<Time>,
     arrived: Vec<u64>,
 }
 
@@ -25,6 +29,7 @@ pub(super) struct Log {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drop {
     pub loss: Loss,
+    pub time: Time,
     /// The probability with which it was.
     pub probability: f64,
     /// Whether a partition or an isolation did it, whatever the matrix says.
@@ -37,8 +42,6 @@ pub(super) struct Strike {
     pub killed: Option<ReplicaId>,
     /// The believed leader before anything else happened.
     pub leader: Option<ReplicaId>,
-    /// Those who can hear the first replica, itself included.
-    pub side: ReplicaSet,
 }
 
 impl Log {
@@ -55,8 +58,8 @@ impl Log {
         let mut simulation = Simulation::observed(&case.scenario, case.seed, &mut log, build);
         // What a panic leaves of the simulation is good for what has happened before.
         let _ = catch_quietly(|| while simulation.step() {});
-        let history = simulation.finish().history;
-        log.history = history;
+        let record = simulation.finish();
+        (log.history, log.end, log.calm) = (record.history, record.end, record.calm);
         log
     }
 }
@@ -73,15 +76,12 @@ impl<P: Protocol> Observer<P> for Log {
                     let monkey = scene.director.monkey();
                     let probability = monkey.loss(from, to);
                     let cut = probability > monkey.matrix().loss(from, to);
-                    self.drops.push(Drop { loss: Loss { from, to, nth: *nth }, probability, cut });
+                    self.drops.push(Drop { loss: Loss { from, to, nth: *nth }, time: scene.now, probability, cut });
                 }
             }
             Event::Struck { consequence, .. } => {
                 let (killed, leader) = (consequence.killed, scene.director.believed_leader());
-                let first = ReplicaId(0);
-                let hears = |other: &ReplicaId| scene.director.monkey().loss(*other, first) < 1.0;
-                let side = ReplicaId::all(count).filter(|other| *other == first || hears(other)).collect();
-                self.strikes.push(Strike { killed, leader, side });
+                self.strikes.push(Strike { killed, leader });
             }
             _ => {}
         }
@@ -103,8 +103,8 @@ impl Scope {
     pub const ALL: [Scope; 3] = [Scope::Chance, Scope::Matrix, Scope::All];
 }
 
-/// The same run, with the losses that happened as a list.
-pub(super) fn explicit(case: &Case, log: &Log, scope: Scope) -> Case {
+/// The same run, with the losses that happened up to a time as a list.
+pub(super) fn explicit(case: &Case, log: &Log, scope: Scope, until: Time) -> Case {
     let sure = |loss: f64| if scope == Scope::Chance && loss == 1.0 { 1.0 } else { 0.0 };
     let matrix = |matrix: &ConnectivityMatrix| {
         let rows: Vec<Vec<f64>> = matrix.rows().map(|row| row.iter().map(|&loss| sure(loss)).collect()).collect();
@@ -129,6 +129,7 @@ pub(super) fn explicit(case: &Case, log: &Log, scope: Scope) -> Case {
         Scope::Matrix => !drop.cut,
         Scope::All => true,
     };
-    scenario.losses = log.drops.iter().filter(is_listed).map(|drop| drop.loss).collect();
+    scenario.losses =
+        log.drops.iter().filter(|drop| drop.time <= until).filter(is_listed).map(|drop| drop.loss).collect();
     Case { scenario, ..case.clone() }
 }
