@@ -34,7 +34,7 @@ pub use size::Size;
 use watch::{Log, Scope, explicit};
 
 /// So many runs [`shrink`] takes unless it is told otherwise: some seconds.
-pub const BUDGET: u64 = 30_000;
+pub const BUDGET: u64 = 100_000;
 
 /// A run of more events than this counts as several, so that a budget bounds the time.
 const EVENTS_PER_RUN: u64 = 1_000;
@@ -116,36 +116,51 @@ const BRANCH_RUNS: u64 = 3_000;
 const SEEDS: u64 = 20;
 
 /// After so many rounds in which nothing could be done it ends.
-const IDLE_ROUNDS: u32 = 3;
+const IDLE_ROUNDS: u32 = 2;
 
-/// A case with no more things than this is small.
-const FEW: usize = 3;
+/// A case with more things than this is begun anew with other seeds, so often.
+const LARGE: usize = 10;
+const RESTARTS: u64 = 200;
 
 impl Shrinker<'_> {
     fn work(&mut self) {
         self.write_operations_down();
-        self.reduce();
-        self.simplify_network();
-        self.reduce();
-        self.write_losses_down();
-        let mut idle = 0;
-        while idle < IDLE_ROUNDS && !self.is_spent() {
-            let before = self.best.size;
-            self.polish();
-            if self.best.size.things > FEW {
-                self.try_other_seeds();
-                self.trade();
-                self.hunt();
+        let whole = self.best.case.clone();
+        self.reduce_all();
+        self.improve();
+        // A case that stays large was a long chain of events. With other seeds a shorter one may lead to the same failure.
+        let mut seed = 0;
+        while self.best.size.things > LARGE && seed < RESTARTS && !self.is_spent() {
+            if self.branch(Case { seed, ..whole.clone() }, 3 * BRANCH_RUNS, Self::reduce_all) {
+                self.improve();
             }
-            idle = if self.best.size < before { 0 } else { idle + 1 };
-            if self.best.size.things <= FEW && idle > 0 {
-                break;
-            }
+            seed += 1;
         }
         // What is read by people is made in any case.
         self.limit += BRANCH_RUNS;
         self.polish();
         self.rename();
+    }
+
+    /// From a whole case to a small one.
+    fn reduce_all(&mut self) {
+        self.reduce();
+        self.simplify_network();
+        self.reduce();
+        self.write_losses_down();
+    }
+
+    /// Other forms of what seems to be as small as it gets.
+    fn improve(&mut self) {
+        let mut idle = 0;
+        while idle < IDLE_ROUNDS && !self.is_spent() {
+            let before = self.best.size;
+            self.polish();
+            self.try_other_seeds();
+            self.trade();
+            self.hunt();
+            idle = if self.best.size < before { 0 } else { idle + 1 };
+        }
     }
 
     fn is_spent(&self) -> bool {
