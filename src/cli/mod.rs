@@ -2,8 +2,8 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | everything ran and is correct; of two worlds that are compared, all verdicts are the same |
-//! | 1 | a correctness check failed; a verdict differs |
+//! | 0 | everything ran and is correct; of two worlds that are compared, all verdicts are the same; a failure that is repeated or shrunk is the same |
+//! | 1 | a correctness check failed; a verdict differs; a failure that is repeated or shrunk is not the same |
 //! | 2 | bad usage or input; one line on standard error says what |
 //! | 101 | a replica panicked; the command that repeats the run is on standard error |
 //! | 130, 143, 129, 131 | interrupted (SIGINT, SIGTERM, SIGHUP, SIGQUIT) while processes played; none of them is left |
@@ -15,8 +15,11 @@ mod compare;
 mod error;
 mod output;
 mod progress;
+mod replay;
+mod repro;
 mod run;
 mod selection;
+mod shrink;
 
 use std::ffi::OsString;
 use std::io;
@@ -46,6 +49,8 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Compare(compare::Args),
+    Replay(replay::Args),
+    Shrink(shrink::Args),
 }
 
 /// Whether all is as it should be: correct, or the same in both worlds.
@@ -70,6 +75,8 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Run(args) }) => run::execute(args),
         Ok(Cli { command: Command::Compare(args) }) => compare::execute(args),
+        Ok(Cli { command: Command::Replay(args) }) => replay::execute(&args),
+        Ok(Cli { command: Command::Shrink(args) }) => shrink::execute(&args),
         Err(error) => Err(CliError::Usage(error)),
     };
     match result {

@@ -120,7 +120,7 @@ const IDLE_ROUNDS: u32 = 2;
 
 /// A case with more things than this is begun anew with other seeds, so often.
 const LARGE: usize = 10;
-const RESTARTS: u64 = 200;
+const RESTARTS: u64 = 4_000;
 
 impl Shrinker<'_> {
     fn work(&mut self) {
