@@ -112,6 +112,15 @@ fn each_loss_drops_one_message_also_of_those_that_are_lost_anyway() {
 }
 
 #[test]
+fn a_loss_is_a_fault_so_the_network_is_calm_after_the_last_one() {
+    let loss = |nth| Loss { from: ReplicaId(0), to: ReplicaId(1), nth };
+    let run = |losses: &[Loss]| raft(&Scenario { losses: losses.to_vec(), ..calm() }, 1);
+    let (first, tenth, never) = (run(&[loss(1)]), run(&[loss(10), loss(1)]), run(&[loss(1_000_000)]));
+    assert_eq!((run(&[]).calm, never.calm), (Some(Time::ZERO), Some(Time::ZERO)));
+    assert!(first.calm > Some(Time::ZERO) && tenth.calm > first.calm, "{:?} {:?}", first.calm, tenth.calm);
+}
+
+#[test]
 fn kill_kills_the_replica_that_it_names_once() {
     let kill =
         |secs, replica| FaultEvent { time: Time::ZERO + Span::from_secs(secs), fault: Fault::Kill(ReplicaId(replica)) };

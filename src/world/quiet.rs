@@ -28,7 +28,10 @@ pub fn catch_quietly<T>(run: impl FnOnce() -> T) -> Result<T, String> {
             if !is_quiet() {
                 return before(info);
             }
-            let said = info.payload_as_str().unwrap_or("a panic without words");
+            let payload = info.payload();
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            let said = text.unwrap_or("a panic without words");
             let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
             let line = said.split_whitespace().collect::<Vec<_>>().join(" ") + &place;
             QUIET.with_borrow_mut(|text| *text = Some(line));
