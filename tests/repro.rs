@@ -33,7 +33,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 /// The exit code and the last line of standard output.
-fn outcome<'a>(output: &'a Output, code: i32) -> &'a str {
+fn outcome(output: &Output, code: i32) -> &str {
     assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout).lines().last().unwrap_or_default()
 }

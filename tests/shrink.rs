@@ -77,8 +77,8 @@ fn the_same_case_and_budget_give_the_same_result_and_no_more_runs_than_allowed()
     };
     assert_eq!(once(10_000), once(10_000));
     let (_, little) = once(50);
-    // The last touch, for people, is on top; a long run counts as several.
-    assert!(little <= 50 + 3_100, "{little}");
+    // The last run may be long, which counts as several.
+    assert!(little <= 50 + 10, "{little}");
 }
 
 #[test]

@@ -74,7 +74,8 @@ pub fn shrink(case: &Case, finding: &Finding, budget: u64, mut progress: impl Fn
         checks_kept_rules: false,
         best: Standing { size: Size::of(case), case: case.clone(), trial },
         runs: 1,
-        limit: budget,
+        // Some runs are kept for the last touch.
+        limit: budget - BRANCH_RUNS.min(budget / 10),
         budget,
         seeds: 0,
         first_seed: 0,
@@ -137,7 +138,7 @@ impl Shrinker<'_> {
             seed += 1;
         }
         // What is read by people is made in any case.
-        self.limit += BRANCH_RUNS;
+        self.limit = self.budget;
         self.polish();
         self.rename();
     }
