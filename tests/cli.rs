@@ -382,11 +382,15 @@ fn a_full_disk_is_an_error() {
 fn help_and_version() {
     let version = seedbed().arg("--version").output().unwrap();
     assert_eq!(stdout(&version), format!("seedbed {}\n", env!("CARGO_PKG_VERSION")));
-    let commands: [(&str, &[&str]); 4] = [
+    let commands: [(&str, &[&str]); 8] = [
         ("help", &["--help"]),
         ("help_run", &["run", "--help"]),
         ("help_compare", &["compare", "--help"]),
         ("help_verify", &["verify", "--help"]),
+        ("help_explore", &["explore", "--help"]),
+        ("help_zoo", &["zoo", "--help"]),
+        ("help_replay", &["replay", "--help"]),
+        ("help_shrink", &["shrink", "--help"]),
     ];
     for (name, arguments) in commands {
         let output = seedbed().args(arguments).output().unwrap();

@@ -1,7 +1,7 @@
 //! Liveness: once all faults are over and a quorum lives and is connected, writes go through.
 //!
 //! Safety says that nothing wrong happens, and a cluster that does nothing is perfectly safe. So progress is demanded
-//! where it must be possible: after the last fault of the scenario, if so many living replicas that they are a quorum can
+//! where it must be possible: after the last fault of the scenario (a message lost by number is one), if so many living replicas that they are a quorum can
 //! all hear each other ([`RunRecord::calm`]). From then on,
 //!
 //! - a write must be acknowledged within [`BOUND`], and

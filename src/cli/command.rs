@@ -53,7 +53,7 @@ fn options(command: &CommandLine<'_>, seed: u64) -> String {
 }
 
 /// A path as one word of a shell command that is no option.
-fn quoted_path(path: &Path) -> String {
+pub(super) fn quoted_path(path: &Path) -> String {
     let text = path.as_os_str();
     if text.as_encoded_bytes().starts_with(b"-") {
         return quoted(Path::new(".").join(path).as_os_str());

@@ -19,6 +19,10 @@ pub(super) enum CliError {
     TraceOfMany,
     #[error("{}: is a scenario that this command reads; the result would replace it", shown(path))]
     Overwrites { path: PathBuf },
+    #[error("{}: is the file that this command reads; the result would replace it", shown(path))]
+    ReplacesInput { path: PathBuf },
+    #[error("{}: tells of no finding, so there is nothing to shrink", shown(path))]
+    NothingToShrink { path: PathBuf },
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
     #[error("{}: cannot be read as a directory of scenarios: {source}", shown(path))]

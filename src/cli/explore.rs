@@ -7,7 +7,7 @@ use super::cores::Cores;
 use super::error::CliError;
 use super::output::{self, Stdout};
 use super::progress::Progress;
-use super::repros::Repros;
+use super::repro::Repros;
 use super::seeds::SeedRange;
 use super::selection::draw_seed;
 use crate::clock::Clock;

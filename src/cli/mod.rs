@@ -2,8 +2,8 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | everything ran and is correct; of two worlds that are compared, all verdicts are the same; two runs with one seed, too |
-//! | 1 | a checker found something; a verdict, or a run from itself, differs; an animal of the zoo escapes |
+//! | 0 | everything ran and is correct; what is compared, played twice or repeated is the same; every animal of the zoo is convicted |
+//! | 1 | a checker found something; what is compared, played twice or repeated differs; an animal of the zoo escapes |
 //! | 2 | bad usage or input; one line on standard error says what |
 //! | 101 | a replica panicked; the command that repeats the run is on standard error |
 //! | 130, 143, 129, 131 | interrupted (SIGINT, SIGTERM, SIGHUP, SIGQUIT) while processes played; none of them is left |
@@ -17,10 +17,12 @@ mod error;
 mod explore;
 mod output;
 mod progress;
-mod repros;
+mod replay;
+mod repro;
 mod run;
 mod seeds;
 mod selection;
+mod shrink;
 mod trace;
 mod verify;
 mod zoo;
@@ -56,6 +58,8 @@ enum Command {
     Verify(verify::Args),
     Explore(explore::Args),
     Zoo(zoo::Args),
+    Replay(replay::Args),
+    Shrink(shrink::Args),
 }
 
 /// Whether all is as it should be: correct, or the same in both worlds or every time.
@@ -83,6 +87,8 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Cli { command: Command::Verify(args) }) => verify::execute(args),
         Ok(Cli { command: Command::Explore(args) }) => explore::execute(args),
         Ok(Cli { command: Command::Zoo(args) }) => zoo::execute(args),
+        Ok(Cli { command: Command::Replay(args) }) => replay::execute(&args),
+        Ok(Cli { command: Command::Shrink(args) }) => shrink::execute(&args),
         Err(error) => Err(CliError::Usage(error)),
     };
     match result {

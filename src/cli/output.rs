@@ -80,7 +80,7 @@ enum Format {
 }
 
 /// Whether two paths lead to one place, however they are written. Of a file that is not there yet the folder counts.
-fn is_same(one: &Path, other: &Path) -> bool {
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     let place = |path: &Path| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let named = |folder: PathBuf| path.file_name().map(|name| folder.join(name));

@@ -65,6 +65,14 @@ impl Progress {
         }
     }
 
+    /// So many runs are over; `message` says what has come of them.
+    pub fn reach(&self, runs: u64, message: impl FnOnce() -> String) {
+        if !self.hidden {
+            self.bar.set_position(runs);
+            self.bar.set_message(message());
+        }
+    }
+
     /// So much time of a run has passed.
     fn pass(&self, span: Span) {
         if let Some(passed) = &self.passed {

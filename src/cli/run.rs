@@ -8,7 +8,7 @@ use super::cast::{self, Booking, Cast};
 use super::command::{self, CommandLine};
 use super::error::CliError;
 use super::output::{self, ExportArgs, Exports, Report, Stdout};
-use super::repros::Repros;
+use super::repro::Repros;
 use super::selection::{Selected, Selection};
 use super::trace::{TraceArgs, TraceFile};
 use crate::report::suite::{self, Table};

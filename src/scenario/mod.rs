@@ -25,6 +25,7 @@ use crate::workload::{Keys, Plan, ScriptedOperation};
 pub use error::ScenarioError;
 pub use network::{Delay, Network, Order};
 pub use parse::Loaded;
+pub(crate) use parse::packets_default;
 
 /// One validated scenario.
 #[derive(Clone, Debug, PartialEq)]

@@ -227,7 +227,7 @@ fn max_packets(top: &Object<'_>, requests: u64) -> Result<u64, ScenarioError> {
 }
 
 /// `max_packets` of a file that does not say.
-pub(super) fn packets_default(requests: u64) -> u64 {
+pub(crate) fn packets_default(requests: u64) -> u64 {
     PACKETS_DEFAULT.max(requests * PACKETS_PER_REQUEST)
 }
 

@@ -12,6 +12,7 @@ mod case;
 pub mod explore;
 mod repro;
 mod runner;
+pub mod shrink;
 pub mod verify;
 pub mod zoo;
 

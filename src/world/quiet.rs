@@ -29,8 +29,9 @@ pub fn catch_quietly<T>(run: impl FnOnce() -> T) -> Result<T, String> {
                 return before(info);
             }
             let payload = info.payload();
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            let said = text.or(payload.downcast_ref().copied()).unwrap_or("a panic without words");
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            let said = text.unwrap_or("a panic without words");
             let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
             let line = said.split_whitespace().collect::<Vec<_>>().join(" ") + &place;
             QUIET.with_borrow_mut(|text| *text = Some(line));

@@ -1,0 +1,320 @@
+//! Makes a failing case smaller, as long as it fails the same way.
+//!
+//! A candidate is a case with something taken away or made simpler. It is run, and takes the place of the case if one of its
+//! findings is that of the original, by checker and kind, and if it is smaller by [`Size`]. Nothing else counts, so what
+//! comes out fails as what went in, whatever the passes do:
+//!
+//! 1. Requests become a list of operations. Operations, events and replicas are taken away in ever smaller pieces (delta
+//!    debugging: Zeller & Hildebrandt 2002), and the end is cut off.
+//! 2. The losses that happened become a list, and this is thinned. There are three ways to do so, from those lost by chance to
+//!    all that partitions swallowed; the smallest result counts.
+//! 3. What seems to be as small as it gets is tried with other seeds, and with one event in place of many losses or the
+//!    other way round. One that fails is thinned again.
+//! 4. What is left is made readable: few clients and keys, round times, default parameters.
+//!
+//! If the subject breaks a rule of Raft and the original does not fail with this rule kept, no candidate does either. So no
+//! failure that any Raft would have under these faults takes the place of the one that was found.
+
+mod polish;
+mod reduce;
+mod size;
+mod watch;
+
+use std::iter;
+
+use smallvec::SmallVec;
+
+use crate::check::{Finding, liveness};
+use crate::scenario::Scenario;
+use crate::sweep::{Case, Trial};
+use crate::time::Span;
+use crate::workload::ScriptedOperation;
+
+pub use size::Size;
+use watch::{Log, Scope, explicit};
+
+/// So many runs [`shrink`] takes unless it is told otherwise: some seconds.
+pub const BUDGET: u64 = 100_000;
+
+/// A run of more events than this counts as several, so that a budget bounds the time.
+const EVENTS_PER_RUN: u64 = 1_000;
+
+/// How far it has come.
+#[derive(Clone, Debug)]
+pub struct Step<'a> {
+    /// The smallest case so far.
+    pub case: &'a Case,
+    /// Runs until now.
+    pub runs: u64,
+    /// Runs at most.
+    pub budget: u64,
+}
+
+/// What a case was shrunk to.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// The smallest case that fails the same way.
+    pub case: Case,
+    /// What comes of it.
+    pub trial: Trial,
+    /// How many runs it took to find it.
+    pub runs: u64,
+}
+
+/// Shrinks a case. None if it does not fail like `finding` in the first place.
+///
+/// The result is a pure function of the arguments. `progress` is called after every run.
+pub fn shrink(case: &Case, finding: &Finding, budget: u64, mut progress: impl FnMut(&Step<'_>)) -> Option<Shrunk> {
+    let trial = case.attempt();
+    if !trial.findings.iter().any(|other| other.is_like(finding)) {
+        return None;
+    }
+    let mut shrinker = Shrinker {
+        target: finding,
+        checks_kept_rules: false,
+        best: Standing { size: Size::of(case), case: case.clone(), trial },
+        runs: 1,
+        // Some runs are kept for the last touch.
+        limit: budget - BRANCH_RUNS.min(budget / 10),
+        budget,
+        seeds: 0,
+        first_seed: 0,
+        progress: &mut progress,
+    };
+    shrinker.checks_kept_rules = shrinker.keeps_its_rules_well(case);
+    shrinker.work();
+    let Standing { case, trial, .. } = shrinker.best;
+    Some(Shrunk { case, trial, runs: shrinker.runs })
+}
+
+/// A case that fails as it shall.
+#[derive(Clone, Debug)]
+struct Standing {
+    case: Case,
+    trial: Trial,
+    size: Size,
+}
+
+struct Shrinker<'a> {
+    target: &'a Finding,
+    /// Whether candidates must pass when no rule is broken.
+    checks_kept_rules: bool,
+    best: Standing,
+    runs: u64,
+    /// Where the present work ends.
+    limit: u64,
+    budget: u64,
+    /// How many other seeds a candidate is tried with, and the first of them.
+    seeds: u64,
+    first_seed: u64,
+    progress: &'a mut dyn FnMut(&Step<'_>),
+}
+
+/// The runs that other forms of a case may take.
+const BRANCH_RUNS: u64 = 3_000;
+
+/// So many other seeds are tried at a time.
+const SEEDS: u64 = 20;
+
+/// After so many rounds in which nothing could be done it ends.
+const IDLE_ROUNDS: u32 = 2;
+
+/// A case with more things than this is begun anew with other seeds, so often.
+const LARGE: usize = 10;
+const RESTARTS: u64 = 4_000;
+
+impl Shrinker<'_> {
+    fn work(&mut self) {
+        self.write_operations_down();
+        let whole = self.best.case.clone();
+        self.reduce_all();
+        self.improve();
+        // A case that stays large was a long chain of events. With other seeds a shorter one may lead to the same failure.
+        let mut seed = 0;
+        while self.best.size.things > LARGE && seed < RESTARTS && !self.is_spent() {
+            if self.branch(Case { seed, ..whole.clone() }, 3 * BRANCH_RUNS, Self::reduce_all) {
+                self.improve();
+            }
+            seed += 1;
+        }
+        // What is read by people is made in any case.
+        self.limit = self.budget;
+        self.polish();
+        self.rename();
+    }
+
+    /// From a whole case to a small one.
+    fn reduce_all(&mut self) {
+        self.reduce();
+        self.simplify_network();
+        self.reduce();
+        self.write_losses_down();
+    }
+
+    /// Other forms of what seems to be as small as it gets.
+    fn improve(&mut self) {
+        let mut idle = 0;
+        while idle < IDLE_ROUNDS && !self.is_spent() {
+            let before = self.best.size;
+            self.polish();
+            self.try_other_seeds();
+            self.trade();
+            self.hunt();
+            idle = if self.best.size < before { 0 } else { idle + 1 };
+        }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.runs >= self.limit
+    }
+
+    /// Runs a case: what comes of it, if it fails as it shall.
+    fn fails(&mut self, case: &Case) -> Option<Trial> {
+        if self.is_spent() {
+            return None;
+        }
+        let trial = self.run(case);
+        (self.progress)(&Step { case: &self.best.case, runs: self.runs, budget: self.budget });
+        let alike = trial.findings.iter().any(|finding| finding.is_like(self.target));
+        (alike && (!self.checks_kept_rules || self.keeps_its_rules_well(case))).then_some(trial)
+    }
+
+    fn run(&mut self, case: &Case) -> Trial {
+        let trial = case.attempt();
+        self.runs += 1 + trial.judged.as_ref().map_or(0, |judged| judged.record.events / EVENTS_PER_RUN);
+        trial
+    }
+
+    /// Whether the case does not fail when no rule is broken.
+    fn keeps_its_rules_well(&mut self, case: &Case) -> bool {
+        let mut kept = case.clone();
+        if kept.subject.broken.take().is_none() {
+            return false;
+        }
+        !self.run(&kept).findings.iter().any(|finding| finding.is_like(self.target))
+    }
+
+    /// Takes a candidate if it fails and is smaller.
+    fn take(&mut self, case: Case) -> bool {
+        let size = Size::of(&case);
+        if size >= self.best.size {
+            return false;
+        }
+        let own = case.seed;
+        let others = (0..self.seeds).map(|number| self.first_seed + number).filter(|&seed| seed != own);
+        let seeds: SmallVec<[u64; 1]> = iter::once(own).chain(others).collect();
+        let mut case = case;
+        for seed in seeds {
+            case.seed = seed;
+            if let Some(trial) = self.fails(&case) {
+                self.best = Standing { case, trial, size };
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Works with so many other seeds for each candidate that does not fail with its own.
+    fn trying_seeds<T>(&mut self, seeds: u64, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.seeds, seeds);
+        let result = work(self);
+        self.seeds = before;
+        result
+    }
+
+    /// Takes away what can go with any of a few seeds.
+    fn hunt(&mut self) {
+        let limit = self.limit;
+        self.limit = limit.min(self.runs + 2 * BRANCH_RUNS);
+        self.trying_seeds(SEEDS, Self::reduce);
+        self.limit = limit;
+        self.first_seed += SEEDS;
+    }
+
+    /// Works on another form of the case, which may be larger at first, and takes what comes of it if that is smaller.
+    fn branch(&mut self, start: Case, runs: u64, work: impl FnOnce(&mut Self)) -> bool {
+        let Some(trial) = self.fails(&start) else { return false };
+        let before = self.best.clone();
+        let limit = self.limit;
+        self.limit = limit.min(self.runs + runs);
+        self.best = Standing { size: Size::of(&start), case: start, trial };
+        work(self);
+        self.limit = limit;
+        if self.best.size < before.size {
+            return true;
+        }
+        self.best = before;
+        false
+    }
+
+    /// The smallest case after a change of its scenario and operations.
+    fn changed(&self, change: impl FnOnce(&mut Scenario, &mut Vec<ScriptedOperation>)) -> Case {
+        let mut case = self.best.case.clone();
+        let mut operations = case.scenario.operations.take().map(|list| list.to_vec()).unwrap_or_default();
+        change(&mut case.scenario, &mut operations);
+        case.scenario = case.scenario.with_operations(operations);
+        case
+    }
+
+    fn operations(&self) -> &[ScriptedOperation] {
+        self.best.case.scenario.operations.as_deref().unwrap_or_default()
+    }
+
+    /// Requests become operations. That alone changes nothing.
+    fn write_operations_down(&mut self) {
+        if self.best.case.scenario.operations.is_some() {
+            return;
+        }
+        let mut case = self.best.case.clone();
+        let script = case.scenario.plan().script(&Log::of(&case).history);
+        case.scenario = case.scenario.with_operations(script);
+        if let Some(trial) = self.fails(&case) {
+            self.best = Standing { size: Size::of(&case), case, trial };
+        }
+    }
+
+    /// Losses become a list, in several ways, if some are left to chance.
+    fn write_losses_down(&mut self) {
+        if !self.best.size.chance {
+            return;
+        }
+        self.hunt();
+        let start = self.best.case.clone();
+        let log = Log::of(&start);
+        // Losses are faults, and liveness is judged when all of these are over.
+        let quiet = log.end - (liveness::BOUND + Span::from_secs(1));
+        for until in [log.end, quiet, log.calm.unwrap_or(quiet)] {
+            for scope in Scope::ALL {
+                self.branch(explicit(&start, &log, scope, until), 2 * BRANCH_RUNS, Self::reduce);
+            }
+            if !self.best.size.chance {
+                break;
+            }
+        }
+    }
+
+    /// With other seeds other things happen: something may be left out then.
+    fn try_other_seeds(&mut self) {
+        let start = self.best.case.clone();
+        for seed in self.first_seed..self.first_seed + SEEDS {
+            if seed != start.seed {
+                self.branch(Case { seed, ..start.clone() }, BRANCH_RUNS, Self::reduce);
+            }
+        }
+    }
+
+    /// What an event does may be done by a few losses, and the other way round.
+    fn trade(&mut self) {
+        let start = self.best.case.clone();
+        let log = Log::of(&start);
+        self.branch(explicit(&start, &log, Scope::All, log.end), BRANCH_RUNS, Self::reduce);
+        let mut number = start.scenario.events.len();
+        while number > 0 {
+            number -= 1;
+            let mut case = start.clone();
+            case.scenario.events.remove(number);
+            case.scenario.losses = log.drops.iter().map(|drop| drop.loss).collect();
+            self.branch(case, BRANCH_RUNS, Self::reduce);
+        }
+    }
+}

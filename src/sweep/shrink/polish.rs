@@ -1,0 +1,327 @@
+//! Makes what is left good to read: plain events, default parameters, round times, few clients and short names.
+
+use std::collections::BTreeMap;
+
+use super::watch::Log;
+use super::{SEEDS, Shrinker};
+use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent};
+use crate::id::ReplicaId;
+use crate::protocol::{Operation, Text};
+use crate::replica::Config;
+use crate::scenario::{Delay, Network, Order, packets_default};
+use crate::sweep::Case;
+use crate::time::{Span, Time};
+use crate::workload::ScriptedOperation;
+
+/// Times are rounded to multiples of these, in milliseconds; the first that will do counts.
+const ROUND_MS: [u64; 8] = [1_000, 500, 100, 50, 10, 5, 1, 0];
+
+impl Shrinker<'_> {
+    /// All of it but names.
+    pub(super) fn polish(&mut self) {
+        self.simplify_network();
+        self.simplify_events();
+        self.reset_config();
+        self.merge_clients();
+        self.take(self.changed(|scenario, _| scenario.max_packets = packets_default(scenario.requests)));
+        self.close_gaps();
+        self.round_times();
+    }
+
+    /// Delays that are always the same, or the default network.
+    pub(super) fn simplify_network(&mut self) {
+        let delay = match self.best.case.scenario.network {
+            Network::Links { delay, .. } | Network::Course { service: delay } => delay,
+        };
+        let (floor, mean) = match delay {
+            Delay::Constant(span) => (span, span),
+            Delay::Uniform { min, max } => (min, Span((min + max).nanos() / 2)),
+            Delay::Exponential { floor, mean } => (floor, floor + mean),
+        };
+        let millis = |span: Span| Span::from_millis(span.nanos().div_ceil(1_000_000).max(1));
+        let spans = [millis(mean), millis(floor), Span::from_millis(1), Span::from_millis(10), floor];
+        let links = |order| move |span| Network::Links { delay: Delay::Constant(span), order };
+        let candidates = [Network::default()].into_iter().chain(spans.map(links(Order::Any)));
+        let mut candidates: Vec<Network> = candidates.chain(spans.map(links(Order::Fifo))).collect();
+        candidates.push(Network::Links { delay, order: Order::Any });
+        for network in candidates {
+            if self.take(self.changed(|scenario, _| scenario.network = network)) {
+                return;
+            }
+        }
+    }
+
+    /// Events that name whom they hit, in place of those that choose.
+    fn simplify_events(&mut self) {
+        for place in (0..self.best.case.scenario.events.len()).rev() {
+            let log = Log::of(&self.best.case);
+            let replicas = self.best.case.scenario.replicas;
+            let strike = log.strikes.get(place).copied();
+            let leader = strike.and_then(|strike| strike.leader);
+            let isolations = leader.into_iter().chain(ReplicaId::all(replicas)).map(Fault::Isolate);
+            let candidates: Vec<Fault> = match &self.best.case.scenario.events[place].fault {
+                Fault::KillLeader | Fault::KillNonLeader => {
+                    strike.and_then(|strike| strike.killed).map(Fault::Kill).into_iter().collect()
+                }
+                Fault::PartHard | Fault::PartEasy => isolations.collect(),
+                Fault::Heal => vec![Fault::PartEnd],
+                Fault::SetMatrix(matrix) => isolations.chain(simpler(matrix)).collect(),
+                _ => Vec::new(),
+            };
+            for fault in candidates {
+                if self.take(self.changed(|scenario, _| scenario.events[place].fault = fault)) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Default parameters: all with times in proportion, all, or one by one.
+    fn reset_config(&mut self) {
+        let (config, default) = (self.best.case.subject.config.clone(), Config::default());
+        if config == default {
+            return;
+        }
+        let share = default.raft.election_timeout_min.nanos() as f64 / config.raft.election_timeout_min.nanos() as f64;
+        let (mut slow, mut plain) = (self.stretched(share), self.best.case.clone());
+        for case in [&mut slow, &mut plain] {
+            case.subject.config = default.clone();
+        }
+        let mut own_times = self.stretched(share);
+        own_times.subject.config = Config {
+            raft: crate::raft::Config {
+                suspect_after: config.raft.suspect_after,
+                batch_bytes_max: config.raft.batch_bytes_max,
+                inflight_max: config.raft.inflight_max,
+                ..default.raft.clone()
+            },
+            ..default.clone()
+        };
+        for case in [slow, plain, own_times] {
+            if self.trying_seeds(SEEDS, |shrinker| shrinker.take(case)) {
+                break;
+            }
+        }
+        for (name, value) in default.settings() {
+            let mut case = self.best.case.clone();
+            if case.subject.config.set(name, value).is_ok() && case.subject.config.validate().is_ok() {
+                self.take(case);
+            }
+        }
+    }
+
+    /// The case in which everything takes this many times as long.
+    fn stretched(&self, share: f64) -> Case {
+        let span = |span: Span| Span((span.nanos() as f64 * share / 1e6).ceil() as u64 * 1_000_000);
+        self.changed(|scenario, operations| {
+            for event in &mut scenario.events {
+                let after = event.time.since(Time::ZERO + scenario.wait);
+                event.time = Time::ZERO + span(scenario.wait) + span(after);
+            }
+            scenario.wait = span(scenario.wait);
+            scenario.lifetime = span(scenario.lifetime);
+            for scripted in operations {
+                scripted.time = span(scripted.time);
+            }
+        })
+    }
+
+    /// All requests come from few clients.
+    fn merge_clients(&mut self) {
+        self.take(self.changed(|_, operations| operations.iter_mut().for_each(|scripted| scripted.client = 0)));
+        for from in (1..crate::workload::CLIENTS).rev() {
+            for to in 0..from {
+                let merged = self.changed(|_, operations| {
+                    for scripted in operations.iter_mut().filter(|scripted| scripted.client == from) {
+                        scripted.client = to;
+                    }
+                });
+                if self.take(merged) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Nothing happens for as short as may be.
+    fn close_gaps(&mut self) {
+        let start = |shrinker: &Self| Time::ZERO + shrinker.best.case.scenario.wait;
+        // The time before the first request is a gap, too.
+        self.take(self.changed(|scenario, operations| {
+            operations.iter_mut().for_each(|scripted| scripted.time = scripted.time + scenario.wait);
+            scenario.lifetime = scenario.lifetime + scenario.wait;
+            scenario.wait = Span::ZERO;
+        }));
+        let times = |shrinker: &Self| {
+            let scenario = &shrinker.best.case.scenario;
+            let operations = shrinker.operations().iter().map(|scripted| start(shrinker) + scripted.time);
+            let mut times: Vec<Time> = operations.chain(scenario.events.iter().map(|event| event.time)).collect();
+            times.extend([start(shrinker), scenario.end()]);
+            times.sort_unstable();
+            times.dedup();
+            times
+        };
+        let mut place = times(self).len();
+        while place > 0 && !self.is_spent() {
+            place -= 1;
+            for share in [1, 2, 4, 8] {
+                let times = times(self);
+                let Some(&time) = times.get(place) else { break };
+                let before = if place == 0 { Time::ZERO } else { times[place - 1] };
+                self.take(self.sooner(time, Span(time.since(before).nanos() / share)));
+            }
+        }
+    }
+
+    /// The case in which all from this time on comes sooner.
+    fn sooner(&self, from: Time, by: Span) -> Case {
+        let case = self.changed(|scenario, operations| {
+            let start = Time::ZERO + scenario.wait;
+            if from <= start {
+                scenario.wait = (start - by).since(Time::ZERO);
+                scenario.events.iter_mut().for_each(|event| event.time = event.time - by);
+                return;
+            }
+            for scripted in operations.iter_mut().filter(|scripted| start + scripted.time >= from) {
+                scripted.time = (start + scripted.time - by).since(start);
+            }
+            for event in scenario.events.iter_mut().filter(|event| event.time >= from) {
+                event.time = (event.time - by).max(start);
+            }
+            let end = start + scenario.lifetime;
+            let sooner = |time: Time| if time >= from { time - by } else { time };
+            let (lifetime, all) = (sooner(end).since(start), sooner(end + scenario.end_wait));
+            scenario.lifetime = lifetime.max(Span::from_millis(1));
+            scenario.end_wait = all.since(start + scenario.lifetime);
+        });
+        fitted(case)
+    }
+
+    /// Times with few digits: all at once, then one by one.
+    fn round_times(&mut self) {
+        for quantum in ROUND_MS {
+            let all = self.changed(|scenario, operations| {
+                operations.iter_mut().for_each(|scripted| scripted.time = rounded(scripted.time, quantum));
+                let start = Time::ZERO + scenario.wait;
+                for event in &mut scenario.events {
+                    event.time = start + rounded(event.time.since(start), quantum);
+                }
+            });
+            if self.take(fitted(all)) {
+                break;
+            }
+        }
+        for place in (0..self.operations().len()).rev() {
+            ROUND_MS.into_iter().any(|quantum| {
+                let case = self.changed(|_, operations| {
+                    operations[place].time = rounded(operations[place].time, quantum);
+                });
+                self.take(fitted(case))
+            });
+        }
+        for place in (0..self.best.case.scenario.events.len()).rev() {
+            ROUND_MS.into_iter().any(|quantum| {
+                let case = self.changed(|scenario, _| {
+                    let start = Time::ZERO + scenario.wait;
+                    let event = &mut scenario.events[place];
+                    event.time = start + rounded(event.time.since(start), quantum);
+                    scenario.events.sort_by_key(|event| event.time);
+                });
+                self.take(fitted(case))
+            });
+        }
+        for quantum in ROUND_MS {
+            let spans = self.changed(|scenario, _| {
+                let wait = rounded(scenario.wait, quantum);
+                for event in &mut scenario.events {
+                    event.time = Time::ZERO + wait + event.time.since(Time::ZERO + scenario.wait);
+                }
+                scenario.wait = wait;
+            });
+            self.take(spans);
+            self.take(self.changed(|scenario, _| {
+                let longer = Span(scenario.lifetime.nanos().next_multiple_of(quantum.max(1) * 1_000_000));
+                scenario.end_wait = scenario.end().since(Time::ZERO + scenario.wait + longer);
+                scenario.lifetime = longer;
+            }));
+            self.take(self.changed(|scenario, _| scenario.end_wait = rounded(scenario.end_wait, quantum)));
+        }
+    }
+
+    /// Keys become `x`, `y` and so on, values `a`, `b` and so on.
+    pub(super) fn rename(&mut self) {
+        self.take(self.renamed(|_| 0, |_| 1));
+        self.take(self.renamed(|key| key, |_| 1));
+        // Small batches count bytes, so names may have to stay as long as they are.
+        self.take(self.renamed(|_| 0, str::len));
+    }
+
+    /// With keys by number, and values of this length.
+    fn renamed(&self, key: impl Fn(usize) -> usize, length: impl Fn(&str) -> usize) -> Case {
+        let mut numbers: BTreeMap<Text, usize> = BTreeMap::new();
+        let mut values: BTreeMap<Text, Text> = BTreeMap::new();
+        self.changed(|_, operations| {
+            for ScriptedOperation { operation, .. } in operations {
+                let (Operation::Get { key: name } | Operation::Put { key: name, .. }) = &mut *operation;
+                let next = numbers.len();
+                let number = key(*numbers.entry(name.clone()).or_insert(next));
+                *name = letters("xyzuvw", number).into();
+                if let Operation::Put { value, .. } = operation {
+                    let next = values.len();
+                    let new = |old: &Text| {
+                        let name = letters("abcdefghijklmnopqrst", next);
+                        Text::from(format!("{name:.<width$}", width = length(old)))
+                    };
+                    *value = values.entry(value.clone()).or_insert_with_key(new).clone();
+                }
+            }
+        })
+    }
+}
+
+/// A letter, and a number where there are not enough of them.
+fn letters(alphabet: &str, number: usize) -> String {
+    let letter = alphabet.chars().nth(number % alphabet.len()).unwrap_or('x');
+    match number / alphabet.len() {
+        0 => letter.to_string(),
+        round => format!("{letter}{round}"),
+    }
+}
+
+/// Matrices that lose less, or a single link in place of one.
+fn simpler(matrix: &ConnectivityMatrix) -> Vec<Fault> {
+    let size = matrix.replicas();
+    let links: Vec<(usize, usize)> = (0..size)
+        .flat_map(|from| (0..size).map(move |to| (from, to)))
+        .filter(|&(from, to)| matrix.rows().nth(from).is_some_and(|row| row[to] > 0.0))
+        .collect();
+    let mut faults = vec![Fault::Heal, Fault::PartEnd];
+    faults.extend(links.iter().map(|&(from, to)| {
+        let (from, to) = (ReplicaId(from as u8), ReplicaId(to as u8));
+        Fault::SetLink { from, to, value: matrix.loss(from, to) }
+    }));
+    faults.extend(links.iter().map(|&(from, to)| {
+        let mut clear = matrix.clone();
+        clear.set(from, to, 0.0).expect("a link of the cluster");
+        Fault::SetMatrix(clear)
+    }));
+    faults
+}
+
+/// The nearest multiple of so many milliseconds; of 0, of a tenth of one.
+fn rounded(span: Span, quantum_ms: u64) -> Span {
+    let quantum = if quantum_ms == 0 { 100_000 } else { quantum_ms * 1_000_000 };
+    Span((span.nanos() + quantum / 2) / quantum * quantum)
+}
+
+/// With events in order of time, and a lifetime that holds all that happens; the run ends when it did, if it can.
+fn fitted(mut case: Case) -> Case {
+    let scenario = &mut case.scenario;
+    let (start, end) = (Time::ZERO + scenario.wait, scenario.end());
+    scenario.events.sort_by_key(|event: &FaultEvent| event.time);
+    let events = scenario.events.iter().map(|event| event.time.since(start));
+    let operations = scenario.operations.iter().flat_map(|list| list.iter()).map(|scripted| scripted.time);
+    scenario.lifetime = events.chain(operations).max().unwrap_or_default().max(Span::from_millis(1));
+    scenario.end_wait = end.since(start + scenario.lifetime);
+    case
+}

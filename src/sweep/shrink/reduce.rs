@@ -1,0 +1,191 @@
+//! Takes things away: requests, events, losses, replicas, time.
+
+use std::ops::Range;
+
+use super::Shrinker;
+use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss};
+use crate::id::{REPLICAS_MIN, ReplicaId};
+use crate::sweep::Case;
+use crate::time::{Span, Time};
+
+/// The shortest lifetime that a file can have.
+const LIFETIME_MIN: Span = Span::from_millis(1);
+
+/// Pairs are tried if there are no more things than this.
+const PAIRS_MAX: usize = 40;
+
+/// Something that a case has several of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Operation,
+    Event,
+    Loss,
+}
+
+impl Shrinker<'_> {
+    /// Takes away all that can go.
+    pub(super) fn reduce(&mut self) {
+        loop {
+            let before = self.best.size;
+            self.cut_the_end();
+            self.thin(Kind::Event);
+            self.thin(Kind::Operation);
+            self.drop_replicas();
+            self.clear_matrix();
+            self.thin(Kind::Loss);
+            if self.best.size == before {
+                self.drop_pairs();
+            }
+            if self.best.size == before || self.is_spent() {
+                return;
+            }
+        }
+    }
+
+    fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Operation => self.operations().len(),
+            Kind::Event => self.best.case.scenario.events.len(),
+            Kind::Loss => self.best.case.scenario.losses.len(),
+        }
+    }
+
+    fn without(&self, places: &[(Kind, Range<usize>)]) -> Case {
+        self.changed(|scenario, operations| {
+            for (kind, range) in places.iter().cloned() {
+                match kind {
+                    Kind::Operation => drop(operations.drain(range)),
+                    Kind::Event => drop(scenario.events.drain(range)),
+                    Kind::Loss => drop(scenario.losses.drain(range)),
+                }
+            }
+        })
+    }
+
+    /// Takes away all that can go of one kind, in pieces that begin with all and end with one. The last come first: they
+    /// have the least consequences.
+    fn thin(&mut self, kind: Kind) {
+        let mut piece = self.count(kind);
+        while piece > 0 {
+            let mut end = self.count(kind);
+            let mut taken = false;
+            while end > 0 && !self.is_spent() {
+                let start = end.saturating_sub(piece);
+                taken |= self.take(self.without(&[(kind, start..end)]));
+                end = start;
+            }
+            if piece > 1 || !taken || self.is_spent() {
+                piece /= 2;
+            }
+        }
+    }
+
+    /// Takes away two things at once, where neither can go alone.
+    fn drop_pairs(&mut self) {
+        let things: Vec<(Kind, usize)> = [Kind::Loss, Kind::Event, Kind::Operation]
+            .into_iter()
+            .flat_map(|kind| (0..self.count(kind)).rev().map(move |place| (kind, place)))
+            .collect();
+        if things.len() > PAIRS_MAX {
+            return;
+        }
+        for (i, &(one, first)) in things.iter().enumerate() {
+            for &(other, second) in &things[i + 1..] {
+                // Of one kind the later one is first, so the places stay right.
+                if self.take(self.without(&[(one, first..first + 1), (other, second..second + 1)])) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The run ends as early as may be.
+    fn cut_the_end(&mut self) {
+        let end = |shrinker: &Self| shrinker.best.case.scenario.end().nanos();
+        let mut step = end(self) / 2;
+        while step >= 10_000_000 {
+            let sooner = Time(end(self).saturating_sub(step));
+            if !self.take(self.ending(sooner)) {
+                step /= 2;
+            }
+        }
+        self.take(self.ending(Time(end(self))));
+    }
+
+    /// The case that ends then.
+    pub(super) fn ending(&self, end: Time) -> Case {
+        self.changed(|scenario, operations| {
+            let start = Time::ZERO + scenario.wait;
+            scenario.events.retain(|event| event.time <= end);
+            operations.retain(|scripted| start + scripted.time <= end);
+            let events = scenario.events.iter().map(|event| event.time.since(start));
+            let last = operations.iter().map(|scripted| scripted.time).chain(events).max();
+            scenario.lifetime = last.unwrap_or(Span::ZERO).max(LIFETIME_MIN);
+            scenario.end_wait = end.since(start + scenario.lifetime);
+        })
+    }
+
+    fn drop_replicas(&mut self) {
+        loop {
+            let count = self.best.case.scenario.replicas;
+            if count <= REPLICAS_MIN {
+                return;
+            }
+            let ones = ReplicaId::all(count).rev();
+            let pairs =
+                ones.clone().flat_map(|one| ReplicaId::all(one.index()).rev().map(move |other| vec![one, other]));
+            let pairs = pairs.filter(|_| count >= REPLICAS_MIN + 2);
+            let sets: Vec<Vec<ReplicaId>> = pairs.chain(ones.map(|one| vec![one])).collect();
+            if !sets.iter().any(|gone| self.take(self.without_replicas(gone))) || self.is_spent() {
+                return;
+            }
+        }
+    }
+
+    fn without_replicas(&self, gone: &[ReplicaId]) -> Case {
+        self.changed(|scenario, _| {
+            let kept: Vec<ReplicaId> = ReplicaId::all(scenario.replicas).filter(|id| !gone.contains(id)).collect();
+            let renamed =
+                |id: ReplicaId| kept.iter().position(|&other| other == id).map(|place| ReplicaId(place as u8));
+            let smaller = |matrix: &ConnectivityMatrix| {
+                let row = |from: &ReplicaId| kept.iter().map(|&to| matrix.loss(*from, to)).collect();
+                let rows: Vec<Vec<f64>> = kept.iter().map(row).collect();
+                ConnectivityMatrix::from_rows(kept.len(), &rows).expect("a square of what was there")
+            };
+            scenario.matrix = smaller(&scenario.matrix);
+            let events = scenario.events.drain(..).filter_map(|FaultEvent { time, fault }| {
+                let fault = match fault {
+                    Fault::Kill(id) => Fault::Kill(renamed(id)?),
+                    Fault::Isolate(id) => Fault::Isolate(renamed(id)?),
+                    Fault::SetLink { from, to, value } => {
+                        Fault::SetLink { from: renamed(from)?, to: renamed(to)?, value }
+                    }
+                    Fault::SetMatrix(matrix) => Fault::SetMatrix(smaller(&matrix)),
+                    other => other,
+                };
+                Some(FaultEvent { time, fault })
+            });
+            scenario.events = events.collect();
+            let losses = scenario.losses.drain(..);
+            let losses =
+                losses.filter_map(|loss| Some(Loss { from: renamed(loss.from)?, to: renamed(loss.to)?, ..loss }));
+            scenario.losses = losses.collect();
+            scenario.replicas = kept.len();
+        })
+    }
+
+    /// Links lose nothing at first; all of them, or one after another.
+    fn clear_matrix(&mut self) {
+        let replicas = self.best.case.scenario.replicas;
+        let calm = ConnectivityMatrix::uniform(replicas, 0.0).expect("0 is a probability");
+        if self.best.case.scenario.matrix == calm || self.take(self.changed(|scenario, _| scenario.matrix = calm)) {
+            return;
+        }
+        for (from, to) in (0..replicas).flat_map(|from| (0..replicas).map(move |to| (from, to))) {
+            let clear = self.changed(|scenario, _| {
+                scenario.matrix.set(from, to, 0.0).expect("a link of the cluster");
+            });
+            self.take(clear);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What makes one case smaller than another.
+
+use std::collections::BTreeSet;
+
+use crate::chaos::{ConnectivityMatrix, Fault};
+use crate::protocol::Operation;
+use crate::scenario::{Delay, Network, Order, Scenario, packets_default};
+use crate::sweep::Case;
+use crate::time::{Span, Time};
+
+/// How much there is to a case. The first number that differs says which of two is smaller, so no other can be bought
+/// with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size {
+    /// Whether messages are lost by chance: what is left to dice is hard to follow.
+    pub chance: bool,
+    /// Requests, fault events and losses together.
+    pub things: usize,
+    /// Fault events and losses alone.
+    pub faults: usize,
+    /// Replicas.
+    pub replicas: usize,
+    /// Parameters that are not the default.
+    settings: usize,
+    /// How hard the events are to follow: whom they hit, and when, is drawn or has to be looked up in a matrix.
+    riddles: usize,
+    /// How complicated the network is.
+    network: usize,
+    /// Clients and keys.
+    parties: usize,
+    /// Seconds, begun ones included.
+    seconds: u64,
+    /// Digits of all times, characters of keys and values, numbers of clients.
+    characters: usize,
+}
+
+impl Size {
+    /// The size of a case.
+    pub fn of(case: &Case) -> Size {
+        let scenario = &case.scenario;
+        let faults = scenario.events.len() + scenario.losses.len();
+        let operations = scenario.operations.iter().flat_map(|operations| operations.iter());
+        let clients: BTreeSet<usize> = operations.clone().map(|scripted| scripted.client).collect();
+        let keys: BTreeSet<_> = operations.map(|scripted| scripted.operation.key()).collect();
+        Size {
+            chance: chance(scenario),
+            things: scenario.requests as usize + faults,
+            faults,
+            replicas: scenario.replicas,
+            settings: case.subject.config.changed_settings().len(),
+            riddles: scenario.events.iter().map(|event| riddles(&event.fault)).sum::<usize>() + cells(&scenario.matrix),
+            network: network(&scenario.network),
+            parties: clients.len() + keys.len(),
+            seconds: scenario.end().nanos().div_ceil(1_000_000_000),
+            characters: characters(scenario),
+        }
+    }
+}
+
+/// Whether a message may be lost or not.
+fn is_chance(loss: f64) -> bool {
+    loss > 0.0 && loss < 1.0
+}
+
+fn chance(scenario: &Scenario) -> bool {
+    let uncertain = |matrix: &ConnectivityMatrix| matrix.rows().flatten().any(|&loss| is_chance(loss));
+    uncertain(&scenario.matrix)
+        || scenario.events.iter().any(|event| match &event.fault {
+            Fault::SetMatrix(matrix) => uncertain(matrix),
+            Fault::SetLink { value, .. } => is_chance(*value),
+            _ => false,
+        })
+}
+
+fn riddles(fault: &Fault) -> usize {
+    match fault {
+        Fault::Kill(_) | Fault::Isolate(_) | Fault::SetLink { .. } | Fault::PartEnd => 1,
+        Fault::Heal | Fault::KillLeader => 2,
+        Fault::KillNonLeader | Fault::PartEasy | Fault::PartHard => 3,
+        Fault::SetMatrix(matrix) => 3 + cells(matrix),
+    }
+}
+
+fn cells(matrix: &ConnectivityMatrix) -> usize {
+    matrix.rows().flatten().filter(|&&loss| loss > 0.0).count()
+}
+
+fn network(network: &Network) -> usize {
+    let kind = |delay: Delay| match delay {
+        Delay::Constant(_) => 1,
+        Delay::Uniform { .. } => 3,
+        Delay::Exponential { .. } => 4,
+    };
+    match *network {
+        Network::Course { .. } if *network == Network::default() => 0,
+        Network::Course { service } => 10 + kind(service),
+        Network::Links { delay, order } => kind(delay) + usize::from(order == Order::Fifo),
+    }
+}
+
+fn characters(scenario: &Scenario) -> usize {
+    let start = Time::ZERO + scenario.wait;
+    let events = scenario.events.iter().map(|event| digits(event.time.since(start)));
+    let operations = scenario.operations.iter().flat_map(|operations| operations.iter());
+    let texts = operations.map(|scripted| {
+        let text = match &scripted.operation {
+            Operation::Get { key } => key.len(),
+            Operation::Put { key, value } => key.len() + value.len(),
+        };
+        text + digits(scripted.time) + scripted.client
+    });
+    let delays = match scenario.network {
+        Network::Course { .. } => 0,
+        Network::Links { delay, .. } => match delay {
+            Delay::Constant(span) => digits(span),
+            Delay::Uniform { min, max } => digits(min) + digits(max),
+            Delay::Exponential { floor, mean } => digits(floor) + digits(mean),
+        },
+    };
+    let spans = [scenario.wait, scenario.lifetime, scenario.end_wait].map(digits);
+    let limit = if scenario.max_packets == packets_default(scenario.requests) { 0 } else { 6 };
+    limit + events.sum::<usize>() + texts.sum::<usize>() + delays + spans.into_iter().sum::<usize>()
+}
+
+/// The digits of a number of seconds, without zeros at the end.
+fn digits(span: Span) -> usize {
+    let (mut nanos, mut digits) = (span.nanos(), 9);
+    while digits > 0 && nanos % 10 == 0 {
+        nanos /= 10;
+        digits -= 1;
+    }
+    digits
+}
