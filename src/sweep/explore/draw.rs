@@ -92,7 +92,9 @@ fn config(dice: &mut Stream, flavour: Flavour) -> Config {
     if dice.chance(0.6) {
         let min = dice.between(100, 800);
         raft.election_timeout_min = Span::from_millis(min);
-        raft.election_timeout_max = Span::from_millis(min + min * dice.between(10, 100) / 100 + 1);
+        // Round trips take up to a quarter of the shortest timeout, and the draws must differ by more than that: else votes
+        // are split again and again (section 5.2 of the paper).
+        raft.election_timeout_max = Span::from_millis(min + min * dice.between(40, 100) / 100);
         raft.heartbeat = Span::from_millis(min * dice.between(20, 90) / 100);
         raft.round_trip_guess = Span::from_millis(dice.between(1, min / 4));
         raft.retry_min = Span::from_millis(dice.between(1, min / 10));
