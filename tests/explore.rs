@@ -135,3 +135,19 @@ fn the_zoo_prints_a_kill_matrix_and_says_what_escapes() {
     let calm = seedbed(&folder, &["zoo", "--rule", "answer-after-commit", "--starts", "2"]);
     assert_eq!(calm.status.code(), Some(0), "{}{}", stdout(&calm), stderr(&calm));
 }
+
+#[test]
+fn what_the_zoo_finds_is_shrunk_to_files_that_replay() {
+    let folder = folder();
+    let arguments = ["zoo", "--rule", "read-after-own-commit", "--starts", "2", "--shrink", "small/er"];
+    let output = seedbed(&folder, &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let text = stdout(&output);
+    let last: Vec<&str> = text.lines().last().expect("a last line").split_whitespace().collect();
+    assert_eq!((last[..2].join(" "), last[4]), ("any rule".to_owned(), "2/2"), "{text}");
+    for start in 0..2 {
+        let file = format!("small/er/read-after-own-commit-{start}.json");
+        let replay = seedbed(&folder, &["replay", &file]);
+        assert_eq!(replay.status.code(), Some(0), "{}{}", stdout(&replay), stderr(&replay));
+    }
+}

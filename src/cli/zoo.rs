@@ -1,17 +1,21 @@
 //! `seedbed zoo`: Rafts that lack one rule each, and how soon each checker convicts them.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use super::Outcome;
 use super::cores::Cores;
 use super::error::CliError;
 use super::output;
 use super::progress::Progress;
+use super::repro;
 use crate::check::Checker;
 use crate::clock::Clock;
 use crate::raft::Rule;
 use crate::report::text::{BAD, GOOD};
-use crate::sweep::zoo::{self, Animal, Effort, Hunt, Tally};
+use crate::sweep::Repro;
+use crate::sweep::shrink::{self, Size};
+use crate::sweep::zoo::{self, Animal, Effort, Hunt, Specimen, Tally};
 
 /// Break the rules of Raft one at a time, and see which checkers notice, and how soon
 ///
@@ -26,6 +30,7 @@ use crate::sweep::zoo::{self, Animal, Effort, Hunt, Tally};
 Examples:
   seedbed zoo
   seedbed zoo --rule commit-own-term --starts 3
+  seedbed zoo --shrink repros/zoo       and what is left of each failure
 
 Exit codes: 0 every animal is convicted and the sound Raft is not, 1 one is not as it should be, 2 bad usage."
 )]
@@ -41,6 +46,10 @@ pub(super) struct Args {
     /// After how many seeds an animal has escaped
     #[arg(long, value_name = "N", default_value_t = Effort::default().seeds_max, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seeds: u64,
+
+    /// Shrink the failure of every hunt as `seedbed shrink` does, and write the repro files to this folder
+    #[arg(long, value_name = "DIR")]
+    shrink: Option<PathBuf>,
 
     #[command(flatten)]
     cores: Cores,
@@ -63,7 +72,47 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     output::note(&format!("{} animals in {:.1} s", animals.len() - 1, clock.now().as_secs_f64()));
     write_matrix(&mut out, &animals, effort)?;
     out.flush()?;
-    Ok(Outcome::of(animals.iter().all(is_as_it_should_be)))
+    let mut all_replay = true;
+    if let Some(folder) = &args.shrink {
+        let progress = Progress::in_seeds(Some(animals.len() as u64 * effort.starts));
+        let specimens = zoo::specimens(&animals, shrink::BUDGET, || progress.end());
+        progress.clear();
+        write_specimens(&mut out, &specimens, folder)?;
+        out.flush()?;
+        all_replay = specimens.iter().all(|specimen| specimen.replays);
+    }
+    Ok(Outcome::of(all_replay && animals.iter().all(is_as_it_should_be)))
+}
+
+/// Writes what failures were shrunk to: a file each, and a table.
+fn write_specimens(out: &mut impl Write, specimens: &[Specimen], folder: &Path) -> Result<(), CliError> {
+    for Specimen { broken, start, shrunk, .. } in specimens {
+        let path = folder.join(format!("{broken}-{start}.json"));
+        let written = repro::write_new(&path, &Repro::of(&shrunk.case, &shrunk.trial));
+        written.map_err(|source| CliError::File { path, source })?;
+    }
+    writeln!(out, "\nFailures shrunk, median/worst. Faults are fault events and losses.\n")?;
+    writeln!(out, "{:28} {:>10} {:>10} {:>10}", "Raft without", "requests", "faults", "replay")?;
+    for rule in Rule::ALL {
+        let own: Vec<&Specimen> = specimens.iter().filter(|specimen| specimen.broken == rule).collect();
+        write_sizes(out, rule.name(), &own)?;
+    }
+    write_sizes(out, "any rule", &specimens.iter().collect::<Vec<_>>())?;
+    Ok(())
+}
+
+fn write_sizes(out: &mut impl Write, name: &str, specimens: &[&Specimen]) -> io::Result<()> {
+    let figures = |size: fn(&Size) -> usize| {
+        let mut sizes: Vec<usize> = specimens.iter().map(|specimen| size(&Size::of(&specimen.shrunk.case))).collect();
+        sizes.sort_unstable();
+        sizes.last().map(|worst| format!("{}/{worst}", sizes[sizes.len() / 2]))
+    };
+    let (Some(requests), Some(faults)) = (figures(|size| size.things - size.faults), figures(|size| size.faults))
+    else {
+        return Ok(());
+    };
+    let replaying = specimens.iter().filter(|specimen| specimen.replays).count();
+    writeln!(out, "{name:28} {requests:>10} {faults:>10} {:>10}", format!("{replaying}/{}", specimens.len()))
 }
 
 fn command(args: &Args) -> String {

@@ -6,7 +6,9 @@
 
 use rayon::prelude::*;
 
+use super::Repro;
 use super::explore::{Failure, case};
+use super::shrink::{Shrunk, shrink};
 use crate::check::{Checker, Finding, UNKNOWN};
 use crate::raft::Rule;
 
@@ -102,11 +104,57 @@ impl Animal {
     pub fn escapes(&self) -> bool {
         self.hunts.iter().any(|hunt| hunt.by_general().is_none())
     }
+}
 
-    /// The failure of the first hunt that has one.
-    pub fn failure(&self) -> Option<&Failure> {
-        self.hunts.iter().find_map(|hunt| hunt.failure.as_deref())
+/// What a hunt found, made small.
+#[derive(Clone, Debug)]
+pub struct Specimen {
+    /// The rule that the animal lacks.
+    pub broken: Rule,
+    /// The number of the hunt.
+    pub start: u64,
+    /// What is left of the failure.
+    pub shrunk: Shrunk,
+    /// Whether a file of it, when read, has the same run with the same findings.
+    pub replays: bool,
+}
+
+impl Specimen {
+    fn new(broken: Rule, start: u64, failure: &Failure, budget: u64) -> Option<Specimen> {
+        let finding = failure.trial.findings.first()?;
+        let shrunk = shrink(&failure.case, finding, budget, |_| {})?;
+        let fails_alike = shrunk.trial.findings.iter().any(|other| other.is_like(finding));
+        let replays = fails_alike && replays(&Repro::of(&shrunk.case, &shrunk.trial));
+        Some(Specimen { broken, start, shrunk, replays })
     }
+}
+
+/// Whether a file of this repro says enough to repeat it to the bit.
+fn replays(repro: &Repro) -> bool {
+    let mut file = Vec::new();
+    repro.write(&mut file).expect("memory can be written to");
+    let text = String::from_utf8_lossy(&file);
+    Repro::parse(&repro.case.scenario.name, &text).is_ok_and(|loaded| {
+        let trial = loaded.repro.case.attempt();
+        repro.is_like(&trial) && trial.trace() == repro.trace
+    })
+}
+
+/// Shrinks the failure of every hunt for a broken Raft, with so many runs each at most ([`shrink`]). `progress` is told after
+/// each.
+pub fn specimens(animals: &[Animal], budget: u64, progress: impl Fn() + Sync) -> Vec<Specimen> {
+    let failures: Vec<(Rule, u64, &Failure)> = animals
+        .iter()
+        .filter_map(|animal| Some((animal.broken?, &animal.hunts)))
+        .flat_map(|(rule, hunts)| (0..).zip(hunts).map(move |(start, hunt)| (rule, start, hunt)))
+        .filter_map(|(rule, start, hunt)| Some((rule, start, hunt.failure.as_deref()?)))
+        .collect();
+    let specimens = failures.into_par_iter().with_max_len(1).map(|(rule, start, failure)| {
+        let specimen = Specimen::new(rule, start, failure, budget);
+        progress();
+        specimen
+    });
+    specimens.flatten_iter().collect()
 }
 
 /// Hunts for a Raft without this rule, from the start of this number.
