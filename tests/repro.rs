@@ -160,3 +160,21 @@ fn bad_input_has_exit_code_two_and_one_line() {
     assert_eq!(seedbed(&folder, &["shrink", "stale.json", "--budget", "0"]).status.code(), Some(2));
     assert_eq!(fs::read_to_string(folder.path().join("stale.json")).expect("a file"), STALE_READ);
 }
+
+#[test]
+fn a_replayed_run_can_be_traced() {
+    let folder = TempDir::new().expect("a temporary directory");
+    let file = folder.path().join("events.jsonl");
+    let repro = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/repros/figure-8.json");
+    let trace = file.to_str().expect("a path of text");
+    let output = Command::new(env!("CARGO_BIN_EXE_seedbed")).args(["replay", repro, "--trace", trace]).output();
+    let output = output.expect("seedbed starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&file).expect("a trace");
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().expect("a footer")).expect("JSON");
+    assert_eq!(last["type"], "end");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    assert!(printed.trim_end().ends_with(last["trace"].as_str().expect("a hash")), "{printed}");
+    let refused = Command::new(env!("CARGO_BIN_EXE_seedbed")).args(["replay", repro, "--trace", repro]).output();
+    assert_eq!(refused.expect("seedbed starts").status.code(), Some(2), "it does not replace its input");
+}

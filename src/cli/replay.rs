@@ -1,13 +1,16 @@
 //! `seedbed replay`: runs what a repro file holds, and says whether it fails as it did.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::Outcome;
 use super::command::quoted_path;
 use super::error::CliError;
-use super::output;
+use super::output::{self, Stdout};
 use super::repro;
+use super::trace::{TraceArgs, TraceFile};
+use crate::report::trace::Heading;
+use crate::sweep::{Case, Trial};
 
 /// Run a repro file again, and say whether verdict and trace are the same
 ///
@@ -19,6 +22,7 @@ use super::repro;
     after_long_help = "\
 Examples:
   seedbed replay scenarios/repros/figure-8.json
+  seedbed replay scenarios/repros/figure-8.json --trace events.jsonl    to see what happened
 
 Exit codes: 0 the same findings and the same trace as the file says, 1 not so, 2 bad usage or input."
 )]
@@ -26,23 +30,54 @@ pub(super) struct Args {
     /// The repro file
     #[arg(value_name = "REPRO")]
     file: PathBuf,
+
+    #[command(flatten)]
+    trace: TraceArgs,
 }
 
 /// Carries out the command.
 pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let repro = repro::load(&args.file)?;
+    let trace = args.trace.open(Vec::new(), &[&args.file])?;
+    let with_text = trace.as_ref().is_none_or(TraceFile::leaves_stdout);
     let mut out = output::stdout();
-    writeln!(out, "seedbed replay {}\n", quoted_path(&args.file))?;
-    repro::write_case(&mut out, &repro.case)?;
+    let command = format!("seedbed replay {}", quoted_path(&args.file));
+    if with_text {
+        writeln!(out, "{command}\n")?;
+        repro::write_case(&mut out, &repro.case)?;
+        out.flush()?;
+    }
+    let (trial, traced) = run(&repro.case, &command, trace, &mut out)?;
+    let (same, text) = repro::compare(&repro, &trial);
+    if with_text {
+        write_outcome(&mut out, &trial, &text)?;
+    }
     out.flush()?;
-    let trial = repro.case.attempt();
+    traced?;
+    Ok(Outcome::of(same))
+}
+
+/// Runs the case, and writes its trace if that is asked for.
+fn run(
+    case: &Case,
+    command: &str,
+    trace: Option<TraceFile>,
+    out: &mut Stdout,
+) -> Result<(Trial, Result<(), CliError>), CliError> {
+    let Some(trace) = trace else { return Ok((case.attempt(), Ok(()))) };
+    let (scenario, seed, protocol) = (&case.scenario, case.seed, case.subject.protocol.name());
+    trace.write(&Heading { scenario, seed, protocol, command }, out, |writer| {
+        let trial = Trial::of(|| case.run_observed(writer));
+        let record = trial.judged.as_ref().map(|judged| judged.record.clone());
+        Ok((trial, record))
+    })
+}
+
+fn write_outcome(out: &mut impl Write, trial: &Trial, text: &str) -> io::Result<()> {
     writeln!(out)?;
     if !trial.passed() {
-        repro::write_findings(&mut out, &trial)?;
+        repro::write_findings(out, trial)?;
         writeln!(out)?;
     }
-    let (same, text) = repro::compare(&repro, &trial);
-    writeln!(out, "{text}")?;
-    out.flush()?;
-    Ok(Outcome::of(same))
+    writeln!(out, "{text}")
 }

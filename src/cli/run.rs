@@ -12,6 +12,7 @@ use super::repro::Repros;
 use super::selection::{Selected, Selection};
 use super::trace::{TraceArgs, TraceFile};
 use crate::report::suite::{self, Table};
+use crate::report::trace::Heading;
 use crate::report::{RunSummary, SuiteSummary, text};
 use crate::sweep::ProtocolName;
 
@@ -58,7 +59,7 @@ pub(super) struct Args {
     ///
     /// Any program that speaks the course's protocol will do, in any language. It is started once for
     /// each replica, as `PROGRAM <UDP port> <its ID> <ID> <ID>...`.
-    #[arg(short, long, value_name = "PROGRAM", conflicts_with = "protocol", verbatim_doc_comment)]
+    #[arg(short, long, value_name = "PROGRAM", conflicts_with_all = ["protocol", "trace"], verbatim_doc_comment)]
     replica: Option<PathBuf>,
 
     #[command(flatten)]
@@ -77,7 +78,10 @@ pub(super) struct Args {
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let selected = args.selection.load()?;
-    let trace = TraceFile::open(&args.trace, &args.exports, &selected)?;
+    if args.trace.is_wanted() && selected.is_all() {
+        return Err(CliError::TraceOfMany);
+    }
+    let trace = args.trace.open(args.exports.places(), &selected.files())?;
     let exports = Exports::open(&args.exports, &selected.files())?;
     let cast = match &args.replica {
         Some(program) => Cast::live(program, &args.staging)?,
@@ -96,7 +100,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let mut traced = Ok(());
     let bookings = Booking::all(&selected, &line);
     let played = match trace {
-        Some(trace) => trace.play(&cast, &bookings[0], &mut out).map(|(run, written)| {
+        Some(trace) => play_traced(trace, &cast, &bookings[0], &mut out).map(|(run, written)| {
             suite.runs.push(run);
             traced = written;
         }),
@@ -141,6 +145,23 @@ fn play(
         }
         runs.push(run);
         Ok(())
+    })
+}
+
+/// Plays on this thread, since it is the one that may write to standard output.
+fn play_traced(
+    trace: TraceFile,
+    cast: &Cast,
+    booking: &Booking<'_>,
+    stdout: &mut Stdout,
+) -> Result<(RunSummary, Result<(), CliError>), CliError> {
+    let &Booking { scenario, seed, ref command } = booking;
+    let heading = Heading { scenario, seed, protocol: cast.name(), command };
+    trace.write(&heading, stdout, |writer| {
+        let progress = cast.progress(std::slice::from_ref(booking));
+        let (run, record) = cast.play_observed(booking, &progress, writer)?;
+        progress.clear();
+        Ok((run, Some(record)))
     })
 }
 

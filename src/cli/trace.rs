@@ -1,14 +1,12 @@
 //! `--trace`: the events of a run, written to a file while it goes on.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 
-use super::cast::{Booking, Cast};
 use super::error::CliError;
-use super::output::{self, ExportArgs, Stdout};
-use super::selection::Selected;
-use crate::report::RunSummary;
+use super::output::{self, Stdout};
+use crate::record::RunRecord;
 use crate::report::trace::{Heading, TraceWriter};
 
 /// Whether and where the events of a run are written.
@@ -17,7 +15,7 @@ pub(super) struct TraceArgs {
     /// Write every event of the run as a line of JSON; `-` is standard output, in place of the text
     ///
     /// Only for a single scenario in the virtual world. docs/output.md lists all fields.
-    #[arg(long, value_name = "FILE", conflicts_with = "replica")]
+    #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 
     /// Leave heartbeats, and the answers to them, out of the trace
@@ -33,58 +31,56 @@ pub(super) struct TraceFile {
     heartbeats: bool,
 }
 
-impl TraceFile {
-    /// Creates the file, if a trace is asked for; what is in it stays until the run begins. Refuses what
-    /// [`Exports::open`](super::output::Exports::open) does, and more than one scenario.
-    pub fn open(args: &TraceArgs, exports: &ExportArgs, selected: &Selected) -> Result<Option<TraceFile>, CliError> {
-        let Some(path) = &args.trace else { return Ok(None) };
-        if selected.is_all() {
-            return Err(CliError::TraceOfMany);
-        }
-        let mut options = exports.places();
-        options.push(("--trace", path));
-        output::check(&options, &selected.files())?;
-        Ok(Some(TraceFile { file: output::create(path)?, heartbeats: !args.no_heartbeats }))
+impl TraceArgs {
+    /// Creates the file, if a trace is asked for; what is in it stays until the run begins. Refuses, as
+    /// [`Exports::open`](super::output::Exports::open) does, what would destroy `inputs` or another output.
+    pub fn open(&self, outputs: Vec<(&'static str, &Path)>, inputs: &[&Path]) -> Result<Option<TraceFile>, CliError> {
+        let Some(path) = &self.trace else { return Ok(None) };
+        let mut outputs = outputs;
+        outputs.push(("--trace", path));
+        output::check(&outputs, inputs)?;
+        Ok(Some(TraceFile { file: output::create(path)?, heartbeats: !self.no_heartbeats }))
     }
 
+    /// Whether a trace is asked for.
+    pub fn is_wanted(&self) -> bool {
+        self.trace.is_some()
+    }
+}
+
+impl TraceFile {
     /// Whether standard output is free for people.
     pub fn leaves_stdout(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Plays a booking and writes its trace. The run is worth reporting even if the trace could not be written.
-    pub fn play(
+    /// Runs something and writes its trace; what has no record, since it panicked, has a trace without an end. The run is worth
+    /// reporting even if the trace could not be written.
+    pub fn write<T>(
         self,
-        cast: &Cast,
-        booking: &Booking<'_>,
+        heading: &Heading<'_>,
         stdout: &mut Stdout,
-    ) -> Result<(RunSummary, Result<(), CliError>), CliError> {
-        match self.file {
-            None => {
-                let (run, written) = play(cast, booking, stdout, self.heartbeats)?;
-                Ok((run, written.map_err(CliError::Stdout)))
-            }
+        run: impl FnOnce(&mut TraceWriter<'_, &mut dyn Write>) -> Result<(T, Option<RunRecord>), CliError>,
+    ) -> Result<(T, Result<(), CliError>), CliError> {
+        let (mut buffered, path): (Option<BufWriter<File>>, Option<PathBuf>) = match self.file {
+            None => (None, None),
             Some((path, file)) => {
                 // Only regular files have a length.
                 let _ = file.set_len(0);
-                let (run, written) = play(cast, booking, BufWriter::new(file), self.heartbeats)?;
-                Ok((run, written.map_err(|source| CliError::File { path, source })))
+                (Some(BufWriter::new(file)), Some(path))
             }
-        }
+        };
+        let out: &mut dyn Write = match &mut buffered {
+            Some(buffered) => buffered,
+            None => stdout,
+        };
+        let mut writer = TraceWriter::new(out, heading, self.heartbeats);
+        let (result, record) = run(&mut writer)?;
+        let written = record.map_or(Ok(()), |record| writer.finish(&record));
+        let written = written.map_err(|source| match path {
+            Some(path) => CliError::File { path, source },
+            None => CliError::Stdout(source),
+        });
+        Ok((result, written))
     }
-}
-
-/// Plays on this thread, since it is the one that may write to standard output.
-fn play(
-    cast: &Cast,
-    booking: &Booking<'_>,
-    out: impl Write,
-    heartbeats: bool,
-) -> Result<(RunSummary, io::Result<()>), CliError> {
-    let &Booking { scenario, seed, ref command } = booking;
-    let mut writer = TraceWriter::new(out, &Heading { scenario, seed, protocol: cast.name(), command }, heartbeats);
-    let progress = cast.progress(std::slice::from_ref(booking));
-    let (run, record) = cast.play_observed(booking, &progress, &mut writer)?;
-    progress.clear();
-    Ok((run, writer.finish(&record)))
 }
