@@ -1,7 +1,8 @@
 //! `seedbed explore` and `seedbed zoo` as processes.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -44,8 +45,8 @@ fn an_exploration_ends_at_the_first_failure_and_writes_it_down() {
     let output = seedbed(&folder, &arguments);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let text = stdout(&output);
-    let repeat = text.lines().find_map(|line| line.trim().strip_prefix("Repeat: ")).expect("a command that repeats it");
-    assert_eq!(text.matches("Repeat: ").count(), 1, "{text}");
+    let repeat = text.lines().find_map(|line| line.trim().strip_prefix("Replay: ")).expect("a command that repeats it");
+    assert_eq!(text.matches("Replay: ").count(), 1, "{text}");
     assert_eq!(fs::read_dir(folder.path().join("found")).expect("the folder").count(), 1);
     let words: Vec<&str> = repeat.split(' ').collect();
     assert_eq!(words[..2], ["seedbed", "replay"]);
@@ -92,7 +93,7 @@ fn bad_arguments_are_refused_before_anything_runs() {
         (&["explore"][..], "--seeds"),
         (&["explore", "--seeds", "9..3"], "9 is not below 3"),
         (&["explore", "--seeds", "0..9", "--for", "1s"], "cannot be used with"),
-        (&["explore", "--for", "10"], "allowed is a number above 0 with s, m or h"),
+        (&["explore", "--for", "10"], "allowed is a number with s, m or h"),
         (&["explore", "--seeds", "0..9", "--from", "3"], "--from"),
         (&["explore", "--seeds", "0..9", "--without", "vote-twice"], "unknown rule `vote-twice`"),
         (&["explore", "--seeds", "0..9", "-j", "0"], "0 is not in 1..=1024"),
@@ -107,13 +108,14 @@ fn bad_arguments_are_refused_before_anything_runs() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() {
+fn a_repro_that_cannot_be_written_is_warned_of_and_stops_nothing() {
     let folder = folder();
     fs::write(folder.path().join("file"), "").expect("a file");
-    let arguments = ["explore", "--seeds", "0..50", "--without", "answer-after-commit", "--repros", "file/in"];
+    let arguments = ["explore", "--seeds", "0..50", "--without", "answer-after-commit", "--repros", "file/in", "-k"];
     let output = seedbed(&folder, &arguments);
-    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
-    assert!(stderr(&output).contains("error: file/in/explore-"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stderr(&output).contains("warning: file/in/explore-"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("\n50 seeds explored, "), "{}", stdout(&output));
 }
 
 #[test]
@@ -150,4 +152,27 @@ fn what_the_zoo_finds_is_shrunk_to_files_that_replay() {
         let replay = seedbed(&folder, &["replay", &file]);
         assert_eq!(replay.status.code(), Some(0), "{}{}", stdout(&replay), stderr(&replay));
     }
+}
+
+#[test]
+fn an_interrupted_exploration_tells_what_it_has_done() {
+    let folder = folder();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_seedbed"))
+        .current_dir(folder.path())
+        .args(["explore", "--for", "10m", "--from", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("seedbed starts");
+    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut first = String::new();
+    out.read_line(&mut first).expect("the first line");
+    // From before that line on, signals are taken note of.
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).expect("text");
+    let status = child.wait().expect("seedbed ends");
+    assert_eq!(status.code(), Some(130), "{rest}");
+    assert!(rest.contains(" seeds explored, ") && rest.contains("split vote"), "{rest}");
 }

@@ -41,6 +41,6 @@ fn the_sound_raft_is_never_convicted_and_every_situation_occurs_in_ten_thousand_
     let failed = |failure: seedbed::sweep::explore::Failure| -> Result<(), Infallible> {
         panic!("seedbed explore --seeds {}: {:?}", failure.case.seed, failure.trial.findings)
     };
-    exploration.explore(0, RUNS_FOR_COVERAGE, || {}, failed, |_| true).expect("it cannot fail");
+    exploration.explore(0..=RUNS_FOR_COVERAGE - 1, || {}, failed, |_| true).expect("it cannot fail");
     assert_eq!((exploration.runs, exploration.gaps()), (RUNS_FOR_COVERAGE, vec![]));
 }

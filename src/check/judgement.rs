@@ -103,8 +103,8 @@ impl Judgement {
         self.findings().is_empty()
     }
 
-    /// Whether nobody has found anything who only sees what clients see. In all worlds they see the same, so this can be
-    /// compared; the invariants of Raft can only be watched in the virtual one.
+    /// Whether all checkers pass the run, the invariants left out. The others exist in every world, so this can be compared
+    /// between worlds.
     pub fn passed_outside(&self) -> bool {
         self.findings().iter().all(|finding| finding.checker == Checker::Invariants)
     }

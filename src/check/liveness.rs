@@ -22,9 +22,10 @@ pub const BOUND: Span = Span::from_secs(10);
 /// Whether there was progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// There was, the first so long after it could be expected.
+    /// There was.
     Live {
-        /// From the end of the faults, or from the first write after that, to the first acknowledgement.
+        /// The time until a write was first acknowledged, counted from the end of the faults, or from the first write after
+        /// that.
         after: Span,
     },
     /// Nothing could be demanded.

@@ -1,8 +1,10 @@
 //! `seedbed explore`: random scenarios on all cores, each judged by all checkers.
 
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 
 use super::Outcome;
+use super::command;
 use super::cores::Cores;
 use super::error::CliError;
 use super::output::{self, Stdout};
@@ -15,6 +17,7 @@ use crate::raft::Rule;
 use crate::sweep::Repro;
 use crate::sweep::explore::{Exploration, Failure, RUNS_FOR_COVERAGE, Situation};
 use crate::time::{Span, Time};
+use crate::world::live::Interrupt;
 
 /// Run random scenarios, one a seed, on all cores, and judge each by all checkers
 ///
@@ -25,6 +28,7 @@ use crate::time::{Span, Time};
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
+    group = clap::ArgGroup::new("extent").required(true),
     after_long_help = "\
 Examples:
   seedbed explore --seeds 0..10000
@@ -36,11 +40,11 @@ Exit codes: 0 no failure, 1 a run failed or a situation never occurred in 10,000
 )]
 pub(super) struct Args {
     /// The seeds: one, or a range without (A..B) or with (A..=B) its end
-    #[arg(long, value_name = "A..B", allow_hyphen_values = true, required_unless_present = "time")]
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true, group = "extent")]
     seeds: Option<SeedRange>,
 
     /// Go on for so long, as in 90s, 10m or 8h
-    #[arg(long = "for", id = "time", value_name = "TIME", value_parser = parse_span, conflicts_with = "seeds")]
+    #[arg(long = "for", id = "time", value_name = "TIME", value_parser = parse_span, group = "extent")]
     time: Option<Span>,
 
     /// The first seed, with --for; a random one if it is not given
@@ -64,9 +68,7 @@ pub(super) struct Args {
 
 /// The seeds that are explored, and for how long.
 struct Extent {
-    first: u64,
-    /// Before this one; with a time, as far as it goes.
-    end: u64,
+    seeds: RangeInclusive<u64>,
     time: Option<Span>,
 }
 
@@ -74,33 +76,40 @@ struct Extent {
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let extent = args.extent()?;
     args.cores.use_them()?;
+    let interrupt = Interrupt::install().map_err(CliError::Signals)?;
+    let hold = interrupt.hold();
     let mut out = output::stdout();
-    writeln!(out, "{}\n", args.command(&extent))?;
+    let command = args.command(&extent);
+    writeln!(out, "{command}\n")?;
     out.flush()?;
     let progress = match extent.time {
-        None => Progress::in_seeds(Some(extent.end - extent.first)),
+        None => Progress::in_seeds(Some((extent.seeds.end() - extent.seeds.start()).saturating_add(1))),
         Some(_) => Progress::in_seeds(None),
     };
     let clock = Clock::start();
-    let exploration = explore(&args, &extent, clock, &progress, &mut out);
+    let exploration = explore(&args, &extent, clock, &interrupt, &progress, &mut out);
     progress.clear();
+    drop(hold);
     let exploration = exploration?;
     let seconds = clock.now().as_secs_f64();
     let rate = exploration.runs as f64 / seconds.max(1e-3);
     output::note(&format!("{} seeds in {seconds:.1} s, {rate:.0} a second", exploration.runs));
+    // What is finished is not lost, however it ended.
     write_end(&mut out, &exploration)?;
     out.flush()?;
-    Ok(Outcome::of(exploration.failures == 0 && exploration.gaps().is_empty()))
+    match interrupt.signal() {
+        Some(signal) => Err(CliError::Interrupted { signal, command }),
+        None => Ok(Outcome::of(exploration.failures == 0 && exploration.gaps().is_empty())),
+    }
 }
 
 impl Args {
     fn extent(&self) -> Result<Extent, CliError> {
         if let Some(seeds) = self.seeds {
-            let (first, last) = seeds.iter().into_inner();
-            return Ok(Extent { first, end: last.saturating_add(1), time: None });
+            return Ok(Extent { seeds: seeds.iter(), time: None });
         }
         let first = self.from.map_or_else(draw_seed, Ok)?;
-        Ok(Extent { first, end: u64::MAX, time: self.time })
+        Ok(Extent { seeds: first..=u64::MAX, time: self.time })
     }
 
     /// The command that does this again.
@@ -109,7 +118,7 @@ impl Args {
             (Some(seeds), _) => format!("seedbed explore --seeds {seeds}"),
             (None, time) => {
                 let seconds = time.unwrap_or_default().as_secs_f64();
-                format!("seedbed explore --for {seconds}s --from {}", extent.first)
+                format!("seedbed explore --for {seconds}s --from {}", extent.seeds.start())
             }
         };
         if let Some(rule) = self.without {
@@ -126,26 +135,32 @@ fn explore(
     args: &Args,
     extent: &Extent,
     clock: Clock,
+    interrupt: &Interrupt,
     progress: &Progress,
     out: &mut Stdout,
 ) -> Result<Exploration, CliError> {
     let in_time = || extent.time.is_none_or(|time| clock.now().since(Time::ZERO) < time);
-    let goes_on = |so_far: &Exploration| in_time() && (args.keep_going || so_far.failures == 0);
+    let goes_on =
+        |so_far: &Exploration| in_time() && interrupt.signal().is_none() && (args.keep_going || so_far.failures == 0);
     let mut exploration = Exploration { broken: args.without, ..Exploration::default() };
-    let failed = |failure: Failure| -> Result<(), CliError> {
-        let path = args.repros.write(&Repro::of(&failure.case, &failure.trial))?;
-        progress.suspend(|| -> io::Result<()> {
-            writeln!(out, "seed {} fails", failure.case.seed)?;
-            for finding in &failure.trial.findings {
-                writeln!(out, "    {finding}")?;
-            }
-            writeln!(out, "    Repeat: seedbed replay {}\n", super::command::file(&path))?;
-            out.flush()
-        })?;
-        Ok(())
-    };
-    exploration.explore(extent.first, extent.end, || progress.end(), failed, goes_on)?;
+    let failed = |failure: Failure| progress.suspend(|| report_failure(args, &failure, out));
+    exploration.explore(extent.seeds.clone(), || progress.end(), failed, goes_on)?;
     Ok(exploration)
+}
+
+/// Reports a failure and writes its repro file. The exploration is worth more than the file, so one that cannot be written is
+/// only warned of.
+fn report_failure(args: &Args, failure: &Failure, out: &mut Stdout) -> Result<(), CliError> {
+    writeln!(out, "seed {} fails", failure.case.seed)?;
+    for finding in &failure.trial.findings {
+        writeln!(out, "    {finding}")?;
+    }
+    match args.repros.write(&Repro::of(&failure.case, &failure.trial)) {
+        Ok(path) => writeln!(out, "    Replay: seedbed replay {}", command::file(&path))?,
+        Err(error) => output::warning(&error.to_string()),
+    }
+    writeln!(out)?;
+    Ok(out.flush()?)
 }
 
 /// Writes the coverage table and the result.
@@ -159,7 +174,7 @@ fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<()> 
     }
     for gap in exploration.gaps() {
         let bad = crate::report::text::BAD;
-        writeln!(out, "{bad}Error:{bad:#} in {RUNS_FOR_COVERAGE} seeds or more there was never a {}", gap.name())?;
+        writeln!(out, "{bad}Error:{bad:#} never in {RUNS_FOR_COVERAGE} seeds or more: {}", gap.name())?;
     }
     let Exploration { runs, events, failures, .. } = exploration;
     writeln!(out, "\n{runs} seeds explored, {events} events, {failures} failed")
@@ -167,7 +182,7 @@ fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<()> 
 
 /// A time as in `90s`, `10m` or `8h`.
 fn parse_span(text: &str) -> Result<Span, String> {
-    const ALLOWED: &str = "allowed is a number above 0 with s, m or h, as in 10m, up to 1000h";
+    const ALLOWED: &str = "allowed is a number with s, m or h, as in 10m, from 0.001s to 1000h";
     let unit = |unit: char| match unit {
         's' => Some(1.0),
         'm' => Some(60.0),
@@ -179,7 +194,7 @@ fn parse_span(text: &str) -> Result<Span, String> {
         Some(number * unit(last)?)
     });
     match seconds {
-        Some(seconds) if seconds > 0.0 && seconds <= 3_600_000.0 => Ok(Span::from_secs_f64(seconds)),
+        Some(seconds) if (0.001..=3_600_000.0).contains(&seconds) => Ok(Span::from_secs_f64(seconds)),
         _ => Err(ALLOWED.to_owned()),
     }
 }
@@ -193,7 +208,7 @@ mod tests {
         for (text, seconds) in [("90s", 90.0), ("10m", 600.0), ("0.5h", 1_800.0), ("1000h", 3_600_000.0)] {
             assert_eq!(parse_span(text).unwrap().as_secs_f64(), seconds);
         }
-        for text in ["", "s", "10", "10 minutes", "-1s", "0s", "NaNs", "infs", "1001h", "1é"] {
+        for text in ["", "s", "10", "10 minutes", "-1s", "0s", "1e-12s", "NaNs", "infs", "1001h", "1é"] {
             assert!(parse_span(text).is_err(), "{text}");
         }
     }

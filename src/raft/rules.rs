@@ -1,4 +1,4 @@
-//! The rules that make Raft safe, each by its name.
+//! The rules that Raft's safety and progress rest on, each by its name.
 //!
 //! The shipped programs keep them all and have no way not to. They can be broken one at a time for one purpose: to see
 //! whether a checker notices (`seedbed zoo`).

@@ -20,7 +20,7 @@ pub enum Event<'a, M> {
         /// What it said.
         message: &'a M,
     },
-    /// A message reached a replica and was dropped there, by the connectivity matrix or a partition.
+    /// A message reached a replica and was dropped there, by the connectivity matrix, a partition or the scenario's list of losses.
     Dropped {
         /// The sender.
         from: ReplicaId,

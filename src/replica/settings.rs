@@ -4,7 +4,7 @@ use super::Config;
 use crate::raft::ConfigError;
 use crate::time::Span;
 
-/// The largest number that every whole number up to it can be told apart from the next.
+/// Up to here, every whole number is a float.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A parameter in place, with its type.

@@ -4,9 +4,10 @@
 //!
 //! - [`Case`]: one run with all that decides it, judged by all checkers.
 //! - [`explore`]: random scenarios, one a seed.
+//! - [`shrink`]: a failing case made small.
 //! - [`verify`]: every run twice, to see that it is the same.
 //! - [`Repro`]: a case and what came of it, as a file.
-//! - [`zoo`]: Rafts without one of its rules, which the checkers must convict.
+//! - [`zoo`]: Rafts without one of their rules, which the checkers must convict.
 
 mod case;
 pub mod explore;

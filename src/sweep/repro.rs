@@ -119,6 +119,10 @@ fn repro(source: &Source, top: &mut Object<'_>) -> Result<Repro, ScenarioError> 
     let version = word("version")?;
     let protocol = top.get("protocol").optional(|field| named(field, &ProtocolName::ALL.map(ProtocolName::name)))?;
     let broken = top.get("broken_rule").optional(|field| named(field, &Rule::ALL.map(Rule::name)))?;
+    let raft_only = ["broken_rule", "config"].into_iter().find(|key| top.has(key));
+    if let Some(key) = raft_only.filter(|_| protocol.is_some_and(|protocol| protocol != ProtocolName::Raft)) {
+        return Err(top.conflict("protocol", key, "these of raft only"));
+    }
     let subject = Subject {
         protocol: protocol.unwrap_or_default(),
         config: top.get("config").optional(|field| config(source, field))?.unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! The zoo: Rafts that lack one rule each, and how soon the checkers convict them.
 //!
-//! A judge is worth what it finds. So every rule that Raft's safety rests on ([`Rule`]) is broken by itself, and random
+//! A judge is worth what it finds. So every rule that Raft's safety or progress rests on ([`Rule`]) is broken by itself, and random
 //! cases are run until a checker convicts. A *hunt* is one such search: it starts at a seed of its own and counts the seeds
 //! until each checker's first conviction.
 

@@ -85,14 +85,14 @@ pub fn draw(seed: u64) -> Case {
     Case { scenario, seed, subject: Subject { protocol: ProtocolName::Raft, config, broken: None } }
 }
 
-/// Half of the time the default timing, half of the time another; small batches now and then.
+/// The default timing in two of five, and else another; small batches now and then.
 fn config(dice: &mut Stream, flavour: Flavour) -> Config {
     let mut config = Config::default();
     let raft = &mut config.raft;
     if dice.chance(0.6) {
         let min = dice.between(100, 800);
         raft.election_timeout_min = Span::from_millis(min);
-        // Round trips take up to a quarter of the shortest timeout, and the draws must differ by more than that: else votes
+        // Round trips rarely take more than a quarter of the shortest timeout, and the draws must differ by more than that: else votes
         // are split again and again (section 5.2 of the paper).
         raft.election_timeout_max = Span::from_millis(min + min * dice.between(40, 100) / 100);
         raft.heartbeat = Span::from_millis(min * dice.between(20, 90) / 100);
@@ -125,7 +125,7 @@ struct Sketch {
     /// The longest election timeout: what happens is measured against it.
     pace: Span,
     /// For how long faults strike.
-    faults: Span,
+    hectic: Span,
     /// The mean time from fault to fault.
     gap: Span,
 }
@@ -147,7 +147,7 @@ impl Sketch {
             flavour,
             replicas: *dice.pick(sizes).expect("sizes"),
             pace,
-            faults: Span(pace.nanos() * paces),
+            hectic: Span(pace.nanos() * paces),
             gap: Span(pace.nanos() * gap / 100),
         }
     }
@@ -166,7 +166,7 @@ impl Sketch {
             name: format!("explore-{seed}"),
             replicas: self.replicas,
             wait,
-            lifetime: self.faults + Span(2 * self.pace.nanos()),
+            lifetime: self.hectic + Span(2 * self.pace.nanos()),
             end_wait: liveness::BOUND + Span::from_secs(1),
             requests,
             burst: if dice.chance(0.25) { dice.between(2, 12) } else { 1 },
@@ -217,8 +217,8 @@ impl Sketch {
     fn network(&self, dice: &mut Stream, config: &Config) -> Network {
         let slow = matches!(self.flavour, Flavour::Slow | Flavour::Duel);
         let small = config.raft.batch_bytes_max < Config::default().raft.batch_bytes_max;
-        let tenth = config.raft.election_timeout_min.nanos() / 1_000_000 / 8;
-        let most = if small && !slow { tenth.min(10) } else { tenth };
+        let eighth = config.raft.election_timeout_min.nanos() / 1_000_000 / 8;
+        let most = if small && !slow { eighth.min(10) } else { eighth };
         let millis = Span::from_millis;
         let any = |delay| Network::Links { delay, order: Order::Any };
         let model = match self.flavour {
@@ -249,7 +249,7 @@ impl Sketch {
             (_, 0) => KINDS.to_vec(),
             _ => (0..dice.between(2, 4)).map(|_| *dice.pick(&KINDS).expect("kinds")).collect(),
         };
-        let end = start + self.faults;
+        let end = start + self.hectic;
         let mut events: Vec<FaultEvent> = Vec::new();
         let mut kills_left = (self.replicas - 1) / 2;
         let mut now = start + Span(dice.below(self.gap.nanos()));

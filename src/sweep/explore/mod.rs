@@ -3,6 +3,8 @@
 mod coverage;
 mod draw;
 
+use std::ops::RangeInclusive;
+
 use rayon::prelude::*;
 
 use super::{Case, Subject, Trial};
@@ -64,27 +66,26 @@ fn attempt(seed: u64, broken: Option<Rule>) -> Outcome {
 }
 
 impl Exploration {
-    /// Explores seeds from `first` to before `end`, lot by lot, each on all cores of the present thread pool.
+    /// Explores these seeds, lot by lot, each on all cores of the present thread pool.
     ///
     /// Failures are handed to `failed` in the order of their seeds, whatever the order in which they are found. The
-    /// exploration ends when `goes_on`, which is asked after every lot and after every failure, says so; `progress` is
-    /// told after each run.
+    /// exploration ends when `goes_on`, which is asked after every lot and after every failure, says so; the first lot is
+    /// always begun. `progress` is told after each run.
     ///
     /// # Errors
     /// The first of `failed`.
     pub fn explore<E>(
         &mut self,
-        first: u64,
-        end: u64,
+        seeds: RangeInclusive<u64>,
         progress: impl Fn() + Sync,
         mut failed: impl FnMut(Failure) -> Result<(), E>,
         goes_on: impl Fn(&Exploration) -> bool,
     ) -> Result<(), E> {
         let broken = self.broken;
-        let mut next = first;
-        while next < end && goes_on(self) {
-            let lot = next..end.min(next.saturating_add(LOT));
-            next = lot.end;
+        let (mut first, last) = seeds.into_inner();
+        while first <= last {
+            let lot = first..=last.min(first.saturating_add(LOT - 1));
+            let next = lot.end().checked_add(1);
             let outcomes: Vec<Outcome> =
                 lot.into_par_iter().map(|seed| attempt(seed, broken)).inspect(|_| progress()).collect();
             for outcome in outcomes {
@@ -98,6 +99,10 @@ impl Exploration {
                         return Ok(());
                     }
                 }
+            }
+            match next {
+                Some(next) if goes_on(self) => first = next,
+                _ => break,
             }
         }
         Ok(())
@@ -116,13 +121,13 @@ mod tests {
 
     use super::*;
 
-    fn explore(first: u64, end: u64, goes_on: impl Fn(&Exploration) -> bool) -> (Exploration, Vec<u64>) {
+    fn explore(seeds: RangeInclusive<u64>, goes_on: impl Fn(&Exploration) -> bool) -> (Exploration, Vec<u64>) {
         let (mut exploration, mut failures) = (Exploration::default(), Vec::new());
         let failed = |failure: Failure| {
             failures.push(failure.case.seed);
             Ok::<(), Infallible>(())
         };
-        exploration.explore(first, end, || {}, failed, goes_on).expect("it cannot fail");
+        exploration.explore(seeds, || {}, failed, goes_on).expect("it cannot fail");
         (exploration, failures)
     }
 
@@ -131,10 +136,10 @@ mod tests {
         let runs = AtomicU64::new(0);
         let mut whole = Exploration::default();
         let count = || _ = runs.fetch_add(1, Ordering::Relaxed);
-        whole.explore(100, 1_300, count, |_| Ok::<(), Infallible>(()), |_| true).expect("it cannot fail");
+        whole.explore(100..=1_299, count, |_| Ok::<(), Infallible>(()), |_| true).expect("it cannot fail");
         assert_eq!((whole.runs, whole.failures, runs.into_inner()), (1_200, 0, 1_200));
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
-        let (single, _) = one.install(|| explore(100, 1_300, |_| true));
+        let (single, _) = one.install(|| explore(100..=1_299, |_| true));
         assert_eq!((single.events, single.coverage), (whole.events, whole.coverage));
     }
 
@@ -149,7 +154,7 @@ mod tests {
                 seeds.push(failure.case.seed);
                 Ok::<(), Infallible>(())
             };
-            exploration.explore(0, 100, || {}, failed, goes_on).expect("it cannot fail");
+            exploration.explore(0..=99, || {}, failed, goes_on).expect("it cannot fail");
             assert_eq!(exploration.failures, seeds.len() as u64);
             (exploration.runs, seeds)
         };
@@ -162,13 +167,21 @@ mod tests {
     #[test]
     fn an_error_of_who_is_told_of_failures_ends_it() {
         let mut exploration = Exploration { broken: Some(Rule::AnswerAfterCommit), ..Exploration::default() };
-        assert_eq!(exploration.explore(0, 100, || {}, |_| Err("full disk"), |_| true), Err("full disk"));
+        assert_eq!(exploration.explore(0..=99, || {}, |_| Err("full disk"), |_| true), Err("full disk"));
     }
 
     #[test]
     fn it_ends_when_it_is_told_to() {
-        let (exploration, _) = explore(0, u64::MAX, |exploration| exploration.runs < 1_000);
+        let (exploration, _) = explore(0..=u64::MAX, |exploration| exploration.runs < 1_000);
         assert_eq!(exploration.runs, 2 * LOT);
+    }
+
+    #[test]
+    fn the_last_of_all_seeds_is_a_seed_too() {
+        let (exploration, _) = explore(u64::MAX - 2..=u64::MAX, |_| true);
+        assert_eq!(exploration.runs, 3);
+        let (exploration, _) = explore(u64::MAX..=u64::MAX, |_| false);
+        assert_eq!(exploration.runs, 1, "the first lot is always begun");
     }
 
     #[test]

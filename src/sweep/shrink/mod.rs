@@ -33,7 +33,8 @@ use crate::workload::ScriptedOperation;
 pub use size::Size;
 use watch::{Log, Scope, explicit};
 
-/// So many runs [`shrink`] takes unless it is told otherwise: some seconds.
+/// The budget of [`shrink`] unless it is told otherwise: some seconds, half a minute at most on the machine of
+/// `docs/performance.md`.
 pub const BUDGET: u64 = 100_000;
 
 /// A run of more events than this counts as several, so that a budget bounds the time.
@@ -57,7 +58,8 @@ pub struct Shrunk {
     pub case: Case,
     /// What comes of it.
     pub trial: Trial,
-    /// How many runs it took to find it.
+    /// How much of the budget was used: a run counts once, and once more for each thousand events; where a rule is broken,
+    /// the runs that keep it count, too.
     pub runs: u64,
 }
 

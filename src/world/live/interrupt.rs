@@ -67,7 +67,7 @@ impl Interrupt {
 
     /// Until this is dropped, a run has processes, and signals are taken note of. While no run has any, a signal does what
     /// it does by default: so a second one always ends the program, once the processes are gone.
-    pub(super) fn hold(&self) -> Hold<'_> {
+    pub fn hold(&self) -> Hold<'_> {
         self.count(1);
         Hold(self)
     }
@@ -80,7 +80,7 @@ impl Interrupt {
 }
 
 /// A run has processes.
-pub(super) struct Hold<'a>(&'a Interrupt);
+pub struct Hold<'a>(&'a Interrupt);
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
