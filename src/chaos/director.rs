@@ -336,6 +336,32 @@ mod tests {
     }
 
     #[test]
+    fn a_quorum_is_connected_if_its_members_all_hear_each_other_both_ways() {
+        let (r, link) =
+            (ReplicaId, |from, to, value| Fault::SetLink { from: ReplicaId(from), to: ReplicaId(to), value });
+        let after = |faults: &[Fault]| {
+            let mut director = director(5, 1);
+            director.observe_leader(r(0), Some(r(0)));
+            for fault in faults {
+                director.apply(fault);
+            }
+            director.has_connected_quorum()
+        };
+        assert!(after(&[]) && after(&[Fault::PartHard]) && after(&[Fault::Kill(r(0)), Fault::Kill(r(1))]));
+        assert!(!after(&[Fault::Kill(r(0)), Fault::Kill(r(1)), Fault::Kill(r(2))]));
+        assert!(!after(&[Fault::Isolate(r(0)), Fault::Isolate(r(1)), Fault::Isolate(r(2))]));
+        let two_dead = [Fault::Kill(r(3)), Fault::Kill(r(4))];
+        let with_dead = |faults: &[Fault]| after(&[&two_dead, faults].concat());
+        assert!(with_dead(&[link(0, 1, 0.3)]), "a link may lose three of ten");
+        assert!(!with_dead(&[link(0, 1, 0.31)]) && !with_dead(&[link(1, 0, 0.31)]), "in neither direction more");
+        assert!(after(&[link(0, 1, 1.0), link(1, 2, 1.0)]), "there is another quorum");
+        assert!(
+            !after(&[link(0, 1, 1.0), link(1, 2, 1.0), link(2, 3, 1.0), link(3, 4, 1.0), link(4, 0, 1.0)]),
+            "a ring"
+        );
+    }
+
+    #[test]
     fn choices_repeat_with_the_seed_and_differ_between_seeds() {
         let victims = |seed| {
             let mut director = director(21, seed);

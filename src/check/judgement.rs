@@ -6,6 +6,7 @@ use super::{course, linear, liveness, raft};
 use crate::printable::printable;
 use crate::record::RunRecord;
 use crate::scenario::Scenario;
+use crate::time::Span;
 
 /// Who judges. The order is that of preference when one failure has to stand for a run: what a user of the store can see
 /// and prove comes first.
@@ -69,6 +70,17 @@ impl fmt::Display for Finding {
 /// The kind of a finding when the budget of the search did not suffice: neither right nor wrong.
 pub const UNKNOWN: &str = "unknown";
 
+/// What was seen of replicas by those who could look into them.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    /// Whether they kept the invariants of Raft.
+    pub invariants: raft::Verdict,
+    /// How long progress may take with their parameters: [`liveness::BOUND`] or more.
+    pub bound: Span,
+    /// What they were like at the end ([`liveness::diagnose`]).
+    pub diagnosis: String,
+}
+
 /// What all checkers say of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
@@ -83,18 +95,15 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Judges a run. `invariants` comes from who watched it, `diagnosis` from who saw the replicas at the end.
-    pub fn of(
-        scenario: &Scenario,
-        record: &RunRecord,
-        invariants: Option<raft::Verdict>,
-        diagnosis: Option<String>,
-    ) -> Judgement {
+    /// Judges a run. `inside` is what was seen of the replicas themselves, if they could be looked into.
+    pub fn of(scenario: &Scenario, record: &RunRecord, inside: Option<Inside>) -> Judgement {
+        let bound = inside.as_ref().map_or(liveness::BOUND, |inside| inside.bound);
+        let (invariants, diagnosis) = inside.map(|inside| (inside.invariants, inside.diagnosis)).unzip();
         Judgement {
             course: course::judge(scenario, record),
             linear: linear::check(&record.history),
             invariants,
-            liveness: liveness::judge(record, diagnosis),
+            liveness: liveness::judge(record, bound, diagnosis),
         }
     }
 
@@ -183,16 +192,20 @@ mod tests {
         let invariants = raft::Verdict { changes: 5, terms_led: 1, violation: Some(violation) };
         let stuck =
             Stuck { lack: Lack::Write, waited: (Time::ZERO, Time::ZERO + BOUND), replica: None, diagnosis: None };
-        let judgement = Judgement::of(&fixture::scenario(), &record, Some(invariants), None);
+        let judgement = Judgement::of(&fixture::scenario(), &record, Some(inside(invariants)));
         Judgement { liveness: liveness::Verdict::Stuck(stuck), ..judgement }
+    }
+
+    fn inside(invariants: raft::Verdict) -> Inside {
+        Inside { invariants, bound: BOUND, diagnosis: String::new() }
     }
 
     fn good() -> Judgement {
         let scenario = Scenario { requests: 0, ..fixture::scenario() };
         let record = RunRecord { history: History::default(), ..fixture::record() };
         let live = liveness::Verdict::Live { after: Span::ZERO };
-        let watched = Some(raft::Verdict { changes: 5, terms_led: 1, violation: None });
-        Judgement { liveness: live, ..Judgement::of(&scenario, &record, watched, None) }
+        let watched = inside(raft::Verdict { changes: 5, terms_led: 1, violation: None });
+        Judgement { liveness: live, ..Judgement::of(&scenario, &record, Some(watched)) }
     }
 
     #[test]

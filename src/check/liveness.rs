@@ -4,7 +4,7 @@
 //! where it must be possible: after the last fault of the scenario (a message lost by number is one), if so many living replicas that they are a quorum can
 //! all hear each other ([`RunRecord::calm`]). From then on,
 //!
-//! - a write must be acknowledged within [`BOUND`], and
+//! - within [`BOUND`] after every write, some write must be acknowledged, and
 //! - every request to a living replica must get some answer within [`BOUND`].
 //!
 //! Where faults go on until the end, or a run is too short, nothing is demanded and nothing is judged.
@@ -101,31 +101,40 @@ impl fmt::Display for Stuck {
     }
 }
 
-/// Judges a run. `diagnosis` is what [`diagnose`] said of its replicas, if it could be asked.
-pub fn judge(record: &RunRecord, diagnosis: Option<String>) -> Verdict {
+/// Judges a run. `diagnosis` is what [`diagnose`] said of its replicas, if it could be asked; `bound` is how long progress
+/// may take, [`BOUND`] unless the replicas are known to be slower.
+pub fn judge(record: &RunRecord, bound: Span, diagnosis: Option<String>) -> Verdict {
     let Some(calm) = record.calm else { return Verdict::NotJudged(Excuse::NeverCalm) };
     let asked = || record.history.attempts.iter().filter(|attempt| record.living.contains(attempt.replica));
     let stuck = |lack, replica, from: Time| {
-        let waited = (from, from + BOUND);
+        let waited = (from, from + bound);
         Verdict::Stuck(Stuck { lack, waited, replica, diagnosis: diagnosis.clone() })
     };
-    let over = |from: Time| from + BOUND <= record.end;
-    let owed = asked().find(|attempt| {
-        let answered = attempt.answer.as_ref().map_or(Time::NEVER, |answer| answer.0);
-        attempt.sent >= calm && answered > attempt.sent + BOUND && over(attempt.sent)
-    });
-    let written = asked().filter_map(acknowledged).filter(|&time| time >= calm).min();
+    let over = |from: Time| from + bound <= record.end;
+    let mut acknowledged: Vec<Time> = asked().filter_map(acknowledged).filter(|&time| time >= calm).collect();
+    acknowledged.sort_unstable();
+    // When a write could first be acknowledged: each that was open when the calm began, or was sent after that.
     let writes = asked().filter(|attempt| !attempt.operation.is_get());
     let open = writes.filter(|attempt| attempt.answer.as_ref().is_none_or(|answer| answer.0 >= calm));
-    let Some(from) = open.map(|attempt| attempt.sent.max(calm)).min() else {
-        return Verdict::NotJudged(Excuse::NoWrites);
-    };
-    match (written, owed) {
-        (None, _) if over(from) => stuck(Lack::Write, None, from),
-        (Some(time), _) if time > from + BOUND => stuck(Lack::Write, None, from),
-        (_, Some(owed)) => stuck(Lack::Answer, Some(owed.replica), owed.sent),
-        (Some(time), None) => Verdict::Live { after: time.since(from) },
-        (None, None) => Verdict::NotJudged(Excuse::TooShort),
+    let mut first = None;
+    for from in open.map(|attempt| attempt.sent.max(calm)) {
+        let next = acknowledged.partition_point(|&time| time < from);
+        let next = acknowledged.get(next).copied().unwrap_or(Time::NEVER);
+        if over(from) && next > from + bound {
+            return stuck(Lack::Write, None, from);
+        }
+        let earliest = first.is_none_or(|(earliest, _)| from < earliest);
+        first = if earliest { Some((from, next)) } else { first };
+    }
+    let owed = asked().find(|attempt| {
+        let answered = attempt.answer.as_ref().map_or(Time::NEVER, |answer| answer.0);
+        attempt.sent >= calm && answered > attempt.sent + bound && over(attempt.sent)
+    });
+    match (owed, first) {
+        (Some(owed), _) => stuck(Lack::Answer, Some(owed.replica), owed.sent),
+        (None, None) => Verdict::NotJudged(Excuse::NoWrites),
+        (None, Some((_, Time::NEVER))) => Verdict::NotJudged(Excuse::TooShort),
+        (None, Some((from, next))) => Verdict::Live { after: next.since(from) },
     }
 }
 
@@ -192,7 +201,7 @@ mod tests {
     fn verdict(attempts: Vec<Attempt>) -> Verdict {
         let history = History { attempts, ..History::default() };
         let living = [LIVING, ReplicaId(1), ReplicaId(2)].into_iter().collect();
-        judge(&RunRecord { history, living, end: at(100), calm: Some(at(50)), ..fixture::record() }, None)
+        judge(&RunRecord { history, living, end: at(100), calm: Some(at(50)), ..fixture::record() }, BOUND, None)
     }
 
     fn lack(verdict: Verdict) -> Option<(Lack, u64)> {
@@ -224,17 +233,41 @@ mod tests {
 
     #[test]
     fn a_request_to_a_living_replica_must_be_answered_even_where_others_make_progress() {
-        let progress = put(ReplicaId(1), 51, ok(52));
-        assert_eq!(lack(verdict(vec![progress.clone(), put(LIVING, 70, None)])), Some((Lack::Answer, 70)));
-        let refused = put(LIVING, 70, Some((79, Outcome::Redirect)));
-        assert_eq!(lack(verdict(vec![progress.clone(), refused])), None);
-        assert_eq!(lack(verdict(vec![progress, put(LIVING, 20, None)])), None, "what faults have swallowed is gone");
+        let with_progress = |attempt| {
+            let progress = [51, 71].map(|sent| put(ReplicaId(1), sent, ok(sent + 1)));
+            lack(verdict(progress.into_iter().chain([attempt]).collect()))
+        };
+        assert_eq!(with_progress(put(LIVING, 70, None)), Some((Lack::Answer, 70)));
+        assert_eq!(with_progress(put(LIVING, 70, Some((79, Outcome::Redirect)))), None);
+        assert_eq!(with_progress(put(LIVING, 20, None)), None, "what faults have swallowed is gone");
+    }
+
+    #[test]
+    fn one_write_is_not_enough_if_none_follows() {
+        let good = put(LIVING, 51, ok(52));
+        let failing = put(LIVING, 70, Some((71, Outcome::Fail)));
+        assert_eq!(lack(verdict(vec![good.clone(), failing])), Some((Lack::Write, 70)));
+        let other_client = put(LIVING, 65, ok(75));
+        let failing = put(LIVING, 70, Some((71, Outcome::Fail)));
+        assert_eq!(lack(verdict(vec![good, other_client, failing])), None, "another one is progress, too");
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_the_calm_is_no_progress() {
+        assert_eq!(lack(verdict(vec![put(LIVING, 40, ok(45)), put(LIVING, 60, None)])), Some((Lack::Write, 60)));
+        assert_eq!(verdict(vec![put(LIVING, 40, ok(45))]), Verdict::NotJudged(Excuse::NoWrites));
+    }
+
+    #[test]
+    fn a_get_is_owed_an_answer_even_if_nothing_is_written() {
+        let get = Attempt { operation: Operation::Get { key: "k".into() }, ..put(LIVING, 60, None) };
+        assert_eq!(lack(verdict(vec![get])), Some((Lack::Answer, 60)));
     }
 
     #[test]
     fn nothing_is_demanded_of_the_dead_or_where_it_cannot_be() {
         assert_eq!(verdict(vec![put(DEAD, 60, None)]), Verdict::NotJudged(Excuse::NoWrites));
         assert_eq!(verdict(vec![put(LIVING, 95, None)]), Verdict::NotJudged(Excuse::TooShort));
-        assert_eq!(judge(&fixture::record(), None), Verdict::NotJudged(Excuse::NeverCalm));
+        assert_eq!(judge(&fixture::record(), BOUND, None), Verdict::NotJudged(Excuse::NeverCalm));
     }
 }

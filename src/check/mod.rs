@@ -15,4 +15,4 @@ pub mod raft;
 #[cfg(test)]
 pub(crate) mod fixture;
 
-pub use judgement::{Checker, Finding, Judgement, UNKNOWN};
+pub use judgement::{Checker, Finding, Inside, Judgement, UNKNOWN};

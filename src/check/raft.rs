@@ -336,10 +336,29 @@ impl Invariants {
                     let command = replica.entry(index).and_then(|entry| entry.command);
                     let state = command.map_or(before, |command| applied_digest(before, command));
                     self.committed.push(Committed { term: seen.term, prefix, state });
+                    self.look_at_later_leaders(place, seen.term, prefix)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// An entry is committed in a term: leaders of later ones, if they lead already, have it, too.
+    fn look_at_later_leaders(&self, place: usize, term: Term, prefix: u64) -> Result<(), Broken> {
+        let lacks = |id: &ReplicaId| {
+            let Mirror { seen, log } = &self.replicas[id.index()];
+            seen.term > term && log.get(place) != Some(&prefix)
+        };
+        match self.leading.iter().find(lacks) {
+            Some(id) => {
+                let (index, later) = (place + 1, self.replicas[id.index()].seen.term);
+                let text = format!(
+                    "replica {id} leads in term {later} without entry {index}, which was committed in term {term}"
+                );
+                Err((Invariant::LeaderCompleteness, text))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The state machine is where everything committed up to there takes it, applied once and in order.

@@ -190,7 +190,7 @@ impl Cast {
                 let screen = Arc::new(Screen::new(progress, scenario));
                 let record = live::play(scenario, *seed, setup, Arc::clone(&screen) as _, interrupt)?;
                 screen.finish();
-                let judgement = Judgement::of(scenario, &record, None, None);
+                let judgement = Judgement::of(scenario, &record, None);
                 Ok(Judged { record, judgement })
             }
         };

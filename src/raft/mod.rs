@@ -300,7 +300,7 @@ impl<C: Payload> Raft<C> {
 
     /// How many replicas make a majority.
     fn quorum(&self) -> usize {
-        self.replicas / 2 + usize::from(self.rules.keep(Rule::QuorumIsMajority))
+        if self.rules.keep(Rule::QuorumIsMajority) { self.replicas / 2 + 1 } else { (self.replicas / 2).max(2) }
     }
 
     /// All replicas but this one.

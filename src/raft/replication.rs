@@ -9,7 +9,8 @@ use crate::time::Time;
 impl<C: Payload> Raft<C> {
     /// Leads from now on: begins the term with an empty entry and tells everyone.
     pub(super) fn become_leader(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
-        assert!(self.votes.contains(self.id) && self.votes.len() >= self.quorum(), "a leader is elected");
+        let voted = self.voted_for == Some(self.id) || !self.rules.keep_all();
+        assert!(voted && self.votes.len() >= self.quorum(), "a leader is elected");
         self.role = Role::Leader;
         self.leader = Some(self.id);
         self.elected = now;
@@ -232,6 +233,7 @@ impl<C: Payload> Raft<C> {
             known = known.max(self.log.last_index().saturating_sub(prev_index) as usize);
         }
         for entry in entries.into_iter().skip(known) {
+            debug_assert!(entry.term >= self.log.last_term() || !self.rules.keep_all(), "terms never fall in a log");
             self.log.append(entry);
         }
         true

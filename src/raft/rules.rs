@@ -133,7 +133,7 @@ impl Rule {
             Rule::VoteOnce => "votes as often in a term as it is asked",
             Rule::VoteForUpToDateLogs => "votes for candidates with an older log",
             Rule::CountCurrentVotes => "counts pre-votes and votes of older campaigns",
-            Rule::QuorumIsMajority => "takes half of the replicas, rounded down, for a quorum",
+            Rule::QuorumIsMajority => "takes half of the replicas, rounded down but two at least, for a quorum",
             Rule::LoyalToLeader => "votes although it hears from a leader",
             Rule::RaiseTerm => "obeys leaders of newer terms, keeps its own, and obeys older ones again",
             Rule::StepDownForHigherTerm => "goes on leading in a newer term",

@@ -2,14 +2,15 @@
 
 use super::ProtocolName;
 use crate::broadcast::Broadcast;
-use crate::check::liveness::diagnose;
+use crate::check::liveness::{self, diagnose};
 use crate::check::raft::Invariants;
-use crate::check::{Checker, Finding, Judgement};
+use crate::check::{Checker, Finding, Inside, Judgement};
 use crate::protocol::Identity;
 use crate::raft::{Rule, Rules};
 use crate::record::{Observer, RunRecord};
 use crate::replica::{Config, Replica};
 use crate::scenario::Scenario;
+use crate::time::Span;
 use crate::world::catch_quietly;
 use crate::world::simulation::Simulation;
 
@@ -79,6 +80,16 @@ impl Subject {
     }
 }
 
+impl Subject {
+    /// How long progress may take this Raft: as long as any, or, if its timeouts are long, eight elections or as long as it
+    /// may hold a request.
+    fn progress_bound(&self) -> Span {
+        let elections = Span(self.config.raft.election_timeout_max.nanos().saturating_mul(8));
+        let held = self.config.held_time_max + Span::from_secs(1);
+        liveness::BOUND.max(elections).max(held)
+    }
+}
+
 impl Case {
     /// Runs the case, with all checkers.
     ///
@@ -99,7 +110,7 @@ impl Case {
                 let mut simulation = Simulation::observed(&self.scenario, self.seed, observer, Broadcast::new);
                 while simulation.step() {}
                 let record = simulation.finish();
-                let judgement = Judgement::of(&self.scenario, &record, None, None);
+                let judgement = Judgement::of(&self.scenario, &record, None);
                 Judged { record, judgement }
             }
         }
@@ -117,7 +128,8 @@ impl Case {
         while simulation.step() {}
         let diagnosis = diagnose(simulation.replicas(), simulation.director().living());
         let record = simulation.finish();
-        let judgement = Judgement::of(&self.scenario, &record, Some(invariants.into_verdict()), Some(diagnosis));
+        let inside = Inside { invariants: invariants.into_verdict(), bound: self.subject.progress_bound(), diagnosis };
+        let judgement = Judgement::of(&self.scenario, &record, Some(inside));
         Judged { record, judgement }
     }
 

@@ -72,10 +72,11 @@ impl<'a> Stage<'a> {
     }
 
     /// A replica died by itself.
-    pub fn bury(&mut self, replica: ReplicaId) {
+    pub fn bury(&mut self, now: Time, replica: ReplicaId) {
         self.died += 1;
         self.director.bury(replica);
-        self.calm = self.calm.filter(|_| self.director.has_connected_quorum());
+        // A death is a fault like others.
+        self.calm = self.calm.filter(|_| self.director.has_connected_quorum()).map(|_| now);
     }
 
     /// Whether a message that has arrived gets through. Counts it if not.

@@ -118,6 +118,9 @@ const BRANCH_RUNS: u64 = 3_000;
 /// So many other seeds are tried at a time.
 const SEEDS: u64 = 20;
 
+/// A file holds at most so many operations, and so many losses.
+const THINGS_MAX: usize = 100_000;
+
 /// After so many rounds in which nothing could be done it ends.
 const IDLE_ROUNDS: u32 = 2;
 
@@ -187,6 +190,13 @@ impl Shrinker<'_> {
         trial
     }
 
+    /// Runs a case and takes down what happened. That counts, too.
+    fn log_of(&mut self, case: &Case) -> Log {
+        let log = Log::of(case);
+        self.runs += 1 + log.events / EVENTS_PER_RUN;
+        log
+    }
+
     /// Whether the case does not fail when no rule is broken.
     fn keeps_its_rules_well(&mut self, case: &Case) -> bool {
         let mut kept = case.clone();
@@ -252,9 +262,14 @@ impl Shrinker<'_> {
     /// The smallest case after a change of its scenario and operations.
     fn changed(&self, change: impl FnOnce(&mut Scenario, &mut Vec<ScriptedOperation>)) -> Case {
         let mut case = self.best.case.clone();
-        let mut operations = case.scenario.operations.take().map(|list| list.to_vec()).unwrap_or_default();
+        let written = case.scenario.operations.take().map(|list| list.to_vec());
+        let are_written = written.is_some();
+        let mut operations = written.unwrap_or_default();
         change(&mut case.scenario, &mut operations);
-        case.scenario = case.scenario.with_operations(operations);
+        // As long as requests are left to dice, only the rest can be changed.
+        if are_written {
+            case.scenario = case.scenario.with_operations(operations);
+        }
         case
     }
 
@@ -268,7 +283,10 @@ impl Shrinker<'_> {
             return;
         }
         let mut case = self.best.case.clone();
-        let script = case.scenario.plan().script(&Log::of(&case).history);
+        let script = case.scenario.plan().script(&self.log_of(&case).history);
+        if script.len() > THINGS_MAX {
+            return;
+        }
         case.scenario = case.scenario.with_operations(script);
         if let Some(trial) = self.fails(&case) {
             self.best = Standing { size: Size::of(&case), case, trial };
@@ -282,7 +300,10 @@ impl Shrinker<'_> {
         }
         self.hunt();
         let start = self.best.case.clone();
-        let log = Log::of(&start);
+        let log = self.log_of(&start);
+        if log.drops.len() > THINGS_MAX {
+            return;
+        }
         // Losses are faults, and liveness is judged when all of these are over.
         let quiet = log.end - (liveness::BOUND + Span::from_secs(1));
         for until in [log.end, quiet, log.calm.unwrap_or(quiet)] {
@@ -308,7 +329,10 @@ impl Shrinker<'_> {
     /// What an event does may be done by a few losses, and the other way round.
     fn trade(&mut self) {
         let start = self.best.case.clone();
-        let log = Log::of(&start);
+        let log = self.log_of(&start);
+        if log.drops.len() > THINGS_MAX {
+            return;
+        }
         self.branch(explicit(&start, &log, Scope::All, log.end), BRANCH_RUNS, Self::reduce);
         let mut number = start.scenario.events.len();
         while number > 0 {

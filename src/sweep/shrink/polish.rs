@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::watch::Log;
 use super::{SEEDS, Shrinker};
 use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent};
 use crate::id::ReplicaId;
@@ -53,8 +52,11 @@ impl Shrinker<'_> {
 
     /// Events that name whom they hit, in place of those that choose.
     fn simplify_events(&mut self) {
+        let mut log = self.log_of(&self.best.case.clone());
         for place in (0..self.best.case.scenario.events.len()).rev() {
-            let log = Log::of(&self.best.case);
+            if self.is_spent() {
+                return;
+            }
             let replicas = self.best.case.scenario.replicas;
             let strike = log.strikes.get(place).copied();
             let leader = strike.and_then(|strike| strike.leader);
@@ -70,6 +72,7 @@ impl Shrinker<'_> {
             };
             for fault in candidates {
                 if self.take(self.changed(|scenario, _| scenario.events[place].fault = fault)) {
+                    log = self.log_of(&self.best.case.clone());
                     break;
                 }
             }

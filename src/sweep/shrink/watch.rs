@@ -22,6 +22,8 @@ pub(super) struct Log {
     /// When the run ended, and since when all faults were over.
     pub end: Time,
     pub calm: Option<Time>,
+    /// How many events there were.
+    pub events: u64,
     arrived: Vec<u64>,
 }
 
@@ -59,7 +61,7 @@ impl Log {
         // What a panic leaves of the simulation is good for what has happened before.
         let _ = catch_quietly(|| while simulation.step() {});
         let record = simulation.finish();
-        (log.history, log.end, log.calm) = (record.history, record.end, record.calm);
+        (log.history, log.end, log.calm, log.events) = (record.history, record.end, record.calm, record.events);
         log
     }
 }

@@ -119,7 +119,7 @@ impl<'a> Router<'a> {
         let Router { stage, complaints, ports, .. } = self;
         cluster.watch(now, |replica, status| {
             complaints.tell(now, replica, || format!("quit unexpectedly ({})", describe_end(status)));
-            stage.bury(replica);
+            stage.bury(now, replica);
         });
         let past_wait = now >= Time::ZERO + stage.scenario.wait;
         for (replica, port) in ReplicaId::all(ports.len()).zip(ports) {
