@@ -96,7 +96,7 @@ fn bad_arguments_are_refused_before_anything_runs() {
         (&["explore", "--seeds", "0..9", "--from", "3"], "--from"),
         (&["explore", "--seeds", "0..9", "--without", "vote-twice"], "unknown rule `vote-twice`"),
         (&["explore", "--seeds", "0..9", "-j", "0"], "0 is not in 1..=1024"),
-        (&["zoo", "--rule", "all"], "unknown rule `all`"),
+        (&["zoo", "--rule", "all"], "invalid value 'all' for '--rule <RULE>'"),
         (&["zoo", "--starts", "0"], "0 is not in 1..=1000"),
     ] {
         let output = seedbed(&folder, arguments);

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
+use super::cast;
 use super::cores::Cores;
 use super::error::CliError;
 use super::output;
@@ -36,7 +37,7 @@ Exit codes: 0 every animal is convicted and the sound Raft is not, 1 one is not 
 )]
 pub(super) struct Args {
     /// Only the animal without this rule; may be given several times
-    #[arg(long = "rule", value_name = "NAME", value_parser = clap::value_parser!(Rule))]
+    #[arg(long = "rule", value_name = "RULE", value_parser = cast::rules())]
     rules: Vec<Rule>,
 
     /// How many times each animal is hunted, from seeds that are far apart
