@@ -128,6 +128,39 @@ fn a_failing_row_names_the_command_that_repeats_its_run() {
     assert!(stdout(&single).contains("Error: >0 incorrect responses to get()"));
 }
 
+#[test]
+fn a_failing_run_is_written_to_a_file_that_replays_and_replaces_no_other() {
+    let folder = directory(&[]);
+    fs::create_dir(folder.path().join("repros")).expect("a folder");
+    fs::write(folder.path().join("repros/mine-7-broadcast.json"), "mine").expect("a file");
+    let lossy = SMALL.replacen('{', r#"{"drops": 0.4,"#, 1);
+    for name in ["a b.json", "a_b.json", "mine.json"] {
+        fs::write(folder.path().join(name), &lossy).expect("a file");
+    }
+    let seedbed = |arguments: &[&str]| {
+        let mut command = seedbed();
+        command.current_dir(folder.path()).args(arguments).output().expect("seedbed starts")
+    };
+    let arguments = ["run", "all", "-c", ".", "--seed", "7", "--protocol", "broadcast"];
+    let output = seedbed(&arguments);
+    assert_code(&output, 1);
+    let lines: Vec<&str> = stdout(&output).lines().collect();
+    let below = lines.windows(2).filter(|pair| pair[0].starts_with("    Repeat: "));
+    let replays: Vec<&str> = below.map(|pair| pair[1].trim_start()).collect();
+    assert_eq!(replays.len(), 3, "{lines:?}");
+    for replay in ["a_b-7-broadcast.json", "a_b-7-broadcast-2.json", "mine-7-broadcast-2.json"] {
+        let replay = format!("repros/{replay}");
+        assert!(replays.contains(&format!("Replay: seedbed replay {replay}").as_str()), "{replays:?}");
+        assert_code(&seedbed(&["replay", &replay]), 0);
+    }
+    assert_eq!(seedbed(&arguments), output, "the same files are written again");
+    assert_eq!(fs::read_dir(folder.path().join("repros")).expect("a folder").count(), 4);
+    assert_eq!(fs::read_to_string(folder.path().join("repros/mine-7-broadcast.json")).expect("a file"), "mine");
+    let machine = seedbed(&["run", "mine.json", "--seed", "7", "--protocol", "broadcast", "--json", "-"]);
+    let replay = "seedbed replay repros/mine-7-broadcast-2.json";
+    assert_eq!(stderr(&machine), format!("note: mine with seed 7 failed; this repeats it: {replay}\n"));
+}
+
 /// Executes a report's first line, as a person would who copies it.
 fn repeat(report: &Output) -> Output {
     shell(stdout(report).lines().next().expect("a first line"))

@@ -95,9 +95,9 @@ fn bad_arguments_are_refused_before_anything_runs() {
         (&["explore", "--seeds", "0..9", "--for", "1s"], "cannot be used with"),
         (&["explore", "--for", "10"], "allowed is a number with s, m or h"),
         (&["explore", "--seeds", "0..9", "--from", "3"], "--from"),
-        (&["explore", "--seeds", "0..9", "--without", "vote-twice"], "unknown rule `vote-twice`"),
+        (&["explore", "--seeds", "0..9", "--without", "vote-twice"], "invalid value 'vote-twice'"),
         (&["explore", "--seeds", "0..9", "-j", "0"], "0 is not in 1..=1024"),
-        (&["zoo", "--rule", "all"], "unknown rule `all`"),
+        (&["zoo", "--rule", "all"], "invalid value 'all' for '--rule <RULE>'"),
         (&["zoo", "--starts", "0"], "0 is not in 1..=1000"),
     ] {
         let output = seedbed(&folder, arguments);
@@ -134,8 +134,37 @@ fn the_zoo_prints_a_kill_matrix_and_says_what_escapes() {
     assert_eq!(words[4..], ["-"; 6], "{text}");
     assert!(text.contains("Error: commit-own-term escapes: it commits entries of older terms by counting (figure 8)"));
     assert!(text.ends_with("1 of 2 animals convicted from every start\n"), "{text}");
+    assert!(text.contains("\n-: no conviction. ") && text.contains("!: not as it should be.\n"), "{text}");
     let calm = seedbed(&folder, &["zoo", "--rule", "answer-after-commit", "--starts", "2"]);
     assert_eq!(calm.status.code(), Some(0), "{}{}", stdout(&calm), stderr(&calm));
+    assert!(!stdout(&calm).contains("!:"), "what is not there is not explained: {}", stdout(&calm));
+}
+
+#[test]
+fn an_animal_that_is_named_twice_is_hunted_once() {
+    let folder = folder();
+    let rule = ["--rule", "answer-after-commit"];
+    let output = seedbed(&folder, &["zoo", rule[0], rule[1], rule[0], rule[1], "--starts", "1", "--seeds", "9"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert_eq!(text.lines().filter(|line| line.starts_with("answer-after-commit")).count(), 1, "{text}");
+    assert!(text.contains("median/worst of 1 start, at most 9 seeds each."), "{text}");
+    assert!(text.ends_with("1 of 1 animal convicted from the only start\n"), "{text}");
+    assert!(stderr(&output).starts_with("note: 1 animal in "), "{}", stderr(&output));
+}
+
+#[test]
+fn what_the_zoo_shrinks_replaces_no_file_that_is_not_its_own() {
+    let folder = folder();
+    fs::write(folder.path().join("answer-after-commit-0.json"), "mine").expect("a file");
+    let arguments = ["zoo", "--rule", "answer-after-commit", "--starts", "1", "--shrink", "."];
+    for _ in 0..2 {
+        let output = seedbed(&folder, &arguments);
+        assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+        assert!(stdout(&output).lines().next().expect("a line").ends_with("--starts 1 --shrink ."));
+        assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 2);
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("answer-after-commit-0.json")).expect("a file"), "mine");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::progress::{Progress, Screen};
 use super::selection::Selected;
 use crate::broadcast::Broadcast;
 use crate::check::Judgement;
+use crate::raft::Rule;
 use crate::record::{Observer, RunRecord};
 use crate::replica::Replica;
 use crate::report::RunSummary;
@@ -65,6 +66,12 @@ impl Staging {
 pub(super) fn protocols() -> impl TypedValueParser<Value = ProtocolName> {
     let value = |protocol: ProtocolName| PossibleValue::new(protocol.name()).help(protocol.summary());
     PossibleValuesParser::new(ProtocolName::ALL.map(value)).try_map(|name| name.parse::<ProtocolName>())
+}
+
+/// The names of Raft's rules, as the values of an option; the help says what a Raft does that breaks one.
+pub(super) fn rules() -> impl TypedValueParser<Value = Rule> {
+    let value = |rule: Rule| PossibleValue::new(rule.name()).help(rule.broken());
+    PossibleValuesParser::new(Rule::ALL.map(value)).try_map(|name| name.parse::<Rule>())
 }
 
 impl<'a> Booking<'a> {

@@ -1,7 +1,7 @@
 //! The command that repeats what was done, written so that a shell reads it as it was meant.
 
 use std::ffi::OsStr;
-use std::fmt::Write;
+use std::fmt::{self, Display, Write};
 use std::path::Path;
 
 use crate::sweep::ProtocolName;
@@ -20,14 +20,64 @@ pub(super) struct CommandLine<'a> {
     pub program: Option<&'a Path>,
 }
 
+/// A command line that is put together word by word.
+#[derive(Clone, Debug)]
+pub(super) struct Words(String);
+
+impl Words {
+    /// The program and its subcommand.
+    pub fn new(verb: &str) -> Words {
+        Words(format!("seedbed {verb}"))
+    }
+
+    /// With words that a shell can read as they are.
+    pub fn with(self, words: impl Display) -> Words {
+        Words(format!("{self} {words}"))
+    }
+
+    /// With an option, whose value a shell can read as it is.
+    pub fn option(self, name: &str, value: impl Display) -> Words {
+        self.with(name).with(value)
+    }
+
+    /// With an option, if it is not what it would be without.
+    pub fn unless<T: Display + PartialEq>(self, default: T, name: &str, value: T) -> Words {
+        if value == default { self } else { self.option(name, value) }
+    }
+
+    /// With an option that has a path, if it is given.
+    pub fn path(self, name: &str, path: Option<&Path>) -> Words {
+        match path {
+            Some(path) => self.option(name, quoted_path(path)),
+            None => self,
+        }
+    }
+}
+
+impl Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The command that repeats what a repro file holds.
+pub(super) fn replay(path: &Path) -> String {
+    Words::new("replay").with(quoted_path(path)).to_string()
+}
+
 /// The command that is about one scenario.
 pub(super) fn one(command: &CommandLine<'_>, path: &Path, seed: u64) -> String {
-    format!("seedbed {} {}{}", command.verb, file(path), options(command, seed))
+    words(command, file(path), seed)
 }
 
 /// The command that is about all scenarios of a directory.
 pub(super) fn all(command: &CommandLine<'_>, path: &Path, seed: u64) -> String {
-    format!("seedbed {} {}{}", command.verb, directory(path), options(command, seed))
+    words(command, directory(path), seed)
+}
+
+fn words(command: &CommandLine<'_>, files: String, seed: u64) -> String {
+    let words = Words::new(command.verb).with(files).option("--seed", seed);
+    words.unless(ProtocolName::default(), "--protocol", command.protocol).path("-r", command.program).to_string()
 }
 
 /// The words that name one scenario.
@@ -39,17 +89,6 @@ pub(super) fn file(path: &Path) -> String {
 /// The words that name all scenarios of a directory.
 pub(super) fn directory(path: &Path) -> String {
     if path.as_os_str() == DEFAULT_DIRECTORY { "all".to_owned() } else { format!("all -c {}", quoted_path(path)) }
-}
-
-fn options(command: &CommandLine<'_>, seed: u64) -> String {
-    let mut options = format!(" --seed {seed}");
-    if command.protocol != ProtocolName::default() {
-        let _ = write!(options, " --protocol {}", command.protocol);
-    }
-    if let Some(program) = command.program {
-        let _ = write!(options, " -r {}", quoted_path(program));
-    }
-    options
 }
 
 /// A path as one word of a shell command that is no option.
@@ -113,6 +152,14 @@ mod tests {
         assert_eq!(one(&RAFT, Path::new("-s.json"), 1), "seedbed run ./-s.json --seed 1");
         assert_eq!(all(&RAFT, Path::new("-s"), 1), "seedbed run all -c ./-s --seed 1");
         assert_eq!(one(&RAFT, Path::new("./all"), 1), "seedbed run ./all --seed 1");
+    }
+
+    #[test]
+    fn a_command_line_has_only_the_options_that_are_given_or_change_something() {
+        let words = Words::new("shrink").with("a.json").unless(7, "--budget", 7).path("-o", None);
+        assert_eq!(words.to_string(), "seedbed shrink a.json");
+        let words = words.unless(7, "--budget", 8).path("-o", Some(Path::new("my file")));
+        assert_eq!(words.to_string(), "seedbed shrink a.json --budget 8 -o 'my file'");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::ops::RangeInclusive;
 
 use super::Outcome;
-use super::command;
+use super::cast;
+use super::command::{self, Words};
 use super::cores::Cores;
 use super::error::CliError;
 use super::output::{self, Stdout};
@@ -52,7 +53,7 @@ pub(super) struct Args {
     from: Option<u64>,
 
     /// Explore a broken Raft, without this rule: one of the animals of `seedbed zoo`
-    #[arg(long, value_name = "RULE", value_parser = clap::value_parser!(Rule))]
+    #[arg(long, value_name = "RULE", value_parser = cast::rules())]
     without: Option<Rule>,
 
     /// Do not stop at the first failure
@@ -114,20 +115,20 @@ impl Args {
 
     /// The command that does this again.
     fn command(&self, extent: &Extent) -> String {
-        let mut line = match (self.seeds, extent.time) {
-            (Some(seeds), _) => format!("seedbed explore --seeds {seeds}"),
+        let words = Words::new("explore");
+        let words = match (self.seeds, extent.time) {
+            (Some(seeds), _) => words.option("--seeds", seeds),
             (None, time) => {
                 let seconds = time.unwrap_or_default().as_secs_f64();
-                format!("seedbed explore --for {seconds}s --from {}", extent.seeds.start())
+                words.option("--for", format!("{seconds}s")).option("--from", extent.seeds.start())
             }
         };
-        if let Some(rule) = self.without {
-            line += &format!(" --without {rule}");
-        }
-        if self.keep_going {
-            line += " --keep-going";
-        }
-        line
+        let words = match self.without {
+            Some(rule) => words.option("--without", rule),
+            None => words,
+        };
+        let words = if self.keep_going { words.with("--keep-going") } else { words };
+        words.to_string()
     }
 }
 
@@ -156,7 +157,7 @@ fn report_failure(args: &Args, failure: &Failure, out: &mut Stdout) -> Result<()
         writeln!(out, "    {finding}")?;
     }
     match args.repros.write(&Repro::of(&failure.case, &failure.trial)) {
-        Ok(path) => writeln!(out, "    Replay: seedbed replay {}", command::file(&path))?,
+        Ok(path) => writeln!(out, "    Replay: {}", command::replay(&path))?,
         Err(error) => output::warning(&error.to_string()),
     }
     writeln!(out)?;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | everything ran and is correct; what is compared, played twice or repeated is the same; every animal of the zoo is convicted |
 //! | 1 | a checker found something; what is compared, played twice or repeated differs; an animal of the zoo escapes |
-//! | 2 | bad usage or input; one line on standard error says what |
+//! | 2 | bad usage or input; an error on standard error says what |
 //! | 101 | a replica panicked; the command that repeats the run is on standard error |
 //! | 130, 143, 129, 131 | interrupted (SIGINT, SIGTERM, SIGHUP, SIGQUIT) while processes played; none of them is left |
 //! | 141 | standard output was closed before everything was written, as for a program that dies of SIGPIPE |

@@ -1,7 +1,8 @@
 //! Where commands write: standard output, standard error and files.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anstream::AutoStream;
@@ -69,8 +70,21 @@ pub(super) struct Exports {
 #[derive(Debug)]
 struct Export {
     format: Format,
+    file: OutputFile,
+}
+
+/// A file that is to be written, or standard output. What is in the file stays until there is something to write.
+#[derive(Debug)]
+pub(super) struct OutputFile {
     /// None is standard output.
     file: Option<(PathBuf, File)>,
+}
+
+/// An output that is being written. Flush it.
+pub(super) struct Writing<'a> {
+    /// Where to write.
+    pub out: Box<dyn Write + 'a>,
+    path: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,14 +93,27 @@ enum Format {
     Csv,
 }
 
-/// Whether two paths lead to one place, however they are written. Of a file that is not there yet the folder counts.
+/// Whether two paths lead to one place, however they are written: also if they are two names of one file. Of a file that
+/// is not there yet the folder counts.
 pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     let place = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let named = |folder: PathBuf| path.file_name().map(|name| folder.join(name));
-        path.canonicalize().ok().or_else(|| named(folder.canonicalize().ok()?))
+        path.canonicalize().ok().or_else(|| named(folder(path).canonicalize().ok()?))
     };
-    one == other || (place(one).is_some() && place(one) == place(other))
+    let file = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    one == other
+        || (place(one).is_some() && place(one) == place(other))
+        || (file(one).is_some() && file(one) == file(other))
+}
+
+/// The folder that a file is in.
+pub(super) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// So many of them.
+pub(super) fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Refuses options whose files are inputs of the command or the same as another option's.
@@ -102,14 +129,43 @@ pub(super) fn check(options: &[(&'static str, &Path)], inputs: &[&Path]) -> Resu
     Ok(())
 }
 
-/// Creates a file, and leaves what is in it; none is standard output, which is `-`.
-pub(super) fn create(path: &Path) -> Result<Option<(PathBuf, File)>, CliError> {
-    if path == Path::new("-") {
-        return Ok(None);
+impl OutputFile {
+    /// Creates the file, and leaves what is in it; `-` is standard output.
+    pub fn create(path: &Path) -> Result<OutputFile, CliError> {
+        if path == Path::new("-") {
+            return Ok(OutputFile { file: None });
+        }
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|source| CliError::File { path: path.to_owned(), source })?;
+        Ok(OutputFile { file: Some((path.to_owned(), file)) })
     }
-    let file = File::options().write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(|source| CliError::File { path: path.to_owned(), source })?;
-    Ok(Some((path.to_owned(), file)))
+
+    /// Whether it is not a file.
+    pub fn is_stdout(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Takes out what is in the file.
+    pub fn begin(self, stdout: &mut Stdout) -> Writing<'_> {
+        match self.file {
+            None => Writing { out: Box::new(stdout), path: None },
+            Some((path, file)) => {
+                // Only regular files have a length.
+                let _ = file.set_len(0);
+                Writing { out: Box::new(BufWriter::new(file)), path: Some(path) }
+            }
+        }
+    }
+}
+
+impl Writing<'_> {
+    /// Ends it, after everything was written or an error.
+    pub fn finish(mut self, written: io::Result<()>) -> Result<(), CliError> {
+        written.and_then(|()| self.out.flush()).map_err(|source| match self.path {
+            Some(path) => CliError::File { path, source },
+            None => CliError::Stdout(source),
+        })
+    }
 }
 
 /// What there is to export.
@@ -128,7 +184,7 @@ impl Exports {
         let mut exports = Vec::new();
         for (format, path) in [(Format::Json, &args.json), (Format::Csv, &args.csv)] {
             if let Some(path) = path {
-                exports.push(Export { format, file: create(path)? });
+                exports.push(Export { format, file: OutputFile::create(path)? });
             }
         }
         Ok(Exports { exports })
@@ -136,22 +192,15 @@ impl Exports {
 
     /// Whether standard output is free for people.
     pub fn leaves_stdout(&self) -> bool {
-        self.exports.iter().all(|export| export.file.is_some())
+        !self.exports.iter().any(|export| export.file.is_stdout())
     }
 
     /// Writes all of them.
     pub fn write(self, report: Report<'_>, stdout: &mut Stdout) -> Result<(), CliError> {
         for Export { format, file } in self.exports {
-            match file {
-                None => format.write(report, stdout)?,
-                Some((path, file)) => {
-                    // Only regular files have a length.
-                    let _ = file.set_len(0);
-                    let mut out = BufWriter::new(file);
-                    let written = format.write(report, &mut out).and_then(|()| out.flush());
-                    written.map_err(|source| CliError::File { path, source })?;
-                }
-            }
+            let mut writing = file.begin(stdout);
+            let written = format.write(report, &mut writing.out);
+            writing.finish(written)?;
         }
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! What is shown while runs go on: a bar, and what replicas print and do wrong.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::output;
 use crate::id::ReplicaId;
@@ -34,9 +35,19 @@ impl Progress {
     /// A bar over so many seeds, or over any number of them, with the rate.
     pub fn in_seeds(seeds: Option<u64>) -> Progress {
         match seeds {
-            Some(seeds) => Progress::new(seeds, "{bar:40} {pos}/{len} {per_sec} {eta}", None, false),
-            None => Progress::new(u64::MAX, "{spinner} {pos} seeds {per_sec} {elapsed}", None, false),
+            Some(seeds) => Progress::new(seeds, "{bar:40} {pos}/{len} {rate} {eta}", None, false),
+            None => Progress::new(u64::MAX, "{spinner} {pos} seeds {rate} {elapsed}", None, false),
         }
+    }
+
+    /// A bar over so many hunts of the zoo, each of any number of runs.
+    pub fn in_hunts(hunts: u64) -> Progress {
+        Progress::new(hunts, "{bar:40} {pos}/{len} hunts {elapsed}", None, false)
+    }
+
+    /// A search that may end long before its budget; the message says how far it has come.
+    pub fn in_search(budget: u64) -> Progress {
+        Progress::new(budget, "{spinner} {pos} of at most {len} {wide_msg}", None, false)
     }
 
     /// A bar over so much time of all runs together.
@@ -47,6 +58,10 @@ impl Progress {
 
     fn new(length: u64, template: &str, passed: Option<Arc<AtomicU64>>, several: bool) -> Progress {
         let style = ProgressStyle::with_template(template).expect("the template is valid");
+        let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A bar without a rate is as good.
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        });
         let bar = ProgressBar::new(length).with_style(style);
         Progress { hidden: bar.is_hidden(), bar, passed, several }
     }

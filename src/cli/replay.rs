@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::Outcome;
-use super::command::quoted_path;
+use super::command;
 use super::error::CliError;
 use super::output::{self, Stdout};
 use super::repro;
@@ -41,7 +41,7 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let trace = args.trace.open(Vec::new(), &[&args.file])?;
     let with_text = trace.as_ref().is_none_or(TraceFile::leaves_stdout);
     let mut out = output::stdout();
-    let command = format!("seedbed replay {}", quoted_path(&args.file));
+    let command = command::replay(&args.file);
     if with_text {
         writeln!(out, "{command}\n")?;
         repro::write_case(&mut out, &repro.case)?;

@@ -6,10 +6,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
-use super::output;
+use super::output::{self, plural};
 use crate::check::{Checker, linear};
 use crate::scenario::Scenario;
-use crate::sweep::{Case, Repro, Trial};
+use crate::sweep::{Case, ProtocolName, Repro, Trial};
 
 /// Reads a repro and passes its warnings on.
 pub(super) fn load(path: &Path) -> Result<Repro, CliError> {
@@ -22,12 +22,11 @@ pub(super) fn load(path: &Path) -> Result<Repro, CliError> {
 
 /// How much there is to a scenario, as in `3 replicas, 2 requests, 1 fault event, 0 losses`.
 pub(super) fn amount(scenario: &Scenario) -> String {
-    let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
     [
-        count(scenario.replicas, "replica", "replicas"),
-        count(scenario.requests as usize, "request", "requests"),
-        count(scenario.events.len(), "fault event", "fault events"),
-        count(scenario.losses.len(), "loss", "losses"),
+        plural(scenario.replicas as u64, "replica", "replicas"),
+        plural(scenario.requests, "request", "requests"),
+        plural(scenario.events.len() as u64, "fault event", "fault events"),
+        plural(scenario.losses.len() as u64, "loss", "losses"),
     ]
     .join(", ")
 }
@@ -61,29 +60,41 @@ pub(super) fn write_findings(out: &mut impl Write, trial: &Trial) -> io::Result<
 
 /// Compares a trial with what a repro says: whether it is the same, and one line about it.
 pub(super) fn compare(repro: &Repro, trial: &Trial) -> (bool, String) {
-    let trace = |trace: Option<u64>| trace.map_or("none, since a replica panicked".to_owned(), |t| format!("{t:016x}"));
-    let found = trace(trial.trace());
-    let (alike, same_trace) = (repro.is_like(trial), trial.trace() == repro.trace);
-    let text = match (alike, same_trace) {
-        (true, true) if trial.passed() => format!("No failure, as the file says: trace {found}"),
-        (true, true) => format!("The same failure, to the bit: trace {found}"),
-        (true, false) => {
-            let what = if trial.passed() { "No failure, as the file says" } else { "The same failure" };
-            format!("{what}, but another trace: {found}, not {}{}", trace(repro.trace), versions(repro))
+    let (found, told) = (trial.trace(), repro.trace);
+    let (alike, same_trace) = (repro.is_like(trial), found == told);
+    let trace = match found {
+        Some(found) => format!("trace {found:016x}"),
+        None => "no trace, since a replica panicked".to_owned(),
+    };
+    let failure = if trial.passed() { "No failure, as the file says" } else { "The same failure" };
+    let text = match (alike, found, told) {
+        (true, _, _) if same_trace && trial.passed() => format!("{failure}: {trace}"),
+        (true, Some(_), _) if same_trace => format!("{failure}, to the bit: {trace}"),
+        (true, _, _) if same_trace => format!("{failure}: {trace}"),
+        (true, Some(_), Some(told)) => format!("{failure}, but another trace: {trace}; the file says: {told:016x}"),
+        (true, Some(_), None) => format!("{failure}, but there is a trace: {trace}; the file says: none"),
+        (true, None, told) => format!("{failure}, but {trace}; the file says: {:016x}", told.unwrap_or_default()),
+        (false, _, _) if trial.passed() => format!("No failure: {trace}"),
+        (false, _, _) if repro.findings.is_empty() => {
+            format!("A failure, but the file says that there is none: {trace}")
         }
-        (false, _) if trial.passed() => format!("No failure: trace {found}{}", versions(repro)),
-        (false, _) => {
+        (false, _, _) => {
             let kinds: Vec<String> =
                 repro.findings.iter().map(|finding| format!("{}: {}", finding.checker, finding.kind)).collect();
-            let kinds = if kinds.is_empty() { "no failure".to_owned() } else { kinds.join("; ") };
-            format!("Another failure: trace {found}; the file says: {kinds}{}", versions(repro))
+            format!("Another failure: {trace}; the file says: {}", kinds.join("; "))
         }
     };
-    (alike && same_trace, text)
+    let same = alike && same_trace;
+    (same, if same { text } else { text + &versions(repro) })
 }
 
+/// Which versions differ, if they do.
 fn versions(repro: &Repro) -> String {
-    format!(" (written by seedbed {}, this is {})", repro.version, env!("CARGO_PKG_VERSION"))
+    let this = env!("CARGO_PKG_VERSION");
+    match repro.version == this {
+        true => String::new(),
+        false => format!(" (written by seedbed {}, this is {this})", repro.version),
+    }
 }
 
 /// The folder unless told otherwise.
@@ -98,26 +109,100 @@ pub(super) struct Repros {
 }
 
 impl Repros {
-    /// Writes a repro, under the scenario's name and the seed, and returns its path. An older one of that name is replaced,
-    /// but never left half written.
+    /// Writes a repro and returns its path. The name says which scenario, seed, protocol and broken rule it is of. An older
+    /// repro of all these is replaced, but never left half written; any other file stays, and a number makes the name new.
     pub fn write(&self, repro: &Repro) -> Result<PathBuf, CliError> {
-        let name = format!("{}-{}.json", plain(&repro.case.scenario.name), repro.case.seed);
-        let path = self.directory.join(name);
-        write_new(&path, repro).map_err(|source| CliError::File { path: path.clone(), source })?;
+        let path = place(&self.directory, &stem(&repro.case), |old| is_of(&repro.case, &old.case));
+        fs::create_dir_all(&self.directory)
+            .and_then(|()| write_new(&path, repro))
+            .map_err(|source| CliError::File { path: path.clone(), source })?;
         Ok(path)
     }
 }
 
-/// Writes a repro file under another name first, so that there is a whole one or none.
-pub(super) fn write_new(path: &Path, repro: &Repro) -> std::io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)?;
+/// What is written of a case that must not be taken for another.
+fn is_of(case: &Case, other: &Case) -> bool {
+    let key = |case: &Case| (case.subject.protocol, case.subject.broken, case.seed);
+    case.scenario.name == other.scenario.name && key(case) == key(other)
+}
+
+/// The name of a case's file, without its ending.
+fn stem(case: &Case) -> String {
+    let mut stem = plain(&case.scenario.name);
+    let seed = format!("-{}", case.seed);
+    // Scenarios that are drawn are named after their seed.
+    if !stem.ends_with(&seed) {
+        stem += &seed;
     }
-    let unfinished = path.with_extension("json.unfinished");
-    let mut out = BufWriter::new(File::create(&unfinished)?);
-    repro.write(&mut out)?;
-    out.flush()?;
-    fs::rename(&unfinished, path)
+    if case.subject.protocol != ProtocolName::default() {
+        let _ = write!(stem, "-{}", case.subject.protocol);
+    }
+    if let Some(rule) = case.subject.broken {
+        let _ = write!(stem, "-{rule}");
+    }
+    stem
+}
+
+/// A file of this name that is not there yet, or is a repro that may be replaced. If others have the name, the next has the
+/// number 2.
+pub(super) fn place(folder: &Path, stem: &str, replaceable: impl Fn(&Repro) -> bool) -> PathBuf {
+    let numbers = std::iter::once(String::new()).chain((2_u64..).map(|number| format!("-{number}")));
+    let mut paths = numbers.map(|number| folder.join(format!("{stem}{number}.json")));
+    let is_free = |path: &PathBuf| match fs::symlink_metadata(path) {
+        Ok(file) => file.is_file() && Repro::load(path).is_ok_and(|old| replaceable(&old.repro)),
+        // If it cannot be looked at, writing it tells why.
+        Err(_) => true,
+    };
+    paths.find(is_free).expect("there are more names than files")
+}
+
+/// A file that takes the place of another one once it is whole; else it is removed.
+struct Unfinished {
+    path: PathBuf,
+    file: File,
+}
+
+impl Unfinished {
+    /// Creates one in the folder of the file that it is to be.
+    fn create(path: &Path) -> io::Result<Unfinished> {
+        let mut number = 1_u64;
+        loop {
+            let path = output::folder(path).join(format!(".unfinished-{number}"));
+            match File::create_new(&path) {
+                Ok(file) => return Ok(Unfinished { path, file }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn write(&mut self, repro: &Repro) -> io::Result<()> {
+        let mut out = BufWriter::new(&mut self.file);
+        repro.write(&mut out)?;
+        out.flush()
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // After an error; otherwise it has another name by now. If it cannot be removed, it stays.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Writes a repro file under another name first, so that there is a whole one or none.
+pub(super) fn write_new(path: &Path, repro: &Repro) -> io::Result<()> {
+    let mut unfinished = Unfinished::create(path)?;
+    unfinished.write(repro)?;
+    fs::rename(&unfinished.path, path)
+}
+
+/// Whether [`write_new`] can write this file, as far as that is known before.
+pub(super) fn probe(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        File::options().write(true).open(path)?;
+    }
+    Unfinished::create(path).map(drop)
 }
 
 /// A name that is a file's name everywhere.
@@ -130,6 +215,60 @@ fn plain(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raft::Rule;
+
+    /// A repro without findings, of a scenario of this name.
+    fn repro(name: &str, seed: u64) -> Repro {
+        let mut case = crate::sweep::explore::draw(seed);
+        case.scenario.name = name.to_owned();
+        case.subject = Default::default();
+        Repro::new(case, None, Vec::new())
+    }
+
+    #[test]
+    fn a_files_name_says_what_decides_the_run_once_each() {
+        let mut case = repro("crash 3", 7).case;
+        assert_eq!(stem(&case), "crash_3-7");
+        case.subject.protocol = ProtocolName::Broadcast;
+        assert_eq!(stem(&case), "crash_3-7-broadcast");
+        let mut case = repro("explore-17", 17).case;
+        case.subject.broken = Some(Rule::VoteOnce);
+        assert_eq!(stem(&case), format!("explore-17-{}", Rule::VoteOnce));
+    }
+
+    #[test]
+    fn a_repro_replaces_one_of_the_same_case_and_no_other_file() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let repros = Repros { directory: folder.path().join("a/b") };
+        let write = |repro: &Repro| {
+            let path = repros.write(repro).expect("it can be written");
+            assert_eq!(Repro::load(&path).expect("a repro").repro, *repro);
+            path.file_name().expect("a name").to_str().expect("text").to_owned()
+        };
+        assert_eq!(write(&repro("a b", 7)), "a_b-7.json");
+        assert_eq!(write(&repro("a_b", 7)), "a_b-7-2.json", "another scenario");
+        assert_eq!(write(&repro("a b", 7)), "a_b-7.json");
+        assert_eq!(write(&repro("a_b", 7)), "a_b-7-2.json");
+        fs::write(repros.directory.join("c-7.json"), "{}").expect("a file");
+        assert_eq!(write(&repro("c", 7)), "c-7-2.json", "not a repro");
+        assert_eq!(fs::read_to_string(repros.directory.join("c-7.json")).expect("a file"), "{}");
+        assert_eq!(fs::read_dir(&repros.directory).expect("a folder").count(), 4, "nothing unfinished is left");
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing_unfinished() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("there");
+        fs::create_dir(&path).expect("a folder");
+        assert!(write_new(&path, &repro("a", 1)).is_err(), "a folder is no file");
+        fs::write(folder.path().join(".unfinished-1"), "of somebody else").expect("a file");
+        probe(&folder.path().join("new.json")).expect("it can be written");
+        write_new(&folder.path().join("new.json"), &repro("a", 1)).expect("it can be written");
+        let names = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, [".unfinished-1", "new.json", "there"]);
+    }
 
     #[test]
     fn any_name_becomes_the_name_of_a_file() {

@@ -101,26 +101,30 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let bookings = Booking::all(&selected, &line);
     let played = match trace {
         Some(trace) => play_traced(trace, &cast, &bookings[0], &mut out).map(|(run, written)| {
-            suite.runs.push(run);
             traced = written;
+            let replay = write_repro(&args.repros, &cast, &bookings[0], &run, with_text);
+            suite.runs.push(run);
+            replay
         }),
         None => play(&args, &cast, &selected, &bookings, with_text.then_some(&mut out), &mut suite.runs),
     };
-    let repros = write_repros(&args.repros, &cast, &bookings, &suite.runs);
-    if let Err(error) = played {
-        // What is finished is not lost.
-        if selected.is_all() && !suite.runs.is_empty() {
-            exports.write(Report::Many(&suite), &mut out)?;
-            out.flush()?;
+    let replay = match played {
+        Ok(replay) => replay,
+        Err(error) => {
+            // What is finished is not lost.
+            if selected.is_all() && !suite.runs.is_empty() {
+                exports.write(Report::Many(&suite), &mut out)?;
+                out.flush()?;
+            }
+            return Err(error.of(&suite.command));
         }
-        return Err(error.of(&suite.command));
-    }
+    };
     exports.write(if selected.is_all() { Report::Many(&suite) } else { Report::One(&suite.runs[0]) }, &mut out)?;
     if with_text {
         if selected.is_all() {
-            write_end(&mut out, &suite, &repros)?
+            write_end(&mut out, &suite)?
         } else {
-            write_one(&mut out, &suite.runs[0], &repros)?
+            write_one(&mut out, &suite.runs[0], replay.as_deref())?
         }
     }
     out.flush()?;
@@ -129,6 +133,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
 }
 
 /// Plays everything that is selected, and adds the runs as they finish. If there is an `out`, the rows of a table go there.
+/// Returns the command that replays the last run, if it failed.
 fn play(
     args: &Args,
     cast: &Cast,
@@ -136,16 +141,23 @@ fn play(
     bookings: &[Booking<'_>],
     mut out: Option<&mut Stdout>,
     runs: &mut Vec<RunSummary>,
-) -> Result<(), CliError> {
+) -> Result<Option<String>, CliError> {
     let table = Table::new(&selected.scenarios.iter().map(|(_, scenario)| scenario).collect::<Vec<_>>());
+    let mut replay = None;
     cast.play_all(bookings, args.staging.jobs(), |row, run, progress| {
+        // The bar makes way, as all that is written may go to the same terminal.
+        replay = progress.suspend(|| write_repro(&args.repros, cast, &bookings[row], &run, out.is_some()));
         if let Some(out) = out.as_mut().filter(|_| selected.is_all()) {
-            // The bar makes way, as the table may go to the same terminal.
-            progress.suspend(|| table.write_row(out, row, &run).and_then(|()| out.flush()))?;
+            progress.suspend(|| {
+                table.write_row(out, row, &run)?;
+                replay.iter().try_for_each(|replay| writeln!(out, "    Replay: {replay}"))?;
+                out.flush()
+            })?;
         }
         runs.push(run);
         Ok(())
-    })
+    })?;
+    Ok(replay)
 }
 
 /// Plays on this thread, since it is the one that may write to standard output.
@@ -165,27 +177,37 @@ fn play_traced(
     })
 }
 
-/// Writes a repro file of each run that failed, if there can be one, and returns the commands that replay them. The reports
-/// are worth more than these files, so one that cannot be written is only warned of.
-fn write_repros(repros: &Repros, cast: &Cast, bookings: &[Booking<'_>], runs: &[RunSummary]) -> Vec<String> {
-    let failed = bookings.iter().zip(runs).filter(|(_, run)| !run.passed());
-    let found = failed.filter_map(|(booking, run)| cast.repro(booking, run));
-    let written = found.filter_map(|repro| match repros.write(&repro) {
-        Ok(path) => Some(format!("seedbed replay {}", command::file(&path))),
+/// Writes a repro file of a run that failed, if there can be one, and returns the command that replays it. Where no text
+/// shows that, a note does. Reports are worth more than this file, so if it cannot be written, that is only warned of.
+fn write_repro(
+    repros: &Repros,
+    cast: &Cast,
+    booking: &Booking<'_>,
+    run: &RunSummary,
+    with_text: bool,
+) -> Option<String> {
+    let repro = if run.passed() { None } else { cast.repro(booking, run) }?;
+    match repros.write(&repro) {
+        Ok(path) => {
+            let replay = command::replay(&path);
+            if !with_text {
+                output::note(&format!("{} with seed {} failed; this repeats it: {replay}", run.scenario, run.seed));
+            }
+            Some(replay)
+        }
         Err(error) => {
             output::warning(&error.to_string());
             None
         }
-    });
-    written.collect()
+    }
 }
 
 /// Writes the report of one run.
-fn write_one(out: &mut impl Write, run: &RunSummary, repros: &[String]) -> io::Result<()> {
+fn write_one(out: &mut impl Write, run: &RunSummary, replay: Option<&str>) -> io::Result<()> {
     text::write(out, run)?;
     if !run.passed() {
         writeln!(out, "\nRepeat: {}", run.command)?;
-        repros.iter().try_for_each(|replay| writeln!(out, "Replay: {replay}"))?;
+        replay.iter().try_for_each(|replay| writeln!(out, "Replay: {replay}"))?;
     } else if run.trace.is_some() {
         writeln!(out)?;
     }
@@ -193,9 +215,8 @@ fn write_one(out: &mut impl Write, run: &RunSummary, repros: &[String]) -> io::R
 }
 
 /// Writes what comes below the table of many runs.
-fn write_end(out: &mut impl Write, suite: &SuiteSummary, repros: &[String]) -> io::Result<()> {
+fn write_end(out: &mut impl Write, suite: &SuiteSummary) -> io::Result<()> {
     writeln!(out)?;
     suite::write_total(out, suite)?;
-    repros.iter().try_for_each(|replay| writeln!(out, "Replay: {replay}"))?;
     text::write_trace(out, suite.trace())
 }

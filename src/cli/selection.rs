@@ -15,11 +15,8 @@ use crate::scenario::Scenario;
 /// Which scenarios a command is about, and with which seed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Selection {
-    /// A scenario file, or `all` for every *.json in the directory of scenarios
-    ///
-    /// A file that is itself named `all` is `./all`.
-    #[arg(value_name = "FILE|all")]
-    test: PathBuf,
+    #[command(flatten)]
+    files: Files,
 
     /// Seed of all randomness in the run
     ///
@@ -28,16 +25,12 @@ pub(super) struct Selection {
     /// not use the `seed` of any file. Whatever the seed is, it is printed.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed, verbatim_doc_comment)]
     seed: Option<u64>,
-
-    /// Directory of scenarios, only used with `all`
-    #[arg(short, long, value_name = "DIR", alias = "config_directory", default_value = DEFAULT_DIRECTORY)]
-    config_directory: PathBuf,
 }
 
 /// What stands for all scenarios of a directory.
 const ALL: &str = "all";
 
-/// Which scenarios a command is about that has seeds of its own.
+/// Which scenarios a command is about.
 #[derive(Debug, clap::Args)]
 pub(super) struct Files {
     /// A scenario file, or `all` for every *.json in the directory of scenarios
@@ -54,7 +47,7 @@ pub(super) struct Files {
 impl Files {
     /// Reads the scenarios and passes their warnings on. Each comes with its file.
     pub fn load(&self) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
-        if self.test == Path::new(ALL) {
+        if self.is_all() {
             return load_all(&self.config_directory);
         }
         Ok(vec![(self.test.clone(), load(&self.test)?)])
@@ -62,7 +55,11 @@ impl Files {
 
     /// The words of a command line that name them.
     pub fn words(&self) -> String {
-        if self.test == Path::new(ALL) { command::directory(&self.config_directory) } else { command::file(&self.test) }
+        if self.is_all() { command::directory(&self.config_directory) } else { command::file(&self.test) }
+    }
+
+    fn is_all(&self) -> bool {
+        self.test == Path::new(ALL)
     }
 }
 
@@ -83,14 +80,12 @@ pub(super) struct Selected {
 impl Selection {
     /// Reads the scenarios and passes their warnings on. Draws a seed if none is given.
     pub fn load(&self) -> Result<Selected, CliError> {
-        if self.test == Path::new(ALL) {
-            let scenarios = load_all(&self.config_directory)?;
-            let seed = self.seed.map_or_else(draw_seed, Ok)?;
-            return Ok(Selected { scenarios, seed, directory: Some(self.config_directory.clone()) });
-        }
-        let scenario = load(&self.test)?;
-        let seed = self.seed.or(scenario.seed).map_or_else(draw_seed, Ok)?;
-        Ok(Selected { scenarios: vec![(self.test.clone(), scenario)], seed, directory: None })
+        let scenarios = self.files.load()?;
+        let directory = self.files.is_all().then(|| self.files.config_directory.clone());
+        // The scenario's own seed counts only for itself.
+        let own = if directory.is_none() { scenarios[0].1.seed } else { None };
+        let seed = self.seed.or(own).map_or_else(draw_seed, Ok)?;
+        Ok(Selected { scenarios, seed, directory })
     }
 }
 

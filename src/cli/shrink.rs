@@ -1,14 +1,14 @@
 //! `seedbed shrink`: a smaller case that fails the same way.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
-use super::command::quoted_path;
+use super::command::{self, Words, quoted_path};
 use super::error::CliError;
-use super::output::{self, Stdout, is_same};
+use super::output::{self, OutputFile, Stdout, is_same};
 use super::progress::Progress;
 use super::repro::{self, amount};
 use crate::sweep::Repro;
@@ -41,19 +41,17 @@ pub(super) struct Args {
     output: Option<PathBuf>,
 
     /// How many runs it may take; one of more than 1000 events counts as several
-    #[arg(long, value_name = "RUNS", default_value_t = shrink::BUDGET, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "RUNS", default_value_t = shrink::BUDGET, value_parser = parse_budget)]
     budget: u64,
 }
 
 /// Where the result goes. What is there stays until there is something to write.
 enum Target {
     Stdout,
-    File {
-        path: PathBuf,
-        file: File,
-        /// It was not there before.
-        new: bool,
-    },
+    /// It is written whole or not at all.
+    File(PathBuf),
+    /// A pipe or a device, which must stay what it is.
+    Special(PathBuf, OutputFile),
 }
 
 /// Carries out the command.
@@ -62,15 +60,14 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let Some(finding) = repro.findings.first() else {
         return Err(CliError::NothingToShrink { path: args.file.clone() });
     };
-    let path = args.output.clone().unwrap_or_else(|| shrunk_name(&args.file));
-    let target = Target::open(path, &args.file)?;
+    let target = Target::open(args.output.clone().unwrap_or_else(|| shrunk_name(&args.file)), &args.file)?;
     let mut out = output::stdout();
     if target.leaves_stdout() {
-        writeln!(out, "seedbed shrink {}\n", quoted_path(&args.file))?;
+        writeln!(out, "{}\n", command(args))?;
         repro::write_case(&mut out, &repro.case)?;
         out.flush()?;
     }
-    let progress = Progress::in_runs(args.budget, false);
+    let progress = Progress::in_search(args.budget);
     let shrunk = shrink(&repro.case, finding, args.budget, |step| show(&progress, step));
     progress.clear();
     let Some(shrunk) = shrunk else {
@@ -82,30 +79,32 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
         } else {
             output::note(&text);
         }
-        target.leave_alone();
         return Ok(Outcome::Incorrect);
     };
-    report(&mut out, &repro, &shrunk, target)?;
+    let result = Repro::of(&shrunk.case, &shrunk.trial);
+    // First of all, since standard output may be closed by now.
+    if let Some(path) = target.write(&result, &mut out)? {
+        write_text(&mut out, &repro, &shrunk, args.budget, &path)?;
+    }
     out.flush()?;
     Ok(Outcome::Correct)
 }
 
-fn report(out: &mut Stdout, repro: &Repro, shrunk: &Shrunk, target: Target) -> Result<(), CliError> {
-    let result = Repro::of(&shrunk.case, &shrunk.trial);
-    let Target::File { path, file, .. } = target else {
-        return Ok(result.write(out)?);
-    };
-    // Only regular files have a length.
-    let _ = file.set_len(0);
-    let mut writer = BufWriter::new(file);
-    let written = result.write(&mut writer).and_then(|()| writer.flush());
-    written.map_err(|source| CliError::File { path: path.clone(), source })?;
-    write_text(out, repro, shrunk, &path)?;
-    Ok(())
+/// The command that does this again.
+fn command(args: &Args) -> String {
+    let words = Words::new("shrink").with(quoted_path(&args.file)).path("-o", args.output.as_deref());
+    words.unless(shrink::BUDGET, "--budget", args.budget).to_string()
 }
 
-fn write_text(out: &mut impl Write, repro: &Repro, shrunk: &Shrunk, path: &Path) -> io::Result<()> {
-    writeln!(out, "Shrunk:   {} (after {} runs)\n", amount(&shrunk.case.scenario), shrunk.runs)?;
+fn parse_budget(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|&budget| budget > 0).ok_or_else(|| "allowed is a whole number, 1 or more".to_owned())
+}
+
+fn write_text(out: &mut impl Write, repro: &Repro, shrunk: &Shrunk, budget: u64, path: &Path) -> io::Result<()> {
+    // The last run may count as several.
+    writeln!(out, "\nShrunk, with {} of {budget} of its budget, to\n", shrunk.runs.min(budget))?;
+    repro::write_case(out, &shrunk.case)?;
+    writeln!(out)?;
     repro::write_findings(out, &shrunk.trial)?;
     if Size::of(&shrunk.case).chance {
         writeln!(out, "\nSome messages are still lost by chance: no list of losses was found that does as well.")?;
@@ -113,7 +112,7 @@ fn write_text(out: &mut impl Write, repro: &Repro, shrunk: &Shrunk, path: &Path)
     if Size::of(&shrunk.case) >= Size::of(&repro.case) {
         writeln!(out, "\nNothing could be taken away.")?;
     }
-    writeln!(out, "\nThis repeats it: seedbed replay {}", quoted_path(path))
+    writeln!(out, "\nReplay: {}", command::replay(path))
 }
 
 /// Shows how far it has come.
@@ -140,23 +139,42 @@ impl Target {
         if is_same(&path, input) {
             return Err(CliError::ReplacesInput { path });
         }
-        let new = !path.exists();
-        match File::options().write(true).create(true).truncate(false).open(&path) {
-            Ok(file) => Ok(Target::File { path, file, new }),
+        if fs::metadata(&path).is_ok_and(|file| !file.is_file()) {
+            let file = OutputFile::create(&path)?;
+            return Ok(Target::Special(path, file));
+        }
+        match repro::probe(&path) {
+            Ok(()) => Ok(Target::File(path)),
             Err(source) => Err(CliError::File { path, source }),
         }
     }
 
     /// Whether standard output is free for people.
     fn leaves_stdout(&self) -> bool {
-        matches!(self, Target::File { .. })
+        !matches!(self, Target::Stdout)
     }
 
-    /// There is nothing to write.
-    fn leave_alone(self) {
-        if let Target::File { path, new: true, .. } = self {
-            // It is empty. If it cannot be removed, it stays so.
-            let _ = fs::remove_file(path);
+    /// Writes the result, and returns where it is, if that is not standard output.
+    fn write(self, result: &Repro, stdout: &mut Stdout) -> Result<Option<PathBuf>, CliError> {
+        match self {
+            Target::Stdout => {
+                result.write(stdout)?;
+                Ok(None)
+            }
+            Target::Special(path, file) => {
+                let mut writing = file.begin(stdout);
+                let written = result.write(&mut writing.out);
+                writing.finish(written)?;
+                Ok(Some(path))
+            }
+            Target::File(path) => {
+                // A link stays one, and what it leads to is replaced.
+                let place = path.canonicalize().unwrap_or_else(|_| path.clone());
+                match repro::write_new(&place, result) {
+                    Ok(()) => Ok(Some(path)),
+                    Err(source) => Err(CliError::File { path, source }),
+                }
+            }
         }
     }
 }

@@ -1,11 +1,10 @@
 //! `--trace`: the events of a run, written to a file while it goes on.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
-use super::output::{self, Stdout};
+use super::output::{self, OutputFile, Stdout};
 use crate::record::RunRecord;
 use crate::report::trace::{Heading, TraceWriter};
 
@@ -26,8 +25,7 @@ pub(super) struct TraceArgs {
 /// A trace that is to be written.
 #[derive(Debug)]
 pub(super) struct TraceFile {
-    /// None is standard output.
-    file: Option<(PathBuf, File)>,
+    file: OutputFile,
     heartbeats: bool,
 }
 
@@ -39,7 +37,7 @@ impl TraceArgs {
         let mut outputs = outputs;
         outputs.push(("--trace", path));
         output::check(&outputs, inputs)?;
-        Ok(Some(TraceFile { file: output::create(path)?, heartbeats: !self.no_heartbeats }))
+        Ok(Some(TraceFile { file: OutputFile::create(path)?, heartbeats: !self.no_heartbeats }))
     }
 
     /// Whether a trace is asked for.
@@ -51,7 +49,7 @@ impl TraceArgs {
 impl TraceFile {
     /// Whether standard output is free for people.
     pub fn leaves_stdout(&self) -> bool {
-        self.file.is_some()
+        !self.file.is_stdout()
     }
 
     /// Runs something and writes its trace; what has no record, since it panicked, has a trace without an end. The run is worth
@@ -62,25 +60,12 @@ impl TraceFile {
         stdout: &mut Stdout,
         run: impl FnOnce(&mut TraceWriter<'_, &mut dyn Write>) -> Result<(T, Option<RunRecord>), CliError>,
     ) -> Result<(T, Result<(), CliError>), CliError> {
-        let (mut buffered, path): (Option<BufWriter<File>>, Option<PathBuf>) = match self.file {
-            None => (None, None),
-            Some((path, file)) => {
-                // Only regular files have a length.
-                let _ = file.set_len(0);
-                (Some(BufWriter::new(file)), Some(path))
-            }
-        };
-        let out: &mut dyn Write = match &mut buffered {
-            Some(buffered) => buffered,
-            None => stdout,
-        };
+        let mut writing = self.file.begin(stdout);
+        let out: &mut dyn Write = &mut writing.out;
         let mut writer = TraceWriter::new(out, heading, self.heartbeats);
         let (result, record) = run(&mut writer)?;
         let written = record.map_or(Ok(()), |record| writer.finish(&record));
-        let written = written.map_err(|source| match path {
-            Some(path) => CliError::File { path, source },
-            None => CliError::Stdout(source),
-        });
+        let written = writing.finish(written);
         Ok((result, written))
     }
 }

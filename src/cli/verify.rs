@@ -4,9 +4,9 @@ use std::io::Write;
 
 use super::Outcome;
 use super::cast;
-use super::command;
+use super::command::{self, Words};
 use super::error::CliError;
-use super::output;
+use super::output::{self, plural};
 use super::progress::Progress;
 use super::seeds::SeedRange;
 use super::selection::Files;
@@ -59,7 +59,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     match &verified {
         Ok(agreement) => {
             let (runs, events) = (agreement.runs, agreement.events);
-            let (runs, scenarios) = (plural(runs, "run"), plural(count, "scenario"));
+            let (runs, scenarios) = (plural(runs, "run", "runs"), plural(count, "scenario", "scenarios"));
             writeln!(out, "{runs} of {scenarios} verified, {events} events, all the same")?;
         }
         Err(divergence) => {
@@ -76,14 +76,6 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
 
 /// The command that does this for these files and seeds.
 fn command(files: &str, seeds: SeedRange, protocol: ProtocolName) -> String {
-    let mut line = format!("seedbed verify {files} --seeds {seeds}");
-    if protocol != ProtocolName::default() {
-        line += &format!(" --protocol {protocol}");
-    }
-    line
-}
-
-/// So many of them.
-fn plural(count: u64, name: &str) -> String {
-    if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
+    let words = Words::new("verify").with(files).option("--seeds", seeds);
+    words.unless(ProtocolName::default(), "--protocol", protocol).to_string()
 }

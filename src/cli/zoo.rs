@@ -1,12 +1,16 @@
 //! `seedbed zoo`: Rafts that lack one rule each, and how soon each checker convicts them.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
+use super::cast;
+use super::command::Words;
 use super::cores::Cores;
 use super::error::CliError;
-use super::output;
+use super::output::{self, plural};
 use super::progress::Progress;
 use super::repro;
 use crate::check::Checker;
@@ -36,7 +40,7 @@ Exit codes: 0 every animal is convicted and the sound Raft is not, 1 one is not 
 )]
 pub(super) struct Args {
     /// Only the animal without this rule; may be given several times
-    #[arg(long = "rule", value_name = "NAME", value_parser = clap::value_parser!(Rule))]
+    #[arg(long = "rule", value_name = "RULE", value_parser = cast::rules())]
     rules: Vec<Rule>,
 
     /// How many times each animal is hunted, from seeds that are far apart
@@ -59,22 +63,24 @@ pub(super) struct Args {
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     args.cores.use_them()?;
     let effort = Effort { starts: args.starts, seeds_max: args.seeds };
-    let rules = if args.rules.is_empty() { Rule::ALL.to_vec() } else { args.rules.clone() };
+    let mut rules = if args.rules.is_empty() { Rule::ALL.to_vec() } else { args.rules.clone() };
+    let mut seen = BTreeSet::new();
+    rules.retain(|&rule| seen.insert(rule));
     let mut animals: Vec<Option<Rule>> = rules.into_iter().map(Some).collect();
     animals.push(None);
     let mut out = output::stdout();
     writeln!(out, "{}\n", command(&args))?;
     out.flush()?;
-    let progress = Progress::in_seeds(Some(animals.len() as u64 * effort.starts));
+    let progress = Progress::in_hunts(animals.len() as u64 * effort.starts);
     let clock = Clock::start();
     let animals = zoo::visit(&animals, effort, || progress.end());
     progress.clear();
-    output::note(&format!("{} animals in {:.1} s", animals.len() - 1, clock.now().as_secs_f64()));
+    output::note(&format!("{} in {:.1} s", in_animals(animals.len() as u64 - 1), clock.now().as_secs_f64()));
     write_matrix(&mut out, &animals, effort)?;
     out.flush()?;
     let mut all_replay = true;
     if let Some(folder) = &args.shrink {
-        let progress = Progress::in_seeds(Some(animals.len() as u64 * effort.starts));
+        let progress = Progress::in_hunts(animals.len() as u64 * effort.starts);
         let specimens = zoo::specimens(&animals, shrink::BUDGET, || progress.end());
         progress.clear();
         write_specimens(&mut out, &specimens, folder)?;
@@ -87,8 +93,10 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
 /// Writes what failures were shrunk to: a file each, and a table.
 fn write_specimens(out: &mut impl Write, specimens: &[Specimen], folder: &Path) -> Result<(), CliError> {
     for Specimen { broken, start, shrunk, .. } in specimens {
-        let path = folder.join(format!("{broken}-{start}.json"));
-        let written = repro::write_new(&path, &Repro::of(&shrunk.case, &shrunk.trial));
+        // What another visit has left is replaced, and nothing else.
+        let path = repro::place(folder, &format!("{broken}-{start}"), |old| old.case.subject.broken == Some(*broken));
+        let result = Repro::of(&shrunk.case, &shrunk.trial);
+        let written = fs::create_dir_all(folder).and_then(|()| repro::write_new(&path, &result));
         written.map_err(|source| CliError::File { path, source })?;
     }
     writeln!(out, "\nFailures shrunk, median/worst. Faults are fault events and losses.\n")?;
@@ -116,18 +124,14 @@ fn write_sizes(out: &mut impl Write, name: &str, specimens: &[&Specimen]) -> io:
 }
 
 fn command(args: &Args) -> String {
-    let mut line = "seedbed zoo".to_owned();
-    for rule in &args.rules {
-        line += &format!(" --rule {rule}");
-    }
     let default = Effort::default();
-    if args.starts != default.starts {
-        line += &format!(" --starts {}", args.starts);
-    }
-    if args.seeds != default.seeds_max {
-        line += &format!(" --seeds {}", args.seeds);
-    }
-    line
+    let words = args.rules.iter().fold(Words::new("zoo"), |words, rule| words.option("--rule", rule));
+    let words = words.unless(default.starts, "--starts", args.starts).unless(default.seeds_max, "--seeds", args.seeds);
+    words.path("--shrink", args.shrink.as_deref()).to_string()
+}
+
+fn in_animals(count: u64) -> String {
+    plural(count, "animal", "animals")
 }
 
 /// Broken ones are convicted, and the sound one is not.
@@ -141,24 +145,31 @@ fn is_as_it_should_be(animal: &Animal) -> bool {
 /// Writes the kill matrix: a row for each animal, and a column for each checker.
 fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io::Result<()> {
     let checkers = [Checker::Course, Checker::Linearizability, Checker::Invariants, Checker::Liveness];
-    writeln!(
-        out,
-        "Seeds to the first conviction, median/worst of {} starts, at most {} seeds each. (7): in 7 starts only.",
-        effort.starts, effort.seeds_max
-    )?;
-    writeln!(out, "A client can see what linearizability and liveness see.\n")?;
+    let columns = |animal: &Animal| {
+        let any = [animal.tally(Hunt::by_any), animal.tally(Hunt::by_general)];
+        let each = checkers.map(|checker| animal.tally(|hunt| hunt.by(checker)));
+        each.into_iter().chain(any).map(|tally| shown(tally, effort)).collect::<Vec<_>>()
+    };
+    let rows: Vec<Vec<String>> = animals.iter().map(columns).collect();
+    let is_there = |part: &str| rows.iter().flatten().any(|cell| cell.contains(part));
+    let (starts, seeds) = (plural(effort.starts, "start", "starts"), plural(effort.seeds_max, "seed", "seeds"));
+    writeln!(out, "Seeds to the first conviction, median/worst of {starts}, at most {seeds} each.")?;
+    let convicts_in_some = "(7): only from 7 of the starts. ";
+    let not_as_it_should_be = "!: not as it should be.";
+    let rest = if animals.iter().all(is_as_it_should_be) { "" } else { not_as_it_should_be };
+    let some = if is_there("(") { convicts_in_some } else { "" };
+    let legend = format!("-: no conviction. {some}{rest}");
+    writeln!(out, "{}", legend.trim_end())?;
+    writeln!(out, "client's view: by linearizability or liveness, which need only what clients see.\n")?;
     write!(out, "{:28}", "Raft without")?;
-    for name in checkers.map(Checker::name).into_iter().chain(["any", "a client's view"]) {
+    for name in checkers.map(Checker::name).into_iter().chain(["any", "client's view"]) {
         write!(out, " {name:>15}")?;
     }
     writeln!(out)?;
-    for animal in animals {
+    for (animal, row) in animals.iter().zip(&rows) {
         write!(out, "{:28}", animal.broken.map_or("nothing: the sound one", Rule::name))?;
-        for tally in checkers.map(|checker| animal.tally(|hunt| hunt.by(checker))) {
-            write!(out, " {:>15}", shown(tally, effort))?;
-        }
-        for tally in [animal.tally(Hunt::by_any), animal.tally(Hunt::by_general)] {
-            write!(out, " {:>15}", shown(tally, effort))?;
+        for cell in row {
+            write!(out, " {cell:>15}")?;
         }
         writeln!(out, "{}", if is_as_it_should_be(animal) { "" } else { "  !" })?;
     }
@@ -170,8 +181,10 @@ fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io:
         }
     }
     let convicted = animals.iter().filter(|animal| animal.broken.is_some() && !animal.escapes()).count();
-    let broken = animals.iter().filter(|animal| animal.broken.is_some()).count();
-    writeln!(out, "{GOOD}{convicted} of {broken} animals convicted from every start{GOOD:#}")
+    let broken = in_animals(animals.iter().filter(|animal| animal.broken.is_some()).count() as u64);
+    let colour = if animals.iter().all(is_as_it_should_be) { GOOD } else { BAD };
+    let from = if effort.starts == 1 { "the only start" } else { "every start" };
+    writeln!(out, "{colour}{convicted} of {broken} convicted from {from}{colour:#}")
 }
 
 fn shown(tally: Option<Tally>, effort: Effort) -> String {

@@ -118,7 +118,15 @@ impl Scenario {
     pub fn parse(name: &str, file: &str, text: &str) -> Result<Loaded, ScenarioError> {
         let source = Source::new(file);
         let json = source.parse(text)?;
-        let scenario = Scenario::from_object(name, &mut source.top(&json)?)?;
+        let mut top = source.top(&json)?;
+        let is_repro = top.holds("seedbed_repro");
+        let scenario = Scenario::from_object(name, &mut top).map_err(|error| match error {
+            ScenarioError::Missing { file, key, allowed, .. } if is_repro => {
+                let hint = Some("this is a repro file, which `seedbed replay` takes".to_owned());
+                ScenarioError::Missing { file, key, allowed, hint }
+            }
+            other => other,
+        })?;
         Ok(Loaded { scenario, warnings: source.into_warnings() })
     }
 
