@@ -187,8 +187,8 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The module that a file below `src` holds: `raft/log.rs` is `raft::log`. `lib.rs` and the programs, `main.rs` and those
-/// below `bin`, are roots, which have no name.
+/// The module that a file below `src` holds: `raft/log.rs` is `raft::log`. `lib.rs` and the programs, `main.rs` and
+/// those below `bin`, are roots, which have no name.
 fn module_path(file: &Path) -> Vec<String> {
     let mut path: Vec<String> =
         file.with_extension("").iter().map(|part| part.to_str().expect("a name in UTF-8").to_owned()).collect();

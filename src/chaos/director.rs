@@ -153,8 +153,8 @@ impl Director {
         }
     }
 
-    /// Whether so many living replicas that they are a quorum can all hear each other well: what a protocol needs to make
-    /// progress.
+    /// Whether so many living replicas that they are a quorum can all hear each other well: what a protocol needs to
+    /// make progress.
     pub fn has_connected_quorum(&self) -> bool {
         let hears = |from, to| self.monkey.loss(from, to) <= CONNECTED_LOSS_MAX;
         let neighbours: Vec<ReplicaSet> = ReplicaId::all(self.replicas)

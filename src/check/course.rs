@@ -2,8 +2,8 @@
 //!
 //! The handout's edge cases, decided:
 //!
-//! - Answers that name no request of their client count as incorrect, like gets with a wrong value; so does, in the live
-//!   world, every datagram of a replica that makes no sense.
+//! - Answers that name no request of their client count as incorrect, like gets with a wrong value; so does, in the
+//!   live world, every datagram of a replica that makes no sense.
 //! - A get that returns a put of the client's own which was not yet acknowledged is right and does not fail a run
 //!   ([`unacknowledged_reads`](crate::record::History::unacknowledged_reads)); the course's runner would count it.
 //! - "Generated" requests are those that the clients began with, not the attempts that repeat them. A get that could

@@ -8,8 +8,8 @@ use crate::record::RunRecord;
 use crate::scenario::Scenario;
 use crate::time::Span;
 
-/// Who judges. The order is that of preference when one failure has to stand for a run: what a user of the store can see
-/// and prove comes first.
+/// Who judges. The order is that of preference when one failure has to stand for a run: what a user of the store can
+/// see and prove comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Checker {
     /// Whether the answers fit together ([`linear`]).
@@ -112,8 +112,8 @@ impl Judgement {
         self.findings().is_empty()
     }
 
-    /// Whether all checkers pass the run, the invariants left out. The others exist in every world, so this can be compared
-    /// between worlds.
+    /// Whether all checkers pass the run, the invariants left out. The others exist in every world, so this can be
+    /// compared between worlds.
     pub fn passed_outside(&self) -> bool {
         self.findings().iter().all(|finding| finding.checker == Checker::Invariants)
     }

@@ -1,8 +1,8 @@
 //! Liveness: once all faults are over and a quorum lives and is connected, writes go through.
 //!
 //! Safety says that nothing wrong happens, and a cluster that does nothing is perfectly safe. So progress is demanded
-//! where it must be possible: after the last fault of the scenario (a message lost by number is one), if so many living replicas that they are a quorum can
-//! all hear each other ([`RunRecord::calm`]). From then on,
+//! where it must be possible: after the last fault of the scenario (a message lost by number is one), if so many living
+//! replicas that they are a quorum can all hear each other ([`RunRecord::calm`]). From then on,
 //!
 //! - within [`BOUND`] after every write, some write must be acknowledged, and
 //! - every request to a living replica must get some answer within [`BOUND`].
@@ -24,8 +24,8 @@ pub const BOUND: Span = Span::from_secs(10);
 pub enum Verdict {
     /// There was.
     Live {
-        /// The time until a write was first acknowledged, counted from the end of the faults, or from the first write after
-        /// that.
+        /// The time until a write was first acknowledged, counted from the end of the faults, or from the first write
+        /// after that.
         after: Span,
     },
     /// Nothing could be demanded.
@@ -101,8 +101,8 @@ impl fmt::Display for Stuck {
     }
 }
 
-/// Judges a run. `diagnosis` is what [`diagnose`] said of its replicas, if it could be asked; `bound` is how long progress
-/// may take, [`BOUND`] unless the replicas are known to be slower.
+/// Judges a run. `diagnosis` is what [`diagnose`] said of its replicas, if it could be asked; `bound` is how long
+/// progress may take, [`BOUND`] unless the replicas are known to be slower.
 pub fn judge(record: &RunRecord, bound: Span, diagnosis: Option<String>) -> Verdict {
     let Some(calm) = record.calm else { return Verdict::NotJudged(Excuse::NeverCalm) };
     let asked = || record.history.attempts.iter().filter(|attempt| record.living.contains(attempt.replica));

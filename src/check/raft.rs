@@ -3,8 +3,8 @@
 //! [`Invariants`] watches a simulation of any protocol that opens the window [`Consensus`]. The work follows what has
 //! changed: an input that changes nothing costs a comparison, a new entry a hash.
 //!
-//! Logs are compared by *prefix digests*: the digest of an entry covers all before it, so two logs are the same up to an
-//! index exactly if their digests there are (up to a chance of 2^-64). One comparison does for a whole log.
+//! Logs are compared by *prefix digests*: the digest of an entry covers all before it, so two logs are the same up to
+//! an index exactly if their digests there are (up to a chance of 2^-64). One comparison does for a whole log.
 
 use std::collections::BTreeMap;
 use std::fmt;

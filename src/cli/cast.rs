@@ -115,8 +115,8 @@ impl Cast {
         }
     }
 
-    /// Plays all bookings, so many at a time, and hands out what came of each in their order. At the first error nothing
-    /// new is begun, and processes that play are ended.
+    /// Plays all bookings, so many at a time, and hands out what came of each in their order. At the first error
+    /// nothing new is begun, and processes that play are ended.
     pub fn play_all(
         &self,
         bookings: &[Booking<'_>],
@@ -134,7 +134,8 @@ impl Cast {
                         while let Some((place, booking)) = take(bookings, next) {
                             let run = panic::catch_unwind(AssertUnwindSafe(|| self.play(booking, progress)));
                             let failed = !matches!(run, Ok(Ok(_)));
-                            // First the error is on its way, then the others are told to stop. Nobody may listen any more.
+                            // First the error is on its way, then the others are told to stop. Nobody may listen any
+                            // more.
                             let panic = run.map(|run| drop(sender.send((place, run)))).err();
                             if failed {
                                 self.stop(next, bookings.len());

@@ -149,8 +149,8 @@ fn explore(
     Ok(exploration)
 }
 
-/// Reports a failure and writes its repro file. The exploration is worth more than the file, so one that cannot be written is
-/// only warned of.
+/// Reports a failure and writes its repro file. The exploration is worth more than the file, so one that cannot be
+/// written is only warned of.
 fn report_failure(args: &Args, failure: &Failure, out: &mut Stdout) -> Result<(), CliError> {
     writeln!(out, "seed {} fails", failure.case.seed)?;
     for finding in &failure.trial.findings {

@@ -93,8 +93,8 @@ enum Format {
     Csv,
 }
 
-/// Whether two paths lead to one place, however they are written: also if they are two names of one file. Of a file that
-/// is not there yet the folder counts.
+/// Whether two paths lead to one place, however they are written: also if they are two names of one file. Of a file
+/// that is not there yet the folder counts.
 pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     let place = |path: &Path| {
         let named = |folder: PathBuf| path.file_name().map(|name| folder.join(name));

@@ -19,8 +19,8 @@ pub(super) struct Progress {
     bar: ProgressBar,
     /// In the live world, how many nanoseconds of all runs have passed.
     passed: Option<Arc<AtomicU64>>,
-    /// Standard error is no terminal, so there is no bar to make way. The bar knows it, too, but whoever asks it may have to
-    /// wait for somebody who writes.
+    /// Standard error is no terminal, so there is no bar to make way. The bar knows it, too, but whoever asks it may
+    /// have to wait for somebody who writes.
     hidden: bool,
     /// Several scenarios are played, so lines of replicas name theirs.
     several: bool,

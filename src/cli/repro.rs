@@ -109,8 +109,9 @@ pub(super) struct Repros {
 }
 
 impl Repros {
-    /// Writes a repro and returns its path. The name says which scenario, seed, protocol and broken rule it is of. An older
-    /// repro of all these is replaced, but never left half written; any other file stays, and a number makes the name new.
+    /// Writes a repro and returns its path. The name says which scenario, seed, protocol and broken rule it is of. An
+    /// older repro of all these is replaced, but never left half written; any other file stays, and a number makes the
+    /// name new.
     pub fn write(&self, repro: &Repro) -> Result<PathBuf, CliError> {
         let path = place(&self.directory, &stem(&repro.case), |old| is_of(&repro.case, &old.case));
         fs::create_dir_all(&self.directory)
@@ -143,8 +144,8 @@ fn stem(case: &Case) -> String {
     stem
 }
 
-/// A file of this name that is not there yet, or is a repro that may be replaced. If others have the name, the next has the
-/// number 2.
+/// A file of this name that is not there yet, or is a repro that may be replaced. If others have the name, the next has
+/// the number 2.
 pub(super) fn place(folder: &Path, stem: &str, replaceable: impl Fn(&Repro) -> bool) -> PathBuf {
     let numbers = std::iter::once(String::new()).chain((2_u64..).map(|number| format!("-{number}")));
     let mut paths = numbers.map(|number| folder.join(format!("{stem}{number}.json")));

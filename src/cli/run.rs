@@ -132,8 +132,8 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     Ok(Outcome::of(suite.passed() == suite.runs.len()))
 }
 
-/// Plays everything that is selected, and adds the runs as they finish. If there is an `out`, the rows of a table go there.
-/// Returns the command that replays the last run, if it failed.
+/// Plays everything that is selected, and adds the runs as they finish. If there is an `out`, the rows of a table go
+/// there. Returns the command that replays the last run, if it failed.
 fn play(
     args: &Args,
     cast: &Cast,
@@ -177,8 +177,9 @@ fn play_traced(
     })
 }
 
-/// Writes a repro file of a run that failed, if there can be one, and returns the command that replays it. Where no text
-/// shows that, a note does. Reports are worth more than this file, so if it cannot be written, that is only warned of.
+/// Writes a repro file of a run that failed, if there can be one, and returns the command that replays it. Where no
+/// text shows that, a note does. Reports are worth more than this file, so if it cannot be written, that is only warned
+/// of.
 fn write_repro(
     repros: &Repros,
     cast: &Cast,

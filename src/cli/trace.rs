@@ -52,8 +52,8 @@ impl TraceFile {
         !self.file.is_stdout()
     }
 
-    /// Runs something and writes its trace; what has no record, since it panicked, has a trace without an end. The run is worth
-    /// reporting even if the trace could not be written.
+    /// Runs something and writes its trace; what has no record, since it panicked, has a trace without an end. The run
+    /// is worth reporting even if the trace could not be written.
     pub fn write<T>(
         self,
         heading: &Heading<'_>,

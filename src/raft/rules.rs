@@ -10,8 +10,8 @@
 pub enum Rule {
     /// A replica votes for at most one candidate in a term. So no two get a majority of the same term.
     VoteOnce,
-    /// A replica votes only for candidates whose log is at least as up to date as its own. So whoever is elected has all
-    /// that is committed.
+    /// A replica votes only for candidates whose log is at least as up to date as its own. So whoever is elected has
+    /// all that is committed.
     VoteForUpToDateLogs,
     /// A candidate counts only the votes of its present campaign. Others may have been given to somebody else since.
     CountCurrentVotes,
@@ -23,7 +23,8 @@ pub enum Rule {
     RaiseTerm,
     /// A leader that learns of a newer term leads no longer.
     StepDownForHigherTerm,
-    /// An append is taken only if the entry before it is the leader's, by index and term. By induction so is all before.
+    /// An append is taken only if the entry before it is the leader's, by index and term. By induction so is all
+    /// before.
     MatchPreviousTerm,
     /// Entries that contradict the leader's are removed, with all that follow them.
     TruncateConflicts,
@@ -35,8 +36,8 @@ pub enum Rule {
     MatchWhatIsConfirmed,
     /// A quorum is of different replicas: the few that thrifty replication asks count once each.
     CountFollowersOnce,
-    /// A leader commits by counting only entries of its own term. One of an older term can be on a majority and still be
-    /// replaced (figure 8).
+    /// A leader commits by counting only entries of its own term. One of an older term can be on a majority and still
+    /// be replaced (figure 8).
     CommitOwnTerm,
     /// Every entry is applied once, in order, when it is committed.
     ApplyOnce,

@@ -20,7 +20,8 @@ pub enum Event<'a, M> {
         /// What it said.
         message: &'a M,
     },
-    /// A message reached a replica and was dropped there, by the connectivity matrix, a partition or the scenario's list of losses.
+    /// A message reached a replica and was dropped there, by the connectivity matrix, a partition or the scenario's
+    /// list of losses.
     Dropped {
         /// The sender.
         from: ReplicaId,

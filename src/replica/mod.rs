@@ -86,8 +86,8 @@ impl Replica {
         Replica::with_rules(identity, config, Rules::ALL)
     }
 
-    /// The same, keeping only some of Raft's rules: a known bad replica, for those who want to know whether a test finds
-    /// it.
+    /// The same, keeping only some of Raft's rules: a known bad replica, for those who want to know whether a test
+    /// finds it.
     ///
     /// # Errors
     /// If the configuration makes no sense.
@@ -344,8 +344,8 @@ impl Consensus for Replica {
     }
 }
 
-/// `{}` shows role, term, last index and commit index, as in `leader term 3 index 120 commit 118`; `{:#}` only what changes
-/// with an election, as in `leader term 3`.
+/// `{}` shows role, term, last index and commit index, as in `leader term 3 index 120 commit 118`; `{:#}` only what
+/// changes with an election, as in `leader term 3`.
 impl fmt::Display for Replica {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} term {}", self.raft.role().name(), self.raft.term())?;

@@ -101,8 +101,10 @@ impl Config {
         SETTINGS.map(|(name, _)| name)
     }
 
-    /// Every parameter as a number, times in milliseconds, in the order of [`Config::setting_names`]. Nothing is lost: what
-    /// [`Config::set`] makes of the numbers is the same configuration, as long as it is valid and no number is above 2^53.
+    /// Every parameter as a number, times in milliseconds, in the order of [`Config::setting_names`]. Nothing is lost:
+    /// what
+    /// [`Config::set`] makes of the numbers is the same configuration, as long as it is valid and no number is above
+    /// 2^53.
     pub fn settings(&self) -> [(&'static str, f64); SETTINGS.len()] {
         let mut copy = self.clone();
         SETTINGS.map(|(name, access)| (name, access(&mut copy).get()))

@@ -13,9 +13,9 @@
 //! An entry is `[term,"key","value"]`, or `[term]` if it has no command. All numbers are whole and unsigned; `s` is in
 //! nanoseconds of the leader's own clock.
 //!
-//! Appends are batched by the length that their text has in ASCII at most ([`crate::protocol::text_bytes`]), so one fits
-//! in a datagram with room to spare. As a backstop, for a configuration with larger batches, an append that does not fit
-//! is sent as several, each of which would do as an append by itself.
+//! Appends are batched by the length that their text has in ASCII at most ([`crate::protocol::text_bytes`]), so one
+//! fits in a datagram with room to spare. As a backstop, for a configuration with larger batches, an append that does
+//! not fit is sent as several, each of which would do as an append by itself.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -54,8 +54,8 @@ impl Pair {
         tiers(&self.simulated).is_some() && tiers(&self.simulated) == tiers(&self.live)
     }
 
-    /// How many messages more replicas sent each other in the simulation, as a share of those in the live world; none if
-    /// there were none.
+    /// How many messages more replicas sent each other in the simulation, as a share of those in the live world; none
+    /// if there were none.
     pub fn excess(&self) -> Option<f64> {
         let [simulated, live] = self.runs().map(|run| run.statistics.messages_sent as f64);
         (live > 0.0).then(|| (simulated - live) / live)

@@ -17,11 +17,11 @@
 //! | `seconds`, `events` | when the run ended, how many events it had |
 //! | `trace` | the trace's hash, 16 hexadecimal digits; null in the live world |
 //!
-//! `performance` is null if the run is not correct to the course. A value in it is null if it is infinite, as the median latency of
-//! a run without answers is.
+//! `performance` is null if the run is not correct to the course. A value in it is null if it is infinite, as the
+//! median latency of a run without answers is.
 //!
-//! A comparison of worlds is `{"command", "total", "same_verdict", "close_messages", "same_tiers", "pairs"}`, where a pair is
-//! `{"virtual": run, "live": run}`.
+//! A comparison of worlds is `{"command", "total", "same_verdict", "close_messages", "same_tiers", "pairs"}`, where a
+//! pair is `{"virtual": run, "live": run}`.
 //!
 //! A suite is `{"command", "passed", "total", "trace", "runs": [run]}`.
 

@@ -5,8 +5,8 @@
 //! - [`compare`]: two worlds side by side.
 //! - [`json`] and [`csv`]: one run or many, for other programs.
 //!
-//! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on. None shows wall-clock time or the machine: a report is
-//! as repeatable as its run.
+//! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on. None
+//! shows wall-clock time or the machine: a report is as repeatable as its run.
 
 mod checkers;
 pub mod compare;

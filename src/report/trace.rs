@@ -1,9 +1,9 @@
 //! A run's events as JSON lines, written while it goes on.
 //!
 //! The first line is a header, the last one tells how many events there were and what their hash is, so that a file
-//! that was cut off is recognised. Between them stands an object for each event. `docs/output.md` lists all fields; names
-//! of fields are stable, and new ones may be added. What a message says is written as on the course's LAN, without the
-//! envelope ([`Datagrams::bare`]), whatever the protocol is.
+//! that was cut off is recognised. Between them stands an object for each event. `docs/output.md` lists all fields;
+//! names of fields are stable, and new ones may be added. What a message says is written as on the course's LAN,
+//! without the envelope ([`Datagrams::bare`]), whatever the protocol is.
 //!
 //! Nothing is kept but what is needed to tell answers to heartbeats from others, so memory is bounded.
 

@@ -54,8 +54,8 @@ pub struct Scenario {
     pub network: Network,
     /// Whose keys the clients use.
     pub keys: Keys,
-    /// What clients send, in order of time, if that is written down. [`Scenario::with_operations`] makes the four fields
-    /// that the drawn requests depend on (`requests`, `burst`, `mix`, `keys`) say the same.
+    /// What clients send, in order of time, if that is written down. [`Scenario::with_operations`] makes the four
+    /// fields that the drawn requests depend on (`requests`, `burst`, `mix`, `keys`) say the same.
     pub operations: Option<Arc<[ScriptedOperation]>>,
     /// The run stops early when replicas have sent each other more messages than this.
     pub max_packets: u64,
@@ -87,8 +87,8 @@ impl Scenario {
         }
     }
 
-    /// The same scenario with these operations in place of what its clients draw. [`Plan::script`] makes such a list of a
-    /// run's history.
+    /// The same scenario with these operations in place of what its clients draw. [`Plan::script`] makes such a list of
+    /// a run's history.
     ///
     /// The operations are sorted by time; those of one time stay in order. `requests` is their number then, `mix` the
     /// share of gets and `keys` says that they share their keys. `max_packets` is as it was, within its limits.

@@ -9,8 +9,8 @@ use super::json::Json;
 /// An object that is longer in one line takes one line for each of its keys.
 const LINE_CHARS_MAX: usize = 100;
 
-/// Writes a value as JSON: one line for each item of a list of objects or of lists, however long it is, and one line for
-/// each short object and for each list of plain values.
+/// Writes a value as JSON: one line for each item of a list of objects or of lists, however long it is, and one line
+/// for each short object and for each list of plain values.
 pub(crate) fn write_pretty(value: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
     // Through text, so that keys stay in their order.
     let json: Json = serde_json::from_str(&serde_json::to_string(value)?)?;

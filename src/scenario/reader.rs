@@ -1,7 +1,8 @@
 //! Takes typed values out of a JSON file and knows where each stands, so that every message can say so.
 //!
 //! [`Source`] is the file. An [`Object`] hands out a [`Field`] for each key, there or not; the field is then asked for
-//! a number, a word, a text, a list or an object of a given range and answers with the value or with the complete error.
+//! a number, a word, a text, a list or an object of a given range and answers with the value or with the complete
+//! error.
 //!
 //! Files that have a scenario under one of their keys are read with this, too: see [`Scenario::from_object`].
 //!

@@ -25,8 +25,8 @@ impl Scenario {
         serde_json::to_value(self).expect("the keys of a scenario are texts")
     }
 
-    /// Writes the scenario's file: keys in the order of `docs/scenarios.md`, one line for each event, loss, operation and
-    /// row of the matrix. The name is not a part of it.
+    /// Writes the scenario's file: keys in the order of `docs/scenarios.md`, one line for each event, loss, operation
+    /// and row of the matrix. The name is not a part of it.
     ///
     /// # Errors
     /// If `out` cannot be written to.

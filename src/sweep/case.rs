@@ -81,8 +81,8 @@ impl Subject {
 }
 
 impl Subject {
-    /// How long progress may take this Raft: as long as any, or, if its timeouts are long, eight elections or as long as it
-    /// may hold a request.
+    /// How long progress may take this Raft: as long as any, or, if its timeouts are long, eight elections or as long
+    /// as it may hold a request.
     fn progress_bound(&self) -> Span {
         let elections = Span(self.config.raft.election_timeout_max.nanos().saturating_mul(8));
         let held = self.config.held_time_max + Span::from_secs(1);

@@ -1,8 +1,8 @@
 //! The zoo: Rafts that lack one rule each, and how soon the checkers convict them.
 //!
-//! A judge is worth what it finds. So every rule that Raft's safety or progress rests on ([`Rule`]) is broken by itself, and random
-//! cases are run until a checker convicts. A *hunt* is one such search: it starts at a seed of its own and counts the seeds
-//! until each checker's first conviction.
+//! A judge is worth what it finds. So every rule that Raft's safety or progress rests on ([`Rule`]) is broken by
+//! itself, and random cases are run until a checker convicts. A *hunt* is one such search: it starts at a seed of its
+//! own and counts the seeds until each checker's first conviction.
 
 use rayon::prelude::*;
 
@@ -140,8 +140,8 @@ fn replays(repro: &Repro) -> bool {
     })
 }
 
-/// Shrinks the failure of every hunt for a broken Raft, with so many runs each at most ([`shrink`]). `progress` is told after
-/// each.
+/// Shrinks the failure of every hunt for a broken Raft, with so many runs each at most ([`shrink`]). `progress` is told
+/// after each.
 pub fn specimens(animals: &[Animal], budget: u64, progress: impl Fn() + Sync) -> Vec<Specimen> {
     let failures: Vec<(Rule, u64, &Failure)> = animals
         .iter()
@@ -176,8 +176,8 @@ fn hunt(broken: Option<Rule>, start: u64, effort: Effort) -> Hunt {
     hunt
 }
 
-/// Hunts for each of these animals, on all cores of the present thread pool; the result does not depend on how many they
-/// are. `progress` is told after each hunt.
+/// Hunts for each of these animals, on all cores of the present thread pool; the result does not depend on how many
+/// they are. `progress` is told after each hunt.
 pub fn visit(animals: &[Option<Rule>], effort: Effort, progress: impl Fn() + Sync) -> Vec<Animal> {
     let starts = effort.starts;
     let hunts: Vec<(Option<Rule>, u64)> =

@@ -38,8 +38,8 @@ impl<'a> Datagram<'a> {
     /// Reads the envelope of a datagram.
     ///
     /// # Errors
-    /// If it is not UTF-8, not a JSON object, or one of `src`, `dst`, `leader` and `type` is missing, comes twice or makes
-    /// no sense.
+    /// If it is not UTF-8, not a JSON object, or one of `src`, `dst`, `leader` and `type` is missing, comes twice or
+    /// makes no sense.
     pub fn parse(bytes: &'a [u8]) -> Result<Datagram<'a>, Malformed> {
         #[derive(Deserialize)]
         struct Parsed<'a> {
@@ -148,14 +148,14 @@ impl Datagrams {
         Datagrams { bytes: Vec::new(), ends: Vec::new(), bare: false }
     }
 
-    /// No datagrams; those that are added leave their envelope out, all but `type`. No network takes such, but they show
-    /// what a message says.
+    /// No datagrams; those that are added leave their envelope out, all but `type`. No network takes such, but they
+    /// show what a message says.
     pub const fn bare() -> Datagrams {
         Datagrams { bytes: Vec::new(), ends: Vec::new(), bare: true }
     }
 
-    /// Adds a datagram of this type. The keys of `body`, which must be a structure, follow those of the envelope. Returns
-    /// its length in bytes.
+    /// Adds a datagram of this type. The keys of `body`, which must be a structure, follow those of the envelope.
+    /// Returns its length in bytes.
     pub fn push(&mut self, envelope: &Envelope<'_>, kind: &str, body: &impl Serialize) -> usize {
         #[derive(Serialize)]
         struct Whole<'a, B> {

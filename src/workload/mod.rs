@@ -16,8 +16,8 @@
 //!
 //! With [`Keys::Shared`] all clients use the same few keys and every put has a value of its own, for contention.
 //!
-//! In place of all that, a plan can have a list of operations ([`ScriptedOperation`]). Then 1 to 3 are written down, and
-//! all keys count as shared. 4 and 5 stay.
+//! In place of all that, a plan can have a list of operations ([`ScriptedOperation`]). Then 1 to 3 are written down,
+//! and all keys count as shared. 4 and 5 stay.
 
 mod keys;
 mod script;
@@ -57,8 +57,8 @@ pub struct Plan {
     pub mix: f64,
     /// Whose keys they use.
     pub keys: Keys,
-    /// The requests, in order of time, if they are written down. Then `requests` is their number, and `burst`, `mix` and
-    /// `keys` say nothing.
+    /// The requests, in order of time, if they are written down. Then `requests` is their number, and `burst`, `mix`
+    /// and `keys` say nothing.
     pub operations: Option<Arc<[ScriptedOperation]>>,
 }
 
@@ -224,8 +224,8 @@ impl Workload {
         self.leaders = [None; CLIENTS];
     }
 
-    /// Whether clients have had to try again so often that the run is stopped: they do so at once, so replicas that fail
-    /// everything could keep them busy for ever.
+    /// Whether clients have had to try again so often that the run is stopped: they do so at once, so replicas that
+    /// fail everything could keep them busy for ever.
     #[inline]
     pub fn is_storm(&self) -> bool {
         self.history.attempts.len() as u64 > self.plan.requests.saturating_mul(ATTEMPTS_PER_REQUEST_MAX)

@@ -55,8 +55,8 @@ impl<'a> Stage<'a> {
         self.scenario.events.get(self.struck).map_or(Time::NEVER, |event| event.time)
     }
 
-    /// The next fault of the scenario strikes. Returns its place in the list of events and what the world has to do; the
-    /// clients know already.
+    /// The next fault of the scenario strikes. Returns its place in the list of events and what the world has to do;
+    /// the clients know already.
     pub fn strike(&mut self) -> (usize, Consequence) {
         let event = self.struck;
         self.struck += 1;

@@ -1,7 +1,7 @@
 //! The live world, with real processes: good replicas, and every kind of bad one.
 //!
-//! This test program is also the replicas: called with `--replica NAME`, it plays one of `programs`. So it brings its own
-//! `main`, and a test harness as a library.
+//! This test program is also the replicas: called with `--replica NAME`, it plays one of `programs`. So it brings its
+//! own `main`, and a test harness as a library.
 
 mod programs;
 
@@ -79,8 +79,8 @@ fn tests() -> [(&'static str, Test); 33] {
     ]
 }
 
-/// A folder with scenarios and a script for each program. All is written before the first process is started: a file that
-/// is open for writing, be it in a process that is about to become another, cannot be executed.
+/// A folder with scenarios and a script for each program. All is written before the first process is started: a file
+/// that is open for writing, be it in a process that is about to become another, cannot be executed.
 struct Folder(TempDir);
 
 impl Folder {

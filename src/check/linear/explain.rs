@@ -21,8 +21,8 @@ pub struct Violation {
     pub at: Time,
     /// How many `ok` there had been then on all keys, this one included: the length of the shortest wrong prefix.
     pub answers: usize,
-    /// Whether the history is known to be right up to that answer. If not, the budget was spent before that was known, and a
-    /// shorter prefix may be wrong, too.
+    /// Whether the history is known to be right up to that answer. If not, the budget was spent before that was known,
+    /// and a shorter prefix may be wrong, too.
     pub minimal: bool,
     /// What is wrong, in one line.
     pub explanation: String,

@@ -4,8 +4,8 @@
 //! # What is judged
 //!
 //! Every key is a register of its own that holds "" at first. An object made of parts is linearizable exactly if each
-//! part is (Herlihy & Wing 1990, "Linearizability: a correctness condition for concurrent objects", locality), so keys are
-//! judged one by one. Of the clients' attempts,
+//! part is (Herlihy & Wing 1990, "Linearizability: a correctness condition for concurrent objects", locality), so keys
+//! are judged one by one. Of the clients' attempts,
 //!
 //! - a put answered `ok` took effect once, between its sending and its answer;
 //! - a put that failed, was redirected or stayed unanswered may take effect at any time after its sending, or never;
@@ -23,8 +23,9 @@
 //!    two that get in each other's way (`zones.rs`, after Gibbons & Korach 1997). That takes the time of a sort. It
 //!    decides every key whose puts all have values of their own, and finds a proof for almost every other key that is
 //!    linearizable. Most checks end here.
-//! 2. What is left is searched, with a memo of what led nowhere (`search.rs`, after Wing & Gong 1993 and Lowe 2017). This
-//!    problem is NP-complete, so the search has a [`Budget`]. When it is spent, the verdict is *unknown*, never *pass*.
+//! 2. What is left is searched, with a memo of what led nowhere (`search.rs`, after Wing & Gong 1993 and Lowe 2017).
+//!    This problem is NP-complete, so the search has a [`Budget`]. When it is spent, the verdict is *unknown*, never
+//!    *pass*.
 //! 3. Of a key that is wrong, bisection finds the shortest prefix that is. Every prefix of a linearizable history is
 //!    linearizable, so there is one answer with which it became wrong, and [`Violation`] tells of it.
 

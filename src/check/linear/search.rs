@@ -2,27 +2,27 @@
 //!
 //! It is the search of Wing & Gong (1993, "Testing and verifying concurrent objects"): an operation may come next if no
 //! other that is left ended before it began; take one, go on with the rest, and take another one if that leads nowhere.
-//! Lowe (2017, "Testing for linearizability") adds the memo: states from which the search failed are not tried again. It is
-//! iterative, with a trail of what to undo.
+//! Lowe (2017, "Testing for linearizability") adds the memo: states from which the search failed are not tried again.
+//! It is iterative, with a trail of what to undo.
 //!
 //! For registers much of the choice is none. Each of these rules takes any linearization of the rest and moves or swaps
 //! operations of it so that it goes on as the rule says. So no verdict depends on them:
 //!
 //! - *A get of the present value that may come next comes next.* Moved to the front it reads the same.
-//! - *A put that no get follows before the next put is put off as long as may be.* Overwritten at once, it can stand right
-//!   before any later put instead. It has to take effect when it is what must end first: then no gets can follow the
-//!   present value without it. So it is put *below* the present value if it may come right before the put of that, or
-//!   else it comes next.
+//! - *A put that no get follows before the next put is put off as long as may be.* Overwritten at once, it can stand
+//!   right before any later put instead. It has to take effect when it is what must end first: then no gets can follow
+//!   the present value without it. So it is put *below* the present value if it may come right before the put of that,
+//!   or else it comes next.
 //! - *So any other put that is chosen is followed by a get of its value,* but for puts below it.
 //! - *A put whose value none of the rest reads goes below at once* when it must end first: no get misses it.
 //! - *Of the puts of a value that may come next, the one that must end first comes first.* The other can take the place
 //!   of this one later. Puts that may never take effect come last, in the order of their invocations.
-//! - *A put that may never take effect is left out if no get follows it at once*, so for good if its value is never read
-//!   from its invocation on.
+//! - *A put that may never take effect is left out if no get follows it at once*, so for good if its value is never
+//!   read from its invocation on.
 //! - *If it is the only put of a value that is read, it must take effect*, before the first of these gets ends.
 //!
-//! And two states are known to lead nowhere: the present value will be read again but not put again; the operation that must
-//! end first is a get of a value that no put can bring about by then.
+//! And two states are known to lead nowhere: the present value will be read again but not put again; the operation that
+//! must end first is a get of a value that no put can bring about by then.
 
 use hashbrown::HashTable;
 
@@ -111,7 +111,8 @@ impl PerValue {
 struct Mark {
     /// What the register holds.
     value: u32,
-    /// The earliest answer to the put of this value and to the gets since: what was invoked later cannot come before them.
+    /// The earliest answer to the put of this value and to the gets since: what was invoked later cannot come before
+    /// them.
     barrier: u64,
     /// Whether a get has to follow before the next put.
     unread: bool,
@@ -443,8 +444,8 @@ impl Walk {
         self.left[place / 64] >> (place % 64) & 1 == 1
     }
 
-    /// Writes down the state: what the register holds, which operations have taken effect among those that have begun (all
-    /// before `front` have), and how many spare puts.
+    /// Writes down the state: what the register holds, which operations have taken effect among those that have begun
+    /// (all before `front` have), and how many spare puts.
     fn write_state(&self, state: &mut Vec<u64>) {
         state.push(u64::from(self.mark.value) << 32 | self.mark.front as u64);
         // Of the barrier, it matters which operations it lets pass that are left.

@@ -5,8 +5,9 @@ use super::*;
 use crate::id::{ClientId, ReplicaId};
 use crate::time::Time;
 
-/// A history from lines like `1 put k v 0 10`: client, kind, key, value, times of sending and answer in milliseconds. The
-/// answer may be `-` for none, `fail 10` or `redirect 10`. The value may be `""` or, for an answer without one, `none`.
+/// A history from lines like `1 put k v 0 10`: client, kind, key, value, times of sending and answer in milliseconds.
+/// The answer may be `-` for none, `fail 10` or `redirect 10`. The value may be `""` or, for an answer without one,
+/// `none`.
 fn history(text: &str) -> History {
     let mut history = History::default();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -106,8 +107,8 @@ fn both_orders_of_two_puts_cannot_be_seen_one_after_the_other() {
 
 #[test]
 fn locality_holds_where_sequential_consistency_has_none() {
-    // Herlihy & Wing, section 3.3, with registers: each key alone is sequentially consistent, both together are not. Here
-    // each key is wrong by itself.
+    // Herlihy & Wing, section 3.3, with registers: each key alone is sequentially consistent, both together are not.
+    // Here each key is wrong by itself.
     bad("1 put p a 0 1\n 2 put q b 2 3\n 1 get q \"\" 4 5\n 2 get p \"\" 6 7");
 }
 

@@ -1,26 +1,26 @@
 //! Judging a register by its zones: fast, and exact where no value is put twice (Gibbons & Korach 1997, "Testing shared
 //! memories", section 4).
 //!
-//! Take all operations that write or read one value and let them take effect as one *block*, a put first, with nothing in
-//! between. Let *f* be the earliest answer in the block and *s* the latest invocation. Some operation of block X ends before
-//! some operation of block Y begins exactly if f(X) < s(Y), and then X must come first. X and Y are in *conflict* if that
-//! holds both ways.
+//! Take all operations that write or read one value and let them take effect as one *block*, a put first, with nothing
+//! in between. Let *f* be the earliest answer in the block and *s* the latest invocation. Some operation of block X
+//! ends before some operation of block Y begins exactly if f(X) < s(Y), and then X must come first. X and Y are in
+//! *conflict* if that holds both ways.
 //!
 //! **Without conflicts there is an order of the blocks.** Say X → Y if f(X) < s(Y), and take a shortest cycle X1 → X2 →
-//! ... → Xk → X1 with k > 2. It has no short cuts, nor has it arrows backwards, as these would be conflicts. So f(Xi) >=
-//! s(Xi+2), and s(Xi+2) > f(Xi+1) since Xi+1 → Xi+2. So f falls all the way round the cycle, which cannot be.
+//! ... → Xk → X1 with k > 2. It has no short cuts, nor has it arrows backwards, as these would be conflicts. So f(Xi)
+//! >= s(Xi+2), and s(Xi+2) > f(Xi+1) since Xi+1 → Xi+2. So f falls all the way round the cycle, which cannot be.
 //!
 //! **The blocks in this order are a linearization**, if each can begin with a put: one invoked no later than the first
-//! answer to a get. The earliest invocation is the best choice, acknowledged or not. Acknowledged puts of the same value and
-//! gets follow it in the order of their invocations. Other puts never take effect.
+//! answer to a get. The earliest invocation is the best choice, acknowledged or not. Acknowledged puts of the same
+//! value and gets follow it in the order of their invocations. Other puts never take effect.
 //!
 //! **Where a value is put once, its operations are a block in every linearization.** So a conflict of two such values
-//! is a proof of the contrary, whatever the other values are: leaving out all operations on other values leaves the gets of
-//! these two right. A put that was not acknowledged but read did take effect; one that was not read can be left out,
-//! since no get came right after it.
+//! is a proof of the contrary, whatever the other values are: leaving out all operations on other values leaves the
+//! gets of these two right. A put that was not acknowledged but read did take effect; one that was not read can be left
+//! out, since no get came right after it.
 //!
-//! What stays undecided is a register whose conflicts all involve a value that was put twice. Clients here do that when they
-//! send a put again, and then both puts mostly do make one block.
+//! What stays undecided is a register whose conflicts all involve a value that was put twice. Clients here do that when
+//! they send a put again, and then both puts mostly do make one block.
 
 use crate::check::linear::NEVER;
 
@@ -104,9 +104,9 @@ pub(super) fn sort(blocks: &mut [Block]) {
 
 /// Two blocks of a register that are in conflict, if any are. The blocks come in the order of their begin.
 ///
-/// Of two blocks X and Y in this order, X → Y and Y → X mean f(X) < s(Y) and f(Y) < s(X). Of the blocks X before Y it is
-/// enough to look at the one with the largest s: if two of them had f(Y) < s(X), they would be in conflict themselves,
-/// and that was found before.
+/// Of two blocks X and Y in this order, X → Y and Y → X mean f(X) < s(Y) and f(Y) < s(X). Of the blocks X before Y it
+/// is enough to look at the one with the largest s: if two of them had f(Y) < s(X), they would be in conflict
+/// themselves, and that was found before.
 pub(super) fn conflict(blocks: &[Block]) -> Option<[Block; 2]> {
     let (first, rest) = blocks.split_first()?;
     let mut longest = first;

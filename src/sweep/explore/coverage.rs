@@ -1,7 +1,7 @@
 //! Which situations ever occurred.
 //!
-//! A million runs without a failure say little if nothing ever happened in them. So an exploration counts in how many runs
-//! each of these situations came up, and one that never did is a gap in what was tested.
+//! A million runs without a failure say little if nothing ever happened in them. So an exploration counts in how many
+//! runs each of these situations came up, and one that never did is a gap in what was tested.
 
 use crate::consensus::{Consensus, Index, Role, Term};
 use crate::id::{ReplicaId, ReplicaSet};

@@ -1,9 +1,9 @@
 //! Draws a whole case from a seed.
 //!
-//! Every seed draws not only what happens, but from which repertoire: which faults there are at all, how fast they come,
-//! how small batches are. Runs that differ in kind find more than runs that all mix everything ("swarm testing": Groce et
-//! al. 2012). A run is short and hectic: elections, faults and requests come in each other's way. Then all faults end, and
-//! there is time enough to demand progress.
+//! Every seed draws not only what happens, but from which repertoire: which faults there are at all, how fast they
+//! come, how small batches are. Runs that differ in kind find more than runs that all mix everything ("swarm testing":
+//! Groce et al. 2012). A run is short and hectic: elections, faults and requests come in each other's way. Then all
+//! faults end, and there is time enough to demand progress.
 
 use super::super::{Case, ProtocolName, Subject};
 use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent};
@@ -27,8 +27,8 @@ enum Flavour {
     Slow,
     /// Leaders are cut off while most requests are reads: deposed leaders that still answer would be caught.
     Readers,
-    /// Leaders are cut off about as fast as others are elected, and appends carry one entry: entries of many terms compete
-    /// for the same places in the log (figure 8 of the paper).
+    /// Leaders are cut off about as fast as others are elected, and appends carry one entry: entries of many terms
+    /// compete for the same places in the log (figure 8 of the paper).
     Duel,
 }
 
@@ -92,8 +92,8 @@ fn config(dice: &mut Stream, flavour: Flavour) -> Config {
     if dice.chance(0.6) {
         let min = dice.between(100, 800);
         raft.election_timeout_min = Span::from_millis(min);
-        // Round trips rarely take more than a quarter of the shortest timeout, and the draws must differ by more than that: else votes
-        // are split again and again (section 5.2 of the paper).
+        // Round trips rarely take more than a quarter of the shortest timeout, and the draws must differ by more than
+        // that: else votes are split again and again (section 5.2 of the paper).
         raft.election_timeout_max = Span::from_millis(min + min * dice.between(40, 100) / 100);
         raft.heartbeat = Span::from_millis(min * dice.between(20, 90) / 100);
         raft.round_trip_guess = Span::from_millis(dice.between(1, min / 4));
@@ -183,8 +183,8 @@ impl Sketch {
         }
     }
 
-    /// None, the same loss everywhere, pairs that never hear each other, or some links that are worse than others in one
-    /// direction.
+    /// None, the same loss everywhere, pairs that never hear each other, or some links that are worse than others in
+    /// one direction.
     fn matrix(&self, dice: &mut Stream) -> ConnectivityMatrix {
         let uniform = |loss| ConnectivityMatrix::uniform(self.replicas, loss).expect("a probability");
         match (self.flavour, dice.below(5)) {
@@ -262,8 +262,8 @@ impl Sketch {
             now += Span(1 + dice.below(2 * self.gap.nanos()));
         }
         let calm = ConnectivityMatrix::uniform(self.replicas, 0.0).expect("a probability");
-        // The partition lasts for no time. It makes the clients forget their leader, for which some would otherwise take a
-        // dead replica until the end.
+        // The partition lasts for no time. It makes the clients forget their leader, for which some would otherwise
+        // take a dead replica until the end.
         let ending = [Fault::PartHard, Fault::Heal, Fault::SetMatrix(calm)];
         events.extend(ending.map(|fault| FaultEvent { time: end, fault }));
         events

@@ -69,8 +69,8 @@ impl Exploration {
     /// Explores these seeds, lot by lot, each on all cores of the present thread pool.
     ///
     /// Failures are handed to `failed` in the order of their seeds, whatever the order in which they are found. The
-    /// exploration ends when `goes_on`, which is asked after every lot and after every failure, says so; the first lot is
-    /// always begun. `progress` is told after each run.
+    /// exploration ends when `goes_on`, which is asked after every lot and after every failure, says so; the first lot
+    /// is always begun. `progress` is told after each run.
     ///
     /// # Errors
     /// The first of `failed`.

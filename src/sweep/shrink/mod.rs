@@ -1,19 +1,19 @@
 //! Makes a failing case smaller, as long as it fails the same way.
 //!
-//! A candidate is a case with something taken away or made simpler. It is run, and takes the place of the case if one of its
-//! findings is that of the original, by checker and kind, and if it is smaller by [`Size`]. Nothing else counts, so what
-//! comes out fails as what went in, whatever the passes do:
+//! A candidate is a case with something taken away or made simpler. It is run, and takes the place of the case if one
+//! of its findings is that of the original, by checker and kind, and if it is smaller by [`Size`]. Nothing else counts,
+//! so what comes out fails as what went in, whatever the passes do:
 //!
-//! 1. Requests become a list of operations. Operations, events and replicas are taken away in ever smaller pieces (delta
-//!    debugging: Zeller & Hildebrandt 2002), and the end is cut off.
-//! 2. The losses that happened become a list, and this is thinned. There are three ways to do so, from those lost by chance to
-//!    all that partitions swallowed; the smallest result counts.
+//! 1. Requests become a list of operations. Operations, events and replicas are taken away in ever smaller pieces
+//!    (delta debugging: Zeller & Hildebrandt 2002), and the end is cut off.
+//! 2. The losses that happened become a list, and this is thinned. There are three ways to do so, from those lost by
+//!    chance to all that partitions swallowed; the smallest result counts.
 //! 3. What seems to be as small as it gets is tried with other seeds, and with one event in place of many losses or the
 //!    other way round. One that fails is thinned again.
 //! 4. What is left is made readable: few clients and keys, round times, default parameters.
 //!
-//! If the subject breaks a rule of Raft and the original does not fail with this rule kept, no candidate does either. So no
-//! failure that any Raft would have under these faults takes the place of the one that was found.
+//! If the subject breaks a rule of Raft and the original does not fail with this rule kept, no candidate does either.
+//! So no failure that any Raft would have under these faults takes the place of the one that was found.
 
 mod polish;
 mod reduce;
@@ -58,8 +58,8 @@ pub struct Shrunk {
     pub case: Case,
     /// What comes of it.
     pub trial: Trial,
-    /// How much of the budget was used: a run counts once, and once more for each thousand events; where a rule is broken,
-    /// the runs that keep it count, too.
+    /// How much of the budget was used: a run counts once, and once more for each thousand events; where a rule is
+    /// broken, the runs that keep it count, too.
     pub runs: u64,
 }
 
@@ -134,7 +134,8 @@ impl Shrinker<'_> {
         let whole = self.best.case.clone();
         self.reduce_all();
         self.improve();
-        // A case that stays large was a long chain of events. With other seeds a shorter one may lead to the same failure.
+        // A case that stays large was a long chain of events. With other seeds a shorter one may lead to the same
+        // failure.
         let mut seed = 0;
         while self.best.size.things > LARGE && seed < RESTARTS && !self.is_spent() {
             if self.branch(Case { seed, ..whole.clone() }, 3 * BRANCH_RUNS, Self::reduce_all) {

@@ -62,8 +62,8 @@ impl Shrinker<'_> {
         })
     }
 
-    /// Takes away all that can go of one kind, in pieces that begin with all and end with one. The last come first: they
-    /// have the least consequences.
+    /// Takes away all that can go of one kind, in pieces that begin with all and end with one. The last come first:
+    /// they have the least consequences.
     fn thin(&mut self, kind: Kind) {
         let mut piece = self.count(kind);
         while piece > 0 {

@@ -14,8 +14,8 @@ pub struct Divergence {
     pub seed: u64,
     /// How many events each of them had.
     pub events: [u64; 2],
-    /// The first event that differs; none if all are the same. If the first two runs and two later ones parted at the same
-    /// event, this is of the later ones, since more is known of them.
+    /// The first event that differs; none if all are the same. If the first two runs and two later ones parted at the
+    /// same event, this is of the later ones, since more is known of them.
     pub sighting: Option<Sighting>,
     /// Where two later runs parted, if not where the first two did.
     pub again: Option<Sighting>,
@@ -32,8 +32,8 @@ pub struct Sighting {
     pub number: u64,
     /// False if the event is this one or a later one: of very long runs not every event is kept.
     pub exact: bool,
-    /// The runs were played in lockstep, so that everything is known of both. Else what events said is not kept, but for
-    /// the second run's first one that differs.
+    /// The runs were played in lockstep, so that everything is known of both. Else what events said is not kept, but
+    /// for the second run's first one that differs.
     pub lockstep: bool,
     /// The last events that both have.
     pub context: Vec<Line>,
@@ -73,8 +73,8 @@ impl Divergence {
         self.sighting.as_ref().map(|sighting| sighting.number)
     }
 
-    /// Time of the first event that differs, in the run in which it was earlier; none if all are the same, or if none of
-    /// the runs had another.
+    /// Time of the first event that differs, in the run in which it was earlier; none if all are the same, or if none
+    /// of the runs had another.
     pub fn time(&self) -> Option<Time> {
         self.sighting.as_ref().and_then(Sighting::time)
     }

@@ -1,10 +1,10 @@
 //! Whether runs are what they should be: pure functions of program, scenario and seed.
 //!
 //! Every run is played twice, the second time on another thread and in another order. If the two are not the same, the
-//! first event that differs is named. Of the first two runs only a little is kept of each event, so two further ones are
-//! played in lockstep and compared event by event, and both sides of the difference are shown. What is no function of the
-//! seed need not differ there again, nor at all. So they are tried several times; and where the first two parted is known
-//! in any case.
+//! first event that differs is named. Of the first two runs only a little is kept of each event, so two further ones
+//! are played in lockstep and compared event by event, and both sides of the difference are shown. What is no function
+//! of the seed need not differ there again, nor at all. So they are tried several times; and where the first two parted
+//! is known in any case.
 //!
 //! All runs are in one process, so what differs only between processes is not seen.
 

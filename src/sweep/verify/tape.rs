@@ -4,8 +4,8 @@ use crate::protocol::Protocol;
 use crate::record::{Event, Observer, Outline, Scene, Trace};
 use crate::time::Time;
 
-/// So many events of a run are kept at most. With more, every second one is forgotten, again and again; then a difference
-/// is only known to lie between two that were kept.
+/// So many events of a run are kept at most. With more, every second one is forgotten, again and again; then a
+/// difference is only known to lie between two that were kept.
 pub(super) const MARKS_MAX: usize = 1 << 17;
 
 /// What is kept of one event.

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
-/// Takes note of the signals that ask the program to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), so that runs can end in order
-/// and take their processes along. Any number of runs can look at one.
+/// Takes note of the signals that ask the program to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), so that runs can end in
+/// order and take their processes along. Any number of runs can look at one.
 #[derive(Debug)]
 pub struct Interrupt {
     /// The number of the newest signal; 0 if there was none.
@@ -26,8 +26,8 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Takes note of signals from now on, in place of what they would do else. Those that the program was told to ignore
-    /// when it was started, as by `nohup`, stay ignored.
+    /// Takes note of signals from now on, in place of what they would do else. Those that the program was told to
+    /// ignore when it was started, as by `nohup`, stay ignored.
     ///
     /// # Errors
     /// If the system refuses.
@@ -65,8 +65,8 @@ impl Interrupt {
         self.cancelled.load(Ordering::SeqCst)
     }
 
-    /// Until this is dropped, a run has processes, and signals are taken note of. While no run has any, a signal does what
-    /// it does by default: so a second one always ends the program, once the processes are gone.
+    /// Until this is dropped, a run has processes, and signals are taken note of. While no run has any, a signal does
+    /// what it does by default: so a second one always ends the program, once the processes are gone.
     pub fn hold(&self) -> Hold<'_> {
         self.count(1);
         Hold(self)
