@@ -68,8 +68,7 @@ pub(super) fn compare(repro: &Repro, trial: &Trial) -> (bool, String) {
     };
     let failure = if trial.passed() { "No failure, as the file says" } else { "The same failure" };
     let text = match (alike, found, told) {
-        (true, _, _) if same_trace && trial.passed() => format!("{failure}: {trace}"),
-        (true, Some(_), _) if same_trace => format!("{failure}, to the bit: {trace}"),
+        (true, Some(_), _) if same_trace && !trial.passed() => format!("{failure}, to the bit: {trace}"),
         (true, _, _) if same_trace => format!("{failure}: {trace}"),
         (true, Some(_), Some(told)) => format!("{failure}, but another trace: {trace}; the file says: {told:016x}"),
         (true, Some(_), None) => format!("{failure}, but there is a trace: {trace}; the file says: none"),

@@ -24,7 +24,7 @@ use crate::sweep::zoo::{self, Animal, Effort, Hunt, Specimen, Tally};
 /// Break the rules of Raft one at a time, and see which checkers notice, and how soon
 ///
 /// A judge is worth what it finds. Each animal of the zoo is the built-in Raft without one of the rules
-/// that its safety rests on. From several starts, random scenarios are run until a checker convicts it
+/// that its safety or progress rests on. From several starts, random scenarios are run until a checker convicts it
 /// that sees only what clients see: linearizability or liveness. The table has the median and the worst
 /// number of seeds to each checker's first conviction.
 #[derive(Debug, clap::Args)]
@@ -176,7 +176,10 @@ fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io:
     writeln!(out)?;
     for animal in animals.iter().filter(|animal| !is_as_it_should_be(animal)) {
         match animal.broken {
-            Some(rule) => writeln!(out, "{BAD}Error:{BAD:#} {rule} escapes: it {}", rule.broken())?,
+            Some(rule) => {
+                let (broken, source) = (rule.broken(), rule.source());
+                writeln!(out, "{BAD}Error:{BAD:#} {rule} escapes: it {broken}; the rule: {source}")?;
+            }
             None => writeln!(out, "{BAD}Error:{BAD:#} the sound Raft was convicted")?,
         }
     }

@@ -1,7 +1,7 @@
 //! The rules that Raft's safety and progress rest on, each by its name.
 //!
-//! The shipped programs keep them all and have no way not to. They can be broken one at a time for one purpose: to see
-//! whether a checker notices (`seedbed zoo`).
+//! `3700kvstore` and every ordinary run keep them all and have no way not to. They can be broken one at a time for one
+//! purpose: to see whether a checker notices (`seedbed zoo`, `seedbed explore --without`).
 
 /// A rule that Raft's safety, or its progress, rests on.
 ///

@@ -28,6 +28,8 @@ pub(super) struct Stage<'a> {
     /// How many of the scenario's faults have struck.
     struck: usize,
     calm: Option<Time>,
+    /// How many messages were lost by number when one was last dropped.
+    lost: u64,
 }
 
 impl<'a> Stage<'a> {
@@ -46,6 +48,7 @@ impl<'a> Stage<'a> {
             died: 0,
             killed: 0,
             struck: 0,
+            lost: 0,
         }
     }
 
@@ -82,12 +85,13 @@ impl<'a> Stage<'a> {
     /// Whether a message that has arrived gets through. Counts it if not.
     #[inline]
     pub fn admits(&mut self, now: Time, from: ReplicaId, to: ReplicaId) -> bool {
-        let before = self.director.monkey().lost_by_number();
         let admitted = self.director.admits(from, to);
         if !admitted {
             self.dropped += 1;
             // A loss by number is a fault. The network is calm after the last one.
-            if self.director.monkey().lost_by_number() > before {
+            let lost = self.director.monkey().lost_by_number();
+            if lost > self.lost {
+                self.lost = lost;
                 self.calm = self.calm.map(|_| now);
             }
         }

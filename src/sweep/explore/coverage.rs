@@ -3,14 +3,15 @@
 //! A million runs without a failure say little if nothing ever happened in them. So an exploration counts in how many
 //! runs each of these situations came up, and one that never did is a gap in what was tested.
 
+use std::sync::Arc;
+
 use crate::consensus::{Consensus, Index, Role, Term};
 use crate::id::{ReplicaId, ReplicaSet};
+use crate::kv::Command;
 use crate::protocol::Response;
 use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Vote};
 use crate::record::{Event, Observer, Scene};
 use crate::replica::Replica;
-
-type Payload = std::sync::Arc<crate::kv::Command>;
 
 /// Something that makes Raft difficult.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -233,7 +234,7 @@ impl Watch {
     }
 
     /// A message is about to be handled.
-    fn look_at_message(&mut self, to: &Replica, message: &Message<Payload>) {
+    fn look_at_message(&mut self, to: &Replica, message: &Message<Arc<Command>>) {
         let raft = to.raft();
         match message {
             Message::RequestVote(RequestVote { term, pre: false, .. }) => self.asked = Some(*term),
@@ -250,7 +251,7 @@ impl Watch {
         }
     }
 
-    fn look_at_append(&mut self, to: &Replica, append: &AppendEntries<Payload>) {
+    fn look_at_append(&mut self, to: &Replica, append: &AppendEntries<Arc<Command>>) {
         let log = to.raft().log();
         self.seen.insert(StaleAppend, append.term < to.raft().term());
         self.seen.insert(AppendOvertaken, append.prev_index > log.last_index());
@@ -325,7 +326,7 @@ fn has_old_entry_on_majority(replicas: &[Replica], leader: ReplicaId) -> bool {
 }
 
 impl Observer<Replica> for Watch {
-    fn event(&mut self, scene: &Scene<'_, Replica>, event: &Event<'_, Message<Payload>>) {
+    fn event(&mut self, scene: &Scene<'_, Replica>, event: &Event<'_, Message<Arc<Command>>>) {
         match *event {
             Event::Delivered { to, message, .. } => self.look_at_message(&scene.replicas[to.index()], message),
             Event::Answered { response, .. } => self.seen.insert(RequestFailed, *response == Response::Fail),
