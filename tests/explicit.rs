@@ -85,7 +85,7 @@ fn all_requests_of_a_burst_are_sent() {
 fn losses_of_all_messages_of_a_link_are_the_same_as_a_matrix_that_cuts_it() {
     let scenario = scenario("scenarios/unreliable-2.json");
     let chance = raft(&scenario, 4);
-    let from = chance.leaders.iter().flatten().next().copied().expect("a leader");
+    let from = chance.believed_leaders().next().expect("a leader");
     let to = ReplicaId((from.0 + 1) % 5);
     let mut matrix = scenario.matrix.clone();
     matrix.set(from.index(), to.index(), 1.0).unwrap();
@@ -116,7 +116,7 @@ fn each_loss_drops_one_message_also_of_those_that_are_lost_anyway() {
 #[test]
 fn a_loss_is_a_fault_so_the_network_is_calm_after_the_last_one() {
     let run = |losses: &[Loss]| raft(&Scenario { losses: losses.to_vec(), ..calm() }, 1);
-    let to = run(&[]).leaders.iter().flatten().next().copied().expect("a leader, which hears from all");
+    let to = run(&[]).believed_leaders().next().expect("a leader, which hears from all");
     let from = ReplicaId((to.0 + 1) % 5);
     let loss = |nth| Loss { from, to, nth };
     let (first, tenth, never) = (run(&[loss(1)]), run(&[loss(10), loss(1)]), run(&[loss(1_000_000)]));
@@ -145,6 +145,6 @@ fn killing_the_leader_by_its_number_is_the_same_as_kill_leader() {
         raft(&Scenario { events, ..calm() }, 2)
     };
     let by_role = strike(Fault::KillLeader);
-    let leader = by_role.leaders.iter().flatten().next().copied().expect("a leader");
+    let leader = by_role.believed_leaders().next().expect("a leader");
     assert_eq!(strike(Fault::Kill(leader)), by_role);
 }

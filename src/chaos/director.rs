@@ -16,7 +16,6 @@ pub struct Director {
     living: ReplicaSet,
     monkey: ChaosMonkey,
     believed: Option<ReplicaId>,
-    leaders: Vec<Option<ReplicaId>>,
     /// Whose word on the leader counts.
     heard: ReplicaSet,
     choices: Stream,
@@ -47,7 +46,6 @@ impl Director {
             living: ReplicaSet::all(replicas),
             monkey: ChaosMonkey::new(matrix, losses, seed),
             believed: None,
-            leaders: vec![None],
             heard: ReplicaSet::all(replicas),
             choices: Stream::new(seed, "faults"),
         }
@@ -63,14 +61,7 @@ impl Director {
     #[inline]
     pub fn observe_leader(&mut self, from: ReplicaId, leader: Option<ReplicaId>) {
         if leader != self.believed && self.heard.contains(from) && leader.is_none_or(|l| self.living.contains(l)) {
-            self.believe(leader);
-        }
-    }
-
-    fn believe(&mut self, leader: Option<ReplicaId>) {
-        if self.believed != leader {
             self.believed = leader;
-            self.leaders.push(leader);
         }
     }
 
@@ -84,11 +75,6 @@ impl Director {
         self.believed
     }
 
-    /// Every change of that belief, from the first, which is "none".
-    pub fn leaders(&self) -> &[Option<ReplicaId>] {
-        &self.leaders
-    }
-
     /// The network as it is now.
     pub fn monkey(&self) -> &ChaosMonkey {
         &self.monkey
@@ -98,7 +84,7 @@ impl Director {
     pub fn bury(&mut self, replica: ReplicaId) {
         self.living.remove(replica);
         if self.believed == Some(replica) {
-            self.believe(None);
+            self.believed = None;
         }
     }
 
@@ -247,8 +233,9 @@ mod tests {
         let consequence = director.apply(&Fault::KillLeader);
         assert_eq!(consequence, Consequence { killed: Some(ReplicaId(4)), leader_lost: true });
         director.observe_leader(ReplicaId(2), Some(ReplicaId(4)));
+        assert_eq!(director.believed_leader(), None, "a belief in a dead replica is no news");
         director.observe_leader(ReplicaId(2), Some(ReplicaId(1)));
-        assert_eq!(director.leaders(), [None, Some(ReplicaId(4)), None, Some(ReplicaId(1))]);
+        assert_eq!(director.believed_leader(), Some(ReplicaId(1)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::chaos::ConnectivityMatrix;
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::protocol::Operation;
-use crate::record::{Attempt, History, Outcome, RunRecord, World};
+use crate::record::{Attempt, Belief, History, Outcome, RunRecord, World};
 use crate::scenario::{Benchmarks, Network, Scenario, Tests};
 use crate::time::{Span, Time};
 use crate::workload::Keys;
@@ -42,6 +42,11 @@ pub(crate) fn scenario() -> Scenario {
     }
 }
 
+/// Somebody is believed in, from the start on.
+fn belief(leader: Option<ReplicaId>) -> Belief {
+    Belief { since: Time::ZERO, leader }
+}
+
 /// The run of the handout's second sample, which passes.
 pub(crate) fn record() -> RunRecord {
     let gets = Answers { generated: 60, unanswered: 0, failed: 15, redirected: 12 };
@@ -49,7 +54,8 @@ pub(crate) fn record() -> RunRecord {
     RunRecord {
         world: World::Virtual,
         seed: 7,
-        leaders: vec![None, Some(ReplicaId(1)), None, Some(ReplicaId(3))],
+        leaders: [None, Some(ReplicaId(1)), None, Some(ReplicaId(3))].map(belief).to_vec(),
+        struck: Vec::new(),
         died: 0,
         killed: 2,
         sent: 6_370,

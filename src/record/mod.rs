@@ -7,6 +7,7 @@ mod observer;
 mod outline;
 mod trace;
 
+use crate::chaos::Consequence;
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::Time;
 
@@ -24,6 +25,13 @@ pub enum World {
     Live,
 }
 
+impl RunRecord {
+    /// The replicas that were believed to lead, in order; one may come up several times.
+    pub fn believed_leaders(&self) -> impl Iterator<Item = ReplicaId> {
+        self.leaders.iter().filter_map(|belief| belief.leader)
+    }
+}
+
 impl World {
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -34,6 +42,26 @@ impl World {
     }
 }
 
+/// Whom the network believes to lead, from some time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Belief {
+    /// Since when.
+    pub since: Time,
+    /// The leader; none, if nobody is believed in.
+    pub leader: Option<ReplicaId>,
+}
+
+/// A fault of the scenario that has struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Struck {
+    /// When.
+    pub time: Time,
+    /// Its place in the scenario's list of events.
+    pub event: usize,
+    /// What came of it.
+    pub consequence: Consequence,
+}
+
 /// Everything that is known of one run after its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRecord {
@@ -42,7 +70,9 @@ pub struct RunRecord {
     /// The seed of the run.
     pub seed: u64,
     /// Each change of the believed leader, from the first belief, which is "none".
-    pub leaders: Vec<Option<ReplicaId>>,
+    pub leaders: Vec<Belief>,
+    /// The scenario's faults that have struck, in order.
+    pub struck: Vec<Struck>,
     /// Replicas that died by themselves (never in the virtual world).
     pub died: u64,
     /// Replicas killed by the scenario.

@@ -26,6 +26,12 @@ pub trait Observer<P: Protocol> {
         let _ = (scene, event);
     }
 
+    /// A replica has sent another one a message, which is on its way now.
+    #[inline]
+    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &P::Message) {
+        let _ = (from, to, message);
+    }
+
     /// A replica has handled an input and all timeouts that were due then, and its effects are on their way.
     #[inline]
     fn handled(&mut self, scene: &Scene<'_, P>, replica: ReplicaId) {
@@ -42,6 +48,11 @@ impl<P: Protocol, O: Observer<P> + ?Sized> Observer<P> for &mut O {
     }
 
     #[inline]
+    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &P::Message) {
+        (**self).sent(from, to, message);
+    }
+
+    #[inline]
     fn handled(&mut self, scene: &Scene<'_, P>, replica: ReplicaId) {
         (**self).handled(scene, replica);
     }
@@ -52,6 +63,12 @@ impl<P: Protocol, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         self.0.event(scene, event);
         self.1.event(scene, event);
+    }
+
+    #[inline]
+    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &P::Message) {
+        self.0.sent(from, to, message);
+        self.1.sent(from, to, message);
     }
 
     #[inline]
@@ -67,6 +84,13 @@ impl<P: Protocol, O: Observer<P>> Observer<P> for Option<O> {
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         if let Some(observer) = self {
             observer.event(scene, event);
+        }
+    }
+
+    #[inline]
+    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &P::Message) {
+        if let Some(observer) = self {
+            observer.sent(from, to, message);
         }
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::describe;
 use crate::check::{Judgement, course};
 use crate::hash::StableHasher;
-use crate::record::RunRecord;
+use crate::record::{Belief, RunRecord};
 use crate::scenario::Scenario;
 use crate::time::Span;
 
@@ -143,7 +143,7 @@ impl Statistics {
     fn of(record: &RunRecord) -> Statistics {
         let history = &record.history;
         let (requests, unanswered, failures) = (history.requests(), history.unanswered(), history.failures());
-        let address = |leader: &Option<_>| leader.map_or_else(|| "FFFF".to_owned(), |id| format!("{id}"));
+        let address = |belief: &Belief| belief.leader.map_or_else(|| "FFFF".to_owned(), |id| format!("{id}"));
         Statistics {
             leaders: record.leaders.iter().map(address).collect(),
             leader_changes: record.leaders.len().saturating_sub(1) as u64,

@@ -2,9 +2,11 @@
 //!
 //! A world adds where time comes from and how bytes travel.
 
+use std::mem;
+
 use crate::chaos::{Consequence, Director};
 use crate::id::ReplicaId;
-use crate::record::{RunRecord, World};
+use crate::record::{Belief, RunRecord, Struck, World};
 use crate::scenario::Scenario;
 use crate::time::Time;
 use crate::workload::Workload;
@@ -25,8 +27,10 @@ pub(super) struct Stage<'a> {
     /// Replicas that died by themselves.
     pub died: u64,
     killed: u64,
-    /// How many of the scenario's faults have struck.
-    struck: usize,
+    /// Whom the network has believed to lead.
+    leaders: Vec<Belief>,
+    /// Those of the scenario's faults that have struck.
+    struck: Vec<Struck>,
     calm: Option<Time>,
     /// How many messages were lost by number when one was last dropped.
     lost: u64,
@@ -47,7 +51,8 @@ impl<'a> Stage<'a> {
             malformed: 0,
             died: 0,
             killed: 0,
-            struck: 0,
+            leaders: vec![Belief { since: Time::ZERO, leader: None }],
+            struck: Vec::with_capacity(scenario.events.len()),
             lost: 0,
         }
     }
@@ -55,29 +60,48 @@ impl<'a> Stage<'a> {
     /// When the next fault strikes; never, if all have.
     #[inline]
     pub fn next_fault(&self) -> Time {
-        self.scenario.events.get(self.struck).map_or(Time::NEVER, |event| event.time)
+        self.scenario.events.get(self.struck.len()).map_or(Time::NEVER, |event| event.time)
     }
 
     /// The next fault of the scenario strikes. Returns its place in the list of events and what the world has to do;
     /// the clients know already.
-    pub fn strike(&mut self) -> (usize, Consequence) {
-        let event = self.struck;
-        self.struck += 1;
+    pub fn strike(&mut self, now: Time) -> (usize, Consequence) {
+        let event = self.struck.len();
         let consequence = self.director.apply(&self.scenario.events[event].fault);
+        self.struck.push(Struck { time: now, event, consequence });
+        self.note_belief(now);
         self.killed += u64::from(consequence.killed.is_some());
         if consequence.leader_lost {
             self.workload.forget_leaders();
         }
-        if self.struck == self.scenario.events.len() && self.director.has_connected_quorum() {
+        if self.struck.len() == self.scenario.events.len() && self.director.has_connected_quorum() {
             self.calm = Some(self.scenario.events[event].time);
         }
         (event, consequence)
+    }
+
+    /// Takes note of the leader that a replica's message is stamped with.
+    #[inline]
+    pub fn observe_leader(&mut self, now: Time, from: ReplicaId, leader: Option<ReplicaId>) {
+        if leader != self.director.believed_leader() {
+            self.director.observe_leader(from, leader);
+            self.note_belief(now);
+        }
+    }
+
+    /// The network may believe in another leader now.
+    fn note_belief(&mut self, now: Time) {
+        let leader = self.director.believed_leader();
+        if self.leaders.last().is_some_and(|belief| belief.leader != leader) {
+            self.leaders.push(Belief { since: now, leader });
+        }
     }
 
     /// A replica died by itself.
     pub fn bury(&mut self, now: Time, replica: ReplicaId) {
         self.died += 1;
         self.director.bury(replica);
+        self.note_belief(now);
         // A death is a fault like others.
         self.calm = self.calm.filter(|_| self.director.has_connected_quorum()).map(|_| now);
     }
@@ -113,7 +137,8 @@ impl<'a> Stage<'a> {
         RunRecord {
             world,
             seed: self.seed,
-            leaders: self.director.leaders().to_vec(),
+            leaders: mem::take(&mut self.leaders),
+            struck: mem::take(&mut self.struck),
             died: self.died,
             killed: self.killed,
             sent: self.sent,

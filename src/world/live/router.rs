@@ -102,7 +102,7 @@ impl<'a> Router<'a> {
             self.watch(now, cluster);
         }
         while self.stage.next_fault() <= now {
-            let (_, consequence) = self.stage.strike();
+            let (_, consequence) = self.stage.strike(now);
             if let Some(killed) = consequence.killed {
                 cluster.kill(now, killed);
             }
@@ -198,7 +198,7 @@ impl<'a> Router<'a> {
         } else {
             return Err(Nonsense::UnknownDestination);
         }
-        self.stage.director.observe_leader(from, leader);
+        self.stage.observe_leader(self.now(), from, leader);
         Ok(())
     }
 

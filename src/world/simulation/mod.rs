@@ -182,7 +182,7 @@ impl<'a, P: Protocol, O: Observer<P>> Simulation<'a, P, O> {
 
     /// The next fault of the scenario strikes.
     fn strike(&mut self) {
-        let (event, consequence) = self.stage.strike();
+        let (event, consequence) = self.stage.strike(self.now);
         self.record(&Event::Struck { event, consequence });
         if let Some(killed) = consequence.killed {
             self.wakeups.set(killed, Time::NEVER);
@@ -256,12 +256,13 @@ impl<'a, P: Protocol, O: Observer<P>> Simulation<'a, P, O> {
         let leader = self.replicas[from.index()].leader();
         let exists = leader.is_none_or(|leader| leader.index() < self.replicas.len());
         assert!(exists, "replica {from} believes in a leader that does not exist");
-        self.stage.director.observe_leader(from, leader);
+        self.stage.observe_leader(self.now, from, leader);
         for effect in self.outbox.drain() {
             match effect {
                 Effect::Send { to, message } => {
                     assert!(to.index() < self.replicas.len(), "replica {from} sends to {to}, which does not exist");
                     self.stage.sent += 1;
+                    self.observer.sent(from, to, &message);
                     let arrival = self.transport.arrival(self.now, Route::Peer { from, to });
                     self.queue.push(arrival, Arrival::Replica { to, input: Input::Peer { from, message } });
                 }
