@@ -20,7 +20,6 @@ mod progress;
 mod replay;
 mod repro;
 mod run;
-mod seeds;
 mod selection;
 mod shrink;
 mod trace;

@@ -8,9 +8,9 @@ use super::command::{self, Words};
 use super::error::CliError;
 use super::output::{self, plural};
 use super::progress::Progress;
-use super::seeds::SeedRange;
 use super::selection::Files;
 use crate::sweep::ProtocolName;
+use crate::sweep::SeedRange;
 
 /// Run each seed twice, and name the first event that differs
 ///

@@ -5,6 +5,7 @@
 mod history;
 mod observer;
 mod outline;
+mod tally;
 mod trace;
 
 use crate::chaos::Consequence;
@@ -14,6 +15,7 @@ use crate::time::Time;
 pub use history::{Attempt, History, Outcome, PerKind};
 pub use observer::{Observer, Scene};
 pub use outline::Outline;
+pub use tally::{LinkCount, MessageKind, Tally};
 pub use trace::{Event, Trace};
 
 /// Which world a run was in.

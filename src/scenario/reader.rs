@@ -16,7 +16,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::error::ScenarioError;
-use super::json::{Json, shortened};
+pub(crate) use super::json::Json;
+use super::json::shortened;
 use crate::chaos::ConnectivityMatrix;
 use crate::id::ReplicaId;
 use crate::printable::printable;
@@ -81,6 +82,11 @@ impl Source {
             Json::Object(entries) => Object::open(self, String::new(), entries),
             other => Err(ScenarioError::Top { file: self.file(), value: other.shown() }),
         }
+    }
+
+    /// The whole file as one field, which messages call `path`.
+    pub(crate) fn whole<'a>(&'a self, json: &'a Json, path: &str) -> Field<'a> {
+        Field { source: self, path: path.to_owned(), json: Some(json), misspelt: None }
     }
 
     fn warn(&self, message: &str) {
@@ -156,6 +162,14 @@ impl<'a> Object<'a> {
             self.entries.iter().map(|(found, _)| found.as_str()).filter(|found| !self.known.contains(found));
         let misspelt = if json.is_none() { nearest(key, strangers) } else { None };
         Field { source: self.source, path: self.path_of(key), json, misspelt }
+    }
+
+    /// All keys of an object in which any key may stand, with what is under them.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a str, Field<'a>)> {
+        self.entries.iter().map(|(key, json)| {
+            let field = Field { source: self.source, path: self.path_of(key), json: Some(json), misspelt: None };
+            (key.as_str(), field)
+        })
     }
 
     /// Whether something stands under a key, before it is known which keys mean something here.
@@ -313,6 +327,20 @@ impl<'a> Field<'a> {
     fn error(&self, value: String, allowed: &str, hint: Option<String>) -> ScenarioError {
         let (file, key, allowed) = (self.source.file(), self.path.clone(), allowed.to_owned());
         ScenarioError::Invalid { file, key, value, allowed, hint }
+    }
+
+    /// A number or a text, as a text.
+    pub(crate) fn number_or_text(&self, allowed: &str) -> Result<String, ScenarioError> {
+        match self.value(allowed)? {
+            Json::Number(number) => Ok(number.to_string()),
+            Json::Text(text) => Ok(text.clone()),
+            _ => Err(self.invalid(allowed)),
+        }
+    }
+
+    /// Whether a list stands here.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.json, Some(Json::List(_)))
     }
 
     fn value(&self, allowed: &str) -> Result<&'a Json, ScenarioError> {

@@ -1,4 +1,4 @@
-//! A range of seeds, as it is written on a command line.
+//! A range of seeds, as it is written on a command line and in files.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -6,20 +6,33 @@ use std::str::FromStr;
 
 /// One seed or more, in a row: `7`, `0..100` (without 100) or `0..=99`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SeedRange {
+pub struct SeedRange {
     first: u64,
     last: u64,
 }
 
 /// What is no range of seeds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SeedsError {
+pub enum SeedsError {
+    /// It is not written as a range is.
     #[error("allowed is N, A..B (without B) or A..=B, with whole numbers from 0 to {}", u64::MAX)]
     Format,
+    /// `A..B` with B not above A.
     #[error("there is no seed in it: {first} is not below {end}")]
-    Empty { first: u64, end: u64 },
+    Empty {
+        /// A.
+        first: u64,
+        /// B.
+        end: u64,
+    },
+    /// `A..=B` with B below A.
     #[error("there is no seed in it: {first} is above {last}")]
-    EmptyInclusive { first: u64, last: u64 },
+    EmptyInclusive {
+        /// A.
+        first: u64,
+        /// B.
+        last: u64,
+    },
 }
 
 impl SeedRange {
@@ -28,9 +41,19 @@ impl SeedRange {
         SeedRange { first: seed, last: seed }
     }
 
+    /// The seeds from 0 on, so many; at least one.
+    pub const fn first_of(count: u64) -> SeedRange {
+        SeedRange { first: 0, last: count.saturating_sub(1) }
+    }
+
     /// The seeds in ascending order.
     pub fn iter(self) -> RangeInclusive<u64> {
         self.first..=self.last
+    }
+
+    /// The lowest of them.
+    pub fn first(self) -> u64 {
+        self.first
     }
 
     /// How many they are; the largest number if they are more.

@@ -1,0 +1,121 @@
+//! Counts the messages of a run by what they are for.
+
+use std::sync::Arc;
+
+use crate::broadcast::Broadcast;
+use crate::consensus::{Consensus, Role, Term};
+use crate::id::ReplicaId;
+use crate::kv::Command;
+use crate::protocol::Protocol;
+use crate::raft::{AppendEntries, Message, RequestVote};
+use crate::record::{Event, MessageKind, Observer, Scene, Tally};
+use crate::replica::Replica;
+use crate::time::Time;
+
+/// A message that says what it is for.
+trait Kinded {
+    fn message_kind(&self) -> MessageKind;
+}
+
+impl<C> Kinded for Message<C> {
+    fn message_kind(&self) -> MessageKind {
+        match self {
+            Message::AppendEntries(AppendEntries { entries, .. }) if entries.is_empty() => MessageKind::Heartbeat,
+            Message::AppendEntries(_) => MessageKind::Append,
+            Message::AppendReply(_) => MessageKind::AppendReply,
+            Message::RequestVote(RequestVote { pre: true, .. }) => MessageKind::PreVote,
+            Message::RequestVote(_) => MessageKind::RequestVote,
+            Message::Vote(_) => MessageKind::Vote,
+            Message::Probe { .. } => MessageKind::Probe,
+        }
+    }
+}
+
+impl Kinded for Arc<Command> {
+    fn message_kind(&self) -> MessageKind {
+        MessageKind::Copy
+    }
+}
+
+/// Counts the messages of a run while it goes on.
+#[derive(Clone, Debug)]
+pub struct Counter(pub Tally);
+
+impl Counter {
+    fn count_drop<M: Kinded>(&mut self, event: &Event<'_, M>) {
+        if let Event::Dropped { from, to, message } = event {
+            self.0.note_dropped(*from, *to, message.message_kind());
+        }
+    }
+}
+
+impl Observer<Replica> for Counter {
+    #[inline]
+    fn event(&mut self, _: &Scene<'_, Replica>, event: &Event<'_, <Replica as Protocol>::Message>) {
+        self.count_drop(event);
+    }
+
+    #[inline]
+    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &<Replica as Protocol>::Message) {
+        self.0.note_sent(from, to, message.message_kind());
+    }
+}
+
+impl Observer<Broadcast> for Counter {
+    #[inline]
+    fn event(&mut self, _: &Scene<'_, Broadcast>, event: &Event<'_, Arc<Command>>) {
+        self.count_drop(event);
+    }
+
+    #[inline]
+    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &Arc<Command>) {
+        self.0.note_sent(from, to, message.message_kind());
+    }
+}
+
+/// A replica led for some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reign {
+    /// The leader.
+    pub leader: ReplicaId,
+    /// In which term.
+    pub term: Term,
+    /// Since when it knew that it led.
+    pub from: Time,
+    /// When it knew no longer; none if it led until it died or the run ended.
+    pub until: Option<Time>,
+}
+
+/// Watches who leads, in which term, as far as the leaders themselves know.
+#[derive(Clone, Debug, Default)]
+pub struct Reigns {
+    reigns: Vec<Reign>,
+}
+
+impl Reigns {
+    /// All reigns, in the order in which they began.
+    pub fn into_vec(self) -> Vec<Reign> {
+        self.reigns
+    }
+}
+
+impl Observer<Replica> for Reigns {
+    #[inline]
+    fn handled(&mut self, scene: &Scene<'_, Replica>, replica: ReplicaId) {
+        let watched = &scene.replicas[replica.index()];
+        let term = (watched.role() == Role::Leader).then(|| watched.term());
+        let open = self.reigns.iter_mut().rev().find(|reign| reign.leader == replica && reign.until.is_none());
+        if open.as_ref().map(|reign| reign.term) == term {
+            return;
+        }
+        if let Some(reign) = open {
+            reign.until = Some(scene.now);
+        }
+        if let Some(term) = term {
+            self.reigns.push(Reign { leader: replica, term, from: scene.now, until: None });
+        }
+    }
+}
+
+/// Replicas without terms have no reigns.
+impl Observer<Broadcast> for Reigns {}
