@@ -25,7 +25,7 @@ pub fn write<'a>(out: &mut impl Write, runs: impl IntoIterator<Item = &'a RunSum
 }
 
 /// The error of the stream below, with its kind: whoever writes to a closed pipe has to know it.
-fn into_io(error: csv::Error) -> io::Error {
+pub(super) fn into_io(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),

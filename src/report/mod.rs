@@ -4,15 +4,19 @@
 //! - [`suite`]: many runs as the course's table.
 //! - [`compare`]: two worlds side by side.
 //! - [`json`] and [`csv`]: one run or many, for other programs.
+//! - [`rows`]: the runs of a sweep; [`digest`]: their statistics; [`cells`]: what is shown of these.
 //!
 //! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on. None
 //! shows wall-clock time or the machine: a report is as repeatable as its run.
 
+pub mod cells;
 mod checkers;
 pub mod compare;
 pub mod csv;
 mod describe;
+pub mod digest;
 pub mod json;
+pub mod rows;
 pub mod suite;
 mod summary;
 pub mod text;
