@@ -4,6 +4,7 @@
 //! - [`suite`]: many runs as the course's table.
 //! - [`compare`]: two worlds side by side.
 //! - [`json`] and [`csv`]: one run or many, for other programs.
+//! - [`plot`]: data of any origin as pictures.
 //!
 //! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on. None
 //! shows wall-clock time or the machine: a report is as repeatable as its run.
@@ -13,6 +14,7 @@ pub mod compare;
 pub mod csv;
 mod describe;
 pub mod json;
+pub mod plot;
 pub mod suite;
 mod summary;
 pub mod text;
