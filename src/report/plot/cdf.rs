@@ -55,10 +55,10 @@ impl Cdf {
         frame.draw_y(&mut scene, "fraction of answers", MARGIN);
         frame.draw_x(&mut scene);
         frame.x_title(&mut scene, "latency", LINE + 4.0);
+        frame.draw_edges(&mut scene);
         for (n, series) in self.series.iter().enumerate() {
             draw(&mut scene, &frame, n, &series.shown());
         }
-        frame.draw_edges(&mut scene);
         if self.series.iter().all(|series| series.shown().is_empty()) {
             frame.say_empty(&mut scene);
         }

@@ -68,7 +68,7 @@ pub fn of_place(place: f64) -> Ink {
 /// Whether white letters are easier to read on this colour than black ones.
 pub fn is_dark(ink: Ink) -> bool {
     let (red, green, blue) = ink.rgb;
-    0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue) < 140.0
+    0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue) < 105.0
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl HeatMaps {
                 draw_bar(&mut scene, &frame);
             }
         }
-        scene.height = (top + self.panels.len().div_ceil(grid.columns) as f64 * row_height).ceil() + MARGIN;
+        scene.height = (top + self.panels.len().div_ceil(grid.columns) as f64 * row_height - GAP / 2.0).ceil() + MARGIN;
         scene
     }
 

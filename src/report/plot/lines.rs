@@ -8,7 +8,7 @@ use super::number;
 use super::scene::{At, PALE, Scene, WIDTH};
 
 /// The space between two columns of panels.
-const GAP: f64 = 24.0;
+const GAP: f64 = 20.0;
 /// The height of a panel's plot.
 const HEIGHT: f64 = 170.0;
 /// The same if there is one column.
@@ -23,6 +23,8 @@ const MARK_DISTANCE: f64 = 12.0;
 const MARKS_APART: f64 = 60.0;
 /// The radius of a mark.
 const MARK: f64 = 3.5;
+/// Room on the right for half of the last label.
+const RIGHT: f64 = 8.0;
 const TICKS: usize = 4;
 
 /// Small multiples: one panel for each metric, all over the same swept value.
@@ -146,7 +148,7 @@ impl Grid {
 
     /// The narrowest plot.
     fn length(&self) -> f64 {
-        self.width - self.left.iter().copied().fold(0.0, f64::max)
+        self.width - RIGHT - self.left.iter().copied().fold(0.0, f64::max)
     }
 }
 
@@ -164,7 +166,7 @@ impl Lines {
             let frame = Frame {
                 left: left + grid.left[column],
                 top: y + PANEL_TITLE,
-                right: left + grid.width,
+                right: left + grid.width - RIGHT,
                 bottom: y + PANEL_TITLE + grid.height,
                 x: x.clone(),
                 y: panel.y(grid.ticks),
@@ -190,6 +192,9 @@ impl Lines {
         let symbol = |n| if numbers { Symbol::Series(n) } else { Symbol::Dot(n) };
         let named = series.iter().enumerate().map(|(n, series)| Entry { symbol: symbol(n), name: series.name.clone() });
         let mut legend: Vec<Entry> = named.collect();
+        if series.is_empty() {
+            return legend;
+        }
         let interval = if numbers {
             "line: median; band: 5 % to 95 % of the runs"
         } else {
@@ -211,7 +216,7 @@ impl Lines {
                 let mut values: Vec<f64> = swept().collect();
                 values.sort_by(f64::total_cmp);
                 values.dedup();
-                let marked = (2..=MARKED_MAX).contains(&values.len()).then(|| {
+                let marked = (1..=MARKED_MAX).contains(&values.len()).then(|| {
                     let tick = |value| Tick { value, label: number::short(Unit::Plain, value) };
                     axis.clone().with_ticks(values.into_iter().map(tick).collect())
                 });
@@ -225,18 +230,19 @@ impl Lines {
 fn draw_panel(scene: &mut Scene, panel: &Panel, frame: &Frame, left: f64, names: Option<&Names>) {
     frame.title(scene, &panel.title, left);
     frame.draw_y(scene, panel.unit.title(), left);
-    let shown = panel.shown();
     match names {
-        None => {
-            frame.draw_x(scene);
-            draw_lines(scene, frame, &shown);
-        }
+        None => frame.draw_x(scene),
         Some(names) => {
             frame.draw_names(scene, names);
-            draw_dots(scene, frame, &shown);
+            draw_borders(scene, frame);
         }
     }
     frame.draw_edges(scene);
+    let shown = panel.shown();
+    match names {
+        None => draw_lines(scene, frame, &shown),
+        Some(_) => draw_dots(scene, frame, &shown),
+    }
     if shown.iter().all(Vec::is_empty) {
         frame.say_empty(scene);
     }
@@ -283,15 +289,22 @@ pub(super) fn mark_along(scene: &mut Scene, n: usize, points: &[At]) {
     }
 }
 
-/// A dot and an interval for each name and series, side by side.
-fn draw_dots(scene: &mut Scene, frame: &Frame, series: &[Vec<Point>]) {
-    let slot = frame.x_at(1.0) - frame.x_at(0.0);
-    let slots = frame.x.ticks.len();
-    let slot = if slots < 2 { frame.right - frame.left } else { slot };
-    for i in 1..slots {
-        let x = frame.x_at(i as f64) - slot / 2.0;
+/// The width of a name's place.
+fn slot(frame: &Frame) -> f64 {
+    (frame.right - frame.left) / frame.x.ticks.len().max(1) as f64
+}
+
+/// Lines between the places of names.
+fn draw_borders(scene: &mut Scene, frame: &Frame) {
+    for i in 1..frame.x.ticks.len() {
+        let x = frame.left + i as f64 * slot(frame);
         scene.line(vec![(x, frame.top), (x, frame.bottom)], 1.0, PALE);
     }
+}
+
+/// A dot and an interval for each name and series, side by side.
+fn draw_dots(scene: &mut Scene, frame: &Frame, series: &[Vec<Point>]) {
+    let (slot, slots) = (slot(frame), frame.x.ticks.len());
     let step = (0.8 * slot / series.len().max(1) as f64).min(14.0);
     for (n, points) in series.iter().enumerate() {
         let shift = (n as f64 - (series.len() - 1) as f64 / 2.0) * step;

@@ -1,5 +1,6 @@
 //! One run over virtual time.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Unit;
@@ -18,6 +19,8 @@ const ROWS_MAX: usize = 6;
 const ROW: f64 = 15.0;
 /// A label is no longer than this.
 const LABEL_MAX: f64 = 260.0;
+/// With less room on the right of its line than this, a label is not shortened but stands on the left.
+const ROOM_MIN: f64 = 90.0;
 const RIGHT: f64 = 14.0;
 const CUT: Ink = Ink::new(0x99_99_99).with_alpha(0.22);
 const CUT_SYMBOL: Ink = Ink::new(0xE6_E6_E6);
@@ -87,7 +90,7 @@ impl AnswerKind {
             AnswerKind::Get => (0, color::SERIES[0]),
             AnswerKind::Put => (3, color::SERIES[1]),
             AnswerKind::Redirect => (2, color::SERIES[2]),
-            AnswerKind::Fail => (5, color::SERIES[3]),
+            AnswerKind::Fail => (5, BLACK),
         }
     }
 }
@@ -206,14 +209,19 @@ impl Timeline {
             let x = frame.x_at(fault.time);
             scene.line(vec![(x, frame.top), (x, frame.bottom)], 1.0, FAULT);
         }
-        self.draw_answers(scene, frame);
         frame.draw_edges(scene);
+        self.draw_answers(scene, frame);
     }
 
-    /// Each answer as a point; only one of those at the same pixel.
+    /// Each answer as a point; only one of those at the same pixel. What is rare covers what is usual.
     fn draw_answers(&self, scene: &mut Scene, frame: &Frame) {
+        let count = |kind| self.answers.iter().filter(|answer| answer.kind == kind).count();
+        let mut kinds = AnswerKind::ALL;
+        kinds.sort_by_key(|kind| Reverse(count(*kind)));
+        let is_there = |answer: &&Answer| self.is_in_run(answer.time) && is_shown(answer.latency);
         let mut drawn = BTreeSet::new();
-        for answer in self.answers.iter().filter(|answer| self.is_in_run(answer.time) && is_shown(answer.latency)) {
+        let by_kind = kinds.iter().flat_map(|kind| self.answers.iter().filter(|answer| answer.kind == *kind));
+        for answer in by_kind.filter(is_there) {
             let (x, y) = frame.at(answer.time, answer.latency);
             if drawn.insert((x.round() as i64, y.round() as i64, answer.kind)) {
                 let (shape, ink) = answer.kind.look();
@@ -287,8 +295,10 @@ impl Labels {
     /// Adds a label on the right of its line, in the first row that has room down to the plot; if the picture ends
     /// there, on the left, where it must not hide earlier lines. They come from left to right.
     fn add(&mut self, frame: &Frame, x: f64, label: &str) {
-        let width = font::width(label, SMALL);
-        let is_last = x + 3.0 + width > WIDTH - MARGIN;
+        let room = WIDTH - MARGIN - (x + 3.0);
+        let is_last = font::width(label, SMALL) > room && room < ROOM_MIN;
+        let label = if is_last { label.to_owned() } else { font::fit(label, SMALL, room) };
+        let width = font::width(&label, SMALL);
         let begin = if is_last { x - 4.0 - width } else { x + 3.0 };
         let crosses = is_last && self.rows.iter().flatten().any(|(line, ..)| *line >= begin - 2.0);
         let is_free = |row: &Vec<(f64, f64, String)>| {
@@ -302,7 +312,7 @@ impl Labels {
         if row == self.rows.len() {
             self.rows.push(Vec::new());
         }
-        self.rows[row].push((x, begin, label.to_owned()));
+        self.rows[row].push((x, begin, label));
     }
 
     fn draw(&self, scene: &mut Scene, frame: &Frame, top: f64) {
