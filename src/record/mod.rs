@@ -9,6 +9,7 @@ mod tally;
 mod trace;
 
 use crate::chaos::Consequence;
+use crate::consensus::Term;
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::Time;
 
@@ -51,6 +52,19 @@ pub struct Belief {
     pub since: Time,
     /// The leader; none, if nobody is believed in.
     pub leader: Option<ReplicaId>,
+}
+
+/// A replica led for some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reign {
+    /// The leader.
+    pub leader: ReplicaId,
+    /// In which term.
+    pub term: Term,
+    /// Since when it knew that it led.
+    pub from: Time,
+    /// When it knew no longer; none if it led until it died or the run ended.
+    pub until: Option<Time>,
 }
 
 /// A fault of the scenario that has struck.

@@ -5,6 +5,7 @@
 //! - [`compare`]: two worlds side by side.
 //! - [`json`] and [`csv`]: one run or many, for other programs.
 //! - [`rows`]: the runs of a sweep; [`digest`]: their statistics; [`cells`]: what is shown of these.
+//! - [`plot`]: data of any origin as pictures.
 //!
 //! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on. None
 //! shows wall-clock time or the machine: a report is as repeatable as its run.
@@ -16,6 +17,7 @@ pub mod csv;
 mod describe;
 pub mod digest;
 pub mod json;
+pub mod plot;
 pub mod rows;
 pub mod suite;
 mod summary;

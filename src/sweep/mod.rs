@@ -28,4 +28,4 @@ pub use ordered::in_order;
 pub use repro::{LoadedRepro, Repro};
 pub use runner::{ProtocolName, UnknownProtocol};
 pub use seeds::{SeedRange, SeedsError};
-pub use tally::{Counter, Reign, Reigns};
+pub use tally::{Counter, Reigns};

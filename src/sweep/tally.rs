@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use crate::broadcast::Broadcast;
-use crate::consensus::{Consensus, Role, Term};
+use crate::consensus::{Consensus, Role};
 use crate::id::ReplicaId;
 use crate::kv::Command;
 use crate::protocol::Protocol;
 use crate::raft::{AppendEntries, Message, RequestVote};
-use crate::record::{Event, MessageKind, Observer, Scene, Tally};
+use crate::record::{Event, MessageKind, Observer, Reign, Scene, Tally};
 use crate::replica::Replica;
-use crate::time::Time;
 
 /// A message that says what it is for.
 trait Kinded {
@@ -71,19 +70,6 @@ impl Observer<Broadcast> for Counter {
     fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &Arc<Command>) {
         self.0.note_sent(from, to, message.message_kind());
     }
-}
-
-/// A replica led for some time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reign {
-    /// The leader.
-    pub leader: ReplicaId,
-    /// In which term.
-    pub term: Term,
-    /// Since when it knew that it led.
-    pub from: Time,
-    /// When it knew no longer; none if it led until it died or the run ended.
-    pub until: Option<Time>,
 }
 
 /// Watches who leads, in which term, as far as the leaders themselves know.

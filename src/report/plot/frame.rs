@@ -1,0 +1,239 @@
+//! What all pictures share: title, legend, and the frame of a panel with its axes.
+
+use super::axis::{Axis, Tick};
+use super::color;
+use super::font::{self, clean};
+use super::scene::{Anchor, At, BLACK, GREY, Ink, PALE, SMALL, Scene, WIDTH};
+
+/// What stays empty around a picture, in pixels.
+pub const MARGIN: f64 = 16.0;
+/// From the middle of small letters to their baseline.
+pub const TO_BASELINE: f64 = 0.36 * SMALL;
+/// From one line of small letters to the next.
+pub const LINE: f64 = 18.0;
+/// The height of a panel's title.
+pub const PANEL_TITLE: f64 = 30.0;
+/// What is left free between an axis and the labels of its ticks.
+const TICK_GAP: f64 = 6.0;
+/// What is left free between two labels of a horizontal axis.
+const LABEL_GAP: f64 = 10.0;
+/// Names below an axis are no longer than this.
+const NAME_MAX: f64 = 110.0;
+/// Names in a legend are no longer than this.
+const ENTRY_MAX: f64 = 330.0;
+/// Room for a symbol of the legend.
+const SYMBOL: f64 = 28.0;
+const TITLE: f64 = 17.0;
+const SUBTITLE: f64 = 13.0;
+const PANEL: f64 = 14.0;
+
+/// A line of the legend.
+pub struct Entry {
+    /// Its symbol.
+    pub symbol: Symbol,
+    /// What it means.
+    pub name: String,
+}
+
+/// How something looks in a picture.
+#[derive(Clone, Copy)]
+pub enum Symbol {
+    /// A line with the marks of the n-th series.
+    Series(usize),
+    /// Only the marks of the n-th series.
+    Dot(usize),
+    /// A shape of this number and colour.
+    Shape(usize, Ink),
+    /// A shaded area.
+    Band(Ink),
+    /// A vertical line.
+    Moment(Ink),
+    /// Nothing: only words.
+    None,
+}
+
+/// Writes title, subtitle and legend and returns where they end.
+pub fn header(scene: &mut Scene, title: &str, subtitle: &str, legend: &[Entry]) -> f64 {
+    let mut y = MARGIN;
+    let room = WIDTH - 2.0 * MARGIN;
+    for (text, size, ink) in [(title, TITLE, BLACK), (subtitle, SUBTITLE, GREY)] {
+        let text = font::fit(&clean(text), size, room);
+        if !text.trim().is_empty() {
+            scene.text((MARGIN, y + size * 0.9), Anchor::Start, size, ink, &text);
+            y += size * 1.5;
+        }
+    }
+    write_legend(scene, y + 2.0, legend)
+}
+
+/// Writes the legend in as many rows as it needs.
+fn write_legend(scene: &mut Scene, top: f64, legend: &[Entry]) -> f64 {
+    if legend.is_empty() {
+        return top + 4.0;
+    }
+    let (mut x, mut y) = (MARGIN, top + LINE / 2.0);
+    for entry in legend {
+        let name = font::fit(&clean(&entry.name), SMALL, ENTRY_MAX);
+        let symbol = if matches!(entry.symbol, Symbol::None) { 0.0 } else { SYMBOL };
+        let width = symbol + font::width(&name, SMALL);
+        if x > MARGIN && x + width > WIDTH - MARGIN {
+            (x, y) = (MARGIN, y + LINE);
+        }
+        draw_symbol(scene, entry.symbol, (x, y));
+        scene.label((x + symbol, y + TO_BASELINE), Anchor::Start, &name);
+        x += width + 20.0;
+    }
+    y + LINE
+}
+
+fn draw_symbol(scene: &mut Scene, symbol: Symbol, (x, y): At) {
+    let middle = (x + 11.0, y);
+    match symbol {
+        Symbol::Series(n) => {
+            scene.line(vec![(x, y), (x + 22.0, y)], 2.0, color::of_series(n));
+            color::mark(scene, n, middle, 3.5);
+        }
+        Symbol::Dot(n) => color::mark(scene, n, middle, 3.5),
+        Symbol::Shape(n, ink) => color::shape(scene, n, middle, 3.5, ink),
+        Symbol::Band(ink) => scene.fill((x, y - 6.0), (x + 22.0, y + 6.0), ink),
+        Symbol::Moment(ink) => scene.line(vec![(x + 11.0, y - 7.0), (x + 11.0, y + 7.0)], 1.0, ink),
+        Symbol::None => {}
+    }
+}
+
+/// A rectangle in which values are drawn, with its axes.
+pub struct Frame {
+    /// The left edge in pixels.
+    pub left: f64,
+    /// The upper edge.
+    pub top: f64,
+    /// The right edge.
+    pub right: f64,
+    /// The lower edge.
+    pub bottom: f64,
+    /// From left to right.
+    pub x: Axis,
+    /// From bottom to top.
+    pub y: Axis,
+}
+
+impl Frame {
+    /// Where two values are.
+    pub fn at(&self, x: f64, y: f64) -> At {
+        (self.x_at(x), self.y_at(y))
+    }
+
+    /// How far from the left.
+    pub fn x_at(&self, x: f64) -> f64 {
+        self.left + self.x.place(x) * (self.right - self.left)
+    }
+
+    /// How far from the top.
+    pub fn y_at(&self, y: f64) -> f64 {
+        self.bottom - self.y.place(y) * (self.bottom - self.top)
+    }
+
+    /// Writes a title above the frame.
+    pub fn title(&self, scene: &mut Scene, title: &str, left: f64) {
+        let title = font::fit(&clean(title), PANEL, self.right - left);
+        scene.text((left, self.top - 14.0), Anchor::Start, PANEL, BLACK, &title);
+    }
+
+    /// Draws the lines of the vertical axis and writes its labels, and the axis's title upwards at `left`.
+    pub fn draw_y(&self, scene: &mut Scene, title: &str, left: f64) {
+        for tick in &self.y.ticks {
+            let y = self.y_at(tick.value);
+            scene.line(vec![(self.left, y), (self.right, y)], 1.0, PALE);
+            scene.label((self.left - TICK_GAP, y + TO_BASELINE), Anchor::End, &tick.label);
+        }
+        let title = font::fit(&clean(title), SMALL, self.bottom - self.top);
+        scene.label_upwards((left + SMALL, (self.top + self.bottom) / 2.0), Anchor::Middle, &title);
+    }
+
+    /// Draws the lines of a horizontal axis of numbers and writes its labels.
+    pub fn draw_x(&self, scene: &mut Scene) {
+        for tick in &self.x.ticks {
+            let x = self.x_at(tick.value);
+            scene.line(vec![(x, self.top), (x, self.bottom)], 1.0, PALE);
+            scene.label((x, self.bottom + TICK_GAP + SMALL - 1.0), Anchor::Middle, &tick.label);
+        }
+    }
+
+    /// Draws the edges at which the axes stand.
+    pub fn draw_edges(&self, scene: &mut Scene) {
+        let corners = vec![(self.left, self.top), (self.left, self.bottom), (self.right, self.bottom)];
+        scene.line(corners, 1.0, GREY);
+    }
+
+    /// Writes names below the frame, each in the middle of its place.
+    pub fn draw_names(&self, scene: &mut Scene, names: &Names) {
+        for (i, name) in names.shown.iter().enumerate() {
+            let x = self.x_at(i as f64);
+            if names.upwards {
+                scene.label_upwards((x + TO_BASELINE, self.bottom + TICK_GAP), Anchor::End, name);
+            } else {
+                scene.label((x, self.bottom + TICK_GAP + SMALL - 1.0), Anchor::Middle, name);
+            }
+        }
+    }
+
+    /// Writes what the horizontal axis shows, so far below the frame.
+    pub fn x_title(&self, scene: &mut Scene, title: &str, below: f64) {
+        let title = font::fit(&clean(title), SMALL, self.right - self.left);
+        let middle = (self.left + self.right) / 2.0;
+        scene.label((middle, self.bottom + below + SMALL), Anchor::Middle, &title);
+    }
+
+    /// Says that there is nothing to see.
+    pub fn say_empty(&self, scene: &mut Scene) {
+        let middle = ((self.left + self.right) / 2.0, (self.top + self.bottom) / 2.0 + TO_BASELINE);
+        scene.label(middle, Anchor::Middle, "no data");
+    }
+}
+
+/// How much room the labels of a vertical axis take, with the gap to the axis.
+pub fn labels_width(axis: &Axis) -> f64 {
+    axis.ticks.iter().map(|tick| font::width(&tick.label, SMALL)).fold(0.0, f64::max) + TICK_GAP
+}
+
+/// Those ticks of a horizontal axis whose labels do not touch, if the axis is so long.
+pub fn apart(axis: Axis, length: f64) -> Axis {
+    let mut end = f64::NEG_INFINITY;
+    let mut shown: Vec<Tick> = Vec::new();
+    for tick in &axis.ticks {
+        let (middle, half) = (axis.place(tick.value) * length, font::width(&tick.label, SMALL) / 2.0);
+        if middle - half >= end {
+            end = middle + half + LABEL_GAP;
+            shown.push(tick.clone());
+        }
+    }
+    axis.with_ticks(shown)
+}
+
+/// Names below a horizontal axis.
+pub struct Names {
+    shown: Vec<String>,
+    upwards: bool,
+    /// How much room they take, with the gap to the axis.
+    pub height: f64,
+}
+
+impl Names {
+    /// Names for places of this width. If they do not fit they are written upwards. Names for which there is no room at
+    /// all are left out.
+    pub fn new(names: &[String], place: f64) -> Names {
+        let clean: Vec<String> = names.iter().map(|name| clean(name)).collect();
+        let width = |names: &[String]| names.iter().map(|name| font::width(name, SMALL)).fold(0.0, f64::max);
+        if width(&clean) <= place - LABEL_GAP {
+            return Names { shown: clean, upwards: false, height: TICK_GAP + SMALL + 2.0 };
+        }
+        let every = ((SMALL + 1.0) / place).ceil().max(1.0) as usize;
+        let short = clean.iter().enumerate().map(|(i, name)| match i % every {
+            0 => font::fit(name, SMALL, NAME_MAX),
+            _ => String::new(),
+        });
+        let shown: Vec<String> = short.collect();
+        let height = TICK_GAP + width(&shown) + 2.0;
+        Names { shown, upwards: true, height }
+    }
+}

@@ -1,0 +1,409 @@
+//! Whole pictures: what is in them, what must never be, and that they stay what they are.
+
+use std::collections::BTreeMap;
+
+use super::scene::{Anchor, Mark, Scene, Text, WIDTH};
+use super::*;
+use crate::hash::StableHasher;
+
+const MESSAGES: Unit = Unit::Count("messages");
+/// Names that want to break out of an SVG or out of their place.
+const NASTY: &str =
+    "<&\"'>]]> --> \u{0}\u{1b}[31m\u{FFFF}\u{202E} é 日本 µ and so on without an end in sight, or nearly so";
+
+fn point(x: f64, low: f64, median: f64, high: f64) -> Point {
+    Point { x, low, median, high }
+}
+
+/// `count` series over these values. What they show is `value` of the swept value and the number of the series.
+fn panel(unit: Unit, count: usize, xs: &[f64], value: fn(f64, usize) -> f64) -> Panel {
+    let series = |n| {
+        let at = |&x: &f64| point(x, 0.9 * value(x, n), value(x, n), 1.2 * value(x, n));
+        Series { name: format!("series {n}"), points: xs.iter().map(at).collect() }
+    };
+    Panel { title: "Messages between replicas".to_owned(), unit, series: (0..count).map(series).collect() }
+}
+
+fn lines(panels: Vec<Panel>) -> Chart {
+    let x = XAxis::Numbers { label: "loss (%)".to_owned() };
+    Chart::Lines(Lines { title: "Raft under loss".to_owned(), subtitle: "crash-3, 200 runs".to_owned(), x, panels })
+}
+
+fn dots(names: usize, series: usize, panels: usize) -> Chart {
+    let places: Vec<f64> = (0..names).map(|i| i as f64).collect();
+    let panels = (0..panels).map(|_| panel(Unit::Seconds, series, &places, |x, n| 0.001 * (x + n as f64))).collect();
+    let names = (0..names).map(|i| format!("partition-{i}")).collect();
+    let x = XAxis::Names { label: "scenario".to_owned(), names };
+    Chart::Lines(Lines { title: "Scenarios".to_owned(), subtitle: String::new(), x, panels })
+}
+
+fn sweep(panels: usize, series: usize) -> Chart {
+    let xs = [0.0, 5.0, 10.0, 20.0, 30.0];
+    lines((0..panels).map(|_| panel(MESSAGES, series, &xs, |x, n| 1400.0 + 40.0 * x + 300.0 * n as f64)).collect())
+}
+
+fn heat(rows: usize, columns: usize, panels: usize, unit: Unit, value: fn(usize, usize) -> Option<f64>) -> Chart {
+    let values = || (0..rows).map(|row| (0..columns).map(|column| value(row, column)).collect()).collect();
+    Chart::HeatMaps(HeatMaps {
+        title: "Loss and size".to_owned(),
+        subtitle: "medians".to_owned(),
+        x_label: "loss".to_owned(),
+        y_label: "replicas".to_owned(),
+        columns: (0..columns).map(|i| format!("{} %", 10 * i)).collect(),
+        rows: (0..rows).map(|i| format!("{} replicas", 2 * i + 3)).collect(),
+        panels: (0..panels).map(|i| HeatPanel { title: format!("Metric {i}"), unit, values: values() }).collect(),
+    })
+}
+
+fn cdf(series: usize, steps: usize) -> Chart {
+    let step = |n: usize, i: usize| (0.0002 * (n + 1) as f64 * (1.0 + i as f64), (i + 1) as f64 / steps as f64);
+    let series = (0..series)
+        .map(|n| CdfSeries { name: format!("variant {n}"), steps: (0..steps).map(|i| step(n, i)).collect() });
+    Chart::Cdf(Cdf { title: "Latencies".to_owned(), subtitle: String::new(), series: series.collect() })
+}
+
+fn timeline() -> Timeline {
+    let kinds = [AnswerKind::Get, AnswerKind::Put, AnswerKind::Redirect, AnswerKind::Fail];
+    let answer = |i: u32| {
+        let latency = if (20..30).contains(&(i % 50)) { 0.5 } else { 0.0004 };
+        Answer { time: 2.0 + 0.25 * f64::from(i), latency, kind: kinds[i as usize % 4] }
+    };
+    let fault = |(time, label): (f64, &str)| FaultMark { time, label: label.to_owned() };
+    let reign = |(from, to, label): (f64, f64, &str)| Reign { from, to, label: label.to_owned() };
+    Timeline {
+        title: "One run".to_owned(),
+        subtitle: "seed 7".to_owned(),
+        end: 30.0,
+        answers: (0..100).map(answer).collect(),
+        faults: [(10.0, "kill 0002"), (10.3, "kill 0003"), (29.9, "heal everything")].map(fault).to_vec(),
+        cuts: vec![CutSpan { from: 5.0, to: 8.0, label: "{0, 1} | {2, 3, 4}".to_owned() }],
+        reigns: [(0.8, 10.0, "0002, term 1"), (11.0, 30.0, "0001, term 2")].map(reign).to_vec(),
+        unanswered: vec![10.1, 10.2],
+    }
+}
+
+/// Pictures of each kind: usual ones and such as nobody expects.
+fn zoo() -> Vec<(&'static str, Chart)> {
+    let with = |unit, xs: &[f64], value| lines(vec![panel(unit, 2, xs, value)]);
+    let some = [0.0, 1.0, 2.0];
+    let many: Vec<f64> = (0..500).map(f64::from).collect();
+    vec![
+        ("a sweep", sweep(3, 2)),
+        ("a panel", sweep(1, 1)),
+        ("twelve panels of twelve series", sweep(12, 12)),
+        ("no panel", sweep(0, 0)),
+        ("no series", sweep(2, 0)),
+        ("a point", with(MESSAGES, &[5.0], |_, _| 7.0)),
+        ("no point", with(MESSAGES, &[], |_, _| 7.0)),
+        ("equal values", with(Unit::Seconds, &some, |_, _| 0.0004)),
+        ("zeros", with(Unit::Fraction, &some, |_, _| 0.0)),
+        ("huge values", with(MESSAGES, &some, |_, _| 1e18)),
+        ("tiny values", with(Unit::Plain, &some, |x, _| 1e-9 * (x + 1.0))),
+        ("all magnitudes", with(Unit::Plain, &[1.0, 1e3, 1e9], |x, _| x * x * x)),
+        ("the ends of numbers", with(Unit::Plain, &[f64::MIN, f64::MIN_POSITIVE, f64::MAX], |x, _| x)),
+        ("no numbers", with(Unit::Seconds, &[f64::NAN, 1.0, f64::INFINITY], |x, n| if n == 0 { x } else { f64::NAN })),
+        ("negative values", with(Unit::Plain, &some, |x, _| 1.0 - x)),
+        ("500 points", with(Unit::Seconds, &many, |x, n| 0.001 * (1.0 + x + n as f64))),
+        ("all scenarios", dots(17, 2, 4)),
+        ("scenarios of three variants", dots(17, 3, 2)),
+        ("a name", dots(1, 2, 1)),
+        ("no name", dots(0, 1, 1)),
+        ("a hundred names", dots(100, 1, 2)),
+        ("heat", heat(4, 5, 3, MESSAGES, |row, column| Some((1000 * row + 300 * column) as f64))),
+        ("heat without some values", heat(3, 3, 2, Unit::Seconds, |row, column| (row != column).then_some(0.04))),
+        ("heat without values", heat(2, 2, 1, Unit::Plain, |_, _| None)),
+        ("heat without numbers", heat(2, 2, 1, Unit::Plain, |_, _| Some(f64::NAN))),
+        ("heat without tiles", heat(0, 0, 2, Unit::Plain, |_, _| None)),
+        ("much heat", heat(40, 40, 2, Unit::Fraction, |row, column| Some((row * column) as f64 / 1600.0))),
+        ("latencies", cdf(3, 400)),
+        ("latencies of twelve", cdf(12, 50)),
+        ("a latency", cdf(1, 1)),
+        ("no latency", cdf(1, 0)),
+        ("nothing to compare", cdf(0, 0)),
+        ("a run", Chart::Timeline(timeline())),
+        ("a run of nothing", Chart::Timeline(nothing())),
+        ("a run of everything", Chart::Timeline(everything())),
+    ]
+}
+
+fn nothing() -> Timeline {
+    Timeline {
+        title: String::new(),
+        subtitle: String::new(),
+        end: 0.0,
+        answers: Vec::new(),
+        faults: Vec::new(),
+        cuts: Vec::new(),
+        reigns: Vec::new(),
+        unanswered: Vec::new(),
+    }
+}
+
+fn everything() -> Timeline {
+    let fault = |i: u32| FaultMark { time: 0.5 * f64::from(i), label: format!("kill {i:04}") };
+    let reign = |i: u32| Reign { from: 0.3 * f64::from(i), to: 0.3 * f64::from(i + 1), label: format!("{i}, {NASTY}") };
+    let mut run = timeline();
+    run.faults = (0..64).map(fault).collect();
+    run.reigns = (0..100).map(reign).collect();
+    run.cuts.push(CutSpan { from: -3.0, to: f64::INFINITY, label: NASTY.to_owned() });
+    run.answers.push(Answer { time: f64::NAN, latency: 1.0, kind: AnswerKind::Get });
+    run.answers.push(Answer { time: 1.0, latency: f64::NEG_INFINITY, kind: AnswerKind::Get });
+    run.answers.push(Answer { time: 1.0, latency: 0.0, kind: AnswerKind::Get });
+    run.unanswered.push(f64::NAN);
+    run
+}
+
+/// The same picture with all its texts replaced by a nasty one.
+fn with_nasty_texts(chart: Chart) -> Chart {
+    let all = |texts: &mut [&mut String]| texts.iter_mut().for_each(|text| NASTY.clone_into(text));
+    match chart {
+        Chart::Lines(mut lines) => {
+            all(&mut [&mut lines.title, &mut lines.subtitle]);
+            match &mut lines.x {
+                XAxis::Numbers { label } => all(&mut [label]),
+                XAxis::Names { label, names } => {
+                    all(&mut [label]);
+                    all(&mut names.iter_mut().collect::<Vec<_>>());
+                }
+            }
+            for panel in &mut lines.panels {
+                all(&mut [&mut panel.title]);
+                all(&mut panel.series.iter_mut().map(|series| &mut series.name).collect::<Vec<_>>());
+                panel.unit = if matches!(panel.unit, Unit::Count(_)) { Unit::Count(NASTY) } else { panel.unit };
+            }
+            Chart::Lines(lines)
+        }
+        Chart::HeatMaps(mut maps) => {
+            all(&mut [&mut maps.title, &mut maps.subtitle, &mut maps.x_label, &mut maps.y_label]);
+            all(&mut maps.columns.iter_mut().chain(&mut maps.rows).collect::<Vec<_>>());
+            all(&mut maps.panels.iter_mut().map(|panel| &mut panel.title).collect::<Vec<_>>());
+            Chart::HeatMaps(maps)
+        }
+        Chart::Cdf(mut cdf) => {
+            all(&mut [&mut cdf.title, &mut cdf.subtitle]);
+            all(&mut cdf.series.iter_mut().map(|series| &mut series.name).collect::<Vec<_>>());
+            Chart::Cdf(cdf)
+        }
+        Chart::Timeline(mut run) => {
+            all(&mut [&mut run.title, &mut run.subtitle]);
+            all(&mut run.faults.iter_mut().map(|fault| &mut fault.label).collect::<Vec<_>>());
+            Chart::Timeline(run)
+        }
+    }
+}
+
+fn all_charts() -> impl Iterator<Item = (String, Chart)> {
+    let named = |(name, chart): (&str, Chart)| {
+        [(name.to_owned(), chart.clone()), (format!("nasty: {name}"), with_nasty_texts(chart))]
+    };
+    zoo().into_iter().flat_map(named)
+}
+
+fn texts(scene: &Scene) -> Vec<&Text> {
+    scene.marks.iter().filter_map(|mark| if let Mark::Text(text) = mark { Some(text) } else { None }).collect()
+}
+
+/// The rectangle that a text takes: left, top, right, bottom.
+fn bounds(text: &Text) -> [f64; 4] {
+    let long = font::width(&text.text, text.size);
+    let before = match text.anchor {
+        Anchor::Start => 0.0,
+        Anchor::Middle => long / 2.0,
+        Anchor::End => long,
+    };
+    let (up, down) = (font::ASCENT * text.size, 0.24 * text.size);
+    let (x, y) = text.at;
+    if text.upwards {
+        [x - up, y + before - long, x + down, y + before]
+    } else {
+        [x - before, y - up, x - before + long, y + down]
+    }
+}
+
+fn svg_of(chart: &Chart) -> String {
+    String::from_utf8(chart.render(Format::Svg)).expect("an SVG is text")
+}
+
+/// All texts of an SVG, without the line breaks that `plotters` puts around them.
+fn svg_texts(svg: &str) -> Vec<String> {
+    let document = roxmltree::Document::parse(svg).expect("well-formed XML");
+    let texts = document.descendants().filter(|node| node.has_tag_name("text"));
+    texts.map(|node| node.text().unwrap_or_default().trim().to_owned()).collect()
+}
+
+#[test]
+fn a_format_is_known_by_its_extension() {
+    let format = |path: &str| Format::of(Path::new(path));
+    assert_eq!((format("a/b.svg"), format("b.PNG")), (Some(Format::Svg), Some(Format::Png)));
+    assert_eq!((format("b.pdf"), format("svg"), format(".svg"), format("")), (None, None, None, None));
+}
+
+#[test]
+fn no_text_is_cut_off_and_no_two_overlap() {
+    for (name, chart) in all_charts() {
+        let scene = chart.scene();
+        let texts = texts(&scene);
+        for (i, text) in texts.iter().enumerate() {
+            let [left, top, right, bottom] = bounds(text);
+            let is_inside = left >= 0.0 && top >= 0.0 && right <= WIDTH && bottom <= scene.height;
+            assert!(is_inside, "{name}: {text:?} leaves the picture");
+            assert!(text.size >= 12.0, "{name}: {text:?} is too small");
+            for other in &texts[i + 1..] {
+                let [other_left, other_top, other_right, other_bottom] = bounds(other);
+                let is_apart = right <= other_left || other_right <= left || bottom <= other_top || other_bottom <= top;
+                assert!(is_apart, "{name}: {text:?} overlaps {other:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_drawn_outside_the_picture() {
+    for (name, chart) in all_charts() {
+        let scene = chart.scene();
+        assert!(scene.height.fract() == 0.0 && scene.height < 20_000.0, "{name}: {}", scene.height);
+        for mark in &scene.marks {
+            let points = match mark {
+                Mark::Line { points, .. } | Mark::Area { points, .. } => points.clone(),
+                Mark::Box { from, to, .. } => vec![*from, *to],
+                Mark::Disc { at, .. } | Mark::Text(Text { at, .. }) => vec![*at],
+            };
+            let is_inside = |(x, y): &(f64, f64)| (0.0..=WIDTH).contains(x) && (0.0..=scene.height).contains(y);
+            assert!(points.iter().all(is_inside), "{name}: {mark:?}");
+        }
+    }
+}
+
+#[test]
+fn every_svg_is_well_formed() {
+    for (name, chart) in all_charts() {
+        let svg = svg_of(&chart);
+        let document = roxmltree::Document::parse(&svg).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let root = document.root_element();
+        assert_eq!((root.tag_name().name(), root.attribute("width")), ("svg", Some("800")), "{name}");
+    }
+}
+
+#[test]
+fn an_svg_holds_all_words_and_a_line_for_each_series_and_panel() {
+    let svg = svg_of(&sweep(3, 2));
+    let texts = svg_texts(&svg);
+    let count = |word: &str| texts.iter().filter(|text| *text == word).count();
+    assert_eq!((count("Raft under loss"), count("crash-3, 200 runs")), (1, 1));
+    assert_eq!((count("series 0"), count("series 1"), count("Messages between replicas")), (1, 1, 3));
+    assert_eq!((count("messages"), count("loss (%)"), count("30")), (3, 2, 3));
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    for stroke in ["#0072B2", "#E69F00"] {
+        let is_line = |node: &roxmltree::Node<'_, '_>| {
+            let points = node.attribute("points").unwrap_or_default().split_whitespace().count();
+            node.has_tag_name("polyline") && node.attribute("stroke") == Some(stroke) && points == 5
+        };
+        assert_eq!(document.descendants().filter(is_line).count(), 3, "{stroke}");
+    }
+}
+
+#[test]
+fn a_run_shows_its_faults_its_leaders_and_what_was_never_answered() {
+    let texts = svg_texts(&svg_of(&Chart::Timeline(timeline())));
+    for word in ["kill 0002", "kill 0003", "heal everything", "{0, 1} | {2, 3, 4}", "0002, term 1", "unanswered"] {
+        assert!(texts.iter().any(|text| text == word), "{word} is missing in {texts:?}");
+    }
+    for kind in ["get", "put", "redirect", "fail"] {
+        assert!(texts.iter().any(|text| text == kind), "{kind} is missing in {texts:?}");
+    }
+}
+
+#[test]
+fn a_tile_shows_its_number() {
+    let texts = svg_texts(&svg_of(&heat(2, 2, 1, MESSAGES, |row, column| Some((1483 * row + 12 * column) as f64))));
+    for number in ["12", "1483", "1495"] {
+        assert!(texts.iter().any(|text| text == number), "{number} is missing in {texts:?}");
+    }
+}
+
+#[test]
+fn a_point_that_is_no_number_is_left_out_and_the_others_stay() {
+    let points = vec![point(0.0, 1.0, 2.0, 3.0), point(1.0, 1.0, f64::NAN, 3.0), point(2.0, 1.0, 2.0, 3.0)];
+    let series = vec![Series { name: "one".to_owned(), points: points.clone() }];
+    let broken = Panel { title: "Metric".to_owned(), unit: Unit::Plain, series };
+    let mut whole = broken.clone();
+    whole.series[0].points.remove(1);
+    assert_eq!(lines(vec![broken]).scene(), lines(vec![whole]).scene());
+}
+
+#[test]
+fn points_may_come_in_any_order() {
+    let mut turned = panel(MESSAGES, 1, &[0.0, 1.0, 2.0], |x, _| x);
+    let chart = lines(vec![turned.clone()]);
+    turned.series[0].points.reverse();
+    assert_eq!(lines(vec![turned]).scene(), chart.scene());
+}
+
+/// The pixels of a PNG with its width and height.
+fn decode(png: &[u8]) -> (Vec<u8>, u32, u32) {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().expect("a PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+    let info = reader.next_frame(&mut pixels).expect("a picture");
+    assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Rgb, png::BitDepth::Eight));
+    (pixels, info.width, info.height)
+}
+
+#[test]
+fn a_png_has_twice_as_many_pixels_as_the_svg_and_shows_all_colours() {
+    let chart = sweep(3, 2);
+    let (pixels, wide, high) = decode(&chart.render(Format::Png));
+    assert_eq!((wide, f64::from(high)), (1600, 2.0 * chart.scene().height));
+    let mut colours: BTreeMap<[u8; 3], usize> = BTreeMap::new();
+    for pixel in pixels.as_chunks::<3>().0 {
+        *colours.entry(*pixel).or_default() += 1;
+    }
+    for colour in [[0x00, 0x72, 0xB2], [0xE6, 0x9F, 0x00], [0x22, 0x22, 0x22]] {
+        assert!(colours.get(&colour).is_some_and(|count| *count > 100), "{colour:?}");
+    }
+    assert_eq!(colours.into_iter().max_by_key(|(_, count)| *count).map(|(colour, _)| colour), Some([255; 3]));
+}
+
+#[test]
+fn letters_of_a_png_are_where_the_layout_puts_them() {
+    let mut scene = Scene::new();
+    scene.height = 100.0;
+    scene.text((400.0, 60.0), Anchor::Middle, 20.0, scene::BLACK, "middle");
+    let (pixels, wide, _) = decode(&paint::png(&scene));
+    let dark = pixels.as_chunks::<3>().0.iter().enumerate().filter(|(_, pixel)| pixel[0] < 128);
+    let places: Vec<(u32, u32)> = dark.map(|(i, _)| (i as u32 % wide, i as u32 / wide)).collect();
+    let ends =
+        |of: fn(&(u32, u32)) -> u32| (places.iter().map(of).min().unwrap(), places.iter().map(of).max().unwrap());
+    let ((left, right), (top, bottom)) = (ends(|place| place.0), ends(|place| place.1));
+    let half = font::width("middle", 20.0);
+    assert!((f64::from(left + right) / 2.0 - 800.0).abs() < 4.0, "{left} to {right}");
+    assert!((f64::from(right - left) - 2.0 * half).abs() < 8.0, "{left} to {right}");
+    // The letters d and l rise by 0.76 sizes. No letter goes below the baseline, but round ones a little.
+    assert!((119..=121).contains(&bottom) && top.abs_diff(120 - 30) <= 2, "{top} to {bottom}");
+}
+
+#[test]
+fn every_png_can_be_read() {
+    for (name, chart) in zoo() {
+        let (_, wide, high) = decode(&chart.render(Format::Png));
+        assert_eq!((wide, f64::from(high)), (1600, 2.0 * chart.scene().height), "{name}");
+    }
+}
+
+#[test]
+fn equal_charts_give_equal_bytes() {
+    for format in [Format::Svg, Format::Png] {
+        assert_eq!(sweep(3, 2).render(format), sweep(3, 2).render(format));
+    }
+}
+
+#[test]
+fn pictures_stay_what_they_are() {
+    // Written down once. If a change of these is meant, look at the pictures before the new ones are written down.
+    let hash = |chart: &Chart, format| format!("{:016x}", StableHasher::of(&chart.render(format)));
+    let svg =
+        [sweep(3, 2), dots(17, 2, 2), heat(4, 5, 2, MESSAGES, |row, column| Some((row * column) as f64)), cdf(3, 40)]
+            .map(|chart| hash(&chart, Format::Svg));
+    assert_eq!(svg, ["40ea9079be744d3d", "7246fcb65853c380", "68ab729a383c7f5c", "8a41c3a9b31c67e1"]);
+    let run = Chart::Timeline(timeline());
+    assert_eq!([hash(&run, Format::Svg), hash(&run, Format::Png)], ["ba8b5d6fa223f117", "2c3673679e63bcb0"]);
+}
