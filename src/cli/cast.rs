@@ -29,7 +29,7 @@ use crate::world::live::{self, Interrupt, Setup};
 /// Replicas that are ready to play.
 #[derive(Debug)]
 pub(super) enum Cast {
-    Virtual(ProtocolName),
+    Virtual(Subject),
     Live { name: String, setup: Setup, interrupt: Interrupt },
 }
 
@@ -68,6 +68,11 @@ pub(super) fn protocols() -> impl TypedValueParser<Value = ProtocolName> {
     PossibleValuesParser::new(ProtocolName::ALL.map(value)).try_map(|name| name.parse::<ProtocolName>())
 }
 
+/// The names of these protocols, as an option takes them.
+pub(super) fn names(protocols: &[ProtocolName]) -> String {
+    protocols.iter().map(|protocol| protocol.name()).collect::<Vec<_>>().join(",")
+}
+
 /// The names of Raft's rules, as the values of an option; the help says what a Raft does that breaks one.
 pub(super) fn rules() -> impl TypedValueParser<Value = Rule> {
     let value = |rule: Rule| PossibleValue::new(rule.name()).help(rule.broken());
@@ -98,7 +103,7 @@ impl Cast {
     /// What the replicas run: a protocol's name, or a program's path.
     pub fn name(&self) -> &str {
         match self {
-            Cast::Virtual(protocol) => protocol.name(),
+            Cast::Virtual(subject) => subject.protocol.name(),
             Cast::Live { name, .. } => name,
         }
     }
@@ -171,7 +176,7 @@ impl Cast {
     /// What repeats a failure of a booking to the bit; none in the live world, where nothing does.
     pub fn repro(&self, booking: &Booking<'_>, run: &RunSummary) -> Option<Repro> {
         match self {
-            Cast::Virtual(protocol) => Some(Repro::new(case(*protocol, booking), run.trace, run.judgement.findings())),
+            Cast::Virtual(subject) => Some(Repro::new(case(subject, booking), run.trace, run.judgement.findings())),
             Cast::Live { .. } => None,
         }
     }
@@ -193,7 +198,7 @@ impl Cast {
         progress.begin(scenario);
         let tell = || output::note(&format!("this repeats the run that panicked: {command}"));
         let play = || match self {
-            Cast::Virtual(protocol) => Ok(case(*protocol, booking).run_observed(observer)),
+            Cast::Virtual(subject) => Ok(case(subject, booking).run_observed(observer)),
             Cast::Live { setup, interrupt, .. } => {
                 let screen = Arc::new(Screen::new(progress, scenario));
                 let record = live::play(scenario, *seed, setup, Arc::clone(&screen) as _, interrupt)?;
@@ -208,10 +213,9 @@ impl Cast {
     }
 }
 
-/// The case that a booking is, with replicas of this protocol in their default configuration.
-fn case(protocol: ProtocolName, booking: &Booking<'_>) -> Case {
-    let subject = Subject { protocol, ..Subject::default() };
-    Case { scenario: booking.scenario.clone(), seed: booking.seed, subject }
+/// The case that a booking is, with these replicas.
+fn case(subject: &Subject, booking: &Booking<'_>) -> Case {
+    Case { scenario: booking.scenario.clone(), seed: booking.seed, subject: subject.clone() }
 }
 
 /// The next booking that nobody has taken.

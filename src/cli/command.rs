@@ -18,6 +18,8 @@ pub(super) struct CommandLine<'a> {
     pub protocol: ProtocolName,
     /// The program of the live world, if there is one.
     pub program: Option<&'a Path>,
+    /// Further words, ready for a shell; empty, if there are none.
+    pub changes: &'a str,
 }
 
 /// A command line that is put together word by word.
@@ -30,9 +32,15 @@ impl Words {
         Words(format!("seedbed {verb}"))
     }
 
+    /// No word yet.
+    pub fn empty() -> Words {
+        Words(String::new())
+    }
+
     /// With words that a shell can read as they are.
     pub fn with(self, words: impl Display) -> Words {
-        Words(format!("{self} {words}"))
+        let join = if self.0.is_empty() { "" } else { " " };
+        Words(format!("{self}{join}{words}"))
     }
 
     /// With an option, whose value a shell can read as it is.
@@ -77,7 +85,9 @@ pub(super) fn all(command: &CommandLine<'_>, path: &Path, seed: u64) -> String {
 
 fn words(command: &CommandLine<'_>, files: String, seed: u64) -> String {
     let words = Words::new(command.verb).with(files).option("--seed", seed);
-    words.unless(ProtocolName::default(), "--protocol", command.protocol).path("-r", command.program).to_string()
+    let words = words.unless(ProtocolName::default(), "--protocol", command.protocol);
+    let words = if command.changes.is_empty() { words } else { words.with(command.changes) };
+    words.path("-r", command.program).to_string()
 }
 
 /// The words that name one scenario.
@@ -102,7 +112,7 @@ pub(super) fn quoted_path(path: &Path) -> String {
 
 /// A text as one word of a shell command, in one line: bare if it can be, else in single quotes, and as `$'...'` (which
 /// most shells know) if it holds what cannot be printed.
-fn quoted(text: &OsStr) -> String {
+pub(super) fn quoted(text: &OsStr) -> String {
     let bytes = text.as_encoded_bytes();
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./:,@%+=".contains(byte);
     match text.to_str() {
@@ -127,7 +137,8 @@ fn quoted(text: &OsStr) -> String {
 mod tests {
     use super::*;
 
-    const RAFT: CommandLine<'static> = CommandLine { verb: "run", protocol: ProtocolName::Raft, program: None };
+    const RAFT: CommandLine<'static> =
+        CommandLine { verb: "run", protocol: ProtocolName::Raft, program: None, changes: "" };
     const BROADCAST: CommandLine<'static> = CommandLine { protocol: ProtocolName::Broadcast, ..RAFT };
 
     #[test]

@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::output::{self, ExportArgs, Exports, Report};
 use super::selection::Selection;
 use crate::report::compare::{self, Comparison, Pair};
-use crate::sweep::ProtocolName;
+use crate::sweep::{ProtocolName, Subject};
 
 /// Play one scenario, or all of a directory, in both worlds, and show the results side by side
 ///
@@ -50,8 +50,9 @@ pub(super) struct Args {
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let selected = args.selection.load()?;
     let exports = Exports::open(&args.exports, &selected.files())?;
-    let (simulation, processes) = (Cast::Virtual(args.protocol), Cast::live(&args.replica, &args.staging)?);
-    let line = CommandLine { verb: "compare", protocol: args.protocol, program: Some(&args.replica) };
+    let subject = Subject { protocol: args.protocol, ..Subject::default() };
+    let (simulation, processes) = (Cast::Virtual(subject), Cast::live(&args.replica, &args.staging)?);
+    let line = CommandLine { verb: "compare", protocol: args.protocol, program: Some(&args.replica), changes: "" };
     let simulated = Booking::all(&selected, &CommandLine { verb: "run", program: None, ..line });
     let live = Booking::all(&selected, &CommandLine { verb: "run", protocol: ProtocolName::default(), ..line });
     let mut out = output::stdout();

@@ -4,8 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::printable::printable;
+use crate::report::rows::MergeError;
 use crate::scenario::ScenarioError;
+use crate::sweep::grid::GridError;
 use crate::world::live::LiveError;
+
+/// So many runs need no second thought.
+pub(super) const RUNS_MAX: u64 = 1_000_000_000;
 
 /// What can keep a command from doing its work. Each message but clap's is one line.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +40,32 @@ pub(super) enum CliError {
     Stdout(#[from] io::Error),
     #[error("signals cannot be taken note of: {0}")]
     Signals(io::Error),
+    #[error(transparent)]
+    Grid(#[from] GridError),
+    #[error("`{name}` has {count} values; allowed is one for a run, and `seedbed sweep` takes several")]
+    ManyValues { name: String, count: usize },
+    #[error("`{name}` is a parameter of simulated replicas; a program has its own")]
+    ForeignReplicas { name: &'static str },
+    #[error("the sweep has {runs} runs, more than {RUNS_MAX}; add --yes if that is meant")]
+    ManyRuns { runs: u64 },
+    #[error("--shard auto: {0}")]
+    ShardAuto(String),
+    #[error("{}: a sweep file stands alone; name it without other files", shown(path))]
+    SweepAmongFiles { path: PathBuf },
+    #[error("{}: is of a sweep that was interrupted; --resume goes on with it, or remove it", shown(path))]
+    PartThere { path: PathBuf },
+    #[error("{}: cannot be resumed: {problem}", shown(path))]
+    Resume { path: PathBuf, problem: String },
+    #[error("{}: cannot be read: {source}", shown(path))]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{}: cannot be drawn: allowed is a name that ends in .svg or .png", shown(path))]
+    Picture { path: PathBuf },
+    #[error("--metrics: `{name}` is no column of numbers; allowed is {allowed}")]
+    Metric { name: String, allowed: String },
+    #[error("{option} is of rows of CSV; these are files of another kind")]
+    NoRows { option: &'static str },
+    #[error(transparent)]
+    Merge(#[from] MergeError),
     #[error(transparent)]
     Live(LiveError),
     #[error("interrupted; this begins again: {command}")]

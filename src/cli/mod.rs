@@ -9,12 +9,14 @@
 //! | 130, 143, 129, 131 | interrupted (SIGINT, SIGTERM, SIGHUP, SIGQUIT) while processes played; none of them is left |
 //! | 141 | standard output was closed before everything was written, as for a program that dies of SIGPIPE |
 
+mod axes;
 mod cast;
 mod command;
 mod compare;
 mod cores;
 mod error;
 mod explore;
+mod merge;
 mod output;
 mod progress;
 mod replay;
@@ -22,6 +24,7 @@ mod repro;
 mod run;
 mod selection;
 mod shrink;
+mod sweep;
 mod trace;
 mod verify;
 mod zoo;
@@ -55,6 +58,8 @@ enum Command {
     Run(run::Args),
     Compare(compare::Args),
     Verify(verify::Args),
+    Sweep(sweep::Args),
+    Merge(merge::Args),
     Explore(explore::Args),
     Zoo(zoo::Args),
     Replay(replay::Args),
@@ -84,6 +89,8 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Cli { command: Command::Run(args) }) => run::execute(args),
         Ok(Cli { command: Command::Compare(args) }) => compare::execute(args),
         Ok(Cli { command: Command::Verify(args) }) => verify::execute(args),
+        Ok(Cli { command: Command::Sweep(args) }) => sweep::execute(&args),
+        Ok(Cli { command: Command::Merge(args) }) => merge::execute(&args),
         Ok(Cli { command: Command::Explore(args) }) => explore::execute(args),
         Ok(Cli { command: Command::Zoo(args) }) => zoo::execute(args),
         Ok(Cli { command: Command::Replay(args) }) => replay::execute(&args),

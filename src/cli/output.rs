@@ -168,6 +168,57 @@ impl Writing<'_> {
     }
 }
 
+/// A file that takes the place of another one once it is whole; else it is removed.
+struct Unfinished {
+    path: PathBuf,
+    file: File,
+}
+
+impl Unfinished {
+    /// Creates one in the folder of the file that it is to be.
+    fn create(path: &Path) -> io::Result<Unfinished> {
+        let mut number = 1_u64;
+        loop {
+            let path = folder(path).join(format!(".unfinished-{number}"));
+            match File::create_new(&path) {
+                Ok(file) => return Ok(Unfinished { path, file }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // After an error; otherwise it has another name by now. If it cannot be removed, it stays.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Writes a file under another name first, so that there is a whole one or none.
+pub(super) fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut unfinished = Unfinished::create(path)?;
+    let mut out = BufWriter::new(&mut unfinished.file);
+    write(&mut out).and_then(|()| out.flush())?;
+    drop(out);
+    fs::rename(&unfinished.path, path)
+}
+
+/// Whether [`write_whole`] can write this file, as far as that is known before.
+pub(super) fn probe(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if path.exists() {
+        File::options().write(true).open(path)?;
+    }
+    Unfinished::create(path).map(drop)
+}
+
 /// What there is to export.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Report<'a> {

@@ -1,8 +1,8 @@
 //! What the commands that write or read repro files share.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
@@ -103,7 +103,7 @@ const DEFAULT_DIRECTORY: &str = "repros";
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Repros {
     /// Folder for repro files: a failed run is written there, and `seedbed replay` repeats it
-    #[arg(long = "repros", value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
+    #[arg(long = "repros", visible_alias = "failures", value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
     directory: PathBuf,
 }
 
@@ -112,7 +112,12 @@ impl Repros {
     /// older repro of all these is replaced, but never left half written; any other file stays, and a number makes the
     /// name new.
     pub fn write(&self, repro: &Repro) -> Result<PathBuf, CliError> {
-        let path = place(&self.directory, &stem(&repro.case), |old| is_of(&repro.case, &old.case));
+        self.write_of(repro, "")
+    }
+
+    /// As [`Repros::write`], for a run whose scenario is changed as `label` says, which then is in the name.
+    pub fn write_of(&self, repro: &Repro, label: &str) -> Result<PathBuf, CliError> {
+        let path = place(&self.directory, &stem(&repro.case, label), |old| is_of(&repro.case, &old.case));
         fs::create_dir_all(&self.directory)
             .and_then(|()| write_new(&path, repro))
             .map_err(|source| CliError::File { path: path.clone(), source })?;
@@ -126,9 +131,10 @@ fn is_of(case: &Case, other: &Case) -> bool {
     case.scenario.name == other.scenario.name && key(case) == key(other)
 }
 
-/// The name of a case's file, without its ending.
-fn stem(case: &Case) -> String {
-    let mut stem = plain(&case.scenario.name);
+/// The name of a case's file, without its ending. The label says what is special about its scenario.
+fn stem(case: &Case, label: &str) -> String {
+    let join = if label.is_empty() { "" } else { "-" };
+    let mut stem = plain(&format!("{}{join}{label}", case.scenario.name));
     let seed = format!("-{}", case.seed);
     // Scenarios that are drawn are named after their seed.
     if !stem.ends_with(&seed) {
@@ -156,53 +162,9 @@ pub(super) fn place(folder: &Path, stem: &str, replaceable: impl Fn(&Repro) -> b
     paths.find(is_free).expect("there are more names than files")
 }
 
-/// A file that takes the place of another one once it is whole; else it is removed.
-struct Unfinished {
-    path: PathBuf,
-    file: File,
-}
-
-impl Unfinished {
-    /// Creates one in the folder of the file that it is to be.
-    fn create(path: &Path) -> io::Result<Unfinished> {
-        let mut number = 1_u64;
-        loop {
-            let path = output::folder(path).join(format!(".unfinished-{number}"));
-            match File::create_new(&path) {
-                Ok(file) => return Ok(Unfinished { path, file }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn write(&mut self, repro: &Repro) -> io::Result<()> {
-        let mut out = BufWriter::new(&mut self.file);
-        repro.write(&mut out)?;
-        out.flush()
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // After an error; otherwise it has another name by now. If it cannot be removed, it stays.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 /// Writes a repro file under another name first, so that there is a whole one or none.
 pub(super) fn write_new(path: &Path, repro: &Repro) -> io::Result<()> {
-    let mut unfinished = Unfinished::create(path)?;
-    unfinished.write(repro)?;
-    fs::rename(&unfinished.path, path)
-}
-
-/// Whether [`write_new`] can write this file, as far as that is known before.
-pub(super) fn probe(path: &Path) -> io::Result<()> {
-    if path.exists() {
-        File::options().write(true).open(path)?;
-    }
-    Unfinished::create(path).map(drop)
+    output::write_whole(path, |out| repro.write(out))
 }
 
 /// A name that is a file's name everywhere.
@@ -228,12 +190,13 @@ mod tests {
     #[test]
     fn a_files_name_says_what_decides_the_run_once_each() {
         let mut case = repro("crash 3", 7).case;
-        assert_eq!(stem(&case), "crash_3-7");
+        assert_eq!(stem(&case, ""), "crash_3-7");
         case.subject.protocol = ProtocolName::Broadcast;
-        assert_eq!(stem(&case), "crash_3-7-broadcast");
+        assert_eq!(stem(&case, ""), "crash_3-7-broadcast");
         let mut case = repro("explore-17", 17).case;
         case.subject.broken = Some(Rule::VoteOnce);
-        assert_eq!(stem(&case), format!("explore-17-{}", Rule::VoteOnce));
+        assert_eq!(stem(&case, ""), format!("explore-17-{}", Rule::VoteOnce));
+        assert_eq!(stem(&repro("a", 7).case, "drops=0.1"), "a-drops_0.1-7");
     }
 
     #[test]
@@ -262,7 +225,7 @@ mod tests {
         fs::create_dir(&path).expect("a folder");
         assert!(write_new(&path, &repro("a", 1)).is_err(), "a folder is no file");
         fs::write(folder.path().join(".unfinished-1"), "of somebody else").expect("a file");
-        probe(&folder.path().join("new.json")).expect("it can be written");
+        output::probe(&folder.path().join("new.json")).expect("it can be written");
         write_new(&folder.path().join("new.json"), &repro("a", 1)).expect("it can be written");
         let names = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
         let mut names: Vec<_> = names.collect();

@@ -1,9 +1,11 @@
 //! `seedbed run`: one scenario, or all of a directory, in the virtual world or with real processes.
 
 use std::io::{self, Write};
+use std::mem;
 use std::path::PathBuf;
 
 use super::Outcome;
+use super::axes::{AxisArgs, Changed};
 use super::cast::{self, Booking, Cast};
 use super::command::{self, CommandLine};
 use super::error::CliError;
@@ -11,6 +13,7 @@ use super::output::{self, ExportArgs, Exports, Report, Stdout};
 use super::repro::Repros;
 use super::selection::{Selected, Selection};
 use super::trace::{TraceArgs, TraceFile};
+use crate::raft::Rule;
 use crate::report::suite::{self, Table};
 use crate::report::trace::Heading;
 use crate::report::{RunSummary, SuiteSummary, text};
@@ -55,11 +58,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", default_value_t, value_parser = cast::protocols())]
     protocol: ProtocolName,
 
+    /// Run a broken Raft, without this rule: one of the animals of `seedbed zoo`
+    #[arg(long, value_name = "RULE", value_parser = cast::rules())]
+    without: Option<Rule>,
+
     /// Run processes of this program instead, in real time, over UDP on this machine
     ///
     /// Any program that speaks the course's protocol will do, in any language. It is started once for
     /// each replica, as `PROGRAM <UDP port> <its ID> <ID> <ID>...`.
-    #[arg(short, long, value_name = "PROGRAM", conflicts_with_all = ["protocol", "trace"], verbatim_doc_comment)]
+    #[arg(short, long, value_name = "PROGRAM", conflicts_with_all = ["protocol", "without", "trace"], verbatim_doc_comment)]
     replica: Option<PathBuf>,
 
     #[command(flatten)]
@@ -73,21 +80,32 @@ pub(super) struct Args {
 
     #[command(flatten)]
     trace: TraceArgs,
+
+    #[command(flatten)]
+    axes: AxisArgs,
 }
 
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
-    let selected = args.selection.load()?;
+    let mut selected = args.selection.load()?;
+    let changed = Changed::new(&args.axes, mem::take(&mut selected.scenarios), args.protocol, args.without)?;
+    selected.scenarios = changed.scenarios;
     if args.trace.is_wanted() && selected.is_all() {
         return Err(CliError::TraceOfMany);
     }
     let trace = args.trace.open(args.exports.places(), &selected.files())?;
     let exports = Exports::open(&args.exports, &selected.files())?;
     let cast = match &args.replica {
-        Some(program) => Cast::live(program, &args.staging)?,
-        None => Cast::Virtual(args.protocol),
+        Some(program) => {
+            if let Some(&(name, _)) = changed.subject.config.changed_settings().first() {
+                return Err(CliError::ForeignReplicas { name });
+            }
+            Cast::live(program, &args.staging)?
+        }
+        None => Cast::Virtual(changed.subject),
     };
-    let line = CommandLine { verb: "run", protocol: args.protocol, program: args.replica.as_deref() };
+    let (program, changes) = (args.replica.as_deref(), changed.words.as_str());
+    let line = CommandLine { verb: "run", protocol: args.protocol, program, changes };
     let command = selected.command(&line);
     let mut out = output::stdout();
     let with_text = exports.leaves_stdout() && trace.as_ref().is_none_or(TraceFile::leaves_stdout);

@@ -28,7 +28,7 @@ pub(super) struct Selection {
 }
 
 /// What stands for all scenarios of a directory.
-const ALL: &str = "all";
+pub(super) const ALL: &str = "all";
 
 /// Which scenarios a command is about.
 #[derive(Debug, clap::Args)]
@@ -61,6 +61,14 @@ impl Files {
     fn is_all(&self) -> bool {
         self.test == Path::new(ALL)
     }
+}
+
+/// The scenarios of a file, a folder or `all`.
+pub(super) fn load_target(target: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
+    if target == Path::new(ALL) {
+        return load_all(Path::new(DEFAULT_DIRECTORY));
+    }
+    if target.is_dir() { load_all(target) } else { Ok(vec![(target.to_owned(), load(target)?)]) }
 }
 
 fn parse_seed(text: &str) -> Result<u64, String> {

@@ -143,7 +143,7 @@ impl Target {
             let file = OutputFile::create(&path)?;
             return Ok(Target::Special(path, file));
         }
-        match repro::probe(&path) {
+        match output::probe(&path) {
             Ok(()) => Ok(Target::File(path)),
             Err(source) => Err(CliError::File { path, source }),
         }

@@ -5,7 +5,7 @@
 //! - [`compare`]: two worlds side by side.
 //! - [`json`] and [`csv`]: one run or many, for other programs.
 //! - [`rows`]: the runs of a sweep; [`digest`]: their statistics; [`cells`]: what is shown of these.
-//! - [`plot`]: data of any origin as pictures.
+//! - [`plot`]: data of any origin as pictures; [`figures`]: runs and sweeps as such data.
 //!
 //! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on. None
 //! shows wall-clock time or the machine: a report is as repeatable as its run.
@@ -16,6 +16,7 @@ pub mod compare;
 pub mod csv;
 mod describe;
 pub mod digest;
+pub mod figures;
 pub mod json;
 pub mod plot;
 pub mod rows;

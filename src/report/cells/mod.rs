@@ -84,7 +84,7 @@ impl Names {
 
 /// The metrics that the table shows: the usual few if they are there, else all that there are, as far as any cell has
 /// them.
-fn shown_metrics(digest: &Digest) -> Vec<usize> {
+pub(super) fn shown_metrics(digest: &Digest) -> Vec<usize> {
     let is_there = |place: &usize| digest.cells.iter().any(|cell| cell.spreads[*place].is_some());
     let few = |place: &usize| FEW.contains(&COLUMNS[digest.metrics[*place]].name);
     let all: Vec<usize> = (0..digest.metrics.len()).filter(is_there).collect();

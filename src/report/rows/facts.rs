@@ -144,7 +144,7 @@ fn some(text: String) -> Option<String> {
 
 /// How long clients waited for each request that was done: from its first sending, whatever redirects and failures came
 /// in between. Gets, then puts.
-fn waits(history: &History) -> (Vec<Span>, Vec<Span>) {
+pub(in crate::report) fn waits(history: &History) -> (Vec<Span>, Vec<Span>) {
     let requests = history.attempts.len();
     let (mut gets, mut puts) = (Vec::with_capacity(requests), Vec::with_capacity(requests));
     for attempt in &history.attempts {

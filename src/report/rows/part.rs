@@ -46,6 +46,11 @@ impl Shard {
         runs / self.count + u64::from(self.index < runs % self.count)
     }
 
+    /// Which of its runs has this number, counted from 0; none if the run is in another part.
+    pub fn nth(self, run: u64) -> Option<u64> {
+        (run % self.count == self.index).then_some(run / self.count)
+    }
+
     /// The number of its n-th run, counted from 0.
     pub fn run(self, nth: u64) -> u64 {
         nth * self.count + self.index

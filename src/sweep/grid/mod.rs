@@ -13,11 +13,13 @@ mod matrix_file;
 mod path;
 mod values;
 
+use std::hash::Hash;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
 use super::{Case, ProtocolName, SeedRange, Subject};
+use crate::hash::StableHasher;
 use crate::raft::{ConfigError, Rule};
 use crate::replica::{Config, SettingError};
 use crate::scenario::{Scenario, ScenarioError};
@@ -253,6 +255,28 @@ impl Grid {
     /// How many runs there are; the largest number if they are more.
     pub fn runs(&self) -> u64 {
         self.cells().saturating_mul(self.seeds.count())
+    }
+
+    /// A hash of everything that says which runs there are, and of the program's version: parts of one sweep have the
+    /// same.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = StableHasher::new();
+        env!("CARGO_PKG_VERSION").hash(&mut hasher);
+        for base in &self.bases {
+            (base.path.to_string_lossy(), &base.scenario.name, base.json.to_string()).hash(&mut hasher);
+        }
+        for axis in &self.axes {
+            axis.names.hash(&mut hasher);
+            for point in &axis.points {
+                (&point.labels, &point.words).hash(&mut hasher);
+                // What stands in files of matrices, too.
+                format!("{:?}", point.changes).hash(&mut hasher);
+            }
+        }
+        self.protocols.hash(&mut hasher);
+        self.broken.map(Rule::name).hash(&mut hasher);
+        self.seeds.to_string().hash(&mut hasher);
+        hasher.value()
     }
 
     /// The cell and the seed of a run.

@@ -1,0 +1,116 @@
+//! Options that change scenarios and replicas: one value each for a run, many for a sweep.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use super::command::{Words, quoted};
+use super::error::CliError;
+use crate::raft::Rule;
+use crate::scenario::Scenario;
+use crate::sweep::grid::{AxisSpec, Base, Grid, GridError, MATRIX, PARTITION};
+use crate::sweep::{ProtocolName, SeedRange, Subject};
+
+/// What is changed in scenarios and replicas.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Changes of the scenario")]
+pub(super) struct AxisArgs {
+    /// The probability that a message between replicas is lost
+    #[arg(long, value_name = "VALUES", allow_hyphen_values = true)]
+    drops: Option<String>,
+
+    /// How many replicas there are
+    #[arg(long, value_name = "VALUES", allow_hyphen_values = true)]
+    replicas: Option<String>,
+
+    /// The fraction of requests that are gets
+    #[arg(long, value_name = "VALUES", allow_hyphen_values = true)]
+    mix: Option<String>,
+
+    /// How many requests clients send
+    #[arg(long, value_name = "VALUES", allow_hyphen_values = true)]
+    requests: Option<String>,
+
+    /// Partitions in place of the scenario's own: none, easy, hard, flapping
+    #[arg(long, value_name = "KINDS")]
+    partition: Option<String>,
+
+    /// Connectivity matrices in place of the scenario's own: JSON files with a list of rows
+    #[arg(long, value_name = "FILES")]
+    matrix: Option<String>,
+
+    /// Any other key of the scenario, as in `events[0].time=5`, or a parameter of the replicas, as in
+    /// `raft.heartbeat_ms=50`
+    ///
+    /// Parameters of replicas are listed in docs/ARCHITECTURE.md, keys of scenarios in
+    /// docs/scenarios.md. May be given several times.
+    #[arg(long, value_name = "PATH=VALUES", allow_hyphen_values = true)]
+    set: Vec<String>,
+}
+
+/// The names that have an option of their own.
+const OPTIONS: [&str; 6] = ["drops", "replicas", "mix", "requests", PARTITION, MATRIX];
+
+impl AxisArgs {
+    /// What is changed, in order.
+    pub fn specs(&self) -> Result<Vec<AxisSpec>, GridError> {
+        let values = [&self.drops, &self.replicas, &self.mix, &self.requests, &self.partition, &self.matrix];
+        let named = OPTIONS.into_iter().zip(values).filter_map(|(name, values)| Some((name, values.as_ref()?)));
+        let named = named.map(|(name, values)| AxisSpec::of(name, values));
+        named.chain(self.set.iter().map(|text| AxisSpec::parse(text))).collect()
+    }
+}
+
+/// The words of a command line that set these.
+pub(super) fn words_of(words: Words, spec: &AxisSpec) -> Words {
+    match &spec.0[..] {
+        [(name, values)] if OPTIONS.contains(&name.as_str()) => {
+            words.option(&format!("--{name}"), quoted(OsStr::new(&values.join(","))))
+        }
+        _ => words.option("--set", quoted(OsStr::new(&spec.to_string()))),
+    }
+}
+
+/// The words of a command line that set each name to one value.
+pub(super) fn words_of_values<'a>(words: Words, values: impl IntoIterator<Item = (&'a str, &'a str)>) -> Words {
+    values
+        .into_iter()
+        .fold(words, |words, (name, word)| words_of(words, &AxisSpec(vec![(name.to_owned(), vec![word.to_owned()])])))
+}
+
+/// Scenarios with changes of one value each, and the replicas that they are for.
+pub(super) struct Changed {
+    /// The scenarios, in the order of their files.
+    pub scenarios: Vec<(PathBuf, Scenario)>,
+    /// What the replicas run.
+    pub subject: Subject,
+    /// The words of a command line that change them so.
+    pub words: String,
+}
+
+impl Changed {
+    /// Makes the changes in these scenarios.
+    pub fn new(
+        args: &AxisArgs,
+        scenarios: Vec<(PathBuf, Scenario)>,
+        protocol: ProtocolName,
+        broken: Option<Rule>,
+    ) -> Result<Changed, CliError> {
+        let specs = args.specs()?;
+        if let Some((name, values)) = specs.iter().flat_map(|spec| &spec.0).find(|(_, values)| values.len() != 1) {
+            return Err(CliError::ManyValues { name: name.clone(), count: values.len() });
+        }
+        let axes = specs.iter().map(AxisSpec::resolve).collect::<Result<_, _>>()?;
+        let bases = scenarios.into_iter().map(|(path, scenario)| Base::new(path, scenario)).collect();
+        let grid = Grid::new(bases, axes, vec![protocol], broken, SeedRange::only(0))?;
+        let (mut scenarios, mut subject) = (Vec::new(), Subject { protocol, broken, ..Subject::default() });
+        for number in 0..grid.cells() {
+            let cell = grid.cell(number);
+            let case = grid.case(&cell, 0)?;
+            scenarios.push((cell.base.path.clone(), case.scenario));
+            subject = case.subject;
+        }
+        let words = specs.iter().fold(Words::empty(), words_of);
+        let words = broken.into_iter().fold(words, |words, rule| words.option("--without", rule));
+        Ok(Changed { scenarios, subject, words: words.to_string() })
+    }
+}

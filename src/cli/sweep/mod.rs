@@ -1,0 +1,399 @@
+//! `seedbed sweep`: a grid of runs on all cores, to rows, statistics, pictures and one verdict.
+
+mod plan;
+mod shard;
+mod sheets;
+mod summary;
+mod work;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::Outcome;
+use super::axes::AxisArgs;
+use super::cast;
+use super::command;
+use super::cores::Cores;
+use super::error::{CliError, RUNS_MAX};
+use super::output::{self, Stdout};
+use super::progress::Progress;
+use super::repro::Repros;
+use crate::clock::Clock;
+use crate::raft::Rule;
+use crate::report::digest::Digest;
+use crate::report::figures::Waits;
+use crate::report::rows::{Details, PartMark, Schema, Shard, read_line};
+use crate::sweep::grid::Grid;
+use crate::sweep::{ProtocolName, SeedRange, in_order};
+use crate::world::live::Interrupt;
+use plan::Plan;
+use shard::ShardChoice;
+use sheets::{Earlier, Frame, Kind, Sheet};
+pub(in crate::cli) use summary::{SummaryArgs, draw, picture};
+use work::{Finished, Worker};
+
+/// Run a grid of scenarios, values and seeds on all cores, and judge each run by all checkers
+///
+/// Everything can be swept: --drops, --replicas, --mix and --requests, ready-made partitions and
+/// matrices, and with --set any other key of a scenario and any parameter of the replicas. Values are
+/// lists (50,100,200) or ranges START:STOP:STEP (0:0.5:0.05, with its end). Names that are joined
+/// with + are varied together: --set a=1,2+b=10,20 has two cells, not four.
+///
+/// A cell is a combination of all but the seed. The same seed draws the same keys and losses in every
+/// cell, so cells can be compared pairwise. Rows come in the order of their runs and hold nothing of
+/// the machine: the file is the same, byte for byte, however many cores, processes and attempts it
+/// took.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Examples:
+  seedbed sweep scenarios/simple-2.json --drops 0:0.5:0.05 --seeds 0..1000 --csv drops.csv --plot drops.svg
+  seedbed sweep all --seeds 0..1000
+  seedbed sweep all --protocol raft,broadcast --junit junit.xml
+  seedbed sweep scenarios/crash-3.json --set raft.heartbeat_ms=50,100,200 --set events[0].time=5:25:5
+  seedbed sweep scenarios/simple-1.json --partition none,easy,hard,flapping
+  seedbed sweep all --seeds 0..1000 --csv rows.csv --shard 3/8     then: seedbed merge
+  seedbed sweep all --drops 0,0.1 --save mine.json                 then: seedbed sweep mine.json
+
+Exit codes: 0 all runs passed, 1 a run failed, 2 bad usage or input."
+)]
+pub(super) struct Args {
+    /// Scenario files, folders of them, `all` (the folder scenarios), or one sweep file
+    #[arg(value_name = "FILE|DIR|all", required = true)]
+    scenarios: Vec<PathBuf>,
+
+    /// The seeds of each cell: one, or a range without (A..B) or with (A..=B) its end [default: 0..100]
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
+    seeds: Option<SeedRange>,
+
+    /// What the replicas run; several are compared [default: raft]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = cast::protocols())]
+    protocol: Vec<ProtocolName>,
+
+    /// Sweep a broken Raft, without this rule: one of the animals of `seedbed zoo`
+    #[arg(long, value_name = "RULE", value_parser = cast::rules())]
+    without: Option<Rule>,
+
+    /// Write the sweep as a JSON file, which `seedbed sweep` takes, and run nothing
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+
+    /// Begin also if there are more than a billion runs
+    #[arg(long)]
+    yes: bool,
+
+    #[command(flatten)]
+    cores: Cores,
+
+    #[command(flatten)]
+    axes: AxisArgs,
+
+    #[command(flatten)]
+    rows: RowArgs,
+
+    #[command(flatten)]
+    summary: SummaryArgs,
+
+    /// Draw the distribution of the latency in each cell (.svg or .png)
+    #[arg(long, value_name = "FILE", conflicts_with = "resume", help_heading = "Statistics")]
+    cdf: Option<PathBuf>,
+
+    #[command(flatten)]
+    repros: Repros,
+}
+
+/// The files that grow with the runs.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Rows")]
+struct RowArgs {
+    /// Write a CSV file with a row for each run; `-` is standard output, in place of the text
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+
+    /// Write the same rows as lines of JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Write a CSV file with a row for each answer to a client
+    #[arg(long, value_name = "FILE")]
+    latencies: Option<PathBuf>,
+
+    /// Write a CSV file with a row for each link and kind of message
+    #[arg(long, value_name = "FILE")]
+    messages: Option<PathBuf>,
+
+    /// Only do the K-th of N parts of the runs; `seedbed merge` puts parts together
+    ///
+    /// `auto` takes K and N from SLURM_ARRAY_TASK_ID, _MIN and _COUNT. `auto/N` takes K from these or
+    /// from JOB_COMPLETION_INDEX, which Kubernetes sets.
+    #[arg(long, value_name = "K/N|auto", verbatim_doc_comment)]
+    shard: Option<ShardChoice>,
+
+    /// Go on with the files of an attempt that was interrupted; begin if there is none
+    #[arg(long, requires = "csv")]
+    resume: bool,
+}
+
+impl RowArgs {
+    /// The options that are there, with what they are to hold and their files.
+    fn places(&self) -> Vec<(&'static str, Kind, &Path)> {
+        let options = [
+            ("--csv", Kind::Rows, &self.csv),
+            ("--json", Kind::Json, &self.json),
+            ("--latencies", Kind::Details(Details::Latencies), &self.latencies),
+            ("--messages", Kind::Details(Details::Messages), &self.messages),
+        ];
+        options.into_iter().filter_map(|(option, kind, path)| Some((option, kind, path.as_deref()?))).collect()
+    }
+
+    fn shard(&self) -> Result<Shard, CliError> {
+        #[expect(clippy::disallowed_methods, reason = "which part of a sweep is done here changes no run")]
+        let environment = |name: &str| std::env::var(name).ok();
+        self.shard.map_or(Ok(Shard::WHOLE), |choice| choice.resolve(environment))
+    }
+}
+
+/// Carries out the command.
+pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
+    let plan = Plan::new(args)?;
+    if let Some(path) = &args.save {
+        output::check(&[("--save", path)], &plan.inputs())?;
+        let text = plan.spec.to_json();
+        let written = output::write_whole(path, |out| out.write_all(text.as_bytes()));
+        return written.map(|()| Outcome::Correct).map_err(|source| CliError::File { path: path.clone(), source });
+    }
+    let runs = plan.grid.runs();
+    if runs > RUNS_MAX && !args.yes {
+        return Err(CliError::ManyRuns { runs });
+    }
+    let shard = args.rows.shard()?;
+    args.check_files(&plan)?;
+    args.cores.use_them()?;
+    let names: Vec<String> = plan.grid.names().into_iter().map(str::to_owned).collect();
+    let mark = (shard != Shard::WHOLE).then(|| PartMark { shard, runs, sweep: plan.grid.fingerprint() });
+    let frame = Frame { schema: Schema { names: names.clone() }, mark, shard, runs: shard.share(runs) };
+    let mut out = output::stdout();
+    let sweep = Sweep {
+        args,
+        digest: args.summary.digest(&names),
+        waits: args.cdf.is_some().then(Waits::default),
+        replays: BTreeMap::new(),
+        sheets: Vec::new(),
+        last: None,
+        frame,
+        grid: &plan.grid,
+    };
+    sweep.run(&plan.command, &mut out)
+}
+
+impl Args {
+    /// Refuses files that are the same as others or cannot be written, before anything is touched.
+    fn check_files(&self, plan: &Plan) -> Result<(), CliError> {
+        let rows = self.rows.places();
+        let mut places: Vec<(&'static str, &Path)> = rows.iter().map(|(option, _, path)| (*option, *path)).collect();
+        places.extend(self.summary.places());
+        places.extend(self.cdf.as_deref().map(|path| ("--cdf", path)));
+        output::check(&places, &plan.inputs())?;
+        self.summary.check()?;
+        if let Some(path) = &self.cdf {
+            picture(path)?;
+            output::probe(path).map_err(|source| CliError::File { path: path.clone(), source })?;
+        }
+        Ok(())
+    }
+}
+
+/// A sweep under way.
+struct Sweep<'a> {
+    args: &'a Args,
+    grid: &'a Grid,
+    frame: Frame,
+    sheets: Vec<Sheet>,
+    digest: Digest,
+    waits: Option<Waits>,
+    /// By run: the repro files of those that failed.
+    replays: BTreeMap<u64, PathBuf>,
+    /// The last row of an earlier attempt, with its place: it must come out the same again.
+    last: Option<(u64, Vec<u8>)>,
+}
+
+/// So many failed runs leave a repro file. The others are in the rows, with the command that repeats them.
+const REPROS_MAX: usize = 1_000;
+
+/// Rows are handed to the system after so many runs, and at the end.
+const RUNS_PER_FLUSH: u64 = 256;
+
+impl Sweep<'_> {
+    fn run(mut self, command: &str, out: &mut Stdout) -> Result<Outcome, CliError> {
+        let interrupt = Interrupt::install().map_err(CliError::Signals)?;
+        let hold = interrupt.hold();
+        let begin = self.open(out)?;
+        let with_text = !self.sheets.iter().any(Sheet::is_stdout);
+        if with_text {
+            writeln!(out, "{command}\n")?;
+            out.flush()?;
+        }
+        let progress = Progress::in_seeds(Some(self.frame.runs - begin));
+        let clock = Clock::start();
+        let played = self.play(begin, &interrupt, &progress, out);
+        progress.clear();
+        drop(hold);
+        if let Err(error) = played {
+            // What is finished is not lost.
+            let kept = self.sheets.iter_mut().try_for_each(Sheet::flush);
+            out.flush()?;
+            kept?;
+            return Err(match error {
+                CliError::Interrupted { signal, .. } => {
+                    let again =
+                        if self.args.rows.csv.is_some() { "; with --resume, it goes on where it was" } else { "" };
+                    CliError::Interrupted { signal, command: format!("{command}{again}") }
+                }
+                other => other,
+            });
+        }
+        let seconds = clock.now().as_secs_f64();
+        let fresh = self.frame.runs - begin;
+        output::note(&format!("{fresh} runs in {seconds:.1} s, {:.0} a second", fresh as f64 / seconds.max(1e-3)));
+        self.finish(with_text, out)
+    }
+
+    /// Opens all sheets, and reads what an earlier attempt has left. Returns the place of the first run to do.
+    fn open(&mut self, out: &mut Stdout) -> Result<u64, CliError> {
+        let places = self.args.rows.places();
+        if self.args.rows.resume {
+            return self.resume(&places, out);
+        }
+        for (_, kind, path) in places {
+            match Sheet::create(kind, path, &self.frame, out) {
+                Ok(sheet) => self.sheets.push(sheet),
+                Err(error) => {
+                    self.sheets.drain(..).for_each(Sheet::discard);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    fn resume(&mut self, places: &[(&str, Kind, &Path)], out: &mut Stdout) -> Result<u64, CliError> {
+        let mut found = Vec::new();
+        for (_, kind, path) in places {
+            if *path == Path::new("-") {
+                let problem = "standard output keeps nothing".to_owned();
+                return Err(CliError::Resume { path: path.to_path_buf(), problem });
+            }
+            found.push(Earlier::find(*kind, path, &self.frame)?);
+        }
+        let runs = found.iter().map(|earlier| earlier.as_ref().map_or(0, |earlier| earlier.runs)).min().unwrap_or(0);
+        let is_done = found.iter().flatten().all(Earlier::is_done) && runs == self.frame.runs;
+        // The last run is done again, to see that it is still the same.
+        let begin = if is_done { runs } else { runs.saturating_sub(1) };
+        if let Some(rows) = found.first().and_then(Option::as_ref) {
+            let (digest, schema, last) = (&mut self.digest, &self.frame.schema, &mut self.last);
+            rows.read(&self.frame, runs, |nth, line| {
+                let record =
+                    read_line(line).ok_or_else(|| resume_error(places[0].2, format!("row {} is none", nth + 1)))?;
+                let row =
+                    schema.read_csv(&record, nth + 1).map_err(|error| resume_error(places[0].2, error.to_string()))?;
+                if nth < begin {
+                    digest.add(&row);
+                } else {
+                    *last = Some((nth, line.to_vec()));
+                }
+                Ok(())
+            })?;
+        }
+        if is_done {
+            return Ok(begin);
+        }
+        for ((_, kind, path), earlier) in places.iter().zip(found) {
+            let sheet = match earlier {
+                Some(earlier) => earlier.resume(&self.frame, begin)?,
+                None => Sheet::create(*kind, path, &self.frame, out)?,
+            };
+            self.sheets.push(sheet);
+        }
+        Ok(begin)
+    }
+
+    /// Does all runs from this place on.
+    fn play(
+        &mut self,
+        begin: u64,
+        interrupt: &Interrupt,
+        progress: &Progress,
+        out: &mut Stdout,
+    ) -> Result<(), CliError> {
+        let kinds: Vec<Kind> = self.sheets.iter().map(|sheet| sheet.kind).collect();
+        let (schema, shard) = (self.frame.schema.clone(), self.frame.shard);
+        let worker = Worker::new(self.grid, &schema, kinds, self.waits.is_some());
+        in_order(
+            begin..self.frame.runs,
+            |nth| worker.run(shard.run(nth)),
+            |nth, finished| {
+                if let Some(signal) = interrupt.signal() {
+                    return Err(CliError::Interrupted { signal, command: String::new() });
+                }
+                self.take(nth, finished, progress, out)
+            },
+        )
+    }
+
+    /// Takes note of what came of a run.
+    fn take(&mut self, nth: u64, finished: Finished, progress: &Progress, out: &mut Stdout) -> Result<(), CliError> {
+        if let Some((_, expected)) = self.last.take_if(|(place, _)| *place == nth)
+            && let Some(rows) = finished.lines.first()
+            && *rows != expected
+        {
+            let path = self.args.rows.csv.clone().unwrap_or_default();
+            return Err(resume_error(&path, format!("run {} is another one now", finished.row.key.run)));
+        }
+        for (sheet, lines) in self.sheets.iter_mut().zip(&finished.lines) {
+            sheet.write(lines, out)?;
+            if (nth + 1).is_multiple_of(RUNS_PER_FLUSH) {
+                sheet.flush()?;
+            }
+        }
+        self.digest.add(&finished.row);
+        if let (Some(waits), Some(of_run)) = (&mut self.waits, &finished.waits) {
+            waits.add(&finished.label, of_run);
+        }
+        if let Some(repro) = &finished.repro
+            && self.replays.len() < REPROS_MAX
+        {
+            match self.args.repros.write_of(repro, &finished.label) {
+                Ok(path) => _ = self.replays.insert(finished.row.key.run, path),
+                Err(error) => progress.suspend(|| output::warning(&error.to_string())),
+            }
+        }
+        progress.end();
+        Ok(())
+    }
+
+    /// Completes all files and writes the statistics.
+    fn finish(mut self, with_text: bool, out: &mut Stdout) -> Result<Outcome, CliError> {
+        for sheet in self.sheets.drain(..) {
+            sheet.finish(&self.frame, out)?;
+        }
+        self.digest.finish();
+        let replay = |run: u64| self.replays.get(&run).map(|path| command::replay(path));
+        self.args.summary.write(&self.digest, with_text, replay, out)?;
+        if let (Some(path), Some(waits)) = (&self.args.cdf, &self.waits) {
+            draw(path, &waits.chart())?;
+        }
+        let failed = self.digest.failed();
+        if !with_text && failed > 0 {
+            let first = self.digest.cells.iter().flat_map(|cell| &cell.failures).next();
+            let command = first.map(|failure| failure.command.as_str()).unwrap_or_default();
+            output::note(&format!("{failed} runs failed; this repeats the first of them: {command}"));
+        }
+        Ok(Outcome::of(failed == 0))
+    }
+}
+
+fn resume_error(path: &Path, problem: String) -> CliError {
+    CliError::Resume { path: path.to_owned(), problem }
+}

@@ -1,0 +1,92 @@
+//! From arguments or a file to a grid.
+
+use std::path::{Path, PathBuf};
+
+use super::super::axes;
+use super::super::cast;
+use super::super::command::{self, Words};
+use super::super::error::CliError;
+use super::super::output;
+use super::super::selection;
+use super::Args;
+use crate::sweep::ProtocolName;
+use crate::sweep::grid::{AxisSpec, Base, Grid, SweepSpec};
+
+/// The runs that are to be.
+pub(super) struct Plan {
+    pub spec: SweepSpec,
+    pub grid: Grid,
+    /// The command that does all this again.
+    pub command: String,
+    /// The files that are read.
+    inputs: Vec<PathBuf>,
+}
+
+impl Plan {
+    pub fn new(args: &Args) -> Result<Plan, CliError> {
+        let (spec, file) = spec(args)?;
+        let mut bases = Vec::new();
+        for target in &spec.scenarios {
+            bases.extend(selection::load_target(target)?.into_iter().map(|(path, scenario)| Base::new(path, scenario)));
+        }
+        let mut inputs: Vec<PathBuf> = bases.iter().map(|base| base.path.clone()).collect();
+        inputs.extend(file);
+        let axes = spec.axes.iter().map(AxisSpec::resolve).collect::<Result<_, _>>()?;
+        let grid = Grid::new(bases, axes, spec.protocols.clone(), spec.broken, spec.seeds)?;
+        Ok(Plan { command: command_of(&spec), spec, grid, inputs })
+    }
+
+    /// The files that are read.
+    pub fn inputs(&self) -> Vec<&Path> {
+        self.inputs.iter().map(PathBuf::as_path).collect()
+    }
+}
+
+/// What the arguments say, and the sweep file if they name one. What stands on the command line counts more than what
+/// stands in the file.
+fn spec(args: &Args) -> Result<(SweepSpec, Option<PathBuf>), CliError> {
+    let given = args.axes.specs()?;
+    let mut found = None;
+    for target in args.scenarios.iter().filter(|target| target.is_file()) {
+        if let Some((spec, warnings)) = SweepSpec::load(target)? {
+            if args.scenarios.len() > 1 {
+                return Err(CliError::SweepAmongFiles { path: target.clone() });
+            }
+            warnings.iter().for_each(|warning| output::warning(warning));
+            found = Some((spec, target.clone()));
+        }
+    }
+    let Some((mut spec, file)) = found else {
+        let protocols = if args.protocol.is_empty() { vec![ProtocolName::default()] } else { args.protocol.clone() };
+        let (scenarios, broken) = (args.scenarios.clone(), args.without);
+        let seeds = args.seeds.unwrap_or(SweepSpec::DEFAULT_SEEDS);
+        return Ok((SweepSpec { scenarios, axes: given, protocols, broken, seeds }, None));
+    };
+    spec.seeds = args.seeds.unwrap_or(spec.seeds);
+    spec.broken = args.without.or(spec.broken);
+    if !args.protocol.is_empty() {
+        spec.protocols = args.protocol.clone();
+    }
+    for axis in given {
+        let names = |axis: &AxisSpec| axis.0.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        match spec.axes.iter_mut().find(|old| names(old) == names(&axis)) {
+            Some(old) => *old = axis,
+            None => spec.axes.push(axis),
+        }
+    }
+    Ok((spec, Some(file)))
+}
+
+/// The command that does all this again. Its words name everything, also what stood in a file.
+fn command_of(spec: &SweepSpec) -> String {
+    let words = spec.scenarios.iter().fold(Words::new("sweep"), |words, target| words.with(target_word(target)));
+    let words = spec.axes.iter().fold(words, axes::words_of);
+    let words = words.unless(cast::names(&[ProtocolName::default()]), "--protocol", cast::names(&spec.protocols));
+    let words = spec.broken.into_iter().fold(words, |words, rule| words.option("--without", rule));
+    words.option("--seeds", spec.seeds).to_string()
+}
+
+fn target_word(target: &Path) -> String {
+    // The word itself, not a file of this name.
+    if target == Path::new(selection::ALL) { selection::ALL.to_owned() } else { command::quoted_path(target) }
+}

@@ -1,0 +1,361 @@
+//! The files that grow with a sweep: rows, JSON lines and details of runs.
+//!
+//! A file is written as `NAME.part` and gets its name when it is whole. What is in it after an interrupt or a loss of
+//! power, up to the last whole run, can be gone on with.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::super::error::CliError;
+use super::super::output::Stdout;
+use crate::report::rows::{Details, PartMark, Schema, Shard, run_of};
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Rows,
+    Json,
+    Details(Details),
+}
+
+/// One file, or standard output.
+#[derive(Debug)]
+pub(super) struct Sheet {
+    pub kind: Kind,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Stdout,
+    File { path: PathBuf, part: PathBuf, out: BufWriter<File> },
+}
+
+/// What stands at the beginning and the end of all sheets of a sweep.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub schema: Schema,
+    /// The lines of a part's own; none, if the sweep is not shared out.
+    pub mark: Option<PartMark>,
+    pub shard: Shard,
+    /// How many runs the sheets get.
+    pub runs: u64,
+}
+
+impl Frame {
+    /// What stands before the first run.
+    fn start(&self, kind: Kind) -> Vec<u8> {
+        let mut start = self.mark.map(|mark| mark.to_string()).unwrap_or_default().into_bytes();
+        match kind {
+            Kind::Rows => start.extend(self.schema.csv_header()),
+            Kind::Json => {}
+            Kind::Details(details) => start.extend(details.csv_header(&self.schema)),
+        }
+        start
+    }
+
+    fn end(&self) -> String {
+        self.mark.map(|mark| mark.end()).unwrap_or_default()
+    }
+}
+
+/// The name of a file that is not whole yet.
+fn part_of(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".part");
+    PathBuf::from(name)
+}
+
+fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> CliError + '_ {
+    |source| CliError::File { path: path.to_owned(), source }
+}
+
+impl Sheet {
+    /// A new file; `-` is standard output.
+    pub fn create(kind: Kind, path: &Path, frame: &Frame, stdout: &mut Stdout) -> Result<Sheet, CliError> {
+        let start = frame.start(kind);
+        if path == Path::new("-") {
+            stdout.write_all(&start)?;
+            return Ok(Sheet { kind, place: Place::Stdout });
+        }
+        let part = part_of(path);
+        if path.is_dir() {
+            return Err(unwritable(path)(io::ErrorKind::IsADirectory.into()));
+        }
+        let file = File::create_new(&part).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => CliError::PartThere { path: part.clone() },
+            _ => unwritable(path)(error),
+        })?;
+        let mut sheet = Sheet { kind, place: Place::File { path: path.to_owned(), part, out: BufWriter::new(file) } };
+        sheet.write(&start, stdout)?;
+        Ok(sheet)
+    }
+
+    /// Writes the lines of the next run.
+    pub fn write(&mut self, lines: &[u8], stdout: &mut Stdout) -> Result<(), CliError> {
+        match &mut self.place {
+            Place::Stdout => Ok(stdout.write_all(lines)?),
+            Place::File { path, out, .. } => out.write_all(lines).map_err(unwritable(path)),
+        }
+    }
+
+    /// Hands everything so far to the system, so that an interrupt loses nothing.
+    pub fn flush(&mut self) -> Result<(), CliError> {
+        match &mut self.place {
+            Place::Stdout => Ok(()),
+            Place::File { path, out, .. } => out.flush().map_err(unwritable(path)),
+        }
+    }
+
+    /// All runs are written: the file is whole.
+    pub fn finish(mut self, frame: &Frame, stdout: &mut Stdout) -> Result<(), CliError> {
+        self.write(frame.end().as_bytes(), stdout)?;
+        self.flush()?;
+        match self.place {
+            Place::File { path, part, out } => {
+                // First the content, then the name: after a loss of power there is no empty file of this name.
+                let synced = out.get_ref().sync_all();
+                synced.and_then(|()| fs::rename(&part, &path)).map_err(unwritable(&path))
+            }
+            Place::Stdout => Ok(()),
+        }
+    }
+
+    /// Takes the file away again, before anything was written that is worth keeping.
+    pub fn discard(self) {
+        if let Place::File { part, .. } = self.place {
+            // If it cannot be removed, it stays.
+            let _ = fs::remove_file(part);
+        }
+    }
+
+    /// Whether it is not a file.
+    pub fn is_stdout(&self) -> bool {
+        matches!(self.place, Place::Stdout)
+    }
+}
+
+/// A file of an earlier attempt at the same sweep.
+#[derive(Debug)]
+pub(super) struct Earlier {
+    kind: Kind,
+    path: PathBuf,
+    /// Where it is: under its own name if it was whole.
+    found: PathBuf,
+    /// How many runs are in it as a whole.
+    pub runs: u64,
+}
+
+impl Earlier {
+    /// Looks for what there is of a file; none, if there is nothing. Reads all of it, and looks whether it is of this
+    /// sweep.
+    pub fn find(kind: Kind, path: &Path, frame: &Frame) -> Result<Option<Earlier>, CliError> {
+        let part = part_of(path);
+        let found = match (part.exists(), path.exists()) {
+            (true, _) => part,
+            (false, true) => path.to_owned(),
+            (false, false) => return Ok(None),
+        };
+        let mut runs = 0;
+        scan(kind, &found, frame, |nth, _, _| {
+            runs = match kind {
+                // The lines of this run may not all be there.
+                Kind::Details(_) => nth,
+                Kind::Rows | Kind::Json => nth + 1,
+            };
+            Ok(())
+        })?;
+        if found == path {
+            // It has its name, so it is whole.
+            if !matches!(kind, Kind::Details(_)) && runs != frame.runs {
+                let problem = format!("it has {runs} runs, this sweep {}", frame.runs);
+                return Err(CliError::Resume { path: found, problem });
+            }
+            runs = frame.runs;
+        }
+        Ok(Some(Earlier { kind, path: path.to_owned(), found, runs }))
+    }
+
+    /// Reads the lines of the first so many runs.
+    pub fn read(
+        &self,
+        frame: &Frame,
+        runs: u64,
+        mut line: impl FnMut(u64, &[u8]) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let read =
+            scan(self.kind, &self.found, frame, |nth, _, text| if nth < runs { line(nth, text) } else { Ok(()) });
+        read.map(drop)
+    }
+
+    /// Goes on with the file after the first so many runs; what comes after them is cut off.
+    pub fn resume(self, frame: &Frame, runs: u64) -> Result<Sheet, CliError> {
+        let mut end = None;
+        let whole = scan(self.kind, &self.found, frame, |nth, place, _| {
+            if nth >= runs && end.is_none() {
+                end = Some(place);
+            }
+            Ok(())
+        })?;
+        let Earlier { kind, path, found, .. } = self;
+        let part = part_of(&path);
+        let opened = File::options().write(true).open(&found).and_then(|mut file| {
+            match end.unwrap_or(whole) {
+                // Not even the beginning was whole.
+                0 => {
+                    file.set_len(0)?;
+                    file.write_all(&frame.start(kind))?;
+                }
+                end => {
+                    file.set_len(end)?;
+                    file.seek(SeekFrom::Start(end))?;
+                }
+            }
+            if found != part {
+                fs::rename(&found, &part)?;
+            }
+            Ok(file)
+        });
+        let file = opened.map_err(unwritable(&path))?;
+        Ok(Sheet { kind, place: Place::File { path, part, out: BufWriter::new(file) } })
+    }
+
+    /// Whether the file is whole and has its name.
+    pub fn is_done(&self) -> bool {
+        self.found == self.path
+    }
+}
+
+/// Reads a file line by line: for each whole line of a run, the run's place in this sweep, where the line begins, and
+/// the line. Returns where the last of them ends. A torn last line is not shown, and the line that ends a part is not
+/// either.
+fn scan(
+    kind: Kind,
+    path: &Path,
+    frame: &Frame,
+    mut line: impl FnMut(u64, u64, &[u8]) -> Result<(), CliError>,
+) -> Result<u64, CliError> {
+    let unreadable = |source| CliError::Unreadable { path: path.to_owned(), source };
+    let wrong = |problem: String| CliError::Resume { path: path.to_owned(), problem };
+    let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
+    let start = frame.start(kind);
+    let mut found = Vec::new();
+    reader.by_ref().take(start.len() as u64).read_to_end(&mut found).map_err(unreadable)?;
+    if !start.starts_with(&found) {
+        return Err(wrong("it is of another sweep, or of another version of seedbed".to_owned()));
+    }
+    if found.len() < start.len() {
+        return Ok(0);
+    }
+    let (mut place, mut next, mut text) = (start.len() as u64, 0, Vec::new());
+    loop {
+        text.clear();
+        let length = reader.read_until(b'\n', &mut text).map_err(unreadable)? as u64;
+        if !text.ends_with(b"\n") || (text == frame.end().as_bytes() && next <= frame.runs) {
+            return Ok(place);
+        }
+        // The run whose line it is, counted in this part of the sweep.
+        let nth = run_of(&text).and_then(|run| frame.shard.nth(run)).filter(|nth| *nth < frame.runs);
+        let is_due = |nth: &u64| match kind {
+            Kind::Rows | Kind::Json => *nth == next,
+            Kind::Details(_) => *nth + 1 >= next,
+        };
+        let Some(nth) = nth.filter(is_due) else {
+            return Err(wrong(format!("line {} of its runs is of none that is due there", next + 1)));
+        };
+        line(nth, place, &text)?;
+        next = nth + 1;
+        place += length;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output;
+
+    const RUNS: u64 = 7;
+
+    fn frame(shard: &str) -> Frame {
+        let shard: Shard = shard.parse().unwrap();
+        let mark = (shard != Shard::WHOLE).then_some(PartMark { shard, runs: RUNS, sweep: 1 });
+        Frame { schema: Schema { names: vec!["drops".to_owned()] }, mark, shard, runs: shard.share(RUNS) }
+    }
+
+    /// The lines of a run: run 2 has no details, and others some.
+    fn lines(kind: Kind, run: u64) -> Vec<u8> {
+        let count = if matches!(kind, Kind::Details(_)) { (run + 1) % 3 } else { 1 };
+        let start = if kind == Kind::Json { "{\"run\":" } else { "" };
+        (0..count).map(|line| format!("{start}{run},x{line}\n")).collect::<String>().into_bytes()
+    }
+
+    fn write(mut sheet: Sheet, frame: &Frame, from: u64) -> Result<(), CliError> {
+        let mut stdout = output::stdout();
+        for nth in from..frame.runs {
+            sheet.write(&lines(sheet.kind, frame.shard.run(nth)), &mut stdout)?;
+        }
+        sheet.finish(frame, &mut stdout)
+    }
+
+    #[test]
+    fn whatever_is_left_of_a_file_is_gone_on_with_to_the_same_bytes() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("x.csv");
+        let kinds = [Kind::Rows, Kind::Json, Kind::Details(Details::Messages), Kind::Details(Details::Latencies)];
+        for (kind, frame) in kinds.into_iter().flat_map(|kind| ["1/1", "2/3"].map(|shard| (kind, frame(shard)))) {
+            write(Sheet::create(kind, &path, &frame, &mut output::stdout()).unwrap(), &frame, 0).unwrap();
+            let whole = fs::read(&path).unwrap();
+            assert!(Earlier::find(kind, &path, &frame).unwrap().is_some_and(|earlier| earlier.is_done()));
+            fs::remove_file(&path).unwrap();
+            for length in 0..=whole.len() {
+                fs::write(part_of(&path), &whole[..length]).unwrap();
+                let earlier = Earlier::find(kind, &path, &frame).unwrap().expect("a part");
+                assert!(!earlier.is_done() && earlier.runs <= frame.runs);
+                let runs = earlier.runs;
+                let mut read = Vec::new();
+                earlier
+                    .read(&frame, runs, |_, line| {
+                        read.extend_from_slice(line);
+                        Ok(())
+                    })
+                    .unwrap();
+                let expected: Vec<u8> = (0..runs).flat_map(|nth| lines(kind, frame.shard.run(nth))).collect();
+                assert_eq!(read, expected, "{kind:?} {length}");
+                // Another file may have less.
+                let from = runs / 2;
+                write(earlier.resume(&frame, from).unwrap(), &frame, from).unwrap();
+                assert_eq!(fs::read(&path).unwrap(), whole, "{kind:?} {length}");
+                assert!(!part_of(&path).exists());
+                fs::remove_file(&path).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_of_another_sweep_is_left_alone() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let (path, frame) = (folder.path().join("x.csv"), frame("1/1"));
+        let header = String::from_utf8(frame.schema.csv_header()).unwrap();
+        for text in [
+            "a,b,c\n".to_owned(),
+            format!("{header}1,x\n"),
+            format!("{header}0,x\n2,x\n"),
+            format!("{header}0,x\nwhat\n"),
+        ] {
+            fs::write(part_of(&path), &text).unwrap();
+            assert!(matches!(Earlier::find(Kind::Rows, &path, &frame), Err(CliError::Resume { .. })), "{text}");
+            assert_eq!(fs::read_to_string(part_of(&path)).unwrap(), text);
+            assert!(matches!(
+                Sheet::create(Kind::Rows, &path, &frame, &mut output::stdout()),
+                Err(CliError::PartThere { .. })
+            ));
+        }
+        fs::remove_file(part_of(&path)).unwrap();
+        fs::write(&path, format!("{header}0,x\n")).unwrap();
+        let error = Earlier::find(Kind::Rows, &path, &frame).unwrap_err().to_string();
+        assert!(error.contains("cannot be resumed: it has 1 runs, this sweep 7"), "{error}");
+        assert!(Earlier::find(Kind::Rows, &folder.path().join("y.csv"), &frame).unwrap().is_none());
+    }
+}

@@ -1,0 +1,122 @@
+//! What is made of the statistics of a sweep: text, CSV of its cells, JUnit, annotations and pictures.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::super::error::CliError;
+use super::super::output::{self, Stdout};
+use crate::report::cells;
+use crate::report::digest::Digest;
+use crate::report::figures;
+use crate::report::plot::{Chart, Format};
+use crate::report::rows::{COLUMNS, MAIN, column};
+
+/// What is to be made of the statistics.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Statistics")]
+pub(in crate::cli) struct SummaryArgs {
+    /// Write a CSV file with a row for each cell
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+
+    /// Draw the metrics over the swept values (.svg or .png)
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+
+    /// The metrics of table, --summary and --plot, in place of the usual ones: names of columns
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    metrics: Vec<String>,
+
+    /// Write a JUnit file with a test case for each cell
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+
+    /// Write an annotation of GitHub's for each failed run, up to ten, to standard output
+    #[arg(long)]
+    github: bool,
+}
+
+impl SummaryArgs {
+    /// The options that are there, with their files.
+    pub fn places(&self) -> Vec<(&'static str, &Path)> {
+        let options = [("--summary", &self.summary), ("--plot", &self.plot), ("--junit", &self.junit)];
+        options.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect()
+    }
+
+    /// Whether anything but the text is asked for.
+    pub fn first_option(&self) -> Option<&'static str> {
+        let metrics = (!self.metrics.is_empty()).then_some("--metrics");
+        let github = self.github.then_some("--github");
+        self.places().first().map(|(option, _)| *option).or(metrics).or(github)
+    }
+
+    /// Looks whether all files can be written and all metrics are there.
+    pub fn check(&self) -> Result<(), CliError> {
+        if let Some(path) = &self.plot {
+            picture(path)?;
+        }
+        for (_, path) in self.places() {
+            output::probe(path).map_err(|source| CliError::File { path: path.to_owned(), source })?;
+        }
+        let is_number = |name: &&String| column(name).is_some_and(|place| COLUMNS[place].unit.is_number());
+        match self.metrics.iter().find(|name| !is_number(name)) {
+            Some(name) => {
+                let numbers = COLUMNS.iter().filter(|column| column.unit.is_number());
+                let allowed = numbers.map(|column| column.name).collect::<Vec<_>>().join(", ");
+                Err(CliError::Metric { name: name.clone(), allowed })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A digest of the metrics that are asked for.
+    pub fn digest(&self, names: &[String]) -> Digest {
+        let given: Vec<&str> = self.metrics.iter().map(String::as_str).collect();
+        Digest::new(names, if given.is_empty() { &MAIN } else { &given })
+    }
+
+    /// Writes everything; the text only if it is wanted. `replay` knows the commands that replay failed runs to the bit.
+    pub fn write(
+        &self,
+        digest: &Digest,
+        with_text: bool,
+        replay: impl Fn(u64) -> Option<String>,
+        out: &mut Stdout,
+    ) -> Result<(), CliError> {
+        if with_text {
+            cells::write_text(out, digest, &replay)?;
+        }
+        if self.github {
+            cells::write_annotations(out, digest, &replay)?;
+        }
+        out.flush()?;
+        if let Some(path) = &self.summary {
+            write_file(path, |out| cells::write_csv(out, digest))?;
+        }
+        if let Some(path) = &self.junit {
+            write_file(path, |out| cells::write_junit(out, digest, "seedbed sweep", &replay))?;
+        }
+        match (&self.plot, figures::chart(digest)) {
+            (Some(path), Some(chart)) => draw(path, &chart),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The format of a picture with this name.
+pub(in crate::cli) fn picture(path: &Path) -> Result<Format, CliError> {
+    Format::of(path).ok_or_else(|| CliError::Picture { path: path.to_owned() })
+}
+
+/// Draws a picture into a file.
+pub(in crate::cli) fn draw(path: &Path, chart: &Chart) -> Result<(), CliError> {
+    let bytes = chart.render(picture(path)?);
+    write_file(path, |out| out.write_all(&bytes))
+}
+
+fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut io::BufWriter<&mut std::fs::File>) -> io::Result<()>,
+) -> Result<(), CliError> {
+    output::write_whole(path, write).map_err(|source| CliError::File { path: path.to_owned(), source })
+}
