@@ -175,7 +175,8 @@ fn suite() -> Vec<Scenario> {
 
 fn by_scenario() {
     println!(
-        "| scenario | events a run | runs a second, unjudged | by all checkers | ns an event, unjudged | by all checkers |"
+        "| scenario | events a run | runs a second, unjudged | by all checkers \
+         | ns an event, unjudged | by all checkers |"
     );
     println!("|---|---|---|---|---|---|");
     for scenario in suite() {
@@ -338,7 +339,8 @@ fn peak_kib() -> Option<u64> {
 
 fn points<const N: usize>(name: &str, rows: [(String, Point); N]) {
     println!(
-        "| {name} | events a run | ns an event, unjudged | by all checkers | ms a run, unjudged | by all checkers | peak MiB, unjudged | by all checkers |"
+        "| {name} | events a run | ns an event, unjudged | by all checkers | ms a run, unjudged | by all checkers \
+         | peak MiB, unjudged | by all checkers |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     for (name, point) in rows {

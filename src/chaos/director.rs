@@ -237,8 +237,8 @@ fn has_clique(candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet], ste
     Some(true)
 }
 
-/// A bound: false if so many of the candidates are surely not all neighbours. They are sorted into sets of strangers, each
-/// of which has at most one of those who are.
+/// A bound: false if so many of the candidates are surely not all neighbours. They are sorted into sets of strangers,
+/// each of which has at most one of those who are.
 fn may_have_clique(mut candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet]) -> bool {
     let mut sets = 0;
     while let Some(first) = candidates.first() {

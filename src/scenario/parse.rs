@@ -244,8 +244,8 @@ pub(crate) fn packets_max(requests: u64, replicas: usize) -> u64 {
     for_cluster(PACKETS_MAX.max(requests * PACKETS_PER_REQUEST), replicas)
 }
 
-/// What is enough messages for as many replicas as the course has at most, made enough for more: where all campaign, all
-/// ask all others.
+/// What is enough messages for as many replicas as the course has at most, made enough for more: where all campaign,
+/// all ask all others.
 fn for_cluster(messages: u64, replicas: usize) -> u64 {
     let squared = |replicas: usize| (replicas * replicas) as u64;
     messages * squared(replicas.max(COURSE_REPLICAS_MAX)) / squared(COURSE_REPLICAS_MAX)
