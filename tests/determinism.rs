@@ -15,7 +15,7 @@ use seedbed::world::simulation::simulate;
 
 /// Trace hashes, written down. A change of behaviour shows here; then say why in the commit and write the new ones
 /// down.
-const GOLDEN: [(&str, ProtocolName, u64, u64); 10] = [
+const GOLDEN: [(&str, ProtocolName, u64, u64); 11] = [
     ("scenarios/simple-1.json", ProtocolName::Raft, 1, 0xa9ba_b98e_af21_db84),
     ("scenarios/unreliable-3.json", ProtocolName::Raft, 1, 0xec5f_d6da_029b_8721),
     ("scenarios/crash-4.json", ProtocolName::Raft, 7, 0x19fd_4193_cb76_085a),
@@ -24,6 +24,7 @@ const GOLDEN: [(&str, ProtocolName, u64, u64); 10] = [
     ("scenarios/chaos/seed-example.json", ProtocolName::Raft, 1, 0xb7ad_997a_09d4_4c12),
     ("scenarios/harsh/flapping-links.json", ProtocolName::Raft, 1, 0xa5f1_9c67_aabe_123e),
     ("scenarios/harsh/large-21.json", ProtocolName::Raft, 1, 0xa37d_a21b_a0a1_813f),
+    ("scenarios/harsh/large-101.json", ProtocolName::Raft, 1, 0x4ecc_6cee_0c1b_6610),
     ("scenarios/harsh/shared-keys.json", ProtocolName::Raft, 1, 0xbc81_cb40_8b1e_8c8d),
     ("scenarios/unreliable-3.json", ProtocolName::Broadcast, 1, 0xde76_03db_34b7_31f2),
 ];

@@ -5,9 +5,11 @@
 mod common;
 
 use common::{SUITE, all_scenario_files, raft, scenario, suite};
-use seedbed::chaos::Fault;
+use seedbed::chaos::{ConnectivityMatrix, Fault};
 use seedbed::check::Judgement;
 use seedbed::check::course::{self, Tier};
+use seedbed::check::liveness;
+use seedbed::id::REPLICAS_MAX;
 use seedbed::protocol::Operation;
 use seedbed::record::{Outcome, RunRecord};
 use seedbed::scenario::Scenario;
@@ -80,6 +82,26 @@ fn raft_is_correct_and_in_its_tiers_in_every_scenario_of_the_suite_for_two_hundr
             latency.worst(),
             benchmarks.median_latency[1] * 1e6,
         );
+    }
+}
+
+#[test]
+fn clusters_of_all_sizes_up_to_the_largest_pass_all_checkers_through_kills_losses_and_a_partition() {
+    let largest = scenario("scenarios/harsh/large-101.json");
+    let links = scenario("benches/raft-links.json").network;
+    // From 22 on, more than ten followers make a quorum, which are counted in another way.
+    for replicas in [21, 22, 23, 32, 51, 64, 65, 75, REPLICAS_MAX] {
+        let matrix = ConnectivityMatrix::uniform(replicas, 0.1).unwrap();
+        for network in [largest.network.clone(), links.clone()] {
+            let scenario = Scenario { replicas, matrix: matrix.clone(), network, ..largest.clone() };
+            for seed in 1..=5 {
+                let Judged { record, judgement } = judged(ProtocolName::Raft, &scenario, seed);
+                let repeat = format!("{replicas} replicas, {:?}, seed {seed}", scenario.network);
+                assert!(judgement.passed(), "{repeat}: {:#?}", judgement.findings());
+                assert_eq!((record.killed, record.living.len()), (2, replicas - 2), "{repeat}: it had leaders");
+                assert!(matches!(judgement.liveness, liveness::Verdict::Live { .. }), "{repeat}");
+            }
+        }
     }
 }
 

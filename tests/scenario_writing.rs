@@ -142,7 +142,7 @@ fn an_empty_list_of_operations_is_not_left_out() {
 
 /// A valid scenario with anything in it that can be in one.
 fn random_scenario(dice: &mut Stream) -> Scenario {
-    let replicas = dice.between(3, 21) as usize;
+    let replicas = dice.between(3, 101) as usize;
     let lifetime = long(dice).max(Span::from_millis(1));
     let wait = if dice.chance(0.3) { Span::from_secs(2) } else { long(dice) };
     let requests = dice.pick(&[0, 1, 500, 501, 30_000, 10_000_000]).copied().unwrap();

@@ -24,6 +24,9 @@ pub struct Director {
 /// Links that lose more than this, either way, do not count as a connection.
 const CONNECTED_LOSS_MAX: f64 = 0.3;
 
+/// How many steps the search for a connected quorum may take: less than a second. The problem is NP-complete.
+const CLIQUE_STEPS_MAX: u32 = 100_000;
+
 /// What a world has to do about a fault, beyond what the [`Director`] has done by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Consequence {
@@ -140,13 +143,15 @@ impl Director {
     }
 
     /// Whether so many living replicas that they are a quorum can all hear each other well: what a protocol needs to
-    /// make progress.
+    /// make progress. False also if that cannot be found out in reasonable time, which no matrix was seen to do.
     pub fn has_connected_quorum(&self) -> bool {
         let hears = |from, to| self.monkey.loss(from, to) <= CONNECTED_LOSS_MAX;
-        let neighbours: Vec<ReplicaSet> = ReplicaId::all(self.replicas)
-            .map(|one| self.living.iter().filter(|&other| hears(one, other) && hears(other, one)).collect())
+        let connected = |one, other| one == other || (hears(one, other) && hears(other, one));
+        let strangers: Vec<ReplicaSet> = ReplicaId::all(self.replicas)
+            .map(|one| self.living.iter().filter(|&other| !connected(one, other)).collect())
             .collect();
-        has_clique(self.living, self.quorum(), &neighbours)
+        let mut steps = CLIQUE_STEPS_MAX;
+        has_clique(self.living, self.quorum(), &strangers, &mut steps).unwrap_or(false)
     }
 
     fn quorum(&self) -> usize {
@@ -191,24 +196,53 @@ impl Director {
     }
 }
 
-/// Whether so many of the candidates are all neighbours of each other.
-fn has_clique(mut candidates: ReplicaSet, size: usize, neighbours: &[ReplicaSet]) -> bool {
-    if size == 0 {
-        return true;
+/// Whether so many of the candidates are all neighbours of each other; none if that would take more steps.
+///
+/// Who has at most one stranger among the candidates can be taken without regret, and so can anybody where all have two
+/// (they are strangers in rings). Otherwise whoever has the most strangers is taken, or not.
+fn has_clique(candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet], steps: &mut u32) -> Option<bool> {
+    let (mut candidates, mut size) = (candidates, size);
+    while size > 0 {
+        *steps = steps.checked_sub(1)?;
+        if !may_have_clique(candidates, size, strangers) {
+            return Some(false);
+        }
+        let count = |one: &ReplicaId| candidates.and(strangers[one.index()]).len();
+        let (Some(fewest), Some(most)) = (candidates.iter().min_by_key(count), candidates.iter().max_by_key(count))
+        else {
+            return Some(false);
+        };
+        let branches = count(&fewest) > 1 && count(&most) > 2;
+        let taken = if branches { most } else { fewest };
+        let rest = candidates.without(taken);
+        if branches && has_clique(rest.minus(strangers[taken.index()]), size - 1, strangers, steps)? {
+            return Some(true);
+        }
+        (candidates, size) = if branches { (rest, size) } else { (rest.minus(strangers[taken.index()]), size - 1) };
     }
-    while candidates.len() >= size {
-        let Some(one) = candidates.iter().next() else { return false };
-        candidates.remove(one);
-        if has_clique(candidates.and(neighbours[one.index()]), size - 1, neighbours) {
-            return true;
+    Some(true)
+}
+
+/// A bound: false if so many of the candidates are surely not all neighbours. They are sorted into sets of strangers,
+/// each of which has at most one of those who are.
+fn may_have_clique(mut candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet]) -> bool {
+    let mut sets = 0;
+    while let Some(first) = candidates.first() {
+        sets += 1;
+        candidates.remove(first);
+        let mut set = candidates.and(strangers[first.index()]);
+        while let Some(one) = set.first() {
+            candidates.remove(one);
+            set = set.without(one).and(strangers[one.index()]);
         }
     }
-    false
+    sets >= size
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::REPLICAS_MAX;
 
     fn director(replicas: usize, seed: u64) -> Director {
         Director::new(ConnectivityMatrix::uniform(replicas, 0.0).unwrap(), &[], seed)
@@ -346,6 +380,77 @@ mod tests {
             !after(&[link(0, 1, 1.0), link(1, 2, 1.0), link(2, 3, 1.0), link(3, 4, 1.0), link(4, 0, 1.0)]),
             "a ring"
         );
+    }
+
+    /// As the definition says.
+    fn has_clique_by_brute_force(candidates: &[ReplicaId], size: usize, strangers: &[ReplicaSet]) -> bool {
+        let rest = |place: usize, one: &ReplicaId| {
+            let others = candidates[place + 1..].iter().copied();
+            others.filter(|&other| !strangers[one.index()].contains(other)).collect::<Vec<_>>()
+        };
+        let has = |(place, one)| has_clique_by_brute_force(&rest(place, one), size - 1, strangers);
+        size == 0 || candidates.iter().enumerate().any(has)
+    }
+
+    /// Pairs of this share are strangers.
+    fn random_strangers(replicas: usize, share: f64, dice: &mut Stream) -> Vec<ReplicaSet> {
+        let mut strangers = vec![ReplicaSet::EMPTY; replicas];
+        for one in ReplicaId::all(replicas) {
+            for other in ReplicaId::all(one.index()).filter(|_| dice.chance(share)) {
+                strangers[one.index()].insert(other);
+                strangers[other.index()].insert(one);
+            }
+        }
+        strangers
+    }
+
+    #[test]
+    fn a_clique_is_found_exactly_if_there_is_one() {
+        let mut dice = Stream::new(1, "cliques");
+        let mut found = 0;
+        for _ in 0..4_000 {
+            let replicas = dice.between(1, 14) as usize;
+            let share = dice.unit();
+            let strangers = random_strangers(replicas, share, &mut dice);
+            let candidates: ReplicaSet = ReplicaId::all(replicas).filter(|_| dice.chance(0.8)).collect();
+            let size = dice.between(0, replicas as u64) as usize;
+            let list: Vec<ReplicaId> = candidates.iter().collect();
+            let expected = has_clique_by_brute_force(&list, size, &strangers);
+            assert_eq!(has_clique(candidates, size, &strangers, &mut 1_000), Some(expected), "{size} of {strangers:?}");
+            found += u32::from(expected);
+        }
+        assert!((1_000..3_000).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn whether_a_quorum_of_a_hundred_and_one_is_connected_is_found_out_in_few_steps() {
+        let mut dice = Stream::new(2, "cliques");
+        let (mut found, mut most) = (0, 0);
+        for round in 0..2_000 {
+            let share = f64::from(round % 100) / 500.0;
+            let strangers = random_strangers(REPLICAS_MAX, share, &mut dice);
+            let mut steps = CLIQUE_STEPS_MAX;
+            let has = has_clique(ReplicaSet::all(REPLICAS_MAX), 51, &strangers, &mut steps);
+            found += u32::from(has.expect("enough steps"));
+            most = most.max(CLIQUE_STEPS_MAX - steps);
+        }
+        assert!((100..1_900).contains(&found), "{found}");
+        assert!(most < CLIQUE_STEPS_MAX / 10, "{most}");
+    }
+
+    #[test]
+    fn strangers_in_rings_take_no_search() {
+        // Twenty rings of five: two of each ring are no strangers, three are.
+        let ring = |one: ReplicaId| [1, 4].map(|step| ReplicaId(one.0 / 5 * 5 + (one.0 + step) % 5));
+        let strangers: Vec<ReplicaSet> = ReplicaId::all(100).map(|one| ring(one).into_iter().collect()).collect();
+        let has = |size| has_clique(ReplicaSet::all(100), size, &strangers, &mut 101);
+        assert_eq!((has(40), has(41)), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn a_search_that_would_take_too_long_says_nothing() {
+        let strangers = random_strangers(REPLICAS_MAX, 0.03, &mut Stream::new(2, "cliques"));
+        assert_eq!(has_clique(ReplicaSet::all(REPLICAS_MAX), 51, &strangers, &mut 3), None);
     }
 
     #[test]

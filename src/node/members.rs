@@ -101,8 +101,8 @@ mod tests {
             Members::new(Address(own), &others).map_err(|error| error.to_string())
         };
         for (own, others, message) in [
-            (1, vec![], "there are 0 other replicas; allowed is 1 to 20"),
-            (100, (0..21).collect(), "there are 21 other replicas; allowed is 1 to 20"),
+            (1, vec![], "there are 0 other replicas; allowed is 1 to 100"),
+            (200, (0..101).collect(), "there are 101 other replicas; allowed is 1 to 100"),
             (1, vec![0, 1], "0001 is this replica's own ID and cannot be another's, too"),
             (1, vec![0x2A, 3, 0x2A], "002A is given twice"),
             (1, vec![2, 0xFFFF], "FFFF is everyone's address and cannot be a replica's"),
@@ -110,6 +110,6 @@ mod tests {
         ] {
             assert_eq!(told(own, &others), Err(message.to_owned()));
         }
-        assert!(told(100, &(0..20).collect::<Vec<u16>>()).is_ok() && told(0, &[1]).is_ok());
+        assert!(told(200, &(0..100).collect::<Vec<u16>>()).is_ok() && told(0, &[1]).is_ok());
     }
 }

@@ -46,7 +46,10 @@ impl<C: Payload> Raft<C> {
         for other in asked {
             out.send(other, Message::RequestVote(RequestVote { term, last_index, last_term, pre }));
         }
-        let guess = self.config.round_trip_guess.nanos();
+        // Where all campaign, all ask all others. A network that takes one message after another needs time with the
+        // square then. Large clusters that ask again too soon keep it so busy that no answer comes in time.
+        let crowd = 1 + (self.replicas * self.replicas) as u64 / 1_024;
+        let guess = self.config.round_trip_guess.nanos().saturating_mul(crowd);
         let pause = guess.saturating_mul(1 << self.rounds.min(20)).min(self.config.election_timeout_max.nanos());
         self.rounds = self.rounds.saturating_add(1);
         // Up to a quarter more, so that rivals do not stay in step.

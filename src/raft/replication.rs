@@ -2,9 +2,12 @@
 
 use super::progress::Progress;
 use super::{AppendEntries, AppendOutcome, AppendReply, Entry, Index, Message, Payload, Raft, Role, Rule, Term};
-use crate::id::{REPLICAS_MAX, ReplicaId};
+use crate::id::ReplicaId;
 use crate::protocol::Outbox;
 use crate::time::Time;
+
+/// Up to so many followers beside the leader, a quorum's values are found by insertion.
+const SMALL_QUORUM_MAX: usize = 10;
 
 impl<C: Payload> Raft<C> {
     /// Leads from now on: begins the term with an empty entry and tells everyone.
@@ -346,11 +349,17 @@ impl<C: Payload> Raft<C> {
     /// The highest value that so many followers have reached that, with the leader, they are a quorum.
     #[inline]
     fn quorum_value(&self, value: impl Fn(&Progress) -> u64) -> u64 {
-        // The highest values so far, in descending order: as many as followers are needed.
-        let mut highest = [0; REPLICAS_MAX / 2];
-        let highest = &mut highest[..self.quorum() - 1];
+        let needed = self.quorum() - 1;
         let times = if self.rules.keep(Rule::CountFollowersOnce) { 1 } else { 2 };
-        for follower in self.followers.iter().flat_map(|follower| std::iter::repeat_n(follower, times)) {
+        let followers = self.followers.iter().flat_map(|follower| std::iter::repeat_n(follower, times));
+        let mut highest = [0; SMALL_QUORUM_MAX];
+        let Some(highest) = highest.get_mut(..needed) else {
+            let mut values: Vec<u64> = followers.map(value).collect();
+            let place = needed - 1;
+            return *values.select_nth_unstable_by(place, |one, other| other.cmp(one)).1;
+        };
+        // The highest values so far, in descending order: as many as followers are needed. For few it is the fastest.
+        for follower in followers {
             let mut candidate = value(follower);
             for slot in &mut *highest {
                 if candidate > *slot {

@@ -25,14 +25,14 @@ use crate::workload::{Keys, Plan, ScriptedOperation};
 pub use error::ScenarioError;
 pub use network::{Delay, Network, Order};
 pub use parse::Loaded;
-pub(crate) use parse::packets_default;
+pub(crate) use parse::{packets_default, packets_max};
 
 /// One validated scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// The file's name without folder and ending.
     pub name: String,
-    /// How many replicas run, 3 to 21.
+    /// How many replicas run, 3 to 101.
     pub replicas: usize,
     /// Time before the first client request (`wait`, also spelt `start_wait`).
     pub wait: Span,
@@ -100,7 +100,7 @@ impl Scenario {
         self.burst = 1;
         self.requests = operations.len() as u64;
         self.mix = if operations.is_empty() { 0.0 } else { gets as f64 / operations.len() as f64 };
-        self.max_packets = self.max_packets.clamp(self.requests, parse::packets_max(self.requests));
+        self.max_packets = self.max_packets.clamp(self.requests, packets_max(self.requests, self.replicas));
         self.operations = Some(operations.into());
         self
     }

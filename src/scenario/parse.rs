@@ -7,7 +7,7 @@ use super::reader::{Field, Object, Source, Variant, read};
 use super::{Benchmarks, Delay, Network, Order, Scenario, Tests};
 use super::{events, operations};
 use crate::chaos::{ConnectivityMatrix, Loss};
-use crate::id::{REPLICAS_MAX, REPLICAS_MIN};
+use crate::id::{COURSE_REPLICAS_MAX, REPLICAS_MAX, REPLICAS_MIN};
 use crate::printable::printable;
 use crate::time::Span;
 use crate::workload::Keys;
@@ -150,7 +150,7 @@ impl Scenario {
             network: top.get("network").optional(network)?.unwrap_or_default(),
             keys: top.get("workload").optional(keys)?.unwrap_or(Keys::Private),
             operations: None,
-            max_packets: max_packets(top, requests)?,
+            max_packets: max_packets(top, requests, frame.replicas)?,
             events: events::events(&top.get("events"), &frame)?,
             losses: losses(top, frame.replicas)?,
             tests: tests(&top.get("tests"))?,
@@ -227,21 +227,28 @@ fn end_wait(top: &Object<'_>) -> Result<f64, ScenarioError> {
     Ok(top.get("end_wait").optional(|field| seconds(field, 0.0))?.unwrap_or(WAIT_SECS_DEFAULT))
 }
 
-fn max_packets(top: &Object<'_>, requests: u64) -> Result<u64, ScenarioError> {
-    let most = packets_max(requests);
+fn max_packets(top: &Object<'_>, requests: u64, replicas: usize) -> Result<u64, ScenarioError> {
+    let most = packets_max(requests, replicas);
     let allowed = format!("a whole number from {requests} (`{}`) to {most}", top.path_of("requests"));
     let given = top.get("max_packets").optional(|field| field.integer(requests..=most, &allowed))?;
-    Ok(given.unwrap_or(packets_default(requests)))
+    Ok(given.unwrap_or(packets_default(requests, replicas)))
 }
 
 /// `max_packets` of a file that does not say.
-pub(crate) fn packets_default(requests: u64) -> u64 {
-    PACKETS_DEFAULT.max(requests * PACKETS_PER_REQUEST)
+pub(crate) fn packets_default(requests: u64, replicas: usize) -> u64 {
+    for_cluster(PACKETS_DEFAULT.max(requests * PACKETS_PER_REQUEST), replicas)
 }
 
 /// The largest `max_packets`.
-pub(super) fn packets_max(requests: u64) -> u64 {
-    PACKETS_MAX.max(requests * PACKETS_PER_REQUEST)
+pub(crate) fn packets_max(requests: u64, replicas: usize) -> u64 {
+    for_cluster(PACKETS_MAX.max(requests * PACKETS_PER_REQUEST), replicas)
+}
+
+/// What is enough messages for as many replicas as the course has at most, made enough for more: where all campaign,
+/// all ask all others.
+fn for_cluster(messages: u64, replicas: usize) -> u64 {
+    let squared = |replicas: usize| (replicas * replicas) as u64;
+    messages * squared(replicas.max(COURSE_REPLICAS_MAX)) / squared(COURSE_REPLICAS_MAX)
 }
 
 fn losses(top: &Object<'_>, replicas: usize) -> Result<Vec<Loss>, ScenarioError> {

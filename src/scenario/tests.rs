@@ -111,6 +111,21 @@ fn many_requests_raise_the_default_of_max_packets_and_its_limit() {
 }
 
 #[test]
+fn more_replicas_than_the_course_has_raise_the_default_of_max_packets_and_its_limit_with_their_square() {
+    let most = |replicas: &str, max_packets: &str| {
+        loaded(&[("replicas", replicas), ("max_packets", max_packets)]).scenario.max_packets
+    };
+    for (replicas, default, limit) in [("21", 20_000, 900_000), ("42", 80_000, 3_600_000), ("101", 462_630, 20_818_367)]
+    {
+        assert_eq!(loaded(&[("replicas", replicas)]).scenario.max_packets, default);
+        assert_eq!(most(replicas, &limit.to_string()), limit);
+    }
+    let error = error(&file(&[("replicas", "42"), ("max_packets", "3600001")]));
+    assert!(error.ends_with("allowed is a whole number from 100 (`requests`) to 3600000"), "{error}");
+    assert_eq!(loaded(&[("replicas", "101"), ("requests", "10000")]).scenario.max_packets, 9_252_607);
+}
+
+#[test]
 fn every_network_is_read() {
     let network = |value| loaded(&[("network", value)]).scenario.network;
     let (ms, us) = (Span::from_millis, Span::from_micros);
@@ -170,7 +185,7 @@ fn a_byte_order_mark_is_skipped() {
 fn missing_keys_are_named_and_so_is_what_may_be_their_misspelling() {
     assert_messages(&[
         ("lifetime", "", "`lifetime` is missing; allowed is a number of seconds from 0.001 to 1000000"),
-        ("replicas", "", "`replicas` is missing; allowed is a whole number from 3 to 21"),
+        ("replicas", "", "`replicas` is missing; allowed is a whole number from 3 to 101"),
         ("requests", "", "`requests` is missing; allowed is a whole number from 0 to 10000000"),
         ("tests", "", "`tests` is missing; allowed is an object"),
         ("tests", "{}", "`tests.benchmarks` is missing; allowed is an object"),
@@ -193,19 +208,19 @@ fn missing_keys_are_named_and_so_is_what_may_be_their_misspelling() {
         ),
     ]);
     let misspelt = error(&file(&[("replicas", ""), ("Replica", "5")]));
-    let expected = "`replicas` is missing; allowed is a whole number from 3 to 21; is `Replica` meant to be it?";
+    let expected = "`replicas` is missing; allowed is a whole number from 3 to 101; is `Replica` meant to be it?";
     assert_eq!(misspelt, format!("s.json: {expected}"));
 }
 
 #[test]
 fn values_of_the_wrong_type_or_out_of_range_are_shown_with_what_is_allowed() {
     assert_messages(&[
-        ("replicas", "2", "`replicas` is 2; allowed is a whole number from 3 to 21"),
-        ("replicas", "22", "`replicas` is 22; allowed is a whole number from 3 to 21"),
-        ("replicas", "5.5", "`replicas` is 5.5; allowed is a whole number from 3 to 21"),
-        ("replicas", "-5", "`replicas` is -5; allowed is a whole number from 3 to 21"),
-        ("replicas", "\"5\"", "`replicas` is \"5\"; allowed is a whole number from 3 to 21; write it without quotes"),
-        ("replicas", "null", "`replicas` is null; allowed is a whole number from 3 to 21"),
+        ("replicas", "2", "`replicas` is 2; allowed is a whole number from 3 to 101"),
+        ("replicas", "102", "`replicas` is 102; allowed is a whole number from 3 to 101"),
+        ("replicas", "5.5", "`replicas` is 5.5; allowed is a whole number from 3 to 101"),
+        ("replicas", "-5", "`replicas` is -5; allowed is a whole number from 3 to 101"),
+        ("replicas", "\"5\"", "`replicas` is \"5\"; allowed is a whole number from 3 to 101; write it without quotes"),
+        ("replicas", "null", "`replicas` is null; allowed is a whole number from 3 to 101"),
         ("lifetime", "0.0009", "`lifetime` is 0.0009; allowed is a number of seconds from 0.001 to 1000000"),
         ("lifetime", "1e300", "`lifetime` is 1e+300; allowed is a number of seconds from 0.001 to 1000000"),
         ("requests", "-1", "`requests` is -1; allowed is a whole number from 0 to 10000000"),

@@ -126,7 +126,7 @@ impl<'a> From<&'a Scenario> for File<'a> {
             seed: scenario.seed,
             drops: drops.and_then(|loss| unless(Plain(0.0), Plain(loss))),
             matrix: drops.is_none().then(|| rows(&scenario.matrix)),
-            max_packets: unless(packets_default(scenario.requests), scenario.max_packets),
+            max_packets: unless(packets_default(scenario.requests, scenario.replicas), scenario.max_packets),
             network: NetworkFile::unless_default(&scenario.network),
             workload: WorkloadFile::unless_default(scenario.keys).filter(|_| drawn),
             events: scenario.events.iter().map(|event| EventFile::new(event, start)).collect(),

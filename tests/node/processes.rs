@@ -108,7 +108,7 @@ fn a_replica_says_hello_and_sigterm_and_sigint_end_it_at_once() {
 
 #[test]
 fn bad_arguments_are_told_with_the_usage() {
-    let too_many: Vec<String> = (0..23).map(|number| format!("{number:04}")).collect();
+    let too_many: Vec<String> = (0..102).map(|number| format!("{number:04}")).collect();
     let too_many: Vec<&str> = ["1"].into_iter().chain(too_many.iter().map(String::as_str)).collect();
     for (arguments, told) in [
         (&[][..], "required"),
@@ -122,7 +122,7 @@ fn bad_arguments_are_told_with_the_usage() {
         (&["1234", "00aa", "00AA"], "00AA is this replica's own ID"),
         (&["1234", "0000", "0001", "0001"], "0001 is given twice"),
         (&["1234", "0000", "ffff"], "FFFF is everyone's address"),
-        (&too_many, "there are 22 other replicas; allowed is 1 to 20"),
+        (&too_many, "there are 101 other replicas; allowed is 1 to 100"),
         (&["--colour", "1234", "0000", "0001"], "unexpected argument"),
     ] {
         let Output { status, stdout, stderr } = program().args(arguments).output().expect("the program starts");

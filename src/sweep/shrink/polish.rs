@@ -22,7 +22,9 @@ impl Shrinker<'_> {
         self.simplify_events();
         self.reset_config();
         self.merge_clients();
-        self.take(self.changed(|scenario, _| scenario.max_packets = packets_default(scenario.requests)));
+        self.take(
+            self.changed(|scenario, _| scenario.max_packets = packets_default(scenario.requests, scenario.replicas)),
+        );
         self.close_gaps();
         self.round_times();
     }

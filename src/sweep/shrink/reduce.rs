@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::Shrinker;
 use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss};
 use crate::id::{REPLICAS_MIN, ReplicaId};
+use crate::scenario::packets_max;
 use crate::sweep::Case;
 use crate::time::{Span, Time};
 
@@ -171,6 +172,7 @@ impl Shrinker<'_> {
                 losses.filter_map(|loss| Some(Loss { from: renamed(loss.from)?, to: renamed(loss.to)?, ..loss }));
             scenario.losses = losses.collect();
             scenario.replicas = kept.len();
+            scenario.max_packets = scenario.max_packets.min(packets_max(scenario.requests, kept.len()));
         })
     }
 

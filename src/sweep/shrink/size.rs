@@ -118,7 +118,7 @@ fn characters(scenario: &Scenario) -> usize {
         },
     };
     let spans = [scenario.wait, scenario.lifetime, scenario.end_wait].map(digits);
-    let limit = if scenario.max_packets == packets_default(scenario.requests) { 0 } else { 6 };
+    let limit = if scenario.max_packets == packets_default(scenario.requests, scenario.replicas) { 0 } else { 6 };
     limit + events.sum::<usize>() + texts.sum::<usize>() + delays + spans.into_iter().sum::<usize>()
 }
 
