@@ -187,7 +187,7 @@ fn lines(digest: &Digest, x: &Dimension, others: &[Dimension], title: String, se
     let left_out = if more > 0 { format!("; {more} more series are not drawn") } else { String::new() };
     Lines {
         title: format!("{title}, by {}", x.name),
-        subtitle: format!("Median and where 90 % of the runs are; {}{left_out}", seeds_text(seeds)),
+        subtitle: format!("{}{left_out}", seeds_text(seeds)),
         x: match numbers {
             Some(_) => XAxis::Numbers { label },
             None => XAxis::Names { label, names: x.labels.clone() },
