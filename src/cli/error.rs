@@ -41,7 +41,7 @@ pub(super) enum CliError {
     #[error("signals cannot be taken note of: {0}")]
     Signals(io::Error),
     #[error(transparent)]
-    Grid(#[from] GridError),
+    Grid(Box<GridError>),
     #[error("`{name}` has {count} values; allowed is one for a run, and `seedbed sweep` takes several")]
     ManyValues { name: String, count: usize },
     #[error("`{name}` is a parameter of simulated replicas; a program has its own")]
@@ -74,6 +74,12 @@ pub(super) enum CliError {
     Threads(rayon::ThreadPoolBuildError),
     #[error("the operating system gives no random seed ({0}); choose one with --seed")]
     NoSeed(rand::rngs::SysError),
+}
+
+impl From<GridError> for CliError {
+    fn from(error: GridError) -> CliError {
+        CliError::Grid(Box::new(error))
+    }
 }
 
 impl CliError {

@@ -59,7 +59,7 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let watch = |line: &[u8]| statistics.as_mut().map_or(Ok(()), |statistics| statistics.add(line));
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     match args.output.as_deref() {
-        Some(_) if to_stdout => merge.write(&mut out, watch).map_err(|error| of_stdout(error))?,
+        Some(_) if to_stdout => merge.write(&mut out, watch).map_err(of_stdout)?,
         Some(path) => write_file(merge, path, watch)?,
         None => merge.write(&mut io::sink(), watch)?,
     }

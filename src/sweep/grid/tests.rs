@@ -26,8 +26,7 @@ fn refusal(file: &str, texts: &[&str]) -> String {
 /// The only case of a grid without seeds to choose from.
 fn case(file: &str, texts: &[&str]) -> Case {
     let grid = grid(file, texts).expect("a grid");
-    let case = grid.case(&grid.cell(0), 7).expect("a case");
-    case
+    grid.case(&grid.cell(0), 7).expect("a case")
 }
 
 #[test]
