@@ -85,6 +85,8 @@ pub(super) struct Changed {
     pub subject: Subject,
     /// The words of a command line that change them so.
     pub words: String,
+    /// What is changed, for names of files.
+    pub label: String,
 }
 
 impl Changed {
@@ -111,6 +113,7 @@ impl Changed {
         }
         let words = specs.iter().fold(Words::empty(), words_of);
         let words = broken.into_iter().fold(words, |words, rule| words.option("--without", rule));
-        Ok(Changed { scenarios, subject, words: words.to_string() })
+        let label = specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        Ok(Changed { scenarios, subject, words: words.to_string(), label })
     }
 }

@@ -20,8 +20,8 @@ pub(super) enum CliError {
     Usage(clap::Error),
     #[error("{one} and {other} cannot be written to the same place")]
     SamePlace { one: &'static str, other: &'static str },
-    #[error("--trace is of a single run; name one scenario in place of `all`")]
-    TraceOfMany,
+    #[error("{option} is of a single run; name one scenario in place of `all`")]
+    OfMany { option: &'static str },
     #[error("{}: is a scenario that this command reads; the result would replace it", shown(path))]
     Overwrites { path: PathBuf },
     #[error("{}: is the file that this command reads; the result would replace it", shown(path))]

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Outcome;
 use super::axes::{AxisArgs, Changed};
@@ -12,12 +12,14 @@ use super::error::CliError;
 use super::output::{self, ExportArgs, Exports, Report, Stdout};
 use super::repro::Repros;
 use super::selection::{Selected, Selection};
+use super::sweep::{draw, picture};
 use super::trace::{TraceArgs, TraceFile};
 use crate::raft::Rule;
+use crate::report::figures;
 use crate::report::suite::{self, Table};
 use crate::report::trace::Heading;
 use crate::report::{RunSummary, SuiteSummary, text};
-use crate::sweep::ProtocolName;
+use crate::sweep::{ProtocolName, Reigns};
 
 /// Run one scenario, or all of a directory, and judge it by all checkers
 ///
@@ -46,6 +48,8 @@ Examples:
   seedbed run scenarios/crash-3.json -r ./3700kvstore
                                                  real processes, in real time
   seedbed run all --json - | jq '.runs[].latency'
+  seedbed run scenarios/crash-3.json --seed 7 --drops 0.2 --timeline crash-3.svg
+                                                 a change, and a picture of what happened when
   seedbed run scenarios/crash-3.json --seed 7 --trace - | jq 'select(.type == \"fault\")'
 
 Exit codes: 0 all correct, 1 a checker found something, 2 bad usage or input."
@@ -81,6 +85,10 @@ pub(super) struct Args {
     #[command(flatten)]
     trace: TraceArgs,
 
+    /// Draw a single run over time: answers, faults, partitions and who leads (.svg or .png)
+    #[arg(long, value_name = "FILE")]
+    timeline: Option<PathBuf>,
+
     #[command(flatten)]
     axes: AxisArgs,
 }
@@ -90,10 +98,18 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let mut selected = args.selection.load()?;
     let changed = Changed::new(&args.axes, mem::take(&mut selected.scenarios), args.protocol, args.without)?;
     selected.scenarios = changed.scenarios;
-    if args.trace.is_wanted() && selected.is_all() {
-        return Err(CliError::TraceOfMany);
+    let alone = args.trace.is_wanted().then_some("--trace").or(args.timeline.as_ref().map(|_| "--timeline"));
+    if let Some(option) = alone.filter(|_| selected.is_all()) {
+        return Err(CliError::OfMany { option });
     }
-    let trace = args.trace.open(args.exports.places(), &selected.files())?;
+    let mut places = args.exports.places();
+    if let Some(path) = &args.timeline {
+        picture(path)?;
+        places.push(("--timeline", path));
+        output::check(&places, &selected.files())?;
+        output::probe(path).map_err(|source| CliError::File { path: path.clone(), source })?;
+    }
+    let trace = args.trace.open(places, &selected.files())?;
     let exports = Exports::open(&args.exports, &selected.files())?;
     let cast = match &args.replica {
         Some(program) => {
@@ -115,16 +131,21 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         out.flush()?;
     }
     let mut suite = SuiteSummary { command, runs: Vec::with_capacity(selected.scenarios.len()) };
-    let mut traced = Ok(());
+    let mut watched = Ok(());
     let bookings = Booking::all(&selected, &line);
-    let played = match trace {
-        Some(trace) => play_traced(trace, &cast, &bookings[0], &mut out).map(|(run, written)| {
-            traced = written;
-            let replay = write_repro(&args.repros, &cast, &bookings[0], &run, with_text);
-            suite.runs.push(run);
-            replay
-        }),
-        None => play(&args, &cast, &selected, &bookings, with_text.then_some(&mut out), &mut suite.runs),
+    let played = match alone {
+        Some(_) => {
+            play_watched(trace, args.timeline.as_deref(), &cast, &bookings[0], &mut out).map(|(run, written)| {
+                watched = written;
+                let replay = write_repro(&args.repros, &changed.label, &cast, &bookings[0], &run, with_text);
+                suite.runs.push(run);
+                replay
+            })
+        }
+        None => {
+            let table = with_text.then_some(&mut out);
+            play(&args, &changed.label, &cast, &selected, &bookings, table, &mut suite.runs)
+        }
     };
     let replay = match played {
         Ok(replay) => replay,
@@ -146,7 +167,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         }
     }
     out.flush()?;
-    traced?;
+    watched?;
     Ok(Outcome::of(suite.passed() == suite.runs.len()))
 }
 
@@ -154,6 +175,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
 /// there. Returns the command that replays the last run, if it failed.
 fn play(
     args: &Args,
+    label: &str,
     cast: &Cast,
     selected: &Selected,
     bookings: &[Booking<'_>],
@@ -164,7 +186,7 @@ fn play(
     let mut replay = None;
     cast.play_all(bookings, args.staging.jobs(), |row, run, progress| {
         // The bar makes way, as all that is written may go to the same terminal.
-        replay = progress.suspend(|| write_repro(&args.repros, cast, &bookings[row], &run, out.is_some()));
+        replay = progress.suspend(|| write_repro(&args.repros, label, cast, &bookings[row], &run, out.is_some()));
         if let Some(out) = out.as_mut().filter(|_| selected.is_all()) {
             progress.suspend(|| {
                 table.write_row(out, row, &run)?;
@@ -178,21 +200,35 @@ fn play(
     Ok(replay)
 }
 
-/// Plays on this thread, since it is the one that may write to standard output.
-fn play_traced(
-    trace: TraceFile,
+/// Plays one run that is watched, on this thread, since it is the one that may write to standard output. The run is
+/// worth reporting even if what was seen could not be written.
+fn play_watched(
+    trace: Option<TraceFile>,
+    timeline: Option<&Path>,
     cast: &Cast,
     booking: &Booking<'_>,
     stdout: &mut Stdout,
 ) -> Result<(RunSummary, Result<(), CliError>), CliError> {
     let &Booking { scenario, seed, ref command } = booking;
-    let heading = Heading { scenario, seed, protocol: cast.name(), command };
-    trace.write(&heading, stdout, |writer| {
-        let progress = cast.progress(std::slice::from_ref(booking));
-        let (run, record) = cast.play_observed(booking, &progress, writer)?;
-        progress.clear();
-        Ok((run, Some(record)))
-    })
+    let mut reigns = Reigns::default();
+    let progress = cast.progress(std::slice::from_ref(booking));
+    let ((run, record), written) = match trace {
+        Some(trace) => {
+            let heading = Heading { scenario, seed, protocol: cast.name(), command };
+            trace.write(&heading, stdout, |writer| {
+                let (run, record) = cast.play_observed(booking, &progress, (writer, &mut reigns))?;
+                Ok(((run, record.clone()), Some(record)))
+            })?
+        }
+        None => (cast.play_observed(booking, &progress, &mut reigns)?, Ok(())),
+    };
+    progress.clear();
+    let drawn = timeline.map_or(Ok(()), |path| {
+        let title = format!("{} with seed {seed}", scenario.name);
+        let chart = figures::timeline(scenario, &record, &reigns.into_vec(), &title, &run.description);
+        draw(path, &chart)
+    });
+    Ok((run, written.and(drawn)))
 }
 
 /// Writes a repro file of a run that failed, if there can be one, and returns the command that replays it. Where no
@@ -200,13 +236,14 @@ fn play_traced(
 /// of.
 fn write_repro(
     repros: &Repros,
+    label: &str,
     cast: &Cast,
     booking: &Booking<'_>,
     run: &RunSummary,
     with_text: bool,
 ) -> Option<String> {
     let repro = if run.passed() { None } else { cast.repro(booking, run) }?;
-    match repros.write(&repro) {
+    match repros.write_of(&repro, label) {
         Ok(path) => {
             let replay = command::replay(&path);
             if !with_text {
