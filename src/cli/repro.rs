@@ -135,10 +135,9 @@ fn is_of(case: &Case, other: &Case) -> bool {
 fn stem(case: &Case, label: &str) -> String {
     let join = if label.is_empty() { "" } else { "-" };
     let mut stem = plain(&format!("{}{join}{label}", case.scenario.name));
-    let seed = format!("-{}", case.seed);
     // Scenarios that are drawn are named after their seed.
-    if !stem.ends_with(&seed) {
-        stem += &seed;
+    if stem != format!("explore-{}", case.seed) {
+        let _ = write!(stem, "-{}", case.seed);
     }
     if case.subject.protocol != ProtocolName::default() {
         let _ = write!(stem, "-{}", case.subject.protocol);

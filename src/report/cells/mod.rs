@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::digest::{CellDigest, Digest, Failure, Spread};
+use super::digest::{CellDigest, Digest, FAILURES_MAX, Failure, Spread};
 use super::rows::{COLUMNS, FEW, Unit};
 use super::text::{BAD, GOOD};
 
@@ -23,6 +23,7 @@ pub fn write_text(out: &mut impl Write, digest: &Digest, replay: impl Fn(u64) ->
     let mut table: Vec<Vec<String>> = vec![names.titles(digest)];
     table[0].extend(["runs", "passed"].map(str::to_owned));
     table[0].extend(shown.iter().map(|place| COLUMNS[digest.metrics[*place]].name.to_owned()));
+    table[0].push("worst".to_owned());
     for cell in digest.cells.iter().take(ROWS_MAX) {
         let mut row = names.labels(cell);
         row.extend([cell.runs.to_string(), passed(cell)]);
@@ -30,6 +31,7 @@ pub fn write_text(out: &mut impl Write, digest: &Digest, replay: impl Fn(u64) ->
             cell.spreads[*place]
                 .map_or_else(|| "-".to_owned(), |spread| spread_text(&spread, COLUMNS[digest.metrics[*place]].unit))
         }));
+        row.push(cell.worst.seed.to_string());
         table.push(row);
     }
     write_table(out, &table, &digest.cells)?;
@@ -40,8 +42,12 @@ pub fn write_text(out: &mut impl Write, digest: &Digest, replay: impl Fn(u64) ->
         out,
         "\nNumbers are the median of the runs (and where 90 % of them are); `passed` has its 95 % interval."
     )?;
-    writeln!(out, "\nThe worst run of each cell:")?;
-    for cell in digest.cells.iter().take(ROWS_MAX) {
+    if digest.cells.len() > LISTED_MAX {
+        writeln!(out, "\n`worst` is the seed of the worst run; --summary has the commands. Those of the first cells:")?;
+    } else {
+        writeln!(out, "\nThe worst run of each cell:")?;
+    }
+    for cell in digest.cells.iter().take(LISTED_MAX) {
         writeln!(out, "  {}", cell.worst.command)?;
     }
     write_failures(out, digest, replay)?;
@@ -134,8 +140,10 @@ fn write_failures(out: &mut impl Write, digest: &Digest, replay: impl Fn(u64) ->
     if more > 0 { writeln!(out, "  ... and {more} more") } else { Ok(()) }
 }
 
+/// The remembered failures: the first of each cell, then the second of each, and so on.
 fn failures(digest: &Digest) -> impl Iterator<Item = (&CellDigest, &Failure)> {
-    digest.cells.iter().flat_map(|cell| cell.failures.iter().map(move |failure| (cell, failure)))
+    let failed = || digest.cells.iter().filter(|cell| !cell.failures.is_empty());
+    (0..FAILURES_MAX).flat_map(move |nth| failed().filter_map(move |cell| Some((cell, cell.failures.get(nth)?))))
 }
 
 /// A median and the interval around it, in the unit that suits the largest, with three digits.
@@ -172,6 +180,7 @@ pub fn write_csv(out: &mut impl Write, digest: &Digest) -> io::Result<()> {
     for metric in &digest.metrics {
         header.extend(["low", "median", "high"].map(|part| format!("{}_{part}", COLUMNS[*metric].name)));
     }
+    header.push("worst_command".to_owned());
     writer.write_record(&header).map_err(super::csv::into_io)?;
     for cell in &digest.cells {
         let (low, high) = cell.pass_interval();
@@ -184,6 +193,7 @@ pub fn write_csv(out: &mut impl Write, digest: &Digest) -> io::Result<()> {
                 spread.map(|spread| [spread.low, spread.median, spread.high].map(|number| number.to_string()));
             row.extend(numbers.unwrap_or_default());
         }
+        row.push(cell.worst.command.clone());
         writer.write_record(&row).map_err(super::csv::into_io)?;
     }
     writer.flush()

@@ -37,10 +37,10 @@ fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
 #[test]
 fn the_table_shows_each_cell_and_how_to_repeat_what_is_worst() {
     let expected = "\
-scenario  drops  runs  passed             messages          put_latency_p50
-a         0      5     100% (56.6-100.0)  1020 (1000-1040)  389 µs (387-391)
-a         0.5    5     80.0% (37.6-96.4)  1020 (1000-1040)  389 µs (387-391)
-b         0      5     100% (56.6-100.0)  1020 (1000-1040)  389 µs (387-391)
+scenario  drops  runs  passed             messages          put_latency_p50   worst
+a         0      5     100% (56.6-100.0)  1020 (1000-1040)  389 µs (387-391)  0
+a         0.5    5     80.0% (37.6-96.4)  1020 (1000-1040)  389 µs (387-391)  3
+b         0      5     100% (56.6-100.0)  1020 (1000-1040)  389 µs (387-391)  0
 
 Numbers are the median of the runs (and where 90 % of them are); `passed` has its 95 % interval.
 
@@ -64,8 +64,9 @@ Trace: ";
 fn csv_has_a_row_for_each_cell_and_what_no_run_has_is_empty() {
     let expected = "\
 scenario,drops,protocol,runs,passed,passed_low,passed_high,worst_seed,messages_low,messages_median,messages_high,\
-put_latency_p50_low,put_latency_p50_median,put_latency_p50_high,failover_max_low,failover_max_median,failover_max_high
-a,0,raft,5,5,0.5655,1.0000,0,1000,1020,1040,0.000387,0.000389,0.000391,,,
+put_latency_p50_low,put_latency_p50_median,put_latency_p50_high,failover_max_low,failover_max_median,failover_max_high,\
+worst_command
+a,0,raft,5,5,0.5655,1.0000,0,1000,1020,1040,0.000387,0.000389,0.000391,,,,seedbed run a.json --seed 0 --drops 0
 ";
     let found = text(|out| write_csv(out, &digest()));
     let digits = |text: &str| text.lines().next().map(str::len);
@@ -73,7 +74,7 @@ a,0,raft,5,5,0.5655,1.0000,0,1000,1020,1040,0.000387,0.000389,0.000391,,,
     assert_eq!((found.lines().count(), found.lines().next()), (4, expected.lines().next()));
     let cells: Vec<&str> = found.lines().nth(1).unwrap().split(',').collect();
     assert_eq!(cells[..11], expected.lines().nth(1).unwrap().split(',').collect::<Vec<_>>()[..11]);
-    assert_eq!(cells[14..], ["", "", ""]);
+    assert_eq!(cells[14..], ["", "", "", "seedbed run a.json --seed 0 --drops 0"]);
 }
 
 #[test]
