@@ -415,11 +415,13 @@ fn a_full_disk_is_an_error() {
 fn help_and_version() {
     let version = seedbed().arg("--version").output().unwrap();
     assert_eq!(stdout(&version), format!("seedbed {}\n", env!("CARGO_PKG_VERSION")));
-    let commands: [(&str, &[&str]); 8] = [
+    let commands: [(&str, &[&str]); 10] = [
         ("help", &["--help"]),
         ("help_run", &["run", "--help"]),
         ("help_compare", &["compare", "--help"]),
         ("help_verify", &["verify", "--help"]),
+        ("help_sweep", &["sweep", "--help"]),
+        ("help_merge", &["merge", "--help"]),
         ("help_explore", &["explore", "--help"]),
         ("help_zoo", &["zoo", "--help"]),
         ("help_replay", &["replay", "--help"]),

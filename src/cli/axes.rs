@@ -38,12 +38,11 @@ pub(super) struct AxisArgs {
     #[arg(long, value_name = "FILES")]
     matrix: Option<String>,
 
-    /// Any other key of the scenario, as in `events[0].time=5`, or a parameter of the replicas, as in
-    /// `raft.heartbeat_ms=50`
+    /// Any other key of the scenario (events[0].time=5) or parameter of replicas (raft.heartbeat_ms=50)
     ///
-    /// Parameters of replicas are listed in docs/ARCHITECTURE.md, keys of scenarios in
-    /// docs/scenarios.md. May be given several times.
-    #[arg(long, value_name = "PATH=VALUES", allow_hyphen_values = true)]
+    /// Keys of scenarios are listed in docs/scenarios.md, parameters of replicas in docs/sweeps.md. May
+    /// be given several times.
+    #[arg(long, value_name = "PATH=VALUES", allow_hyphen_values = true, verbatim_doc_comment)]
     set: Vec<String>,
 }
 

@@ -62,8 +62,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", default_value_t, value_parser = cast::protocols())]
     protocol: ProtocolName,
 
-    /// Run a broken Raft, without this rule: one of the animals of `seedbed zoo`
-    #[arg(long, value_name = "RULE", value_parser = cast::rules())]
+    /// Run a broken Raft, without this rule; `seedbed help explore` lists them
+    #[arg(long, value_name = "RULE", value_parser = cast::rules(), hide_possible_values = true)]
     without: Option<Rule>,
 
     /// Run processes of this program instead, in real time, over UDP on this machine

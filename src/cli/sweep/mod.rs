@@ -72,8 +72,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = cast::protocols())]
     protocol: Vec<ProtocolName>,
 
-    /// Sweep a broken Raft, without this rule: one of the animals of `seedbed zoo`
-    #[arg(long, value_name = "RULE", value_parser = cast::rules())]
+    /// Sweep a broken Raft, without this rule; `seedbed help explore` lists them
+    #[arg(long, value_name = "RULE", value_parser = cast::rules(), hide_possible_values = true)]
     without: Option<Rule>,
 
     /// Write the sweep as a JSON file, which `seedbed sweep` takes, and run nothing
