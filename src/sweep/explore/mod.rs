@@ -5,9 +5,7 @@ mod draw;
 
 use std::ops::RangeInclusive;
 
-use rayon::prelude::*;
-
-use super::{Case, Subject, Trial};
+use super::{Case, Subject, Trial, in_order};
 use crate::raft::Rule;
 
 pub use coverage::{Coverage, Seen, Situation, Watch};
@@ -15,9 +13,6 @@ pub use draw::draw;
 
 /// So many runs must do to meet every situation.
 pub const RUNS_FOR_COVERAGE: u64 = 10_000;
-
-/// Seeds are handed to the cores in lots of so many. What an exploration says does not depend on it.
-const LOT: u64 = 512;
 
 /// A case that failed.
 #[derive(Clone, Debug)]
@@ -49,6 +44,14 @@ pub fn case(seed: u64, broken: Option<Rule>) -> Case {
     Case { subject: Subject { broken, ..case.subject }, ..case }
 }
 
+/// Why an exploration ends before its last seed.
+enum End<E> {
+    /// It was told to.
+    Told,
+    /// Who was told of a failure could not take it.
+    Failed(E),
+}
+
 /// What came of one seed.
 struct Outcome {
     seen: Seen,
@@ -66,46 +69,44 @@ fn attempt(seed: u64, broken: Option<Rule>) -> Outcome {
 }
 
 impl Exploration {
-    /// Explores these seeds, lot by lot, each on all cores of the present thread pool.
+    /// Explores these seeds on all cores of the present thread pool.
     ///
     /// Failures are handed to `failed` in the order of their seeds, whatever the order in which they are found. The
-    /// exploration ends when `goes_on`, which is asked after every lot and after every failure, says so; the first lot
-    /// is always begun. `progress` is told after each run.
+    /// exploration ends when `goes_on`, which is asked after each run, says so; the first is always run. `progress` is
+    /// told of each.
     ///
     /// # Errors
     /// The first of `failed`.
     pub fn explore<E>(
         &mut self,
         seeds: RangeInclusive<u64>,
-        progress: impl Fn() + Sync,
+        progress: impl Fn(),
         mut failed: impl FnMut(Failure) -> Result<(), E>,
         goes_on: impl Fn(&Exploration) -> bool,
     ) -> Result<(), E> {
         let broken = self.broken;
-        let (mut first, last) = seeds.into_inner();
-        while first <= last {
-            let lot = first..=last.min(first.saturating_add(LOT - 1));
-            let next = lot.end().checked_add(1);
-            let outcomes: Vec<Outcome> =
-                lot.into_par_iter().map(|seed| attempt(seed, broken)).inspect(|_| progress()).collect();
-            for outcome in outcomes {
+        let (first, last) = seeds.into_inner();
+        // Of all seeds there are one too many for a range; nobody comes so far.
+        let count = last.saturating_sub(first).saturating_add(u64::from(first <= last));
+        let explored = in_order(
+            0..count,
+            |nth| attempt(first + nth, broken),
+            |_, outcome| {
+                progress();
                 self.runs += 1;
                 self.events += outcome.events;
                 self.coverage.add(outcome.seen);
                 if let Some(failure) = outcome.failure {
                     self.failures += 1;
-                    failed(*failure)?;
-                    if !goes_on(self) {
-                        return Ok(());
-                    }
+                    failed(*failure).map_err(End::Failed)?;
                 }
-            }
-            match next {
-                Some(next) if goes_on(self) => first = next,
-                _ => break,
-            }
+                if goes_on(self) { Ok(()) } else { Err(End::Told) }
+            },
+        );
+        match explored {
+            Err(End::Failed(error)) => Err(error),
+            Ok(()) | Err(End::Told) => Ok(()),
         }
-        Ok(())
     }
 
     /// The situations that ought to have occurred by now and have not.
@@ -116,8 +117,8 @@ impl Exploration {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::convert::Infallible;
-    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
 
@@ -133,11 +134,11 @@ mod tests {
 
     #[test]
     fn every_seed_is_run_once_and_counted_on_any_number_of_threads() {
-        let runs = AtomicU64::new(0);
+        let runs = Cell::new(0);
         let mut whole = Exploration::default();
-        let count = || _ = runs.fetch_add(1, Ordering::Relaxed);
+        let count = || runs.set(runs.get() + 1);
         whole.explore(100..=1_299, count, |_| Ok::<(), Infallible>(()), |_| true).expect("it cannot fail");
-        assert_eq!((whole.runs, whole.failures, runs.into_inner()), (1_200, 0, 1_200));
+        assert_eq!((whole.runs, whole.failures, runs.get()), (1_200, 0, 1_200));
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
         let (single, _) = one.install(|| explore(100..=1_299, |_| true));
         assert_eq!((single.events, single.coverage), (whole.events, whole.coverage));
@@ -161,7 +162,7 @@ mod tests {
         let (runs, all) = failing(&|_| true);
         assert!(runs == 100 && all.len() > 3 && all.is_sorted(), "{all:?}");
         let (runs, first) = failing(&|exploration| exploration.failures == 0);
-        assert_eq!((runs, first), (all[0] + 1, vec![all[0]]), "the rest of the lot does not count");
+        assert_eq!((runs, first), (all[0] + 1, vec![all[0]]), "what was run ahead does not count");
     }
 
     #[test]
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn it_ends_when_it_is_told_to() {
         let (exploration, _) = explore(0..=u64::MAX, |exploration| exploration.runs < 1_000);
-        assert_eq!(exploration.runs, 2 * LOT);
+        assert_eq!(exploration.runs, 1_000);
     }
 
     #[test]
@@ -181,7 +182,7 @@ mod tests {
         let (exploration, _) = explore(u64::MAX - 2..=u64::MAX, |_| true);
         assert_eq!(exploration.runs, 3);
         let (exploration, _) = explore(u64::MAX..=u64::MAX, |_| false);
-        assert_eq!(exploration.runs, 1, "the first lot is always begun");
+        assert_eq!(exploration.runs, 1, "the first is always run");
     }
 
     #[test]
