@@ -161,7 +161,8 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     if let Some(path) = &args.save {
         output::check(&[("--save", path)], &plan.inputs())?;
         let text = plan.spec.to_json();
-        let written = output::write_whole(path, |out| out.write_all(text.as_bytes()));
+        let written =
+            output::probe(path).and_then(|()| output::write_whole(path, |out| out.write_all(text.as_bytes())));
         return written.map(|()| Outcome::Correct).map_err(|source| CliError::File { path: path.clone(), source });
     }
     let runs = plan.grid.runs();
