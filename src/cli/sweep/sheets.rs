@@ -223,6 +223,10 @@ impl Earlier {
         let Earlier { kind, path, found, .. } = self;
         let part = part_of(&path);
         let opened = File::options().write(true).open(&found).and_then(|mut file| {
+            // First the name, then the content: nothing that is cut off has the name of a whole file.
+            if found != part {
+                fs::rename(&found, &part)?;
+            }
             match end.unwrap_or(whole) {
                 // Not even the beginning was whole.
                 0 => {
@@ -233,9 +237,6 @@ impl Earlier {
                     file.set_len(end)?;
                     file.seek(SeekFrom::Start(end))?;
                 }
-            }
-            if found != part {
-                fs::rename(&found, &part)?;
             }
             Ok(file)
         });
