@@ -201,6 +201,12 @@ pub(super) fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
 ) -> io::Result<()> {
+    if is_special(path) {
+        // A device or a pipe: it is written to and not replaced.
+        let mut file = File::options().write(true).open(path)?;
+        let mut out = BufWriter::new(&mut file);
+        return write(&mut out).and_then(|()| out.flush());
+    }
     let mut unfinished = Unfinished::create(path)?;
     let mut out = BufWriter::new(&mut unfinished.file);
     write(&mut out).and_then(|()| out.flush())?;
@@ -208,10 +214,22 @@ pub(super) fn write_whole(
     fs::rename(&unfinished.path, path)
 }
 
+/// Whether it is there and neither a file nor a folder: a device or a pipe.
+pub(super) fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
 /// Whether [`write_whole`] can write this file, as far as that is known before.
 pub(super) fn probe(path: &Path) -> io::Result<()> {
+    if path == Path::new("-") {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "standard output is not for this; allowed is a file"));
+    }
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if is_special(path) {
+        // To open a pipe would wait for its reader.
+        return Ok(());
     }
     if path.exists() {
         File::options().write(true).open(path)?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::output::{self, plural};
 use crate::check::{Checker, linear};
+use crate::hash::StableHasher;
 use crate::scenario::Scenario;
 use crate::sweep::{Case, ProtocolName, Repro, Trial};
 
@@ -123,6 +124,12 @@ impl Repros {
             .map_err(|source| CliError::File { path: path.clone(), source })?;
         Ok(path)
     }
+
+    /// Where an earlier attempt has written this case, if it has.
+    pub fn find(&self, case: &Case, label: &str) -> Option<PathBuf> {
+        let path = place(&self.directory, &stem(case, label), |old| is_of(case, &old.case));
+        Repro::load(&path).is_ok_and(|old| old.repro.case == *case).then_some(path)
+    }
 }
 
 /// What is written of a case that must not be taken for another.
@@ -134,7 +141,12 @@ fn is_of(case: &Case, other: &Case) -> bool {
 /// The name of a case's file, without its ending. The label says what is special about its scenario.
 fn stem(case: &Case, label: &str) -> String {
     let join = if label.is_empty() { "" } else { "-" };
-    let mut stem = plain(&format!("{}{join}{label}", case.scenario.name));
+    let name = format!("{}{join}{label}", case.scenario.name);
+    let mut stem = plain(&name);
+    if !label.is_empty() && name.chars().count() > CHARS_MAX {
+        // What is cut off may be all that tells two cells apart.
+        let _ = write!(stem, "-{:016x}", StableHasher::of(label));
+    }
     // Scenarios that are drawn are named after their seed.
     if stem != format!("explore-{}", case.seed) {
         let _ = write!(stem, "-{}", case.seed);
@@ -166,10 +178,16 @@ pub(super) fn write_new(path: &Path, repro: &Repro) -> io::Result<()> {
     output::write_whole(path, |out| repro.write(out))
 }
 
+/// The most characters of a scenario in a file's name.
+const CHARS_MAX: usize = 100;
+
 /// A name that is a file's name everywhere.
 fn plain(name: &str) -> String {
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).take(100).collect();
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+        .take(CHARS_MAX)
+        .collect();
     if plain.trim_matches('.').is_empty() { "scenario".to_owned() } else { plain }
 }
 
@@ -196,6 +214,8 @@ mod tests {
         case.subject.broken = Some(Rule::VoteOnce);
         assert_eq!(stem(&case, ""), format!("explore-17-{}", Rule::VoteOnce));
         assert_eq!(stem(&repro("a", 7).case, "drops=0.1"), "a-drops_0.1-7");
+        let long = |last: &str| stem(&repro("a", 7).case, &format!("{}{last}", "x".repeat(100)));
+        assert_ne!(long("1"), long("2"), "what is cut off counts");
     }
 
     #[test]

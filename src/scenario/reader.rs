@@ -361,13 +361,14 @@ fn whole(value: f64) -> Option<u64> {
     ((0.0..=FLOAT_INTEGER_MAX).contains(&value) && value.fract() == 0.0).then_some(value as u64)
 }
 
-fn did_you_mean(word: &str) -> String {
+/// A question that helps.
+pub(crate) fn did_you_mean(word: &str) -> String {
     format!("did you mean `{word}`?")
 }
 
 /// The candidate that may be meant by `word`, or that may mean it: at most a third of its letters differ, or one.
 /// Capitals, spaces and hyphens are no difference.
-fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > WORD_BYTES_MAX {
         return None;
     }

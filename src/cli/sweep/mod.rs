@@ -161,7 +161,8 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     if let Some(path) = &args.save {
         output::check(&[("--save", path)], &plan.inputs())?;
         let text = plan.spec.to_json();
-        let written = output::write_whole(path, |out| out.write_all(text.as_bytes()));
+        let written =
+            output::probe(path).and_then(|()| output::write_whole(path, |out| out.write_all(text.as_bytes())));
         return written.map(|()| Outcome::Correct).map_err(|source| CliError::File { path: path.clone(), source });
     }
     let runs = plan.grid.runs();
@@ -181,7 +182,6 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
         waits: args.cdf.is_some().then(Waits::default),
         replays: BTreeMap::new(),
         sheets: Vec::new(),
-        last: None,
         frame,
         grid: &plan.grid,
     };
@@ -215,8 +215,6 @@ struct Sweep<'a> {
     waits: Option<Waits>,
     /// By run: the repro files of those that failed.
     replays: BTreeMap<u64, PathBuf>,
-    /// The last row of an earlier attempt, with its place: it must come out the same again.
-    last: Option<(u64, Vec<u8>)>,
 }
 
 /// So many failed runs leave a repro file. The others are in the rows, with the command that repeats them.
@@ -279,29 +277,25 @@ impl Sweep<'_> {
     }
 
     fn resume(&mut self, places: &[(&str, Kind, &Path)], out: &mut Stdout) -> Result<u64, CliError> {
-        let mut found = Vec::new();
-        for (_, kind, path) in places {
-            if *path == Path::new("-") {
-                let problem = "standard output keeps nothing".to_owned();
-                return Err(CliError::Resume { path: path.to_path_buf(), problem });
-            }
-            found.push(Earlier::find(*kind, path, &self.frame)?);
-        }
+        let found: Vec<Option<Earlier>> =
+            places.iter().map(|(_, kind, path)| Earlier::find(*kind, path, &self.frame)).collect::<Result<_, _>>()?;
         let runs = found.iter().map(|earlier| earlier.as_ref().map_or(0, |earlier| earlier.runs)).min().unwrap_or(0);
         let is_done = found.iter().flatten().all(Earlier::is_done) && runs == self.frame.runs;
-        // The last run is done again, to see that it is still the same.
         let begin = if is_done { runs } else { runs.saturating_sub(1) };
+        // Before any file is touched.
+        self.check_last(places, &found)?;
         if let Some(rows) = found.first().and_then(Option::as_ref) {
-            let (digest, schema, last) = (&mut self.digest, &self.frame.schema, &mut self.last);
-            rows.read(&self.frame, runs, |nth, line| {
+            let worker = Worker::new(self.grid, &self.frame.schema, Vec::new(), false);
+            let (digest, replays, schema) = (&mut self.digest, &mut self.replays, &self.frame.schema);
+            rows.read(&self.frame, begin, |nth, line| {
                 let record =
                     read_line(line).ok_or_else(|| resume_error(places[0].2, format!("row {} is none", nth + 1)))?;
                 let row =
                     schema.read_csv(&record, nth + 1).map_err(|error| resume_error(places[0].2, error.to_string()))?;
-                if nth < begin {
-                    digest.add(&row);
-                } else {
-                    *last = Some((nth, line.to_vec()));
+                digest.add(&row);
+                if !row.passed() && replays.len() < REPROS_MAX {
+                    let (case, label) = worker.case(row.key.run);
+                    replays.extend(self.args.repros.find(&case, &label).map(|path| (row.key.run, path)));
                 }
                 Ok(())
             })?;
@@ -317,6 +311,34 @@ impl Sweep<'_> {
             self.sheets.push(sheet);
         }
         Ok(begin)
+    }
+
+    /// Does the last run that files of an earlier attempt have in common once more: it must come out as it is there, or
+    /// they are of another sweep, or of a scenario that was changed since.
+    fn check_last(&self, places: &[(&str, Kind, &Path)], found: &[Option<Earlier>]) -> Result<(), CliError> {
+        let with_runs = || {
+            found.iter().zip(places).filter_map(|(earlier, (_, kind, path))| {
+                let earlier = earlier.as_ref().filter(|earlier| earlier.runs > 0)?;
+                Some((earlier, *kind, *path))
+            })
+        };
+        let Some(last) = with_runs().map(|(earlier, ..)| earlier.runs - 1).min() else { return Ok(()) };
+        let run = self.frame.shard.run(last);
+        let kinds = with_runs().map(|(_, kind, _)| kind).collect();
+        let finished = Worker::new(self.grid, &self.frame.schema, kinds, false).run(run);
+        for ((earlier, _, path), expected) in with_runs().zip(&finished.lines) {
+            let mut lines = Vec::new();
+            earlier.read(&self.frame, last + 1, |nth, line| {
+                if nth == last {
+                    lines.extend_from_slice(line);
+                }
+                Ok(())
+            })?;
+            if lines != *expected {
+                return Err(resume_error(path, format!("run {run} is another one now")));
+            }
+        }
+        Ok(())
     }
 
     /// Does all runs from this place on.
@@ -344,13 +366,6 @@ impl Sweep<'_> {
 
     /// Takes note of what came of a run.
     fn take(&mut self, nth: u64, finished: Finished, progress: &Progress, out: &mut Stdout) -> Result<(), CliError> {
-        if let Some((_, expected)) = self.last.take_if(|(place, _)| *place == nth)
-            && let Some(rows) = finished.lines.first()
-            && *rows != expected
-        {
-            let path = self.args.rows.csv.clone().unwrap_or_default();
-            return Err(resume_error(&path, format!("run {} is another one now", finished.row.key.run)));
-        }
         for (sheet, lines) in self.sheets.iter_mut().zip(&finished.lines) {
             sheet.write(lines, out)?;
             if (nth + 1).is_multiple_of(RUNS_PER_FLUSH) {

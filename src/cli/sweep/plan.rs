@@ -31,6 +31,7 @@ impl Plan {
         }
         let mut inputs: Vec<PathBuf> = bases.iter().map(|base| base.path.clone()).collect();
         inputs.extend(file);
+        inputs.extend(spec.axes.iter().flat_map(AxisSpec::files));
         let axes = spec.axes.iter().map(AxisSpec::resolve).collect::<Result<_, _>>()?;
         let grid = Grid::new(bases, axes, spec.protocols.clone(), spec.broken, spec.seeds)?;
         Ok(Plan { command: command_of(&spec), spec, grid, inputs })

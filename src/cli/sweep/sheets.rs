@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::error::CliError;
-use super::super::output::Stdout;
+use super::super::output::{self, Stdout};
 use crate::report::rows::{Details, PartMark, Schema, Shard, run_of};
 
 /// What a file holds.
@@ -30,7 +30,16 @@ pub(super) struct Sheet {
 #[derive(Debug)]
 enum Place {
     Stdout,
-    File { path: PathBuf, part: PathBuf, out: BufWriter<File> },
+    File {
+        path: PathBuf,
+        part: PathBuf,
+        out: BufWriter<File>,
+    },
+    /// A device or a pipe, which is written to and not replaced.
+    Special {
+        path: PathBuf,
+        out: BufWriter<File>,
+    },
 }
 
 /// What stands at the beginning and the end of all sheets of a sweep.
@@ -84,6 +93,12 @@ impl Sheet {
         if path.is_dir() {
             return Err(unwritable(path)(io::ErrorKind::IsADirectory.into()));
         }
+        if output::is_special(path) {
+            let file = File::options().write(true).open(path).map_err(unwritable(path))?;
+            let mut sheet = Sheet { kind, place: Place::Special { path: path.to_owned(), out: BufWriter::new(file) } };
+            sheet.write(&start, stdout)?;
+            return Ok(sheet);
+        }
         let file = File::create_new(&part).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => CliError::PartThere { path: part.clone() },
             _ => unwritable(path)(error),
@@ -97,7 +112,9 @@ impl Sheet {
     pub fn write(&mut self, lines: &[u8], stdout: &mut Stdout) -> Result<(), CliError> {
         match &mut self.place {
             Place::Stdout => Ok(stdout.write_all(lines)?),
-            Place::File { path, out, .. } => out.write_all(lines).map_err(unwritable(path)),
+            Place::File { path, out, .. } | Place::Special { path, out } => {
+                out.write_all(lines).map_err(unwritable(path))
+            }
         }
     }
 
@@ -105,7 +122,7 @@ impl Sheet {
     pub fn flush(&mut self) -> Result<(), CliError> {
         match &mut self.place {
             Place::Stdout => Ok(()),
-            Place::File { path, out, .. } => out.flush().map_err(unwritable(path)),
+            Place::File { path, out, .. } | Place::Special { path, out } => out.flush().map_err(unwritable(path)),
         }
     }
 
@@ -119,7 +136,7 @@ impl Sheet {
                 let synced = out.get_ref().sync_all();
                 synced.and_then(|()| fs::rename(&part, &path)).map_err(unwritable(&path))
             }
-            Place::Stdout => Ok(()),
+            Place::Stdout | Place::Special { .. } => Ok(()),
         }
     }
 
@@ -152,6 +169,10 @@ impl Earlier {
     /// Looks for what there is of a file; none, if there is nothing. Reads all of it, and looks whether it is of this
     /// sweep.
     pub fn find(kind: Kind, path: &Path, frame: &Frame) -> Result<Option<Earlier>, CliError> {
+        if path == Path::new("-") || output::is_special(path) {
+            let problem = "it keeps nothing of an earlier attempt; allowed is a file".to_owned();
+            return Err(CliError::Resume { path: path.to_owned(), problem });
+        }
         let part = part_of(path);
         let found = match (part.exists(), path.exists()) {
             (true, _) => part,
@@ -202,6 +223,10 @@ impl Earlier {
         let Earlier { kind, path, found, .. } = self;
         let part = part_of(&path);
         let opened = File::options().write(true).open(&found).and_then(|mut file| {
+            // First the name, then the content: nothing that is cut off has the name of a whole file.
+            if found != part {
+                fs::rename(&found, &part)?;
+            }
             match end.unwrap_or(whole) {
                 // Not even the beginning was whole.
                 0 => {
@@ -212,9 +237,6 @@ impl Earlier {
                     file.set_len(end)?;
                     file.seek(SeekFrom::Start(end))?;
                 }
-            }
-            if found != part {
-                fs::rename(&found, &part)?;
             }
             Ok(file)
         });
@@ -274,7 +296,6 @@ fn scan(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::output;
 
     const RUNS: u64 = 7;
 

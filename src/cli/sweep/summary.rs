@@ -38,16 +38,21 @@ pub(in crate::cli) struct SummaryArgs {
 
 impl SummaryArgs {
     /// The options that are there, with their files.
-    pub fn places(&self) -> Vec<(&'static str, &Path)> {
+    fn files(&self) -> Vec<(&'static str, &Path)> {
         let options = [("--summary", &self.summary), ("--plot", &self.plot), ("--junit", &self.junit)];
         options.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect()
+    }
+
+    /// The options that are there, with where they write.
+    pub fn places(&self) -> Vec<(&'static str, &Path)> {
+        let github = self.github.then_some(("--github", Path::new("-")));
+        self.files().into_iter().chain(github).collect()
     }
 
     /// Whether anything but the text is asked for.
     pub fn first_option(&self) -> Option<&'static str> {
         let metrics = (!self.metrics.is_empty()).then_some("--metrics");
-        let github = self.github.then_some("--github");
-        self.places().first().map(|(option, _)| *option).or(metrics).or(github)
+        self.places().first().map(|(option, _)| *option).or(metrics)
     }
 
     /// Looks whether all files can be written and all metrics are there.
@@ -55,7 +60,7 @@ impl SummaryArgs {
         if let Some(path) = &self.plot {
             picture(path)?;
         }
-        for (_, path) in self.places() {
+        for (_, path) in self.files() {
             output::probe(path).map_err(|source| CliError::File { path: path.to_owned(), source })?;
         }
         let is_number = |name: &&String| column(name).is_some_and(|place| COLUMNS[place].unit.is_number());

@@ -51,6 +51,13 @@ impl<'a> Worker<'a> {
         Worker { grid, schema, kinds, with_waits, prepared: Mutex::new(None) }
     }
 
+    /// The case of the run with this number, and what is special about its cell.
+    pub fn case(&self, run: u64) -> (Case, String) {
+        let (cell, seed) = self.grid.place(run);
+        let prepared = self.prepare(cell);
+        (Case { seed, ..prepared.case.clone() }, prepared.label.clone())
+    }
+
     /// Does the run with this number.
     pub fn run(&self, run: u64) -> Finished {
         let (cell, seed) = self.grid.place(run);

@@ -335,7 +335,9 @@ impl<R: BufRead> Part<R> {
     /// What stands where a run should.
     fn unexpected(&self, run: u64, lines: u64) -> MergeError {
         if lines > 1 {
-            return self.wrong(&format!("run {run} is there {lines} times"));
+            // The newest line is the one after them.
+            let found = format!("run {run} is there {lines} times");
+            return MergeError::Line { file: self.file.clone(), line: self.number - 1, found };
         }
         if self.line.is_empty() || !self.line.ends_with(b"\n") || self.text().starts_with(SIGN) {
             return MergeError::Torn { file: self.file.clone() };

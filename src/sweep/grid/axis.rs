@@ -133,6 +133,12 @@ impl AxisSpec {
         Ok(AxisSpec(names))
     }
 
+    /// The files that its values name.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let matrices = self.0.iter().filter(|(name, _)| name == MATRIX);
+        matrices.flat_map(|(_, words)| words.iter().map(PathBuf::from))
+    }
+
     /// Makes a dimension of it: looks whether the names and values can mean something, and reads files of matrices.
     ///
     /// # Errors

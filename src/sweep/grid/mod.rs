@@ -13,6 +13,7 @@ mod matrix_file;
 mod path;
 mod values;
 
+use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::path::PathBuf;
 
@@ -20,8 +21,10 @@ use serde_json::Value;
 
 use super::{Case, ProtocolName, SeedRange, Subject};
 use crate::hash::StableHasher;
+use crate::printable::printable;
 use crate::raft::{ConfigError, Rule};
 use crate::replica::{Config, SettingError};
+use crate::scenario::reader::{did_you_mean, nearest};
 use crate::scenario::{Scenario, ScenarioError};
 use axis::Change;
 
@@ -72,6 +75,18 @@ pub enum GridError {
         /// The name.
         value: String,
     },
+    /// Two scenarios that rows could not tell apart.
+    #[error(
+        "{other}: is named `{name}`, and so is {one}; allowed is each name once, as rows tell scenarios apart by it"
+    )]
+    SameName {
+        /// The name.
+        name: String,
+        /// A scenario's file.
+        one: String,
+        /// Another one's.
+        other: String,
+    },
     /// The seed is no axis.
     #[error("`seed` is no value to sweep; the seeds of a sweep are given with --seeds")]
     Seed,
@@ -102,7 +117,7 @@ pub enum GridError {
         /// What may be meant.
         hint: String,
     },
-    /// A parameter of replicas that is none, or cannot have this value.
+    /// A parameter of replicas that cannot have this value.
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// All parameters of the replicas together make no sense.
@@ -203,6 +218,13 @@ impl Grid {
         for (place, name) in names.iter().enumerate() {
             if names[..place].contains(name) {
                 return Err(GridError::Repeated { name: (*name).to_owned() });
+            }
+        }
+        let mut files = BTreeMap::new();
+        for base in &self.bases {
+            let file = printable(&base.path.to_string_lossy());
+            if let Some(one) = files.insert(&base.scenario.name, file.clone()) {
+                return Err(GridError::SameName { name: printable(&base.scenario.name), one, other: file });
             }
         }
         let mut what = [("scenario", self.bases.len()), ("protocol", self.protocols.len())].into_iter();
@@ -321,7 +343,7 @@ impl Grid {
         let mut json = None;
         for change in self.changes(cell) {
             match change {
-                Change::Setting { name, value } => config.set(name, *value)?,
+                Change::Setting { name, value } => config.set(name, *value).map_err(|error| unknown(name, error))?,
                 change => edit(json.get_or_insert_with(|| cell.base.json.clone()), change)
                     .map_err(|problem| GridError::Nowhere { file: cell.base.path.display().to_string(), problem })?,
             }
@@ -349,7 +371,10 @@ impl Grid {
             })
             .collect();
         points.reverse();
-        points.into_iter().flat_map(|point| &point.changes)
+        // Times of ready-made partitions are parts of the lifetime, so that is changed first.
+        let mut changes: Vec<&Change> = points.into_iter().flat_map(|point| &point.changes).collect();
+        changes.sort_by_key(|change| !matches!(change, Change::Key { path, .. } if path.first() == "lifetime"));
+        changes.into_iter()
     }
 
     /// Reads the edited keys as a scenario. What the file itself had is known to be right, so a key that means nothing
@@ -360,6 +385,18 @@ impl Grid {
         let path = warning.split('`').nth(1).unwrap_or_default().to_owned();
         let hint = warning.split_once("is ignored").map(|(_, hint)| hint.to_owned()).unwrap_or_default();
         Err(GridError::Unknown { path, hint })
+    }
+}
+
+/// A parameter that there is not is named with the one that may be meant.
+fn unknown(name: &str, error: SettingError) -> GridError {
+    match error {
+        SettingError::Unknown { .. } => {
+            let meant = nearest(name, Config::setting_names().into_iter());
+            let hint = meant.map(|meant| format!("; {}", did_you_mean(meant))).unwrap_or_default();
+            GridError::Unknown { path: name.to_owned(), hint }
+        }
+        other => other.into(),
     }
 }
 

@@ -100,6 +100,10 @@ fn ready_made_partitions_take_the_place_of_a_scenarios_own() {
     let hard = case("simple-1.json", &["partition=hard"]).scenario;
     let times: Vec<f64> = hard.events.iter().map(|event| event.time.as_secs_f64()).collect();
     assert_eq!(times, [11.0, 20.0], "after a wait of 2 s, 0.3 and 0.6 of 30 s");
+    for order in [["partition=hard", "lifetime=100"], ["lifetime=100", "partition=hard"]] {
+        let times = case("simple-1.json", &order).scenario.events.into_iter().map(|event| event.time.as_secs_f64());
+        assert_eq!(times.collect::<Vec<_>>(), [32.0, 62.0], "whatever is named first");
+    }
 }
 
 #[test]
@@ -141,7 +145,8 @@ fn what_makes_no_sense_is_refused_and_named_with_what_is_allowed() {
         (&["events[0].time=99"], "crash-4.json with events[0].time=99: `events[0].time` is 99; allowed is"),
         (&["events[7].time=1"], "crash-4.json: `events[7].time`: the list `events` has 2 items"),
         (&["events[0.time=1"], "`events[0.time` is no path"),
-        (&["raft.heartbeat=1"], "unknown setting `raft.heartbeat`; allowed is raft.election_timeout_min_ms"),
+        (&["raft.heartbeat=1"], "unknown path `raft.heartbeat`; did you mean `raft.heartbeat_ms`?; allowed is a key"),
+        (&["raft.x=1"], "unknown path `raft.x`; allowed is a key of scenario files"),
         (
             &["raft.heartbeat_ms=9000"],
             "crash-4.json with raft.heartbeat_ms=9000: `raft.heartbeat_ms` is 9000 ms; allowed is",
