@@ -119,9 +119,10 @@ fn every_column_of_a_sweep_is_defined_with_its_unit() {
             Unit::Count(things) => things.to_owned(),
             Unit::Seconds => "seconds".to_owned(),
             Unit::Ratio(things) => things.replace('/', " for each "),
+            // Some texts have one, and most have none.
             Unit::Text => String::new(),
         };
-        let start = format!("| `{}` | {unit}{}| ", column.name, if unit.is_empty() { "" } else { " " });
+        let start = format!("| `{}` | {unit}", column.name);
         let row = section.lines().find(|line| line.starts_with(&start));
         assert!(row.is_some(), "docs/output.md must have a row that begins with {start}");
     }
