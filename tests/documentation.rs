@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use seedbed::replica::Config;
+use seedbed::report::rows::{COLUMNS, Unit};
 use tempfile::TempDir;
 
 /// How a command that this test runs begins in the documents.
@@ -104,6 +105,29 @@ fn the_architecture_tells_the_true_default_parameters() {
         let row = format!("| `{name}` | {value} |");
         assert!(text.contains(&row), "docs/ARCHITECTURE.md must have a row that begins with {row}");
     }
+}
+
+#[test]
+fn every_column_of_a_sweep_is_defined_with_its_unit() {
+    let text = fs::read_to_string(root().join("docs/output.md")).expect("docs/output.md");
+    let section = text.split("\n## Rows of a sweep\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let section = section.expect("a section on the rows of a sweep");
+    for column in &COLUMNS {
+        let unit = match column.unit {
+            Unit::Flag => "true or false".to_owned(),
+            Unit::Count("tier") => "0 to 3".to_owned(),
+            Unit::Count(things) => things.to_owned(),
+            Unit::Seconds => "seconds".to_owned(),
+            Unit::Ratio(things) => things.replace('/', " for each "),
+            // Some texts have one, and most have none.
+            Unit::Text => String::new(),
+        };
+        let start = format!("| `{}` | {unit}", column.name);
+        let row = section.lines().find(|line| line.starts_with(&start));
+        assert!(row.is_some(), "docs/output.md must have a row that begins with {start}");
+    }
+    let defined = section.lines().filter(|line| line.starts_with("| `")).count();
+    assert!(defined >= COLUMNS.len(), "{defined}");
 }
 
 #[test]
