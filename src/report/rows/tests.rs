@@ -108,3 +108,38 @@ fn details_have_a_line_for_each_answer_and_for_each_link_that_was_used() {
     write_messages(&key(), &tally, &mut out);
     assert_eq!(String::from_utf8(out).unwrap(), format!("{start}0000,0003,vote,1,1\n"));
 }
+
+#[test]
+fn no_file_makes_a_panic() {
+    let schema = schema();
+    let mut whole = PartMark { shard: Shard::WHOLE, runs: 3, sweep: 1 }.to_string().into_bytes();
+    whole.extend(schema.csv_header());
+    for run in 0..3 {
+        let mut row = rows()[0].clone();
+        row.key.run = run;
+        whole.extend(schema.csv(&row));
+    }
+    whole.extend(PartMark { shard: Shard::WHOLE, runs: 3, sweep: 1 }.end().as_bytes());
+    let merged = |bytes: &[u8]| -> bool {
+        let read = |line: &[u8]| match read_line(line) {
+            Some(record) => schema.read_csv(&record, 1).map(drop).map_err(|error| error.to_string()),
+            None => Err("no line".to_owned()),
+        };
+        Merge::open(vec![Part::new("p".to_owned(), bytes)])
+            .is_ok_and(|merge| merge.write(&mut Vec::new(), read).is_ok())
+    };
+    assert!(merged(&whole));
+    let mut dice = crate::rng::Stream::new(1, "bytes");
+    for _ in 0..3_000 {
+        let mut bytes = whole.clone();
+        for _ in 0..dice.between(1, 3) {
+            let place = dice.below(bytes.len() as u64) as usize;
+            match dice.below(3) {
+                0 => bytes[place] = dice.below(256) as u8,
+                1 => drop(bytes.drain(place..(place + dice.below(40) as usize).min(bytes.len()))),
+                _ => bytes.insert(place, *dice.pick(b",\"\n#0").expect("bytes")),
+            }
+        }
+        merged(&bytes);
+    }
+}

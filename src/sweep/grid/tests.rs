@@ -203,3 +203,63 @@ fn one_seed_draws_the_same_operations_and_nested_losses_in_all_cells() {
     assert_eq!((dropped(0), dropped(1)), (0, 0));
     assert!(dropped(2) > 0 && dropped(4) > 2 * dropped(2));
 }
+
+#[test]
+fn no_text_on_a_command_line_or_in_a_sweep_file_makes_a_panic() {
+    const PIECES: [&str; 34] = [
+        "drops",
+        "raft.heartbeat_ms",
+        "events[0].time",
+        "partition",
+        "matrix",
+        "network.delay.ms",
+        "seed",
+        "=",
+        "=",
+        ",",
+        ":",
+        "+",
+        "-",
+        ".",
+        "[",
+        "]",
+        "0",
+        "1",
+        "9",
+        "0.5",
+        "1e308",
+        "-1e-308",
+        "1e+3",
+        "99999999999999999999999",
+        "easy",
+        "none",
+        "é",
+        "\u{0}",
+        " ",
+        "{",
+        "}",
+        "\"",
+        "null",
+        "0.000000000000000000000001",
+    ];
+    let mut dice = crate::rng::Stream::new(1, "texts");
+    let mut taken = 0;
+    for _ in 0..20_000 {
+        let text: String = (0..dice.between(1, 9)).map(|_| *dice.pick(&PIECES).expect("pieces")).collect();
+        let axis = AxisSpec::parse(&text).and_then(|spec| spec.resolve());
+        taken += u32::from(axis.is_ok());
+        if let Ok(axis) = axis.and_then(|axis| if axis.points.len() < 50 { Ok(axis) } else { Err(GridError::Seed) }) {
+            let _ = Grid::new(
+                vec![base("crash-4.json")],
+                vec![axis],
+                vec![ProtocolName::Raft],
+                None,
+                SweepSpec::DEFAULT_SEEDS,
+            );
+        }
+        let file =
+            format!(r#"{{"seedbed_sweep": 1, "scenarios": ["a"], "axes": [{{"drops": {text}}}], "seeds": "{text}"}}"#);
+        let _ = SweepSpec::parse("s.json", &file);
+    }
+    assert!(taken > 100, "most texts say nothing: {taken}");
+}

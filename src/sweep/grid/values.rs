@@ -106,7 +106,8 @@ fn expand(range: &str, values: &mut Vec<String>) -> Result<(), ValuesError> {
         range.split(':').map(|part| Decimal::parse(part.trim())).collect::<Option<_>>().ok_or_else(no_range)?;
     let [start, stop, step] = parts[..] else { return Err(no_range()) };
     let places = start.places.max(stop.places).max(step.places);
-    if [start, stop, step].iter().any(|part| part.mantissa.unsigned_abs() > 10_u128.pow(15)) {
+    // With such numbers no product below is too large.
+    if places > 15 || [start, stop, step].iter().any(|part| part.mantissa.unsigned_abs() > 10_u128.pow(15)) {
         return Err(no_range());
     }
     let [start, stop, step] = [start, stop, step].map(|part| part.with_places(places));
@@ -172,6 +173,8 @@ mod tests {
             ("a:b:c", "is no range"),
             ("1:2:", "is no range"),
             ("1:9999999999999999:1", "is no range"),
+            ("1:999999999999999:0.00000000000000000001", "is no range"),
+            ("0:999999999999999:0.000000000000001", "more than 100000 values"),
             ("1:2:0", "holds no value"),
             ("2:1:1", "holds no value"),
             ("0:1:0.000001", "more than 100000 values"),
