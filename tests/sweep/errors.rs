@@ -37,7 +37,7 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
             "unknown path `raft.hartbeat_ms`; did you mean `raft.heartbeat_ms`?; allowed is a key",
         ),
         ("calm.json --set drosp=0.1", "unknown path `drosp`"),
-        ("hard.json --set events[0].tiem=1", "unknown path `events[0].tyme`"),
+        ("hard.json --set events[0].tyme=1", "unknown path `events[0].tyme`"),
         ("calm.json --drops 0.5,1.5", "calm.json with drops=1.5: `drops` is 1.5; allowed is "),
         ("calm.json --replicas 3,2", "calm.json with replicas=2: `replicas` is 2; allowed is "),
         ("calm.json --mix half", "calm.json with mix=half: `mix` is \"half\"; allowed is "),
@@ -99,7 +99,7 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
     for (words, hint) in [
         ("--set raft.hartbeat_ms=50", "did you mean `raft.heartbeat_ms`?"),
         ("--set drosp=0.1", "did you mean `drops`?"),
-        ("--set events[0].tyme=1", "did you mean `time`?"),
+        ("--set events[0].tiem=1", "did you mean `time`?"),
     ] {
         let error = folder.assert_refused(&format!("sweep hard.json {words} {OUTPUTS}"), "");
         assert!(error.contains(hint), "{error}");
