@@ -108,6 +108,15 @@ fn the_architecture_tells_the_true_default_parameters() {
 }
 
 #[test]
+fn every_parameter_that_can_be_swept_is_listed_with_its_default() {
+    let text = fs::read_to_string(root().join("docs/sweeps.md")).expect("docs/sweeps.md");
+    for (name, value) in Config::default().settings() {
+        let row = format!("| `{name}` | {value} |");
+        assert!(text.contains(&row), "docs/sweeps.md must have the row {row}");
+    }
+}
+
+#[test]
 fn every_column_of_a_sweep_is_defined_with_its_unit() {
     let text = fs::read_to_string(root().join("docs/output.md")).expect("docs/output.md");
     let section = text.split("\n## Rows of a sweep\n").nth(1).and_then(|rest| rest.split("\n## ").next());
