@@ -442,7 +442,7 @@ fn a_result_never_replaces_a_scenario_nor_another_result() {
     let detour = folder.path().join(".").join("mine.json");
     let (path, detour) = (path.to_str().expect("a path in text"), detour.to_str().expect("a path in text"));
     for option in ["--json", "--csv"] {
-        let message = format!("error: {detour}: is a scenario that this command reads; the result would replace it");
+        let message = format!("error: {detour}: is a file that this command reads; the result would replace it");
         assert_refused(&[path, "--seed", "1", option, detour], &message);
         let folder = folder.path().to_str().expect("a path in text");
         assert_refused(&["all", "-c", folder, "--seed", "1", option, detour], &message);

@@ -223,7 +223,7 @@ fn bad_input_has_exit_code_two_and_one_line() {
     }
     let nothing = "empty.json: tells of no finding, so there is nothing to shrink";
     assert_refused(&folder, &["shrink", "empty.json"], nothing);
-    let replaces = "is the file that this command reads; the result would replace it";
+    let replaces = "is a file that this command reads; the result would replace it";
     assert_refused(&folder, &["shrink", "stale.json", "-o", "stale.json"], &format!("stale.json: {replaces}"));
     assert_refused(&folder, &["shrink", "stale.json", "-o", "././stale.json"], &format!("././stale.json: {replaces}"));
     let unwritable = "no/x.json: cannot be written: No such file or directory (os error 2)";

@@ -248,7 +248,7 @@ fn a_trace_that_cannot_be_written_is_refused_or_an_error() {
     let same = "error: --json and --trace cannot be written to the same place";
     assert_refused(&[CRASH, "--trace", "-", "--json", "-"], same);
     assert_refused(&[CRASH, "--trace", none, "--json", none], same);
-    let replaces = format!("error: {mine}: is a scenario that this command reads; the result would replace it");
+    let replaces = format!("error: {mine}: is a file that this command reads; the result would replace it");
     assert_refused(&[mine, "--trace", mine], &replaces);
     assert_eq!(fs::read(mine).expect("the scenario"), fs::read(CRASH).expect("the scenario"));
     let missing = format!("error: {none}: cannot be written: No such file or directory (os error 2)");

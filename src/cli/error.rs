@@ -22,10 +22,8 @@ pub(super) enum CliError {
     SamePlace { one: &'static str, other: &'static str },
     #[error("{option} is of a single run; name one scenario in place of `all`")]
     OfMany { option: &'static str },
-    #[error("{}: is a scenario that this command reads; the result would replace it", shown(path))]
+    #[error("{}: is a file that this command reads; the result would replace it", shown(path))]
     Overwrites { path: PathBuf },
-    #[error("{}: is the file that this command reads; the result would replace it", shown(path))]
-    ReplacesInput { path: PathBuf },
     #[error("{}: tells of no finding, so there is nothing to shrink", shown(path))]
     NothingToShrink { path: PathBuf },
     #[error(transparent)]

@@ -137,7 +137,7 @@ impl Target {
             return Ok(Target::Stdout);
         }
         if is_same(&path, input) {
-            return Err(CliError::ReplacesInput { path });
+            return Err(CliError::Overwrites { path });
         }
         if fs::metadata(&path).is_ok_and(|file| !file.is_file()) {
             let file = OutputFile::create(&path)?;

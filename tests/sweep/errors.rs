@@ -143,7 +143,7 @@ fn outputs_that_cannot_be_written_are_refused_before_the_first_run() {
     folder.write("sweep.json", r#"{"seedbed_sweep": 1, "scenarios": ["calm.json"]}"#);
     std::os::unix::fs::symlink("calm.json", folder.path("link.csv")).expect("a link");
     std::fs::create_dir(folder.path("folder.svg")).expect("a folder");
-    let replaces = |name: &str| format!("{name}: is a scenario that this command reads; the result would replace it");
+    let replaces = |name: &str| format!("{name}: is a file that this command reads; the result would replace it");
     for option in ["--csv", "--json", "--latencies", "--messages", "--summary", "--junit", "--plot", "--cdf"] {
         // Pictures want their ending.
         let end = if ["--plot", "--cdf"].contains(&option) { ".svg" } else { "" };
@@ -176,7 +176,7 @@ fn outputs_that_cannot_be_written_are_refused_before_the_first_run() {
         ("--cdf p.pdf", "p.pdf: cannot be drawn: allowed is a name that ends in .svg or .png"),
         ("--metrics messages,sped", "--metrics: `sped` is no column of numbers; allowed is tier_messages, "),
         ("--metrics findings", "--metrics: `findings` is no column of numbers; allowed is tier_messages, "),
-        ("--save calm.json", "calm.json: is a scenario that this command reads; the result would replace it"),
+        ("--save calm.json", "calm.json: is a file that this command reads; the result would replace it"),
         ("--save no/plan.json", "no/plan.json: cannot be written: No such file or directory"),
         ("--shard 9/8", "invalid value '9/8' for '--shard <K/N|auto>': allowed is K/N with K from 1 to N"),
         ("--shard 0/8", "invalid value '0/8' for '--shard <K/N|auto>': allowed is K/N with K from 1 to N"),

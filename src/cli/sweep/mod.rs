@@ -126,8 +126,8 @@ struct RowArgs {
 
     /// Only do the K-th of N parts of the runs; `seedbed merge` puts parts together
     ///
-    /// `auto` takes K and N from SLURM_ARRAY_TASK_ID, _MIN and _COUNT. `auto/N` takes K from these or
-    /// from JOB_COMPLETION_INDEX, which Kubernetes sets.
+    /// `auto` takes K and N from SLURM_ARRAY_TASK_ID, _MIN and _COUNT. `auto/N` takes K from
+    /// SLURM_ARRAY_TASK_ID, counted from 1, or from JOB_COMPLETION_INDEX of Kubernetes, from 0.
     #[arg(long, value_name = "K/N|auto", verbatim_doc_comment)]
     shard: Option<ShardChoice>,
 
@@ -374,7 +374,7 @@ impl Sweep<'_> {
         }
         self.digest.add(&finished.row);
         if let (Some(waits), Some(of_run)) = (&mut self.waits, &finished.waits) {
-            waits.add(&finished.label, of_run);
+            waits.add(&finished.cell, of_run);
         }
         if let Some(repro) = &finished.repro
             && self.replays.len() < REPROS_MAX

@@ -48,8 +48,12 @@ impl ShardChoice {
             })
         };
         if let Some(task) = number("SLURM_ARRAY_TASK_ID")? {
+            if let Some(count) = given {
+                // Also if only some tasks of the array are handed in once more.
+                return part(task.checked_sub(1), count);
+            }
             let (first, count) = (number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0), number("SLURM_ARRAY_TASK_COUNT")?);
-            let Some(count) = given.or(count) else {
+            let Some(count) = count else {
                 return Err(CliError::ShardAuto(
                     "SLURM_ARRAY_TASK_COUNT is not set; say how many parts there are with auto/N".to_owned(),
                 ));
@@ -90,6 +94,7 @@ mod tests {
             ("auto", &slurm[..], "3/8"),
             ("auto", &slurm[..2], "4/8"),
             ("auto/4", &slurm, "3/4"),
+            ("auto/8", &[("SLURM_ARRAY_TASK_ID", "5"), ("SLURM_ARRAY_TASK_MIN", "3")], "5/8"),
             ("auto/8", &[("JOB_COMPLETION_INDEX", "7")], "8/8"),
         ] {
             assert_eq!(resolve(choice, variables).as_deref(), Ok(expected), "{choice} {variables:?}");
@@ -106,6 +111,7 @@ mod tests {
             ("auto", &[("SLURM_ARRAY_TASK_ID", "3")], "SLURM_ARRAY_TASK_COUNT is not set"),
             ("auto", &[("JOB_COMPLETION_INDEX", "3")], "say so with auto/N"),
             ("auto/8", &[("JOB_COMPLETION_INDEX", "8")], "there is no such part of 8"),
+            ("auto/8", &[("SLURM_ARRAY_TASK_ID", "0")], "there is no such part of 8"),
             ("auto/8", &[("JOB_COMPLETION_INDEX", "x")], "JOB_COMPLETION_INDEX is \"x\"; allowed is a whole number"),
         ] {
             let error = resolve(choice, variables).unwrap_err();

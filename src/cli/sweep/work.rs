@@ -29,8 +29,10 @@ struct Prepared {
     case: Case,
     values: Vec<String>,
     protocol: String,
-    /// What is special about the cell.
+    /// What is special about the cell's scenario.
     label: String,
+    /// What tells the cell from all others.
+    name: String,
     scenario_words: String,
     change_words: String,
 }
@@ -44,6 +46,8 @@ pub(super) struct Finished {
     /// If the run failed, what repeats it.
     pub repro: Option<Box<Repro>>,
     pub label: String,
+    /// What tells the cell from all others.
+    pub cell: String,
 }
 
 impl<'a> Worker<'a> {
@@ -87,6 +91,7 @@ impl<'a> Worker<'a> {
             waits: self.with_waits.then(|| record.map(Waits::of).unwrap_or_default()),
             repro: (!trial.passed()).then(|| Box::new(Repro::of(&case, &trial))),
             label: prepared.label.clone(),
+            cell: prepared.name.clone(),
             row,
         }
     }
@@ -105,6 +110,11 @@ impl Prepared {
         let case = grid.case(cell, 0).expect("all cells were built before the first run");
         let label = cell.values.iter().map(|(name, label, _)| format!("{name}={label}")).collect::<Vec<_>>().join(",");
         let broken = grid.broken();
+        let (scenario, protocol) = (case.scenario.name.clone(), cell.protocol.to_string());
+        let mut name: Vec<String> = if grid.has_scenarios() { vec![scenario.clone()] } else { Vec::new() };
+        name.extend(cell.values.iter().map(|(name, label, _)| format!("{name}={label}")));
+        name.extend(grid.has_protocols().then_some(protocol));
+        let name = if name.is_empty() { scenario } else { name.join(", ") };
         let changes = cell.values.iter().map(|(name, _, word)| (*name, *word));
         let words = axes::words_of_values(Words::empty(), changes);
         let words = words.unless(ProtocolName::default(), "--protocol", cell.protocol);
@@ -117,6 +127,7 @@ impl Prepared {
                 None => cell.protocol.to_string(),
             },
             label,
+            name,
             scenario_words: command::file(&cell.base.path),
             change_words: words.to_string(),
             case,

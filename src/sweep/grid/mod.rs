@@ -254,6 +254,16 @@ impl Grid {
         self.axes.iter().flat_map(|axis| &axis.names).map(String::as_str).collect()
     }
 
+    /// Whether there are several scenarios.
+    pub fn has_scenarios(&self) -> bool {
+        self.bases.len() > 1
+    }
+
+    /// Whether there are several protocols.
+    pub fn has_protocols(&self) -> bool {
+        self.protocols.len() > 1
+    }
+
     /// The axes.
     pub fn axes(&self) -> &[Axis] {
         &self.axes
