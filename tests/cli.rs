@@ -448,6 +448,14 @@ fn a_result_never_replaces_a_scenario_nor_another_result() {
         assert_refused(&["all", "-c", folder, "--seed", "1", option, detour], &message);
     }
     assert_eq!(fs::read_to_string(path).expect("the scenario"), SMALL);
+    // A matrix is an input, too.
+    let matrix = folder.path().join("matrix.json");
+    fs::write(&matrix, "[[0, 0, 0], [0, 0, 0], [0, 0, 0]]").expect("a file");
+    let matrix = matrix.to_str().expect("a path in text");
+    for option in ["--json", "--csv", "--trace"] {
+        let message = format!("error: {matrix}: is a file that this command reads; the result would replace it");
+        assert_refused(&[path, "--matrix", matrix, option, matrix], &message);
+    }
     let (one, other) = (format!("{path}.out"), format!("{detour}.out"));
     let message = "error: --json and --csv cannot be written to the same place";
     assert_refused(&[path, "--json", &one, "--csv", &other], message);

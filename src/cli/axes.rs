@@ -86,6 +86,8 @@ pub(super) struct Changed {
     pub words: String,
     /// What is changed, for names of files.
     pub label: String,
+    /// The files that were read besides the scenarios.
+    pub files: Vec<PathBuf>,
 }
 
 impl Changed {
@@ -113,6 +115,7 @@ impl Changed {
         let words = specs.iter().fold(Words::empty(), words_of);
         let words = broken.into_iter().fold(words, |words, rule| words.option("--without", rule));
         let label = specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        Ok(Changed { scenarios, subject, words: words.to_string(), label })
+        let files = specs.iter().flat_map(AxisSpec::files).collect();
+        Ok(Changed { scenarios, subject, words: words.to_string(), label, files })
     }
 }

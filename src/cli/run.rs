@@ -102,15 +102,17 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     if let Some(option) = alone.filter(|_| selected.is_all()) {
         return Err(CliError::OfMany { option });
     }
+    let mut inputs = selected.files();
+    inputs.extend(changed.files.iter().map(PathBuf::as_path));
     let mut places = args.exports.places();
     if let Some(path) = &args.timeline {
         picture(path)?;
         places.push(("--timeline", path));
-        output::check(&places, &selected.files())?;
+        output::check(&places, &inputs)?;
         output::probe(path).map_err(|source| CliError::File { path: path.clone(), source })?;
     }
-    let trace = args.trace.open(places, &selected.files())?;
-    let exports = Exports::open(&args.exports, &selected.files())?;
+    let trace = args.trace.open(places, &inputs)?;
+    let exports = Exports::open(&args.exports, &inputs)?;
     let cast = match &args.replica {
         Some(program) => {
             if let Some(&(name, _)) = changed.subject.config.changed_settings().first() {
