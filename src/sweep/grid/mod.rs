@@ -371,9 +371,8 @@ impl Grid {
             })
             .collect();
         points.reverse();
-        // Times of ready-made partitions are parts of the lifetime, so that is changed first.
         let mut changes: Vec<&Change> = points.into_iter().flat_map(|point| &point.changes).collect();
-        changes.sort_by_key(|change| !matches!(change, Change::Key { path, .. } if path.first() == "lifetime"));
+        changes.sort_by_key(|change| change.turn());
         changes.into_iter()
     }
 
@@ -400,7 +399,8 @@ fn unknown(name: &str, error: SettingError) -> GridError {
     }
 }
 
-/// What a matrix and the same loss on every link say of the same links: the newer one counts.
+/// Makes a change in the keys of a scenario. What a matrix and the same loss on every link say of the same links: the
+/// one that is changed last counts.
 fn edit(json: &mut Value, change: &Change) -> Result<(), PathError> {
     match change {
         Change::Key { path, value } => {

@@ -104,6 +104,10 @@ fn ready_made_partitions_take_the_place_of_a_scenarios_own() {
         let times = case("simple-1.json", &order).scenario.events.into_iter().map(|event| event.time.as_secs_f64());
         assert_eq!(times.collect::<Vec<_>>(), [32.0, 62.0], "whatever is named first");
     }
+    for order in [["partition=hard", "events[0].time=5"], ["events[0].time=5", "partition=hard"]] {
+        let times = case("partition-4.json", &order).scenario.events.into_iter().map(|event| event.time.as_secs_f64());
+        assert_eq!(times.collect::<Vec<_>>()[0], 7.0, "paths lead into the new partitions");
+    }
 }
 
 #[test]
@@ -118,6 +122,12 @@ fn a_matrix_from_a_file_and_losses_on_every_link_take_each_others_place() {
     assert_eq!(grid("unreliable-1.json", &[&axis]).unwrap().cell(0).values[0].1, "third");
     let even = case("chaos/slope.json", &["drops=0.1"]).scenario;
     assert_eq!(even.matrix, crate::chaos::ConnectivityMatrix::uniform(5, 0.1).unwrap());
+
+    for order in [[axis.as_str(), "drops=0.1", "matrix[1][0]=1"], ["drops=0.1", "matrix[1][0]=1", &axis]] {
+        let rows = case("unreliable-1.json", &order).scenario.matrix;
+        let rows: Vec<&[f64]> = rows.rows().collect();
+        assert_eq!((rows[0], rows[1][0]), (&row[..], 1.0), "whatever is named first");
+    }
 
     std::fs::write(&path, "[[0, 0], [0, 2]]").expect("a file");
     assert!(
