@@ -374,7 +374,7 @@ impl Sweep<'_> {
         }
         self.digest.add(&finished.row);
         if let (Some(waits), Some(of_run)) = (&mut self.waits, &finished.waits) {
-            waits.add(&finished.label, of_run);
+            waits.add(self.digest.cells.len() - 1, of_run);
         }
         if let Some(repro) = &finished.repro
             && self.replays.len() < REPROS_MAX
@@ -397,7 +397,7 @@ impl Sweep<'_> {
         let replay = |run: u64| self.replays.get(&run).map(|path| command::replay(path));
         self.args.summary.write(&self.digest, with_text, replay, out)?;
         if let (Some(path), Some(waits)) = (&self.args.cdf, &self.waits) {
-            draw(path, &waits.chart())?;
+            draw(path, &waits.chart(&self.digest))?;
         }
         let failed = self.digest.failed();
         if !with_text && failed > 0 {
