@@ -181,6 +181,7 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
         digest: args.summary.digest(&names),
         waits: args.cdf.is_some().then(Waits::default),
         replays: BTreeMap::new(),
+        without_repros: false,
         sheets: Vec::new(),
         frame,
         grid: &plan.grid,
@@ -215,6 +216,8 @@ struct Sweep<'a> {
     waits: Option<Waits>,
     /// By run: the repro files of those that failed.
     replays: BTreeMap<u64, PathBuf>,
+    /// A repro file could not be written. Others are not tried: the warning would come once for each run.
+    without_repros: bool,
 }
 
 /// So many failed runs leave a repro file. The others are in the rows, with the command that repeats them.
@@ -378,10 +381,14 @@ impl Sweep<'_> {
         }
         if let Some(repro) = &finished.repro
             && self.replays.len() < REPROS_MAX
+            && !self.without_repros
         {
             match self.args.repros.write_of(repro, &finished.label) {
                 Ok(path) => _ = self.replays.insert(finished.row.key.run, path),
-                Err(error) => progress.suspend(|| output::warning(&error.to_string())),
+                Err(error) => {
+                    self.without_repros = true;
+                    progress.suspend(|| output::warning(&error.to_string()));
+                }
             }
         }
         progress.end();
