@@ -92,11 +92,14 @@ impl<'a> Worker<'a> {
     }
 
     fn prepare(&self, number: u64) -> Arc<Prepared> {
-        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*prepared {
-            Some(prepared) if prepared.cell == number => Arc::clone(prepared),
-            _ => Arc::clone(prepared.insert(Arc::new(Prepared::new(self.grid, &self.grid.cell(number))))),
+        let newest = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = newest().as_ref().filter(|prepared| prepared.cell == number) {
+            return Arc::clone(prepared);
         }
+        // Not while the lock is held: where each run is of another cell, all threads would wait for one another.
+        let prepared = Arc::new(Prepared::new(self.grid, &self.grid.cell(number)));
+        *newest() = Some(Arc::clone(&prepared));
+        prepared
     }
 }
 
