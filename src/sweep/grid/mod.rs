@@ -381,8 +381,10 @@ impl Grid {
     fn read(&self, cell: &Cell<'_>, json: &Value) -> Result<Scenario, GridError> {
         let loaded = Scenario::parse(&cell.base.scenario.name, &cell.to_string(), &json.to_string())?;
         let Some(warning) = loaded.warnings.first() else { return Ok(loaded.scenario) };
-        let path = warning.split('`').nth(1).unwrap_or_default().to_owned();
-        let hint = warning.split_once("is ignored").map(|(_, hint)| hint.to_owned()).unwrap_or_default();
+        // Names of files may hold anything.
+        let said = warning.strip_prefix(&cell.to_string()).unwrap_or(warning);
+        let path = said.split('`').nth(1).unwrap_or_default().to_owned();
+        let hint = said.split_once("is ignored").map(|(_, hint)| hint.to_owned()).unwrap_or_default();
         Err(GridError::Unknown { path, hint })
     }
 }
