@@ -330,6 +330,21 @@ mod tests {
     }
 
     #[test]
+    fn the_worst_run_has_failed_or_the_longest_gap_or_the_slowest_put() {
+        let run = |seed, passed, gap, slowest| {
+            let mut row = row("0", seed, passed, 1, gap);
+            row.measures[column("put_latency_max").unwrap()] = Value::Number(slowest);
+            row
+        };
+        let mut rows = vec![run(0, true, 1.0, 0.5), run(1, true, 1.0, 0.6), run(2, true, 1.0, 0.6)];
+        assert_eq!(digest(&rows).cells[0].worst.seed, 1);
+        rows.push(run(3, true, 1.1, 0.1));
+        assert_eq!(digest(&rows).cells[0].worst.seed, 3);
+        rows.push(run(4, false, 0.0, 0.0));
+        assert_eq!(digest(&rows).cells[0].worst.seed, 4);
+    }
+
+    #[test]
     fn only_the_first_failures_are_remembered_and_all_are_counted() {
         let rows: Vec<Row> = (0..100).map(|seed| row("0", seed, false, 1, 0.0)).collect();
         let digest = digest(&rows);

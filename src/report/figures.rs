@@ -423,6 +423,12 @@ mod tests {
         let Some(Chart::HeatMaps(maps)) = chart(&digest(&["x", "y"], &cells)) else { panic!("heat maps") };
         assert_eq!((maps.x_label.as_str(), maps.rows.len(), maps.columns.len()), ("x", 3, 3));
         assert_eq!(maps.panels[0].values[2], [Some(102.0), Some(105.0), Some(108.0)]);
+        let few: Vec<(&str, &[&str], &str)> = pairs.iter().map(|pair| ("a", &pair[..], "raft")).take(6).collect();
+        let lines = lines_of(&digest(&["x", "y"], &few));
+        assert_eq!(lines.panels[0].series.len(), 2, "two values are two series and no axis of a map");
+        let down: Vec<(&str, &[&str], &str)> = vec![("a", &["3"], "raft"), ("a", &["1"], "raft")];
+        let points = &lines_of(&digest(&["x"], &down)).panels[0].series[0].points;
+        assert!(points[0].x < points[1].x, "in the order of the axis");
         let cells: Vec<(&str, &[&str], &str)> = vec![("a", &["none"], "raft"), ("a", &["hard"], "raft")];
         let lines = lines_of(&digest(&["partition"], &cells));
         assert_eq!(

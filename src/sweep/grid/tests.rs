@@ -273,3 +273,36 @@ fn no_text_on_a_command_line_or_in_a_sweep_file_makes_a_panic() {
     }
     assert!(taken > 100, "most texts say nothing: {taken}");
 }
+
+#[test]
+fn a_fingerprint_is_of_everything_that_says_which_runs_there_are() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("m.json");
+    let of = |file: &str, text: &str, protocol, broken, seeds: &str, loss: f64| {
+        std::fs::write(&path, serde_json::json!(vec![vec![loss; 5]; 5]).to_string()).expect("a file");
+        let axes = axes(&[text, &format!("matrix={}", path.display())]).unwrap();
+        Grid::new(vec![base(file)], axes, vec![protocol], broken, seeds.parse().unwrap()).unwrap().fingerprint()
+    };
+    let (raft, broadcast) = (ProtocolName::Raft, ProtocolName::Broadcast);
+    let first = of("simple-1.json", "mix=0.5", raft, None, "0..9", 0.0);
+    assert_eq!(of("simple-1.json", "mix=0.5", raft, None, "0..=8", 0.0), first);
+    for other in [
+        of("simple-2.json", "mix=0.5", raft, None, "0..9", 0.0),
+        of("simple-1.json", "mix=0.6", raft, None, "0..9", 0.0),
+        of("simple-1.json", "requests=50", raft, None, "0..9", 0.0),
+        of("simple-1.json", "mix=0.5", broadcast, None, "0..9", 0.0),
+        of("simple-1.json", "mix=0.5", raft, Some(Rule::VoteOnce), "0..9", 0.0),
+        of("simple-1.json", "mix=0.5", raft, None, "1..9", 0.0),
+        of("simple-1.json", "mix=0.5", raft, None, "0..9", 0.1),
+    ] {
+        assert_ne!(other, first);
+    }
+}
+
+#[test]
+fn an_unknown_path_is_named_whatever_the_name_of_the_file() {
+    let odd = Base { path: PathBuf::from("a`b is ignored.json"), ..base("simple-1.json") };
+    let refused = Grid::new(vec![odd], axes(&["dropz=1"]).unwrap(), vec![ProtocolName::Raft], None, SeedRange::only(0));
+    let told = refused.expect_err("there is no such key").to_string();
+    assert!(told.starts_with("unknown path `dropz`; did you mean `drops`?; allowed is"), "{told}");
+}
