@@ -6,7 +6,7 @@ use crate::id::ReplicaId;
 use crate::protocol::Outbox;
 use crate::time::Time;
 
-/// Up to so many followers beside the leader, a quorum's values are found by insertion.
+/// Up to so many followers beside the leader, a quorum's values are found by insertion, which is the fastest then.
 const SMALL_QUORUM_MAX: usize = 10;
 
 impl<C: Payload> Raft<C> {
@@ -349,25 +349,9 @@ impl<C: Payload> Raft<C> {
     /// The highest value that so many followers have reached that, with the leader, they are a quorum.
     #[inline]
     fn quorum_value(&self, value: impl Fn(&Progress) -> u64) -> u64 {
-        let needed = self.quorum() - 1;
         let times = if self.rules.keep(Rule::CountFollowersOnce) { 1 } else { 2 };
-        let followers = self.followers.iter().flat_map(|follower| std::iter::repeat_n(follower, times));
-        let mut highest = [0; SMALL_QUORUM_MAX];
-        let Some(highest) = highest.get_mut(..needed) else {
-            let mut values: Vec<u64> = followers.map(value).collect();
-            let place = needed - 1;
-            return *values.select_nth_unstable_by(place, |one, other| other.cmp(one)).1;
-        };
-        // The highest values so far, in descending order: as many as followers are needed. For few it is the fastest.
-        for follower in followers {
-            let mut candidate = value(follower);
-            for slot in &mut *highest {
-                if candidate > *slot {
-                    std::mem::swap(slot, &mut candidate);
-                }
-            }
-        }
-        highest.last().copied().unwrap_or(0)
+        let values = self.followers.iter().flat_map(|follower| std::iter::repeat_n(value(follower), times));
+        nth_highest(self.quorum() - 1, values)
     }
 
     /// A follower asks this replica to show that it leads. It does, if it can be sure of that.
@@ -398,4 +382,43 @@ fn is_well_formed<C>(append: &AppendEntries<C>) -> bool {
     });
     let rooted = (append.prev_index == 0) == (append.prev_term == 0);
     fits && ordered && rooted && newest <= append.term && append.term > 0
+}
+
+/// The n-th highest of these values, of which there are so many; 0 if n is.
+#[inline]
+fn nth_highest(n: usize, values: impl Iterator<Item = u64>) -> u64 {
+    let mut highest = [0; SMALL_QUORUM_MAX];
+    let Some(highest) = highest.get_mut(..n) else {
+        let mut values: Vec<u64> = values.collect();
+        return *values.select_nth_unstable_by(n - 1, |one, other| other.cmp(one)).1;
+    };
+    // The highest so far, in descending order.
+    for mut candidate in values {
+        for slot in &mut *highest {
+            if candidate > *slot {
+                std::mem::swap(slot, &mut candidate);
+            }
+        }
+    }
+    highest.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::REPLICAS_MAX;
+    use crate::rng::Stream;
+
+    #[test]
+    fn what_a_quorum_has_reached_is_found_in_clusters_of_all_sizes() {
+        let mut dice = Stream::new(1, "quorums");
+        for followers in 1..REPLICAS_MAX {
+            let values: Vec<u64> = (0..followers).map(|_| dice.between(0, 40)).collect();
+            let mut sorted = values.clone();
+            sorted.sort_unstable_by(|one, other| other.cmp(one));
+            for n in 1..=followers {
+                assert_eq!(nth_highest(n, values.iter().copied()), sorted[n - 1], "{n} of {values:?}");
+            }
+        }
+    }
 }

@@ -11,6 +11,9 @@ use crate::hash::StableHasher;
 /// So many failed runs of each cell are remembered by seed; the others are only counted.
 pub const FAILURES_MAX: usize = 20;
 
+/// If so many are remembered in all, only one of each further cell is: there may be a hundred thousand cells.
+const FAILURES_ALL_MAX: usize = 50_000;
+
 /// Numbers are kept to so many significant digits.
 const DIGITS: u8 = 3;
 
@@ -123,6 +126,8 @@ pub struct Digest {
     /// The cells in order.
     pub cells: Vec<CellDigest>,
     histograms: Vec<Histogram<u64>>,
+    /// How many failures are remembered in all cells.
+    remembered: usize,
     trace: StableHasher,
 }
 
@@ -142,6 +147,7 @@ impl Digest {
             metrics: metrics.iter().map(place).collect(),
             cells: Vec::new(),
             histograms: metrics.iter().map(|_| histogram()).collect(),
+            remembered: 0,
             trace: StableHasher::new(),
         }
     }
@@ -161,7 +167,11 @@ impl Digest {
         if let Value::Text(trace) = row.measure("trace") {
             self.trace.word(u64::from_str_radix(trace, 16).unwrap_or_default());
         }
-        self.cells.last_mut().expect("one was just begun").add(row);
+        let most = if self.remembered < FAILURES_ALL_MAX { FAILURES_MAX } else { 1 };
+        let cell = self.cells.last_mut().expect("one was just begun");
+        let before = cell.failures.len();
+        cell.add(row, most);
+        self.remembered += cell.failures.len() - before;
     }
 
     /// After the last run: completes the last cell.
@@ -212,10 +222,10 @@ impl CellDigest {
         self.values == key.values && self.scenario == key.scenario && self.protocol == key.protocol
     }
 
-    fn add(&mut self, row: &Row) {
+    fn add(&mut self, row: &Row, failures_max: usize) {
         self.runs += 1;
         self.passed += u64::from(row.passed());
-        if !row.passed() && self.failures.len() < FAILURES_MAX {
+        if !row.passed() && self.failures.len() < failures_max {
             let findings = match row.measure("findings") {
                 Value::Text(findings) => findings.clone(),
                 _ => String::new(),
@@ -320,11 +330,38 @@ mod tests {
     }
 
     #[test]
+    fn the_worst_run_has_failed_or_the_longest_gap_or_the_slowest_put() {
+        let run = |seed, passed, gap, slowest| {
+            let mut row = row("0", seed, passed, 1, gap);
+            row.measures[column("put_latency_max").unwrap()] = Value::Number(slowest);
+            row
+        };
+        let mut rows = vec![run(0, true, 1.0, 0.5), run(1, true, 1.0, 0.6), run(2, true, 1.0, 0.6)];
+        assert_eq!(digest(&rows).cells[0].worst.seed, 1);
+        rows.push(run(3, true, 1.1, 0.1));
+        assert_eq!(digest(&rows).cells[0].worst.seed, 3);
+        rows.push(run(4, false, 0.0, 0.0));
+        assert_eq!(digest(&rows).cells[0].worst.seed, 4);
+    }
+
+    #[test]
     fn only_the_first_failures_are_remembered_and_all_are_counted() {
         let rows: Vec<Row> = (0..100).map(|seed| row("0", seed, false, 1, 0.0)).collect();
         let digest = digest(&rows);
         assert_eq!((digest.cells[0].failures.len(), digest.failed()), (FAILURES_MAX, 100));
         assert_eq!(digest.cells[0].worst.seed, 0, "of equals the first");
+    }
+
+    #[test]
+    fn of_very_many_cells_only_the_first_failure_is_remembered() {
+        let cells = 2_600;
+        let rows = (0..cells).flat_map(|cell| (0..20).map(move |seed| row(&cell.to_string(), seed, false, 1, 0.0)));
+        let mut digest = Digest::new(&["drops".to_owned()], &["messages"]);
+        rows.for_each(|row| digest.add(&row));
+        digest.finish();
+        let remembered = |cell: usize| digest.cells[cell].failures.len();
+        assert_eq!((remembered(0), remembered(2_499), remembered(2_500), remembered(2_599)), (20, 20, 1, 1));
+        assert_eq!(digest.failed(), cells * 20, "all are counted");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From runs and their statistics to pictures.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 
@@ -24,30 +24,46 @@ struct Dimension {
     name: String,
     /// Its values, in the order in which they come up.
     labels: Vec<String>,
+    /// The same as numbers, if all of them are.
+    numbers: Option<Vec<f64>>,
     /// For each cell, the place of its value.
     places: Vec<usize>,
 }
 
 impl Dimension {
     fn of(name: &str, values: Vec<&String>) -> Dimension {
-        let (mut labels, mut places) = (Vec::<String>::new(), Vec::with_capacity(values.len()));
-        for value in values {
-            let place = labels.iter().position(|label| label == value).unwrap_or_else(|| {
-                labels.push(value.clone());
-                labels.len() - 1
-            });
-            places.push(place);
-        }
-        Dimension { name: name.to_owned(), labels, places }
+        let (labels, places) = distinct(values.into_iter().cloned());
+        let numbers = labels.iter().map(|label| label.parse().ok()).collect();
+        Dimension { name: name.to_owned(), labels, numbers, places }
     }
 
-    fn numbers(&self) -> Option<Vec<f64>> {
-        self.labels.iter().map(|label| label.parse().ok()).collect()
+    /// The value of a cell, with its name if it is a number.
+    fn label(&self, cell: usize) -> String {
+        let value = &self.labels[self.places[cell]];
+        if self.is_numeric() { format!("{} {value}", self.name) } else { value.clone() }
     }
 
     fn is_numeric(&self) -> bool {
-        self.numbers().is_some()
+        self.numbers.is_some()
     }
+}
+
+/// The distinct ones of these texts in the order in which they come up, and for each text its place among them.
+fn distinct(texts: impl Iterator<Item = String>) -> (Vec<String>, Vec<usize>) {
+    let (mut found, mut known, mut places) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for text in texts {
+        let place = *known.entry(text).or_insert_with_key(|text| {
+            found.push(text.clone());
+            found.len() - 1
+        });
+        places.push(place);
+    }
+    (found, places)
+}
+
+/// What tells a cell apart from others that differ in these dimensions.
+fn name_of(cell: usize, dimensions: &[Dimension]) -> String {
+    dimensions.iter().map(|dimension| dimension.label(cell)).collect::<Vec<_>>().join(", ")
 }
 
 /// In what the cells of a digest differ: swept values first, then scenario and protocol. Of values that are varied
@@ -152,28 +168,15 @@ fn seeds_text(seeds: u64) -> String {
 
 fn lines(digest: &Digest, x: &Dimension, others: &[Dimension], title: String, seeds: u64) -> Lines {
     // The combinations of the other values, in the order in which they come up.
-    let mut names: Vec<String> = Vec::new();
-    let series_of: Vec<usize> = (0..digest.cells.len())
-        .map(|cell| {
-            let label = |dimension: &Dimension| {
-                let value = &dimension.labels[dimension.places[cell]];
-                if dimension.is_numeric() { format!("{} {value}", dimension.name) } else { value.clone() }
-            };
-            let name = others.iter().map(label).collect::<Vec<_>>().join(", ");
-            names.iter().position(|other| *other == name).unwrap_or_else(|| {
-                names.push(name);
-                names.len() - 1
-            })
-        })
-        .collect();
-    let numbers = x.numbers();
+    let (names, series_of) = distinct((0..digest.cells.len()).map(|cell| name_of(cell, others)));
+    let numbers = x.numbers.as_ref();
     let panel = |drawn: Drawn| {
         let series = names.iter().take(SERIES_MAX).enumerate().map(|(place, name)| {
             let cells = digest.cells.iter().enumerate().filter(|(cell, _)| series_of[*cell] == place);
             let points = cells.filter_map(|(number, cell)| {
                 let spread = drawn.spread(cell)?;
                 let place = x.places[number];
-                let x = numbers.as_ref().map_or(place as f64, |numbers| numbers[place]);
+                let x = numbers.map_or(place as f64, |numbers| numbers[place]);
                 Some(Point { x, low: spread.low, median: spread.median, high: spread.high })
             });
             let mut points: Vec<Point> = points.collect();
@@ -215,10 +218,11 @@ fn heat_maps(digest: &Digest, x: &Dimension, y: &Dimension, title: String, seeds
     }
 }
 
-/// How long clients waited, over all runs of a cell, for each cell.
+/// How long clients waited, over all runs of a cell, for each cell that is drawn.
 #[derive(Clone, Debug, Default)]
 pub struct Waits {
-    series: Vec<(String, Histogram<u64>)>,
+    /// Only of the first cells: a histogram takes a lot of memory, and no picture has more curves.
+    cells: Vec<Histogram<u64>>,
     runs: u64,
 }
 
@@ -229,30 +233,31 @@ impl Waits {
         gets.into_iter().chain(puts).map(|span| span.nanos()).collect()
     }
 
-    /// Adds a run of the cell with this label. Cells come one after another.
-    pub fn add(&mut self, label: &str, waits: &[u64]) {
+    /// Adds a run of the cell that has come up as this one, counted from 0.
+    pub fn add(&mut self, cell: usize, waits: &[u64]) {
         self.runs += 1;
-        if self.series.last().is_none_or(|(last, _)| last != label) {
-            self.series.push((label.to_owned(), Histogram::new(3).expect("three digits are allowed")));
+        while self.cells.len() <= cell && self.cells.len() < SERIES_MAX {
+            self.cells.push(Histogram::new(3).expect("three digits are allowed"));
         }
-        if let Some((_, histogram)) = self.series.last_mut() {
+        if let Some(histogram) = self.cells.get_mut(cell) {
             for wait in waits {
                 histogram.record(*wait).expect("the histogram grows as far as it must");
             }
         }
     }
 
-    /// The picture of them.
-    pub fn chart(&self) -> Chart {
-        let series = self.series.iter().take(SERIES_MAX).map(|(name, histogram)| {
+    /// The picture of them. The digest is of the same runs, and knows in what their cells differ.
+    pub fn chart(&self, digest: &Digest) -> Chart {
+        let dimensions = dimensions(digest);
+        let series = self.cells.iter().enumerate().map(|(cell, histogram)| {
             let mut below = 0;
             let steps = histogram.iter_recorded().map(|step| {
                 below += step.count_since_last_iteration();
                 (step.value_iterated_to() as f64 / 1e9, below as f64 / histogram.len() as f64)
             });
-            CdfSeries { name: name.clone(), steps: steps.collect() }
+            CdfSeries { name: name_of(cell, &dimensions), steps: steps.collect() }
         });
-        let more = self.series.len().saturating_sub(SERIES_MAX);
+        let more = digest.cells.len().saturating_sub(SERIES_MAX);
         let left_out = if more > 0 { format!("; {more} more cells are not drawn") } else { String::new() };
         Chart::Cdf(Cdf {
             title: "How long clients wait".to_owned(),
@@ -418,6 +423,12 @@ mod tests {
         let Some(Chart::HeatMaps(maps)) = chart(&digest(&["x", "y"], &cells)) else { panic!("heat maps") };
         assert_eq!((maps.x_label.as_str(), maps.rows.len(), maps.columns.len()), ("x", 3, 3));
         assert_eq!(maps.panels[0].values[2], [Some(102.0), Some(105.0), Some(108.0)]);
+        let few: Vec<(&str, &[&str], &str)> = pairs.iter().map(|pair| ("a", &pair[..], "raft")).take(6).collect();
+        let lines = lines_of(&digest(&["x", "y"], &few));
+        assert_eq!(lines.panels[0].series.len(), 2, "two values are two series and no axis of a map");
+        let down: Vec<(&str, &[&str], &str)> = vec![("a", &["3"], "raft"), ("a", &["1"], "raft")];
+        let points = &lines_of(&digest(&["x"], &down)).panels[0].series[0].points;
+        assert!(points[0].x < points[1].x, "in the order of the axis");
         let cells: Vec<(&str, &[&str], &str)> = vec![("a", &["none"], "raft"), ("a", &["hard"], "raft")];
         let lines = lines_of(&digest(&["partition"], &cells));
         assert_eq!(
@@ -472,12 +483,18 @@ mod tests {
     #[test]
     fn waits_of_a_cell_are_one_curve_up_to_all_of_them() {
         let mut all = Waits::default();
-        all.add("a", &[1_000, 3_000]);
-        all.add("a", &[2_000, 2_000]);
-        all.add("b", &[5_000]);
-        let Chart::Cdf(cdf) = all.chart() else { panic!("a distribution") };
+        all.add(0, &[1_000, 3_000]);
+        all.add(0, &[2_000, 2_000]);
+        all.add(1, &[5_000]);
+        let cells: [(&str, &[&str], &str); 2] = [("a", &["0"], "raft"), ("a", &["0"], "broadcast")];
+        let Chart::Cdf(cdf) = all.chart(&digest(&["drops"], &cells)) else { panic!("a distribution") };
+        let names: Vec<&str> = cdf.series.iter().map(|series| series.name.as_str()).collect();
+        assert_eq!(names, ["raft", "broadcast"], "protocols are cells apart");
         let fractions: Vec<Vec<f64>> =
             cdf.series.iter().map(|series| series.steps.iter().map(|(_, fraction)| *fraction).collect()).collect();
         assert_eq!(fractions, [vec![0.25, 0.75, 1.0], vec![1.0]]);
+        assert!(cdf.subtitle.ends_with("; 3 runs"), "{}", cdf.subtitle);
+        (0..20).for_each(|cell| all.add(cell, &[1]));
+        assert_eq!((all.cells.len(), all.runs), (SERIES_MAX, 23), "nobody draws the others");
     }
 }

@@ -105,3 +105,32 @@ impl Observer<Replica> for Reigns {
 
 /// Replicas without terms have no reigns.
 impl Observer<Broadcast> for Reigns {}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::scenario::Scenario;
+    use crate::sweep::{Case, Subject};
+
+    #[test]
+    fn messages_and_reigns_are_those_of_the_run() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/partition-4.json");
+        let scenario = Scenario::load(&path).expect("a scenario").scenario;
+        let case = Case { scenario, seed: 3, subject: Subject::default() };
+        let (mut counter, mut reigns) = (Counter(Tally::of_kinds()), Reigns::default());
+        let record = case.run_observed((&mut counter, &mut reigns)).record;
+
+        let sent = MessageKind::ALL.map(|kind| counter.0.sent(kind));
+        assert_eq!(sent.iter().sum::<u64>(), record.sent);
+        assert!(sent[..6].iter().all(|count| *count > 0), "{sent:?}");
+        assert_eq!(counter.0.sent(MessageKind::Copy), 0);
+
+        // Who is cut off leads on, until it hears of the next term.
+        let reigns = reigns.into_vec();
+        let [first, .., last] = &reigns[..] else { panic!("several reigns: {reigns:?}") };
+        assert!(first.until.is_some_and(|until| until > reigns[1].from) && last.until.is_none(), "{reigns:?}");
+        assert!(reigns.windows(2).all(|pair| pair[0].term < pair[1].term && pair[0].from < pair[1].from));
+    }
+}

@@ -173,11 +173,11 @@ fn failures_of_many_cells_keep_their_own_repro_files() {
 }
 
 #[test]
-fn repro_files_that_cannot_be_written_are_warned_of_and_the_sweep_goes_on() {
+fn repro_files_that_cannot_be_written_are_warned_of_once_and_the_sweep_goes_on() {
     let folder = Folder::new();
     let done = folder.run(&format!("sweep {ANIMAL} --failures hard.json --csv rows.csv --junit j.xml"));
     assert_eq!(done.code, 1, "{}", done.err);
     let failed = folder.rows("rows.csv").iter().filter(|row| row["passed"] == "false").count();
-    assert_eq!(lines_after(&done.err, "warning: hard.json/hard-drops_").len(), failed, "{}", done.err);
+    assert!(failed > 1 && lines_after(&done.err, "warning: hard.json/hard-drops_").len() == 1, "{}", done.err);
     assert!(!done.out.contains("Replay: ") && !folder.text("j.xml").contains("seedbed replay"), "{}", done.out);
 }

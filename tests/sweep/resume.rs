@@ -56,6 +56,9 @@ fn an_interrupted_sweep_is_gone_on_with_to_the_same_bytes_however_often_it_is_in
                 let again =
                     format!("error: interrupted; this begins again: {command}; with --resume, it goes on where");
                 assert!(told.starts_with(&again) && told.lines().count() == 1, "{told}");
+                // What is finished is not lost.
+                let ends = KINDS.map(|kind| folder.text(&format!("x-{kind}.part")).ends_with('\n'));
+                assert_eq!(ends, [true; 4]);
             }
         }
         for kind in KINDS {

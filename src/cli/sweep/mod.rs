@@ -181,6 +181,7 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
         digest: args.summary.digest(&names),
         waits: args.cdf.is_some().then(Waits::default),
         replays: BTreeMap::new(),
+        without_repros: false,
         sheets: Vec::new(),
         frame,
         grid: &plan.grid,
@@ -215,6 +216,8 @@ struct Sweep<'a> {
     waits: Option<Waits>,
     /// By run: the repro files of those that failed.
     replays: BTreeMap<u64, PathBuf>,
+    /// A repro file could not be written. Others are not tried: the warning would come once for each run.
+    without_repros: bool,
 }
 
 /// So many failed runs leave a repro file. The others are in the rows, with the command that repeats them.
@@ -374,14 +377,18 @@ impl Sweep<'_> {
         }
         self.digest.add(&finished.row);
         if let (Some(waits), Some(of_run)) = (&mut self.waits, &finished.waits) {
-            waits.add(&finished.cell, of_run);
+            waits.add(self.digest.cells.len() - 1, of_run);
         }
         if let Some(repro) = &finished.repro
             && self.replays.len() < REPROS_MAX
+            && !self.without_repros
         {
             match self.args.repros.write_of(repro, &finished.label) {
                 Ok(path) => _ = self.replays.insert(finished.row.key.run, path),
-                Err(error) => progress.suspend(|| output::warning(&error.to_string())),
+                Err(error) => {
+                    self.without_repros = true;
+                    progress.suspend(|| output::warning(&error.to_string()));
+                }
             }
         }
         progress.end();
@@ -397,7 +404,7 @@ impl Sweep<'_> {
         let replay = |run: u64| self.replays.get(&run).map(|path| command::replay(path));
         self.args.summary.write(&self.digest, with_text, replay, out)?;
         if let (Some(path), Some(waits)) = (&self.args.cdf, &self.waits) {
-            draw(path, &waits.chart())?;
+            draw(path, &waits.chart(&self.digest))?;
         }
         let failed = self.digest.failed();
         if !with_text && failed > 0 {

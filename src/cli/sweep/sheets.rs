@@ -378,5 +378,9 @@ mod tests {
         let error = Earlier::find(Kind::Rows, &path, &frame).unwrap_err().to_string();
         assert!(error.contains("cannot be resumed: it has 1 runs, this sweep 7"), "{error}");
         assert!(Earlier::find(Kind::Rows, &folder.path().join("y.csv"), &frame).unwrap().is_none());
+        // Of a new attempt and an old file, the attempt is gone on with.
+        fs::write(part_of(&path), format!("{header}0,x\n1,x\n")).unwrap();
+        let earlier = Earlier::find(Kind::Rows, &path, &frame).unwrap().expect("a part");
+        assert!(!earlier.is_done() && earlier.runs == 2);
     }
 }

@@ -101,10 +101,8 @@ impl SummaryArgs {
         if let Some(path) = &self.junit {
             write_file(path, |out| cells::write_junit(out, digest, "seedbed sweep", &replay))?;
         }
-        match (&self.plot, figures::chart(digest)) {
-            (Some(path), Some(chart)) => draw(path, &chart),
-            _ => Ok(()),
-        }
+        let Some(path) = &self.plot else { return Ok(()) };
+        figures::chart(digest).map_or(Ok(()), |chart| draw(path, &chart))
     }
 }
 

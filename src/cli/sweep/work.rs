@@ -31,8 +31,6 @@ struct Prepared {
     protocol: String,
     /// What is special about the cell's scenario.
     label: String,
-    /// What tells the cell from all others.
-    name: String,
     scenario_words: String,
     change_words: String,
 }
@@ -46,8 +44,6 @@ pub(super) struct Finished {
     /// If the run failed, what repeats it.
     pub repro: Option<Box<Repro>>,
     pub label: String,
-    /// What tells the cell from all others.
-    pub cell: String,
 }
 
 impl<'a> Worker<'a> {
@@ -72,9 +68,9 @@ impl<'a> Worker<'a> {
         let mut counter = Counter(tally);
         let trial = Trial::of(|| case.run_observed(&mut counter));
         let tally = counter.0;
-        let judged = trial.judged.as_ref().map(|judged| (&judged.record, &judged.judgement));
+        let judged = trial.judged.as_ref().map(|judged| (&case.scenario, &judged.record, &judged.judgement));
         let row = Row::new(prepared.key(run, seed), judged, &trial.findings, &tally, prepared.command(seed));
-        let record = judged.map(|(record, _)| record);
+        let record = judged.map(|(_, record, _)| record);
         let lines = self.kinds.iter().map(|kind| {
             let mut lines = Vec::new();
             match (kind, record) {
@@ -91,17 +87,19 @@ impl<'a> Worker<'a> {
             waits: self.with_waits.then(|| record.map(Waits::of).unwrap_or_default()),
             repro: (!trial.passed()).then(|| Box::new(Repro::of(&case, &trial))),
             label: prepared.label.clone(),
-            cell: prepared.name.clone(),
             row,
         }
     }
 
     fn prepare(&self, number: u64) -> Arc<Prepared> {
-        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*prepared {
-            Some(prepared) if prepared.cell == number => Arc::clone(prepared),
-            _ => Arc::clone(prepared.insert(Arc::new(Prepared::new(self.grid, &self.grid.cell(number))))),
+        let newest = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = newest().as_ref().filter(|prepared| prepared.cell == number) {
+            return Arc::clone(prepared);
         }
+        // Not while the lock is held: where each run is of another cell, all threads would wait for one another.
+        let prepared = Arc::new(Prepared::new(self.grid, &self.grid.cell(number)));
+        *newest() = Some(Arc::clone(&prepared));
+        prepared
     }
 }
 
@@ -110,11 +108,6 @@ impl Prepared {
         let case = grid.case(cell, 0).expect("all cells were built before the first run");
         let label = cell.values.iter().map(|(name, label, _)| format!("{name}={label}")).collect::<Vec<_>>().join(",");
         let broken = grid.broken();
-        let (scenario, protocol) = (case.scenario.name.clone(), cell.protocol.to_string());
-        let mut name: Vec<String> = if grid.has_scenarios() { vec![scenario.clone()] } else { Vec::new() };
-        name.extend(cell.values.iter().map(|(name, label, _)| format!("{name}={label}")));
-        name.extend(grid.has_protocols().then_some(protocol));
-        let name = if name.is_empty() { scenario } else { name.join(", ") };
         let changes = cell.values.iter().map(|(name, _, word)| (*name, *word));
         let words = axes::words_of_values(Words::empty(), changes);
         let words = words.unless(ProtocolName::default(), "--protocol", cell.protocol);
@@ -127,7 +120,6 @@ impl Prepared {
                 None => cell.protocol.to_string(),
             },
             label,
-            name,
             scenario_words: command::file(&cell.base.path),
             change_words: words.to_string(),
             case,

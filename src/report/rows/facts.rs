@@ -3,11 +3,14 @@
 use std::fmt::Write;
 
 use super::Value;
+use crate::chaos::Fault;
 use crate::check::course::{Tier, percentile};
 use crate::check::{Checker, Finding, Judgement};
+use crate::id::ReplicaId;
 use crate::protocol::Operation;
 use crate::record::{History, MessageKind, Outcome, PerKind, RunRecord, Tally};
 use crate::report::checkers::line;
+use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 
 /// What a run has come to; nothing but findings, if a replica panicked.
@@ -57,13 +60,13 @@ impl Facts<'_> {
 }
 
 impl<'a> Known<'a> {
-    pub fn new(record: &'a RunRecord, judgement: &'a Judgement, tally: &'a Tally) -> Known<'a> {
+    pub fn new(scenario: &Scenario, record: &'a RunRecord, judgement: &'a Judgement, tally: &'a Tally) -> Known<'a> {
         let (gets, puts) = waits(&record.history);
         Known {
             requests: record.history.requests(),
             gets: Latencies::of(gets),
             puts: Latencies::of(puts),
-            failovers: failovers(record),
+            failovers: failovers(scenario, record),
             record,
             judgement,
             tally,
@@ -113,10 +116,10 @@ impl<'a> Known<'a> {
         });
         let mut times: Vec<Time> = acknowledged.collect();
         times.sort_unstable();
-        let end = times.last().map_or(last, |newest| last.max(*newest));
         let mut gap = Span::ZERO;
         let mut before = first;
-        for time in times.into_iter().chain([end]) {
+        // After the newest acknowledgement the last put adds nothing.
+        for time in times.into_iter().chain([last]) {
             gap = gap.max(time.since(before));
             before = time;
         }
@@ -159,16 +162,40 @@ pub(in crate::report) fn waits(history: &History) -> (Vec<Span>, Vec<Span>) {
     (gets, puts)
 }
 
-/// How long it took, after each fault that took the leader away, until another was believed in. If another such fault
-/// strikes before that, it belongs to the same failover.
-fn failovers(record: &RunRecord) -> Vec<Span> {
-    let mut lost =
-        record.struck.iter().filter(|struck| struck.consequence.leader_lost).map(|struck| struck.time).peekable();
-    let mut failovers = Vec::new();
-    for belief in record.leaders.iter().filter(|belief| belief.leader.is_some()) {
-        let first = lost.next_if(|time| *time <= belief.since);
-        while lost.next_if(|time| *time <= belief.since).is_some() {}
-        failovers.extend(first.map(|time| belief.since.since(time)));
+/// A leader that was taken away.
+struct Lost {
+    /// When, first.
+    time: Time,
+    leader: Option<ReplicaId>,
+    /// What cut it off is over, so it may lead again.
+    is_back: bool,
+}
+
+/// How long it took, after each fault that took the leader away, until another was believed in; or, once the cut is
+/// over, any. If the cut ends before anybody has noticed it, the leader was never lost. If another such fault strikes
+/// before the end, it belongs to the same failover.
+///
+/// That another one is believed in is demanded since followers that were cut off from a leader go on naming it for a
+/// while, in turn with those that have given it up.
+fn failovers(scenario: &Scenario, record: &RunRecord) -> Vec<Span> {
+    let mut struck = record.struck.iter().peekable();
+    let (mut leader, mut believed, mut lost, mut failovers) = (None, None, None::<Lost>, Vec::new());
+    for belief in &record.leaders {
+        while let Some(fault) = struck.next_if(|fault| fault.time <= belief.since) {
+            if fault.consequence.leader_lost {
+                lost = lost.or(Some(Lost { time: fault.time, leader, is_back: false }));
+            }
+            if matches!(scenario.events[fault.event].fault, Fault::PartEnd | Fault::Heal) {
+                lost = lost.filter(|lost| believed.is_none() || believed != lost.leader);
+                lost = lost.map(|lost| Lost { is_back: true, ..lost });
+            }
+        }
+        believed = belief.leader;
+        let Some(new) = belief.leader else { continue };
+        if let Some(ended) = lost.take_if(|lost| lost.is_back || lost.leader != Some(new)) {
+            failovers.push(belief.since.since(ended.time));
+        }
+        leader = Some(new);
     }
     failovers
 }
@@ -176,9 +203,9 @@ fn failovers(record: &RunRecord) -> Vec<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chaos::Consequence;
+    use crate::chaos::{Consequence, FaultEvent};
     use crate::check::fixture;
-    use crate::id::{ClientId, Mid, ReplicaId};
+    use crate::id::{ClientId, Mid};
     use crate::record::{Attempt, Belief, Struck};
 
     fn at(millis: u64) -> Time {
@@ -196,11 +223,18 @@ mod tests {
         Attempt { client, replica, operation, sent: at(sent), retry_of: retry_of.map(Mid), answer }
     }
 
+    /// The scenario of the tests, with these faults.
+    fn faults() -> Scenario {
+        let event = |fault| FaultEvent { time: Time::ZERO, fault };
+        let faults = [Fault::KillNonLeader, Fault::PartHard, Fault::PartEnd];
+        Scenario { events: faults.map(event).to_vec(), ..fixture::scenario() }
+    }
+
     fn with<T>(change: impl FnOnce(&mut RunRecord), read: impl FnOnce(&Known<'_>) -> T) -> T {
         let mut record = fixture::record();
         change(&mut record);
         let judgement = Judgement::of(&fixture::scenario(), &record, None);
-        read(&Known::new(&record, &judgement, &Tally::of_kinds()))
+        read(&Known::new(&faults(), &record, &judgement, &Tally::of_kinds()))
     }
 
     #[test]
@@ -243,6 +277,34 @@ mod tests {
     }
 
     #[test]
+    fn a_leader_that_is_cut_off_is_replaced_when_another_is_believed_in_or_comes_back() {
+        let struck = |time, event| Struck {
+            time: at(time),
+            event,
+            consequence: Consequence { killed: None, leader_lost: event == 1 },
+        };
+        let belief = |time, leader: Option<u8>| Belief { since: at(time), leader: leader.map(ReplicaId) };
+        let failovers = |leaders: &[Belief], faults: &[Struck]| {
+            let change = |record: &mut RunRecord| {
+                (record.leaders, record.struck) = (leaders.to_vec(), faults.to_vec());
+            };
+            with(change, |known| known.failovers.clone())
+        };
+        let elected = [belief(0, None), belief(300, Some(1))];
+        let flapping = [belief(5_800, None), belief(5_801, Some(1)), belief(5_802, None), belief(5_900, Some(2))];
+        let cut = [struck(5_000, 1), struck(9_000, 2)];
+        assert_eq!(failovers(&[&elected[..], &flapping].concat(), &cut), [Span::from_millis(900)]);
+        // Nobody has noticed, and much later the leader steps down for another reason.
+        let late = [belief(20_000, None), belief(20_500, Some(2))];
+        assert_eq!(failovers(&[&elected[..], &late].concat(), &cut), []);
+        // The leader was given up, and is believed in again after the end of the cut.
+        let again = [belief(8_900, None), belief(9_200, Some(1))];
+        assert_eq!(failovers(&[&elected[..], &again].concat(), &cut), [Span::from_millis(4_200)]);
+        let never = [belief(8_900, None)];
+        assert_eq!(failovers(&[&elected[..], &never].concat(), &cut), []);
+    }
+
+    #[test]
     fn a_failover_lasts_from_the_first_fault_that_takes_the_leader_to_the_next_belief() {
         let struck = |time, leader_lost| Struck {
             time: at(time),
@@ -258,6 +320,7 @@ mod tests {
             belief(7_000, Some(3)),
             belief(8_000, None),
             belief(9_100, Some(4)),
+            belief(9_500, Some(3)),
             belief(10_000, None),
         ];
         let faults = vec![
@@ -272,7 +335,7 @@ mod tests {
             |known| {
                 assert_eq!(known.failovers, [400, 1_100].map(Span::from_millis));
                 assert_eq!((known.failover_times().as_deref(), known.first_leader()), (Some("0.4;1.1"), Some(0.3)));
-                assert_eq!((known.leader_changes(), known.failovers_sorted().at(100)), (7, Some(1.1)));
+                assert_eq!((known.leader_changes(), known.failovers_sorted().at(100)), (8, Some(1.1)));
             },
         );
     }

@@ -15,6 +15,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::check::{Finding, Judgement};
 use crate::record::{RunRecord, Tally};
+use crate::scenario::Scenario;
 
 pub use columns::{COLUMNS, Column, FEW, MAIN, Unit, column};
 pub use details::{Details, write_latencies, write_messages};
@@ -168,12 +169,12 @@ impl Row {
     /// The row of a run. `judged` is none if a replica panicked.
     pub fn new(
         key: Key,
-        judged: Option<(&RunRecord, &Judgement)>,
+        judged: Option<(&Scenario, &RunRecord, &Judgement)>,
         findings: &[Finding],
         tally: &Tally,
         command: String,
     ) -> Row {
-        let known = judged.map(|(record, judgement)| Known::new(record, judgement, tally));
+        let known = judged.map(|(scenario, record, judgement)| Known::new(scenario, record, judgement, tally));
         let facts = Facts { known, findings };
         Row { key, measures: COLUMNS.iter().map(|column| (column.of)(&facts)).collect(), command }
     }

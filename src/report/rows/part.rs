@@ -319,9 +319,16 @@ impl<R: BufRead> Merge<R> {
             if self.layout != Layout::Details && lines != 1 {
                 return Err(part.unexpected(run, lines));
             }
-            run += 1;
+            let Some(next) = run.checked_add(1) else { break };
+            run = next;
             if self.mark.is_none() && run_of(&part.line).is_none_or(|next| next < run) {
                 return Err(part.unexpected(run, 0));
+            }
+            if lines == 0 {
+                // A file may say that there are more runs than anybody can count.
+                let due = self.parts.iter().filter_map(|part| run_of(&part.line)).filter(|next| *next >= run).min();
+                let Some(due) = due else { break };
+                run = due;
             }
         }
         for part in &mut self.parts {
@@ -515,7 +522,22 @@ mod tests {
         let more = two.clone() + "8,s,0\n";
         assert_eq!(refused(&[&one, &more, &three]), "p2: line 6: there is more after the end");
         let strange = two.replace("4,s,0", "5,s,0");
+        let back = part(Shard::WHOLE, |_| 1).replace("6,s,0", "3,s,0");
+        assert_eq!(refused(&[&back]), "p1: line 9: there is run 3 after the last one");
         assert_eq!(refused(&[&one, &strange, &three]), "p2: line 4: there is run 5 after the last one");
+    }
+
+    #[test]
+    fn runs_without_lines_take_no_time() {
+        let most = u64::MAX;
+        let alone = format!("run,scenario,x\n5,s,0\n{most},s,0\n");
+        assert_eq!(merged(&[&alone]), Ok(alone.clone()), "a file that was never divided");
+        let texts = [1, 2].map(|place| {
+            let mark = format!("#seedbed part {place}/2 of {most} runs of sweep 0000000000000abc\n");
+            let line = if place == 1 { format!("{},s,0\n", most - 1) } else { String::new() };
+            format!("{mark}run,scenario,x\n{line}#seedbed end of part {place}/2\n")
+        });
+        assert_eq!(merged(&texts.each_ref().map(String::as_str)), Ok(format!("run,scenario,x\n{},s,0\n", most - 1)));
     }
 
     #[test]

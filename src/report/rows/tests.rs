@@ -25,7 +25,13 @@ fn rows() -> Vec<Row> {
         .map(|record| {
             let judgement = Judgement::of(&fixture::scenario(), record, None);
             let findings = judgement.findings();
-            Row::new(key(), Some((record, &judgement)), &findings, &tally, "seedbed run x".to_owned())
+            Row::new(
+                key(),
+                Some((&fixture::scenario(), record, &judgement)),
+                &findings,
+                &tally,
+                "seedbed run x".to_owned(),
+            )
         })
         .collect();
     let panic =

@@ -52,6 +52,23 @@ pub(super) enum Change {
     Partition(Partition),
 }
 
+impl Change {
+    /// Changes with lower numbers come first, whatever the order of the axes: a command line has an order of its own, and
+    /// the command of a row must make the same scenario.
+    pub(super) fn turn(&self) -> u8 {
+        match self {
+            // Times of ready-made partitions are parts of the lifetime.
+            Change::Key { path, .. } if path.first() == "lifetime" => 0,
+            Change::Key { path, .. } if path.first() == "drops" => 1,
+            Change::Partition(_) => 2,
+            // In place of `drops`, if both are there.
+            Change::Key { path, .. } if path.first() == MATRIX && path.is_key() => 3,
+            // Paths lead into what is there then.
+            Change::Key { .. } | Change::Setting { .. } => 4,
+        }
+    }
+}
+
 /// Ready-made partitions, in place of those that the scenario has. Times are parts of the scenario's lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Partition {

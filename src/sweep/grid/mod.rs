@@ -254,16 +254,6 @@ impl Grid {
         self.axes.iter().flat_map(|axis| &axis.names).map(String::as_str).collect()
     }
 
-    /// Whether there are several scenarios.
-    pub fn has_scenarios(&self) -> bool {
-        self.bases.len() > 1
-    }
-
-    /// Whether there are several protocols.
-    pub fn has_protocols(&self) -> bool {
-        self.protocols.len() > 1
-    }
-
     /// The axes.
     pub fn axes(&self) -> &[Axis] {
         &self.axes
@@ -381,9 +371,8 @@ impl Grid {
             })
             .collect();
         points.reverse();
-        // Times of ready-made partitions are parts of the lifetime, so that is changed first.
         let mut changes: Vec<&Change> = points.into_iter().flat_map(|point| &point.changes).collect();
-        changes.sort_by_key(|change| !matches!(change, Change::Key { path, .. } if path.first() == "lifetime"));
+        changes.sort_by_key(|change| change.turn());
         changes.into_iter()
     }
 
@@ -392,8 +381,10 @@ impl Grid {
     fn read(&self, cell: &Cell<'_>, json: &Value) -> Result<Scenario, GridError> {
         let loaded = Scenario::parse(&cell.base.scenario.name, &cell.to_string(), &json.to_string())?;
         let Some(warning) = loaded.warnings.first() else { return Ok(loaded.scenario) };
-        let path = warning.split('`').nth(1).unwrap_or_default().to_owned();
-        let hint = warning.split_once("is ignored").map(|(_, hint)| hint.to_owned()).unwrap_or_default();
+        // Names of files may hold anything.
+        let said = warning.strip_prefix(&cell.to_string()).unwrap_or(warning);
+        let path = said.split('`').nth(1).unwrap_or_default().to_owned();
+        let hint = said.split_once("is ignored").map(|(_, hint)| hint.to_owned()).unwrap_or_default();
         Err(GridError::Unknown { path, hint })
     }
 }
@@ -410,7 +401,8 @@ fn unknown(name: &str, error: SettingError) -> GridError {
     }
 }
 
-/// What a matrix and the same loss on every link say of the same links: the newer one counts.
+/// Makes a change in the keys of a scenario. What a matrix and the same loss on every link say of the same links: the
+/// one that is changed last counts.
 fn edit(json: &mut Value, change: &Change) -> Result<(), PathError> {
     match change {
         Change::Key { path, value } => {

@@ -104,6 +104,10 @@ fn ready_made_partitions_take_the_place_of_a_scenarios_own() {
         let times = case("simple-1.json", &order).scenario.events.into_iter().map(|event| event.time.as_secs_f64());
         assert_eq!(times.collect::<Vec<_>>(), [32.0, 62.0], "whatever is named first");
     }
+    for order in [["partition=hard", "events[0].time=5"], ["events[0].time=5", "partition=hard"]] {
+        let times = case("partition-4.json", &order).scenario.events.into_iter().map(|event| event.time.as_secs_f64());
+        assert_eq!(times.collect::<Vec<_>>()[0], 7.0, "paths lead into the new partitions");
+    }
 }
 
 #[test]
@@ -118,6 +122,12 @@ fn a_matrix_from_a_file_and_losses_on_every_link_take_each_others_place() {
     assert_eq!(grid("unreliable-1.json", &[&axis]).unwrap().cell(0).values[0].1, "third");
     let even = case("chaos/slope.json", &["drops=0.1"]).scenario;
     assert_eq!(even.matrix, crate::chaos::ConnectivityMatrix::uniform(5, 0.1).unwrap());
+
+    for order in [[axis.as_str(), "drops=0.1", "matrix[1][0]=1"], ["drops=0.1", "matrix[1][0]=1", &axis]] {
+        let rows = case("unreliable-1.json", &order).scenario.matrix;
+        let rows: Vec<&[f64]> = rows.rows().collect();
+        assert_eq!((rows[0], rows[1][0]), (&row[..], 1.0), "whatever is named first");
+    }
 
     std::fs::write(&path, "[[0, 0], [0, 2]]").expect("a file");
     assert!(
@@ -262,4 +272,37 @@ fn no_text_on_a_command_line_or_in_a_sweep_file_makes_a_panic() {
         let _ = SweepSpec::parse("s.json", &file);
     }
     assert!(taken > 100, "most texts say nothing: {taken}");
+}
+
+#[test]
+fn a_fingerprint_is_of_everything_that_says_which_runs_there_are() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("m.json");
+    let of = |file: &str, text: &str, protocol, broken, seeds: &str, loss: f64| {
+        std::fs::write(&path, serde_json::json!(vec![vec![loss; 5]; 5]).to_string()).expect("a file");
+        let axes = axes(&[text, &format!("matrix={}", path.display())]).unwrap();
+        Grid::new(vec![base(file)], axes, vec![protocol], broken, seeds.parse().unwrap()).unwrap().fingerprint()
+    };
+    let (raft, broadcast) = (ProtocolName::Raft, ProtocolName::Broadcast);
+    let first = of("simple-1.json", "mix=0.5", raft, None, "0..9", 0.0);
+    assert_eq!(of("simple-1.json", "mix=0.5", raft, None, "0..=8", 0.0), first);
+    for other in [
+        of("simple-2.json", "mix=0.5", raft, None, "0..9", 0.0),
+        of("simple-1.json", "mix=0.6", raft, None, "0..9", 0.0),
+        of("simple-1.json", "requests=50", raft, None, "0..9", 0.0),
+        of("simple-1.json", "mix=0.5", broadcast, None, "0..9", 0.0),
+        of("simple-1.json", "mix=0.5", raft, Some(Rule::VoteOnce), "0..9", 0.0),
+        of("simple-1.json", "mix=0.5", raft, None, "1..9", 0.0),
+        of("simple-1.json", "mix=0.5", raft, None, "0..9", 0.1),
+    ] {
+        assert_ne!(other, first);
+    }
+}
+
+#[test]
+fn an_unknown_path_is_named_whatever_the_name_of_the_file() {
+    let odd = Base { path: PathBuf::from("a`b is ignored.json"), ..base("simple-1.json") };
+    let refused = Grid::new(vec![odd], axes(&["dropz=1"]).unwrap(), vec![ProtocolName::Raft], None, SeedRange::only(0));
+    let told = refused.expect_err("there is no such key").to_string();
+    assert!(told.starts_with("unknown path `dropz`; did you mean `drops`?; allowed is"), "{told}");
 }
