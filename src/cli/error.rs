@@ -52,6 +52,8 @@ pub(super) enum CliError {
     SweepAmongFiles { path: PathBuf },
     #[error("{}: is of a sweep that was interrupted; --resume goes on with it, or remove it", shown(path))]
     PartThere { path: PathBuf },
+    #[error("{}: is being written by another process", shown(path))]
+    InUse { path: PathBuf },
     #[error("{}: cannot be resumed: {problem}", shown(path))]
     Resume { path: PathBuf, problem: String },
     #[error("{}: cannot be read: {source}", shown(path))]
@@ -66,8 +68,8 @@ pub(super) enum CliError {
     Merge(#[from] MergeError),
     #[error(transparent)]
     Live(LiveError),
-    #[error("interrupted; this begins again: {command}")]
-    Interrupted { signal: i32, command: String },
+    #[error("interrupted; this {}: {command}", if *.goes_on { "goes on" } else { "begins again" })]
+    Interrupted { signal: i32, command: String, goes_on: bool },
     #[error("threads cannot be started: {0}")]
     Threads(rayon::ThreadPoolBuildError),
     #[error("the operating system gives no random seed ({0}); choose one with --seed")]
@@ -85,7 +87,7 @@ impl CliError {
     pub fn of(self, command: &str) -> CliError {
         match self {
             CliError::Live(LiveError::Interrupted { signal }) => {
-                CliError::Interrupted { signal, command: command.to_owned() }
+                CliError::Interrupted { signal, command: command.to_owned(), goes_on: false }
             }
             other => other,
         }

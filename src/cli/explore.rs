@@ -99,7 +99,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     write_end(&mut out, &exploration)?;
     out.flush()?;
     match interrupt.signal() {
-        Some(signal) => Err(CliError::Interrupted { signal, command }),
+        Some(signal) => Err(CliError::Interrupted { signal, command, goes_on: false }),
         None => Ok(Outcome::of(exploration.failures == 0 && exploration.gaps().is_empty())),
     }
 }

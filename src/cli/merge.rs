@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 use super::Outcome;
 use super::error::CliError;
 use super::output::{self, Stdout};
@@ -40,8 +42,17 @@ pub(super) struct Args {
     summary: SummaryArgs,
 }
 
+/// Every part is a file that is open, and systems begin with few: as many as may be, then.
+fn allow_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If that is refused, opening one file too many tells so.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 /// Carries out the command.
 pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
+    allow_many_files();
     let mut places = args.summary.places();
     places.extend(args.output.as_deref().map(|path| ("--output", path)));
     let inputs: Vec<&Path> = args.parts.iter().map(PathBuf::as_path).collect();

@@ -53,9 +53,9 @@ fn an_interrupted_sweep_is_gone_on_with_to_the_same_bytes_however_often_it_is_in
             _ => {
                 assert_eq!(status.code(), Some(128 + signal.as_raw()), "{told}");
                 let command = "seedbed sweep long.json --drops 0,0.05 --seeds 0..400";
-                let again =
-                    format!("error: interrupted; this begins again: {command}; with --resume, it goes on where");
-                assert!(told.starts_with(&again) && told.lines().count() == 1, "{told}");
+                let again = format!("error: interrupted; this goes on: {command} --csv x-csv --json x-json");
+                assert!(told.starts_with(&again) && told.ends_with(" --resume\n"), "{told}");
+                assert_eq!(told.lines().count(), 1);
                 // What is finished is not lost.
                 let ends = KINDS.map(|kind| folder.text(&format!("x-{kind}.part")).ends_with('\n'));
                 assert_eq!(ends, [true; 4]);
@@ -263,4 +263,24 @@ fn a_sweep_to_standard_output_is_interrupted_at_a_whole_row() {
         assert_eq!(row["run"], run.to_string());
         assert!(line.starts_with(&format!("{{\"run\":{run},")), "{line}");
     }
+}
+
+#[test]
+fn a_scenario_that_was_changed_before_the_last_rows_is_noticed_too() {
+    let folder = Folder::new();
+    let words = "calm.json hard.json --seeds 0..4 --csv rows.csv";
+    folder.sweep(words);
+    let whole = folder.text("rows.csv");
+    folder.remove("rows.csv");
+    let calm = folder.text("calm.json");
+    assert!(calm.contains("\"mix\": 0.4"), "{calm}");
+    folder.write("calm.json", &calm.replace("\"mix\": 0.4", "\"mix\": 0.3"));
+    // All but the last row, which is one of the scenario that is still the same.
+    let torn = whole.lines().take(8).map(|line| format!("{line}\n")).collect::<String>();
+    folder.write("rows.csv.part", &torn);
+    let error = "rows.csv: cannot be resumed: run 3 is another one now";
+    folder.assert_refused(&format!("sweep {words} --resume"), error);
+    folder.write("calm.json", &calm);
+    folder.sweep(&format!("{words} --resume"));
+    assert_eq!(folder.text("rows.csv"), whole);
 }

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::raft::Rule;
 use crate::report::digest::Digest;
 use crate::report::figures::Waits;
-use crate::report::rows::{Details, PartMark, Schema, Shard, read_line};
+use crate::report::rows::{Details, Key, PartMark, Schema, Shard, read_line};
 use crate::sweep::grid::Grid;
 use crate::sweep::{ProtocolName, SeedRange, in_order};
 use crate::world::live::Interrupt;
@@ -148,6 +148,17 @@ impl RowArgs {
         options.into_iter().filter_map(|(option, kind, path)| Some((option, kind, path.as_deref()?))).collect()
     }
 
+    /// The command that goes on with the rows of this one, or begins again if they are not kept; and which of both.
+    fn again(&self, command: &str, yes: bool) -> (String, bool) {
+        let words = self.places().into_iter().fold(command.to_owned(), |words, (option, _, path)| {
+            format!("{words} {option} {}", command::quoted_path(path))
+        });
+        let shard = self.shard.map(|shard| format!(" --shard {shard}")).unwrap_or_default();
+        let goes_on = self.csv.as_deref().is_some_and(|path| path != Path::new("-"));
+        let resume = if goes_on { " --resume" } else { "" };
+        (format!("{words}{shard}{resume}{}", if yes { " --yes" } else { "" }), goes_on)
+    }
+
     fn shard(&self) -> Result<Shard, CliError> {
         #[expect(clippy::disallowed_methods, reason = "which part of a sweep is done here changes no run")]
         let environment = |name: &str| std::env::var(name).ok();
@@ -248,9 +259,8 @@ impl Sweep<'_> {
             kept?;
             return Err(match error {
                 CliError::Interrupted { signal, .. } => {
-                    let again =
-                        if self.args.rows.csv.is_some() { "; with --resume, it goes on where it was" } else { "" };
-                    CliError::Interrupted { signal, command: format!("{command}{again}") }
+                    let (command, goes_on) = self.args.rows.again(command, self.args.yes);
+                    CliError::Interrupted { signal, command, goes_on }
                 }
                 other => other,
             });
@@ -288,20 +298,7 @@ impl Sweep<'_> {
         // Before any file is touched.
         self.check_last(places, &found)?;
         if let Some(rows) = found.first().and_then(Option::as_ref) {
-            let worker = Worker::new(self.grid, &self.frame.schema, Vec::new(), false);
-            let (digest, replays, schema) = (&mut self.digest, &mut self.replays, &self.frame.schema);
-            rows.read(&self.frame, begin, |nth, line| {
-                let record =
-                    read_line(line).ok_or_else(|| resume_error(places[0].2, format!("row {} is none", nth + 1)))?;
-                let row =
-                    schema.read_csv(&record, nth + 1).map_err(|error| resume_error(places[0].2, error.to_string()))?;
-                digest.add(&row);
-                if !row.passed() && replays.len() < REPROS_MAX {
-                    let (case, label) = worker.case(row.key.run);
-                    replays.extend(self.args.repros.find(&case, &label).map(|path| (row.key.run, path)));
-                }
-                Ok(())
-            })?;
+            self.read_rows(places[0].2, rows, begin)?;
         }
         if is_done {
             return Ok(begin);
@@ -314,6 +311,33 @@ impl Sweep<'_> {
             self.sheets.push(sheet);
         }
         Ok(begin)
+    }
+
+    /// Takes note of the rows of an earlier attempt. Each must be of the run that it says, and the last one of each
+    /// scenario must come out as it is there.
+    fn read_rows(&mut self, path: &Path, rows: &Earlier, begin: u64) -> Result<(), CliError> {
+        let worker = Worker::new(self.grid, &self.frame.schema, vec![Kind::Rows], false);
+        let (digest, replays, schema) = (&mut self.digest, &mut self.replays, &self.frame.schema);
+        let mut newest: Option<(Key, Vec<u8>)> = None;
+        rows.read(&self.frame, begin, |nth, line| {
+            let record = read_line(line).ok_or_else(|| resume_error(path, format!("row {} is none", nth + 1)))?;
+            let row = schema.read_csv(&record, nth + 1).map_err(|error| resume_error(path, error.to_string()))?;
+            let run = row.key.run;
+            if row.key != worker.key(run) {
+                return Err(another_run(path, run));
+            }
+            let of_another = newest.take_if(|(key, _)| key.scenario != row.key.scenario);
+            if let Some((key, _)) = of_another.filter(|(key, line)| worker.run(key.run).lines[0] != *line) {
+                return Err(another_run(path, key.run));
+            }
+            newest = Some((row.key.clone(), line.to_vec()));
+            digest.add(&row);
+            if !row.passed() && replays.len() < REPROS_MAX {
+                let (case, label) = worker.case(run);
+                replays.extend(self.args.repros.find(&case, &label).map(|path| (run, path)));
+            }
+            Ok(())
+        })
     }
 
     /// Does the last run that files of an earlier attempt have in common once more: it must come out as it is there, or
@@ -338,7 +362,7 @@ impl Sweep<'_> {
                 Ok(())
             })?;
             if lines != *expected {
-                return Err(resume_error(path, format!("run {run} is another one now")));
+                return Err(another_run(path, run));
             }
         }
         Ok(())
@@ -360,7 +384,7 @@ impl Sweep<'_> {
             |nth| worker.run(shard.run(nth)),
             |nth, finished| {
                 if let Some(signal) = interrupt.signal() {
-                    return Err(CliError::Interrupted { signal, command: String::new() });
+                    return Err(CliError::Interrupted { signal, command: String::new(), goes_on: false });
                 }
                 self.take(nth, finished, progress, out)
             },
@@ -414,6 +438,10 @@ impl Sweep<'_> {
         }
         Ok(Outcome::of(failed == 0))
     }
+}
+
+fn another_run(path: &Path, run: u64) -> CliError {
+    resume_error(path, format!("run {run} is another one now"))
 }
 
 fn resume_error(path: &Path, problem: String) -> CliError {

@@ -1,5 +1,6 @@
 //! Which part of a sweep this process does.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::super::error::CliError;
@@ -26,6 +27,17 @@ impl FromStr for ShardChoice {
             None => text.parse().map(ShardChoice::This),
         }
         .map_err(|error| format!("{error}; or auto, or auto/N"))
+    }
+}
+
+/// As it was given.
+impl fmt::Display for ShardChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ShardChoice::This(shard) => shard.fmt(f),
+            ShardChoice::Auto(None) => f.write_str("auto"),
+            ShardChoice::Auto(Some(count)) => write!(f, "auto/{count}"),
+        }
     }
 }
 

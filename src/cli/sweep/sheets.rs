@@ -8,6 +8,9 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
 use super::super::error::CliError;
 use super::super::output::{self, Stdout};
 use crate::report::rows::{Details, PartMark, Schema, Shard, run_of};
@@ -77,6 +80,14 @@ fn part_of(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Nobody else may go on with the file while this process does. Where the system knows no locks, all may.
+fn lock(file: &File, path: &Path) -> Result<(), CliError> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(CliError::InUse { path: path.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
 fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> CliError + '_ {
     |source| CliError::File { path: path.to_owned(), source }
 }
@@ -103,6 +114,7 @@ impl Sheet {
             io::ErrorKind::AlreadyExists => CliError::PartThere { path: part.clone() },
             _ => unwritable(path)(error),
         })?;
+        lock(&file, &part)?;
         let mut sheet = Sheet { kind, place: Place::File { path: path.to_owned(), part, out: BufWriter::new(file) } };
         sheet.write(&start, stdout)?;
         Ok(sheet)
@@ -222,7 +234,9 @@ impl Earlier {
         })?;
         let Earlier { kind, path, found, .. } = self;
         let part = part_of(&path);
-        let opened = File::options().write(true).open(&found).and_then(|mut file| {
+        let mut file = File::options().write(true).open(&found).map_err(unwritable(&path))?;
+        lock(&file, &found)?;
+        let mut cut = || {
             // First the name, then the content: nothing that is cut off has the name of a whole file.
             if found != part {
                 fs::rename(&found, &part)?;
@@ -238,9 +252,9 @@ impl Earlier {
                     file.seek(SeekFrom::Start(end))?;
                 }
             }
-            Ok(file)
-        });
-        let file = opened.map_err(unwritable(&path))?;
+            Ok(())
+        };
+        cut().map_err(unwritable(&path))?;
         Ok(Sheet { kind, place: Place::File { path, part, out: BufWriter::new(file) } })
     }
 
@@ -382,5 +396,16 @@ mod tests {
         fs::write(part_of(&path), format!("{header}0,x\n1,x\n")).unwrap();
         let earlier = Earlier::find(Kind::Rows, &path, &frame).unwrap().expect("a part");
         assert!(!earlier.is_done() && earlier.runs == 2);
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_nobody_elses() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let (path, frame) = (folder.path().join("x.csv"), frame("1/1"));
+        let sheet = Sheet::create(Kind::Rows, &path, &frame, &mut output::stdout()).unwrap();
+        let resume = || Earlier::find(Kind::Rows, &path, &frame).unwrap().expect("a part").resume(&frame, 0);
+        assert!(matches!(resume(), Err(CliError::InUse { .. })));
+        drop(sheet);
+        write(resume().unwrap(), &frame, 0).unwrap();
     }
 }

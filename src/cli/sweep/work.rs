@@ -58,6 +58,12 @@ impl<'a> Worker<'a> {
         (Case { seed, ..prepared.case.clone() }, prepared.label.clone())
     }
 
+    /// What says which run has this number.
+    pub fn key(&self, run: u64) -> Key {
+        let (cell, seed) = self.grid.place(run);
+        self.prepare(cell).key(run, seed)
+    }
+
     /// Does the run with this number.
     pub fn run(&self, run: u64) -> Finished {
         let (cell, seed) = self.grid.place(run);
