@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::command::Words;
 use super::error::CliError;
 use super::output::{self, plural};
 use crate::check::{Checker, linear};
@@ -123,6 +124,12 @@ impl Repros {
             .and_then(|()| write_new(&path, repro))
             .map_err(|source| CliError::File { path: path.clone(), source })?;
         Ok(path)
+    }
+
+    /// With the option that names the folder, if it is not the usual one.
+    pub fn words(&self, words: Words) -> Words {
+        let is_usual = self.directory == Path::new(DEFAULT_DIRECTORY);
+        words.path("--repros", (!is_usual).then_some(&*self.directory))
     }
 
     /// Where an earlier attempt has written this case, if it has.

@@ -226,7 +226,10 @@ fn play_watched(
     };
     progress.clear();
     let drawn = timeline.map_or(Ok(()), |path| {
-        let title = format!("{} with seed {seed}", scenario.name);
+        // What the command changes belongs to the picture, too.
+        let changes =
+            command.split_once(&format!(" --seed {seed} ")).map_or(String::new(), |(_, words)| format!(", {words}"));
+        let title = format!("{} with seed {seed}{changes}", scenario.name);
         let chart = figures::timeline(scenario, &record, &reigns.into_vec(), &title, &run.description);
         draw(path, &chart)
     });

@@ -91,9 +91,10 @@ fn dimensions(digest: &Digest) -> Vec<Dimension> {
 pub fn chart(digest: &Digest) -> Option<Chart> {
     let first = digest.cells.first()?;
     let mut dimensions = dimensions(digest);
-    let title = match digest.cells.iter().all(|cell| cell.scenario == first.scenario) {
-        true => first.scenario.clone(),
-        false => "All scenarios".to_owned(),
+    let scenarios: BTreeSet<&String> = digest.cells.iter().map(|cell| &cell.scenario).collect();
+    let title = match scenarios.len() {
+        1 => first.scenario.clone(),
+        several => format!("{several} scenarios"),
     };
     let seeds = digest.cells.iter().map(|cell| cell.runs).max().unwrap_or(0);
     let is_map = |dimension: &Dimension| dimension.is_numeric() && dimension.labels.len() > 2;
@@ -189,7 +190,7 @@ fn lines(digest: &Digest, x: &Dimension, others: &[Dimension], title: String, se
     let more = names.len().saturating_sub(SERIES_MAX);
     let left_out = if more > 0 { format!("; {more} more series are not drawn") } else { String::new() };
     Lines {
-        title: format!("{title}, by {}", x.name),
+        title: if x.labels.len() > 1 { format!("{title}, by {}", x.name) } else { title },
         subtitle: format!("{}{left_out}", seeds_text(seeds)),
         x: match numbers {
             Some(_) => XAxis::Numbers { label },
@@ -205,6 +206,8 @@ fn heat_maps(digest: &Digest, x: &Dimension, y: &Dimension, title: String, seeds
         for (number, cell) in digest.cells.iter().enumerate() {
             values[y.places[number]][x.places[number]] = drawn.spread(cell).map(|spread| spread.median);
         }
+        // The first value is the lowest one, as on an axis.
+        values.reverse();
         HeatPanel { title: drawn.title(digest), unit: drawn.unit(digest), values }
     };
     HeatMaps {
@@ -213,7 +216,7 @@ fn heat_maps(digest: &Digest, x: &Dimension, y: &Dimension, title: String, seeds
         x_label: x.name.clone(),
         y_label: y.name.clone(),
         columns: x.labels.clone(),
-        rows: y.labels.clone(),
+        rows: y.labels.iter().rev().cloned().collect(),
         panels: Drawn::all(digest).into_iter().map(panel).collect(),
     }
 }

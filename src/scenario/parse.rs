@@ -119,11 +119,14 @@ impl Scenario {
         let source = Source::new(file);
         let json = source.parse(text)?;
         let mut top = source.top(&json)?;
-        let is_repro = top.holds("seedbed_repro");
+        let hint = match (top.holds("seedbed_repro"), top.holds("seedbed_sweep")) {
+            (true, _) => Some("this is a repro file, which `seedbed replay` takes"),
+            (_, true) => Some("this is a sweep, which `seedbed sweep` takes, alone"),
+            _ => None,
+        };
         let scenario = Scenario::from_object(name, &mut top).map_err(|error| match error {
-            ScenarioError::Missing { file, key, allowed, .. } if is_repro => {
-                let hint = Some("this is a repro file, which `seedbed replay` takes".to_owned());
-                ScenarioError::Missing { file, key, allowed, hint }
+            ScenarioError::Missing { file, key, allowed, .. } if hint.is_some() => {
+                ScenarioError::Missing { file, key, allowed, hint: hint.map(str::to_owned) }
             }
             other => other,
         })?;

@@ -42,6 +42,24 @@ fn pictures_of_a_kind_are_the_same_every_time_and_have_the_format_of_their_name(
 }
 
 #[test]
+fn scenarios_and_protocols_have_curves_of_their_own() {
+    let folder = Folder::new();
+    let drawn = |words: &str| {
+        folder.run(&format!("sweep {words} --seeds 0..2 --cdf c.svg"));
+        let svg = folder.text("c.svg");
+        let document = roxmltree::Document::parse(&svg).expect("XML");
+        document.descendants().filter_map(|node| node.text().map(|text| text.trim().to_owned())).collect::<Vec<_>>()
+    };
+    let texts = drawn("calm.json hard.json --drops 0,0.1 --protocol raft,broadcast");
+    for name in
+        ["calm, drops=0, raft", "calm, drops=0, broadcast", "hard, drops=0.1, raft", "hard, drops=0.1, broadcast"]
+    {
+        assert!(texts.iter().any(|text| text == name), "{name}: {texts:?}");
+    }
+    assert!(drawn("calm.json --drops 0,0.1").iter().any(|text| text == "drops=0.1"), "only what differs is named");
+}
+
+#[test]
 fn another_seed_or_value_gives_other_rows() {
     // Otherwise the tests above would prove nothing.
     let folder = Folder::new();

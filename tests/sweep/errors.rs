@@ -69,6 +69,7 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ("calm.json --seeds 5..5", "invalid value '5..5' for '--seeds <A..B>': there is no seed in it"),
         ("calm.json --seeds x", "invalid value 'x' for '--seeds <A..B>': allowed is N, A..B"),
         ("calm.json --protocol paxos", "invalid value 'paxos' for '--protocol <NAMES>'"),
+        ("calm.json --protocol raft,broadcast,raft", "`raft` is swept twice; allowed is once"),
         ("calm.json --without sleep", "invalid value 'sleep' for '--without <RULE>'"),
         ("calm.json --jobs 0", "invalid value '0' for '--jobs <N>'"),
         ("calm.json --without vote-once --protocol broadcast", "--without is of Raft alone; the protocol is broadcast"),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::Outcome;
 use super::axes::AxisArgs;
 use super::cast;
-use super::command;
+use super::command::{self, Words};
 use super::cores::Cores;
 use super::error::{CliError, RUNS_MAX};
 use super::output::{self, Stdout};
@@ -148,17 +148,6 @@ impl RowArgs {
         options.into_iter().filter_map(|(option, kind, path)| Some((option, kind, path.as_deref()?))).collect()
     }
 
-    /// The command that goes on with the rows of this one, or begins again if they are not kept; and which of both.
-    fn again(&self, command: &str, yes: bool) -> (String, bool) {
-        let words = self.places().into_iter().fold(command.to_owned(), |words, (option, _, path)| {
-            format!("{words} {option} {}", command::quoted_path(path))
-        });
-        let shard = self.shard.map(|shard| format!(" --shard {shard}")).unwrap_or_default();
-        let goes_on = self.csv.as_deref().is_some_and(|path| path != Path::new("-"));
-        let resume = if goes_on { " --resume" } else { "" };
-        (format!("{words}{shard}{resume}{}", if yes { " --yes" } else { "" }), goes_on)
-    }
-
     fn shard(&self) -> Result<Shard, CliError> {
         #[expect(clippy::disallowed_methods, reason = "which part of a sweep is done here changes no run")]
         let environment = |name: &str| std::env::var(name).ok();
@@ -201,6 +190,23 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
 }
 
 impl Args {
+    /// The command that goes on after an interrupt with the files that there are, or begins again if there are none; and
+    /// whether it goes on.
+    fn again(&self, command: &str) -> (String, bool) {
+        if self.rows.csv.as_deref().is_none_or(|path| path == Path::new("-")) {
+            return (command.to_owned(), false);
+        }
+        let rows = self.rows.places().into_iter().map(|(option, _, path)| (option, path));
+        let words = Words::empty().with(command);
+        let words =
+            rows.chain(self.summary.files()).fold(words, |words, (option, path)| words.path(option, Some(path)));
+        let words = self.summary.words(words);
+        let words = self.rows.shard.into_iter().fold(words, |words, shard| words.option("--shard", shard));
+        let words = self.repros.words(words);
+        let words = if self.yes { words.with("--yes") } else { words };
+        (words.with("--resume").to_string(), true)
+    }
+
     /// Refuses files that are the same as others or cannot be written, before anything is touched.
     fn check_files(&self, plan: &Plan) -> Result<(), CliError> {
         let rows = self.rows.places();
@@ -259,7 +265,7 @@ impl Sweep<'_> {
             kept?;
             return Err(match error {
                 CliError::Interrupted { signal, .. } => {
-                    let (command, goes_on) = self.args.rows.again(command, self.args.yes);
+                    let (command, goes_on) = self.args.again(command);
                     CliError::Interrupted { signal, command, goes_on }
                 }
                 other => other,
@@ -267,7 +273,8 @@ impl Sweep<'_> {
         }
         let seconds = clock.now().as_secs_f64();
         let fresh = self.frame.runs - begin;
-        output::note(&format!("{fresh} runs in {seconds:.1} s, {:.0} a second", fresh as f64 / seconds.max(1e-3)));
+        let runs = if fresh == 1 { "run" } else { "runs" };
+        output::note(&format!("{fresh} {runs} in {seconds:.1} s, {:.0} a second", fresh as f64 / seconds.max(1e-3)));
         self.finish(with_text, out)
     }
 

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::super::command::Words;
 use super::super::error::CliError;
 use super::super::output::{self, Stdout};
 use crate::report::cells;
@@ -38,9 +39,16 @@ pub(in crate::cli) struct SummaryArgs {
 
 impl SummaryArgs {
     /// The options that are there, with their files.
-    fn files(&self) -> Vec<(&'static str, &Path)> {
+    pub fn files(&self) -> Vec<(&'static str, &Path)> {
         let options = [("--summary", &self.summary), ("--plot", &self.plot), ("--junit", &self.junit)];
         options.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect()
+    }
+
+    /// With the options that name no file.
+    pub fn words(&self, words: Words) -> Words {
+        let metrics = (!self.metrics.is_empty()).then(|| self.metrics.join(","));
+        let words = metrics.into_iter().fold(words, |words, metrics| words.option("--metrics", metrics));
+        if self.github { words.with("--github") } else { words }
     }
 
     /// The options that are there, with where they write.
@@ -76,7 +84,12 @@ impl SummaryArgs {
 
     /// A digest of the metrics that are asked for.
     pub fn digest(&self, names: &[String]) -> Digest {
-        let given: Vec<&str> = self.metrics.iter().map(String::as_str).collect();
+        let mut given: Vec<&str> = Vec::new();
+        for name in &self.metrics {
+            if !given.contains(&name.as_str()) {
+                given.push(name);
+            }
+        }
         Digest::new(names, if given.is_empty() { &MAIN } else { &given })
     }
 

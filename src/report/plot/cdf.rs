@@ -44,7 +44,9 @@ impl CdfSeries {
 impl Cdf {
     pub(super) fn scene(&self) -> Scene {
         let mut scene = Scene::new();
-        let legend: Vec<Entry> = self.series.iter().enumerate().map(entry).collect();
+        // A single curve without a name needs no legend.
+        let named = self.series.iter().enumerate().filter(|(_, series)| !series.name.is_empty());
+        let legend: Vec<Entry> = named.map(entry).collect();
         let top = header(&mut scene, &self.title, &self.subtitle, &legend) + 10.0;
         let latencies = self.series.iter().flat_map(CdfSeries::shown).map(|(latency, _)| latency);
         let y = Axis::fractions();

@@ -81,7 +81,7 @@ fn write_legend(scene: &mut Scene, top: f64, legend: &[Entry]) -> f64 {
         }
         draw_symbol(scene, entry.symbol, (x, y));
         scene.label((x + symbol, y + TO_BASELINE), Anchor::Start, &name);
-        x += width + 20.0;
+        x += width + if name.is_empty() { 4.0 } else { 20.0 };
     }
     y + LINE
 }

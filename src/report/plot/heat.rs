@@ -102,11 +102,13 @@ impl Grid {
         let rows: Vec<String> = maps.rows.iter().map(|name| font::fit(&clean(name), SMALL, ROW_MAX)).collect();
         let names = rows.iter().map(|name| font::width(name, SMALL)).fold(0.0, f64::max);
         let title = if maps.y_label.is_empty() { 0.0 } else { LINE + 2.0 };
+        // High enough for what the rows are called, within reason.
+        let needed = (font::width(&clean(&maps.y_label), SMALL) - LINE).min(HEIGHT) / rows.len().max(3) as f64;
         let labels = maps.panels.iter().map(|panel| labels_width(&panel.scale())).fold(0.0, f64::max);
         Grid {
             columns,
             width: (WIDTH - 2.0 * MARGIN - GAP * (columns - 1) as f64) / columns as f64,
-            tile: (HEIGHT / rows.len().max(1) as f64).clamp(TILE_MIN, TILE_MAX),
+            tile: (HEIGHT / rows.len().max(1) as f64).clamp(TILE_MIN, TILE_MAX).max(needed.ceil()),
             left: title + names + 6.0,
             right: 10.0 + BAR + labels,
             rows,
@@ -175,7 +177,8 @@ impl HeatMaps {
             let middle = frame.top + (i as f64 + 0.5) * grid.tile;
             scene.label((frame.left - 6.0, middle + TO_BASELINE), Anchor::End, name);
         }
-        let title = font::fit(&clean(&self.y_label), SMALL, frame.bottom - frame.top);
+        // There is room for a little more above and below.
+        let title = font::fit(&clean(&self.y_label), SMALL, frame.bottom - frame.top + LINE);
         scene.label_upwards((left + SMALL, (frame.top + frame.bottom) / 2.0), Anchor::Middle, &title);
     }
 

@@ -220,6 +220,11 @@ impl Grid {
                 return Err(GridError::Repeated { name: (*name).to_owned() });
             }
         }
+        for (place, protocol) in self.protocols.iter().enumerate() {
+            if self.protocols[..place].contains(protocol) {
+                return Err(GridError::Repeated { name: protocol.to_string() });
+            }
+        }
         let mut files = BTreeMap::new();
         for base in &self.bases {
             let file = printable(&base.path.to_string_lossy());

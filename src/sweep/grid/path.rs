@@ -109,7 +109,12 @@ impl Path {
                 }
                 (Step::Item(item), Value::Array(items)) => {
                     let count = items.len();
-                    let missing = || nowhere(format!("the list `{so_far}` has {count} items, counted from 0"));
+                    let missing = || {
+                        nowhere(format!(
+                            "the list `{so_far}` has {count} {}, counted from 0",
+                            if count == 1 { "item" } else { "items" }
+                        ))
+                    };
                     items.get_mut(*item).ok_or_else(missing)?
                 }
                 (Step::Item(_), Value::Null) => return Err(nowhere(format!("there is no list `{so_far}`"))),
