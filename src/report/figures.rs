@@ -425,7 +425,8 @@ mod tests {
         let cells: Vec<(&str, &[&str], &str)> = pairs.iter().map(|pair| ("a", &pair[..], "raft")).collect();
         let Some(Chart::HeatMaps(maps)) = chart(&digest(&["x", "y"], &cells)) else { panic!("heat maps") };
         assert_eq!((maps.x_label.as_str(), maps.rows.len(), maps.columns.len()), ("x", 3, 3));
-        assert_eq!(maps.panels[0].values[2], [Some(102.0), Some(105.0), Some(108.0)]);
+        assert_eq!(maps.rows, ["3", "2", "1"], "the second goes up");
+        assert_eq!(maps.panels[0].values[0], [Some(102.0), Some(105.0), Some(108.0)]);
         let few: Vec<(&str, &[&str], &str)> = pairs.iter().map(|pair| ("a", &pair[..], "raft")).take(6).collect();
         let lines = lines_of(&digest(&["x", "y"], &few));
         assert_eq!(lines.panels[0].series.len(), 2, "two values are two series and no axis of a map");
