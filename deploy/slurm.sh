@@ -8,7 +8,7 @@
 
 # A part of a sweep in each task of an array. The arguments are those of `seedbed sweep`:
 #
-#     sbatch deploy/slurm.sh all --drops 0:0.3:0.1 --seeds 0..1000
+#     sbatch deploy/slurm.sh all --drops 0,0.1 --seeds 0..1000
 #
 # The same command again goes on where an attempt was interrupted, and does nothing for parts that are whole.
 # Parts are in $PARTS, the folder `parts` if it is not set. docs/clusters.md tells how they are put together.

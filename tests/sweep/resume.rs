@@ -275,7 +275,7 @@ fn a_scenario_that_was_changed_before_the_last_rows_is_noticed_too() {
     folder.remove("rows.csv");
     let calm = folder.text("calm.json");
     assert!(calm.contains("\"mix\": 0.4"), "{calm}");
-    folder.write("calm.json", &calm.replace("\"mix\": 0.4", "\"mix\": 0.3"));
+    folder.write("calm.json", calm.replace("\"mix\": 0.4", "\"mix\": 0.3"));
     // All but the last row, which is one of the scenario that is still the same.
     let torn = whole.lines().take(8).map(|line| format!("{line}\n")).collect::<String>();
     folder.write("rows.csv.part", &torn);
