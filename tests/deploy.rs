@@ -91,9 +91,16 @@ fn kubernetes_pods_do_parts_that_make_the_whole() {
         assert_eq!(site.read("rows.csv"), site.whole(sweep));
         assert!(["cells.csv", "sweep.svg", "junit.xml"].iter().all(|name| site.path(name).exists()));
     }
+    // What cannot be done is handed on, so that the job ends instead of trying again.
     let site = Site::new();
-    let without_program = site.command(&words(&container(job)["command"]), &[("SWEEP", SMALL.to_owned())]);
-    assert_eq!(without_program.status.code(), Some(1));
+    let pod = |sweep: &str| {
+        let variables = [("SWEEP", sweep.to_owned()), ("JOB_COMPLETION_INDEX", "0".to_owned())];
+        site.command(&words(&container(job)["command"]), &variables).status.code()
+    };
+    assert_eq!(pod(SMALL), Some(127), "there is no program");
+    symlink(env!("CARGO_BIN_EXE_seedbed"), site.path("seedbed")).expect("the program on the volume");
+    assert_eq!(pod("all --drops 2"), Some(2));
+    assert_eq!(spec["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"][0].as_i64(), Some(2));
 }
 
 #[test]
