@@ -52,11 +52,11 @@ fn scenarios_and_protocols_have_curves_of_their_own() {
     };
     let texts = drawn("calm.json hard.json --drops 0,0.1 --protocol raft,broadcast");
     for name in
-        ["calm, drops=0, raft", "calm, drops=0, broadcast", "hard, drops=0.1, raft", "hard, drops=0.1, broadcast"]
+        ["drops 0, calm, raft", "drops 0, calm, broadcast", "drops 0.1, hard, raft", "drops 0.1, hard, broadcast"]
     {
         assert!(texts.iter().any(|text| text == name), "{name}: {texts:?}");
     }
-    assert!(drawn("calm.json --drops 0,0.1").iter().any(|text| text == "drops=0.1"), "only what differs is named");
+    assert!(drawn("calm.json --drops 0,0.1").iter().any(|text| text == "drops 0.1"), "only what differs is named");
 }
 
 #[test]
