@@ -112,8 +112,7 @@ impl Changed {
             scenarios.push((cell.base.path.clone(), case.scenario));
             subject = case.subject;
         }
-        let words = specs.iter().fold(Words::empty(), words_of);
-        let words = broken.into_iter().fold(words, |words, rule| words.option("--without", rule));
+        let words = specs.iter().fold(Words::empty(), words_of).given("--without", broken);
         let label = specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let files = specs.iter().flat_map(AxisSpec::files).collect();
         Ok(Changed { scenarios, subject, words: words.to_string(), label, files })

@@ -53,12 +53,17 @@ impl Words {
         if value == default { self } else { self.option(name, value) }
     }
 
-    /// With an option that has a path, if it is given.
-    pub fn path(self, name: &str, path: Option<&Path>) -> Words {
-        match path {
-            Some(path) => self.option(name, quoted_path(path)),
+    /// With an option, if it is given.
+    pub fn given<T: Display>(self, name: &str, value: Option<T>) -> Words {
+        match value {
+            Some(value) => self.option(name, value),
             None => self,
         }
+    }
+
+    /// With an option that has a path, if it is given.
+    pub fn path(self, name: &str, path: Option<&Path>) -> Words {
+        self.given(name, path.map(quoted_path))
     }
 }
 

@@ -123,10 +123,7 @@ impl Args {
                 words.option("--for", format!("{seconds}s")).option("--from", extent.seeds.start())
             }
         };
-        let words = match self.without {
-            Some(rule) => words.option("--without", rule),
-            None => words,
-        };
+        let words = words.given("--without", self.without);
         let words = if self.keep_going { words.with("--keep-going") } else { words };
         words.to_string()
     }

@@ -99,7 +99,7 @@ fn write_file(
     watch: impl FnMut(&[u8]) -> Result<(), String>,
 ) -> Result<(), CliError> {
     let mut refused = None;
-    let written = output::write_whole(path, |out| match merge.write(out, watch) {
+    let written = output::write_file(path, |out| match merge.write(out, watch) {
         Ok(()) => Ok(()),
         Err(MergeError::Write(source)) => Err(source),
         Err(error) => {
@@ -109,7 +109,7 @@ fn write_file(
     });
     match refused {
         Some(error) => Err(CliError::Merge(error)),
-        None => written.map_err(|source| CliError::File { path: path.to_owned(), source }),
+        None => written,
     }
 }
 

@@ -214,6 +214,19 @@ pub(super) fn write_whole(
     fs::rename(&unfinished.path, path)
 }
 
+/// As [`write_whole`], with the error that names the file.
+pub(super) fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> Result<(), CliError> {
+    write_whole(path, write).map_err(|source| CliError::File { path: path.to_owned(), source })
+}
+
+/// As [`probe`], with the error that names the file.
+pub(super) fn check_writable(path: &Path) -> Result<(), CliError> {
+    probe(path).map_err(|source| CliError::File { path: path.to_owned(), source })
+}
+
 /// Whether it is there and neither a file nor a folder: a device or a pipe.
 pub(super) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())

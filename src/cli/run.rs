@@ -109,7 +109,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         picture(path)?;
         places.push(("--timeline", path));
         output::check(&places, &inputs)?;
-        output::probe(path).map_err(|source| CliError::File { path: path.clone(), source })?;
+        output::check_writable(path)?;
     }
     let trace = args.trace.open(places, &inputs)?;
     let exports = Exports::open(&args.exports, &inputs)?;

@@ -1,7 +1,8 @@
 //! The rules that Raft's safety and progress rest on, each by its name.
 //!
-//! `3700kvstore` and every ordinary run keep them all and have no way not to. They can be broken one at a time for one
-//! purpose: to see whether a checker notices (`seedbed zoo`, `seedbed explore --without`).
+//! `3700kvstore` keeps them all and has no way not to, and so does every run that is not told otherwise. They can be
+//! broken one at a time for one purpose: to see whether a checker notices (`seedbed zoo`, and `--without` of `run`,
+//! `sweep` and `explore`).
 
 /// A rule that Raft's safety, or its progress, rests on.
 ///

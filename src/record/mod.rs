@@ -29,6 +29,11 @@ pub enum World {
 }
 
 impl RunRecord {
+    /// How often the believed leader changed: to another one, to none and from none.
+    pub fn leader_changes(&self) -> u64 {
+        self.leaders.len().saturating_sub(1) as u64
+    }
+
     /// The replicas that were believed to lead, in order; one may come up several times.
     pub fn believed_leaders(&self) -> impl Iterator<Item = ReplicaId> {
         self.leaders.iter().filter_map(|belief| belief.leader)

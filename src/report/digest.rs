@@ -32,8 +32,6 @@ pub struct Spread {
     pub median: f64,
     /// 95 % of the runs are at or below it.
     pub high: f64,
-    /// How many runs had the number.
-    pub runs: u64,
 }
 
 /// A run that failed.
@@ -100,8 +98,8 @@ impl CellDigest {
     }
 }
 
-/// Wilson's score interval for a share, at 95 % (Wilson 1927). Unlike the normal one it stays within 0 and 1, and is not
-/// empty when all runs pass.
+/// Wilson's score interval for a share, at 95 % (Wilson 1927). Unlike the normal one it stays within 0 and 1, and is
+/// not empty when all runs pass.
 pub fn wilson(passed: u64, runs: u64) -> (f64, f64) {
     if runs == 0 {
         return (0.0, 1.0);
@@ -114,6 +112,11 @@ pub fn wilson(passed: u64, runs: u64) -> (f64, f64) {
     let low = if passed == 0 { 0.0 } else { (middle - margin) / scale };
     let high = if passed == runs { 1.0 } else { (middle + margin) / scale };
     (low, high)
+}
+
+/// An empty histogram, of numbers with three significant digits.
+pub(super) fn histogram() -> Histogram<u64> {
+    Histogram::new(DIGITS).expect("three digits are allowed")
 }
 
 /// The statistics of a sweep.
@@ -141,7 +144,6 @@ impl Digest {
             let place = column(name).filter(|place| COLUMNS[*place].unit.is_number());
             place.unwrap_or_else(|| panic!("{name} is no column of numbers"))
         };
-        let histogram = || Histogram::new(DIGITS).expect("three digits are allowed");
         Digest {
             names: names.to_vec(),
             metrics: metrics.iter().map(place).collect(),
@@ -155,7 +157,7 @@ impl Digest {
     /// Adds the next run.
     pub fn add(&mut self, row: &Row) {
         if !self.cells.last().is_some_and(|cell| cell.is_of(&row.key)) {
-            self.close();
+            self.finish();
             self.cells.push(CellDigest::begin(row));
         }
         for (&metric, histogram) in self.metrics.iter().zip(&mut self.histograms) {
@@ -176,10 +178,6 @@ impl Digest {
 
     /// After the last run: completes the last cell.
     pub fn finish(&mut self) {
-        self.close();
-    }
-
-    fn close(&mut self) {
         let Some(cell) = self.cells.last_mut().filter(|cell| cell.spreads.is_empty()) else { return };
         for (&metric, histogram) in self.metrics.iter().zip(&mut self.histograms) {
             cell.spreads.push(spread(histogram, COLUMNS[metric].unit));
@@ -280,8 +278,7 @@ fn spread(histogram: &Histogram<u64>, unit: Unit) -> Option<Spread> {
         // Further digits would only look like knowledge.
         format!("{middle:.3e}").parse().unwrap_or(middle)
     };
-    let runs = histogram.len();
-    (runs > 0).then(|| Spread { low: at(0.05), median: at(0.5), high: at(0.95), runs })
+    (!histogram.is_empty()).then(|| Spread { low: at(0.05), median: at(0.5), high: at(0.95) })
 }
 
 #[cfg(test)]
@@ -317,7 +314,7 @@ mod tests {
         let digest = digest(&rows);
         let [calm, lossy] = &digest.cells[..] else { panic!("two cells") };
         assert_eq!((calm.runs, calm.failed(), lossy.runs, lossy.failed()), (100, 0, 10, 1));
-        assert_eq!(calm.spreads[0], Some(Spread { low: 5.0, median: 50.0, high: 95.0, runs: 100 }));
+        assert_eq!(calm.spreads[0], Some(Spread { low: 5.0, median: 50.0, high: 95.0 }));
         let gap = calm.spreads[1].unwrap();
         for (found, expected) in [(gap.low, 0.005), (gap.median, 0.05), (gap.high, 0.095)] {
             assert!((found - expected).abs() <= expected / 1_000.0, "{found} {expected}");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hdrhistogram::Histogram;
 
 use super::cells::shown_metrics;
-use super::digest::{CellDigest, Digest, Spread};
+use super::digest::{CellDigest, Digest, Spread, histogram};
 use super::plot::{
     Answer, AnswerKind, Cdf, CdfSeries, Chart, CutSpan, FaultMark, HeatMaps, HeatPanel, Lines, Panel, Point,
     Reign as ReignBar, Series, Timeline, Unit as PlotUnit, XAxis,
@@ -157,7 +157,7 @@ impl Drawn {
             Drawn::Metric(place) => cell.spreads[place],
             Drawn::Passed => {
                 let (low, high) = cell.pass_interval();
-                Some(Spread { low, median: cell.pass_rate(), high, runs: cell.runs })
+                Some(Spread { low, median: cell.pass_rate(), high })
             }
         }
     }
@@ -226,7 +226,6 @@ fn heat_maps(digest: &Digest, x: &Dimension, y: &Dimension, title: String, seeds
 pub struct Waits {
     /// Only of the first cells: a histogram takes a lot of memory, and no picture has more curves.
     cells: Vec<Histogram<u64>>,
-    runs: u64,
 }
 
 impl Waits {
@@ -238,9 +237,8 @@ impl Waits {
 
     /// Adds a run of the cell that has come up as this one, counted from 0.
     pub fn add(&mut self, cell: usize, waits: &[u64]) {
-        self.runs += 1;
         while self.cells.len() <= cell && self.cells.len() < SERIES_MAX {
-            self.cells.push(Histogram::new(3).expect("three digits are allowed"));
+            self.cells.push(histogram());
         }
         if let Some(histogram) = self.cells.get_mut(cell) {
             for wait in waits {
@@ -266,7 +264,7 @@ impl Waits {
             title: "How long clients wait".to_owned(),
             subtitle: format!(
                 "From a request's first sending to its answer, redirects included; {} runs{left_out}",
-                self.runs
+                digest.runs()
             ),
             series: series.collect(),
         })
@@ -497,8 +495,8 @@ mod tests {
         let fractions: Vec<Vec<f64>> =
             cdf.series.iter().map(|series| series.steps.iter().map(|(_, fraction)| *fraction).collect()).collect();
         assert_eq!(fractions, [vec![0.25, 0.75, 1.0], vec![1.0]]);
-        assert!(cdf.subtitle.ends_with("; 3 runs"), "{}", cdf.subtitle);
+        assert!(cdf.subtitle.ends_with("; 2 runs"), "{}", cdf.subtitle);
         (0..20).for_each(|cell| all.add(cell, &[1]));
-        assert_eq!((all.cells.len(), all.runs), (SERIES_MAX, 23), "nobody draws the others");
+        assert_eq!(all.cells.len(), SERIES_MAX, "nobody draws the others");
     }
 }

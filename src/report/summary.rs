@@ -146,7 +146,7 @@ impl Statistics {
         let address = |belief: &Belief| belief.leader.map_or_else(|| "FFFF".to_owned(), |id| format!("{id}"));
         Statistics {
             leaders: record.leaders.iter().map(address).collect(),
-            leader_changes: record.leaders.len().saturating_sub(1) as u64,
+            leader_changes: record.leader_changes(),
             replicas_died: record.died,
             replicas_killed: record.killed,
             messages_sent: record.sent,

@@ -48,12 +48,21 @@ pub(crate) fn read(path: &Path, file: &str) -> Result<String, ScenarioError> {
 /// The file that is being read.
 pub(crate) struct Source {
     file: String,
-    warnings: RefCell<Vec<String>>,
+    unknown: RefCell<Vec<UnknownKey>>,
+}
+
+/// A key that means nothing where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct UnknownKey {
+    /// Where it stands.
+    pub(crate) path: String,
+    /// What may be meant, after a semicolon; empty if nothing is like it.
+    pub(crate) hint: String,
 }
 
 impl Source {
     pub(crate) fn new(file: &str) -> Source {
-        Source { file: printable(file), warnings: RefCell::new(Vec::new()) }
+        Source { file: printable(file), unknown: RefCell::new(Vec::new()) }
     }
 
     /// The file's name, for messages.
@@ -61,8 +70,15 @@ impl Source {
         self.file.clone()
     }
 
+    /// The keys that mean nothing, each with a warning in one line.
     pub(crate) fn into_warnings(self) -> Vec<String> {
-        self.warnings.into_inner()
+        let warning = |UnknownKey { path, hint }| format!("{}: unknown key `{path}` is ignored{hint}", self.file);
+        self.unknown.into_inner().into_iter().map(warning).collect()
+    }
+
+    /// The first key that means nothing, if there is one.
+    pub(crate) fn first_unknown(&self) -> Option<UnknownKey> {
+        self.unknown.borrow().first().cloned()
     }
 
     /// The file's text as JSON.
@@ -87,10 +103,6 @@ impl Source {
     /// The whole file as one field, which messages call `path`.
     pub(crate) fn whole<'a>(&'a self, json: &'a Json, path: &str) -> Field<'a> {
         Field { source: self, path: path.to_owned(), json: Some(json), misspelt: None }
-    }
-
-    fn warn(&self, message: &str) {
-        self.warnings.borrow_mut().push(format!("{}: {message}", self.file));
     }
 }
 
@@ -132,7 +144,7 @@ impl<'a> Object<'a> {
             let meant = misplaced.or_else(|| nearest(key, known.iter().copied()).map(str::to_owned));
             let hint = meant.map(|meant| did_you_mean(&meant));
             let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-            self.source.warn(&format!("unknown key `{}` is ignored{hint}", self.path_of(key)));
+            self.source.unknown.borrow_mut().push(UnknownKey { path: self.path_of(key), hint });
         }
     }
 

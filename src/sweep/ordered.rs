@@ -48,8 +48,9 @@ impl<T> Drop for Guard<'_, T> {
     }
 }
 
-/// Does the work of each place, on as many threads as the present pool has, and hands the results on in order, on this thread.
-/// What is handed on does not depend on the number of threads. At most 64 results for each thread wait for their turn.
+/// Does the work of each place, on as many threads as the present pool has, and hands the results on in order, on this
+/// thread. What is handed on does not depend on the number of threads. At most 64 results for each thread wait for their
+/// turn.
 ///
 /// # Errors
 /// The first of `hand_on`. Nothing new is begun then.
@@ -65,8 +66,8 @@ pub fn in_order<T: Send, E>(
     let ahead = AHEAD_PER_THREAD * threads as u64;
     let state = State { next: places.start, wanted: places.start, ready: BTreeMap::new(), stopped: false };
     let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
-    // Threads of their own, as many as the pool has: one that waits for its turn must not hold a thread of the pool, which
-    // may be the one that this was called on.
+    // Threads of their own, as many as the pool has: one that waits for its turn must not hold a thread of the pool,
+    // which may be the one that this was called on.
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {

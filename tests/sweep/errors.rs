@@ -167,6 +167,7 @@ fn outputs_that_cannot_be_written_are_refused_before_the_first_run() {
         ("--csv a --json a", "--csv and --json cannot be written to the same place"),
         ("--csv a --latencies in/../a", "--csv and --latencies cannot be written to the same place"),
         ("--csv old.csv --summary ./old.csv", "--csv and --summary cannot be written to the same place"),
+        ("--csv a.csv --json a.csv.part", "--json and --csv cannot be written to the same place"),
         ("--csv - --json -", "--csv and --json cannot be written to the same place"),
         ("--plot p.svg --cdf p.svg", "--plot and --cdf cannot be written to the same place"),
         ("--csv - --github", "--csv and --github cannot be written to the same place"),
@@ -232,4 +233,15 @@ fn a_run_takes_one_value_of_each() {
     folder.assert_refused("run calm.json --seed 1 --without vote-once --protocol broadcast --csv new.csv", error);
     let program = format!("run {} --seed 1 --set raft.heartbeat_ms=50 -r ./replica", shipped("simple-1.json"));
     folder.assert_refused(&program, "`raft.heartbeat_ms` is a parameter of simulated replicas; a program has its own");
+}
+
+#[test]
+fn a_closed_standard_output_leaves_nothing_that_is_in_the_way() {
+    let folder = Folder::new();
+    let mut command = folder.command("sweep calm.json --seeds 0..2 --csv rows.csv");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let status = command.stdout(writer).stderr(Stdio::null()).status().expect("seedbed starts");
+    assert_eq!(status.code(), Some(141));
+    assert!(!folder.is_there("rows.csv.part") && !folder.is_there("rows.csv"));
 }

@@ -16,7 +16,7 @@ use super::cast;
 use super::command::{self, Words};
 use super::cores::Cores;
 use super::error::{CliError, RUNS_MAX};
-use super::output::{self, Stdout};
+use super::output::{self, Stdout, plural};
 use super::progress::Progress;
 use super::repro::Repros;
 use crate::clock::Clock;
@@ -161,9 +161,8 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     if let Some(path) = &args.save {
         output::check(&[("--save", path)], &plan.inputs())?;
         let text = plan.spec.to_json();
-        let written =
-            output::probe(path).and_then(|()| output::write_whole(path, |out| out.write_all(text.as_bytes())));
-        return written.map(|()| Outcome::Correct).map_err(|source| CliError::File { path: path.clone(), source });
+        output::check_writable(path)?;
+        return output::write_file(path, |out| out.write_all(text.as_bytes())).map(|()| Outcome::Correct);
     }
     let runs = plan.grid.runs();
     if runs > RUNS_MAX && !args.yes {
@@ -190,8 +189,8 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
 }
 
 impl Args {
-    /// The command that goes on after an interrupt with the files that there are, or begins again if there are none; and
-    /// whether it goes on.
+    /// The command that goes on after an interrupt with the files that there are, or begins again if there are none;
+    /// and whether it goes on.
     fn again(&self, command: &str) -> (String, bool) {
         if self.rows.csv.as_deref().is_none_or(|path| path == Path::new("-")) {
             return (command.to_owned(), false);
@@ -201,8 +200,7 @@ impl Args {
         let words =
             rows.chain(self.summary.files()).fold(words, |words, (option, path)| words.path(option, Some(path)));
         let words = self.summary.words(words);
-        let words = self.rows.shard.into_iter().fold(words, |words, shard| words.option("--shard", shard));
-        let words = self.repros.words(words);
+        let words = self.repros.words(words.given("--shard", self.rows.shard));
         let words = if self.yes { words.with("--yes") } else { words };
         (words.with("--resume").to_string(), true)
     }
@@ -210,14 +208,17 @@ impl Args {
     /// Refuses files that are the same as others or cannot be written, before anything is touched.
     fn check_files(&self, plan: &Plan) -> Result<(), CliError> {
         let rows = self.rows.places();
+        // Until they are whole, files of rows have names of their own.
+        let parts: Vec<_> = rows.iter().map(|(option, _, path)| (*option, sheets::part_of(path))).collect();
         let mut places: Vec<(&'static str, &Path)> = rows.iter().map(|(option, _, path)| (*option, *path)).collect();
+        places.extend(parts.iter().map(|(option, path)| (*option, path.as_path())));
         places.extend(self.summary.places());
         places.extend(self.cdf.as_deref().map(|path| ("--cdf", path)));
         output::check(&places, &plan.inputs())?;
         self.summary.check()?;
         if let Some(path) = &self.cdf {
             picture(path)?;
-            output::probe(path).map_err(|source| CliError::File { path: path.clone(), source })?;
+            output::check_writable(path)?;
         }
         Ok(())
     }
@@ -249,9 +250,11 @@ impl Sweep<'_> {
         let hold = interrupt.hold();
         let begin = self.open(out)?;
         let with_text = !self.sheets.iter().any(Sheet::is_stdout);
-        if with_text {
-            writeln!(out, "{command}\n")?;
-            out.flush()?;
+        if with_text && let Err(error) = writeln!(out, "{command}\n").and_then(|()| out.flush()) {
+            if !self.args.rows.resume {
+                self.sheets.drain(..).for_each(Sheet::discard);
+            }
+            return Err(error.into());
         }
         let progress = Progress::in_seeds(Some(self.frame.runs - begin));
         let clock = Clock::start();
@@ -273,8 +276,8 @@ impl Sweep<'_> {
         }
         let seconds = clock.now().as_secs_f64();
         let fresh = self.frame.runs - begin;
-        let runs = if fresh == 1 { "run" } else { "runs" };
-        output::note(&format!("{fresh} {runs} in {seconds:.1} s, {:.0} a second", fresh as f64 / seconds.max(1e-3)));
+        let (runs, rate) = (plural(fresh, "run", "runs"), fresh as f64 / seconds.max(1e-3));
+        output::note(&format!("{runs} in {seconds:.1} s, {rate:.0} a second"));
         self.finish(with_text, out)
     }
 

@@ -83,8 +83,7 @@ fn command_of(spec: &SweepSpec) -> String {
     let words = spec.scenarios.iter().fold(Words::new("sweep"), |words, target| words.with(target_word(target)));
     let words = spec.axes.iter().fold(words, axes::words_of);
     let words = words.unless(cast::names(&[ProtocolName::default()]), "--protocol", cast::names(&spec.protocols));
-    let words = spec.broken.into_iter().fold(words, |words, rule| words.option("--without", rule));
-    words.option("--seeds", spec.seeds).to_string()
+    words.given("--without", spec.broken).option("--seeds", spec.seeds).to_string()
 }
 
 fn target_word(target: &Path) -> String {

@@ -74,7 +74,7 @@ impl Frame {
 }
 
 /// The name of a file that is not whole yet.
-fn part_of(path: &Path) -> PathBuf {
+pub(super) fn part_of(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".part");
     PathBuf::from(name)

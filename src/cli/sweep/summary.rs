@@ -1,6 +1,6 @@
 //! What is made of the statistics of a sweep: text, CSV of its cells, JUnit, annotations and pictures.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::super::command::Words;
@@ -47,7 +47,7 @@ impl SummaryArgs {
     /// With the options that name no file.
     pub fn words(&self, words: Words) -> Words {
         let metrics = (!self.metrics.is_empty()).then(|| self.metrics.join(","));
-        let words = metrics.into_iter().fold(words, |words, metrics| words.option("--metrics", metrics));
+        let words = words.given("--metrics", metrics);
         if self.github { words.with("--github") } else { words }
     }
 
@@ -69,7 +69,7 @@ impl SummaryArgs {
             picture(path)?;
         }
         for (_, path) in self.files() {
-            output::probe(path).map_err(|source| CliError::File { path: path.to_owned(), source })?;
+            output::check_writable(path)?;
         }
         let is_number = |name: &&String| column(name).is_some_and(|place| COLUMNS[place].unit.is_number());
         match self.metrics.iter().find(|name| !is_number(name)) {
@@ -93,7 +93,8 @@ impl SummaryArgs {
         Digest::new(names, if given.is_empty() { &MAIN } else { &given })
     }
 
-    /// Writes everything; the text only if it is wanted. `replay` knows the commands that replay failed runs to the bit.
+    /// Writes everything; the text only if it is wanted. `replay` knows the commands that replay failed runs to the
+    /// bit.
     pub fn write(
         &self,
         digest: &Digest,
@@ -109,10 +110,10 @@ impl SummaryArgs {
         }
         out.flush()?;
         if let Some(path) = &self.summary {
-            write_file(path, |out| cells::write_csv(out, digest))?;
+            output::write_file(path, |out| cells::write_csv(out, digest))?;
         }
         if let Some(path) = &self.junit {
-            write_file(path, |out| cells::write_junit(out, digest, "seedbed sweep", &replay))?;
+            output::write_file(path, |out| cells::write_junit(out, digest, "seedbed sweep", &replay))?;
         }
         let Some(path) = &self.plot else { return Ok(()) };
         figures::chart(digest).map_or(Ok(()), |chart| draw(path, &chart))
@@ -127,12 +128,5 @@ pub(in crate::cli) fn picture(path: &Path) -> Result<Format, CliError> {
 /// Draws a picture into a file.
 pub(in crate::cli) fn draw(path: &Path, chart: &Chart) -> Result<(), CliError> {
     let bytes = chart.render(picture(path)?);
-    write_file(path, |out| out.write_all(&bytes))
-}
-
-fn write_file(
-    path: &Path,
-    write: impl FnOnce(&mut io::BufWriter<&mut std::fs::File>) -> io::Result<()>,
-) -> Result<(), CliError> {
-    output::write_whole(path, write).map_err(|source| CliError::File { path: path.to_owned(), source })
+    output::write_file(path, |out| out.write_all(&bytes))
 }

@@ -117,7 +117,7 @@ impl Prepared {
         let changes = cell.values.iter().map(|(name, _, word)| (*name, *word));
         let words = axes::words_of_values(Words::empty(), changes);
         let words = words.unless(ProtocolName::default(), "--protocol", cell.protocol);
-        let words = broken.into_iter().fold(words, |words, rule| words.option("--without", rule));
+        let words = words.given("--without", broken);
         Prepared {
             cell: cell.number,
             values: cell.values.iter().map(|(_, label, _)| (*label).to_owned()).collect(),

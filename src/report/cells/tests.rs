@@ -108,8 +108,7 @@ fn annotations_are_one_line_each_and_escaped() {
 
 #[test]
 fn numbers_have_three_digits_and_the_unit_that_suits_them() {
-    let shown =
-        |number: f64, unit| spread_text(&Spread { low: number / 2.0, median: number, high: number, runs: 1 }, unit);
+    let shown = |number: f64, unit| spread_text(&Spread { low: number / 2.0, median: number, high: number }, unit);
     assert_eq!(shown(0.000_387, Unit::Seconds), "387 µs (194-387)");
     assert_eq!(shown(0.012_34, Unit::Seconds), "12.3 ms (6.17-12.3)");
     assert_eq!(shown(1.5, Unit::Seconds), "1.5 s (0.75-1.5)");

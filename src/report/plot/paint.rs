@@ -121,8 +121,8 @@ fn write<B: DrawingBackend>(backend: &mut B, text: &Text) -> Painted<B> {
     backend.draw_text(&text.text, &style, if text.upwards { (x - up, y) } else { (x, y - up) })
 }
 
-/// Draws a line of some width as a rectangle for each piece, and a disc for each joint. What `plotters` makes of a whole
-/// line has holes where it turns sharply.
+/// Draws a line of some width as a rectangle for each piece, and a disc for each joint. What `plotters` makes of a
+/// whole line has holes where it turns sharply.
 fn stroke<B: DrawingBackend>(backend: &mut B, points: Vec<BackendCoord>, pen: &Pen) -> Painted<B> {
     for pair in points.windows(2) {
         backend.draw_line(pair[0], pair[1], pen)?;

@@ -103,7 +103,9 @@ pub static COLUMNS: [Column; 48] = [
     known!("messages_copy", "Copies of puts", Unit::Count("messages"), |known| known.sent(MessageKind::Copy)),
     known!("messages_per_put", "Messages for each put", Unit::Ratio("messages/put"), |known| known.messages_per_put()),
     known!("elections", "Elections won", Unit::Count("elections"), |known| known.elections()),
-    known!("leader_changes", "Changes of the believed leader", Unit::Count("changes"), |known| known.leader_changes()),
+    known!("leader_changes", "Changes of the believed leader", Unit::Count("changes"), |known| known
+        .record
+        .leader_changes()),
     known!("gets", "Gets", Unit::Count("requests"), |known| known.requests.gets),
     known!("puts", "Puts", Unit::Count("requests"), |known| known.requests.puts),
     known!("redirects", "Redirects", Unit::Count("answers"), |known| known.record.history.redirects().total()),

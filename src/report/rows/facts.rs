@@ -96,10 +96,6 @@ impl<'a> Known<'a> {
         self.judgement.invariants.as_ref().map(|verdict| verdict.terms_led as u64)
     }
 
-    pub fn leader_changes(&self) -> u64 {
-        self.record.leaders.len().saturating_sub(1) as u64
-    }
-
     pub fn first_leader(&self) -> Option<f64> {
         let first = self.record.leaders.iter().find(|belief| belief.leader.is_some())?;
         Some(first.since.as_secs_f64())
@@ -335,7 +331,7 @@ mod tests {
             |known| {
                 assert_eq!(known.failovers, [400, 1_100].map(Span::from_millis));
                 assert_eq!((known.failover_times().as_deref(), known.first_leader()), (Some("0.4;1.1"), Some(0.3)));
-                assert_eq!((known.leader_changes(), known.failovers_sorted().at(100)), (8, Some(1.1)));
+                assert_eq!((known.record.leader_changes(), known.failovers_sorted().at(100)), (8, Some(1.1)));
             },
         );
     }

@@ -402,11 +402,8 @@ fn check_marks<R>(parts: &[Part<R>], marks: &[(PartMark, usize)]) -> Result<(), 
 
 /// How the file holds its runs, and its header if it has one. The newest line is the first run's then.
 fn layout<R: BufRead>(part: &mut Part<R>) -> Result<(Layout, Vec<u8>), MergeError> {
-    if part.line.starts_with(b"{\"run\":") {
-        return Ok((Layout::JsonLines, Vec::new()));
-    }
-    if part.text().starts_with(SIGN) {
-        // A part of JSON lines without a run.
+    // A part without a run has its last line there.
+    if part.line.starts_with(b"{\"run\":") || part.text().starts_with(SIGN) {
         return Ok((Layout::JsonLines, Vec::new()));
     }
     if !part.line.starts_with(b"run,scenario,") || !part.line.ends_with(b"\n") {

@@ -53,8 +53,8 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// Changes with lower numbers come first, whatever the order of the axes: a command line has an order of its own, and
-    /// the command of a row must make the same scenario.
+    /// Changes with lower numbers come first, whatever the order of the axes: a command line has an order of its own,
+    /// and the command of a row must make the same scenario.
     pub(super) fn turn(&self) -> u8 {
         match self {
             // Times of ready-made partitions are parts of the lifetime.

@@ -24,7 +24,7 @@ use crate::hash::StableHasher;
 use crate::printable::printable;
 use crate::raft::{ConfigError, Rule};
 use crate::replica::{Config, SettingError};
-use crate::scenario::reader::{did_you_mean, nearest};
+use crate::scenario::reader::{Source, UnknownKey, did_you_mean, nearest};
 use crate::scenario::{Scenario, ScenarioError};
 use axis::Change;
 
@@ -188,6 +188,8 @@ pub struct Cell<'g> {
     pub base: &'g Base,
     /// The swept names, each with its point's label and its word on a command line.
     pub values: Vec<(&'g str, &'g str, &'g str)>,
+    /// The point of each axis.
+    points: Vec<&'g Point>,
     /// What the replicas run.
     pub protocol: ProtocolName,
 }
@@ -259,16 +261,6 @@ impl Grid {
         self.axes.iter().flat_map(|axis| &axis.names).map(String::as_str).collect()
     }
 
-    /// The axes.
-    pub fn axes(&self) -> &[Axis] {
-        &self.axes
-    }
-
-    /// The seeds of each cell.
-    pub fn seeds(&self) -> SeedRange {
-        self.seeds
-    }
-
     /// The rule that all replicas break, if they do.
     pub fn broken(&self) -> Option<Rule> {
         self.broken
@@ -329,14 +321,15 @@ impl Grid {
             .collect();
         assert_eq!(rest, 0, "there is no cell {number}");
         places.reverse();
+        let points: Vec<&Point> =
+            self.axes.iter().zip(&places[1..]).map(|(axis, &place)| &axis.points[place]).collect();
         let mut values = Vec::new();
-        for (axis, &place) in self.axes.iter().zip(&places[1..]) {
-            let point = &axis.points[place];
+        for (axis, point) in self.axes.iter().zip(&points) {
             let names = axis.names.iter().zip(&point.labels).zip(&point.words);
             values.extend(names.map(|((name, label), word)| (name.as_str(), label.as_str(), word.as_str())));
         }
         let protocol = self.protocols[places[places.len() - 1]];
-        Cell { number, base: &self.bases[places[0]], values, protocol }
+        Cell { number, base: &self.bases[places[0]], values, points, protocol }
     }
 
     /// The case of a cell with this seed.
@@ -346,7 +339,7 @@ impl Grid {
     pub fn case(&self, cell: &Cell<'_>, seed: u64) -> Result<Case, GridError> {
         let mut config = Config::default();
         let mut json = None;
-        for change in self.changes(cell) {
+        for change in cell.changes() {
             match change {
                 Change::Setting { name, value } => config.set(name, *value).map_err(|error| unknown(name, error))?,
                 change => edit(json.get_or_insert_with(|| cell.base.json.clone()), change)
@@ -356,41 +349,32 @@ impl Grid {
         config.validate().map_err(|error| GridError::Config { cell: cell.to_string(), error })?;
         let scenario = match json {
             None => cell.base.scenario.clone(),
-            Some(json) => self.read(cell, &json)?,
+            Some(json) => Grid::read(cell, &json)?,
         };
         // Only Raft has parameters.
         let config = if cell.protocol == ProtocolName::Raft { config } else { Config::default() };
         Ok(Case { scenario, seed, subject: Subject { protocol: cell.protocol, config, broken: self.broken } })
     }
 
-    fn changes(&self, cell: &Cell<'_>) -> impl Iterator<Item = &Change> {
-        let mut rest = cell.number as usize / self.protocols.len();
-        let mut points: Vec<&Point> = self
-            .axes
-            .iter()
-            .rev()
-            .map(|axis| {
-                let point = &axis.points[rest % axis.points.len()];
-                rest /= axis.points.len();
-                point
-            })
-            .collect();
-        points.reverse();
-        let mut changes: Vec<&Change> = points.into_iter().flat_map(|point| &point.changes).collect();
-        changes.sort_by_key(|change| change.turn());
-        changes.into_iter()
-    }
-
     /// Reads the edited keys as a scenario. What the file itself had is known to be right, so a key that means nothing
     /// comes from an axis.
-    fn read(&self, cell: &Cell<'_>, json: &Value) -> Result<Scenario, GridError> {
-        let loaded = Scenario::parse(&cell.base.scenario.name, &cell.to_string(), &json.to_string())?;
-        let Some(warning) = loaded.warnings.first() else { return Ok(loaded.scenario) };
-        // Names of files may hold anything.
-        let said = warning.strip_prefix(&cell.to_string()).unwrap_or(warning);
-        let path = said.split('`').nth(1).unwrap_or_default().to_owned();
-        let hint = said.split_once("is ignored").map(|(_, hint)| hint.to_owned()).unwrap_or_default();
-        Err(GridError::Unknown { path, hint })
+    fn read(cell: &Cell<'_>, json: &Value) -> Result<Scenario, GridError> {
+        let source = Source::new(&cell.to_string());
+        let json = source.parse(&json.to_string())?;
+        let scenario = Scenario::from_object(&cell.base.scenario.name, &mut source.top(&json)?)?;
+        match source.first_unknown() {
+            Some(UnknownKey { path, hint }) => Err(GridError::Unknown { path, hint }),
+            None => Ok(scenario),
+        }
+    }
+}
+
+impl Cell<'_> {
+    /// What its points do to a case, in the order in which it is done.
+    fn changes(&self) -> Vec<&Change> {
+        let mut changes: Vec<&Change> = self.points.iter().flat_map(|point| &point.changes).collect();
+        changes.sort_by_key(|change| change.turn());
+        changes
     }
 }
 
