@@ -41,6 +41,8 @@ pub mod record;
 pub mod replica;
 pub mod report;
 pub mod rng;
+#[cfg(feature = "grpc")]
+pub mod rpc;
 pub mod scenario;
 pub mod sweep;
 pub mod time;
