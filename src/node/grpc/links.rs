@@ -1,0 +1,345 @@
+//! The streams between servers.
+//!
+//! Each pair has one stream for both directions. The server with the lower number opens it, again and again if it must,
+//! after pauses that grow and are never quite the same; the other one waits. Whoever opened it, both then do the same
+//! ([`Link::converse`]).
+//!
+//! A stream that is slow never holds its server up: what is to be sent waits in a queue of bounded length, and what finds no room there is
+//! lost, as messages may be. A server that hangs is noticed by the pings of HTTP/2, which go without an answer.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::ClientTlsConfig;
+use tonic::{Status, Streaming};
+
+use super::convert;
+use super::core::PeerMessage;
+use super::membership::Unwelcome;
+use super::{Event, Shared};
+use crate::id::ReplicaId;
+use crate::rng::Stream;
+use crate::rpc::proto::raft::frame::Content;
+use crate::rpc::proto::raft::raft_client::RaftClient;
+use crate::rpc::proto::raft::refusal::Reason;
+use crate::rpc::proto::raft::{Batch, Frame, Hello, Message, Refusal, Welcome};
+use crate::rpc::{self, CONNECT_TIMEOUT};
+
+/// How many batches wait for a stream. Raft bounds how many appends are under way; this bounds all else.
+const QUEUED_BATCHES_MAX: usize = 256;
+
+/// The most bytes of one frame, so that a server never refuses what another one sends. Single messages may be larger by
+/// what a message is at most.
+const FRAME_BYTES_MAX: usize = FRAME_BYTES_LIMIT / 4;
+
+/// The most bytes of a frame that is read at all.
+pub(super) const FRAME_BYTES_LIMIT: usize = 16 << 20;
+
+/// How long a server waits before it connects again: at first, and at most.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How long the other side may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Where what is to be sent to another server goes.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    sender: Mutex<Option<Sender>>,
+}
+
+/// A stream's end.
+#[derive(Clone, Debug)]
+struct Sender {
+    frames: mpsc::Sender<Result<Frame, Status>>,
+    /// The other side has said that it listens.
+    welcome: bool,
+}
+
+/// What a stream carries to the other side.
+pub(super) type Outgoing = ReceiverStream<Result<Frame, Status>>;
+
+/// Why a stream has ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    /// The other side has ended it, or was not to be reached.
+    #[error("{}", rpc::describe(.0))]
+    Broken(#[from] Status),
+    /// There was no connection.
+    #[error("{}", rpc::describe_transport(.0))]
+    Unreachable(#[from] tonic::transport::Error),
+    /// The other side does not keep to the protocol.
+    #[error("{0}")]
+    Nonsense(&'static str),
+    /// This server does not want the other one.
+    #[error("{0}")]
+    Unwelcome(Unwelcome),
+    /// The other one does not want this server.
+    #[error("refused by the other side: {}", crate::printable::printable(.0))]
+    Refused(String),
+    /// The program ends.
+    #[error("this server ends")]
+    Over,
+}
+
+impl Link {
+    fn sender(&self) -> MutexGuard<'_, Option<Sender>> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is a stream and the other side listens.
+    pub fn is_up(&self) -> bool {
+        self.sender().as_ref().is_some_and(|sender| sender.welcome && !sender.frames.is_closed())
+    }
+
+    /// Sends messages, if there is a stream and room in its queue. Returns how many are lost.
+    pub fn send(&self, messages: &mut Vec<PeerMessage>) -> usize {
+        let sender = self.sender().clone();
+        let Some(sender) = sender.filter(|sender| sender.welcome) else {
+            return messages.drain(..).count();
+        };
+        let mut lost = 0;
+        for batch in batches(messages) {
+            let count = batch.messages.len();
+            if sender.frames.try_send(Ok(Frame { content: Some(Content::Batch(batch)) })).is_err() {
+                lost += count;
+            }
+        }
+        lost
+    }
+}
+
+/// Messages in frames that are not too large.
+fn batches(messages: &mut Vec<PeerMessage>) -> impl Iterator<Item = Batch> + '_ {
+    let mut messages = messages.drain(..).map(|message| Message::from(&message)).peekable();
+    std::iter::from_fn(move || {
+        let mut batch = vec![messages.next()?];
+        let mut bytes = prost::Message::encoded_len(&batch[0]);
+        while let Some(message) = messages.next_if(|message| {
+            bytes += prost::Message::encoded_len(message);
+            bytes <= FRAME_BYTES_MAX
+        }) {
+            batch.push(message);
+        }
+        Some(Batch { messages: batch })
+    })
+}
+
+/// A new stream's outgoing half.
+fn outgoing() -> (mpsc::Sender<Result<Frame, Status>>, Outgoing) {
+    let (sender, receiver) = mpsc::channel(QUEUED_BATCHES_MAX);
+    (sender, ReceiverStream::new(receiver))
+}
+
+/// Keeps a stream to another server open for as long as this one runs.
+pub(super) async fn keep_connected(shared: Arc<Shared>, to: ReplicaId, tls: Option<ClientTlsConfig>, seed: u64) {
+    let mut dice = Stream::link(seed, "reconnects", u64::from(shared.id.0), u64::from(to.0));
+    let mut pause = PAUSE_MIN;
+    let mut told = String::new();
+    while !shared.is_ending() {
+        let began = shared.clock.now();
+        let ended = connect(&shared, to, tls.as_ref()).await;
+        if shared.is_ending() {
+            return;
+        }
+        // A stream that has lasted was a good one.
+        if shared.clock.now().since(began).as_secs_f64() > PAUSE_MAX.as_secs_f64() {
+            pause = PAUSE_MIN;
+            told.clear();
+        }
+        // Once for each reason, not for each attempt.
+        let reason = ended.to_string();
+        if reason != told {
+            tracing::warn!(peer = to.0, address = %shared.members[to.index()], "no connection: {reason}");
+            told = reason;
+        }
+        let jitter = dice.between(0, pause.as_millis() as u64 / 2);
+        shared.unless_ending(sleep(pause + Duration::from_millis(jitter))).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Opens a stream and uses it until it ends.
+async fn connect(shared: &Arc<Shared>, to: ReplicaId, tls: Option<&ClientTlsConfig>) -> Ended {
+    let attempt = async {
+        let channel = rpc::endpoint(&shared.members[to.index()], tls)?.connect().await?;
+        let mut client = RaftClient::new(channel)
+            .max_decoding_message_size(FRAME_BYTES_LIMIT)
+            .max_encoding_message_size(FRAME_BYTES_LIMIT);
+        let (sender, outgoing) = outgoing();
+        let hello = shared.membership().hello(to);
+        send(&sender, Content::Hello(hello)).await;
+        let stream = tokio_stream::StreamExt::filter_map(outgoing, Result::ok);
+        let incoming = client.exchange(stream).await?.into_inner();
+        Ok::<_, Ended>((sender, incoming))
+    };
+    let (sender, mut incoming) = match timeout(CONNECT_TIMEOUT + HELLO_TIMEOUT, attempt).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(ended)) => return ended,
+        Err(_) => return Ended::Nonsense("it takes too long"),
+    };
+    let hello = match first_hello(&mut incoming).await {
+        Ok(hello) => hello,
+        Err(ended) => return ended,
+    };
+    converse(shared, hello, sender, incoming).await
+}
+
+/// Takes a stream that another server has opened. What is returned carries what this server says.
+pub(super) fn accept(shared: Arc<Shared>, mut incoming: Streaming<Frame>) -> Outgoing {
+    let (sender, outgoing) = outgoing();
+    tokio::spawn(async move {
+        let ended = match first_hello(&mut incoming).await {
+            Ok(hello) => {
+                if let Some(from) = shared.member(hello.from) {
+                    let own = shared.membership().hello(from);
+                    send(&sender, Content::Hello(own)).await;
+                }
+                converse(&shared, hello, sender, incoming).await
+            }
+            Err(ended) => ended,
+        };
+        tracing::debug!("a stream of another server has ended: {ended}");
+    });
+    outgoing
+}
+
+async fn send(sender: &mpsc::Sender<Result<Frame, Status>>, content: Content) {
+    // If the other end is gone, reading fails next.
+    let _ = sender.send(Ok(Frame { content: Some(content) })).await;
+}
+
+/// Waits for the other side to say who it is.
+async fn first_hello(incoming: &mut Streaming<Frame>) -> Result<Hello, Ended> {
+    let frame = timeout(HELLO_TIMEOUT, incoming.message()).await.map_err(|_| Ended::Nonsense("it says no hello"))??;
+    match frame.and_then(|frame| frame.content) {
+        Some(Content::Hello(hello)) => Ok(hello),
+        Some(Content::Refusal(refusal)) => Err(Ended::Refused(refusal.message)),
+        _ => Err(Ended::Nonsense("it says no hello")),
+    }
+}
+
+/// What both sides do once the other has said hello: welcome it or not, and then take what it sends.
+async fn converse(
+    shared: &Arc<Shared>,
+    hello: Hello,
+    sender: mpsc::Sender<Result<Frame, Status>>,
+    mut incoming: Streaming<Frame>,
+) -> Ended {
+    let judged = shared.membership().handle_hello(&hello);
+    let from = match judged {
+        Ok(from) => from,
+        Err(unwelcome) => {
+            tracing::warn!("not welcome: {unwelcome}");
+            send(&sender, Content::Refusal(Refusal::from(unwelcome.clone()))).await;
+            return Ended::Unwelcome(unwelcome);
+        }
+    };
+    send(&sender, Content::Welcome(Welcome {})).await;
+    let link = &shared.links[from.index()];
+    // A newer stream takes the place of an older one, which may have died unnoticed.
+    *link.sender() = Some(Sender { frames: sender.clone(), welcome: false });
+    let ended = loop {
+        let frame = tokio::select! {
+            frame = incoming.message() => frame,
+            () = shared.ending() => break Ended::Over,
+        };
+        let frame = match frame {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break Ended::Nonsense("it has ended the stream"),
+            Err(status) => break Ended::Broken(status),
+        };
+        match frame.content {
+            Some(Content::Batch(batch)) => {
+                for message in batch.messages {
+                    receive(shared, from, message).await;
+                }
+            }
+            Some(Content::Welcome(_)) => {
+                if let Some(current) = link.sender().as_mut().filter(|current| current.frames.same_channel(&sender)) {
+                    current.welcome = true;
+                }
+                tracing::info!(peer = from.0, "connected");
+                if shared.membership().handle_welcome(from) {
+                    shared.tell(Event::Member).await;
+                }
+            }
+            Some(Content::Refusal(refusal)) => {
+                if refusal.reason == Reason::Amnesia as i32 {
+                    shared.forgotten(&refusal.message);
+                }
+                break Ended::Refused(refusal.message);
+            }
+            Some(Content::Hello(_)) | None => shared.ignore(from, 1),
+        }
+    };
+    let mut current = link.sender();
+    if current.as_ref().is_some_and(|current| current.frames.same_channel(&sender)) {
+        *current = None;
+        tracing::info!(peer = from.0, "disconnected: {ended}");
+    }
+    ended
+}
+
+/// The receiver's handler: here the chaos monkey strikes.
+async fn receive(shared: &Arc<Shared>, from: ReplicaId, message: Message) {
+    match convert::read(message) {
+        Some(message) => {
+            if shared.admits(from, message.kind()) {
+                shared.tell(Event::Peer { from, message }).await;
+            }
+        }
+        None => shared.ignore(from, 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Operation;
+
+    fn forward(token: u64, bytes: usize) -> PeerMessage {
+        PeerMessage::Forward { token, operation: Operation::Get { key: "k".repeat(bytes).into() } }
+    }
+
+    #[test]
+    fn messages_share_a_frame_up_to_its_size_and_keep_their_order() {
+        let mut messages: Vec<PeerMessage> = (0..10).map(|token| forward(token, FRAME_BYTES_MAX / 4)).collect();
+        let frames: Vec<Batch> = batches(&mut messages).collect();
+        assert!(messages.is_empty());
+        let counts: Vec<usize> = frames.iter().map(|frame| frame.messages.len()).collect();
+        assert_eq!(counts, [3, 3, 3, 1]);
+        let tokens = frames.into_iter().flat_map(|frame| frame.messages).map(|message| match message.content {
+            Some(crate::rpc::proto::raft::message::Content::Forward(forward)) => forward.token,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(tokens.collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_message_larger_than_a_frame_travels_alone() {
+        let mut messages = vec![forward(0, 1), forward(1, FRAME_BYTES_MAX), forward(2, 1), forward(3, 1)];
+        let counts: Vec<usize> = batches(&mut messages).map(|frame| frame.messages.len()).collect();
+        assert_eq!(counts, [1, 1, 2]);
+    }
+
+    #[test]
+    fn what_finds_no_stream_or_no_room_is_lost_and_counted() {
+        let link = Link::default();
+        assert_eq!((link.send(&mut vec![forward(0, 1), forward(1, 1)]), link.is_up()), (2, false));
+        let (frames, mut queue) = mpsc::channel(2);
+        *link.sender() = Some(Sender { frames: frames.clone(), welcome: false });
+        assert_eq!(link.send(&mut vec![forward(0, 1)]), 1, "nobody listens yet");
+        *link.sender() = Some(Sender { frames, welcome: true });
+        assert!(link.is_up());
+        assert_eq!((0..5).map(|token| link.send(&mut vec![forward(token, 1)])).sum::<usize>(), 3);
+        assert!(queue.try_recv().is_ok() && queue.try_recv().is_ok() && queue.try_recv().is_err());
+        drop(queue);
+        assert!(!link.is_up());
+        let _ = mem::take(&mut *link.sender());
+    }
+}

@@ -1,0 +1,157 @@
+//! What a server is told when it is started.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use super::{ServeError, listener};
+use crate::id::{REPLICAS_MAX, ReplicaId};
+use crate::raft::ConfigError;
+use crate::replica;
+use crate::rpc::{ServerAddress, TlsFiles};
+
+/// What a server is told when it is started.
+#[derive(Debug)]
+pub struct Settings {
+    /// Its place among the members, and in the connectivity matrix.
+    pub id: ReplicaId,
+    /// All members in order, itself included.
+    pub members: Vec<ServerAddress>,
+    /// Where it listens.
+    pub listen: ServerAddress,
+    /// A socket that listens there already.
+    pub listener: Option<TcpListener>,
+    /// The cluster's name: servers of others are refused.
+    pub cluster: String,
+    /// Whether requests are passed on to the leader.
+    pub forward: bool,
+    /// The seed of the chaos monkey's dice; none if it carries no monkey.
+    pub chaos_seed: Option<u64>,
+    /// What callers of the chaos monkey have to know.
+    pub chaos_token: Option<String>,
+    /// Certificates and keys.
+    pub tls: TlsFiles,
+    /// Whether others may listen in and talk to it from other machines.
+    pub insecure: bool,
+    /// Where it tells Prometheus how it is doing.
+    pub metrics: Option<ServerAddress>,
+    /// What it puts up with.
+    pub limits: Limits,
+    /// The parameters of the replica.
+    pub replica: replica::Config,
+    /// The seed of all its other randomness.
+    pub seed: u64,
+}
+
+/// What a server puts up with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Calls at a time on one connection.
+    pub streams: u32,
+    /// Bytes of requests that wait for their answers, all together.
+    pub waiting_bytes: usize,
+    /// How long a request may take, if its client would wait longer.
+    pub request_time: Duration,
+    /// How long a connection may be silent. Clients that are alive answer pings.
+    pub silence: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 1_024,
+            streams: 1_024,
+            waiting_bytes: 256 << 20,
+            request_time: Duration::from_secs(5),
+            silence: Duration::from_secs(20),
+        }
+    }
+}
+
+/// The parameters of a replica in a server: as in the virtual world, but with larger batches, since nothing has to fit
+/// in a datagram, with room for more requests, and with a log that is kept short.
+pub fn default_replica_config() -> replica::Config {
+    let mut config = replica::Config::default();
+    config.raft.batch_bytes_max = 256 << 10;
+    config.held_requests_max = 65_536;
+    config.log_bytes_max = 64 << 20;
+    config
+}
+
+/// Why settings make no sense.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SettingsError {
+    /// Too few or too many members.
+    #[error("--peers: has {0} members; allowed is 2 to {REPLICAS_MAX}, this server included")]
+    Members(usize),
+    /// A member comes twice.
+    #[error("--peers: {0} comes twice")]
+    Twice(ServerAddress),
+    /// The number is not that of a member.
+    #[error("--id: is {id}; allowed is 0 to {}, its place in --peers", members - 1)]
+    Id {
+        /// The number.
+        id: u8,
+        /// How many members there are.
+        members: usize,
+    },
+    /// Others could listen in.
+    #[error(
+        "--listen {0}: other machines could reach this, so it needs --tls-cert, --tls-key and --tls-ca; or --insecure, if \
+         the network is trusted"
+    )]
+    Open(ServerAddress),
+    /// Others could take the cluster down.
+    #[error(
+        "--chaos: other machines could reach {0} and take the cluster down, so it needs --chaos-token or --tls-ca; or \
+         --insecure, if the network is trusted"
+    )]
+    OpenChaos(ServerAddress),
+    /// Certificates without an authority that other servers' are checked against.
+    #[error("--tls-cert needs --tls-ca, too: servers of a cluster check each other's certificates")]
+    NoAuthority,
+    /// The replica's parameters make no sense.
+    #[error(transparent)]
+    Replica(ConfigError),
+}
+
+impl Settings {
+    /// Checks that the settings make sense together.
+    ///
+    /// # Errors
+    /// Names the option that does not, and what would.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let members = self.members.len();
+        if !(2..=REPLICAS_MAX).contains(&members) {
+            return Err(SettingsError::Members(members));
+        }
+        if let Some((_, twice)) = self.members.iter().enumerate().find(|(n, member)| self.members[..*n].contains(member)) {
+            return Err(SettingsError::Twice(twice.clone()));
+        }
+        if self.id.index() >= members {
+            return Err(SettingsError::Id { id: self.id.0, members });
+        }
+        if self.tls.cert.is_some() && self.tls.ca.is_none() {
+            return Err(SettingsError::NoAuthority);
+        }
+        let open = !self.listen.is_loopback() && !self.insecure;
+        if open && self.tls.is_empty() {
+            return Err(SettingsError::Open(self.listen.clone()));
+        }
+        if open && self.chaos_seed.is_some() && self.chaos_token.is_none() && self.tls.ca.is_none() {
+            return Err(SettingsError::OpenChaos(self.listen.clone()));
+        }
+        self.replica.validate().map_err(SettingsError::Replica)
+    }
+
+    /// The socket on which it listens.
+    pub(super) fn bind(&self) -> Result<TcpListener, ServeError> {
+        match &self.listener {
+            Some(listener) => listener
+                .try_clone()
+                .map_err(|source| ServeError::System { what: "the socket that it was given", source }),
+            None => listener::bind("--listen", &self.listen),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The one task that owns the core. Each turn takes in all that has happened, lets the core do what is due, and carries
+//! out what it wants; then it sleeps until there is more. So requests that come together share their way through the
+//! log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
+use tokio::time::sleep;
+
+use super::core::{Answer, Core, Effect, PeerMessage};
+use super::{Event, Report, Shared};
+use crate::consensus::{Consensus, Role, Term};
+use crate::id::ReplicaId;
+use crate::protocol::Protocol;
+use crate::time::Time;
+
+/// The most events of one turn, so that a flood stops no timers.
+const EVENTS_PER_TURN_MAX: usize = 1_024;
+
+/// The most times in a row that the core gets to do what is due at once.
+const TIMEOUTS_PER_TURN_MAX: usize = 64;
+
+/// However far away the next deadline is, there is a turn this often.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// Runs the core until nobody tells it anything any more.
+pub(super) async fn run(core: Core<oneshot::Sender<Answer>>, mut queue: mpsc::Receiver<Event>, shared: Arc<Shared>) {
+    let mut turns = Turns {
+        outgoing: shared.members.iter().map(|_| Vec::new()).collect(),
+        core,
+        member: false,
+        told: None,
+        farewells: Vec::new(),
+        shared,
+    };
+    let mut events = Vec::with_capacity(EVENTS_PER_TURN_MAX);
+    loop {
+        let wait = turns.wait();
+        if wait.is_zero() {
+            while let Some(event) = queue.try_recv().ok().filter(|_| events.len() < EVENTS_PER_TURN_MAX) {
+                events.push(event);
+            }
+            // Others share this thread.
+            yield_now().await;
+        } else {
+            tokio::select! {
+                biased;
+                count = queue.recv_many(&mut events, EVENTS_PER_TURN_MAX) => if count == 0 { return },
+                () = sleep(wait) => {}
+            }
+        }
+        turns.turn(&mut events);
+    }
+}
+
+struct Turns {
+    core: Core<oneshot::Sender<Answer>>,
+    shared: Arc<Shared>,
+    /// Whether it takes part.
+    member: bool,
+    /// What was told last of role, term and leader.
+    told: Option<(Role, Term, Option<ReplicaId>)>,
+    /// What is to be sent to each server in this turn.
+    outgoing: Vec<Vec<PeerMessage>>,
+    /// Who waits for the core to have nothing more to do.
+    farewells: Vec<oneshot::Sender<()>>,
+}
+
+impl Turns {
+    /// How long nothing is due.
+    fn wait(&self) -> Duration {
+        if !self.member {
+            return SLEEP_MAX;
+        }
+        let wait = self.core.poll_timeout().since(self.shared.clock.now());
+        Duration::from_nanos(wait.nanos()).min(SLEEP_MAX)
+    }
+
+    fn turn(&mut self, events: &mut Vec<Event>) {
+        let mut now = self.shared.clock.now();
+        for event in events.drain(..) {
+            self.handle(now, event);
+        }
+        if self.member {
+            for _ in 0..TIMEOUTS_PER_TURN_MAX {
+                if self.core.poll_timeout() > now {
+                    break;
+                }
+                self.core.handle_timeout(now);
+                now = self.shared.clock.now();
+            }
+        }
+        self.perform();
+        self.tell_changes();
+        if self.core.open() == 0 && self.core.replica().role() != Role::Leader {
+            self.farewells.drain(..).for_each(|reply| drop(reply.send(())));
+        }
+    }
+
+    fn handle(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Request { operation, deadline, reply } if self.member => {
+                self.core.handle_request(now, reply, operation, deadline);
+            }
+            // Whoever asked may listen no more.
+            Event::Request { reply, .. } => drop(reply.send(Answer::Failed)),
+            Event::Stale { key, reply } => {
+                let value = self.core.replica().store().get(&key).cloned().unwrap_or_default();
+                drop(reply.send(value));
+            }
+            Event::Peer { from, message } if self.member => self.core.handle_message(now, from, message),
+            // What it heard before it took part it may as well not have heard.
+            Event::Peer { .. } => {}
+            Event::Member => {
+                tracing::info!("welcomed by enough others, takes part");
+                self.member = true;
+            }
+            Event::Report { reply } => drop(reply.send(self.report())),
+            Event::Farewell { reply } => {
+                let heir = self.core.hand_over(now);
+                tracing::info!(heir = heir.map(|heir| heir.0), "leads no longer, if it did");
+                self.farewells.push(reply);
+            }
+        }
+    }
+
+    fn report(&self) -> Report {
+        let replica = self.core.replica();
+        Report {
+            role: self.member.then(|| replica.role()),
+            term: replica.term(),
+            last_index: replica.last_index(),
+            commit_index: replica.commit_index(),
+            applied: replica.applied(),
+            keys: replica.store().len() as u64,
+            open: self.core.open() as u64,
+            ignored: replica.ignored(),
+        }
+    }
+
+    /// Carries out what the core wants. All messages for one server travel together.
+    fn perform(&mut self) {
+        let effects = self.core.effects();
+        if effects.is_empty() {
+            return;
+        }
+        let mut traffic = self.shared.traffic();
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Send { to, message } => {
+                    traffic.note_sent(to, message.kind());
+                    self.outgoing[to.index()].push(message);
+                }
+                // Whoever asked may listen no more.
+                Effect::Answer { ticket, answer } => drop(ticket.send(answer)),
+            }
+        }
+        for (link, messages) in self.shared.links.iter().zip(&mut self.outgoing) {
+            if !messages.is_empty() {
+                traffic.unsent += link.send(messages) as u64;
+            }
+        }
+    }
+
+    fn tell_changes(&mut self) {
+        let replica = self.core.replica();
+        let state = (replica.role(), replica.term(), replica.leader());
+        if self.told != Some(state) {
+            self.told = Some(state);
+            self.shared.note_leader(replica.leader());
+            let leader = replica.leader().map(|leader| leader.0);
+            tracing::info!(role = replica.role().name(), term = replica.term(), leader, "state");
+        }
+    }
+}
