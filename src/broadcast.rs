@@ -35,7 +35,7 @@ impl Protocol for Broadcast {
     fn handle(&mut self, _: Time, input: Input<Self::Message>, out: &mut Outbox<Self::Message>) {
         match input {
             Input::Timeout => {}
-            Input::Peer { message, .. } => self.store.apply(&message),
+            Input::Peer { message, .. } => drop(self.store.apply(&message)),
             Input::Client { from, request } => {
                 let value = match request.operation {
                     Operation::Get { key } => Some(self.store.get(&key).cloned().unwrap_or_default()),
@@ -48,6 +48,8 @@ impl Protocol for Broadcast {
                         }
                         None
                     }
+                    // Without agreement nothing is done exactly once, and nothing on a condition.
+                    Operation::Update(_) => return out.reply(from, request.mid, Response::Fail),
                 };
                 out.reply(from, request.mid, Response::Ok { value });
             }

@@ -118,6 +118,40 @@ pub enum Operation {
         /// Its new value.
         value: Text,
     },
+    /// Set the value of a key, perhaps on a condition, and exactly once. The course's clients know no such thing.
+    ///
+    /// The answer [`Response::Ok`] carries no value if that is done. If it carries one, the condition did not hold:
+    /// nothing was changed, and this is what the key has.
+    Update(Arc<Update>),
+}
+
+/// Names one update of one client, so that it is applied once however often it is sent (section 8 of the paper, thesis
+/// 6.3).
+///
+/// A client draws its own number at random, numbers its updates in ascending order and waits for the answer to one
+/// before it sends the next. An update that is sent again under the same number is answered as the first time. One with
+/// a number below the client's newest is not applied, and answered [`Response::Fail`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId {
+    /// The client.
+    pub client: u64,
+    /// The number of its update.
+    pub number: u64,
+}
+
+/// A change of one key.
+///
+/// A key that was never put has the value "". So whoever expects "" creates, and whoever puts "" removes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Update {
+    /// The key.
+    pub key: Text,
+    /// Its new value.
+    pub value: Text,
+    /// Compare-and-swap: change it only if the key has this value.
+    pub expected: Option<Text>,
+    /// Apply it only once; none if it may be applied as often as it is sent.
+    pub request: Option<RequestId>,
 }
 
 impl Operation {
@@ -125,6 +159,16 @@ impl Operation {
     pub fn key(&self) -> &Text {
         match self {
             Operation::Get { key } | Operation::Put { key, .. } => key,
+            Operation::Update(update) => &update.key,
+        }
+    }
+
+    /// The value that it sets; none if it only reads.
+    pub fn value(&self) -> Option<&Text> {
+        match self {
+            Operation::Get { .. } => None,
+            Operation::Put { value, .. } => Some(value),
+            Operation::Update(update) => Some(&update.value),
         }
     }
 
@@ -137,9 +181,10 @@ impl Operation {
 /// A replica's answer to a request (the handout's `ok`, `fail` and `redirect`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Response {
-    /// Done. A get carries the value, which is "" for a key that was never put; a put carries none.
+    /// Done. A get carries the value, which is "" for a key that was never put; a put carries none. An update carries
+    /// one if it was not done: the value that was there in place of the expected one.
     Ok {
-        /// The value read.
+        /// The value read, or found.
         value: Option<Text>,
     },
     /// Not done, as far as this replica knows; the client should try again.

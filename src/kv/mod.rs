@@ -1,4 +1,10 @@
 //! The key-value store: the state machine that the log drives. It knows keys and values, and nothing of Raft.
+//!
+//! A command may carry a condition (compare-and-swap) and the name of a request. The store remembers the newest named
+//! request of each client and what came of it, so that one which comes again is answered and not applied again (section
+//! 8 of the paper). All of that changes only by what is applied, so it is the same in all replicas.
+
+mod sessions;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -7,9 +13,11 @@ use hashbrown::HashTable;
 
 use crate::consensus::applied_digest;
 use crate::hash::StableHasher;
-use crate::protocol::{Text, text_bytes};
+use crate::protocol::{RequestId, Text, Update, text_bytes};
+pub use sessions::CLIENTS_MAX;
+use sessions::Sessions;
 
-/// A change of the store: set one key to one value.
+/// A change of the store: set one key to one value, perhaps on a condition and only once.
 ///
 /// A command is made once, by the replica that a client asked, and shared by all logs and stores of a process. So its
 /// hashes and its length are computed once, too.
@@ -20,7 +28,19 @@ pub struct Command {
     key_hash: u64,
     digest: u64,
     bytes: usize,
+    /// None in a put. In a box, since most commands are puts.
+    terms: Option<Box<Terms>>,
 }
+
+/// On which terms a command is applied.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Terms {
+    expected: Option<Text>,
+    request: Option<RequestId>,
+}
+
+/// How many bytes a request's name, and that of no expected value, take in a message at most.
+const REQUEST_BYTES: usize = 48;
 
 impl Command {
     /// A put of this value to this key.
@@ -28,7 +48,25 @@ impl Command {
         let key_hash = StableHasher::of(&*key);
         let digest = StableHasher::of(&(key_hash, &*value));
         let bytes = text_bytes(&key) + text_bytes(&value);
-        Command { key, value, key_hash, digest, bytes }
+        Command { key, value, key_hash, digest, bytes, terms: None }
+    }
+
+    /// A put that is done only if the key has the expected value, if there is one, and only once, if the request has a
+    /// name.
+    pub fn on_terms(key: Text, value: Text, expected: Option<Text>, request: Option<RequestId>) -> Command {
+        let put = Command::new(key, value);
+        if expected.is_none() && request.is_none() {
+            return put;
+        }
+        let terms = Box::new(Terms { expected, request });
+        let digest = StableHasher::of(&(put.digest, &terms));
+        let bytes = put.bytes + terms.expected.as_deref().map_or(0, text_bytes) + REQUEST_BYTES;
+        Command { digest, bytes, terms: Some(terms), ..put }
+    }
+
+    /// What a store remembers of a client, as a command of a snapshot.
+    fn of_session(request: RequestId, found: Option<Text>) -> Command {
+        Command::on_terms(Text::default(), Text::default(), found, Some(request))
     }
 
     /// The key to set.
@@ -41,12 +79,22 @@ impl Command {
         &self.value
     }
 
-    /// A digest of key and value.
+    /// It is applied only if the key has this value.
+    pub fn expected(&self) -> Option<&Text> {
+        self.terms.as_ref()?.expected.as_ref()
+    }
+
+    /// The request that it is applied for, once.
+    pub fn request(&self) -> Option<RequestId> {
+        self.terms.as_ref()?.request
+    }
+
+    /// A digest of all of it.
     pub fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// How many bytes key and value take in a message at most, as [`text_bytes`] measures them.
+    /// How many bytes it takes in a message at most, as [`text_bytes`] measures key and value.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -54,25 +102,48 @@ impl Command {
 
 impl PartialEq for Command {
     fn eq(&self, other: &Command) -> bool {
-        self.digest == other.digest && self.key == other.key && self.value == other.value
+        self.digest == other.digest && self.key == other.key && self.value == other.value && self.terms == other.terms
+    }
+}
+
+impl From<&Update> for Command {
+    fn from(update: &Update) -> Command {
+        let Update { key, value, expected, request } = update.clone();
+        Command::on_terms(key, value, expected, request)
     }
 }
 
 impl Eq for Command {}
 
 impl Hash for Command {
-    /// Feeds the digest of key and value, which is cheaper than the text and as telling.
+    /// Feeds the digest, which is cheaper than the text and as telling.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.digest);
     }
 }
 
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It was done, now or when it came first.
+    Done,
+    /// The key had this value in place of the expected one, so nothing was changed.
+    Found(Text),
+    /// Its client has had a later request applied, so nothing was changed. Nobody knows any more what came of this one.
+    Outdated,
+}
+
 /// What all applied commands have come to.
 ///
-/// Each key keeps the newest command that set it; nothing is copied and nothing depends on the table's order.
+/// Invariants:
+/// - Each key keeps the newest put that set it; nothing is copied and nothing depends on the table's order. No key has
+///   the value "": that is as good as none.
+/// - Of each of the [`CLIENTS_MAX`] clients that were last heard of, it is known which request was the newest, and what
+///   came of it.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     table: HashTable<Arc<Command>>,
+    sessions: Sessions,
     digest: u64,
 }
 
@@ -82,14 +153,48 @@ impl Store {
         Store::default()
     }
 
-    /// Applies the next command of the log.
+    /// Applies the next command of the log, and says what came of it.
     #[inline]
-    pub fn apply(&mut self, command: &Arc<Command>) {
+    pub fn apply(&mut self, command: &Arc<Command>) -> Applied {
         self.digest = applied_digest(self.digest, command.digest);
+        match &command.terms {
+            None => self.set(command),
+            Some(terms) => return self.apply_on(terms, command),
+        }
+        Applied::Done
+    }
+
+    fn apply_on(&mut self, terms: &Terms, command: &Command) -> Applied {
+        if let Some(known) = terms.request.and_then(|request| self.sessions.look_up(request)) {
+            return known;
+        }
+        let found = terms.expected.as_ref().and_then(|expected| {
+            let found = self.find(command.key_hash, &command.key).cloned().unwrap_or_default();
+            Some(found).filter(|found| found != expected)
+        });
+        if found.is_none() {
+            // What the store keeps needs no terms any more.
+            self.set(&Arc::new(Command::new(command.key.clone(), command.value.clone())));
+        }
+        if let Some(request) = terms.request {
+            self.sessions.note(request, found.clone());
+        }
+        found.map_or(Applied::Done, Applied::Found)
+    }
+
+    #[inline]
+    fn set(&mut self, command: &Arc<Command>) {
         // The same key is mostly the same text in memory, too.
         let same = |other: &Arc<Command>| {
             other.key_hash == command.key_hash && (Arc::ptr_eq(&other.key, &command.key) || other.key == command.key)
         };
+        if command.value.is_empty() {
+            if let Ok(entry) = self.table.find_entry(command.key_hash, same) {
+                entry.remove();
+                self.shrink();
+            }
+            return;
+        }
         match self.table.find_mut(command.key_hash, same) {
             Some(slot) => slot.clone_from(command),
             None => {
@@ -98,14 +203,25 @@ impl Store {
         }
     }
 
+    /// Gives memory back when most keys have been taken out. Rarely, so that a removal costs the same on average.
+    fn shrink(&mut self) {
+        if self.table.capacity() > SPARE_MIN && self.table.len() < self.table.capacity() / 8 {
+            self.table.shrink_to(2 * self.table.len(), |other| other.key_hash);
+        }
+    }
+
     /// The digest of all commands so far, in order ([`applied_digest`]).
     pub fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// The value of a key; none if it was never put.
+    /// The value of a key; none if it was never put, or taken out.
     pub fn get(&self, key: &str) -> Option<&Text> {
-        self.table.find(StableHasher::of(key), |command| *command.key == *key).map(|command| &command.value)
+        self.find(StableHasher::of(key), key)
+    }
+
+    fn find(&self, key_hash: u64, key: &str) -> Option<&Text> {
+        self.table.find(key_hash, |command| *command.key == *key).map(|command| &command.value)
     }
 
     /// How many keys have a value.
@@ -117,14 +233,131 @@ impl Store {
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
+
+    /// How many clients are remembered.
+    pub fn clients(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The commands of which [`Store::restored`] makes this store again: a put for each key, and then what is
+    /// remembered of each client, as a command with the name of its request. Their order is the same in all replicas.
+    pub fn snapshot(&self) -> Vec<Arc<Command>> {
+        let mut commands = Vec::with_capacity(self.len() + self.clients());
+        commands.extend(self.table.iter().cloned());
+        // The table's own order is not the same on every machine.
+        commands.sort_unstable_by(|one, other| (one.key_hash, &one.key).cmp(&(other.key_hash, &other.key)));
+        commands.extend(self.sessions.iter().map(|(request, found)| Arc::new(Command::of_session(request, found))));
+        commands
+    }
+
+    /// The store of a snapshot, with the digest that it had.
+    pub fn restored(commands: &[Arc<Command>], digest: u64) -> Store {
+        let mut store = Store { digest, ..Store::default() };
+        for command in commands {
+            match command.request() {
+                Some(request) => store.sessions.note(request, command.expected().cloned()),
+                None => store.set(command),
+            }
+        }
+        store
+    }
 }
+
+/// A table of so few places is never made smaller.
+const SPARE_MIN: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn put(store: &mut Store, key: &str, value: &str) {
-        store.apply(&Arc::new(Command::new(key.into(), value.into())));
+        assert_eq!(store.apply(&Arc::new(Command::new(key.into(), value.into()))), Applied::Done);
+    }
+
+    fn update(store: &mut Store, key: &str, value: &str, expected: Option<&str>, id: Option<(u64, u64)>) -> Applied {
+        let request = id.map(|(client, number)| RequestId { client, number });
+        let update = Update { key: key.into(), value: value.into(), expected: expected.map(Text::from), request };
+        store.apply(&Arc::new(Command::from(&update)))
+    }
+
+    #[test]
+    fn an_update_that_comes_again_is_applied_once_and_answered_as_the_first_time() {
+        let mut store = Store::new();
+        assert_eq!(update(&mut store, "k", "a", None, Some((7, 1))), Applied::Done);
+        put(&mut store, "k", "b");
+        assert_eq!(update(&mut store, "k", "a", None, Some((7, 1))), Applied::Done);
+        assert_eq!(store.get("k").map(|value| &**value), Some("b"));
+        let found = Applied::Found("b".into());
+        assert_eq!(update(&mut store, "k", "c", Some("a"), Some((7, 2))), found);
+        put(&mut store, "k", "a");
+        assert_eq!(update(&mut store, "k", "c", Some("a"), Some((7, 2))), found, "also if it would be done now");
+        assert_eq!(update(&mut store, "k", "x", None, Some((7, 1))), Applied::Outdated);
+        assert_eq!(update(&mut store, "k", "c", Some("a"), Some((8, 1))), Applied::Done, "clients do not mix");
+        assert_eq!((store.get("k").map(|value| &**value), store.clients()), (Some("c"), 2));
+    }
+
+    #[test]
+    fn who_expects_nothing_creates_and_who_puts_nothing_removes() {
+        let mut store = Store::new();
+        assert_eq!(update(&mut store, "k", "a", Some(""), None), Applied::Done);
+        assert_eq!(update(&mut store, "k", "b", Some(""), None), Applied::Found("a".into()));
+        assert_eq!(update(&mut store, "k", "", Some("a"), None), Applied::Done);
+        assert_eq!((store.get("k"), store.len()), (None, 0));
+        assert_eq!(update(&mut store, "k", "b", Some("a"), None), Applied::Found("".into()));
+        put(&mut store, "k", "c");
+        put(&mut store, "k", "");
+        put(&mut store, "never put", "");
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn keys_that_are_taken_out_give_their_memory_back() {
+        let mut store = Store::new();
+        (0..100_000).for_each(|i| put(&mut store, &i.to_string(), "v"));
+        (0..100_000).filter(|i| i % 100 > 0).for_each(|i| put(&mut store, &i.to_string(), ""));
+        assert_eq!(store.len(), 1_000);
+        assert!(store.table.capacity() < 10_000, "{}", store.table.capacity());
+        (0..100_000).for_each(|i| assert_eq!(store.get(&i.to_string()).is_some(), i % 100 == 0, "{i}"));
+    }
+
+    #[test]
+    fn a_snapshot_is_the_store_again_whatever_way_it_came_about() {
+        let (mut one, mut other) = (Store::new(), Store::new());
+        for i in 0..2_000_u64 {
+            update(&mut one, &format!("key {}", i % 300), &format!("value {i}"), Some(""), Some((i % 10, i)));
+            put(&mut one, &format!("key {}", i % 7), "");
+        }
+        // Other insertions and another size of table, but the same content.
+        (0..5_000).for_each(|i| put(&mut other, &format!("other {i}"), "v"));
+        (0..5_000).for_each(|i| put(&mut other, &format!("other {i}"), ""));
+        for command in one.snapshot().iter().rev().filter(|command| command.request().is_none()) {
+            other.apply(command);
+        }
+        other.sessions = one.sessions.clone();
+        assert_eq!(one.snapshot(), other.snapshot());
+        let mut again = Store::restored(&one.snapshot(), one.digest());
+        assert_eq!((again.digest(), again.len(), again.clients()), (one.digest(), one.len(), 10));
+        assert_eq!(again.snapshot(), one.snapshot());
+        for i in 1_990..2_000 {
+            let first = update(&mut one, "k", "x", None, Some((i % 10, i)));
+            assert_eq!(update(&mut again, "k", "x", None, Some((i % 10, i))), first);
+        }
+        assert_eq!(again.get("k"), None);
+    }
+
+    #[test]
+    fn a_command_on_terms_differs_from_the_put() {
+        let command = |expected: Option<&str>, number: Option<u64>| {
+            let request = number.map(|number| RequestId { client: 1, number });
+            Command::on_terms("k".into(), "v".into(), expected.map(Text::from), request)
+        };
+        let put = Command::new("k".into(), "v".into());
+        assert_eq!(command(None, None), put);
+        let all =
+            [put, command(Some(""), None), command(Some("a"), None), command(None, Some(1)), command(None, Some(2))];
+        for (i, one) in all.iter().enumerate() {
+            assert!(all[i + 1..].iter().all(|other| one != other && one.digest() != other.digest()), "{one:?}");
+        }
     }
 
     #[test]

@@ -256,6 +256,11 @@ fn is_too_large(operation: &Operation) -> bool {
     match operation {
         Operation::Get { .. } => false,
         Operation::Put { key, value } => text_bytes(key) + text_bytes(value) > PUT_BYTES_MAX,
+        // Datagrams bring none.
+        Operation::Update(update) => {
+            let expected = update.expected.as_deref().map_or(0, text_bytes);
+            text_bytes(&update.key) + text_bytes(&update.value) + expected > PUT_BYTES_MAX
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The Raft key-value replica: consensus, store and the clients' requests behind the [`Protocol`] seam.
 //!
-//! A put is proposed to the log and answered when it has been applied here, so never before it is committed. A get is
-//! answered from the store when the leader is sure to lead, by lease or by confirmation, so never stale.
+//! A put, or any update, is proposed to the log and answered when it has been applied here, so never before it is
+//! committed. The store sees to it that an update which comes again is not applied again. A get is answered from the store when the leader is sure to lead, by lease or by confirmation, so never stale.
 //!
 //! Who does not lead redirects to the leader, but only once it has heard from the leader *after* the request came: a
 //! leader that has just died would swallow the request. So it holds the request, and probes the leader if it is not
@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::consensus::{Consensus, LogEntry, Role};
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::kv::{Command, Store};
+use crate::kv::{Applied, Command, Store};
 use crate::protocol::{Identity, Input, Operation, Outbox, Protocol, Request, Response};
 use crate::raft::{ConfigError, Index, Message, Payload, Raft, Rule, Rules, Term};
 use crate::time::Time;
@@ -155,26 +155,25 @@ impl Replica {
 
     /// Takes a request on as the leader.
     fn lead(&mut self, now: Time, held: Held, out: &mut Outbox<Message<Arc<Command>>>) {
-        match held.request.operation {
+        let command = match held.request.operation {
             Operation::Get { .. } => {
                 if !self.raft.may_read(now, held.arrived) {
                     self.raft.confirm_for_read(held.arrived);
                 }
-                self.gets.push_back(held);
+                return self.gets.push_back(held);
             }
-            Operation::Put { key, value } => {
-                let command = Arc::new(Command::new(key, value));
-                if !self.raft.rules().keep(Rule::ApplyOnce) {
-                    self.store.apply(&command);
-                }
-                let index = self.raft.propose(command).expect("a leader can propose");
-                let (arrived, from, mid) = (held.arrived, held.from, held.request.mid);
-                if !self.raft.rules().keep(Rule::AnswerAfterCommit) {
-                    return out.reply(from, mid, Response::Ok { value: None });
-                }
-                self.puts.push_back(ProposedPut { index, term: self.raft.term(), arrived, from, mid });
-            }
+            Operation::Put { key, value } => Arc::new(Command::new(key, value)),
+            Operation::Update(update) => Arc::new(Command::from(&*update)),
+        };
+        if !self.raft.rules().keep(Rule::ApplyOnce) {
+            self.store.apply(&command);
         }
+        let index = self.raft.propose(command).expect("a leader can propose");
+        let (arrived, from, mid) = (held.arrived, held.from, held.request.mid);
+        if !self.raft.rules().keep(Rule::AnswerAfterCommit) {
+            return out.reply(from, mid, Response::Ok { value: None });
+        }
+        self.puts.push_back(ProposedPut { index, term: self.raft.term(), arrived, from, mid });
     }
 
     /// Does for clients whatever has become possible.
@@ -198,14 +197,18 @@ impl Replica {
         while self.applied < self.raft.commit_index() {
             self.applied += 1;
             let entry = self.raft.log().get(self.applied).expect("what is committed is in the log");
+            let mut done = Response::Ok { value: None };
             if let Some(command) = &entry.command {
-                self.store.apply(command);
+                match self.store.apply(command) {
+                    Applied::Done => {}
+                    Applied::Found(value) => done = Response::Ok { value: Some(value) },
+                    Applied::Outdated => done = Response::Fail,
+                }
             }
             if let Some(put) = self.puts.front().copied().filter(|put| put.index == self.applied) {
                 self.puts.pop_front();
                 let applied = put.term == entry.term || !self.raft.rules().keep(Rule::AnswerOwnEntries);
-                let response = if applied { Response::Ok { value: None } } else { Response::Redirect };
-                out.reply(put.from, put.mid, response);
+                out.reply(put.from, put.mid, if applied { done } else { Response::Redirect });
             }
         }
     }
@@ -217,7 +220,7 @@ impl Replica {
                 .entries
                 .iter()
                 .filter_map(|entry| entry.command.as_ref())
-                .for_each(|command| self.store.apply(command));
+                .for_each(|command| drop(self.store.apply(command)));
         }
     }
 

@@ -10,7 +10,9 @@
 //! | `AppendReply` | `t` term, `s` sent; `m` matched index, `x` (and `xt`) index (and term) of a conflict, or none: stale |
 //! | `Probe` | `t` term |
 //!
-//! An entry is `[term,"key","value"]`, or `[term]` if it has no command. All numbers are whole and unsigned; `s` is in
+//! An entry is `[term,"key","value"]`, or `[term]` if it has no command. An update on terms says what value it expects,
+//! or `null`, and then which number of which client it is, if it is to be done only once:
+//! `[term,"key","value","expected"]`, `[term,"key","value",null,client,number]`. All numbers are whole and unsigned; `s` is in
 //! nanoseconds of the leader's own clock.
 //!
 //! Appends are batched by the length that their text has in ASCII at most ([`crate::protocol::text_bytes`]), so one
@@ -26,7 +28,7 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::kv::Command;
-use crate::protocol::Text;
+use crate::protocol::{RequestId, Text};
 use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Entries, Entry, Index, Message, RequestVote, Term, Vote};
 use crate::time::Time;
 use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage, Pulse};
@@ -213,11 +215,52 @@ impl Serialize for EntryWritten<'_> {
         let mut parts = serializer.serialize_seq(None)?;
         parts.serialize_element(&self.0.term)?;
         if let Some(command) = &self.0.command {
-            parts.serialize_element(&**command.key())?;
-            parts.serialize_element(&**command.value())?;
+            write_command(command, &mut parts)?;
         }
         parts.end()
     }
+}
+
+/// Writes a command as the last elements of a list.
+fn write_command<S: SerializeSeq>(command: &Command, parts: &mut S) -> Result<(), S::Error> {
+    parts.serialize_element(&**command.key())?;
+    parts.serialize_element(&**command.value())?;
+    let (expected, request) = (command.expected(), command.request());
+    if expected.is_some() || request.is_some() {
+        parts.serialize_element(&expected.map(|text| &**text))?;
+    }
+    if let Some(RequestId { client, number }) = request {
+        parts.serialize_element(&client)?;
+        parts.serialize_element(&number)?;
+    }
+    Ok(())
+}
+
+/// A text that is copied only if it is escaped.
+#[derive(Deserialize)]
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Reads what is left of a list as a command; none if nothing is left. `before` says how many elements there were.
+fn read_command<'de, A: SeqAccess<'de>>(
+    list: &mut A,
+    before: usize,
+    expected: &dyn de::Expected,
+) -> Result<Option<Arc<Command>>, A::Error> {
+    let Some(Borrowed(key)) = list.next_element::<Borrowed<'de>>()? else { return Ok(None) };
+    let too_short = |length| de::Error::invalid_length(before + length, expected);
+    let Borrowed(value) = list.next_element()?.ok_or_else(|| too_short(1))?;
+    let (key, value) = (Text::from(&*key), Text::from(&*value));
+    let Some(condition) = list.next_element::<Option<Borrowed<'de>>>()? else {
+        return Ok(Some(Arc::new(Command::new(key, value))));
+    };
+    let condition = condition.map(|Borrowed(text)| Text::from(&*text));
+    let request = match list.next_element()? {
+        Some(client) => Some(RequestId { client, number: list.next_element()?.ok_or_else(|| too_short(4))? }),
+        // A put is written in one way only.
+        None if condition.is_none() => return Err(too_short(3)),
+        None => None,
+    };
+    Ok(Some(Arc::new(Command::on_terms(key, value, condition, request))))
 }
 
 /// Entries that have been read.
@@ -249,28 +292,17 @@ struct EntryRead(Entry<Arc<Command>>);
 
 impl<'de> Deserialize<'de> for EntryRead {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EntryRead, D::Error> {
-        #[derive(Deserialize)]
-        struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
-
         struct EntryVisitor;
         impl<'de> Visitor<'de> for EntryVisitor {
             type Value = EntryRead;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("[term] or [term, key, value]")
+                f.write_str("[term], [term, key, value], or that with an expected value, a client and a number")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<EntryRead, A::Error> {
                 let term = list.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
-                let command = match list.next_element::<Borrowed<'de>>()? {
-                    None => None,
-                    Some(Borrowed(key)) => {
-                        let Some(Borrowed(value)) = list.next_element()? else {
-                            return Err(de::Error::invalid_length(2, &self));
-                        };
-                        Some(Arc::new(Command::new(Text::from(&*key), Text::from(&*value))))
-                    }
-                };
+                let command = read_command(&mut list, 1, &self)?;
                 // A list that is longer is refused by the deserializer.
                 Ok(EntryRead(Entry { term, command }))
             }
@@ -289,6 +321,12 @@ mod tests {
 
     fn entry(term: Term, key: &str, value: &str) -> Entry<Arc<Command>> {
         Entry { term, command: Some(Arc::new(Command::new(key.into(), value.into()))) }
+    }
+
+    fn on_terms(term: Term, expected: Option<&str>, request: Option<(u64, u64)>) -> Entry<Arc<Command>> {
+        let request = request.map(|(client, number)| RequestId { client, number });
+        let command = Command::on_terms("k".into(), "v".into(), expected.map(Text::from), request);
+        Entry { term, command: Some(Arc::new(command)) }
     }
 
     fn append(entries: impl IntoIterator<Item = Entry<Arc<Command>>>) -> AppendEntries<Arc<Command>> {
@@ -328,6 +366,17 @@ mod tests {
                 Message::AppendEntries(append([Entry { term: 2, command: None }, entry(9, "k", text)])),
                 r#""AppendEntries","MID":"2f","t":9,"pi":4,"pt":2,"c":3,"s":1000007,"e":[[2],[9,"k","\"é\n"]]}"#,
             ),
+            (
+                Message::AppendEntries(append([
+                    on_terms(9, Some("w"), None),
+                    on_terms(9, Some(""), Some((1, 2))),
+                    on_terms(9, None, Some((u64::MAX, 3))),
+                ])),
+                concat!(
+                    r#""AppendEntries","MID":"2f","t":9,"pi":4,"pt":2,"c":3,"s":1000007,"e":[[9,"k","v","w"],"#,
+                    r#"[9,"k","v","",1,2],[9,"k","v",null,18446744073709551615,3]]}"#
+                ),
+            ),
             (reply(3, 7, AppendOutcome::Matched { index: 5 }), r#""AppendReply","MID":"2f","t":3,"s":7,"m":5}"#),
             (
                 reply(3, 7, AppendOutcome::Conflict { index: 5, term: Some(2) }),
@@ -360,7 +409,9 @@ mod tests {
             messages.push(reply(term, index, AppendOutcome::Matched { index }));
             messages.push(reply(term, index, AppendOutcome::Stale));
             messages.push(Message::Probe { term });
-            for entries in [vec![], vec![entry(term, "", "")], vec![Entry { term, command: None }; 7]] {
+            let terms = [(Some("é\""), None), (Some(""), Some((number, index))), (None, Some((index, number)))];
+            let updates = terms.map(|(expected, request)| on_terms(term, expected, request)).to_vec();
+            for entries in [vec![], vec![entry(term, "", "")], vec![Entry { term, command: None }; 7], updates] {
                 let sent = Time(number);
                 let numbers = AppendEntries { term, prev_index: index, prev_term: number, sent, ..append(entries) };
                 messages.push(Message::AppendEntries(numbers));
@@ -433,6 +484,11 @@ mod tests {
             r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,"k",2]]"#,
             r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,null,"v"]]"#,
             r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,"k","v",1]]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,"k","v",null]]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,"k","v","w",1]]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,"k","v","w",-1,1]]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,"k","v","w",1,null]]"#,
+            r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[[1,"k","v","w",1,1,1]]"#,
             r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":[["1"]]"#,
         ] {
             let text = format!(r#"{{"src":"0000","dst":"0001","leader":"FFFF","type":{body}}}"#);

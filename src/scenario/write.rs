@@ -274,6 +274,8 @@ impl<'a> From<&'a ScriptedOperation> for OperationFile<'a> {
         let (get, put, value) = match &scripted.operation {
             Operation::Get { key } => (Some(&**key), None, None),
             Operation::Put { key, value } => (None, Some(&**key), Some(&**value)),
+            // Files have no word for it, and so no scenario has any. As far as it could be said, it is a put.
+            Operation::Update(update) => (None, Some(&*update.key), Some(&*update.value)),
         };
         OperationFile { time: Plain::seconds(scripted.time), client: scripted.client, get, put, value }
     }

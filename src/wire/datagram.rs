@@ -200,6 +200,10 @@ impl Datagrams {
     }
 
     /// Adds a client's request.
+    ///
+    /// The course has no word for updates. They are written as datagrams of a type of their own, so that a trace can
+    /// show them; who reads one finds no [`Datagram::operation`] in it and ignores it, as any type that it does not
+    /// know.
     pub fn push_operation(&mut self, envelope: &Envelope<'_>, operation: &Operation) -> usize {
         #[derive(Serialize)]
         struct Get<'a> {
@@ -210,9 +214,25 @@ impl Datagrams {
             key: &'a str,
             value: &'a str,
         }
+        #[derive(Serialize)]
+        struct Update<'a> {
+            key: &'a str,
+            value: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            expected: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            client: Option<u64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            number: Option<u64>,
+        }
         match operation {
             Operation::Get { key } => self.push(envelope, kind::GET, &Get { key }),
             Operation::Put { key, value } => self.push(envelope, kind::PUT, &Put { key, value }),
+            Operation::Update(update) => {
+                let crate::protocol::Update { key, value, expected, request } = &**update;
+                let (client, number) = request.map(|request| (request.client, request.number)).unzip();
+                self.push(envelope, "update", &Update { key, value, expected: expected.as_deref(), client, number })
+            }
         }
     }
 
@@ -334,6 +354,29 @@ mod tests {
         out.push_response(&ENVELOPE, &Response::Fail);
         let texts: Vec<&str> = out.iter().map(|bytes| std::str::from_utf8(bytes).unwrap()).collect();
         assert_eq!(texts, [r#"{"type":"put","key":"k","value":"\""}"#, r#"{"type":"fail"}"#]);
+    }
+
+    #[test]
+    fn an_update_can_be_shown_but_not_asked_for() {
+        let request = Some(crate::protocol::RequestId { client: 7, number: 1 });
+        let update = |expected: Option<&str>, request| crate::protocol::Update {
+            key: "k".into(),
+            value: "v".into(),
+            expected: expected.map(Text::from),
+            request,
+        };
+        for (update, rest) in
+            [(update(None, request), r#","client":7,"number":1}"#), (update(Some(""), None), r#","expected":""}"#)]
+        {
+            let update = Operation::Update(update.into());
+            let (mut bare, mut whole) = (Datagrams::bare(), Datagrams::new());
+            bare.push_operation(&ENVELOPE, &update);
+            let shown = bare.iter().next().map(|bytes| std::str::from_utf8(bytes).unwrap());
+            assert_eq!(shown, Some(&*format!(r#"{{"type":"update","key":"k","value":"v"{rest}"#)));
+            whole.push_operation(&ENVELOPE, &update);
+            let datagram = Datagram::parse(whole.iter().next().unwrap()).unwrap();
+            assert_eq!(datagram.operation().unwrap(), None);
+        }
     }
 
     #[test]

@@ -280,6 +280,8 @@ impl Workload {
         let attempt = &self.history.attempts[number];
         match &attempt.operation {
             Operation::Put { value, .. } => self.keys.acknowledge(self.places[number], value),
+            // The course's clients send none.
+            Operation::Update(update) => self.keys.acknowledge(self.places[number], &update.value),
             Operation::Get { .. } => match self.judge(number) {
                 Verdict::Right => {}
                 Verdict::Unacknowledged => self.history.unacknowledged_reads += 1,
@@ -338,7 +340,7 @@ fn may_return<'a>(
     if value.is_empty() {
         return last.is_none();
     }
-    let wrote = |put: &Attempt| matches!(&put.operation, Operation::Put { value: written, .. } if **written == *value);
+    let wrote = |put: &Attempt| put.operation.value().is_some_and(|written| **written == *value);
     let mut candidates = puts.rev().filter(|put| put.sent <= answered && wrote(put));
     candidates.any(|put| last.is_none_or(|last| acknowledged(put) >= last))
 }

@@ -225,6 +225,7 @@ fn a_get_without_a_value_or_with_an_old_or_foreign_one_is_incorrect() {
                     answer(&mut workload, &dispatch, ok(value));
                     break;
                 }
+                Operation::Update(_) => unreachable!("the course's clients send none"),
             }
         }
         assert_eq!(workload.history().incorrect_gets, incorrect, "{value:?}");

@@ -140,6 +140,7 @@ impl Store {
                 self.0.insert(key, value);
                 Response::Ok { value: None }
             }
+            Operation::Update(_) => Response::Fail,
         }
     }
 }

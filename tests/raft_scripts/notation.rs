@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use goldenscript::ArgumentConsumer;
 use seedbed::kv::Command;
-use seedbed::protocol::{Operation, Response};
+use seedbed::protocol::{Operation, RequestId, Response};
 use seedbed::raft::{self, AppendEntries, AppendOutcome, AppendReply, Entries, Index, RequestVote, Term, Vote};
 use seedbed::replica::Replica;
 use seedbed::time::{Span, Time};
@@ -47,7 +47,7 @@ pub fn show_message(message: &Message) -> String {
 
 pub fn show_entries(first: Index, entries: &[Entry]) -> String {
     let show = |(index, entry): (Index, &Entry)| match &entry.command {
-        Some(command) => format!("{index}@{} {}={}", entry.term, command.key(), command.value()),
+        Some(command) => format!("{index}@{} {}", entry.term, show_command(command)),
         None => format!("{index}@{}", entry.term),
     };
     let entries: Vec<String> = indexes(first).zip(entries).map(show).collect();
@@ -58,7 +58,20 @@ pub fn show_operation(operation: &Operation) -> String {
     match operation {
         Operation::Get { key } => format!("get {key}"),
         Operation::Put { key, value } => format!("put {key}={value}"),
+        Operation::Update(update) => format!("update {}", show_command(&Command::from(&**update))),
     }
+}
+
+/// As in `a=1 if "2" id=7/1`.
+fn show_command(command: &Command) -> String {
+    let mut text = format!("{}={}", command.key(), command.value());
+    if let Some(expected) = command.expected() {
+        text += &format!(" if {expected:?}");
+    }
+    if let Some(RequestId { client, number }) = command.request() {
+        text += &format!(" id={client}/{number}");
+    }
+    text
 }
 
 pub fn show_response(response: &Response, replica: &Replica) -> String {

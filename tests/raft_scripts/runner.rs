@@ -4,7 +4,7 @@ use std::error::Error;
 
 use goldenscript::{ArgumentConsumer, Command, Context};
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
-use seedbed::protocol::{Input, Operation};
+use seedbed::protocol::{Input, Operation, RequestId, Text, Update};
 use seedbed::replica::Config;
 use seedbed::time::Span;
 
@@ -69,6 +69,7 @@ impl Runner {
                 cluster.hand(to, [Input::Peer { from, message }])?;
             }
             "get" | "put" => self.request(name, args)?,
+            "update" => self.update(args)?,
             "elect" => cluster.elect(replica(args)?)?,
             "status" => return cluster.status(&replicas(args)?),
             "under_way" => {
@@ -98,6 +99,21 @@ impl Runner {
         self.mids = self.mids.max(first + operations.len() as u64 - 1);
         let operations = (first..).map(Mid).zip(operations).collect();
         self.cluster.request(id, client, operations)
+    }
+
+    fn update(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<()> {
+        let id = replica(args)?;
+        let from = ClientId(args.take_key("client").map_or(Ok(100), number)?);
+        let expected = args.take_key("if").map(Text::from);
+        let request = match args.take_key("id").map(|id| id.split_once('/')) {
+            None => None,
+            Some(Some((client, place))) => Some(RequestId { client: number(client)?, number: number(place)? }),
+            Some(None) => return Err("an id is client/number".into()),
+        };
+        let (key, value) = args.next_key().ok_or("update what?")?;
+        let update = Update { key: key.into(), value: value.into(), expected, request };
+        self.mids += 1;
+        self.cluster.request(id, from, vec![(Mid(self.mids), Operation::Update(update.into()))])
     }
 }
 

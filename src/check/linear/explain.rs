@@ -6,7 +6,7 @@ use std::fmt;
 use crate::check::linear::register::{FirstWrong, INITIAL, Op, Register};
 use crate::check::linear::{NEVER, value};
 use crate::printable::printable;
-use crate::protocol::{Operation, Text};
+use crate::protocol::Text;
 use crate::record::{Attempt, History, Outcome};
 use crate::time::Time;
 
@@ -232,10 +232,7 @@ const FULL_CHARACTERS_MAX: usize = 100;
 
 impl Names {
     fn of(attempts: &[Attempt]) -> Names {
-        let written = attempts.iter().filter_map(|attempt| match &attempt.operation {
-            Operation::Put { value, .. } => Some(value),
-            Operation::Get { .. } => None,
-        });
+        let written = attempts.iter().filter_map(|attempt| attempt.operation.value());
         let texts: BTreeSet<&Text> = written.chain(attempts.iter().filter_map(value)).collect();
         let tells_apart = |names: &Names| {
             texts.iter().map(|text| names.text(Some(text))).collect::<BTreeSet<_>>().len() == texts.len()
@@ -258,9 +255,9 @@ impl Names {
 
     /// As in `put v4`, `get -> v3`, `put v5, redirected`.
     fn operation(self, attempt: &Attempt) -> String {
-        let what = match &attempt.operation {
-            Operation::Put { value, .. } => format!("put {}", self.text(Some(value))),
-            Operation::Get { .. } => "get".to_owned(),
+        let what = match attempt.operation.value() {
+            Some(value) => format!("put {}", self.text(Some(value))),
+            None => "get".to_owned(),
         };
         match &attempt.answer {
             None => what + ", unanswered",

@@ -37,7 +37,7 @@ mod zones;
 use hashbrown::HashTable;
 
 use crate::hash::StableHasher;
-use crate::protocol::{Operation, Text};
+use crate::protocol::Text;
 use crate::record::{Attempt, History, Outcome};
 
 pub use explain::Violation;
@@ -329,13 +329,12 @@ fn counts(attempt: &Attempt) -> bool {
     !attempt.operation.is_get() || matches!(attempt.answer, Some((_, Outcome::Ok(_))))
 }
 
-/// What an operation wrote or read.
+/// What an operation wrote or read. No history has updates; one without a condition would be a put.
 fn value(attempt: &Attempt) -> Option<&Text> {
-    match (&attempt.operation, &attempt.answer) {
-        (Operation::Put { value, .. }, _) => Some(value),
-        (Operation::Get { .. }, Some((_, Outcome::Ok(value)))) => value.as_ref(),
-        (Operation::Get { .. }, _) => None,
-    }
+    attempt.operation.value().or(match &attempt.answer {
+        Some((_, Outcome::Ok(value))) => value.as_ref(),
+        _ => None,
+    })
 }
 
 /// When an operation began and ended, in nanoseconds from 1: what the register holds at first was put at 0. A put that

@@ -7,7 +7,6 @@ use crate::chaos::Fault;
 use crate::check::course::{Tier, percentile};
 use crate::check::{Checker, Finding, Judgement};
 use crate::id::ReplicaId;
-use crate::protocol::Operation;
 use crate::record::{History, MessageKind, Outcome, PerKind, RunRecord, Tally};
 use crate::report::checkers::line;
 use crate::scenario::Scenario;
@@ -152,7 +151,7 @@ pub(in crate::report) fn waits(history: &History) -> (Vec<Span>, Vec<Span>) {
         while let Some(earlier) = first.retry_of.and_then(|mid| history.attempt(mid)) {
             first = earlier;
         }
-        let waits = if matches!(attempt.operation, Operation::Get { .. }) { &mut gets } else { &mut puts };
+        let waits = if attempt.operation.is_get() { &mut gets } else { &mut puts };
         waits.push(answered.since(first.sent));
     }
     (gets, puts)
@@ -202,6 +201,7 @@ mod tests {
     use crate::chaos::{Consequence, FaultEvent};
     use crate::check::fixture;
     use crate::id::{ClientId, Mid};
+    use crate::protocol::Operation;
     use crate::record::{Attempt, Belief, Struck};
 
     fn at(millis: u64) -> Time {

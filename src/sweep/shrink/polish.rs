@@ -267,7 +267,10 @@ impl Shrinker<'_> {
         let mut values: BTreeMap<Text, Text> = BTreeMap::new();
         self.changed(|_, operations| {
             for ScriptedOperation { operation, .. } in operations {
-                let (Operation::Get { key: name } | Operation::Put { key: name, .. }) = &mut *operation;
+                let (Operation::Get { key: name } | Operation::Put { key: name, .. }) = &mut *operation else {
+                    // No case has updates. Their names would stay.
+                    continue;
+                };
                 let next = numbers.len();
                 let number = key(*numbers.entry(name.clone()).or_insert(next));
                 *name = letters("xyzuvw", number).into();

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crate::chaos::{ConnectivityMatrix, Fault};
-use crate::protocol::Operation;
 use crate::scenario::{Delay, Network, Order, Scenario, packets_default};
 use crate::sweep::Case;
 use crate::time::{Span, Time};
@@ -103,10 +102,7 @@ fn characters(scenario: &Scenario) -> usize {
     let events = scenario.events.iter().map(|event| digits(event.time.since(start)));
     let operations = scenario.operations.iter().flat_map(|operations| operations.iter());
     let texts = operations.map(|scripted| {
-        let text = match &scripted.operation {
-            Operation::Get { key } => key.len(),
-            Operation::Put { key, value } => key.len() + value.len(),
-        };
+        let text = scripted.operation.key().len() + scripted.operation.value().map_or(0, |value| value.len());
         text + digits(scripted.time) + scripted.client
     });
     let delays = match scenario.network {

@@ -258,7 +258,9 @@ fn steps_are_counted_over_the_whole_check() {
     let one = read_once_too_often(12).attempts;
     let renamed = |name: u64| {
         one.iter().cloned().map(move |mut attempt| {
-            let (Operation::Get { key } | Operation::Put { key, .. }) = &mut attempt.operation;
+            let (Operation::Get { key } | Operation::Put { key, .. }) = &mut attempt.operation else {
+                unreachable!("no history has updates")
+            };
             *key = name.to_string().into();
             attempt
         })

@@ -1,0 +1,200 @@
+//! The memory of named requests: the newest of each client, and what came of it.
+
+use hashbrown::HashTable;
+
+use super::Applied;
+use crate::hash::StableHasher;
+use crate::protocol::{RequestId, Text};
+
+/// So many clients are remembered. Beyond that the one is forgotten whose newest request is the longest ago in the log:
+/// what it sends again then is applied again. A client takes about a hundred bytes, and, as long as its newest request
+/// is one whose condition did not hold, the value that it found.
+pub const CLIENTS_MAX: usize = 65_536;
+
+/// No place.
+const NONE: u32 = u32::MAX;
+
+/// What is remembered of one client. Clients are a list, linked by places, in the order of their newest requests.
+#[derive(Clone, Debug)]
+struct Session {
+    newest: RequestId,
+    found: Option<Text>,
+    older: u32,
+    newer: u32,
+}
+
+/// The memory of named requests.
+#[derive(Clone, Debug)]
+pub(super) struct Sessions {
+    /// Places in `list`, by client.
+    table: HashTable<u32>,
+    list: Vec<Session>,
+    oldest: u32,
+    newest: u32,
+    max: usize,
+}
+
+impl Default for Sessions {
+    fn default() -> Sessions {
+        Sessions::new(CLIENTS_MAX)
+    }
+}
+
+impl Sessions {
+    /// A memory of so many clients.
+    pub const fn new(max: usize) -> Sessions {
+        Sessions { table: HashTable::new(), list: Vec::new(), oldest: NONE, newest: NONE, max }
+    }
+
+    /// How many clients are remembered.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// What is known to have come of a request; none if it is a new one, which is to be noted then. Its client has been
+    /// heard of now.
+    pub fn look_up(&mut self, request: RequestId) -> Option<Applied> {
+        let place = self.place(request.client)?;
+        self.unlink(place);
+        self.link(place);
+        let known = &self.list[place as usize];
+        match request.number.cmp(&known.newest.number) {
+            std::cmp::Ordering::Less => Some(Applied::Outdated),
+            std::cmp::Ordering::Equal => Some(known.found.clone().map_or(Applied::Done, Applied::Found)),
+            std::cmp::Ordering::Greater => None,
+        }
+    }
+
+    /// Notes what came of the newest request of a client: it was done, unless another value than the expected one was
+    /// found.
+    pub fn note(&mut self, newest: RequestId, found: Option<Text>) {
+        let session = Session { newest, found, older: NONE, newer: NONE };
+        let hash = StableHasher::of(&newest.client);
+        let place = match self.place(newest.client) {
+            Some(known) => {
+                self.unlink(known);
+                self.list[known as usize] = session;
+                known
+            }
+            None => {
+                let place = if self.list.len() < self.max {
+                    self.list.push(session);
+                    self.list.len() as u32 - 1
+                } else {
+                    let oldest = self.oldest;
+                    self.forget(oldest);
+                    self.list[oldest as usize] = session;
+                    oldest
+                };
+                let list = &self.list;
+                self.table.insert_unique(hash, place, |&other| hash_at(list, other));
+                place
+            }
+        };
+        self.link(place);
+    }
+
+    /// All that is remembered, the client first whose newest request is the longest ago.
+    pub fn iter(&self) -> impl Iterator<Item = (RequestId, Option<Text>)> + '_ {
+        let first = self.list.get(self.oldest as usize);
+        let all = std::iter::successors(first, |session| self.list.get(session.newer as usize));
+        all.map(|session| (session.newest, session.found.clone()))
+    }
+
+    fn place(&self, client: u64) -> Option<u32> {
+        let same = |&place: &u32| self.list[place as usize].newest.client == client;
+        self.table.find(StableHasher::of(&client), same).copied()
+    }
+
+    /// Takes the session at a place out of table and list.
+    fn forget(&mut self, place: u32) {
+        self.unlink(place);
+        if let Ok(entry) = self.table.find_entry(hash_at(&self.list, place), |&other| other == place) {
+            entry.remove();
+        }
+    }
+
+    fn unlink(&mut self, place: u32) {
+        let Session { older, newer, .. } = self.list[place as usize];
+        match self.list.get_mut(older as usize) {
+            Some(session) => session.newer = newer,
+            None => self.oldest = newer,
+        }
+        match self.list.get_mut(newer as usize) {
+            Some(session) => session.older = older,
+            None => self.newest = older,
+        }
+    }
+
+    /// Puts the session at a place at the end of the list, as the newest.
+    fn link(&mut self, place: u32) {
+        let older = std::mem::replace(&mut self.newest, place);
+        match self.list.get_mut(older as usize) {
+            Some(session) => session.newer = place,
+            None => self.oldest = place,
+        }
+        let session = &mut self.list[place as usize];
+        (session.older, session.newer) = (older, NONE);
+    }
+}
+
+fn hash_at(list: &[Session], place: u32) -> u64 {
+    StableHasher::of(&list[place as usize].newest.client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Stream;
+
+    fn id(client: u64, number: u64) -> RequestId {
+        RequestId { client, number }
+    }
+
+    #[test]
+    fn the_client_that_was_silent_for_the_longest_is_forgotten_first() {
+        let mut sessions = Sessions::new(3);
+        for client in 1..=3 {
+            assert_eq!(sessions.look_up(id(client, 5)), None);
+            sessions.note(id(client, 5), None);
+        }
+        assert_eq!(sessions.look_up(id(1, 5)), Some(Applied::Done), "heard of, though nothing was applied");
+        sessions.note(id(4, 1), Some("v".into()));
+        assert_eq!(sessions.look_up(id(2, 5)), None, "forgotten");
+        assert_eq!(sessions.look_up(id(1, 4)), Some(Applied::Outdated));
+        assert_eq!(sessions.look_up(id(4, 1)), Some(Applied::Found("v".into())));
+        let order: Vec<u64> = sessions.iter().map(|(request, _)| request.client).collect();
+        assert_eq!((order, sessions.len()), (vec![3, 1, 4], 3));
+    }
+
+    #[test]
+    fn it_remembers_what_a_plain_list_remembers() {
+        let mut dice = Stream::new(1, "sessions");
+        for max in [1, 2, 7, 50] {
+            let (mut sessions, mut plain) = (Sessions::new(max), Vec::<(RequestId, Option<Text>)>::new());
+            for _ in 0..5_000 {
+                let request = id(dice.below(60), dice.below(30));
+                let known = plain.iter().position(|(other, _)| other.client == request.client);
+                let known = known.map(|place| plain.remove(place));
+                let expected = known.as_ref().and_then(|(newest, found)| match request.number.cmp(&newest.number) {
+                    std::cmp::Ordering::Less => Some(Applied::Outdated),
+                    std::cmp::Ordering::Equal => Some(found.clone().map_or(Applied::Done, Applied::Found)),
+                    std::cmp::Ordering::Greater => None,
+                });
+                assert_eq!(sessions.look_up(request), expected);
+                if let Some(known) = known.filter(|_| expected.is_some()) {
+                    plain.push(known);
+                } else {
+                    let found = dice.chance(0.5).then(|| Text::from(dice.below(9).to_string()));
+                    sessions.note(request, found.clone());
+                    plain.push((request, found));
+                    if plain.len() > max {
+                        plain.remove(0);
+                    }
+                }
+                assert!(sessions.iter().eq(plain.iter().cloned()));
+                assert_eq!(sessions.table.len(), plain.len());
+            }
+        }
+    }
+}
