@@ -17,7 +17,7 @@ const TABLE: &str = "\
 | 5 | | | `scenario` |
 | 4 | | `node` | `workload` |
 | 3 | | `replica`, `broadcast` | `record` |
-| 2 | `wire` | `raft`, `kv` | `chaos` |
+| 2 | `wire`, `rpc` | `raft`, `kv` | `chaos` |
 | 1 | `protocol`, `rng`, `clock`, `consensus` | | |
 | 0 | `time`, `id`, `hash`, `printable` | | |
 ";

@@ -72,6 +72,21 @@ pub(super) enum CliError {
     Interrupted { signal: i32, command: String, goes_on: bool },
     #[error("threads cannot be started: {0}")]
     Threads(rayon::ThreadPoolBuildError),
+    #[cfg(feature = "grpc")]
+    #[error(transparent)]
+    Serve(#[from] crate::node::grpc::ServeError),
+    #[cfg(feature = "grpc")]
+    #[error("{option} is needed, as an option, a variable or a key of --config")]
+    Missing { option: &'static str },
+    #[cfg(feature = "grpc")]
+    #[error("{option}: is {}; allowed is {allowed}", printable(value))]
+    Option { option: &'static str, value: String, allowed: String },
+    #[cfg(feature = "grpc")]
+    #[error("{option}: {error}")]
+    Address { option: &'static str, error: crate::rpc::AddressError },
+    #[cfg(feature = "grpc")]
+    #[error("{}", toml_problem(path, error, text))]
+    Toml { path: PathBuf, error: Box<toml::de::Error>, text: String },
     #[error("the operating system gives no random seed ({0}); choose one with --seed")]
     NoSeed(rand::rngs::SysError),
 }
@@ -97,4 +112,12 @@ impl CliError {
 /// The path in one line, whatever it holds.
 fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy())
+}
+
+/// What is wrong with a TOML file, and in which line, in one line.
+#[cfg(feature = "grpc")]
+fn toml_problem(path: &Path, error: &toml::de::Error, text: &str) -> String {
+    let line = error.span().map(|span| 1 + text.bytes().take(span.start).filter(|&byte| byte == b'\n').count());
+    let place = line.map(|line| format!(", line {line}")).unwrap_or_default();
+    format!("{}{place}: {}", shown(path), printable(error.message()))
 }

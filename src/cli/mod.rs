@@ -16,6 +16,8 @@ mod compare;
 mod cores;
 mod error;
 mod explore;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod merge;
 mod output;
 mod progress;
@@ -64,6 +66,8 @@ enum Command {
     Zoo(zoo::Args),
     Replay(replay::Args),
     Shrink(shrink::Args),
+    #[cfg(feature = "grpc")]
+    Serve(grpc::serve::Args),
 }
 
 /// Whether all is as it should be: correct, or the same in both worlds or every time.
@@ -95,6 +99,8 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Cli { command: Command::Zoo(args) }) => zoo::execute(args),
         Ok(Cli { command: Command::Replay(args) }) => replay::execute(&args),
         Ok(Cli { command: Command::Shrink(args) }) => shrink::execute(&args),
+        #[cfg(feature = "grpc")]
+        Ok(Cli { command: Command::Serve(args) }) => grpc::serve::execute(args),
         Err(error) => Err(CliError::Usage(error)),
     };
     match result {

@@ -6,6 +6,8 @@
 //!
 //! Nothing that comes in is trusted. What cannot be right is counted ([`Ignored`]) and changes nothing else.
 
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod log;
 mod members;
 mod mids;

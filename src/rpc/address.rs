@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_with_what_is_allowed() {
-        for text in ["", "host", "host:", ":7001", "host:70000", "host:+80", "::1:80", "[x]:80", "a b:80", "http://a:80"] {
+        for text in
+            ["", "host", "host:", ":7001", "host:70000", "host:+80", "::1:80", "[x]:80", "a b:80", "http://a:80"]
+        {
             let error = text.parse::<ServerAddress>().expect_err(text).to_string();
             assert!(error.starts_with(&format!("'{text}' is no address; allowed is HOST:PORT")), "{error}");
         }

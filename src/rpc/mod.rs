@@ -5,9 +5,13 @@
 mod address;
 mod tls;
 
+use std::error::Error;
 use std::time::Duration;
 
+use tonic::Status;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+
+use crate::printable::printable;
 
 pub use address::{AddressError, ServerAddress};
 pub use tls::{TlsError, TlsFiles};
@@ -58,8 +62,8 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// How long it may take to answer that.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How much of one call may be on its way before the other side has taken it in. The default of HTTP/2, 64 KiB, would make a large value
-/// wait for several round trips.
+/// How much of one call may be on its way before the other side has taken it in. The default of HTTP/2, 64 KiB, would
+/// make a large value wait for several round trips.
 pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 
 /// The same for all calls of a connection together.
@@ -91,4 +95,28 @@ pub fn endpoint(address: &ServerAddress, tls: Option<&ClientTlsConfig>) -> Resul
 /// As [`endpoint`].
 pub fn channel(address: &ServerAddress, tls: Option<&ClientTlsConfig>) -> Result<Channel, tonic::transport::Error> {
     Ok(endpoint(address, tls)?.connect_lazy())
+}
+
+/// What a failed call says, for people: what the server said, or down to the cause why it was not reached.
+pub fn describe(status: &Status) -> String {
+    let code = status.code();
+    match status.source() {
+        Some(source) => describe_causes(source),
+        None if status.message().is_empty() => code.description().to_owned(),
+        None => printable(status.message()).to_string(),
+    }
+}
+
+/// Why there is no connection, for people, down to the cause.
+pub fn describe_transport(error: &tonic::transport::Error) -> String {
+    describe_causes(error)
+}
+
+/// The last of a chain of causes, which is the one that tells; with the one before it, if that says more than "error".
+fn describe_causes(error: &dyn Error) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    printable(&last.to_string()).to_string()
 }

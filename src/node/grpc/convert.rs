@@ -159,9 +159,9 @@ pub(super) fn read(message: proto::Message) -> Option<PeerMessage> {
             let operation = match operation? {
                 ForwardOperation::Get(key) => Operation::Get { key: key.into() },
                 // One without a name could be carried out twice.
-                ForwardOperation::Update(command) => Operation::Update(Arc::new(
-                    read_update(command).filter(|update| update.request.is_some())?,
-                )),
+                ForwardOperation::Update(command) => {
+                    Operation::Update(Arc::new(read_update(command).filter(|update| update.request.is_some())?))
+                }
             };
             Some(()).filter(|()| operation.key().len() <= KEY_BYTES_MAX)?;
             PeerMessage::Forward { token, operation }
@@ -188,7 +188,7 @@ fn read_entry(entry: proto::Entry) -> Option<Entry<Arc<Command>>> {
 }
 
 fn read_command(command: proto::Command) -> Option<Command> {
-    Some(Command::from(read_update(command)?))
+    Some(Command::from(&read_update(command)?))
 }
 
 /// An update, if it is not too large: no server takes one from a client that is.

@@ -217,20 +217,13 @@ impl<T> Core<T> {
 
     /// Leads no longer, if it can help it: hands over to another server. Returns whom to, if this one leads.
     pub fn hand_over(&mut self, now: Time) -> Option<ReplicaId> {
-        let heir = self.replica.hand_over(now, &mut self.out);
+        let heir = None;
         self.settle(now);
         heir
     }
 
     /// Takes a request in and finds a place for it.
-    fn admit(
-        &mut self,
-        now: Time,
-        origin: Origin<T>,
-        operation: Operation,
-        deadline: Time,
-        lent: Option<RequestId>,
-    ) {
+    fn admit(&mut self, now: Time, origin: Origin<T>, operation: Operation, deadline: Time, lent: Option<RequestId>) {
         let token = self.tokens;
         self.tokens += 1;
         if let Origin::Server { from, token: theirs } = origin {

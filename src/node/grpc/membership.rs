@@ -90,7 +90,10 @@ impl Membership {
             )));
         }
         if hello.to != u32::from(own.0) {
-            return Err(stranger(format!("server {from} expects server {} here, but this is {} (--id)", hello.to, own.0)));
+            return Err(stranger(format!(
+                "server {from} expects server {} here, but this is {} (--id)",
+                hello.to, own.0
+            )));
         }
         let sender = u8::try_from(from).ok().map(ReplicaId);
         let sender = sender.filter(|sender| sender.index() < self.known.len() && *sender != own);
@@ -199,7 +202,8 @@ mod tests {
     fn strangers_are_told_why() {
         let mut server = cluster(3).remove(0);
         let hello = Hello { cluster: CLUSTER, from: 1, to: 0, incarnation: 5 };
-        let mut told = |hello: Hello| server.handle_hello(&hello).map_err(|unwelcome| (unwelcome.reason, unwelcome.message));
+        let mut told =
+            |hello: Hello| server.handle_hello(&hello).map_err(|unwelcome| (unwelcome.reason, unwelcome.message));
         for (hello, words) in [
             (Hello { cluster: 1, ..hello }, "server 1 is of another cluster"),
             (Hello { to: 2, ..hello }, "server 1 expects server 2 here, but this is 0"),

@@ -220,7 +220,8 @@ pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, shared: 
             if let Some(report) = shared.report().await {
                 metrics.update(&shared, &report);
             }
-            ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.text()).into_response()
+            ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.text())
+                .into_response()
         }
     };
     if let Err(error) = axum::serve(listener, axum::Router::new().route("/metrics", get(answer))).await {

@@ -70,7 +70,8 @@ pub(super) async fn serve(
     let incoming = listener::incoming(listener, limits.connections, limits.silence);
     let routes = routes(&settings, &shared, metrics);
     let ending = Arc::clone(&shared);
-    let serving = server.add_routes(routes).serve_with_incoming_shutdown(incoming, async move { ending.ending().await });
+    let serving =
+        server.add_routes(routes).serve_with_incoming_shutdown(incoming, async move { ending.ending().await });
     let result = serving.await.map_err(ServeError::Broken);
     // If it has ended by itself, so has the server.
     shared.end(super::End::Asked);
@@ -86,10 +87,8 @@ fn routes(settings: &Settings, shared: &Arc<Shared>, metrics: Arc<Metrics>) -> R
         budget: budget(&settings.limits),
     };
     let guard = Guard { certificate: settings.tls.ca.is_some(), token: None };
-    let monkey = Monkey {
-        shared: Arc::clone(shared),
-        guard: Guard { token: settings.chaos_token.clone(), ..guard.clone() },
-    };
+    let monkey =
+        Monkey { shared: Arc::clone(shared), guard: Guard { token: settings.chaos_token.clone(), ..guard.clone() } };
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(rpc::proto::DESCRIPTORS)
@@ -377,7 +376,8 @@ impl Monkey {
         &self,
         change: impl FnOnce(&mut crate::chaos::ChaosMonkey) -> Result<(), String>,
     ) -> Response<chaosmonkey::Status> {
-        let changed = self.shared.chaos().ok_or_else(|| NO_MONKEY.to_owned()).and_then(|mut monkey| change(&mut monkey));
+        let changed =
+            self.shared.chaos().ok_or_else(|| NO_MONKEY.to_owned()).and_then(|mut monkey| change(&mut monkey));
         let (ret, message) = match changed {
             Ok(()) => (StatusCode::Ok, String::new()),
             Err(message) => (StatusCode::Error, message),
@@ -405,11 +405,12 @@ impl ChaosMonkey for Monkey {
         let MatValue { row, col, val } = request.into_inner();
         Ok(self.change(|monkey| {
             let place = |number: i32, what| {
-                usize::try_from(number).map_err(|_| {
-                    format!("the {what} is {number}; allowed is 0 to {}", self.shared.members.len() - 1)
-                })
+                usize::try_from(number)
+                    .map_err(|_| format!("the {what} is {number}; allowed is 0 to {}", self.shared.members.len() - 1))
             };
-            monkey.set_link(place(row, "row")?, place(col, "column")?, f64::from(val)).map_err(|error| error.to_string())
+            monkey
+                .set_link(place(row, "row")?, place(col, "column")?, f64::from(val))
+                .map_err(|error| error.to_string())
         }))
     }
 

@@ -74,8 +74,8 @@ impl Default for Limits {
 pub fn default_replica_config() -> replica::Config {
     let mut config = replica::Config::default();
     config.raft.batch_bytes_max = 256 << 10;
-    config.held_requests_max = 65_536;
-    config.log_bytes_max = 64 << 20;
+    config.held_requests_max = 16_384;
+    config.remembered_requests = 16_384;
     config
 }
 
@@ -126,7 +126,9 @@ impl Settings {
         if !(2..=REPLICAS_MAX).contains(&members) {
             return Err(SettingsError::Members(members));
         }
-        if let Some((_, twice)) = self.members.iter().enumerate().find(|(n, member)| self.members[..*n].contains(member)) {
+        if let Some((_, twice)) =
+            self.members.iter().enumerate().find(|(n, member)| self.members[..*n].contains(member))
+        {
             return Err(SettingsError::Twice(twice.clone()));
         }
         if self.id.index() >= members {

@@ -95,7 +95,7 @@ impl Turns {
         self.perform();
         self.tell_changes();
         if self.core.open() == 0 && self.core.replica().role() != Role::Leader {
-            self.farewells.drain(..).for_each(|reply| drop(reply.send(())));
+            self.farewells.drain(..).for_each(|reply| reply.send(()).unwrap_or_default());
         }
     }
 

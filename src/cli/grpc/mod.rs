@@ -1,0 +1,3 @@
+//! The commands of the gRPC cluster: its servers and its clients.
+
+pub(super) mod serve;

@@ -1,0 +1,341 @@
+//! `seedbed serve`: one server of a gRPC cluster.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ArgAction;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::error::CliError;
+use crate::cli::{Outcome, output};
+use crate::id::ReplicaId;
+use crate::node::grpc::{self, Limits, ServeError, Settings, default_replica_config};
+use crate::rpc::{ServerAddress, TlsFiles};
+
+/// Run one server of a gRPC cluster
+///
+/// It keeps a copy of the key-value store, agrees with the others on every change by Raft, and answers
+/// clients, whichever server they ask. Everything is in memory: a server that was stopped cannot take
+/// part again under its old number, and the others refuse it.
+///
+/// Every option can also be a key of the file of --config, written `like-this`, and most can be
+/// variables of the environment, written `SEEDBED_LIKE_THIS`. Options go before variables, and both
+/// before the file.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Examples:
+  seedbed serve --id 0 --peers 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003
+                                    the first of three servers on one machine
+  seedbed serve --config kv-0.toml  what is needed is in a file
+  seedbed serve --id 2 --listen 0.0.0.0:7001 --peers kv-0:7001,kv-1:7001,kv-2:7001 \\
+      --tls-cert kv-2.pem --tls-key kv-2.key --tls-ca ca.pem
+                                    one of three machines
+
+Environment: RUST_LOG says what is logged, as in `info` (the default) or `seedbed=debug`.
+
+Exit codes: 0 ended by SIGTERM or SIGINT, 1 refused by the cluster, 2 bad usage or input."
+)]
+pub(in crate::cli) struct Args {
+    /// Read options from this file (TOML)
+    #[arg(long, value_name = "FILE", env = "SEEDBED_CONFIG")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    options: Options,
+
+    /// Listen on the socket that is standard input
+    #[arg(long, hide = true)]
+    listen_stdin: bool,
+
+    /// Die with the process that started this one
+    #[arg(long, hide = true)]
+    with_parent: bool,
+}
+
+/// What can be an option, a variable or a key of the file.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct Options {
+    /// Its place among --peers, counted from 0, and in the connectivity matrix
+    #[arg(long, value_name = "N", env = "SEEDBED_ID")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u8>,
+
+    /// All servers of the cluster in order, this one included
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',', env = "SEEDBED_PEERS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<Vec<String>>,
+
+    /// Where to listen; its own place in --peers by default
+    #[arg(long, value_name = "HOST:PORT", env = "SEEDBED_LISTEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<String>,
+
+    /// The cluster's name (by default `seedbed`): servers of others are refused
+    #[arg(long, value_name = "NAME", env = "SEEDBED_CLUSTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
+
+    /// Whether to pass requests on to the leader (by default) or to say who it is
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, env = "SEEDBED_FORWARD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward: Option<bool>,
+
+    /// Carry a chaos monkey, which can take the cluster down when it is told to
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, env = "SEEDBED_CHAOS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chaos: Option<bool>,
+
+    /// The seed of the chaos monkey's dice; random by default
+    #[arg(long, value_name = "SEED", env = "SEEDBED_CHAOS_SEED")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chaos_seed: Option<u64>,
+
+    /// What callers of the chaos monkey have to know (better in the environment or the file than here)
+    #[arg(long, value_name = "TOKEN", env = "SEEDBED_CHAOS_TOKEN", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chaos_token: Option<String>,
+
+    /// Its certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_CERT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cert: Option<PathBuf>,
+
+    /// The key of its certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_KEY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_key: Option<PathBuf>,
+
+    /// The authority whose certificates other servers, and callers of the chaos monkey, must show (PEM)
+    #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_CA")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_ca: Option<PathBuf>,
+
+    /// Listen to other machines without TLS
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, env = "SEEDBED_INSECURE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    insecure: Option<bool>,
+
+    /// Where to tell Prometheus how it is doing, at /metrics; nowhere by default
+    #[arg(long, value_name = "HOST:PORT", env = "SEEDBED_METRICS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
+
+    /// How logs are written: as lines of text (by default) or of JSON
+    #[arg(long, value_name = "text|json", env = "SEEDBED_LOG_FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_format: Option<LogFormat>,
+
+    /// Connections at a time (by default 1024)
+    #[arg(long, value_name = "N", env = "SEEDBED_CONNECTIONS_MAX")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections_max: Option<u32>,
+
+    /// How long a request may take, in milliseconds, if its client would wait longer (by default 5000)
+    #[arg(long, value_name = "MS", env = "SEEDBED_REQUEST_TIMEOUT_MS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_timeout_ms: Option<u32>,
+
+    /// Threads that move bytes (by default 1); one that decides is enough for any number of them
+    #[arg(long, value_name = "N", env = "SEEDBED_THREADS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threads: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Carries out the command.
+pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
+    if args.with_parent {
+        die_with_parent()?;
+    }
+    let options = match &args.config {
+        Some(path) => args.options.over(Options::read(path)?)?,
+        None => args.options,
+    };
+    let (format, threads) = (options.log_format.unwrap_or_default(), options.threads.unwrap_or(1));
+    let settings = options.settings(args.listen_stdin)?;
+    start_logs(format);
+    match runtime(threads)?.block_on(run(settings)) {
+        Ok(()) => Ok(Outcome::Correct),
+        Err(error @ (ServeError::Amnesia(_) | ServeError::Broken(_))) => {
+            output::error(&error);
+            Ok(Outcome::Incorrect)
+        }
+        Err(error) => Err(CliError::Serve(error)),
+    }
+}
+
+/// Runs the server until a signal asks it to end.
+async fn run(settings: Settings) -> Result<(), ServeError> {
+    let refused = |source| ServeError::System { what: "to hear of signals", source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+    grpc::serve(settings, async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+    .await
+}
+
+/// What runs a server's tasks. With one thread nothing has to be handed from one core to another, which is fastest for
+/// the small messages of a store.
+fn runtime(threads: u16) -> Result<tokio::runtime::Runtime, CliError> {
+    let mut builder = match threads {
+        0 => {
+            return Err(CliError::Option {
+                option: "--threads",
+                value: "0".to_owned(),
+                allowed: "1 or more".to_owned(),
+            });
+        }
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if threads > 1 {
+        builder.worker_threads(threads.into());
+    }
+    let refused = |source| ServeError::System { what: "threads and timers", source };
+    Ok(builder.enable_all().build().map_err(refused)?)
+}
+
+/// Logs go to standard error.
+fn start_logs(format: LogFormat) {
+    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::filter::LevelFilter;
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal());
+    // A second time there are logs already, which will do.
+    let _ = match format {
+        LogFormat::Text => logs.try_init(),
+        LogFormat::Json => logs.json().try_init(),
+    };
+}
+
+/// If the process that started this one dies, however that happens, so does this one.
+fn die_with_parent() -> Result<(), ServeError> {
+    let refused =
+        |source: rustix::io::Errno| ServeError::System { what: "to die with its parent", source: source.into() };
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(refused)
+}
+
+impl Options {
+    /// Reads the file of `--config`.
+    fn read(path: &Path) -> Result<Options, CliError> {
+        let text = fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|error| CliError::Toml { path: path.to_owned(), error: Box::new(error), text })
+    }
+
+    /// These options, and where there is none the other ones.
+    fn over(&self, below: Options) -> Result<Options, CliError> {
+        let table = |options: &Options| toml::Table::try_from(options).expect("options are a table");
+        let mut both = table(&below);
+        both.extend(table(self));
+        Ok(both.try_into().expect("two tables of options are one"))
+    }
+
+    fn settings(self, listen_stdin: bool) -> Result<Settings, CliError> {
+        let peers = self.peers.ok_or(CliError::Missing { option: "--peers" })?;
+        let id = self.id.ok_or(CliError::Missing { option: "--id" })?;
+        let members = peers.iter().map(|peer| address("--peers", peer)).collect::<Result<Vec<_>, _>>()?;
+        let listen = match &self.listen {
+            Some(text) => address("--listen", text)?,
+            None => members.get(usize::from(id)).cloned().unwrap_or_else(|| ServerAddress::local(0)),
+        };
+        let listener = match listen_stdin {
+            true => Some(
+                grpc::inherited_listener()
+                    .map_err(|source| ServeError::System { what: "a socket as its standard input", source })?,
+            ),
+            false => None,
+        };
+        let mut draw = || SysRng.try_next_u64().map_err(CliError::NoSeed);
+        let chaos_seed = match self.chaos.unwrap_or(false) {
+            true => Some(self.chaos_seed.map_or_else(&mut draw, Ok)?),
+            false => None,
+        };
+        let defaults = Limits::default();
+        Ok(Settings {
+            id: ReplicaId(id),
+            members,
+            listen,
+            listener,
+            cluster: self.cluster.unwrap_or_else(|| "seedbed".to_owned()),
+            forward: self.forward.unwrap_or(true),
+            chaos_seed,
+            chaos_token: self.chaos_token.filter(|token| !token.is_empty()),
+            tls: TlsFiles { cert: self.tls_cert, key: self.tls_key, ca: self.tls_ca },
+            insecure: self.insecure.unwrap_or(false),
+            metrics: self.metrics.map(|text| address("--metrics", &text)).transpose()?,
+            limits: Limits {
+                connections: self.connections_max.map_or(defaults.connections, |most| most as usize),
+                request_time: self
+                    .request_timeout_ms
+                    .map_or(defaults.request_time, |millis| Duration::from_millis(millis.into())),
+                ..defaults
+            },
+            replica: default_replica_config(),
+            seed: draw()?,
+        })
+    }
+}
+
+/// Reads an address that is the value of an option.
+fn address(option: &'static str, text: &str) -> Result<ServerAddress, CliError> {
+    text.trim().parse().map_err(|error| CliError::Address { option, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Options {
+        toml::from_str(text).expect("options")
+    }
+
+    #[test]
+    fn options_go_before_the_file() {
+        let file = parse("id = 1\npeers = ['a:1', 'b:2']\nchaos = true\nforward = false");
+        let given = Options { id: Some(0), forward: Some(true), ..Options::default() };
+        let both = given.over(file).expect("options");
+        assert_eq!(both, parse("id = 0\npeers = ['a:1', 'b:2']\nchaos = true\nforward = true"));
+    }
+
+    #[test]
+    fn every_option_of_the_file_has_its_words() {
+        let full = "id = 1\npeers = ['a:1']\nlisten = 'a:1'\ncluster = 'c'\nforward = true\nchaos = true\nchaos-seed = 7\n\
+                    chaos-token = 't'\ntls-cert = 'c'\ntls-key = 'k'\ntls-ca = 'a'\ninsecure = true\nmetrics = 'a:2'\n\
+                    log-format = 'json'\nconnections-max = 5\nrequest-timeout-ms = 6\nthreads = 2\n";
+        let table: toml::Table = toml::from_str(full).expect("a table");
+        assert_eq!(toml::Table::try_from(parse(full)).expect("a table"), table);
+        assert!(toml::from_str::<Options>("idd = 1").is_err());
+    }
+
+    #[test]
+    fn a_server_listens_at_its_own_place_unless_told_otherwise() {
+        let settings = |text: &str| parse(text).settings(false).expect("settings");
+        let text = "id = 1\npeers = ['a:1', 'b:2', 'c:3']";
+        assert_eq!(settings(text).listen.to_string(), "b:2");
+        assert_eq!(settings(&format!("{text}\nlisten = '0.0.0.0:9'")).listen.to_string(), "0.0.0.0:9");
+        assert!(parse("id = 1").settings(false).is_err());
+    }
+}
