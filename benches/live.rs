@@ -24,7 +24,8 @@ use seedbed::replica::{Config, Replica};
 use seedbed::scenario::Scenario;
 use seedbed::time::{Span, Time};
 use seedbed::wire::Address;
-use seedbed::world::live::{Interrupt, Setup, Spectator, play};
+use seedbed::world::live::{Setup, play};
+use seedbed::world::processes::{Interrupt, Spectator};
 
 /// Twelve seconds with 600 requests: about as many replicated puts a second as in the course's suite.
 const SCENARIO: &str = r#"{

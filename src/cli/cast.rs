@@ -24,7 +24,8 @@ use crate::report::RunSummary;
 use crate::scenario::Scenario;
 use crate::sweep::{Case, Judged, ProtocolName, Repro, Subject};
 use crate::time::{Span, Time};
-use crate::world::live::{self, Interrupt, Setup};
+use crate::world::live::{self, Setup};
+use crate::world::processes::Interrupt;
 
 /// Replicas that are ready to play.
 #[derive(Debug)]

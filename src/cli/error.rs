@@ -7,7 +7,7 @@ use crate::printable::printable;
 use crate::report::rows::MergeError;
 use crate::scenario::ScenarioError;
 use crate::sweep::grid::GridError;
-use crate::world::live::LiveError;
+use crate::world::processes::PlayError;
 
 /// So many runs need no second thought.
 pub(super) const RUNS_MAX: u64 = 1_000_000_000;
@@ -67,7 +67,7 @@ pub(super) enum CliError {
     #[error(transparent)]
     Merge(#[from] MergeError),
     #[error(transparent)]
-    Live(LiveError),
+    Live(PlayError),
     #[error("interrupted; this {}: {command}", if *.goes_on { "goes on" } else { "begins again" })]
     Interrupted { signal: i32, command: String, goes_on: bool },
     #[error("threads cannot be started: {0}")]
@@ -101,7 +101,7 @@ impl CliError {
     /// The same; but an interrupt names the command that was interrupted.
     pub fn of(self, command: &str) -> CliError {
         match self {
-            CliError::Live(LiveError::Interrupted { signal }) => {
+            CliError::Live(PlayError::Interrupted { signal }) => {
                 CliError::Interrupted { signal, command: command.to_owned(), goes_on: false }
             }
             other => other,

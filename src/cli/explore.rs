@@ -18,7 +18,7 @@ use crate::sweep::Repro;
 use crate::sweep::SeedRange;
 use crate::sweep::explore::{Exploration, Failure, RUNS_FOR_COVERAGE, Situation};
 use crate::time::{Span, Time};
-use crate::world::live::Interrupt;
+use crate::world::processes::Interrupt;
 
 /// Run random scenarios, one a seed, on all cores, and judge each by all checkers
 ///

@@ -11,7 +11,7 @@ use super::output;
 use crate::id::ReplicaId;
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
-use crate::world::live::Spectator;
+use crate::world::processes::Spectator;
 
 /// A bar on standard error, if that is a terminal: scenarios in the virtual world, seconds in the live one.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 //! - [`live`]: real processes over real UDP, in real time.
 
 pub mod live;
+pub mod processes;
 mod quiet;
 pub mod simulation;
 mod stage;

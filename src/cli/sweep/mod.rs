@@ -26,7 +26,7 @@ use crate::report::figures::Waits;
 use crate::report::rows::{Details, Key, PartMark, Schema, Shard, read_line};
 use crate::sweep::grid::Grid;
 use crate::sweep::{ProtocolName, SeedRange, in_order};
-use crate::world::live::Interrupt;
+use crate::world::processes::Interrupt;
 use plan::Plan;
 use shard::ShardChoice;
 use sheets::{Earlier, Frame, Kind, Sheet};

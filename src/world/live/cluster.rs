@@ -1,170 +1,24 @@
 //! The replicas' processes.
 
 use std::net::UdpSocket;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
-
-use super::{LiveError, Setup, as_file};
-use crate::clock::{Clock, timespec};
+use super::{Setup, as_file};
 use crate::id::ReplicaId;
 use crate::rng::Stream;
-use crate::time::{Span, Time};
 use crate::wire::Address;
+use crate::world::processes::{Outputs, PlayError, Processes};
 
-/// How long a replica that is told to end may take before it is made to.
-const GRACE: Span = Span::from_millis(500);
-
-/// How long it may take until a process that was killed is gone. Longer takes only one that may not be killed.
-const KILL_PATIENCE: Span = Span::from_secs(2);
-
-/// How often those who are told to end are looked after.
-const LOOK_INTERVAL: Span = Span::from_millis(5);
-
-/// What replicas print: whose it is, and the end to read from.
-pub(super) type Outputs = Vec<(ReplicaId, OwnedFd)>;
-
-/// The processes of all replicas, each in a process group of its own. None is left when this is dropped.
-#[derive(Debug)]
-pub(super) struct Cluster {
-    processes: Vec<Process>,
-}
-
-#[derive(Debug)]
-struct Process {
-    replica: ReplicaId,
-    child: Child,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Running,
-    /// It was told to end, and is made to at this time.
-    Ending(Time),
-    /// It has ended and been waited for, and nothing of its group is left.
-    Gone,
-}
-
-impl Cluster {
-    /// Starts a process for each socket.
-    pub fn spawn(setup: &Setup, seed: u64, sockets: &[UdpSocket]) -> Result<(Cluster, Outputs), LiveError> {
-        let mut cluster = Cluster { processes: Vec::with_capacity(sockets.len()) };
-        let mut outputs = Outputs::new();
-        for (replica, socket) in ReplicaId::all(sockets.len()).zip(sockets) {
-            let port = socket.local_addr().map_err(LiveError::system("the port of a socket"))?.port();
-            let mut command = command(setup, seed, replica, sockets.len(), port);
-            let mut child =
-                command.spawn().map_err(|source| LiveError::Program { program: setup.program.clone(), source })?;
-            outputs.extend(child.stdout.take().map(|pipe| (replica, OwnedFd::from(pipe))));
-            outputs.extend(child.stderr.take().map(|pipe| (replica, OwnedFd::from(pipe))));
-            cluster.processes.push(Process { replica, child, state: State::Running });
-        }
-        Ok((cluster, outputs))
+/// Starts a process for each socket.
+pub(super) fn spawn(setup: &Setup, seed: u64, sockets: &[UdpSocket]) -> Result<(Processes, Outputs), PlayError> {
+    let mut processes = Processes::default();
+    for (replica, socket) in ReplicaId::all(sockets.len()).zip(sockets) {
+        let port = socket.local_addr().map_err(PlayError::system("the port of a socket"))?.port();
+        let command = command(setup, seed, replica, sockets.len(), port);
+        processes.spawn(command).map_err(|source| PlayError::Program { program: setup.program.clone(), source })?;
     }
-
-    /// A replica crash-fails: its group is told to end, and made to if it does not.
-    pub fn kill(&mut self, now: Time, replica: ReplicaId) {
-        self.processes[replica.index()].end(now);
-    }
-
-    /// Looks after all processes. Calls `died` for each replica that has ended by itself.
-    pub fn watch(&mut self, now: Time, mut died: impl FnMut(ReplicaId, ExitStatus)) {
-        for process in &mut self.processes {
-            let was_running = process.state == State::Running;
-            if let Some(status) = process.look(now).filter(|_| was_running) {
-                died(process.replica, status);
-            }
-        }
-    }
-
-    /// Ends all processes: tells them, and makes those who do not.
-    pub fn shut_down(&mut self) {
-        let clock = Clock::start();
-        for process in &mut self.processes {
-            process.end(clock.now());
-        }
-        loop {
-            let now = clock.now();
-            for process in &mut self.processes {
-                process.look(now);
-            }
-            if self.processes.iter().all(|process| process.state == State::Gone) {
-                return;
-            }
-            pause();
-        }
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        for process in &mut self.processes {
-            process.destroy();
-        }
-    }
-}
-
-impl Process {
-    /// Signals the group, and the process itself in case it has left the group.
-    fn signal(&self, signal: Signal) {
-        // Until the process has been waited for, its number and that of its group belong to nobody else.
-        if let Some(pid) = self.pid().filter(|_| self.state != State::Gone) {
-            let _ = kill_process_group(pid, signal);
-            let _ = kill_process(pid, signal);
-        }
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
-    }
-
-    fn end(&mut self, now: Time) {
-        if self.state == State::Running {
-            self.signal(Signal::TERM);
-            self.state = State::Ending(now + GRACE);
-        }
-    }
-
-    /// Sees whether it has ended, and makes it if its time is over. Gives its status when it has just ended.
-    fn look(&mut self, now: Time) -> Option<ExitStatus> {
-        let overdue = matches!(self.state, State::Ending(deadline) if now >= deadline);
-        if self.state == State::Gone || !(overdue || self.has_ended()) {
-            return None;
-        }
-        self.destroy()
-    }
-
-    /// Whether its first process has ended. It is not waited for yet: until then its number, and its group's, are its own.
-    fn has_ended(&self) -> bool {
-        let Some(pid) = self.pid() else { return true };
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
-    }
-
-    /// Kills what is left of its group and waits for it.
-    fn destroy(&mut self) -> Option<ExitStatus> {
-        if self.state == State::Gone {
-            return None;
-        }
-        self.signal(Signal::KILL);
-        self.state = State::Gone;
-        let clock = Clock::start();
-        loop {
-            match self.child.try_wait() {
-                Ok(None) if clock.now() < Time::ZERO + KILL_PATIENCE => pause(),
-                // One that may not be killed, as it runs under another user, is left.
-                result => return result.ok().flatten(),
-            }
-        }
-    }
-}
-
-/// Waits for nothing but time. If the system refuses even that, whoever waits looks again all the sooner.
-fn pause() {
-    let _ = rustix::event::poll(&mut [], Some(&timespec(LOOK_INTERVAL)));
+    let outputs = processes.take_outputs();
+    Ok((processes, outputs))
 }
 
 /// The handout's command line: port, own address, the others' addresses in random order.
@@ -175,20 +29,11 @@ fn command(setup: &Setup, seed: u64, replica: ReplicaId, replicas: usize, port: 
     let mut command = Command::new(as_file(&setup.program));
     command.arg(port.to_string()).arg(address(replica).to_string());
     command.args(others.into_iter().map(|other| address(other).to_string()));
-    command.stdin(Stdio::null()).stdout(output()).stderr(output()).process_group(0);
+    command.stdin(Stdio::null()).stdout(output()).stderr(output());
     command
 }
 
 /// The address of a replica: its place.
 pub(super) fn address(replica: ReplicaId) -> Address {
     Address(u16::from(replica.0))
-}
-
-/// How a process ended, in words.
-pub(super) fn describe_end(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => status.to_string(),
-    }
 }

@@ -9,9 +9,6 @@
 //! [`Spectator`]; the run goes on. Whatever way a run ends, no process of a replica's group is left.
 
 mod cluster;
-mod complaints;
-mod console;
-mod interrupt;
 mod router;
 
 use std::fs;
@@ -24,15 +21,12 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::processes::{Console, Interrupt, PlayError, Processes, Spectator};
 use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
-use crate::printable::printable;
 use crate::record::RunRecord;
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
-use cluster::Cluster;
-use console::Console;
-pub use interrupt::Interrupt;
 use router::Router;
 
 /// How often processes are looked after.
@@ -51,8 +45,8 @@ impl Setup {
     ///
     /// # Errors
     /// If there is no such program, or it cannot be executed.
-    pub fn new(program: &Path, silence: bool) -> Result<Setup, LiveError> {
-        let error = |source| LiveError::Program { program: program.to_owned(), source };
+    pub fn new(program: &Path, silence: bool) -> Result<Setup, PlayError> {
+        let error = |source| PlayError::Program { program: program.to_owned(), source };
         let file = fs::metadata(program).map_err(error)?;
         if !file.is_file() {
             return Err(error(io::Error::other("it is not a file")));
@@ -61,52 +55,6 @@ impl Setup {
             return Err(error(io::Error::other("it is not executable")));
         }
         Ok(Setup { program: program.to_owned(), silence })
-    }
-}
-
-/// Who watches a run while it goes on. All is told by one thread, for which nobody waits.
-pub trait Spectator: Send + Sync {
-    /// The run has come to this time.
-    fn progress(&self, now: Time);
-    /// A replica printed a line, on standard output or standard error.
-    fn printed(&self, now: Time, replica: ReplicaId, line: &str);
-    /// Something is wrong with a replica.
-    fn complaint(&self, now: Time, replica: ReplicaId, complaint: &str);
-}
-
-/// Why a scenario could not be played to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum LiveError {
-    /// The program does not start.
-    #[error("{}: cannot be started as a replica: {source}", printable(&program.to_string_lossy()))]
-    Program {
-        /// The program.
-        program: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The system refuses what a run needs: sockets, or waiting for them.
-    #[error("the live world needs {what}: {source}")]
-    System {
-        /// What it needs.
-        what: &'static str,
-        /// Why it is refused.
-        source: io::Error,
-    },
-    /// The run was interrupted by a signal.
-    #[error("interrupted")]
-    Interrupted {
-        /// The signal's number.
-        signal: i32,
-    },
-    /// The run was ended because another one failed.
-    #[error("another run failed")]
-    Cancelled,
-}
-
-impl LiveError {
-    fn system(what: &'static str) -> impl FnOnce(io::Error) -> LiveError {
-        move |source| LiveError::System { what, source }
     }
 }
 
@@ -121,11 +69,11 @@ pub fn play(
     setup: &Setup,
     spectator: Arc<dyn Spectator>,
     interrupt: &Interrupt,
-) -> Result<RunRecord, LiveError> {
+) -> Result<RunRecord, PlayError> {
     let sockets: Vec<UdpSocket> = (0..scenario.replicas).map(|_| router::socket()).collect::<Result<_, _>>()?;
     let clock = Clock::start();
     let _hold = interrupt.hold();
-    let (cluster, outputs) = Cluster::spawn(setup, seed, &sockets)?;
+    let (cluster, outputs) = cluster::spawn(setup, seed, &sockets)?;
     // However this ends, also by a panic: first the processes are gone, then the console has shown their last words.
     let console = Console::start(clock, outputs, spectator);
     // Moved here, so that it is dropped before the console.
@@ -139,10 +87,10 @@ pub fn play(
 /// Routes until the run is over.
 fn route(
     mut router: Router<'_>,
-    cluster: &mut Cluster,
+    cluster: &mut Processes,
     sockets: &[UdpSocket],
     interrupt: &Interrupt,
-) -> Result<RunRecord, LiveError> {
+) -> Result<RunRecord, PlayError> {
     let mut fds: Vec<PollFd<'_>> = std::iter::once(interrupt.as_fd())
         .chain(sockets.iter().map(AsFd::as_fd))
         .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
@@ -162,10 +110,10 @@ fn route(
         }
         wait(&mut fds, due.since(router.now()))?;
         if let Some(signal) = interrupt.signal() {
-            return Err(LiveError::Interrupted { signal });
+            return Err(PlayError::Interrupted { signal });
         }
         if interrupt.is_cancelled() {
-            return Err(LiveError::Cancelled);
+            return Err(PlayError::Cancelled);
         }
         for (place, fd) in ReplicaId::all(sockets.len()).zip(&fds[1..]) {
             if !fd.revents().is_empty() {
@@ -176,10 +124,10 @@ fn route(
 }
 
 /// Sleeps until something can be read, or for this long.
-fn wait(fds: &mut [PollFd<'_>], span: Span) -> Result<(), LiveError> {
+fn wait(fds: &mut [PollFd<'_>], span: Span) -> Result<(), PlayError> {
     match rustix::event::poll(fds, Some(&timespec(span))) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(LiveError::system("to wait for sockets")(error.into())),
+        Err(error) => Err(PlayError::system("to wait for sockets")(error.into())),
     }
 }
 

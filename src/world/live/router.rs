@@ -3,10 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
-use super::LiveError;
-use super::cluster::{Cluster, address, describe_end};
-use super::complaints::Complaints;
-use super::console::{Console, Teller};
+use super::cluster::address;
 use crate::clock::Clock;
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::printable::Excerpt;
@@ -16,6 +13,7 @@ use crate::scenario::Scenario;
 use crate::time::Time;
 use crate::wire::{Address, Datagram, Datagrams, Envelope, Malformed, UDP_BYTES_MAX, kind};
 use crate::workload::{CLIENTS, Dispatch};
+use crate::world::processes::{Complaints, Console, PlayError, Processes, Teller, describe_end};
 use crate::world::stage::Stage;
 
 /// So many datagrams of one replica are taken before others, faults and clients get their turn.
@@ -60,12 +58,12 @@ enum Nonsense {
 }
 
 /// A socket that a replica can talk to.
-pub(super) fn socket() -> Result<UdpSocket, LiveError> {
+pub(super) fn socket() -> Result<UdpSocket, PlayError> {
     let bound = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| {
         socket.set_nonblocking(true)?;
         Ok(socket)
     });
-    bound.map_err(LiveError::system("UDP sockets on the loopback interface"))
+    bound.map_err(PlayError::system("UDP sockets on the loopback interface"))
 }
 
 impl<'a> Router<'a> {
@@ -96,7 +94,7 @@ impl<'a> Router<'a> {
     }
 
     /// Makes everything happen that is due. Returns when the next thing is.
-    pub fn do_due(&mut self, now: Time, cluster: &mut Cluster) -> Time {
+    pub fn do_due(&mut self, now: Time, cluster: &mut Processes) -> Time {
         if self.stage.next_fault() <= now {
             // Who has died by itself before is not killed now.
             self.watch(now, cluster);
@@ -114,7 +112,7 @@ impl<'a> Router<'a> {
     }
 
     /// Looks after the processes.
-    pub fn watch(&mut self, now: Time, cluster: &mut Cluster) {
+    pub fn watch(&mut self, now: Time, cluster: &mut Processes) {
         self.teller.progress(now);
         let Router { stage, complaints, ports, .. } = self;
         cluster.watch(now, |replica, status| {

@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const COMPLAINTS_MAX: usize = 16 * REPLICAS_MAX;
 
 /// The console of a run under way. It is stopped when this is dropped.
-pub(super) struct Console {
+pub(crate) struct Console {
     shared: Arc<Shared>,
     complaints: SyncSender<Complaint>,
     done: Receiver<()>,
@@ -60,7 +60,7 @@ struct Complaint {
 }
 
 /// The router's way to the console. It never waits.
-pub(super) struct Teller {
+pub(crate) struct Teller {
     shared: Arc<Shared>,
     complaints: SyncSender<Complaint>,
 }

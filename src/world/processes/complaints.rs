@@ -8,7 +8,7 @@ use crate::time::Time;
 const TOLD_MAX: u32 = 10;
 
 /// Passes complaints on, up to a number for each replica.
-pub(super) struct Complaints {
+pub(crate) struct Complaints {
     teller: Teller,
     told: Vec<u32>,
 }

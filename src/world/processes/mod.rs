@@ -1,0 +1,65 @@
+//! What worlds of real processes share: the processes themselves, what they print, and what ends a run before its time.
+
+mod complaints;
+mod console;
+mod group;
+mod interrupt;
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::id::ReplicaId;
+use crate::printable::printable;
+use crate::time::Time;
+
+pub(crate) use complaints::Complaints;
+pub(crate) use console::Console;
+pub(crate) use console::Teller;
+pub(crate) use group::{Outputs, Processes, describe_end};
+pub use interrupt::Interrupt;
+
+/// Who watches a run while it goes on. All is told by one thread, for which nobody waits.
+pub trait Spectator: Send + Sync {
+    /// The run has come to this time.
+    fn progress(&self, now: Time);
+    /// A replica printed a line, on standard output or standard error.
+    fn printed(&self, now: Time, replica: ReplicaId, line: &str);
+    /// Something is wrong with a replica.
+    fn complaint(&self, now: Time, replica: ReplicaId, complaint: &str);
+}
+
+/// Why a scenario could not be played to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum PlayError {
+    /// The program does not start.
+    #[error("{}: cannot be started as a replica: {source}", printable(&program.to_string_lossy()))]
+    Program {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system refuses what a run needs: sockets, or waiting for them.
+    #[error("a run of processes needs {what}: {source}")]
+    System {
+        /// What it needs.
+        what: &'static str,
+        /// Why it is refused.
+        source: io::Error,
+    },
+    /// The run was interrupted by a signal.
+    #[error("interrupted")]
+    Interrupted {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The run was ended because another one failed.
+    #[error("another run failed")]
+    Cancelled,
+}
+
+impl PlayError {
+    pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> PlayError {
+        move |source| PlayError::System { what, source }
+    }
+}
