@@ -31,7 +31,25 @@ use crate::world::processes::Interrupt;
 #[derive(Debug)]
 pub(super) enum Cast {
     Virtual(Subject),
-    Live { name: String, setup: Setup, interrupt: Interrupt },
+    Live {
+        name: String,
+        setup: Setup,
+        interrupt: Interrupt,
+    },
+    #[cfg(feature = "grpc")]
+    Grpc {
+        launch: crate::world::grpc::Launch,
+        interrupt: Interrupt,
+    },
+}
+
+/// The worlds that `--world` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum WorldName {
+    /// Simulated, unless -r names a program
+    Virtual,
+    /// Servers of a gRPC cluster on this machine, in real time (needs the feature `grpc`)
+    Grpc,
 }
 
 /// One run that is to be: a scenario, a seed, and the command that repeats it.
@@ -101,24 +119,50 @@ impl Cast {
         Ok(Cast::Live { name, setup, interrupt: Interrupt::install().map_err(CliError::Signals)? })
     }
 
+    /// Servers of a gRPC cluster.
+    #[cfg(feature = "grpc")]
+    pub fn grpc(staging: &Staging) -> Result<Cast, CliError> {
+        let launch = crate::world::grpc::Launch::own_program().map_err(CliError::Live)?;
+        // What is no trouble is of no interest here.
+        let arguments = ["--log", "error"].map(str::to_owned).to_vec();
+        let launch = crate::world::grpc::Launch { silence: staging.silence, arguments, ..launch };
+        Ok(Cast::Grpc { launch, interrupt: Interrupt::install().map_err(CliError::Signals)? })
+    }
+
+    /// The same, in a program that has none.
+    #[cfg(not(feature = "grpc"))]
+    pub fn grpc(_: &Staging) -> Result<Cast, CliError> {
+        Err(CliError::NoGrpc)
+    }
+
     /// What the replicas run: a protocol's name, or a program's path.
     pub fn name(&self) -> &str {
         match self {
             Cast::Virtual(subject) => subject.protocol.name(),
             Cast::Live { name, .. } => name,
+            #[cfg(feature = "grpc")]
+            Cast::Grpc { .. } => "seedbed serve",
+        }
+    }
+
+    /// What ends its runs before their time, if they have processes.
+    fn interrupt(&self) -> Option<&Interrupt> {
+        match self {
+            Cast::Virtual(_) => None,
+            Cast::Live { interrupt, .. } => Some(interrupt),
+            #[cfg(feature = "grpc")]
+            Cast::Grpc { interrupt, .. } => Some(interrupt),
         }
     }
 
     /// A bar for these bookings.
     pub fn progress(&self, bookings: &[Booking<'_>]) -> Progress {
         let several = bookings.len() > 1;
-        match self {
-            Cast::Virtual(_) => Progress::in_runs(bookings.len() as u64, several),
-            Cast::Live { .. } => {
-                let spans = bookings.iter().map(|booking| booking.scenario.end().since(Time::ZERO));
-                Progress::in_time(spans.fold(Span::ZERO, Span::add), several)
-            }
+        if self.interrupt().is_none() {
+            return Progress::in_runs(bookings.len() as u64, several);
         }
+        let spans = bookings.iter().map(|booking| booking.scenario.end().since(Time::ZERO));
+        Progress::in_time(spans.fold(Span::ZERO, Span::add), several)
     }
 
     /// Plays all bookings, so many at a time, and hands out what came of each in their order. At the first error
@@ -169,16 +213,16 @@ impl Cast {
     /// Begins nothing new, and ends the processes that play.
     fn stop(&self, next: &AtomicUsize, end: usize) {
         next.store(end, Ordering::Relaxed);
-        if let Cast::Live { interrupt, .. } = self {
+        if let Some(interrupt) = self.interrupt() {
             interrupt.cancel();
         }
     }
 
-    /// What repeats a failure of a booking to the bit; none in the live world, where nothing does.
+    /// What repeats a failure of a booking to the bit; none with processes, where nothing does.
     pub fn repro(&self, booking: &Booking<'_>, run: &RunSummary) -> Option<Repro> {
         match self {
             Cast::Virtual(subject) => Some(Repro::new(case(subject, booking), run.trace, run.judgement.findings())),
-            Cast::Live { .. } => None,
+            _ => None,
         }
     }
 
@@ -198,15 +242,23 @@ impl Cast {
         let Booking { scenario, seed, command } = booking;
         progress.begin(scenario);
         let tell = || output::note(&format!("this repeats the run that panicked: {command}"));
-        let play = || match self {
-            Cast::Virtual(subject) => Ok(case(subject, booking).run_observed(observer)),
-            Cast::Live { setup, interrupt, .. } => {
-                let screen = Arc::new(Screen::new(progress, scenario));
-                let record = live::play(scenario, *seed, setup, Arc::clone(&screen) as _, interrupt)?;
-                screen.finish();
-                let judgement = Judgement::of(scenario, &record, None);
-                Ok(Judged { record, judgement })
-            }
+        let play = || {
+            let screen = || Arc::new(Screen::new(progress, scenario));
+            let (screen, record) = match self {
+                Cast::Virtual(subject) => return Ok(case(subject, booking).run_observed(observer)),
+                Cast::Live { setup, interrupt, .. } => {
+                    let screen = screen();
+                    (Arc::clone(&screen), live::play(scenario, *seed, setup, screen, interrupt)?)
+                }
+                #[cfg(feature = "grpc")]
+                Cast::Grpc { launch, interrupt } => {
+                    let screen = screen();
+                    (Arc::clone(&screen), crate::world::grpc::play(scenario, *seed, launch, screen, interrupt)?)
+                }
+            };
+            screen.finish();
+            let judgement = Judgement::of(scenario, &record, None);
+            Ok(Judged { record, judgement })
         };
         let Judged { record, judgement } = telling_of_panics(play, tell).map_err(CliError::Live)?;
         progress.end();

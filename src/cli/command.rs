@@ -20,6 +20,8 @@ pub(super) struct CommandLine<'a> {
     pub program: Option<&'a Path>,
     /// Further words, ready for a shell; empty, if there are none.
     pub changes: &'a str,
+    /// It is played on a gRPC cluster.
+    pub grpc: bool,
 }
 
 /// A command line that is put together word by word.
@@ -92,6 +94,7 @@ fn words(command: &CommandLine<'_>, files: String, seed: u64) -> String {
     let words = Words::new(command.verb).with(files).option("--seed", seed);
     let words = words.unless(ProtocolName::default(), "--protocol", command.protocol);
     let words = if command.changes.is_empty() { words } else { words.with(command.changes) };
+    let words = if command.grpc { words.option("--world", "grpc") } else { words };
     words.path("-r", command.program).to_string()
 }
 
@@ -143,7 +146,7 @@ mod tests {
     use super::*;
 
     const RAFT: CommandLine<'static> =
-        CommandLine { verb: "run", protocol: ProtocolName::Raft, program: None, changes: "" };
+        CommandLine { verb: "run", protocol: ProtocolName::Raft, program: None, changes: "", grpc: false };
     const BROADCAST: CommandLine<'static> = CommandLine { protocol: ProtocolName::Broadcast, ..RAFT };
 
     #[test]

@@ -52,7 +52,13 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let exports = Exports::open(&args.exports, &selected.files())?;
     let subject = Subject { protocol: args.protocol, ..Subject::default() };
     let (simulation, processes) = (Cast::Virtual(subject), Cast::live(&args.replica, &args.staging)?);
-    let line = CommandLine { verb: "compare", protocol: args.protocol, program: Some(&args.replica), changes: "" };
+    let line = CommandLine {
+        verb: "compare",
+        protocol: args.protocol,
+        program: Some(&args.replica),
+        changes: "",
+        grpc: false,
+    };
     let simulated = Booking::all(&selected, &CommandLine { verb: "run", program: None, ..line });
     let live = Booking::all(&selected, &CommandLine { verb: "run", protocol: ProtocolName::default(), ..line });
     let mut out = output::stdout();

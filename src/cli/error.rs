@@ -72,6 +72,9 @@ pub(super) enum CliError {
     Interrupted { signal: i32, command: String, goes_on: bool },
     #[error("threads cannot be started: {0}")]
     Threads(rayon::ThreadPoolBuildError),
+    #[cfg(not(feature = "grpc"))]
+    #[error("this program was built without gRPC; build it with: cargo build --release --features grpc")]
+    NoGrpc,
     #[cfg(feature = "grpc")]
     #[error(transparent)]
     Serve(#[from] crate::node::grpc::ServeError),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Outcome;
 use super::axes::{AxisArgs, Changed};
-use super::cast::{self, Booking, Cast};
+use super::cast::{self, Booking, Cast, WorldName};
 use super::command::{self, CommandLine};
 use super::error::CliError;
 use super::output::{self, ExportArgs, Exports, Report, Stdout};
@@ -73,6 +73,10 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "PROGRAM", conflicts_with_all = ["protocol", "without", "trace"], verbatim_doc_comment)]
     replica: Option<PathBuf>,
 
+    /// In which world to run
+    #[arg(long, value_name = "WORLD", default_value = "virtual", hide_default_value = true, conflicts_with_all = ["replica", "protocol", "without", "trace"])]
+    world: WorldName,
+
     #[command(flatten)]
     staging: cast::Staging,
 
@@ -113,17 +117,19 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     }
     let trace = args.trace.open(places, &inputs)?;
     let exports = Exports::open(&args.exports, &inputs)?;
-    let cast = match &args.replica {
-        Some(program) => {
-            if let Some(&(name, _)) = changed.subject.config.changed_settings().first() {
-                return Err(CliError::ForeignReplicas { name });
-            }
-            Cast::live(program, &args.staging)?
+    let grpc = args.world == WorldName::Grpc;
+    if grpc || args.replica.is_some() {
+        if let Some(&(name, _)) = changed.subject.config.changed_settings().first() {
+            return Err(CliError::ForeignReplicas { name });
         }
+    }
+    let cast = match &args.replica {
+        Some(program) => Cast::live(program, &args.staging)?,
+        None if grpc => Cast::grpc(&args.staging)?,
         None => Cast::Virtual(changed.subject),
     };
     let (program, changes) = (args.replica.as_deref(), changed.words.as_str());
-    let line = CommandLine { verb: "run", protocol: args.protocol, program, changes };
+    let line = CommandLine { verb: "run", protocol: args.protocol, program, changes, grpc };
     let command = selected.command(&line);
     let mut out = output::stdout();
     let with_text = exports.leaves_stdout() && trace.as_ref().is_none_or(TraceFile::leaves_stdout);

@@ -24,8 +24,10 @@ pub use trace::{Event, Trace};
 pub enum World {
     /// Simulated.
     Virtual,
-    /// Real processes, in real time.
+    /// Real processes on a simulated LAN, in real time.
     Live,
+    /// Servers of a gRPC cluster, in real time.
+    Grpc,
 }
 
 impl RunRecord {
@@ -46,6 +48,7 @@ impl World {
         match self {
             World::Virtual => "virtual",
             World::Live => "live",
+            World::Grpc => "grpc",
         }
     }
 }

@@ -3,7 +3,10 @@
 //!
 //! - [`simulation`]: the virtual world, in one process, on a virtual clock.
 //! - [`live`]: real processes over real UDP, in real time.
+//! - `grpc`: servers of a gRPC cluster, in real time; only with the feature `grpc`.
 
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod live;
 pub mod processes;
 mod quiet;

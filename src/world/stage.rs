@@ -5,11 +5,12 @@
 use std::mem;
 
 use crate::chaos::{Consequence, Director};
-use crate::id::ReplicaId;
+use crate::id::{ClientId, Mid, ReplicaId};
+use crate::protocol::Response;
 use crate::record::{Belief, RunRecord, Struck, World};
 use crate::scenario::Scenario;
 use crate::time::Time;
-use crate::workload::Workload;
+use crate::workload::{Dispatch, Workload};
 
 /// A run under way, apart from its replicas and its network.
 #[derive(Debug)]
@@ -34,6 +35,15 @@ pub(super) struct Stage<'a> {
     calm: Option<Time>,
     /// How many messages were lost by number when one was last dropped.
     lost: u64,
+}
+
+/// What is odd about an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Oddity {
+    /// The client has not sent what it answers.
+    UnknownMid,
+    /// A get is answered wrong.
+    WrongGet,
 }
 
 impl<'a> Stage<'a> {
@@ -120,6 +130,44 @@ impl<'a> Stage<'a> {
             }
         }
         admitted
+    }
+
+    /// When the next thing is due: a fault, a request, or the end.
+    pub fn next_due(&self) -> Time {
+        self.next_fault().min(self.workload.poll_due()).min(self.scenario.end())
+    }
+
+    /// Whether the run has come to its end, is stopped, or has lost all its replicas by themselves.
+    pub fn is_over(&self, now: Time) -> bool {
+        let deserted = self.died > 0 && self.director.living().is_empty();
+        now >= self.scenario.end() || self.is_storm() || deserted
+    }
+
+    /// Hands an answer to a client. Returns what the client asks next, if it asks again, and what is odd about the
+    /// answer.
+    pub fn answer(
+        &mut self,
+        now: Time,
+        to: ClientId,
+        mid: Mid,
+        leader: Option<ReplicaId>,
+        response: &Response,
+    ) -> (Option<Dispatch>, Option<Oddity>) {
+        let before = self.odd_answers();
+        let again = self.workload.handle_answer(now, to, mid, leader, response, self.director.living());
+        let (unknown, wrong) = self.odd_answers();
+        let odd = if unknown != before.0 {
+            Some(Oddity::UnknownMid)
+        } else {
+            (wrong != before.1).then_some(Oddity::WrongGet)
+        };
+        (again, odd)
+    }
+
+    /// How many answers named no request, and how many gets were answered wrong.
+    fn odd_answers(&self) -> (u64, u64) {
+        let history = self.workload.history();
+        (history.unknown, history.incorrect_gets)
     }
 
     /// Whether replicas or clients have sent so much that the run is stopped.

@@ -10,6 +10,8 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::error::CliError;
 use crate::cli::{Outcome, output};
@@ -37,8 +39,6 @@ Examples:
   seedbed serve --id 2 --listen 0.0.0.0:7001 --peers kv-0:7001,kv-1:7001,kv-2:7001 \\
       --tls-cert kv-2.pem --tls-key kv-2.key --tls-ca ca.pem
                                     one of three machines
-
-Environment: RUST_LOG says what is logged, as in `info` (the default) or `seedbed=debug`.
 
 Exit codes: 0 ended by SIGTERM or SIGINT, 1 refused by the cluster, 2 bad usage or input."
 )]
@@ -128,6 +128,11 @@ struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<String>,
 
+    /// What is logged, as in `warn` or `seedbed=debug` (by default `info`)
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+
     /// How logs are written: as lines of text (by default) or of JSON
     #[arg(long, value_name = "text|json", env = "SEEDBED_LOG_FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,9 +171,10 @@ pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
         Some(path) => args.options.over(Options::read(path)?)?,
         None => args.options,
     };
-    let (format, threads) = (options.log_format.unwrap_or_default(), options.threads.unwrap_or(1));
+    let (filter, format) = (log_filter(options.log.as_deref())?, options.log_format.unwrap_or_default());
+    let threads = options.threads.unwrap_or(1);
     let settings = options.settings(args.listen_stdin)?;
-    start_logs(format);
+    start_logs(filter, format);
     match runtime(threads)?.block_on(run(settings)) {
         Ok(()) => Ok(Outcome::Correct),
         Err(error @ (ServeError::Amnesia(_) | ServeError::Broken(_))) => {
@@ -214,11 +220,18 @@ fn runtime(threads: u16) -> Result<tokio::runtime::Runtime, CliError> {
     Ok(builder.enable_all().build().map_err(refused)?)
 }
 
+/// What is logged.
+fn log_filter(text: Option<&str>) -> Result<EnvFilter, CliError> {
+    let builder = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    builder.parse(text.unwrap_or("")).map_err(|_| CliError::Option {
+        option: "--log (RUST_LOG)",
+        value: format!("'{}'", text.unwrap_or("")),
+        allowed: "off, error, warn, info, debug, trace, or a list of TARGET=LEVEL".to_owned(),
+    })
+}
+
 /// Logs go to standard error.
-fn start_logs(format: LogFormat) {
-    use tracing_subscriber::EnvFilter;
-    use tracing_subscriber::filter::LevelFilter;
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+fn start_logs(filter: EnvFilter, format: LogFormat) {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -324,7 +337,7 @@ mod tests {
     fn every_option_of_the_file_has_its_words() {
         let full = "id = 1\npeers = ['a:1']\nlisten = 'a:1'\ncluster = 'c'\nforward = true\nchaos = true\nchaos-seed = 7\n\
                     chaos-token = 't'\ntls-cert = 'c'\ntls-key = 'k'\ntls-ca = 'a'\ninsecure = true\nmetrics = 'a:2'\n\
-                    log-format = 'json'\nconnections-max = 5\nrequest-timeout-ms = 6\nthreads = 2\n";
+                    log = 'warn'\nlog-format = 'json'\nconnections-max = 5\nrequest-timeout-ms = 6\nthreads = 2\n";
         let table: toml::Table = toml::from_str(full).expect("a table");
         assert_eq!(toml::Table::try_from(parse(full)).expect("a table"), table);
         assert!(toml::from_str::<Options>("idd = 1").is_err());

@@ -109,12 +109,7 @@ fn route(
             return Ok(router.finish(now));
         }
         wait(&mut fds, due.since(router.now()))?;
-        if let Some(signal) = interrupt.signal() {
-            return Err(PlayError::Interrupted { signal });
-        }
-        if interrupt.is_cancelled() {
-            return Err(PlayError::Cancelled);
-        }
+        interrupt.check()?;
         for (place, fd) in ReplicaId::all(sockets.len()).zip(&fds[1..]) {
             if !fd.revents().is_empty() {
                 router.drain(place);

@@ -14,7 +14,7 @@ use crate::time::Time;
 use crate::wire::{Address, Datagram, Datagrams, Envelope, Malformed, UDP_BYTES_MAX, kind};
 use crate::workload::{CLIENTS, Dispatch};
 use crate::world::processes::{Complaints, Console, PlayError, Processes, Teller, describe_end};
-use crate::world::stage::Stage;
+use crate::world::stage::{Oddity, Stage};
 
 /// So many datagrams of one replica are taken before others, faults and clients get their turn.
 const DRAINED_MAX: usize = 64;
@@ -108,7 +108,7 @@ impl<'a> Router<'a> {
         while let Some(dispatch) = self.stage.workload.handle_due(now, self.stage.director.living()) {
             self.send_request(&dispatch);
         }
-        self.stage.next_fault().min(self.stage.workload.poll_due()).min(self.stage.scenario.end())
+        self.stage.next_due()
     }
 
     /// Looks after the processes.
@@ -128,10 +128,9 @@ impl<'a> Router<'a> {
         }
     }
 
-    /// Whether the run has come to its end, is stopped, or has lost all its replicas by themselves.
+    /// Whether the run is over.
     pub fn is_over(&self, now: Time) -> bool {
-        let deserted = self.stage.died > 0 && self.stage.director.living().is_empty();
-        now >= self.stage.scenario.end() || self.stage.is_storm() || deserted
+        self.stage.is_over(now)
     }
 
     /// Ends the run.
@@ -248,29 +247,25 @@ impl<'a> Router<'a> {
         let now = self.now();
         // No request has the largest number.
         let mid = text.parse().unwrap_or(Mid(u64::MAX));
-        let living = self.stage.director.living();
-        let odd_before = self.odd_answers();
-        let again = self.stage.workload.handle_answer(now, to, mid, leader, &response, living);
-        let (odd, mid) = (self.odd_answers(), Excerpt(text.as_bytes()));
-        if odd.0 != odd_before.0 {
-            self.complaints.tell(now, from, || format!("answered client {to} a MID that it does not know: {mid}"));
-        } else if odd.1 != odd_before.1 {
-            let value = match &response {
-                Response::Ok { value: Some(value) } => value.as_bytes(),
-                _ => b"(no value)",
-            };
-            self.complaints.tell(now, from, || format!("answered a get wrong, MID {mid}: {}", Excerpt(value)));
+        let (again, odd) = self.stage.answer(now, to, mid, leader, &response);
+        let mid = Excerpt(text.as_bytes());
+        match odd {
+            Some(Oddity::UnknownMid) => {
+                self.complaints.tell(now, from, || format!("answered client {to} a MID that it does not know: {mid}"));
+            }
+            Some(Oddity::WrongGet) => {
+                let value = match &response {
+                    Response::Ok { value: Some(value) } => value.as_bytes(),
+                    _ => b"(no value)",
+                };
+                self.complaints.tell(now, from, || format!("answered a get wrong, MID {mid}: {}", Excerpt(value)));
+            }
+            None => {}
         }
         if let Some(dispatch) = again {
             self.send_request(&dispatch);
         }
         Ok(())
-    }
-
-    /// How many answers named no request, and how many gets were answered wrong.
-    fn odd_answers(&self) -> (u64, u64) {
-        let history = self.stage.workload.history();
-        (history.unknown, history.incorrect_gets)
     }
 
     fn send_request(&mut self, dispatch: &Dispatch) {

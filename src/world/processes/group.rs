@@ -67,12 +67,8 @@ impl Processes {
         outputs
     }
 
-    /// The number of a replica's process.
-    pub fn pid(&self, replica: ReplicaId) -> u32 {
-        self.processes[replica.index()].child.id()
-    }
-
     /// A replica crash-fails at once.
+    #[cfg(feature = "grpc")]
     pub fn destroy(&mut self, replica: ReplicaId) {
         self.processes[replica.index()].destroy();
     }

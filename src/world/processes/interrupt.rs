@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::PlayError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 /// Takes note of the signals that ask the program to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), so that runs can end in
@@ -63,6 +64,18 @@ impl Interrupt {
     /// Whether all runs are to end.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Whether runs are to go on.
+    ///
+    /// # Errors
+    /// If a signal has come, or all runs are to end.
+    pub fn check(&self) -> Result<(), PlayError> {
+        match self.signal() {
+            Some(signal) => Err(PlayError::Interrupted { signal }),
+            None if self.is_cancelled() => Err(PlayError::Cancelled),
+            None => Ok(()),
+        }
     }
 
     /// Until this is dropped, a run has processes, and signals are taken note of. While no run has any, a signal does

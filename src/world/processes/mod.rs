@@ -47,6 +47,26 @@ pub enum PlayError {
         /// Why it is refused.
         source: io::Error,
     },
+    /// The scenario wants what this world cannot do.
+    #[error("{scenario}: {what}, which the gRPC world cannot do")]
+    Unplayable {
+        /// The scenario.
+        scenario: String,
+        /// What it wants.
+        what: &'static str,
+    },
+    /// A port is taken.
+    #[cfg(feature = "grpc")]
+    #[error("cannot listen{}: {source}", address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default())]
+    Port {
+        /// Where.
+        address: Option<crate::rpc::ServerAddress>,
+        /// Why.
+        source: io::Error,
+    },
+    /// The servers of a cluster do not come up.
+    #[error("the cluster did not come up: {0}")]
+    NoCluster(String),
     /// The run was interrupted by a signal.
     #[error("interrupted")]
     Interrupted {

@@ -1,0 +1,59 @@
+//! The gRPC world: a real cluster of servers on this machine, in real time.
+//!
+//! The servers are the program's own (`seedbed serve`), each in a process of its own. A death is a SIGKILL. Partitions,
+//! matrices and drops go through the servers' chaos monkeys, as any client could send them. The clients are those of the
+//! other worlds; their requests are calls of the store's service. Who leads, and how many messages there were, the servers
+//! say themselves, when they are asked, which is often.
+//!
+//! Three things differ from the other worlds. Whatever server is asked passes a request on to the leader, so there are hardly any
+//! redirects. The dice of the links are the servers' own, with seeds that come from the run's, so the n-th message of a link is
+//! not lost in the virtual world if it is lost here. And a server that dies takes with it what it counted since it was
+//! last asked.
+
+mod conductor;
+mod servers;
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::record::RunRecord;
+use crate::scenario::Scenario;
+use crate::world::processes::{Console, Interrupt, PlayError, Spectator};
+use conductor::Conductor;
+pub(crate) use servers::Cluster;
+pub use servers::Launch;
+
+/// Plays a scenario on a cluster of its own, from beginning to end. The seed is that of the clients, the faults and the
+/// chaos monkeys' dice; replicas have seeds of their own.
+///
+/// # Errors
+/// If the scenario wants what this world cannot do, the cluster does not come up, the system refuses something, or the run is interrupted.
+pub fn play(
+    scenario: &Scenario,
+    seed: u64,
+    launch: &Launch,
+    spectator: Arc<dyn Spectator>,
+    interrupt: &Interrupt,
+) -> Result<RunRecord, PlayError> {
+    if !scenario.losses.is_empty() {
+        return Err(PlayError::Unplayable { scenario: scenario.name.clone(), what: "it loses messages by number" });
+    }
+    let launch = Launch { chaos_seed: Some(seed), ..launch.clone() };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(PlayError::system("threads and timers"))?;
+    let _hold = interrupt.hold();
+    let Cluster { processes, outputs, addresses } = launch.spawn(scenario.replicas)?;
+    // However this ends, also by a panic: first the processes are gone, then the console has shown their last words.
+    let clock = Clock::start();
+    let console = Console::start(clock, outputs, spectator);
+    // Moved here, so that it is dropped before the console.
+    let mut processes = processes;
+    let result = runtime.block_on(async {
+        let conductor = Conductor::new(scenario, seed, &addresses, &console)?;
+        conductor.conduct(&mut processes, interrupt).await
+    });
+    processes.shut_down();
+    result
+}

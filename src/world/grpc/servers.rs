@@ -1,0 +1,93 @@
+//! The servers of a cluster on this machine.
+
+use std::env;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::id::ReplicaId;
+use crate::rpc::ServerAddress;
+use crate::world::processes::{Outputs, PlayError, Processes};
+
+/// How the servers of a cluster on this machine are started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program: `seedbed`, with the feature `grpc`.
+    pub program: PathBuf,
+    /// The first server listens on this port, the next one on the next and so on; with none, on free ones.
+    pub first_port: Option<u16>,
+    /// The seed of the chaos monkeys' dice; none, if there are to be no monkeys.
+    pub chaos_seed: Option<u64>,
+    /// Further arguments of `seedbed serve`, for all of them.
+    pub arguments: Vec<String>,
+    /// What they print goes nowhere.
+    pub silence: bool,
+}
+
+impl Launch {
+    /// Servers that run this very program.
+    ///
+    /// # Errors
+    /// If the system does not tell which one that is.
+    pub fn own_program() -> Result<Launch, PlayError> {
+        let program = env::current_exe().map_err(PlayError::system("to know its own program"))?;
+        Ok(Launch { program, first_port: None, chaos_seed: None, arguments: Vec::new(), silence: false })
+    }
+
+    /// Starts so many servers. Each is handed a socket that listens already, so no other program can take its place,
+    /// and dies with this process.
+    ///
+    /// # Errors
+    /// If a port is taken, or the program does not start.
+    pub(crate) fn spawn(&self, replicas: usize) -> Result<Cluster, PlayError> {
+        let listeners = (0..replicas).map(|place| self.listen(place)).collect::<Result<Vec<_>, _>>()?;
+        let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
+        let ports = listeners.iter().map(port).collect::<io::Result<Vec<u16>>>();
+        let ports = ports.map_err(PlayError::system("the ports of its sockets"))?;
+        let addresses: Vec<ServerAddress> = ports.into_iter().map(ServerAddress::local).collect();
+        let peers = addresses.iter().map(ServerAddress::to_string).collect::<Vec<_>>().join(",");
+        let mut processes = Processes::default();
+        // A listener that is handed over is closed here, so that nobody listens for a server that has died.
+        for (replica, listener) in ReplicaId::all(replicas).zip(listeners) {
+            let mut command = self.command(replica, &peers);
+            command.stdin(Stdio::from(OwnedFd::from(listener)));
+            processes.spawn(command).map_err(|source| PlayError::Program { program: self.program.clone(), source })?;
+        }
+        let outputs = processes.take_outputs();
+        Ok(Cluster { processes, outputs, addresses })
+    }
+
+    fn listen(&self, place: usize) -> Result<TcpListener, PlayError> {
+        let port = match self.first_port {
+            None => Some(0),
+            Some(first) => u16::try_from(usize::from(first) + place).ok(),
+        };
+        let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        let listener = port.ok_or_else(|| io::Error::other("there are no ports above 65535")).and_then(listen);
+        listener.map_err(|source| PlayError::Port { address: port.map(ServerAddress::local), source })
+    }
+
+    fn command(&self, replica: ReplicaId, peers: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["serve", "--listen-stdin", "--with-parent", "--peers", peers]);
+        command.args(["--id", &replica.0.to_string()]);
+        if let Some(seed) = self.chaos_seed {
+            command.args(["--chaos", "true", "--chaos-seed", &seed.to_string()]);
+        }
+        let output = || if self.silence { Stdio::null() } else { Stdio::piped() };
+        command.args(&self.arguments).stdout(output()).stderr(output());
+        command
+    }
+}
+
+/// Servers that have been started. None is left when `processes` is dropped.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub processes: Processes,
+    /// What they print.
+    pub outputs: Outputs,
+    /// Where they listen, in order.
+    pub addresses: Vec<ServerAddress>,
+}
