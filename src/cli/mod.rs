@@ -68,6 +68,8 @@ enum Command {
     Shrink(shrink::Args),
     #[cfg(feature = "grpc")]
     Serve(grpc::serve::Args),
+    #[cfg(feature = "grpc")]
+    Cluster(grpc::cluster::Args),
 }
 
 /// Whether all is as it should be: correct, or the same in both worlds or every time.
@@ -101,6 +103,8 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Cli { command: Command::Shrink(args) }) => shrink::execute(&args),
         #[cfg(feature = "grpc")]
         Ok(Cli { command: Command::Serve(args) }) => grpc::serve::execute(args),
+        #[cfg(feature = "grpc")]
+        Ok(Cli { command: Command::Cluster(args) }) => grpc::cluster::execute(args),
         Err(error) => Err(CliError::Usage(error)),
     };
     match result {

@@ -21,7 +21,7 @@ use crate::scenario::Scenario;
 use crate::world::processes::{Console, Interrupt, PlayError, Spectator};
 use conductor::Conductor;
 pub(crate) use servers::Cluster;
-pub use servers::Launch;
+pub use servers::{Launch, Session};
 
 /// Plays a scenario on a cluster of its own, from beginning to end. The seed is that of the clients, the faults and the
 /// chaos monkeys' dice; replicas have seeds of their own.

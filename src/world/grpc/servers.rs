@@ -5,11 +5,19 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags};
+
+use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
 use crate::rpc::ServerAddress;
-use crate::world::processes::{Outputs, PlayError, Processes};
+use crate::time::Span;
+use crate::world::processes::{Console, Hold, Interrupt, Outputs, PlayError, Processes, Spectator};
+
+/// How often processes are looked after.
+const WATCH_INTERVAL: Span = Span::from_millis(200);
 
 /// How the servers of a cluster on this machine are started.
 #[derive(Clone, Debug)]
@@ -90,4 +98,54 @@ pub(crate) struct Cluster {
     pub outputs: Outputs,
     /// Where they listen, in order.
     pub addresses: Vec<ServerAddress>,
+}
+
+/// A cluster that runs until it is interrupted.
+pub struct Session<'a> {
+    // Dropped in this order: first the processes are gone, then their last words have been shown.
+    processes: Processes,
+    _console: Console,
+    addresses: Vec<ServerAddress>,
+    interrupt: &'a Interrupt,
+    _hold: Hold<'a>,
+}
+
+impl<'a> Session<'a> {
+    /// Starts so many servers. What they print goes to the spectator.
+    ///
+    /// # Errors
+    /// If a port is taken, or the program does not start.
+    pub fn start(
+        launch: &Launch,
+        replicas: usize,
+        spectator: Arc<dyn Spectator>,
+        interrupt: &'a Interrupt,
+    ) -> Result<Session<'a>, PlayError> {
+        let hold = interrupt.hold();
+        let Cluster { processes, outputs, addresses } = launch.spawn(replicas)?;
+        let console = Console::start(Clock::start(), outputs, spectator);
+        Ok(Session { processes, _console: console, addresses, interrupt, _hold: hold })
+    }
+
+    /// Where the servers listen, in order.
+    pub fn addresses(&self) -> &[ServerAddress] {
+        &self.addresses
+    }
+
+    /// Waits for an interrupt, or until all servers have ended by themselves, which is true then. None is left.
+    pub fn wait(mut self, mut ended: impl FnMut(ReplicaId, ExitStatus)) -> bool {
+        let clock = Clock::start();
+        let mut living = self.addresses.len();
+        while self.interrupt.check().is_ok() && living > 0 {
+            self.processes.watch(clock.now(), |replica, status| {
+                living -= 1;
+                ended(replica, status);
+            });
+            let mut fds = [PollFd::new(self.interrupt, PollFlags::IN)];
+            // If the system refuses to wait, this looks again all the sooner.
+            let _ = rustix::event::poll(&mut fds, Some(&timespec(WATCH_INTERVAL)));
+        }
+        self.processes.shut_down();
+        living == 0
+    }
 }

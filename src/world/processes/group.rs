@@ -176,7 +176,7 @@ fn pause() {
 }
 
 /// How a process ended, in words.
-pub(crate) fn describe_end(status: ExitStatus) -> String {
+pub fn describe_end(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),

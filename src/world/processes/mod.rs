@@ -15,8 +15,9 @@ use crate::time::Time;
 pub(crate) use complaints::Complaints;
 pub(crate) use console::Console;
 pub(crate) use console::Teller;
-pub(crate) use group::{Outputs, Processes, describe_end};
-pub use interrupt::Interrupt;
+pub use group::describe_end;
+pub(crate) use group::{Outputs, Processes};
+pub use interrupt::{Hold, Interrupt};
 
 /// Who watches a run while it goes on. All is told by one thread, for which nobody waits.
 pub trait Spectator: Send + Sync {
