@@ -399,3 +399,6 @@ impl Names {
         self.idle.push(RequestId { number: name.number + 1, ..name });
     }
 }
+
+#[cfg(test)]
+mod tests;
