@@ -50,8 +50,10 @@ pub struct LogEntry {
 
 /// A replica's consensus, read-only.
 ///
-/// A log is only ever changed at its end: entries are appended, and a suffix may be removed. That is the data
-/// structure's promise, not the protocol's, and checkers rely on it.
+/// A log is changed at its end: entries are appended, and a suffix may be removed. Besides, its beginning may be
+/// dropped: entries that have been applied, no sooner than with the input after the one that they were applied with, so
+/// that whoever looks on sees each. Or the state of another replica is taken over, and the log begins after it. That is
+/// the data structure's promise, not the protocol's, and checkers rely on it.
 pub trait Consensus {
     /// What the replica is.
     fn role(&self) -> Role;
@@ -62,10 +64,15 @@ pub trait Consensus {
     /// Whom it voted for in this term.
     fn voted_for(&self) -> Option<ReplicaId>;
 
-    /// The index of the last entry of its log; 0 if there is none.
+    /// The index of the first entry that its log still has; that of the next one if it has none.
+    fn first_index(&self) -> Index {
+        1
+    }
+
+    /// The index of the last entry that its log ever had and that was not removed; 0 if there is none.
     fn last_index(&self) -> Index;
 
-    /// The entry at an index.
+    /// The entry at an index; none before the first and after the last.
     fn entry(&self, index: Index) -> Option<LogEntry>;
 
     /// How often entries were removed from the end of the log.

@@ -252,6 +252,7 @@ fn parameters(shown: &str) -> Vec<(String, String)> {
     let pairs = shown.split([',', '{', '}']).filter_map(|pair| pair.trim().split_once(": "));
     let value = |text: &str| match text.strip_prefix("Span(").and_then(|rest| rest.strip_suffix(')')) {
         Some(nanos) => format!("{} ms", nanos.parse::<f64>().expect("a span is a number") / 1e6),
+        None if text == usize::MAX.to_string() => "none".to_owned(),
         None => text.to_owned(),
     };
     pairs.filter(|&(_, text)| text != "Config").map(|(name, text)| (name.to_owned(), value(text))).collect()

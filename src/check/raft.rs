@@ -5,6 +5,10 @@
 //!
 //! Logs are compared by *prefix digests*: the digest of an entry covers all before it, so two logs are the same up to
 //! an index exactly if their digests there are (up to a chance of 2^-64). One comparison does for a whole log.
+//!
+//! A log may lose its beginning. What was seen of it is kept here, so that nothing is compared less strictly. A log that
+//! begins after entries that it never had is that of a replica which took over a state: it must end where something was
+//! committed, and be the state of everything up to there.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -131,7 +135,7 @@ struct Committed {
 #[derive(Clone, Debug, Default)]
 struct Mirror {
     seen: Seen,
-    /// The prefix digests of its log.
+    /// The prefix digests of its log, also of what it has dropped.
     log: Vec<u64>,
 }
 
@@ -140,6 +144,8 @@ struct Seen {
     leads: bool,
     term: Term,
     voted_for: Option<ReplicaId>,
+    /// How many entries at the beginning of the log are gone.
+    dropped: Index,
     last_index: Index,
     truncations: u64,
     commit_index: Index,
@@ -154,6 +160,7 @@ impl Seen {
             leads: replica.role() == Role::Leader,
             term: replica.term(),
             voted_for: replica.voted_for(),
+            dropped: replica.first_index().saturating_sub(1),
             last_index: replica.last_index(),
             truncations: replica.truncations(),
             commit_index: replica.commit_index(),
@@ -223,7 +230,10 @@ impl Invariants {
             let text = format!("in term {} replica {id} voted for replica {vote} and then for {other}", seen.term);
             return Err((Invariant::VoteOnce, text));
         }
-        if seen.truncations != before.truncations {
+        if seen.dropped != before.dropped {
+            self.look_at_beginning(id, before, seen)?;
+        }
+        if seen.truncations != before.truncations || seen.dropped != before.dropped {
             self.look_at_truncation(id, replica, before, seen)?;
         }
         self.look_at_new_entries(id, replica, seen)?;
@@ -242,6 +252,33 @@ impl Invariants {
         Ok(())
     }
 
+    /// A log has lost its beginning: only what was applied before, or a state has come in its place, of entries that are
+    /// all committed.
+    fn look_at_beginning(&mut self, id: ReplicaId, before: Seen, seen: Seen) -> Result<(), Broken> {
+        let dropped = seen.dropped;
+        if dropped < before.dropped {
+            let text = format!("replica {id} had dropped entries up to {}, and now up to {dropped}", before.dropped);
+            return Err((Invariant::CommitMonotonic, text));
+        }
+        if dropped > seen.applied {
+            let text = format!("replica {id} dropped entries up to {dropped}, but applied only up to {}", seen.applied);
+            return Err((Invariant::StateMachineSafety, text));
+        }
+        if dropped <= before.applied {
+            return Ok(());
+        }
+        let Some(taken) = self.committed.get(..dropped as usize) else {
+            let text = format!("replica {id} took over a state up to entry {dropped}, which was never committed");
+            return Err((Invariant::StateMachineSafety, text));
+        };
+        let log = &mut self.replicas[id.index()].log;
+        if log.get(dropped as usize - 1) != taken.last().map(|known| &known.prefix) {
+            log.clear();
+            log.extend(taken.iter().map(|known| known.prefix));
+        }
+        Ok(())
+    }
+
     /// Entries were removed: none of a leader's, and none that are committed.
     fn look_at_truncation<P: Consensus>(
         &mut self,
@@ -251,12 +288,13 @@ impl Invariants {
         seen: Seen,
     ) -> Result<(), Broken> {
         let log = &mut self.replicas[id.index()].log;
-        let mut prefix = 0;
-        let kept = log.iter().zip(1..=seen.last_index).take_while(|&(&known, index)| {
+        let dropped = seen.dropped as usize;
+        let mut prefix = dropped.checked_sub(1).map_or(0, |last| log[last]);
+        let kept = log[dropped..].iter().zip(seen.dropped + 1..=seen.last_index).take_while(|&(&known, index)| {
             prefix = extended(prefix, replica.entry(index));
             prefix == known
         });
-        let kept = kept.count();
+        let kept = dropped + kept.count();
         if (kept as Index) < before.commit_index {
             let index = kept + 1;
             let text = format!("replica {id} removed entry {index}, which it knew to be committed");

@@ -27,6 +27,7 @@ impl<C: Payload> Raft<C> {
         self.leader = None;
         self.term += 1;
         self.early.clear();
+        self.snapshots.abandon();
         self.voted_for = Some(self.id);
         self.votes = ReplicaSet::EMPTY;
         self.votes.insert(self.id);

@@ -25,14 +25,27 @@ pub struct Entry<C> {
     pub command: Option<C>,
 }
 
-/// The replicated log of one replica.
+impl<C: Payload> Entry<C> {
+    /// About how many bytes it takes in a message.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.command.as_ref().map_or(0, Payload::bytes) + ENTRY_BYTES
+    }
+}
+
+/// The replicated log of one replica. Its beginning may have been dropped, up to an entry of which only the term is
+/// kept (section 7).
 ///
 /// Invariants:
 /// - Terms never fall from one entry to the next.
 /// - Entries are only added at the end, and only removed from the end, by [`Log::truncate`], which only a follower uses
 ///   and never on a committed entry (leader append-only, state-machine safety).
+/// - What [`Log::drop_to`] drops is committed, and what [`Log::restart`] skips is, too.
 #[derive(Clone, Debug)]
 pub struct Log<C> {
+    /// The index of the last entry that was dropped; 0 if none was.
+    base: Index,
+    base_term: Term,
     entries: Vec<Entry<C>>,
     truncations: u64,
 }
@@ -40,37 +53,44 @@ pub struct Log<C> {
 impl<C> Log<C> {
     /// An empty log.
     pub const fn new() -> Log<C> {
-        Log { entries: Vec::new(), truncations: 0 }
+        Log { base: 0, base_term: 0, entries: Vec::new(), truncations: 0 }
     }
 
-    /// The index of the last entry; 0 if there is none.
+    /// The index of the first entry that has not been dropped; that of the next one if there is none.
+    #[inline]
+    pub fn first_index(&self) -> Index {
+        self.base + 1
+    }
+
+    /// The index of the last entry; 0 if there never was one.
     #[inline]
     pub fn last_index(&self) -> Index {
-        self.entries.len() as Index
+        self.base + self.entries.len() as Index
     }
 
-    /// The term of the last entry; 0 if there is none.
+    /// The term of the last entry; 0 if there never was one.
     #[inline]
     pub fn last_term(&self) -> Term {
-        self.entries.last().map_or(0, |entry| entry.term)
+        self.entries.last().map_or(self.base_term, |entry| entry.term)
     }
 
-    /// The term of the entry at this index; 0 before the first entry, none beyond the last.
+    /// The term of the entry at this index; 0 before the first entry that there ever was, none beyond the last, and
+    /// none for those that were dropped but for the last of them.
     #[inline]
     pub fn term(&self, index: Index) -> Option<Term> {
-        if index == 0 { Some(0) } else { self.get(index).map(|entry| entry.term) }
+        if index == self.base { Some(self.base_term) } else { self.get(index).map(|entry| entry.term) }
     }
 
     /// The entry at this index.
     #[inline]
     pub fn get(&self, index: Index) -> Option<&Entry<C>> {
-        self.entries.get(usize::try_from(index.checked_sub(1)?).ok()?)
+        self.entries.get(usize::try_from(index.checked_sub(self.base + 1)?).ok()?)
     }
 
-    /// The entries from this index to the last.
+    /// The entries from this index to the last; without those that were dropped.
     #[inline]
     pub fn from(&self, index: Index) -> &[Entry<C>] {
-        let start = index.max(1) - 1;
+        let start = index.saturating_sub(self.base + 1);
         self.entries.get(start as usize..).unwrap_or_default()
     }
 
@@ -83,11 +103,28 @@ impl<C> Log<C> {
 
     /// Removes the entry at this index and all after it.
     pub fn truncate(&mut self, index: Index) {
-        assert!(index > 0, "nothing comes before the first entry");
+        assert!(index > self.base, "what was dropped is committed");
         if index <= self.last_index() {
-            self.entries.truncate(index as usize - 1);
+            self.entries.truncate((index - self.base) as usize - 1);
             self.truncations += 1;
         }
+    }
+
+    /// Drops all entries up to this index. What is left is moved, so this should drop about as much as it leaves.
+    pub fn drop_to(&mut self, index: Index) {
+        if index > self.base {
+            let term = self.term(index).expect("only entries that there are can be dropped");
+            self.entries.drain(..(index - self.base) as usize);
+            (self.base, self.base_term) = (index, term);
+        }
+    }
+
+    /// Forgets all entries and goes on after this index, whose entry is of this term.
+    pub fn restart(&mut self, index: Index, term: Term) {
+        assert!(index > self.base, "a log never goes back behind what was dropped");
+        self.truncations += u64::from(!self.entries.is_empty());
+        self.entries.clear();
+        (self.base, self.base_term) = (index, term);
     }
 
     /// How often entries were removed.
@@ -95,9 +132,10 @@ impl<C> Log<C> {
         self.truncations
     }
 
-    /// The last index whose term is at most `term`, 0 if there is none. Terms never fall, so halving finds it.
+    /// The last index whose term is at most `term`; that before the first entry that is left if there is none. Terms
+    /// never fall, so halving finds it.
     pub fn last_up_to_term(&self, term: Term) -> Index {
-        self.entries.partition_point(|entry| entry.term <= term) as Index
+        self.base + self.entries.partition_point(|entry| entry.term <= term) as Index
     }
 }
 
@@ -108,7 +146,7 @@ impl<C: Payload> Log<C> {
         let mut bytes = 0;
         let fits = |entry: &&Entry<C>| {
             let first = bytes == 0;
-            bytes += entry.command.as_ref().map_or(0, Payload::bytes) + ENTRY_BYTES;
+            bytes += entry.bytes();
             first || bytes <= bytes_max
         };
         self.from(index).iter().take_while(fits).cloned().collect()
@@ -116,7 +154,7 @@ impl<C: Payload> Log<C> {
 }
 
 /// What an entry takes in a message besides its command: its term and some punctuation.
-const ENTRY_BYTES: usize = 16;
+pub(super) const ENTRY_BYTES: usize = 16;
 
 impl<C> Default for Log<C> {
     fn default() -> Log<C> {
@@ -166,5 +204,36 @@ mod tests {
         assert_eq!(log.batch(1, 3 * 116).len(), 3);
         assert_eq!(log.batch(9, 100_000).len(), 2);
         assert_eq!(log.batch(11, 100_000).len(), 0);
+    }
+
+    #[test]
+    fn a_log_without_its_beginning_is_the_same_from_there_on() {
+        let whole = log(&[1, 1, 3, 3, 3, 6]);
+        for dropped in 0..=6 {
+            let mut log = whole.clone();
+            log.drop_to(dropped);
+            log.drop_to(dropped / 2);
+            assert_eq!((log.first_index(), log.last_index(), log.last_term()), (dropped + 1, 6, 6));
+            for index in 0..8 {
+                let known = index >= dropped;
+                assert_eq!(log.term(index), whole.term(index).filter(|_| known), "{index} without {dropped}");
+                assert_eq!(log.get(index), whole.get(index).filter(|_| index > dropped), "{index} without {dropped}");
+                assert_eq!(log.from(index), whole.from(index.max(dropped + 1)));
+                assert_eq!(log.last_up_to_term(index), whole.last_up_to_term(index).max(dropped));
+            }
+            log.append(Entry { term: 7, command: None });
+            log.truncate(7);
+            assert_eq!(log.from(1), whole.from(dropped + 1));
+        }
+    }
+
+    #[test]
+    fn a_log_goes_on_where_a_snapshot_ends() {
+        let mut log = log(&[1, 1, 3]);
+        log.restart(9, 5);
+        assert_eq!((log.first_index(), log.last_index(), log.last_term(), log.truncations()), (10, 9, 5, 1));
+        assert_eq!((log.term(3), log.term(9), log.term(10)), (None, Some(5), None));
+        assert_eq!(log.append(Entry { term: 6, command: None }), 10);
+        assert_eq!(log.term(10), Some(6));
     }
 }

@@ -20,6 +20,9 @@ pub enum Message<C> {
         /// The follower's term.
         term: Term,
     },
+    /// A leader sends a part of its state to a follower that misses entries which the leader has dropped. In a box, so
+    /// that it makes no other message larger. The answer is an AppendReply.
+    InstallSnapshot(Box<InstallSnapshot<C>>),
 }
 
 impl<C> Message<C> {
@@ -32,6 +35,7 @@ impl<C> Message<C> {
             Message::AppendEntries(_) => "AppendEntries",
             Message::AppendReply(_) => "AppendReply",
             Message::Probe { .. } => "Probe",
+            Message::InstallSnapshot(_) => "InstallSnapshot",
         }
     }
 }
@@ -79,7 +83,28 @@ pub struct AppendEntries<C> {
     pub entries: Entries<C>,
 }
 
-/// The answer to an [`AppendEntries`].
+/// A leader sends a part of its state (section 7): so many of the commands that, one after another, make it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InstallSnapshot<C> {
+    /// The leader's term.
+    pub term: Term,
+    /// Index of the last entry that the state comprises. It is committed.
+    pub last_index: Index,
+    /// Term of that entry.
+    pub last_term: Term,
+    /// The digest of the state ([`crate::consensus::applied_digest`]).
+    pub digest: u64,
+    /// How many commands of the state come before those sent.
+    pub offset: u64,
+    /// No command comes after those sent.
+    pub done: bool,
+    /// The leader's clock at sending, as in an append.
+    pub sent: Time,
+    /// The commands.
+    pub commands: Vec<C>,
+}
+
+/// The answer to an [`AppendEntries`] or an [`InstallSnapshot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AppendReply {
     /// The follower's term. If it is the leader's, the follower recognises it as leader.
@@ -108,4 +133,11 @@ pub enum AppendOutcome {
     },
     /// The append was of an older term.
     Stale,
+    /// The follower has so much of a leader's state, and needs the rest.
+    Received {
+        /// Index of the last entry that the state comprises.
+        index: Index,
+        /// How many of its commands the follower has, from the first on.
+        count: u64,
+    },
 }

@@ -38,13 +38,17 @@
 //! - A read that comes when the lease has lapsed waits until a quorum has acknowledged an append sent after the read
 //!   came (*ReadIndex*, thesis 6.4).
 //!
+//! **The log is compacted.** Whoever applies the commands may have the beginning of the log dropped, as far as it is
+//! applied (section 7). A follower that still misses some of that, which it shows by refusing an append right after it,
+//! is sent the leader's state in its place, part by part ([`Snapshot`]), and then what comes after. A follower that
+//! seems dead is sent none until it answers again.
+//!
 //! **The leader dies.** Followers hear nothing more and it all begins again.
 //!
 //! # Caveats: what is not here, and why
 //!
 //! - No persistence, so no restarts: in the course a replica that dies stays dead. A replica that came back without its
 //!   memory could vote twice in a term.
-//! - No snapshots: the log grows for as long as a replica lives.
 //! - No membership changes and no leadership transfer.
 //! - A lying peer is not guarded against, only a broken one: what cannot be right is counted and ignored.
 
@@ -55,6 +59,7 @@ mod message;
 mod progress;
 mod replication;
 mod rules;
+mod snapshot;
 
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::protocol::{Identity, Outbox};
@@ -64,9 +69,11 @@ use crate::time::{Span, Time};
 pub use crate::consensus::{Index, Role, Term};
 pub use config::{Config, ConfigError};
 pub use log::{Entries, Entry, Log, Payload};
-pub use message::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Vote};
+pub use message::{AppendEntries, AppendOutcome, AppendReply, InstallSnapshot, Message, RequestVote, Vote};
 use progress::Progress;
 pub use rules::{Rule, Rules, UnknownRule};
+pub use snapshot::Snapshot;
+use snapshot::Snapshots;
 
 /// Terms up to here are believed. No sound cluster comes near: at an election every millisecond it would take thirty
 /// million years.
@@ -85,7 +92,7 @@ const TERM_LEAD_MAX: Term = 1 << 32;
 /// - Log matching: if two logs have an entry of the same index and term, they are the same up to there.
 /// - Leader completeness: an entry committed in one term is in the logs of the leaders of all later ones.
 /// - State-machine safety: no two replicas apply different entries at one index. Hence `commit_index` never falls, and
-///   nothing at or below it is ever truncated.
+///   nothing at or below it is ever truncated. Nothing above it is ever dropped from the log's beginning.
 /// - The term never falls.
 #[derive(Clone, Debug)]
 pub struct Raft<C> {
@@ -110,6 +117,7 @@ pub struct Raft<C> {
     election_deadline: Time,
     /// Appends of the current leader that overtook the ones before them, as datagrams do.
     early: Vec<AppendEntries<C>>,
+    snapshots: Snapshots<C>,
     /// When the leader was last probed.
     probed: Option<Time>,
 
@@ -169,6 +177,7 @@ impl<C: Payload> Raft<C> {
             election_timeout: Span::ZERO,
             election_deadline: Time::ZERO,
             early: Vec::new(),
+            snapshots: Snapshots::new(),
             probed: None,
             votes: ReplicaSet::EMPTY,
             rounds: 0,
@@ -204,6 +213,7 @@ impl<C: Payload> Raft<C> {
             Message::AppendEntries(append) => self.handle_append(now, from, append, out),
             Message::AppendReply(reply) => self.handle_append_reply(now, from, &reply, out),
             Message::Probe { term } => self.handle_probe(now, from, term, out),
+            Message::InstallSnapshot(part) => self.handle_part(now, from, *part, out),
         }
         self.timeout = self.next_timeout();
     }
@@ -332,9 +342,13 @@ impl<C: Payload> Raft<C> {
             self.term = term;
             self.voted_for = None;
             self.early.clear();
+            self.snapshots.abandon();
             if self.role == Role::Leader && !self.rules.keep(Rule::StepDownForHigherTerm) {
                 return;
             }
+        }
+        if self.role == Role::Leader {
+            self.snapshots.abandon();
         }
         self.role = Role::Follower;
         self.leader = leader;

@@ -29,11 +29,22 @@ pub(super) struct Progress {
     pub expires: Time,
     /// The newest append held less than there was to send, since a batch is limited.
     pub cut_short: bool,
+    /// It misses entries that the leader has dropped, and is being sent the leader's state.
+    pub fetch: Option<Fetch>,
     /// Appends under way.
     pub inflight: u32,
     /// Appends given up in a row.
     pub silent: u32,
     round_trip: RoundTrip,
+}
+
+/// How far a follower is with the leader's state.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fetch {
+    /// The last index that the state comprises; 0 while there is no snapshot yet.
+    pub index: Index,
+    /// How many of its commands the follower has.
+    pub count: usize,
 }
 
 impl Progress {
@@ -60,6 +71,7 @@ impl Progress {
             contact_due,
             expires: Time::NEVER,
             cut_short: false,
+            fetch: None,
             inflight: 0,
             silent: 0,
             round_trip,
@@ -81,7 +93,7 @@ impl Progress {
     /// Whether the follower has, or is being sent, all entries up to `index`.
     #[inline]
     pub fn covers(&self, index: Index) -> bool {
-        self.matched >= index || (self.waiting() && self.next > index)
+        self.matched >= index || (self.waiting() && self.next > index && self.fetch.is_none())
     }
 
     /// Whether the follower has confirmed, or is being asked to confirm, the leader's term at `time` or later.
@@ -102,6 +114,17 @@ impl Progress {
         self.next = next;
         self.cut_short = next <= last;
         self.asked = self.asked.max(next - 1);
+        self.note_sent(now, config);
+    }
+
+    /// Takes note of a part of the leader's state that was sent. The log follows when the follower has all of it.
+    pub fn handle_part_sent(&mut self, now: Time, config: &Config) {
+        self.cut_short = true;
+        self.note_sent(now, config);
+    }
+
+    #[inline]
+    fn note_sent(&mut self, now: Time, config: &Config) {
         self.sent = now;
         self.inflight += 1;
         if !self.waiting() {
@@ -147,14 +170,18 @@ impl Progress {
         self.give_up();
     }
 
-    /// Gives up what is under way if it is overdue, and says whether it is.
+    /// Gives up what is under way if it is overdue, and says whether it is. Who is silent for so long that it seems
+    /// dead is sent no more of a state: it must show first that it lives.
     #[inline]
-    pub fn expire(&mut self, now: Time) -> bool {
+    pub fn expire(&mut self, now: Time, config: &Config) -> bool {
         let overdue = now >= self.expires;
         if overdue {
             self.silent = self.silent.saturating_add(1);
             self.next = self.resume;
             self.give_up();
+            if self.suspect(config) {
+                self.fetch = None;
+            }
         }
         overdue
     }

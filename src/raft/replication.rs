@@ -94,7 +94,7 @@ impl<C: Payload> Raft<C> {
         let asked = self.read_asked.filter(|&asked| Some(asked) > self.quorum_contact).unwrap_or(Time::ZERO);
         let (mut covered, mut wake) = (0, Time::NEVER);
         for follower in &mut self.followers {
-            self.given_up += u64::from(follower.expire(now));
+            self.given_up += u64::from(follower.expire(now, &self.config));
             covered += usize::from(follower.covers(last) && follower.confirms(asked));
             wake = wake.min(follower.wake());
         }
@@ -125,7 +125,8 @@ impl<C: Payload> Raft<C> {
             // Whoever has been asked for this already is asked again only after all others.
             let best = candidates.min_by_key(|follower| {
                 let asked_already = follower.asked >= last && follower.sent >= asked;
-                (follower.suspect(&self.config), follower.waiting(), asked_already, follower.acked)
+                let behind = follower.fetch.is_some();
+                (follower.suspect(&self.config), behind, follower.waiting(), asked_already, follower.acked)
             });
             // If a batch is too small for everything, the rest follows with the answer.
             let Some(best) = best.map(|follower| follower.id) else { return };
@@ -137,8 +138,18 @@ impl<C: Payload> Raft<C> {
     pub(super) fn send_append(&mut self, now: Time, to: ReplicaId, out: &mut Outbox<Message<C>>) {
         let place = self.place(to);
         let follower = &mut self.followers[place];
+        if follower.fetch.is_some() {
+            return self.send_part(now, to, out);
+        }
+        let first = self.log.first_index();
+        let entries = if follower.next < first {
+            // It misses what was dropped, unless it has caught up elsewhere. The answer to a heartbeat tells.
+            follower.next = first;
+            super::Entries::new()
+        } else {
+            self.log.batch(follower.next, self.config.batch_bytes_max)
+        };
         let prev_index = follower.next - 1;
-        let entries = self.log.batch(follower.next, self.config.batch_bytes_max);
         follower.handle_sent(now, follower.next + entries.len() as Index, self.log.last_index(), &self.config);
         let prev_term = self.log.term(prev_index).expect("a leader has what it has sent");
         let append = AppendEntries {
@@ -184,10 +195,12 @@ impl<C: Payload> Raft<C> {
         out.send(from, Message::AppendReply(AppendReply { term, sent, outcome }));
     }
 
-    /// Whether the log has the entry before those sent.
+    /// Whether the log has the entry before those sent. What was dropped was committed, so all leaders have the same
+    /// there.
     #[inline]
     fn fits(&self, append: &AppendEntries<C>) -> bool {
         self.log.term(append.prev_index) == Some(append.prev_term)
+            || append.prev_index + 1 < self.log.first_index()
             || (append.prev_index <= self.log.last_index() && !self.rules.keep(Rule::MatchPreviousTerm))
     }
 
@@ -207,7 +220,7 @@ impl<C: Payload> Raft<C> {
     /// Takes those early appends of this leader for which the gap has closed now: they are as good as late ones.
     /// Returns the index up to which the log is the leader's then, which is known to be so up to `index`.
     #[inline]
-    fn take_early(&mut self, mut index: Index) -> Index {
+    pub(super) fn take_early(&mut self, mut index: Index) -> Index {
         while let Some(place) = self.early.iter().position(|append| self.fits(append)) {
             let append = self.early.swap_remove(place);
             index = index.max(self.take_append(append).unwrap_or(index));
@@ -219,8 +232,9 @@ impl<C: Payload> Raft<C> {
     /// removes nothing. False, and nothing is changed, if a committed entry is contradicted.
     fn take_entries(&mut self, prev_index: Index, entries: super::Entries<C>) -> bool {
         let index = |place: usize| prev_index + 1 + place as Index;
-        let differs = |place: usize| self.log.term(index(place)) != Some(entries[place].term);
-        let Some(mut known) = (0..entries.len()).position(differs) else {
+        let differs = |&place: &usize| self.log.term(index(place)) != Some(entries[place].term);
+        let dropped = self.log.first_index().saturating_sub(prev_index + 1) as usize;
+        let Some(mut known) = (dropped..entries.len()).find(differs) else {
             if !self.rules.keep(Rule::TruncateOnlyConflicts) {
                 self.log.truncate(index(entries.len()).max(self.commit_index + 1));
             }
@@ -277,6 +291,7 @@ impl<C: Payload> Raft<C> {
             AppendOutcome::Conflict { index, term } => {
                 (1..=last).contains(&index) && term.is_none_or(|term| (1..=self.term).contains(&term))
             }
+            AppendOutcome::Received { index, .. } => (1..=last).contains(&index),
             AppendOutcome::Stale => false,
         };
         if !possible || reply.sent < self.elected || reply.sent > now {
@@ -294,13 +309,23 @@ impl<C: Payload> Raft<C> {
                 let index = if self.rules.keep(Rule::MatchWhatIsConfirmed) { index } else { follower.asked.max(index) };
                 follower.handle_match(index, newest);
                 matched_next = Some(follower.next);
+                if follower.fetch.is_some() && follower.matched + 1 >= self.log.first_index() {
+                    follower.fetch = None;
+                    self.let_go_of_snapshot();
+                }
                 self.advance_commit(index);
             }
             AppendOutcome::Conflict { index, term } if newest && self.rules.keep(Rule::BackUpOnConflict) => {
                 let back = self.index_before_conflict(index, term);
-                self.followers[place].handle_conflict(back);
+                let follower = &mut self.followers[place];
+                follower.handle_conflict(back);
+                if follower.next < self.log.first_index() {
+                    // It cannot be served from the log any more.
+                    follower.fetch.get_or_insert_default();
+                }
                 self.send_append(now, from, out);
             }
+            AppendOutcome::Received { index, count } if newest => self.handle_received(now, from, (index, count), out),
             _ => {}
         }
         if Some(reply.sent) > self.quorum_contact {

@@ -18,6 +18,9 @@ pub struct Config {
     pub probe_after: Span,
     /// How many requests it remembers, so as to answer each at most once.
     pub remembered_requests: usize,
+    /// Once the part of the log that is applied takes more bytes than this, about half of it is dropped. By default the
+    /// log is never compacted: for runs that end soon that is the cheapest. In [`Config::set`] that is 0.
+    pub log_bytes_max: usize,
 }
 
 impl Default for Config {
@@ -28,6 +31,7 @@ impl Default for Config {
             held_time_max: Span::from_secs(8),
             probe_after: Span::from_millis(20),
             remembered_requests: 8_192,
+            log_bytes_max: usize::MAX,
         }
     }
 }
@@ -49,6 +53,9 @@ impl Config {
         if self.remembered_requests < self.held_requests_max {
             let allowed = format!("at least held_requests_max ({})", self.held_requests_max);
             return Err(ConfigError::new("remembered_requests", self.remembered_requests, allowed));
+        }
+        if self.log_bytes_max == 0 {
+            return Err(ConfigError::new("log_bytes_max", self.log_bytes_max, "at least 1"));
         }
         let spans = [("held_time_max", self.held_time_max), ("probe_after", self.probe_after)];
         for (key, span) in spans {
@@ -72,7 +79,7 @@ mod tests {
     #[test]
     fn every_parameter_is_checked_and_named() {
         type Spoil = fn(&mut Config);
-        let cases: [(Spoil, &str); 6] = [
+        let cases: [(Spoil, &str); 7] = [
             (
                 |c| c.remembered_requests = 100,
                 "remembered_requests is 100; allowed is at least held_requests_max (4096)",
@@ -84,6 +91,7 @@ mod tests {
             ),
             (|c| c.held_time_max = Span::from_secs(3_601), "held_time_max is 3601 s; allowed is up to an hour"),
             (|c| c.probe_after = Span::from_secs(4_000), "probe_after is 4000 s; allowed is up to an hour"),
+            (|c| c.log_bytes_max = 0, "log_bytes_max is 0; allowed is at least 1"),
             (|c| c.raft.suspect_after = 0, "suspect_after is 0; allowed is 1 to 1000000"),
         ];
         for (spoil, message) in cases {

@@ -1,12 +1,17 @@
 //! The Raft key-value replica: consensus, store and the clients' requests behind the [`Protocol`] seam.
 //!
 //! A put, or any update, is proposed to the log and answered when it has been applied here, so never before it is
-//! committed. The store sees to it that an update which comes again is not applied again. A get is answered from the store when the leader is sure to lead, by lease or by confirmation, so never stale.
+//! committed. The store sees to it that an update which comes again is not applied again. A get is answered from the
+//! store when the leader is sure to lead, by lease or by confirmation, so never stale.
 //!
 //! Who does not lead redirects to the leader, but only once it has heard from the leader *after* the request came: a
 //! leader that has just died would swallow the request. So it holds the request, and probes the leader if it is not
 //! heard from soon. While no leader is known it holds requests, too. What is held is bounded in number and in time;
 //! beyond that the answer is `fail`.
+//!
+//! The log is compacted by size ([`Config::log_bytes_max`]). A follower that misses what was dropped is given the store,
+//! with all that it remembers of clients. What such a follower had proposed itself when it led, and what the state may
+//! or may not comprise, is answered with `fail`.
 //!
 //! A deposed leader keeps the puts that it has not answered until their fate is known: applied after all (`ok`),
 //! replaced in the log by another leader's entries (`redirect`), or undecided for too long (`fail`). In no case is a
@@ -25,7 +30,7 @@ use crate::consensus::{Consensus, LogEntry, Role};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::kv::{Applied, Command, Store};
 use crate::protocol::{Identity, Input, Operation, Outbox, Protocol, Request, Response};
-use crate::raft::{ConfigError, Index, Message, Payload, Raft, Rule, Rules, Term};
+use crate::raft::{ConfigError, Index, Message, Payload, Raft, Rule, Rules, Snapshot, Term};
 use crate::time::Time;
 
 pub use config::Config;
@@ -43,11 +48,13 @@ impl Payload for Arc<Command> {
 /// Invariants:
 /// - `applied` never passes the commit index.
 /// - `puts` are in ascending order of index; every put in it was proposed by this replica and has not been answered.
+/// - The log begins no later than after `applied`, and `applied_bytes` is what its entries up to there take.
 #[derive(Clone, Debug)]
 pub struct Replica {
     raft: Raft<Arc<Command>>,
     store: Store,
     applied: Index,
+    applied_bytes: usize,
     config: Config,
     /// Puts proposed here that have no answer yet.
     puts: VecDeque<ProposedPut>,
@@ -97,6 +104,7 @@ impl Replica {
             raft: Raft::with_rules(identity, config.raft.clone(), rules)?,
             store: Store::new(),
             applied: 0,
+            applied_bytes: 0,
             puts: VecDeque::new(),
             gets: VecDeque::new(),
             held: VecDeque::new(),
@@ -178,7 +186,18 @@ impl Replica {
 
     /// Does for clients whatever has become possible.
     fn settle(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) {
+        if let Some(snapshot) = self.raft.take_snapshot() {
+            self.install(&snapshot, out);
+        }
+        // What has been applied only now stays for another input, so that whoever looks on can see it.
+        if self.applied_bytes > self.config.log_bytes_max {
+            self.compact();
+        }
         self.apply_committed(out);
+        if self.raft.wants_snapshot() {
+            let (last_index, digest, commands) = (self.applied, self.store.digest(), self.store.snapshot());
+            self.raft.offer_snapshot(now, Snapshot { last_index, digest, commands }, out);
+        }
         if self.raft.is_leader() {
             while let Some(held) = self.held.pop_front() {
                 self.lead(now, held, out);
@@ -197,6 +216,7 @@ impl Replica {
         while self.applied < self.raft.commit_index() {
             self.applied += 1;
             let entry = self.raft.log().get(self.applied).expect("what is committed is in the log");
+            self.applied_bytes += entry.bytes();
             let mut done = Response::Ok { value: None };
             if let Some(command) = &entry.command {
                 match self.store.apply(command) {
@@ -210,6 +230,34 @@ impl Replica {
                 let applied = put.term == entry.term || !self.raft.rules().keep(Rule::AnswerOwnEntries);
                 out.reply(put.from, put.mid, if applied { done } else { Response::Redirect });
             }
+        }
+    }
+
+    /// Drops the oldest of the entries that are applied, but for about half of what the log may hold: followers that are
+    /// only a little behind are best served from it.
+    fn compact(&mut self) {
+        if self.applied_bytes <= self.config.log_bytes_max.saturating_add(self.raft.snapshot_bytes()) {
+            return;
+        }
+        let mut first = self.raft.log().first_index();
+        for entry in self.raft.log().from(first) {
+            if first > self.applied || self.applied_bytes <= self.config.log_bytes_max / 2 {
+                break;
+            }
+            self.applied_bytes -= entry.bytes();
+            first += 1;
+        }
+        self.raft.compact(first - 1);
+    }
+
+    /// Takes over the state of a leader.
+    fn install(&mut self, snapshot: &Snapshot<Arc<Command>>, out: &mut Outbox<Message<Arc<Command>>>) {
+        self.store = Store::restored(&snapshot.commands, snapshot.digest);
+        (self.applied, self.applied_bytes) = (snapshot.last_index, 0);
+        // Puts of this replica up to there may have been committed, or others in their place: nobody can tell.
+        while let Some(put) = self.puts.front().copied().filter(|put| put.index <= self.applied) {
+            out.reply(put.from, put.mid, Response::Fail);
+            self.puts.pop_front();
         }
     }
 
@@ -315,6 +363,10 @@ impl Consensus for Replica {
 
     fn voted_for(&self) -> Option<ReplicaId> {
         self.raft.voted_for()
+    }
+
+    fn first_index(&self) -> Index {
+        self.raft.log().first_index()
     }
 
     fn last_index(&self) -> Index {

@@ -12,6 +12,8 @@ enum Slot<'a> {
     /// In milliseconds.
     Millis(&'a mut Span),
     Count(&'a mut usize),
+    /// 0 stands for no limit.
+    Limit(&'a mut usize),
     Few(&'a mut u32),
     Fraction(&'a mut f64),
 }
@@ -19,7 +21,7 @@ enum Slot<'a> {
 type Access = fn(&mut Config) -> Slot<'_>;
 
 /// Every parameter: its name, with the unit at its end, and its place.
-const SETTINGS: [(&str, Access); 13] = [
+const SETTINGS: [(&str, Access); 14] = [
     ("raft.election_timeout_min_ms", |config| Slot::Millis(&mut config.raft.election_timeout_min)),
     ("raft.election_timeout_max_ms", |config| Slot::Millis(&mut config.raft.election_timeout_max)),
     ("raft.heartbeat_ms", |config| Slot::Millis(&mut config.raft.heartbeat)),
@@ -33,6 +35,7 @@ const SETTINGS: [(&str, Access); 13] = [
     ("held_time_max_ms", |config| Slot::Millis(&mut config.held_time_max)),
     ("probe_after_ms", |config| Slot::Millis(&mut config.probe_after)),
     ("remembered_requests", |config| Slot::Count(&mut config.remembered_requests)),
+    ("log_bytes_max", |config| Slot::Limit(&mut config.log_bytes_max)),
 ];
 
 /// Why a parameter cannot be set by name.
@@ -61,6 +64,13 @@ impl Slot<'_> {
         match self {
             Slot::Millis(span) => span.nanos() as f64 / 1e6,
             Slot::Count(count) => **count as f64,
+            Slot::Limit(limit) => {
+                if **limit == usize::MAX {
+                    0.0
+                } else {
+                    **limit as f64
+                }
+            }
             Slot::Few(count) => f64::from(**count),
             Slot::Fraction(fraction) => **fraction,
         }
@@ -70,7 +80,7 @@ impl Slot<'_> {
     fn set(&mut self, value: f64) -> bool {
         let (least, most, whole) = match self {
             Slot::Millis(_) => (0.0, WHOLE_MAX / 1e6, false),
-            Slot::Count(_) => (0.0, WHOLE_MAX, true),
+            Slot::Count(_) | Slot::Limit(_) => (0.0, WHOLE_MAX, true),
             Slot::Few(_) => (0.0, f64::from(u32::MAX), true),
             Slot::Fraction(_) => (f64::MIN, f64::MAX, false),
         };
@@ -80,6 +90,7 @@ impl Slot<'_> {
         match self {
             Slot::Millis(span) => **span = Span((value * 1e6).round() as u64),
             Slot::Count(count) => **count = value as usize,
+            Slot::Limit(limit) => **limit = if value == 0.0 { usize::MAX } else { value as usize },
             Slot::Few(count) => **count = value as u32,
             Slot::Fraction(fraction) => **fraction = value,
         }
@@ -89,6 +100,7 @@ impl Slot<'_> {
     fn allowed(&self) -> &'static str {
         match self {
             Slot::Millis(_) => "a number of milliseconds from 0 up",
+            Slot::Limit(_) => "a whole number from 1 up, or 0 for no limit",
             Slot::Count(_) | Slot::Few(_) => "a whole number from 0 up",
             Slot::Fraction(_) => "a number",
         }

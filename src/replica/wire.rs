@@ -7,12 +7,17 @@
 //! | `RequestVote`, `PreVote` | `t` term, `li` and `lt` index and term of the last entry |
 //! | `Vote` | `t` term, `g` granted, `p` it answers a pre-vote |
 //! | `AppendEntries` | `t` term, `pi` and `pt` index and term of the entry before, `c` commit, `s` sent, `e` entries |
-//! | `AppendReply` | `t` term, `s` sent; `m` matched index, `x` (and `xt`) index (and term) of a conflict, or none: stale |
+//! | `AppendReply` | `t` term, `s` sent, and what came of it: see below |
 //! | `Probe` | `t` term |
+//! | `InstallSnapshot` | `t`, `li`, `lt` and `s` as above, `d` digest, `o` offset, `f` finished, `e` commands |
+//!
+//! What came of an append is `m` matched index; `x` (and `xt`) index (and term) of a conflict; `r` and `n` index of a
+//! state and how many of its commands were received; or none of these: stale.
 //!
 //! An entry is `[term,"key","value"]`, or `[term]` if it has no command. An update on terms says what value it expects,
 //! or `null`, and then which number of which client it is, if it is to be done only once:
-//! `[term,"key","value","expected"]`, `[term,"key","value",null,client,number]`. All numbers are whole and unsigned; `s` is in
+//! `[term,"key","value","expected"]`, `[term,"key","value",null,client,number]`. A command of a state is the same
+//! without the term. All numbers are whole and unsigned; `s` is in
 //! nanoseconds of the leader's own clock.
 //!
 //! Appends are batched by the length that their text has in ASCII at most ([`crate::protocol::text_bytes`]), so one
@@ -29,7 +34,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::kv::Command;
 use crate::protocol::{RequestId, Text};
-use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Entries, Entry, Index, Message, RequestVote, Term, Vote};
+use crate::raft::{
+    AppendEntries, AppendOutcome, AppendReply, Entries, Entry, Index, InstallSnapshot, Message, RequestVote, Term, Vote,
+};
 use crate::time::Time;
 use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage, Pulse};
 
@@ -53,6 +60,7 @@ impl PeerMessage for Message<Arc<Command>> {
             Message::Probe { term } => {
                 out.push(envelope, kind, &ProbeBody { term: *term });
             }
+            Message::InstallSnapshot(part) => encode_part(part, part.offset, &part.commands, envelope, out),
         }
     }
 
@@ -68,6 +76,9 @@ impl PeerMessage for Message<Arc<Command>> {
             }
             "AppendEntries" => Message::AppendEntries(datagram.body::<AppendBody<EntriesRead>>().ok()?.into()),
             "AppendReply" => Message::AppendReply(datagram.body::<AppendReplyBody>().ok()?.reply()?),
+            "InstallSnapshot" => {
+                Message::InstallSnapshot(Box::new(datagram.body::<PartBody<CommandsRead>>().ok()?.into()))
+            }
             "Probe" => Message::Probe { term: datagram.body::<ProbeBody>().ok()?.term },
             _ => return None,
         })
@@ -109,6 +120,31 @@ fn encode_append(
     if let Some(last) = first.last() {
         encode_append(append, prev, first, envelope, out);
         encode_append(append, (prev.0.saturating_add(first.len() as Index), last.term), second, envelope, out);
+    }
+}
+
+/// Writes commands of a part of a state, `offset` being how many come before them, in as many datagrams as it takes.
+/// Each does as a part by itself.
+fn encode_part(
+    part: &InstallSnapshot<Arc<Command>>,
+    offset: u64,
+    commands: &[Arc<Command>],
+    envelope: &Envelope<'_>,
+    out: &mut Datagrams,
+) {
+    let InstallSnapshot { term, last_index, last_term, digest, sent, .. } = *part;
+    let end = part.offset.saturating_add(part.commands.len() as u64);
+    let done = part.done && offset.saturating_add(commands.len() as u64) == end;
+    let written = CommandsWritten(commands);
+    let body = PartBody { term, last_index, last_term, digest, offset, done, sent: sent.nanos(), commands: written };
+    if out.push(envelope, "InstallSnapshot", &body) <= DATAGRAM_BYTES_MAX {
+        return;
+    }
+    out.pop();
+    let (first, second) = commands.split_at(commands.len() / 2);
+    if !first.is_empty() {
+        encode_part(part, offset, first, envelope, out);
+        encode_part(part, offset.saturating_add(first.len() as u64), second, envelope, out);
     }
 }
 
@@ -160,6 +196,30 @@ struct AppendReplyBody {
     conflict: Option<Index>,
     #[serde(rename = "xt", skip_serializing_if = "Option::is_none")]
     conflict_term: Option<Term>,
+    #[serde(rename = "r", skip_serializing_if = "Option::is_none")]
+    received: Option<Index>,
+    #[serde(rename = "n", skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PartBody<E> {
+    #[serde(rename = "t")]
+    term: Term,
+    #[serde(rename = "li")]
+    last_index: Index,
+    #[serde(rename = "lt")]
+    last_term: Term,
+    #[serde(rename = "d")]
+    digest: u64,
+    #[serde(rename = "o")]
+    offset: u64,
+    #[serde(rename = "f")]
+    done: bool,
+    #[serde(rename = "s")]
+    sent: u64,
+    #[serde(rename = "e")]
+    commands: E,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -177,22 +237,43 @@ impl From<AppendBody<EntriesRead>> for AppendEntries<Arc<Command>> {
 
 impl From<AppendReply> for AppendReplyBody {
     fn from(AppendReply { term, sent, outcome }: AppendReply) -> AppendReplyBody {
-        let (matched, conflict, conflict_term) = match outcome {
-            AppendOutcome::Matched { index } => (Some(index), None, None),
-            AppendOutcome::Conflict { index, term } => (None, Some(index), term),
-            AppendOutcome::Stale => (None, None, None),
+        let sent = sent.nanos();
+        let none = None;
+        let mut body = AppendReplyBody {
+            term,
+            sent,
+            matched: none,
+            conflict: none,
+            conflict_term: none,
+            received: none,
+            count: none,
         };
-        AppendReplyBody { term, sent: sent.nanos(), matched, conflict, conflict_term }
+        match outcome {
+            AppendOutcome::Matched { index } => body.matched = Some(index),
+            AppendOutcome::Conflict { index, term } => (body.conflict, body.conflict_term) = (Some(index), term),
+            AppendOutcome::Received { index, count } => (body.received, body.count) = (Some(index), Some(count)),
+            AppendOutcome::Stale => {}
+        }
+        body
+    }
+}
+
+impl From<PartBody<CommandsRead>> for InstallSnapshot<Arc<Command>> {
+    fn from(body: PartBody<CommandsRead>) -> InstallSnapshot<Arc<Command>> {
+        let PartBody { term, last_index, last_term, digest, offset, done, sent, commands } = body;
+        let (sent, commands) = (Time(sent), commands.0.into_iter().map(|CommandRead(command)| command).collect());
+        InstallSnapshot { term, last_index, last_term, digest, offset, done, sent, commands }
     }
 }
 
 impl AppendReplyBody {
     /// The reply, if its outcome is only one.
     fn reply(&self) -> Option<AppendReply> {
-        let outcome = match (self.matched, self.conflict, self.conflict_term) {
-            (Some(index), None, None) => AppendOutcome::Matched { index },
-            (None, Some(index), term) => AppendOutcome::Conflict { index, term },
-            (None, None, None) => AppendOutcome::Stale,
+        let outcome = match (self.matched, self.conflict, self.conflict_term, self.received, self.count) {
+            (Some(index), None, None, None, None) => AppendOutcome::Matched { index },
+            (None, Some(index), term, None, None) => AppendOutcome::Conflict { index, term },
+            (None, None, None, Some(index), Some(count)) => AppendOutcome::Received { index, count },
+            (None, None, None, None, None) => AppendOutcome::Stale,
             _ => return None,
         };
         Some(AppendReply { term: self.term, sent: Time(self.sent), outcome })
@@ -217,6 +298,25 @@ impl Serialize for EntryWritten<'_> {
         if let Some(command) = &self.0.command {
             write_command(command, &mut parts)?;
         }
+        parts.end()
+    }
+}
+
+/// Commands that are to be written.
+struct CommandsWritten<'a>(&'a [Arc<Command>]);
+
+impl Serialize for CommandsWritten<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|command| CommandWritten(command)))
+    }
+}
+
+struct CommandWritten<'a>(&'a Command);
+
+impl Serialize for CommandWritten<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut parts = serializer.serialize_seq(None)?;
+        write_command(self.0, &mut parts)?;
         parts.end()
     }
 }
@@ -288,6 +388,31 @@ impl<'de> Deserialize<'de> for EntriesRead {
     }
 }
 
+/// Commands that have been read.
+#[derive(Deserialize)]
+struct CommandsRead(Vec<CommandRead>);
+
+struct CommandRead(Arc<Command>);
+
+impl<'de> Deserialize<'de> for CommandRead {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CommandRead, D::Error> {
+        struct CommandVisitor;
+        impl<'de> Visitor<'de> for CommandVisitor {
+            type Value = CommandRead;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("[key, value], or that with an expected value, a client and a number")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<CommandRead, A::Error> {
+                let command = read_command(&mut list, 0, &self)?;
+                command.map(CommandRead).ok_or_else(|| de::Error::invalid_length(0, &self))
+            }
+        }
+        deserializer.deserialize_seq(CommandVisitor)
+    }
+}
+
 struct EntryRead(Entry<Arc<Command>>);
 
 impl<'de> Deserialize<'de> for EntryRead {
@@ -332,6 +457,12 @@ mod tests {
     fn append(entries: impl IntoIterator<Item = Entry<Arc<Command>>>) -> AppendEntries<Arc<Command>> {
         let entries = entries.into_iter().collect();
         AppendEntries { term: 9, prev_index: 4, prev_term: 2, commit_index: 3, sent: Time(1_000_007), entries }
+    }
+
+    fn part(entries: impl IntoIterator<Item = Entry<Arc<Command>>>) -> InstallSnapshot<Arc<Command>> {
+        let commands = entries.into_iter().filter_map(|entry| entry.command).collect();
+        let sent = Time(7);
+        InstallSnapshot { term: 9, last_index: 4, last_term: 2, digest: 11, offset: 3, done: true, sent, commands }
     }
 
     fn encode(message: &Message<Arc<Command>>) -> Datagrams {
@@ -387,7 +518,18 @@ mod tests {
                 r#""AppendReply","MID":"2f","t":3,"s":7,"x":5}"#,
             ),
             (reply(3, 7, AppendOutcome::Stale), r#""AppendReply","MID":"2f","t":3,"s":7}"#),
+            (
+                reply(3, 7, AppendOutcome::Received { index: 5, count: 2 }),
+                r#""AppendReply","MID":"2f","t":3,"s":7,"r":5,"n":2}"#,
+            ),
             (Message::Probe { term: 3 }, r#""Probe","MID":"2f","t":3}"#),
+            (
+                Message::InstallSnapshot(Box::new(part([entry(1, "k", "v"), on_terms(1, None, Some((7, 8)))]))),
+                concat!(
+                    r#""InstallSnapshot","MID":"2f","t":9,"li":4,"lt":2,"d":11,"o":3,"f":true,"s":7,"#,
+                    r#""e":[["k","v"],["k","v",null,7,8]]}"#
+                ),
+            ),
         ] {
             let out = encode(&message);
             let written: Vec<&str> = out.iter().map(|bytes| str::from_utf8(bytes).unwrap()).collect();
@@ -415,6 +557,12 @@ mod tests {
                 let sent = Time(number);
                 let numbers = AppendEntries { term, prev_index: index, prev_term: number, sent, ..append(entries) };
                 messages.push(Message::AppendEntries(numbers));
+            }
+            messages.push(reply(term, index, AppendOutcome::Received { index, count: number }));
+            for entries in [vec![], vec![entry(term, "", ""), on_terms(term, Some(""), Some((number, index)))]] {
+                let (digest, offset, done) = (index, number, number > 1);
+                let numbers = InstallSnapshot { term, last_index: index, digest, offset, done, ..part(entries) };
+                messages.push(Message::InstallSnapshot(Box::new(numbers)));
             }
         }
         for message in messages {
@@ -449,6 +597,25 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_state_that_is_too_large_is_sent_in_parts_that_each_fit() {
+        for done in [false, true] {
+            let whole = part((0..500).map(|i| entry(1, &format!("key {i}"), &"\u{1}".repeat(200))));
+            let whole = InstallSnapshot { done, ..whole };
+            let out = encode(&Message::InstallSnapshot(Box::new(whole.clone())));
+            assert!(out.len() > 1);
+            let mut commands = Vec::new();
+            for (i, bytes) in out.iter().enumerate() {
+                assert!(bytes.len() <= DATAGRAM_BYTES_MAX);
+                let Some(Message::InstallSnapshot(part)) = decode(bytes) else { panic!("a part") };
+                assert_eq!(part.offset, whole.offset + commands.len() as u64);
+                assert_eq!(part.done, done && i + 1 == out.len());
+                commands.extend(part.commands);
+            }
+            assert_eq!(commands, whole.commands);
+        }
+    }
+
+    #[test]
     fn an_entry_that_fits_in_no_datagram_is_left_out() {
         let out = encode(&Message::AppendEntries(append([entry(9, "k", &"v".repeat(DATAGRAM_BYTES_MAX))])));
         assert!(out.is_empty());
@@ -475,6 +642,14 @@ mod tests {
             r#""AppendReply","t":1,"s":1,"m":1,"xt":1"#,
             r#""AppendReply","t":1,"s":1,"xt":1"#,
             r#""AppendReply","t":1,"s":1,"m":[]"#,
+            r#""AppendReply","t":1,"s":1,"r":1"#,
+            r#""AppendReply","t":1,"s":1,"n":1"#,
+            r#""AppendReply","t":1,"s":1,"m":1,"r":1,"n":1"#,
+            r#""InstallSnapshot","t":1,"li":1,"lt":1,"d":1,"o":0,"f":true,"s":0"#,
+            r#""InstallSnapshot","t":1,"li":1,"lt":1,"d":1,"o":0,"f":true,"s":0,"e":[[]]"#,
+            r#""InstallSnapshot","t":1,"li":1,"lt":1,"d":1,"o":0,"f":true,"s":0,"e":[["k"]]"#,
+            r#""InstallSnapshot","t":1,"li":1,"lt":1,"d":1,"o":0,"f":true,"s":0,"e":[["k","v",null]]"#,
+            r#""InstallSnapshot","t":1,"li":1,"lt":1,"d":1,"o":0,"f":1,"s":0,"e":[]"#,
             r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0"#,
             r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":{}"#,
             r#""AppendEntries","t":1,"pi":0,"pt":0,"c":0,"s":0,"e":null"#,

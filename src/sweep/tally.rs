@@ -26,6 +26,8 @@ impl<C> Kinded for Message<C> {
             Message::RequestVote(_) => MessageKind::RequestVote,
             Message::Vote(_) => MessageKind::Vote,
             Message::Probe { .. } => MessageKind::Probe,
+            // A part of a snapshot stands for the appends of many entries.
+            Message::InstallSnapshot(_) => MessageKind::Append,
         }
     }
 }

@@ -138,7 +138,7 @@ impl Cluster {
     fn carry_out(&mut self, id: ReplicaId, effect: Effect<Message>) -> String {
         match effect {
             Effect::Send { to, message } => {
-                if matches!(message, Message::AppendEntries(_)) {
+                if matches!(message, Message::AppendEntries(_) | Message::InstallSnapshot(_)) {
                     self.appended.insert((id, to), self.now);
                 }
                 let lost = self.network.loses(id, to);

@@ -53,7 +53,7 @@ macro_rules! folders {
     };
 }
 
-folders! { clients commit election hostile reads replication thrifty updates }
+folders! { clients commit election hostile reads replication snapshots thrifty updates }
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use goldenscript::ArgumentConsumer;
 use seedbed::kv::Command;
 use seedbed::protocol::{Operation, RequestId, Response};
-use seedbed::raft::{self, AppendEntries, AppendOutcome, AppendReply, Entries, Index, RequestVote, Term, Vote};
+use seedbed::raft::{
+    self, AppendEntries, AppendOutcome, AppendReply, Entries, Index, InstallSnapshot, Log, RequestVote, Term, Vote,
+};
 use seedbed::replica::Replica;
 use seedbed::time::{Span, Time};
 
@@ -40,8 +42,15 @@ pub fn show_message(message: &Message) -> String {
                 format!("{kind} term={term} conflict={index}@{other}")
             }
             AppendOutcome::Stale => format!("{kind} term={term} stale"),
+            AppendOutcome::Received { index, count } => format!("{kind} term={term} received={index} count={count}"),
         },
         Message::Probe { term } => format!("{kind} term={term}"),
+        Message::InstallSnapshot(part) => {
+            let InstallSnapshot { term, last_index, last_term, offset, done, commands, .. } = &**part;
+            let commands: Vec<String> = commands.iter().map(|command| show_command(command)).collect();
+            let done = if *done { " done" } else { "" };
+            format!("{kind} term={term} last={last_index}@{last_term} offset={offset} [{}]{done}", commands.join(", "))
+        }
     }
 }
 
@@ -52,6 +61,15 @@ pub fn show_entries(first: Index, entries: &[Entry]) -> String {
     };
     let entries: Vec<String> = indexes(first).zip(entries).map(show).collect();
     format!("[{}]", entries.join(", "))
+}
+
+/// As in `[1@1, 2@1 a=1]`, or `9@2 [10@2 b=1]` if all up to 9 was dropped.
+fn show_log(log: &Log<Arc<Command>>) -> String {
+    let (first, entries) = (log.first_index(), show_entries(log.first_index(), log.from(1)));
+    match log.term(first - 1) {
+        Some(term) if first > 1 => format!("{}@{term} {entries}", first - 1),
+        _ => entries,
+    }
 }
 
 pub fn show_operation(operation: &Operation) -> String {
@@ -95,7 +113,7 @@ pub fn show_status(replica: &Replica) -> String {
         raft.term(),
         name(raft.leader()),
         name(raft.voted_for()),
-        show_entries(1, raft.log().from(1)),
+        show_log(raft.log()),
         raft.commit_index(),
         replica.applied()
     );
@@ -110,7 +128,7 @@ pub fn show_status(replica: &Replica) -> String {
 pub fn read_message(args: &mut ArgumentConsumer<'_>, now: Time, answered: Time) -> Result<Message> {
     let kind = args.next_pos().ok_or("the message's kind is missing")?;
     let term = number(args.take_key("term").ok_or("the message's term is missing")?)?;
-    let sent = if kind == "AppendEntries" { now } else { answered };
+    let sent = if kind == "AppendEntries" || kind == "InstallSnapshot" { now } else { answered };
     let sent = args.take_key("sent").map_or(Ok(sent), |at| number(at).map(millis))?;
     let mut flags: Vec<&str> = std::iter::from_fn(|| args.next_pos()).collect();
     let mut flag = |name: &str| {
@@ -146,14 +164,28 @@ pub fn read_message(args: &mut ArgumentConsumer<'_>, now: Time, answered: Time) 
                     Ok((index, term)) => AppendOutcome::Conflict { index, term: Some(term) },
                     Err(_) => AppendOutcome::Conflict { index: number(hint)?, term: None },
                 }
+            } else if let Some(index) = args.take_key("received") {
+                let count = args.take_key("count").map_or(Ok(0), number)?;
+                AppendOutcome::Received { index: number(index)?, count }
             } else if flag("stale") {
                 AppendOutcome::Stale
             } else {
-                return Err("an append is matched, in conflict or stale".into());
+                return Err("an append is matched, in conflict, received or stale".into());
             };
             Message::AppendReply(AppendReply { term, sent, outcome })
         }
         "Probe" => Message::Probe { term },
+        "InstallSnapshot" => {
+            let (last_index, last_term) = place(args.take_key("last").ok_or("which entry is the last?")?)?;
+            let offset = args.take_key("offset").map_or(Ok(0), number)?;
+            let puts =
+                args.take_key("puts").unwrap_or_default().split_whitespace().filter_map(|put| put.split_once('='));
+            let commands = puts.map(|(key, value)| Arc::new(Command::new(key.into(), value.into()))).collect();
+            // The checker of invariants is told the digest of what is committed; the script cannot know it.
+            let (digest, done) = (0, flag("done"));
+            let part = InstallSnapshot { term, last_index, last_term, digest, offset, done, sent, commands };
+            Message::InstallSnapshot(Box::new(part))
+        }
         other => return Err(format!("no message is called {other}").into()),
     };
     args.reject_next()?;

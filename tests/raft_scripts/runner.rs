@@ -150,6 +150,7 @@ fn config(args: &mut ArgumentConsumer<'_>) -> Result<Config> {
             "held_requests_max" => config.held_requests_max = number(value)?,
             "held_time_max" => config.held_time_max = millis()?,
             "probe_after" => config.probe_after = millis()?,
+            "log_bytes_max" => config.log_bytes_max = number(value)?,
             "remembered_requests" => config.remembered_requests = number(value)?,
             other => return Err(format!("no parameter is called {other}").into()),
         }

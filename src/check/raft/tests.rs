@@ -7,6 +7,8 @@ struct Fake {
     term: Term,
     vote: Option<ReplicaId>,
     log: Vec<LogEntry>,
+    /// How many entries at its beginning are not shown any more.
+    dropped: Index,
     truncations: u64,
     commit: Index,
     applied: Index,
@@ -27,12 +29,16 @@ impl Consensus for Fake {
         self.vote
     }
 
+    fn first_index(&self) -> Index {
+        self.dropped + 1
+    }
+
     fn last_index(&self) -> Index {
         self.log.len() as Index
     }
 
     fn entry(&self, index: Index) -> Option<LogEntry> {
-        self.log.get((index as usize).checked_sub(1)?).copied()
+        self.log.get((index as usize).checked_sub(1)?).copied().filter(|_| index > self.dropped)
     }
 
     fn truncations(&self) -> u64 {
@@ -81,6 +87,16 @@ impl Fake {
         while self.applied < index.min(self.last_index()) {
             self.apply();
         }
+    }
+
+    /// Takes over the state of another replica, as far as that has applied it.
+    fn take_over(&mut self, other: &Fake) {
+        let index = other.applied;
+        if self.log.get(..index as usize) != other.log.get(..index as usize) {
+            self.truncations += 1;
+            self.log = other.log[..index as usize].to_vec();
+        }
+        (self.dropped, self.commit, self.applied, self.state) = (index, index, index, other.state);
     }
 
     fn apply(&mut self) {
@@ -328,4 +344,111 @@ fn a_look_at_what_has_not_changed_costs_nothing_and_after_a_violation_nothing_is
 fn every_invariant_has_a_name_of_its_own() {
     let names: std::collections::BTreeSet<&str> = Invariant::ALL.map(Invariant::name).into_iter().collect();
     assert_eq!(names.len(), Invariant::ALL.len());
+}
+
+/// Three entries of term 1 in the log of replica 0, which leads and has applied them; replica 1 has none.
+fn stage_with_three() -> Stage {
+    let mut stage = Stage::new();
+    stage.good(0, |fake| fake.lead(1));
+    for command in 1..=3 {
+        stage.good(0, |fake| fake.append(1, command));
+    }
+    stage.good(0, |fake| fake.commit(3));
+    stage
+}
+
+#[test]
+fn logs_may_lose_what_is_applied_and_followers_may_take_over_states() {
+    let mut stage = stage_with_three();
+    stage.good(0, |fake| fake.dropped = 2);
+    let leader = stage.replicas[0].clone();
+    stage.good(1, |fake| {
+        fake.follow(1);
+        fake.take_over(&leader);
+    });
+}
+
+#[test]
+fn a_state_may_take_the_place_of_entries_that_it_contradicts() {
+    let mut stage = Stage::new();
+    stage.good(2, |fake| fake.lead(1));
+    (0..5).for_each(|command| stage.good(2, |fake| fake.append(1, command)));
+    stage.good(0, |fake| fake.lead(2));
+    (0..3).for_each(|command| stage.good(0, |fake| fake.append(2, command)));
+    stage.good(0, |fake| fake.commit(3));
+    let leader = stage.replicas[0].clone();
+    stage.good(2, |fake| {
+        fake.follow(2);
+        fake.take_over(&leader);
+    });
+    assert_eq!(stage.replicas[2].last_index(), 3);
+}
+
+#[test]
+fn a_leader_takes_over_no_state_in_place_of_its_entries() {
+    let mut stage = Stage::new();
+    stage.good(2, |fake| fake.lead(3));
+    (0..5).for_each(|command| stage.good(2, |fake| fake.append(3, command)));
+    stage.good(0, |fake| fake.lead(2));
+    (0..3).for_each(|command| stage.good(0, |fake| fake.append(2, command)));
+    let mut other = stage.replicas[0].clone();
+    other.commit(3);
+    let (invariant, text) = stage.bad(2, |fake| fake.take_over(&other));
+    assert_eq!(invariant, Invariant::StateMachineSafety, "{text}");
+}
+
+#[test]
+fn what_goes_on_after_a_state_is_compared_as_ever() {
+    let mut stage = stage_with_three();
+    let leader = stage.replicas[0].clone();
+    stage.good(1, |fake| {
+        fake.follow(1);
+        fake.take_over(&leader);
+    });
+    stage.good(0, |fake| fake.append(1, 4));
+    stage.good(1, |fake| fake.append(1, 4));
+    stage.good(0, |fake| fake.append(1, 5));
+    let (invariant, text) = stage.bad(1, |fake| fake.append(1, 6));
+    assert_eq!(invariant, Invariant::LogMatching, "{text}");
+}
+
+#[test]
+fn what_is_not_applied_must_not_be_dropped() {
+    let mut stage = stage_with_three();
+    stage.good(0, |fake| fake.append(1, 4));
+    let (invariant, text) = stage.bad(0, |fake| fake.dropped = 4);
+    assert_eq!(invariant, Invariant::StateMachineSafety);
+    assert_eq!(text, "replica 0000 dropped entries up to 4, but applied only up to 3");
+}
+
+#[test]
+fn what_was_dropped_does_not_come_back() {
+    let mut stage = stage_with_three();
+    stage.good(0, |fake| fake.dropped = 2);
+    let (invariant, text) = stage.bad(0, |fake| fake.dropped = 1);
+    assert_eq!(
+        (invariant, &*text),
+        (Invariant::CommitMonotonic, "replica 0000 had dropped entries up to 2, and now up to 1")
+    );
+}
+
+#[test]
+fn a_state_of_what_was_never_committed_is_found() {
+    let mut stage = stage_with_three();
+    let mut forged = stage.replicas[0].clone();
+    forged.append(1, 4);
+    forged.commit(4);
+    let (invariant, text) = stage.bad(1, |fake| fake.take_over(&forged));
+    assert_eq!(invariant, Invariant::StateMachineSafety);
+    assert_eq!(text, "replica 0001 took over a state up to entry 4, which was never committed");
+}
+
+#[test]
+fn a_state_that_is_another_one_is_found() {
+    let mut stage = stage_with_three();
+    let mut forged = stage.replicas[0].clone();
+    forged.state ^= 1;
+    let (invariant, text) = stage.bad(1, |fake| fake.take_over(&forged));
+    assert_eq!(invariant, Invariant::StateMachineSafety);
+    assert_eq!(text, "replica 0001 applied other commands than those up to 3, each once");
 }

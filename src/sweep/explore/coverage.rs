@@ -68,13 +68,21 @@ pub enum Situation {
     PutReplaced,
     /// A request was answered `fail`.
     RequestFailed,
+    /// A log was compacted.
+    LogCompacted,
+    /// A replica installed the state of a leader.
+    SnapshotInstalled,
+    /// A part of a state came to a replica that had no need of it any more.
+    SnapshotRepeated,
+    /// A replica led that had installed a state.
+    SnapshotLed,
 }
 
 use Situation::*;
 
 impl Situation {
     /// All of them.
-    pub const ALL: [Situation; 26] = [
+    pub const ALL: [Situation; 30] = [
         RivalCandidates,
         SplitVote,
         CandidateYields,
@@ -101,6 +109,10 @@ impl Situation {
         PutDecidedAfterDeposition,
         PutReplaced,
         RequestFailed,
+        LogCompacted,
+        SnapshotInstalled,
+        SnapshotRepeated,
+        SnapshotLed,
     ];
 
     /// What it is, in a few words.
@@ -132,6 +144,10 @@ impl Situation {
             PutDecidedAfterDeposition => "deposed leader learns the fate of a put",
             PutReplaced => "put replaced by another leader's entry",
             RequestFailed => "request failed",
+            LogCompacted => "log compacted",
+            SnapshotInstalled => "snapshot installed",
+            SnapshotRepeated => "snapshot repeated",
+            SnapshotLed => "leader that has installed a snapshot",
         }
     }
 }
@@ -188,6 +204,8 @@ pub struct Watch {
     newest: (Term, ReplicaSet, bool),
     /// The term of a request for a vote that is being handled.
     asked: Option<Term>,
+    /// Who has installed a snapshot.
+    installed: ReplicaSet,
 }
 
 /// What a replica was like when it was last looked at.
@@ -195,8 +213,10 @@ pub struct Watch {
 struct Known {
     role: Role,
     term: Term,
+    first_index: Index,
     last_index: Index,
     commit_index: Index,
+    applied: Index,
     truncations: u64,
     given_up: u64,
     puts: usize,
@@ -211,8 +231,10 @@ impl Known {
         Known {
             role: raft.role(),
             term: raft.term(),
+            first_index: raft.log().first_index(),
             last_index: raft.log().last_index(),
             commit_index: raft.commit_index(),
+            applied: replica.applied(),
             truncations: raft.log().truncations(),
             given_up: raft.given_up(),
             puts: replica.waiting_puts(),
@@ -248,6 +270,10 @@ impl Watch {
                 self.seen.insert(Conflict, conflict && *term == raft.term());
             }
             Message::Probe { .. } => self.seen.insert(LeaderProbed, raft.is_leader()),
+            Message::InstallSnapshot(part) => {
+                let repeated = part.last_index <= raft.commit_index() && part.term == raft.term();
+                self.seen.insert(SnapshotRepeated, repeated);
+            }
         }
     }
 
@@ -284,6 +310,15 @@ impl Watch {
             let living = self.leading.and(scene.director.living());
             self.seen.insert(TwoLeaders, living.len() > 1);
         }
+        if after.first_index > before.first_index {
+            // What is only dropped has been applied before.
+            let installed = after.first_index > before.applied + 1;
+            self.seen.insert(if installed { SnapshotInstalled } else { LogCompacted }, true);
+            if installed {
+                self.installed.insert(id);
+            }
+        }
+        self.seen.insert(SnapshotLed, leads && self.installed.contains(id));
         self.seen.insert(LogTruncated, after.truncations > before.truncations);
         self.seen.insert(ThriftyWidened, after.given_up > before.given_up);
         self.seen.insert(LeaseLapsedWithReads, after.lapsed);
@@ -354,8 +389,10 @@ impl Observer<Replica> for Watch {
             let start = |replica: &Replica| Known {
                 role: Role::Follower,
                 term: 0,
+                first_index: 1,
                 last_index: 0,
                 commit_index: 0,
+                applied: 0,
                 ..Known::of(replica, scene)
             };
             self.known = scene.replicas.iter().map(start).collect();

@@ -80,7 +80,8 @@ const KINDS: [Kind; 11] = [
 pub fn draw(seed: u64) -> Case {
     let mut dice = Stream::new(seed, "explore");
     let flavour = *dice.pick(&FLAVOURS).expect("there are flavours");
-    let config = config(&mut dice, flavour);
+    let mut config = config(&mut dice, flavour);
+    config.log_bytes_max = log_bytes_max(seed);
     let scenario = Sketch::new(&mut dice, flavour, &config).scenario(&mut dice, &config, seed);
     Case { scenario, seed, subject: Subject { protocol: ProtocolName::Raft, config, broken: None } }
 }
@@ -116,6 +117,13 @@ fn config(dice: &mut Stream, flavour: Flavour) -> Config {
     }
     debug_assert_eq!(config.validate(), Ok(()));
     config
+}
+
+/// In some of all runs logs are short, so that they are compacted all the time and whoever falls behind needs a
+/// snapshot. This has dice of its own: what a seed draws besides does not depend on it.
+fn log_bytes_max(seed: u64) -> usize {
+    let mut dice = Stream::new(seed, "explore logs");
+    if dice.chance(0.3) { *dice.pick(&[1, 100, 400, 1_600]).expect("sizes") } else { usize::MAX }
 }
 
 /// The outline of a run.
