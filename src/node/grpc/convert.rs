@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::core::{Answer, PeerMessage};
 use crate::kv::Command;
 use crate::protocol::{Operation, RequestId, Update};
-use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, Message, RequestVote, Vote};
+use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
 use crate::rpc::proto::raft as proto;
 use crate::rpc::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::time::Time;
@@ -81,11 +81,24 @@ fn raft_content(message: &Message<Arc<Command>>) -> Content {
                 AppendOutcome::Conflict { index, term } => {
                     Some(proto::append_reply::Outcome::Conflict(proto::Conflict { index, term }))
                 }
+                AppendOutcome::Received { index, count } => {
+                    Some(proto::append_reply::Outcome::Received(proto::Received { index, count }))
+                }
                 AppendOutcome::Stale => None,
             };
             Content::AppendReply(proto::AppendReply { term: *term, sent: sent.nanos(), outcome })
         }
         Message::Probe { term } => Content::Probe(proto::Probe { term: *term }),
+        Message::InstallSnapshot(part) => Content::InstallSnapshot(proto::InstallSnapshot {
+            term: part.term,
+            last_index: part.last_index,
+            last_term: part.last_term,
+            digest: part.digest,
+            offset: part.offset,
+            done: part.done,
+            sent: part.sent.nanos(),
+            commands: part.commands.iter().map(|command| proto::Command::from(&**command)).collect(),
+        }),
     }
 }
 
@@ -150,11 +163,24 @@ pub(super) fn read(message: proto::Message) -> Option<PeerMessage> {
                 Some(proto::append_reply::Outcome::Conflict(proto::Conflict { index, term })) => {
                     AppendOutcome::Conflict { index, term }
                 }
+                Some(proto::append_reply::Outcome::Received(proto::Received { index, count })) => {
+                    AppendOutcome::Received { index, count }
+                }
                 None => AppendOutcome::Stale,
             };
             PeerMessage::Raft(Message::AppendReply(AppendReply { term, sent: Time(sent), outcome }))
         }
         Content::Probe(proto::Probe { term }) => PeerMessage::Raft(Message::Probe { term }),
+        Content::InstallSnapshot(part) => PeerMessage::Raft(Message::InstallSnapshot(Box::new(InstallSnapshot {
+            term: part.term,
+            last_index: part.last_index,
+            last_term: part.last_term,
+            digest: part.digest,
+            offset: part.offset,
+            done: part.done,
+            sent: Time(part.sent),
+            commands: part.commands.into_iter().map(read_shared_command).collect::<Option<_>>()?,
+        }))),
         Content::Forward(proto::Forward { token, operation }) => {
             let operation = match operation? {
                 ForwardOperation::Get(key) => Operation::Get { key: key.into() },
@@ -181,14 +207,15 @@ pub(super) fn read(message: proto::Message) -> Option<PeerMessage> {
 
 fn read_entry(entry: proto::Entry) -> Option<Entry<Arc<Command>>> {
     let command = match entry.command {
-        Some(command) => Some(Arc::new(read_command(command)?)),
+        Some(command) => Some(read_shared_command(command)?),
         None => None,
     };
     Some(Entry { term: entry.term, command })
 }
 
-fn read_command(command: proto::Command) -> Option<Command> {
-    Some(Command::from(&read_update(command)?))
+fn read_shared_command(command: proto::Command) -> Option<Arc<Command>> {
+    let Update { key, value, expected, request } = read_update(command)?;
+    Some(Arc::new(Command::on_terms(key, value, expected, request)))
 }
 
 /// An update, if it is not too large: no server takes one from a client that is.
@@ -203,4 +230,144 @@ fn read_update(command: proto::Command) -> Option<Update> {
         expected: expected.map(Into::into),
         request: id.map(RequestId::from),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::raft::Entries;
+    use crate::rng::Stream;
+
+    /// Random messages of all kinds, with numbers from small to the largest.
+    fn message(dice: &mut Stream) -> PeerMessage {
+        fn number(dice: &mut Stream) -> u64 {
+            let shift = dice.below(64);
+            dice.next_u64() >> shift
+        }
+        fn text(dice: &mut Stream) -> String {
+            let letters = ["a", "é", "\u{1F600}", "\0", "\"", ""];
+            (0..dice.below(5)).filter_map(|_| dice.pick(&letters).copied()).collect()
+        }
+        fn update(dice: &mut Stream) -> Update {
+            let request = RequestId { client: number(dice), number: number(dice) };
+            Update {
+                key: text(dice).into(),
+                value: text(dice).into(),
+                expected: dice.chance(0.5).then(|| text(dice).into()),
+                request: dice.chance(0.5).then_some(request),
+            }
+        }
+        fn command(dice: &mut Stream) -> Arc<Command> {
+            Arc::new(Command::from(&update(dice)))
+        }
+        fn entry(dice: &mut Stream) -> Entry<Arc<Command>> {
+            Entry { term: number(dice), command: dice.chance(0.8).then(|| command(dice)) }
+        }
+        let term = number(dice);
+        PeerMessage::Raft(match dice.below(12) {
+            0 => Message::RequestVote(RequestVote {
+                term,
+                last_index: number(dice),
+                last_term: number(dice),
+                pre: dice.chance(0.5),
+            }),
+            1 => Message::Vote(Vote { term, granted: dice.chance(0.5), pre: dice.chance(0.5) }),
+            2 | 3 => Message::AppendEntries(AppendEntries {
+                term,
+                prev_index: number(dice),
+                prev_term: number(dice),
+                commit_index: number(dice),
+                sent: Time(number(dice)),
+                entries: (0..dice.below(4)).map(|_| entry(dice)).collect::<Entries<_>>(),
+            }),
+            4 | 5 => {
+                let outcome = match dice.below(4) {
+                    0 => AppendOutcome::Matched { index: number(dice) },
+                    1 => AppendOutcome::Conflict {
+                        index: number(dice),
+                        term: Some(number(dice)).filter(|term| term % 2 == 0),
+                    },
+                    2 => AppendOutcome::Received { index: number(dice), count: number(dice) },
+                    _ => AppendOutcome::Stale,
+                };
+                Message::AppendReply(AppendReply { term, sent: Time(number(dice)), outcome })
+            }
+            6 => Message::Probe { term },
+            7 => Message::InstallSnapshot(Box::new(InstallSnapshot {
+                term,
+                last_index: number(dice),
+                last_term: number(dice),
+                digest: number(dice),
+                offset: number(dice),
+                done: dice.chance(0.5),
+                sent: Time(number(dice)),
+                commands: (0..dice.below(4)).map(|_| command(dice)).collect(),
+            })),
+            8 => return PeerMessage::Forward { token: term, operation: Operation::Get { key: text(dice).into() } },
+            9 => {
+                let request = Some(RequestId { client: number(dice), number: number(dice) });
+                let operation = Operation::Update(Arc::new(Update { request, ..update(dice) }));
+                return PeerMessage::Forward { token: term, operation };
+            }
+            _ => {
+                let answer = match dice.below(5) {
+                    0 => Answer::Done,
+                    1 => Answer::Value(text(dice).into()),
+                    2 => Answer::Mismatch(text(dice).into()),
+                    3 => Answer::NotLeader,
+                    _ => Answer::Failed,
+                };
+                return PeerMessage::Forwarded { token: term, answer };
+            }
+        })
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_it_was() {
+        let mut dice = Stream::new(1, "messages");
+        let mut kinds = std::collections::BTreeSet::new();
+        for _ in 0..5_000 {
+            let message = message(&mut dice);
+            kinds.insert(message.kind());
+            let bytes = proto::Message::from(&message).encode_to_vec();
+            let read = read(proto::Message::decode(&*bytes).expect("what was written"));
+            assert_eq!(read.as_ref(), Some(&message));
+        }
+        assert!(kinds.len() >= 9, "{kinds:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_a_message_is_none_and_never_panics() {
+        let mut dice = Stream::new(2, "noise");
+        for _ in 0..20_000 {
+            let mut bytes = proto::Message::from(&message(&mut dice)).encode_to_vec();
+            for _ in 0..dice.between(1, 4) {
+                if bytes.is_empty() {
+                    break;
+                }
+                let place = dice.below(bytes.len() as u64) as usize;
+                bytes[place] = dice.next_u64() as u8;
+            }
+            if let Ok(message) = proto::Message::decode(&*bytes) {
+                let _ = read(message);
+            }
+        }
+        let forward = |operation| {
+            read(proto::Message { content: Some(Content::Forward(proto::Forward { token: 1, operation })) })
+        };
+        let command = || proto::Command { key: "k".to_owned(), ..proto::Command::default() };
+        assert_eq!(read(proto::Message { content: None }), None);
+        assert_eq!(forward(None), None);
+        assert_eq!(forward(Some(ForwardOperation::Update(command()))), None, "it has no name");
+        let large = "k".repeat(KEY_BYTES_MAX + 1);
+        assert_eq!(forward(Some(ForwardOperation::Get(large.clone()))), None);
+        let entry = |key| proto::Entry { term: 1, command: Some(proto::Command { key, ..command() }) };
+        let append = |entry| {
+            let append = proto::AppendEntries { term: 1, entries: vec![entry], ..proto::AppendEntries::default() };
+            read(proto::Message { content: Some(Content::AppendEntries(append)) })
+        };
+        assert!(append(entry("k".to_owned())).is_some() && append(entry(large)).is_none());
+    }
 }

@@ -74,6 +74,7 @@ impl Default for Limits {
 pub fn default_replica_config() -> replica::Config {
     let mut config = replica::Config::default();
     config.raft.batch_bytes_max = 256 << 10;
+    config.log_bytes_max = 64 << 20;
     config.held_requests_max = 16_384;
     config.remembered_requests = 16_384;
     config
