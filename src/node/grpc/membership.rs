@@ -124,13 +124,14 @@ impl Membership {
 
     /// Whether enough others have welcomed this server, so that it takes part.
     pub fn is_member(&self) -> bool {
-        self.welcomed.len() >= self.welcomes_needed()
+        let (welcomed, needed) = self.welcomes();
+        welcomed >= needed
     }
 
-    /// A majority of the others.
-    pub fn welcomes_needed(&self) -> usize {
+    /// How many others have welcomed this server, and how many must: a majority of the others.
+    pub fn welcomes(&self) -> (usize, usize) {
         let others = self.known.len() - 1;
-        others / 2 + 1
+        (self.welcomed.len(), others / 2 + 1)
     }
 }
 

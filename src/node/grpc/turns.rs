@@ -22,6 +22,9 @@ const EVENTS_PER_TURN_MAX: usize = 1_024;
 /// The most times in a row that the core gets to do what is due at once.
 const TIMEOUTS_PER_TURN_MAX: usize = 64;
 
+/// How often a server that does not take part yet says so.
+const JOINING_INTERVAL: Duration = Duration::from_secs(5);
+
 /// However far away the next deadline is, there is a turn this often.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
@@ -48,7 +51,7 @@ pub(super) async fn run(core: Core<oneshot::Sender<Answer>>, mut queue: mpsc::Re
             tokio::select! {
                 biased;
                 count = queue.recv_many(&mut events, EVENTS_PER_TURN_MAX) => if count == 0 { return },
-                () = sleep(wait) => {}
+                () = sleep(wait) => turns.tell_joining(),
             }
         }
         turns.turn(&mut events);
@@ -72,7 +75,7 @@ impl Turns {
     /// How long nothing is due.
     fn wait(&self) -> Duration {
         if !self.member {
-            return SLEEP_MAX;
+            return JOINING_INTERVAL;
         }
         let wait = self.core.poll_timeout().since(self.shared.clock.now());
         Duration::from_nanos(wait.nanos()).min(SLEEP_MAX)
@@ -161,6 +164,14 @@ impl Turns {
             if !messages.is_empty() {
                 traffic.unsent += link.send(messages) as u64;
             }
+        }
+    }
+
+    /// Says what a server that does not take part waits for.
+    fn tell_joining(&self) {
+        if !self.member {
+            let (welcomed, needed) = self.shared.membership().welcomes();
+            tracing::warn!(welcomed, needed, "still waits for others to welcome it");
         }
     }
 
