@@ -12,7 +12,7 @@ use seedbed::clock::Clock;
 use seedbed::kv::Command;
 use seedbed::node::{Members, Node};
 use seedbed::protocol::Operation;
-use seedbed::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, Message, RequestVote, Vote};
+use seedbed::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
 use seedbed::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::time::{Span, Time};
@@ -109,7 +109,10 @@ impl Fuzzer {
     fn replica_takes(&mut self, datagrams: u64) -> u64 {
         let members = Members::new(OWN, &PEERS).expect("a cluster");
         let seed = self.dice.next_u64();
-        let mut node = Node::new(members, seed, |identity| Replica::new(identity, Config::default()).expect("valid"));
+        // Half of them drop what is applied as soon as they can.
+        let log_bytes_max = if self.flip() { 1 } else { usize::MAX };
+        let config = Config { log_bytes_max, ..Config::default() };
+        let mut node = Node::new(members, seed, |identity| Replica::new(identity, config).expect("valid"));
         (self.now, self.calm) = (Time::ZERO, self.flip());
         node.outgoing().clear();
         self.asked.clear();
@@ -184,7 +187,8 @@ impl Fuzzer {
         match self.dice.below(kinds) {
             5 => {
                 let (last_index, last_term, pre) = (self.number(), self.term(), self.flip());
-                Message::RequestVote(RequestVote { term, last_index, last_term, pre })
+                let handed_over = self.dice.chance(0.1);
+                Message::RequestVote(RequestVote { term, last_index, last_term, pre, handed_over })
             }
             1 | 2 => {
                 // A granted pre-vote is for the next term.
@@ -200,7 +204,8 @@ impl Fuzzer {
             }
             3 | 4 => {
                 let index = self.number();
-                let outcome = match self.dice.below(4) {
+                let outcome = match self.dice.below(5) {
+                    3 => AppendOutcome::Received { index, count: self.number() },
                     0 => AppendOutcome::Conflict { index, term: None },
                     1 => AppendOutcome::Conflict { index, term: Some(self.term()) },
                     2 => AppendOutcome::Stale,
@@ -208,7 +213,17 @@ impl Fuzzer {
                 };
                 Message::AppendReply(AppendReply { term, sent, outcome })
             }
-            _ => Message::Probe { term },
+            _ => match self.dice.below(4) {
+                0 => Message::Probe { term },
+                1 => Message::TimeoutNow { term },
+                _ => {
+                    let commands = self.entries().into_iter().filter_map(|entry| entry.command).collect();
+                    let (last_index, last_term, digest) = (self.number(), self.term(), self.number());
+                    let (offset, done) = (self.dice.below(3) * self.dice.below(3), self.flip());
+                    let part = InstallSnapshot { term, last_index, last_term, digest, offset, done, sent, commands };
+                    Message::InstallSnapshot(Box::new(part))
+                }
+            },
         }
     }
 

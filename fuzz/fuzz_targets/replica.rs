@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use seedbed::kv::Command;
 use seedbed::node::{Members, Node};
 use seedbed::protocol::Operation;
-use seedbed::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, Message, RequestVote, Vote};
+use seedbed::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
 use seedbed::replica::{Config, Replica};
 use seedbed::time::{Span, Time};
 use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage};
@@ -29,11 +29,13 @@ enum Step<'a> {
 
 #[derive(Debug, Arbitrary)]
 enum PeerStep<'a> {
-    RequestVote { pre: bool },
+    RequestVote { pre: bool, handed_over: bool },
     Vote { granted: bool, pre: bool },
     Append { now: bool, entries: Vec<(Number, Option<(&'a str, &'a str)>)> },
     Reply { now: bool, outcome: u8 },
     Probe,
+    TimeoutNow,
+    Part { offset: u8, done: bool, puts: Vec<(&'a str, &'a str)> },
 }
 
 /// Mostly a number that might make sense.
@@ -58,8 +60,11 @@ impl Number {
 }
 
 fuzz_target!(|steps: Vec<Step<'_>>| {
+    // An odd number of steps finds a replica that drops what is applied as soon as it can.
+    let log_bytes_max = if steps.len() % 2 == 1 { 1 } else { usize::MAX };
+    let config = Config { log_bytes_max, ..Config::default() };
     let members = Members::new(OWN, &PEERS).unwrap();
-    let mut node = Node::new(members, 7, |identity| Replica::new(identity, Config::default()).unwrap());
+    let mut node = Node::new(members, 7, |identity| Replica::new(identity, config).unwrap());
     node.outgoing().clear();
     let (mut now, mut asked, mut written) = (Time::ZERO, BTreeSet::new(), Datagrams::new());
     for step in steps {
@@ -121,7 +126,9 @@ fn peer_message(now: Time, node: &Node<Replica>, numbers: [Number; 5], step: Pee
     let (a, c) = (a.value(raft.log().last_index()), c.value(raft.log().last_index()));
     let sent = sent.value(now.nanos());
     match step {
-        PeerStep::RequestVote { pre } => Message::RequestVote(RequestVote { term, last_index: a, last_term: b, pre }),
+        PeerStep::RequestVote { pre, handed_over } => {
+            Message::RequestVote(RequestVote { term, last_index: a, last_term: b, pre, handed_over })
+        }
         PeerStep::Vote { granted, pre } => Message::Vote(Vote { term, granted, pre }),
         PeerStep::Append { now: is_now, entries } => {
             let entries = entries.into_iter().map(|(term, command)| {
@@ -133,7 +140,8 @@ fn peer_message(now: Time, node: &Node<Replica>, numbers: [Number; 5], step: Pee
             Message::AppendEntries(AppendEntries { term, prev_index: a, prev_term: b, commit_index: c, sent, entries })
         }
         PeerStep::Reply { now: is_now, outcome } => {
-            let outcome = match outcome % 4 {
+            let outcome = match outcome % 5 {
+                4 => AppendOutcome::Received { index: a, count: c },
                 0 => AppendOutcome::Matched { index: a },
                 1 => AppendOutcome::Conflict { index: a, term: None },
                 2 => AppendOutcome::Conflict { index: a, term: Some(b) },
@@ -142,5 +150,13 @@ fn peer_message(now: Time, node: &Node<Replica>, numbers: [Number; 5], step: Pee
             Message::AppendReply(AppendReply { term, sent: if is_now { now } else { Time(sent) }, outcome })
         }
         PeerStep::Probe => Message::Probe { term },
+        PeerStep::TimeoutNow => Message::TimeoutNow { term },
+        PeerStep::Part { offset, done, puts } => {
+            let command = |(key, value): (&str, &str)| Arc::new(Command::new(key.into(), value.into()));
+            let (offset, commands) = (u64::from(offset), puts.into_iter().map(command).collect());
+            let (last_index, last_term, digest, sent) = (a, b, c, Time(sent));
+            let part = InstallSnapshot { term, last_index, last_term, digest, offset, done, sent, commands };
+            Message::InstallSnapshot(Box::new(part))
+        }
     }
 }

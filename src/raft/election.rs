@@ -22,7 +22,7 @@ impl<C: Payload> Raft<C> {
     }
 
     /// Begins a new term and asks to be elected in it.
-    fn become_candidate(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    pub(super) fn become_candidate(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
         self.role = Role::Candidate;
         self.leader = None;
         self.term += 1;
@@ -43,9 +43,10 @@ impl<C: Payload> Raft<C> {
         let pre = self.role == Role::PreCandidate;
         let term = if pre { self.term + 1 } else { self.term };
         let (last_index, last_term) = (self.log.last_index(), self.log.last_term());
+        let handed_over = !pre && self.handed_over == Some(term);
         let asked = self.others().filter(|&other| !self.votes.contains(other));
         for other in asked {
-            out.send(other, Message::RequestVote(RequestVote { term, last_index, last_term, pre }));
+            out.send(other, Message::RequestVote(RequestVote { term, last_index, last_term, pre, handed_over }));
         }
         // Where all campaign, all ask all others. A network that takes one message after another needs time with the
         // square then. Large clusters that ask again too soon keep it so busy that no answer comes in time.
@@ -68,7 +69,9 @@ impl<C: Payload> Raft<C> {
         if self.is_absurd(request.term) || request.last_term >= request.term {
             return self.ignore();
         }
-        if self.role == Role::Leader && request.term >= self.term {
+        // This leader may have handed over to the candidate; then its own vote may be needed.
+        let successor = self.lease_given_up && request.handed_over && request.term > self.term;
+        if self.role == Role::Leader && request.term >= self.term && !successor {
             // It still leads, or will notice by itself that it does not; the candidate has missed that.
             self.send_append(now, from, out);
             return self.drive(now, out);
@@ -82,7 +85,11 @@ impl<C: Payload> Raft<C> {
             return out.send(from, Message::Vote(Vote { term, granted, pre: true }));
         }
         let has_vote = request.term > self.term || (request.term == self.term && self.voted_for.is_none());
-        if loyal && has_vote {
+        // The leader of the term before the candidate's has given its lease up before it has handed over. Older leaders
+        // have no lease, since that one was elected. But nobody has spoken for the leader of the candidate's own term,
+        // if there is one already.
+        let released = request.handed_over && request.term > self.term;
+        if loyal && has_vote && !released {
             // The leader's lease rests on this silence (thesis 6.4.1).
             return;
         }

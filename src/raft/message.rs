@@ -1,5 +1,7 @@
 //! What replicas send each other.
 
+use std::hash::{Hash, Hasher};
+
 use crate::raft::{Entries, Index, Term};
 use crate::time::Time;
 
@@ -23,6 +25,11 @@ pub enum Message<C> {
     /// A leader sends a part of its state to a follower that misses entries which the leader has dropped. In a box, so
     /// that it makes no other message larger. The answer is an AppendReply.
     InstallSnapshot(Box<InstallSnapshot<C>>),
+    /// A leader tells a follower to campaign at once, since it wants to lead no longer (thesis 3.10).
+    TimeoutNow {
+        /// The leader's term.
+        term: Term,
+    },
 }
 
 impl<C> Message<C> {
@@ -36,13 +43,14 @@ impl<C> Message<C> {
             Message::AppendReply(_) => "AppendReply",
             Message::Probe { .. } => "Probe",
             Message::InstallSnapshot(_) => "InstallSnapshot",
+            Message::TimeoutNow { .. } => "TimeoutNow",
         }
     }
 }
 
 /// A candidate asks for a vote (section 5.2), or, before it campaigns at all, whether it would get one (pre-vote,
 /// thesis 9.6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestVote {
     /// The term that the candidate campaigns in, or would.
     pub term: Term,
@@ -52,6 +60,20 @@ pub struct RequestVote {
     pub last_term: Term,
     /// It only asks: nobody's term or vote changes.
     pub pre: bool,
+    /// The leader of the term before has told the candidate to campaign. So followers that hear from that leader may
+    /// vote (thesis 4.2.3).
+    pub handed_over: bool,
+}
+
+impl Hash for RequestVote {
+    /// Feeds the last field only if it is set. So runs in which nobody hands over have the hashes that they had before
+    /// there was such a field.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.term, self.last_index, self.last_term, self.pre).hash(state);
+        if self.handed_over {
+            self.handed_over.hash(state);
+        }
+    }
 }
 
 /// The answer to a [`RequestVote`].

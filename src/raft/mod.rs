@@ -43,17 +43,22 @@
 //! is sent the leader's state in its place, part by part ([`Snapshot`]), and then what comes after. A follower that
 //! seems dead is sent none until it answers again.
 //!
+//! **The leader goes.** A leader that is to be stopped hands over (thesis 3.10): it takes on nothing more, brings a
+//! follower up to date and tells it to campaign at once. That one asks for votes in the leader's name, so those who
+//! hear from the leader vote, too. From then on the leader has no lease.
+//!
 //! **The leader dies.** Followers hear nothing more and it all begins again.
 //!
 //! # Caveats: what is not here, and why
 //!
 //! - No persistence, so no restarts: in the course a replica that dies stays dead. A replica that came back without its
 //!   memory could vote twice in a term.
-//! - No membership changes and no leadership transfer.
+//! - No membership changes.
 //! - A lying peer is not guarded against, only a broken one: what cannot be right is counted and ignored.
 
 mod config;
 mod election;
+mod handover;
 mod log;
 mod message;
 mod progress;
@@ -68,6 +73,7 @@ use crate::time::{Span, Time};
 
 pub use crate::consensus::{Index, Role, Term};
 pub use config::{Config, ConfigError};
+use handover::Handover;
 pub use log::{Entries, Entry, Log, Payload};
 pub use message::{AppendEntries, AppendOutcome, AppendReply, InstallSnapshot, Message, RequestVote, Vote};
 use progress::Progress;
@@ -137,6 +143,11 @@ pub struct Raft<C> {
     quorum_contact: Option<Time>,
     /// The newest read that waits for `quorum_contact` to reach it.
     read_asked: Option<Time>,
+    handover: Option<Handover>,
+    /// Somebody else may have been told to campaign, so the lease is worth nothing for the rest of the term.
+    lease_given_up: bool,
+    /// The term in which this replica campaigns since the leader before has told it to.
+    handed_over: Option<Term>,
     /// There is something to send that the next timeout is to look after, so that several proposals share an append.
     unsent: bool,
 
@@ -187,6 +198,9 @@ impl<C: Payload> Raft<C> {
             term_start: 0,
             quorum_contact: None,
             read_asked: None,
+            handover: None,
+            lease_given_up: false,
+            handed_over: None,
             unsent: false,
             leader_wake: Time::NEVER,
             timeout: Time::ZERO,
@@ -214,6 +228,7 @@ impl<C: Payload> Raft<C> {
             Message::AppendReply(reply) => self.handle_append_reply(now, from, &reply, out),
             Message::Probe { term } => self.handle_probe(now, from, term, out),
             Message::InstallSnapshot(part) => self.handle_part(now, from, *part, out),
+            Message::TimeoutNow { term } => self.handle_timeout_now(now, from, term, out),
         }
         self.timeout = self.next_timeout();
     }
@@ -353,6 +368,7 @@ impl<C: Payload> Raft<C> {
         self.role = Role::Follower;
         self.leader = leader;
         self.read_asked = None;
+        self.handover = None;
         self.unsent = false;
         self.draw_election_timeout();
         self.election_deadline = now + self.election_timeout;

@@ -19,6 +19,7 @@ impl<C: Payload> Raft<C> {
         self.elected = now;
         self.quorum_contact = None;
         self.read_asked = None;
+        (self.handover, self.lease_given_up) = (None, false);
         self.rounds = 0;
         let next = self.log.last_index() + 1;
         for follower in &mut self.followers {
@@ -68,9 +69,16 @@ impl<C: Payload> Raft<C> {
         }
     }
 
-    /// Whether nobody else can lead now: a quorum recognised this leader so recently that it elects nobody else yet.
+    /// Whether nobody else can lead now: a quorum recognised this leader so recently that it elects nobody else yet,
+    /// and nobody was told to campaign nevertheless.
     #[inline]
     fn holds_lease(&self, now: Time) -> bool {
+        self.is_recognised(now) && !self.lease_given_up
+    }
+
+    /// Whether a quorum recognised this leader recently.
+    #[inline]
+    fn is_recognised(&self, now: Time) -> bool {
         let lease = if self.rules.keep(Rule::LeaseEndsBeforeElections) {
             self.config.lease()
         } else {
@@ -90,6 +98,7 @@ impl<C: Payload> Raft<C> {
         if now >= self.quorum_deadline() {
             return self.become_follower(now, self.term, None);
         }
+        self.advance_handover(now, out);
         let last = self.log.last_index();
         let asked = self.read_asked.filter(|&asked| Some(asked) > self.quorum_contact).unwrap_or(Time::ZERO);
         let (mut covered, mut wake) = (0, Time::NEVER);
@@ -112,7 +121,7 @@ impl<C: Payload> Raft<C> {
             }
             wake = self.followers.iter().map(Progress::wake).min().unwrap_or(Time::NEVER);
         }
-        self.leader_wake = wake.min(self.quorum_deadline());
+        self.leader_wake = wake.min(self.quorum_deadline()).min(self.handover_wake());
     }
 
     /// Asks so many followers more for everything up to `last`, and to confirm this leader since `asked`. First those
@@ -233,8 +242,9 @@ impl<C: Payload> Raft<C> {
     fn take_entries(&mut self, prev_index: Index, entries: super::Entries<C>) -> bool {
         let index = |place: usize| prev_index + 1 + place as Index;
         let differs = |&place: &usize| self.log.term(index(place)) != Some(entries[place].term);
-        let dropped = self.log.first_index().saturating_sub(prev_index + 1) as usize;
-        let Some(mut known) = (dropped..entries.len()).find(differs) else {
+        // Of what was dropped, only the last term is known. It must be the same, if it is among those sent.
+        let unknown = (self.log.first_index() - 1).saturating_sub(prev_index + 1) as usize;
+        let Some(mut known) = (unknown..entries.len()).find(differs) else {
             if !self.rules.keep(Rule::TruncateOnlyConflicts) {
                 self.log.truncate(index(entries.len()).max(self.commit_index + 1));
             }
@@ -384,7 +394,7 @@ impl<C: Payload> Raft<C> {
         if self.is_absurd(term) {
             return self.ignore();
         }
-        if self.role == Role::Leader && self.holds_lease(now) {
+        if self.role == Role::Leader && self.is_recognised(now) {
             self.send_append(now, from, out);
             self.drive(now, out);
         }

@@ -144,6 +144,22 @@ impl Replica {
         self.ignored + self.raft.ignored()
     }
 
+    /// Hands leadership over to the follower that is the most up to date, so that this replica can be stopped without a
+    /// pause; says to which. None if it does not lead, or hears from no follower. See [`Raft::hand_over`].
+    ///
+    /// Until that one leads, requests wait as they do while no leader is known. [`Protocol::leader`] tells when.
+    pub fn hand_over(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) -> Option<ReplicaId> {
+        let successor = self.raft.hand_over(now, out);
+        self.settle(now, out);
+        successor
+    }
+
+    /// Whether it leads and takes on requests.
+    #[inline]
+    fn takes_on(&self) -> bool {
+        self.raft.is_leader() && !self.raft.is_handing_over()
+    }
+
     fn handle_request(&mut self, now: Time, from: ClientId, request: Request, out: &mut Outbox<Message<Arc<Command>>>) {
         if !self.seen.is_first(from, request.mid) {
             self.ignored += 1;
@@ -153,7 +169,7 @@ impl Replica {
             return out.reply(from, request.mid, Response::Fail);
         }
         let held = Held { arrived: now, from, request };
-        if self.raft.is_leader() { self.lead(now, held, out) } else { self.held.push_back(held) }
+        if self.takes_on() { self.lead(now, held, out) } else { self.held.push_back(held) }
     }
 
     /// How many requests have no answer yet.
@@ -199,7 +215,9 @@ impl Replica {
             self.raft.offer_snapshot(now, Snapshot { last_index, digest, commands }, out);
         }
         if self.raft.is_leader() {
-            while let Some(held) = self.held.pop_front() {
+            while self.takes_on()
+                && let Some(held) = self.held.pop_front()
+            {
                 self.lead(now, held, out);
             }
             self.answer_gets(now, out);

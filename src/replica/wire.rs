@@ -4,11 +4,11 @@
 //!
 //! | type | keys |
 //! |---|---|
-//! | `RequestVote`, `PreVote` | `t` term, `li` and `lt` index and term of the last entry |
+//! | `RequestVote`, `PreVote` | `t` term, `li` and `lt` index and term of the last entry, `h` if it was handed over |
 //! | `Vote` | `t` term, `g` granted, `p` it answers a pre-vote |
 //! | `AppendEntries` | `t` term, `pi` and `pt` index and term of the entry before, `c` commit, `s` sent, `e` entries |
 //! | `AppendReply` | `t` term, `s` sent, and what came of it: see below |
-//! | `Probe` | `t` term |
+//! | `Probe`, `TimeoutNow` | `t` term |
 //! | `InstallSnapshot` | `t`, `li`, `lt` and `s` as above, `d` digest, `o` offset, `f` finished, `e` commands |
 //!
 //! What came of an append is `m` matched index; `x` (and `xt`) index (and term) of a conflict; `r` and `n` index of a
@@ -45,8 +45,8 @@ impl PeerMessage for Message<Arc<Command>> {
         let kind = self.kind();
         match self {
             Message::RequestVote(request) => {
-                let RequestVote { term, last_index, last_term, pre: _ } = *request;
-                out.push(envelope, kind, &RequestVoteBody { term, last_index, last_term });
+                let RequestVote { term, last_index, last_term, pre: _, handed_over } = *request;
+                out.push(envelope, kind, &RequestVoteBody { term, last_index, last_term, handed_over });
             }
             Message::Vote(Vote { term, granted, pre }) => {
                 out.push(envelope, kind, &VoteBody { term: *term, granted: *granted, pre: *pre });
@@ -57,7 +57,7 @@ impl PeerMessage for Message<Arc<Command>> {
             Message::AppendReply(reply) => {
                 out.push(envelope, kind, &AppendReplyBody::from(*reply));
             }
-            Message::Probe { term } => {
+            Message::Probe { term } | Message::TimeoutNow { term } => {
                 out.push(envelope, kind, &ProbeBody { term: *term });
             }
             Message::InstallSnapshot(part) => encode_part(part, part.offset, &part.commands, envelope, out),
@@ -67,8 +67,9 @@ impl PeerMessage for Message<Arc<Command>> {
     fn decode(datagram: &Datagram<'_>) -> Option<Self> {
         Some(match &*datagram.kind {
             kind @ ("RequestVote" | "PreVote") => {
-                let RequestVoteBody { term, last_index, last_term } = datagram.body().ok()?;
-                Message::RequestVote(RequestVote { term, last_index, last_term, pre: kind == "PreVote" })
+                let RequestVoteBody { term, last_index, last_term, handed_over } = datagram.body().ok()?;
+                let pre = kind == "PreVote";
+                Message::RequestVote(RequestVote { term, last_index, last_term, pre, handed_over })
             }
             "Vote" => {
                 let VoteBody { term, granted, pre } = datagram.body().ok()?;
@@ -79,6 +80,7 @@ impl PeerMessage for Message<Arc<Command>> {
             "InstallSnapshot" => {
                 Message::InstallSnapshot(Box::new(datagram.body::<PartBody<CommandsRead>>().ok()?.into()))
             }
+            "TimeoutNow" => Message::TimeoutNow { term: datagram.body::<ProbeBody>().ok()?.term },
             "Probe" => Message::Probe { term: datagram.body::<ProbeBody>().ok()?.term },
             _ => return None,
         })
@@ -156,6 +158,8 @@ struct RequestVoteBody {
     last_index: Index,
     #[serde(rename = "lt")]
     last_term: Term,
+    #[serde(rename = "h", default, skip_serializing_if = "std::ops::Not::not")]
+    handed_over: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -481,10 +485,15 @@ mod tests {
 
     #[test]
     fn messages_are_written_with_short_keys() {
-        let request = RequestVote { term: 3, last_index: 2, last_term: 1, pre: false };
+        let request = RequestVote { term: 3, last_index: 2, last_term: 1, pre: false, handed_over: false };
         let text = "\"é\n";
         for (message, body) in [
             (Message::RequestVote(request), r#""RequestVote","MID":"2f","t":3,"li":2,"lt":1}"#),
+            (
+                Message::RequestVote(RequestVote { handed_over: true, ..request }),
+                r#""RequestVote","MID":"2f","t":3,"li":2,"lt":1,"h":true}"#,
+            ),
+            (Message::TimeoutNow { term: 3 }, r#""TimeoutNow","MID":"2f","t":3}"#),
             (
                 Message::RequestVote(RequestVote { pre: true, ..request }),
                 r#""PreVote","MID":"2f","t":3,"li":2,"lt":1}"#,
@@ -543,7 +552,8 @@ mod tests {
         for number in [0, 1, 1 << 53, u64::MAX] {
             let (term, index) = (number, u64::MAX - number);
             for flag in [false, true] {
-                let request = RequestVote { term, last_index: index, last_term: number, pre: flag };
+                let handed_over = flag && number > 1;
+                let request = RequestVote { term, last_index: index, last_term: number, pre: flag, handed_over };
                 messages.push(Message::RequestVote(request));
                 messages.push(Message::Vote(Vote { term, granted: flag, pre: !flag }));
                 messages.push(reply(term, index, AppendOutcome::Conflict { index, term: flag.then_some(number) }));
@@ -551,6 +561,7 @@ mod tests {
             messages.push(reply(term, index, AppendOutcome::Matched { index }));
             messages.push(reply(term, index, AppendOutcome::Stale));
             messages.push(Message::Probe { term });
+            messages.push(Message::TimeoutNow { term });
             let terms = [(Some("é\""), None), (Some(""), Some((number, index))), (None, Some((index, number)))];
             let updates = terms.map(|(expected, request)| on_terms(term, expected, request)).to_vec();
             for entries in [vec![], vec![entry(term, "", "")], vec![Entry { term, command: None }; 7], updates] {

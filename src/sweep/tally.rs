@@ -26,6 +26,8 @@ impl<C> Kinded for Message<C> {
             Message::RequestVote(_) => MessageKind::RequestVote,
             Message::Vote(_) => MessageKind::Vote,
             Message::Probe { .. } => MessageKind::Probe,
+            // It stands for the election timeout of who then asks for votes. No run of the testbed has any.
+            Message::TimeoutNow { .. } => MessageKind::RequestVote,
             // A part of a snapshot stands for the appends of many entries.
             Message::InstallSnapshot(_) => MessageKind::Append,
         }

@@ -120,6 +120,11 @@ impl Cluster {
         self.replica(id)?;
         let now = self.now;
         self.replicas[id.index()].handle(now, input, &mut out);
+        self.carry_out_all(id, out);
+        Ok(())
+    }
+
+    fn carry_out_all(&mut self, id: ReplicaId, mut out: Outbox<Message>) {
         for effect in out.drain() {
             let line = self.carry_out(id, effect);
             if self.shown != self.now {
@@ -130,9 +135,8 @@ impl Cluster {
             self.output.push('\n');
         }
         let living = ReplicaId::all(self.replicas.len()).filter(|&id| !self.network.dead.contains(id)).collect();
-        self.invariants.look(now, &self.replicas, living, id);
+        self.invariants.look(self.now, &self.replicas, living, id);
         assert_eq!(self.invariants.violation(), None);
-        Ok(())
     }
 
     fn carry_out(&mut self, id: ReplicaId, effect: Effect<Message>) -> String {
@@ -187,6 +191,16 @@ impl Cluster {
         });
         let inputs: Vec<Input<Message>> = inputs.collect();
         self.hand(id, inputs)
+    }
+
+    /// Tells a replica to hand over; says to whom it does.
+    pub fn hand_over(&mut self, id: ReplicaId) -> Result<String> {
+        let mut out = Outbox::new();
+        self.replica(id)?;
+        let successor = self.replicas[id.index()].hand_over(self.now, &mut out);
+        self.carry_out_all(id, out);
+        let name = successor.map_or("nobody".to_string(), |id| id.0.to_string());
+        Ok(format!("{} hands over to {name}\n", id.0))
     }
 
     /// Elects a replica; those that the script plays vote for it.

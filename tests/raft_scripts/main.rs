@@ -23,6 +23,7 @@
 //!   answers the newest append of 0 to 1, unless `sent` says otherwise; `terms="1 1 4"` stands for empty entries.
 //! - `put 0 a=1 b=2`, `get 0 a b`: hands replica 0 these requests at once. `client` and `mid` may be given.
 //! - `update 0 a=1 if=2 id=7/1`: the same for an update of a that expects 2 and is the first of client 7.
+//! - `hand_over 0`: tells replica 0 to hand leadership over, and to whom it does.
 //! - `elect 0`: elects replica 0 and lets all become quiet; replicas played by the script vote for it.
 //! - `status`, `status 0 1`: what they are. `under_way`: the messages under way.
 
@@ -53,7 +54,7 @@ macro_rules! folders {
     };
 }
 
-folders! { clients commit election hostile reads replication snapshots thrifty updates }
+folders! { clients commit election handover hostile reads replication snapshots thrifty updates }
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
 

@@ -21,7 +21,8 @@ pub fn show_message(message: &Message) -> String {
     let kind = message.kind();
     match message {
         Message::RequestVote(request) => {
-            format!("{kind} term={} last={}@{}", request.term, request.last_index, request.last_term)
+            let handed_over = if request.handed_over { " handed_over" } else { "" };
+            format!("{kind} term={} last={}@{}{handed_over}", request.term, request.last_index, request.last_term)
         }
         Message::Vote(vote) => {
             let granted = if vote.granted { "granted" } else { "refused" };
@@ -44,7 +45,7 @@ pub fn show_message(message: &Message) -> String {
             AppendOutcome::Stale => format!("{kind} term={term} stale"),
             AppendOutcome::Received { index, count } => format!("{kind} term={term} received={index} count={count}"),
         },
-        Message::Probe { term } => format!("{kind} term={term}"),
+        Message::Probe { term } | Message::TimeoutNow { term } => format!("{kind} term={term}"),
         Message::InstallSnapshot(part) => {
             let InstallSnapshot { term, last_index, last_term, offset, done, commands, .. } = &**part;
             let commands: Vec<String> = commands.iter().map(|command| show_command(command)).collect();
@@ -138,7 +139,8 @@ pub fn read_message(args: &mut ArgumentConsumer<'_>, now: Time, answered: Time) 
     let message = match kind {
         "PreVote" | "RequestVote" => {
             let (last_index, last_term) = place(args.take_key("last").unwrap_or("0@0"))?;
-            Message::RequestVote(RequestVote { term, last_index, last_term, pre: kind == "PreVote" })
+            let (pre, handed_over) = (kind == "PreVote", flag("handed_over"));
+            Message::RequestVote(RequestVote { term, last_index, last_term, pre, handed_over })
         }
         "Vote" => {
             let granted = flag("granted");
@@ -175,6 +177,7 @@ pub fn read_message(args: &mut ArgumentConsumer<'_>, now: Time, answered: Time) 
             Message::AppendReply(AppendReply { term, sent, outcome })
         }
         "Probe" => Message::Probe { term },
+        "TimeoutNow" => Message::TimeoutNow { term },
         "InstallSnapshot" => {
             let (last_index, last_term) = place(args.take_key("last").ok_or("which entry is the last?")?)?;
             let offset = args.take_key("offset").map_or(Ok(0), number)?;

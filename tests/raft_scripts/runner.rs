@@ -70,6 +70,7 @@ impl Runner {
             }
             "get" | "put" => self.request(name, args)?,
             "update" => self.update(args)?,
+            "hand_over" => return cluster.hand_over(replica(args)?),
             "elect" => cluster.elect(replica(args)?)?,
             "status" => return cluster.status(&replicas(args)?),
             "under_way" => {

@@ -260,7 +260,7 @@ impl Watch {
         let raft = to.raft();
         match message {
             Message::RequestVote(RequestVote { term, pre: false, .. }) => self.asked = Some(*term),
-            Message::RequestVote(_) => {}
+            Message::RequestVote(_) | Message::TimeoutNow { .. } => {}
             Message::Vote(Vote { granted, pre, .. }) => {
                 self.seen.insert(if *pre { PreVoteRefused } else { VoteRefused }, !granted);
             }

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use super::{Case, Subject, Trial, in_order};
 use crate::raft::Rule;
+use crate::replica::Config;
 
 pub use coverage::{Coverage, Seen, Situation, Watch};
 pub use draw::draw;
@@ -38,10 +39,14 @@ pub struct Exploration {
     pub coverage: Coverage,
 }
 
-/// The case of a seed, with a rule of Raft broken if there is one.
+/// The case of a seed, with a rule of Raft broken if there is one. A broken Raft keeps its whole log: it is to be
+/// convicted of what it does with it, not of what follows from the states that it spreads.
 pub fn case(seed: u64, broken: Option<Rule>) -> Case {
-    let case = draw(seed);
-    Case { subject: Subject { broken, ..case.subject }, ..case }
+    let Case { scenario, seed, mut subject } = draw(seed);
+    if broken.is_some() {
+        subject.config.log_bytes_max = Config::default().log_bytes_max;
+    }
+    Case { scenario, seed, subject: Subject { broken, ..subject } }
 }
 
 /// Why an exploration ends before its last seed.

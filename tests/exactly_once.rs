@@ -1,0 +1,286 @@
+//! Clients that never give up: each counts with compare-and-swap and sends every update again until it is answered, to
+//! any replica. Whatever the network loses, repeats and delays, and however often leaders hand over and logs are
+//! compacted, the counter is in the end what was counted, and Raft's invariants hold after each input.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use seedbed::check::raft::Invariants;
+use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
+use seedbed::kv::Command;
+use seedbed::protocol::{
+    Effect, Identity, Input, Operation, Outbox, Protocol, Request, RequestId, Response, Text, Update,
+};
+use seedbed::raft::{self, Message};
+use seedbed::replica::{Config, Replica};
+use seedbed::rng::Stream;
+use seedbed::time::{Span, Time};
+
+const CLIENTS: usize = 4;
+
+enum Event {
+    Peer {
+        from: ReplicaId,
+        to: ReplicaId,
+        message: Message<Arc<Command>>,
+    },
+    Request {
+        client: usize,
+        to: ReplicaId,
+        mid: Mid,
+    },
+    Answer {
+        client: usize,
+        mid: Mid,
+        response: Response,
+    },
+    /// A client sends its update, for the first time or again.
+    Send {
+        client: usize,
+        number: u64,
+    },
+    HandOver,
+}
+
+/// What a client is about: it counts one further than it believes the counter to be.
+#[derive(Default)]
+struct Counter {
+    number: u64,
+    believed: Text,
+    counted: u64,
+}
+
+#[derive(Default)]
+struct Tally {
+    counted: u64,
+    handovers: u64,
+    /// Elections of those to whom leadership was handed over.
+    successors: u64,
+    installed: u64,
+    retries: u64,
+}
+
+struct Cluster {
+    now: Time,
+    replicas: Vec<Replica>,
+    invariants: Invariants,
+    events: BTreeMap<(Time, u64), Event>,
+    sequence: u64,
+    dice: Stream,
+    loss: f64,
+    clients: [Counter; CLIENTS],
+    tally: Tally,
+    /// To whom leadership was handed over last.
+    successor: Option<ReplicaId>,
+}
+
+impl Cluster {
+    fn new(seed: u64) -> Cluster {
+        let mut dice = Stream::new(seed, "exactly once");
+        let replicas = *dice.pick(&[2, 3, 3, 5]).expect("sizes");
+        let config = Config {
+            raft: raft::Config {
+                election_timeout_min: Span::from_millis(100),
+                election_timeout_max: Span::from_millis(200),
+                heartbeat: Span::from_millis(50),
+                round_trip_guess: Span::from_millis(10),
+                batch_bytes_max: *dice.pick(&[1, 200, 32_768]).expect("sizes"),
+                ..raft::Config::default()
+            },
+            held_time_max: Span::from_millis(500),
+            log_bytes_max: *dice.pick(&[1, 300, usize::MAX]).expect("sizes"),
+            ..Config::default()
+        };
+        let start = |id| Replica::new(Identity { id, replicas, seed }, config.clone()).expect("valid");
+        let mut cluster = Cluster {
+            now: Time::ZERO,
+            replicas: ReplicaId::all(replicas).map(start).collect(),
+            invariants: Invariants::new(),
+            events: BTreeMap::new(),
+            sequence: 0,
+            loss: dice.unit() * 0.3,
+            dice,
+            clients: Default::default(),
+            tally: Tally::default(),
+            successor: None,
+        };
+        for client in 0..CLIENTS {
+            cluster.begin(client);
+        }
+        for millis in (300..3_000).step_by(170) {
+            let at = Time::ZERO + Span::from_millis(millis + cluster.dice.below(100));
+            cluster.put_off(at, Event::HandOver);
+        }
+        cluster
+    }
+
+    fn put_off(&mut self, at: Time, event: Event) {
+        self.sequence += 1;
+        self.events.insert((at, self.sequence), event);
+    }
+
+    /// Lets something arrive: mostly soon, seldom very late, and now and then twice or never.
+    fn pass(&mut self, event: impl Fn() -> Event) {
+        let copies = if self.dice.chance(self.loss) { 0 } else { 1 + u64::from(self.dice.chance(0.05)) };
+        for _ in 0..copies {
+            let most = if self.dice.chance(0.02) { 400_000 } else { 4_000 };
+            let at = self.now + Span::from_micros(1 + self.dice.below(most));
+            self.put_off(at, event());
+        }
+    }
+
+    /// A client begins with its next update.
+    fn begin(&mut self, client: usize) {
+        let number = self.clients[client].number + 1;
+        self.clients[client].number = number;
+        self.put_off(self.now, Event::Send { client, number });
+    }
+
+    fn update(&self, client: usize) -> Update {
+        let Counter { number, believed, .. } = &self.clients[client];
+        let next: u64 = if believed.is_empty() { 1 } else { believed.parse::<u64>().expect("a count") + 1 };
+        let request = Some(RequestId { client: client as u64, number: *number });
+        Update { key: "counter".into(), value: next.to_string().into(), expected: Some(believed.clone()), request }
+    }
+
+    fn run(&mut self, end: Time) {
+        loop {
+            let event = self.events.first_key_value().map_or(Time::NEVER, |((at, _), _)| *at);
+            let timers = ReplicaId::all(self.replicas.len()).zip(&self.replicas);
+            let (timer, id) =
+                timers.map(|(id, replica)| (replica.poll_timeout().max(self.now), id)).min().expect("replicas");
+            if event.min(timer) > end {
+                return;
+            }
+            self.now = event.min(timer);
+            if timer < event {
+                self.hand(id, Input::Timeout);
+                continue;
+            }
+            match self.events.pop_first().expect("an event").1 {
+                Event::Peer { from, to, message } => self.hand(to, Input::Peer { from, message }),
+                Event::Request { client, to, mid } => {
+                    // A late one is of an older update, which the replicas must tell by its number. The world here
+                    // has forgotten it, so it is left out.
+                    let number = mid.0 >> 32;
+                    if number == self.clients[client].number {
+                        let operation = Operation::Update(self.update(client).into());
+                        let request = Request { mid, operation };
+                        self.hand(to, Input::Client { from: ClientId(client as u16), request });
+                    }
+                }
+                Event::Answer { client, mid, response } => self.answer(client, mid, &response),
+                Event::Send { client, number } => self.send(client, number),
+                Event::HandOver => self.hand_over(),
+            }
+        }
+    }
+
+    fn send(&mut self, client: usize, number: u64) {
+        if number != self.clients[client].number {
+            return;
+        }
+        let to = ReplicaId(self.dice.below(self.replicas.len() as u64) as u8);
+        let leads = |id: &ReplicaId| self.replicas[id.index()].raft().is_leader();
+        let leader = ReplicaId::all(self.replicas.len()).find(leads).filter(|_| self.dice.chance(0.7));
+        self.sequence += 1;
+        // The number of the update, and of the attempt.
+        let (to, mid) = (leader.unwrap_or(to), Mid((number << 32) + self.sequence));
+        self.pass(|| Event::Request { client, to, mid });
+        let again = self.now + Span::from_millis(20 + self.dice.below(200));
+        self.put_off(again, Event::Send { client, number });
+        self.tally.retries += 1;
+    }
+
+    fn answer(&mut self, client: usize, mid: Mid, response: &Response) {
+        let next = self.update(client).value;
+        let counter = &mut self.clients[client];
+        if mid.0 >> 32 != counter.number {
+            return;
+        }
+        match response {
+            Response::Ok { value: None } => {
+                counter.counted += 1;
+                self.tally.counted += 1;
+                counter.believed = next;
+            }
+            Response::Ok { value: Some(found) } => counter.believed = found.clone(),
+            // It is sent again in time.
+            Response::Fail | Response::Redirect => return,
+        }
+        self.begin(client);
+    }
+
+    fn hand_over(&mut self) {
+        let leads = |id: &ReplicaId| self.replicas[id.index()].raft().is_leader();
+        let Some(leader) = ReplicaId::all(self.replicas.len()).find(leads) else { return };
+        let mut out = Outbox::new();
+        self.successor = self.replicas[leader.index()].hand_over(self.now, &mut out);
+        self.tally.handovers += u64::from(self.successor.is_some());
+        self.carry_out(leader, out);
+    }
+
+    fn hand(&mut self, id: ReplicaId, input: Input<Message<Arc<Command>>>) {
+        let mut out = Outbox::new();
+        let replica = &mut self.replicas[id.index()];
+        let (applied, led) = (replica.applied(), replica.raft().is_leader());
+        replica.handle(self.now, input, &mut out);
+        self.tally.installed += u64::from(replica.raft().log().first_index() > applied + 1);
+        if replica.raft().is_leader() && !led && self.successor == Some(id) {
+            self.tally.successors += 1;
+        }
+        self.carry_out(id, out);
+    }
+
+    fn carry_out(&mut self, from: ReplicaId, mut out: Outbox<Message<Arc<Command>>>) {
+        let living: ReplicaSet = ReplicaId::all(self.replicas.len()).collect();
+        self.invariants.look(self.now, &self.replicas, living, from);
+        assert_eq!(self.invariants.violation(), None);
+        for effect in out.drain() {
+            match effect {
+                Effect::Send { to, message } => {
+                    self.pass(|| Event::Peer { from, to, message: message.clone() });
+                }
+                Effect::Reply { to, mid, response } => {
+                    let client = usize::from(to.0);
+                    self.pass(|| Event::Answer { client, mid, response: response.clone() });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_counted_is_what_was_acknowledged_whatever_happens() {
+    let (mut handovers, mut successors, mut installed, mut counted, mut retries) = (0, 0, 0, 0, 0);
+    for seed in 0..300 {
+        let mut cluster = Cluster::new(seed);
+        cluster.run(Time::ZERO + Span::from_secs(3));
+        // Nothing is lost any more, nobody begins anything new, and all come to the same.
+        cluster.loss = 0.0;
+        let pending: Vec<u64> = cluster.clients.iter().map(|client| client.number).collect();
+        cluster.run(Time::ZERO + Span::from_secs(5));
+        for (client, number) in cluster.clients.iter().zip(pending) {
+            assert!(client.number > number, "seed {seed}: a client makes no progress");
+        }
+        let values = cluster.replicas.iter().map(|replica| {
+            let value = replica.store().get("counter").map_or(0, |value| value.parse().expect("a count"));
+            (replica.applied(), value)
+        });
+        let (_, value): (u64, u64) = values.max().expect("replicas");
+        let under_way = value.checked_sub(cluster.tally.counted);
+        assert!(under_way.is_some_and(|some| some <= CLIENTS as u64), "seed {seed}: {value} counted");
+        assert_eq!(cluster.clients.iter().map(|client| client.counted).sum::<u64>(), cluster.tally.counted);
+        handovers += cluster.tally.handovers;
+        successors += cluster.tally.successors;
+        installed += cluster.tally.installed;
+        counted += cluster.tally.counted;
+        retries += cluster.tally.retries;
+    }
+    println!(
+        "{counted} counted with {retries} attempts, {handovers} handovers, {successors} took over, {installed} snapshots"
+    );
+    assert!(counted > 10_000 && retries > counted, "{counted} with {retries} attempts");
+    assert!(successors > handovers / 3 && handovers > 1_000, "{handovers} handovers, {successors} took over");
+    assert!(installed > 100, "{installed} snapshots");
+}
