@@ -60,9 +60,9 @@ impl From<&PeerMessage> for proto::Message {
 
 fn raft_content(message: &Message<Arc<Command>>) -> Content {
     match message {
-        Message::RequestVote(RequestVote { term, last_index, last_term, pre }) => {
-            let (term, last_index, last_term, pre) = (*term, *last_index, *last_term, *pre);
-            Content::RequestVote(proto::RequestVote { term, last_index, last_term, pre })
+        Message::RequestVote(request) => {
+            let RequestVote { term, last_index, last_term, pre, handed_over } = *request;
+            Content::RequestVote(proto::RequestVote { term, last_index, last_term, pre, handed_over })
         }
         Message::Vote(Vote { term, granted, pre }) => {
             Content::Vote(proto::Vote { term: *term, granted: *granted, pre: *pre })
@@ -89,6 +89,7 @@ fn raft_content(message: &Message<Arc<Command>>) -> Content {
             Content::AppendReply(proto::AppendReply { term: *term, sent: sent.nanos(), outcome })
         }
         Message::Probe { term } => Content::Probe(proto::Probe { term: *term }),
+        Message::TimeoutNow { term } => Content::TimeoutNow(proto::TimeoutNow { term: *term }),
         Message::InstallSnapshot(part) => Content::InstallSnapshot(proto::InstallSnapshot {
             term: part.term,
             last_index: part.last_index,
@@ -143,8 +144,8 @@ impl From<proto::RequestId> for RequestId {
 /// What a message says; none if it cannot be one.
 pub(super) fn read(message: proto::Message) -> Option<PeerMessage> {
     Some(match message.content? {
-        Content::RequestVote(proto::RequestVote { term, last_index, last_term, pre }) => {
-            PeerMessage::Raft(Message::RequestVote(RequestVote { term, last_index, last_term, pre }))
+        Content::RequestVote(proto::RequestVote { term, last_index, last_term, pre, handed_over }) => {
+            PeerMessage::Raft(Message::RequestVote(RequestVote { term, last_index, last_term, pre, handed_over }))
         }
         Content::Vote(proto::Vote { term, granted, pre }) => {
             PeerMessage::Raft(Message::Vote(Vote { term, granted, pre }))
@@ -171,6 +172,7 @@ pub(super) fn read(message: proto::Message) -> Option<PeerMessage> {
             PeerMessage::Raft(Message::AppendReply(AppendReply { term, sent: Time(sent), outcome }))
         }
         Content::Probe(proto::Probe { term }) => PeerMessage::Raft(Message::Probe { term }),
+        Content::TimeoutNow(proto::TimeoutNow { term }) => PeerMessage::Raft(Message::TimeoutNow { term }),
         Content::InstallSnapshot(part) => PeerMessage::Raft(Message::InstallSnapshot(Box::new(InstallSnapshot {
             term: part.term,
             last_index: part.last_index,
@@ -266,12 +268,13 @@ mod tests {
             Entry { term: number(dice), command: dice.chance(0.8).then(|| command(dice)) }
         }
         let term = number(dice);
-        PeerMessage::Raft(match dice.below(12) {
+        PeerMessage::Raft(match dice.below(13) {
             0 => Message::RequestVote(RequestVote {
                 term,
                 last_index: number(dice),
                 last_term: number(dice),
                 pre: dice.chance(0.5),
+                handed_over: dice.chance(0.5),
             }),
             1 => Message::Vote(Vote { term, granted: dice.chance(0.5), pre: dice.chance(0.5) }),
             2 | 3 => Message::AppendEntries(AppendEntries {
@@ -295,6 +298,7 @@ mod tests {
                 Message::AppendReply(AppendReply { term, sent: Time(number(dice)), outcome })
             }
             6 => Message::Probe { term },
+            12 => Message::TimeoutNow { term },
             7 => Message::InstallSnapshot(Box::new(InstallSnapshot {
                 term,
                 last_index: number(dice),
@@ -335,7 +339,7 @@ mod tests {
             let read = read(proto::Message::decode(&*bytes).expect("what was written"));
             assert_eq!(read.as_ref(), Some(&message));
         }
-        assert!(kinds.len() >= 9, "{kinds:?}");
+        assert!(kinds.len() >= 10, "{kinds:?}");
     }
 
     #[test]

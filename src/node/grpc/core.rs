@@ -217,7 +217,7 @@ impl<T> Core<T> {
 
     /// Leads no longer, if it can help it: hands over to another server. Returns whom to, if this one leads.
     pub fn hand_over(&mut self, now: Time) -> Option<ReplicaId> {
-        let heir = None;
+        let heir = self.replica.hand_over(now, &mut self.out);
         self.settle(now);
         heir
     }
