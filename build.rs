@@ -15,6 +15,7 @@ mod grpc {
 
     const FILES: [&str; 4] = ["admin.proto", "chaosmonkey.proto", "kvstore.proto", "raft.proto"];
 
+    #[expect(clippy::disallowed_methods, reason = "cargo tells build scripts by the environment where to write")]
     pub fn compile() {
         println!("cargo::rerun-if-changed=proto");
         let descriptors = protox::compile(FILES, ["proto"]).unwrap_or_else(|error| panic!("{error:?}"));

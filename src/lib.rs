@@ -28,6 +28,8 @@ pub mod broadcast;
 pub mod chaos;
 pub mod check;
 pub mod cli;
+#[cfg(feature = "grpc")]
+pub mod client;
 pub mod clock;
 pub mod consensus;
 pub mod hash;

@@ -428,10 +428,25 @@ fn help_and_version() {
         ("help_shrink", &["shrink", "--help"]),
     ];
     for (name, arguments) in commands {
+        if cfg!(feature = "grpc") && name == "help" {
+            // It lists more commands.
+            continue;
+        }
         let output = seedbed().args(arguments).output().unwrap();
         assert_code(&output, 0);
         assert!(stdout(&output).lines().all(|line| line.len() <= 120), "lines fit a screen");
         insta::assert_snapshot!(name, stdout(&output));
+    }
+}
+
+#[cfg(not(feature = "grpc"))]
+#[test]
+fn commands_of_the_grpc_cluster_say_what_is_missing() {
+    let message = "error: this program was built without gRPC; build it with: cargo build --release --features grpc\n";
+    for arguments in ["kv get name", "kv --help", "chaos", "serve --id 0 -x", "cluster", "status --watch 1 -- --"] {
+        let output = seedbed().args(arguments.split(' ')).output().expect("it starts");
+        assert_code(&output, 2);
+        assert_eq!((stdout(&output), stderr(&output)), ("", message), "{arguments}");
     }
 }
 

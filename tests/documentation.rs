@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// How a command that this test runs begins in the documents.
 const RUN: &str = "cargo run --release -- ";
 
+/// How a command begins that needs the gRPC cluster. `tests/grpc` runs those of clients, and starts servers.
+const RUN_GRPC: &str = "cargo run --release --features grpc -- ";
+
 /// Commands that this test does not run, and what runs them instead.
 const RUN_ELSEWHERE: [(&str, &str); 5] = [
     ("cargo test", "this test is a part of it"),
@@ -269,6 +272,7 @@ fn is_run_elsewhere(command: &str) -> bool {
         && exists("--test", "tests")
         && exists("--bench", "benches");
     is_test
+        || command.starts_with(RUN_GRPC)
         || command.strip_prefix(RUN).is_some_and(takes_minutes)
         || RUN_ELSEWHERE.iter().any(|&(other, _)| other == command)
 }

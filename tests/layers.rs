@@ -16,7 +16,7 @@ const TABLE: &str = "\
 | 6 | | | `world`, `check` |
 | 5 | | | `scenario` |
 | 4 | | `node` | `workload` |
-| 3 | | `replica`, `broadcast` | `record` |
+| 3 | | `replica`, `broadcast` | `record`, `client` |
 | 2 | `wire`, `rpc` | `raft`, `kv` | `chaos` |
 | 1 | `protocol`, `rng`, `clock`, `consensus` | | |
 | 0 | `time`, `id`, `hash`, `printable` | | |

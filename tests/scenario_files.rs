@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent};
 use seedbed::id::{REPLICAS_MAX, REPLICAS_MIN, ReplicaId};
 use seedbed::rng::Stream;
-use seedbed::scenario::{Network, Scenario, ScenarioError};
+use seedbed::scenario::{Network, Scenario, ScenarioError, load_matrix};
 use seedbed::time::{Span, Time};
 use seedbed::workload::{CLIENTS, Keys, ScriptedOperation};
 use serde_json::{Value, json};
@@ -120,6 +120,35 @@ fn the_example_of_the_seed_document_is_shipped_as_it_stands_there() {
         [0.4, 0.0, 0.1, 1.0, 0.3],
     ];
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn each_matrix_is_for_five_replicas_and_is_what_its_name_says() {
+    let says = |name: &str, from: usize, to: usize| {
+        let cut = |is_cut: bool| f64::from(u8::from(is_cut));
+        match name {
+            "healthy" => 0.0,
+            "ten-percent" => 0.1 * cut(from != to),
+            "isolate-3" => cut(from == 3 || to == 3),
+            "minority" => cut((from < 2) != (to < 2)),
+            "one-way" => cut(from == 0 && to != 0),
+            "seed" => {
+                load(&root().join("chaos/seed-example.json")).matrix.loss(ReplicaId(from as u8), ReplicaId(to as u8))
+            }
+            _ => panic!("{name}: what does this say?"),
+        }
+    };
+    let files = files("matrices");
+    assert_eq!(files.len(), 6, "{files:?}");
+    for path in files {
+        let matrix = load_matrix(&path).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(matrix.replicas(), 5);
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        for (from, row) in matrix.rows().enumerate() {
+            let expected: Vec<f64> = (0..5).map(|to| says(name, from, to)).collect();
+            assert_eq!(row, expected, "{name}, row {from}");
+        }
+    }
 }
 
 #[test]

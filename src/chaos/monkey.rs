@@ -89,6 +89,18 @@ impl ChaosMonkey {
         &self.matrix
     }
 
+    /// The matrix with the partition and all isolations in it, as one that has no others would need it. Messages that are
+    /// lost by number are no part of it.
+    pub fn effective_matrix(&self) -> ConnectivityMatrix {
+        let mut effective = self.matrix.clone();
+        for from in ReplicaId::all(self.matrix.replicas()) {
+            for to in ReplicaId::all(self.matrix.replicas()).filter(|&to| self.separated(from, to)) {
+                effective.set(from.index(), to.index(), 1.0).expect("a link of the matrix, and a probability");
+            }
+        }
+        effective
+    }
+
     /// Replaces the matrix; partitions stay.
     ///
     /// # Panics
@@ -109,6 +121,11 @@ impl ChaosMonkey {
     /// Cuts the cluster in two: this group and the rest. Replaces an earlier partition.
     pub fn partition(&mut self, group: ReplicaSet) {
         self.partition = Some(group);
+    }
+
+    /// The one side of the partition, if there is one.
+    pub fn group(&self) -> Option<ReplicaSet> {
+        self.partition
     }
 
     /// Cuts one replica off from all others, on top of whatever else is cut.
@@ -223,6 +240,19 @@ mod tests {
         }
         monkey.end_partition();
         assert!(links().all(|(from, to)| monkey.loss(from, to) == 0.0));
+    }
+
+    #[test]
+    fn the_effective_matrix_says_of_each_link_what_the_monkey_does() {
+        let mut monkey = monkey(0.25, 1);
+        monkey.partition([0, 1].into_iter().map(ReplicaId).collect());
+        monkey.isolate(ReplicaId(3));
+        monkey.set_link(0, 1, 0.5).unwrap();
+        let effective = monkey.effective_matrix();
+        assert!(links().all(|(from, to)| effective.loss(from, to) == monkey.loss(from, to)));
+        assert_eq!(effective.loss(ReplicaId(3), ReplicaId(3)), 0.25, "it still hears itself");
+        monkey.end_partition();
+        assert_eq!(monkey.effective_matrix(), *monkey.matrix());
     }
 
     #[test]

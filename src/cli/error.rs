@@ -78,6 +78,27 @@ pub(super) enum CliError {
     #[cfg(feature = "grpc")]
     #[error(transparent)]
     Serve(#[from] crate::node::grpc::ServeError),
+    #[cfg(not(feature = "grpc"))]
+    #[error("this program was built without gRPC; build it with: cargo build --release --features grpc")]
+    WithoutGrpc,
+    #[cfg(feature = "grpc")]
+    #[error(transparent)]
+    Client(#[from] crate::client::Error),
+    #[cfg(feature = "grpc")]
+    #[error(transparent)]
+    Tls(crate::rpc::TlsError),
+    #[cfg(feature = "grpc")]
+    #[error("the keys cannot be put to begin with: {reason}; --no-fill goes without")]
+    NotFilled { reason: String },
+    #[cfg(feature = "grpc")]
+    #[error(
+        "{}: kills servers ({kills}), which cannot be played on a running cluster; --skip-kills leaves that out",
+        shown(path)
+    )]
+    Kills { path: PathBuf, kills: String },
+    #[cfg(feature = "grpc")]
+    #[error("{}: is for {wanted} replicas; the cluster has {found} servers", shown(path))]
+    ClusterSize { path: PathBuf, wanted: usize, found: usize },
     #[cfg(feature = "grpc")]
     #[error("{option} is needed, as an option, a variable or a key of --config")]
     Missing { option: &'static str },

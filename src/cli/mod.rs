@@ -29,6 +29,8 @@ mod shrink;
 mod sweep;
 mod trace;
 mod verify;
+#[cfg(not(feature = "grpc"))]
+mod without_grpc;
 mod zoo;
 
 use std::ffi::OsString;
@@ -70,6 +72,15 @@ enum Command {
     Serve(grpc::serve::Args),
     #[cfg(feature = "grpc")]
     Cluster(grpc::cluster::Args),
+    #[cfg(feature = "grpc")]
+    Kv(grpc::kv::Args),
+    #[cfg(feature = "grpc")]
+    Chaos(grpc::chaos::Args),
+    #[cfg(feature = "grpc")]
+    Status(grpc::status::Args),
+    #[cfg(not(feature = "grpc"))]
+    #[command(flatten)]
+    WithoutGrpc(without_grpc::Command),
 }
 
 /// Whether all is as it should be: correct, or the same in both worlds or every time.
@@ -105,6 +116,14 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Cli { command: Command::Serve(args) }) => grpc::serve::execute(args),
         #[cfg(feature = "grpc")]
         Ok(Cli { command: Command::Cluster(args) }) => grpc::cluster::execute(args),
+        #[cfg(feature = "grpc")]
+        Ok(Cli { command: Command::Kv(args) }) => grpc::kv::execute(args),
+        #[cfg(feature = "grpc")]
+        Ok(Cli { command: Command::Chaos(args) }) => grpc::chaos::execute(args),
+        #[cfg(feature = "grpc")]
+        Ok(Cli { command: Command::Status(args) }) => grpc::status::execute(&args),
+        #[cfg(not(feature = "grpc"))]
+        Ok(Cli { command: Command::WithoutGrpc(_) }) => Err(CliError::WithoutGrpc),
         Err(error) => Err(CliError::Usage(error)),
     };
     match result {

@@ -50,6 +50,12 @@ impl Progress {
         Progress::new(budget, "{spinner} {pos} of at most {len} {wide_msg}", None, false)
     }
 
+    /// A bar over so many requests.
+    #[cfg(feature = "grpc")]
+    pub fn in_requests(requests: u64) -> Progress {
+        Progress::new(requests, "{bar:40} {pos}/{len} {msg}", None, false)
+    }
+
     /// A bar over so much time of all runs together.
     pub fn in_time(span: Span, several: bool) -> Progress {
         let seconds = span.as_secs_f64().round() as u64;

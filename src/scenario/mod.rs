@@ -8,6 +8,7 @@
 mod error;
 mod events;
 mod json;
+mod matrix_file;
 mod network;
 mod operations;
 mod parse;
@@ -23,6 +24,7 @@ use crate::time::{Span, Time};
 use crate::workload::{Keys, Plan, ScriptedOperation};
 
 pub use error::ScenarioError;
+pub use matrix_file::load_matrix;
 pub use network::{Delay, Network, Order};
 pub use parse::Loaded;
 pub(crate) use parse::{packets_default, packets_max};

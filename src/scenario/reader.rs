@@ -350,6 +350,11 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Whether an object stands here.
+    pub(crate) fn is_object(&self) -> bool {
+        matches!(self.json, Some(Json::Object(_)))
+    }
+
     /// Whether a list stands here.
     pub(crate) fn is_list(&self) -> bool {
         matches!(self.json, Some(Json::List(_)))

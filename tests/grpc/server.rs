@@ -133,7 +133,9 @@ fn garbage_on_the_port_and_connections_that_say_nothing_hurt_nobody() {
     let cluster = Cluster::start(3, &[]);
     let address = cluster.addresses[0].to_string();
     let silent: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(&address).expect("a connection")).collect();
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 10_000], &[0xFF; 10_000], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xFF\xFF"] {
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 10_000], &[0xFF; 10_000], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xFF\xFF"]
+    {
         let mut stream = TcpStream::connect(&address).expect("a connection");
         // The server may hang up in the middle.
         let _ = stream.write_all(garbage);
@@ -174,7 +176,8 @@ fn a_server_that_was_started_again_is_refused_and_the_others_go_on() {
     let output = serve(&format!("--id {place} --peers {}", cluster.list()));
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     let error = text(&output.stderr);
-    let refusal = format!("refused by the cluster: server {place} was a member of this cluster before it was started again");
+    let refusal =
+        format!("refused by the cluster: server {place} was a member of this cluster before it was started again");
     assert!(error.contains(&refusal), "{error}");
     cluster.expect("kv put k v", 0);
     assert_eq!(cluster.expect("kv get k", 0), "v\n");
@@ -221,7 +224,9 @@ fn a_leader_that_is_asked_to_end_hands_over_and_answers_what_it_was_asked() {
     assert!(took < 0.7, "{took} s");
     let status = cluster.servers[leader].wait().expect("it ends");
     assert!(status.success(), "{status}");
-    let answer = runtime().block_on(async { store(&cluster.addresses[(leader + 2) % 3]).get(GetRequest { key: "k".to_owned(), stale: false }).await });
+    let answer = runtime().block_on(async {
+        store(&cluster.addresses[(leader + 2) % 3]).get(GetRequest { key: "k".to_owned(), stale: false }).await
+    });
     assert_eq!(answer.expect("an answer").into_inner().value, "w");
     let _ = &mut client;
 }
@@ -280,8 +285,7 @@ fn with_certificates_strangers_learn_nothing_and_clients_need_the_authority() {
         file("other-server.key"),
         file("other-ca.pem")
     );
-    let mut stranger =
-        command.args(other.split(' ')).stderr(Stdio::piped()).spawn().expect("seedbed starts");
+    let mut stranger = command.args(other.split(' ')).stderr(Stdio::piped()).spawn().expect("seedbed starts");
     pause(6_000);
     stranger.kill().expect("it lives");
     let said = text(&stranger.wait_with_output().expect("it ends").stderr);

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::GridError;
 use super::path::Path;
 use super::values::{ValuesError, parse_values};
-use super::{GridError, matrix_file};
 use crate::replica::Config;
+use crate::scenario::load_matrix;
 
 /// The name of the dimension whose values are [`Partition`]s.
 pub const PARTITION: &str = "partition";
@@ -229,7 +230,9 @@ impl Point {
             MATRIX => {
                 let file = PathBuf::from(word);
                 label = file.file_stem().map_or_else(|| label.clone(), |stem| stem.to_string_lossy().into_owned());
-                Change::Key { path: MATRIX.parse()?, value: matrix_file::read(&file)? }
+                let matrix = load_matrix(&file)?;
+                let rows: Vec<&[f64]> = matrix.rows().collect();
+                Change::Key { path: MATRIX.parse()?, value: json!(rows) }
             }
             "seed" => return Err(GridError::Seed),
             _ if Config::setting_names().contains(&name) || name.starts_with("raft.") => {

@@ -9,7 +9,6 @@
 
 mod axis;
 mod file;
-mod matrix_file;
 mod path;
 mod values;
 

@@ -1,0 +1,233 @@
+//! `seedbed kv bench`: how many requests a cluster answers, and how fast.
+
+use std::io::{self, Write};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use tokio::runtime::Builder;
+
+use super::connection::{self, ConnectionArgs, seconds};
+use crate::cli::error::CliError;
+use crate::cli::output::{self, OutputFile};
+use crate::cli::progress::Progress;
+use crate::cli::selection::draw_seed;
+use crate::cli::{Outcome, output::plural};
+use crate::client::bench::{self, Kind, Measured, Plan, Seen, Stale, Tally, Target};
+use crate::client::{Kv, Routing, Settings};
+use crate::rpc::VALUE_BYTES_MAX;
+use crate::time::Span;
+
+/// The longest bench, if only a number of requests is given.
+const DURATION_MAX: Duration = Duration::from_secs(3_600);
+
+/// Measure how many requests a cluster answers, and how fast
+///
+/// Each client has one request at a time. Without --rate, it sends the next one when it has the answer
+/// to the last (closed loop), which finds out how much the cluster can do. With --rate, requests are
+/// due at an even rate whatever has become of earlier ones (open loop), and latency counts from when a
+/// request was due, so that a stall of the cluster is not hidden by clients that wait it out.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// How many clients there are
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    clients: u32,
+
+    /// Requests that are due each second, of all clients together
+    #[arg(long, value_name = "N", value_parser = rate)]
+    rate: Option<f64>,
+
+    /// The share of gets, 0 to 1; the others are puts
+    #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = share)]
+    gets: f64,
+
+    /// How many keys there are; each request draws one
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    keys: u32,
+
+    /// How many bytes a value has
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=VALUE_BYTES_MAX as i64))]
+    value_bytes: u32,
+
+    /// How long to measure (by default 10 seconds, or until all --requests are sent)
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    duration: Option<Duration>,
+
+    /// How many requests to send at most, those of the warm-up not counted
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
+
+    /// How long to send requests that do not count yet
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = warm_up)]
+    warm_up: Duration,
+
+    /// Do not put each key once to begin with
+    #[arg(long)]
+    no_fill: bool,
+
+    /// Whom to ask
+    #[arg(long, value_name = "WHOM", default_value = "any")]
+    route: Route,
+
+    /// Be content with stale values
+    #[arg(long)]
+    stale_reads: bool,
+
+    /// Connections to each server, which clients share
+    #[arg(long, value_name = "N", default_value_t = NonZeroU16::MIN)]
+    connections: NonZeroU16,
+
+    /// Threads of the clients (by default, as many as there are cores)
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroU16>,
+
+    /// Seed of keys, kinds and choices of servers; random by default
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// Write the result as CSV, a row for each kind; `-` is standard output, in place of the text
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
+/// Whom clients ask.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Route {
+    /// Any server, at random, which passes requests on
+    Any,
+    /// The leader, as the last answer named it
+    Leader,
+}
+
+/// Carries out the command.
+pub(super) fn execute(connection: &ConnectionArgs, args: &Args) -> Result<Outcome, CliError> {
+    let csv = args.csv.as_deref().map(OutputFile::create).transpose()?;
+    let with_text = csv.as_ref().is_none_or(|csv| !csv.is_stdout());
+    let plan = args.plan()?;
+    let mut builder = Builder::new_multi_thread();
+    if let Some(threads) = args.threads {
+        builder.worker_threads(usize::from(threads.get()));
+    }
+    let measured = connection::runtime(builder)?.block_on(measure(connection, args, &plan))?;
+    let mut out = output::stdout();
+    if with_text {
+        write_text(&mut out, args, &plan, &measured)?;
+    }
+    if let Some(csv) = csv {
+        let mut writing = csv.begin(&mut out);
+        let written = bench::write_csv(&mut writing.out, &measured);
+        writing.finish(written)?;
+    }
+    out.flush()?;
+    let all = measured.all();
+    Ok(Outcome::of(all.answered() > 0 && all.failed() == 0))
+}
+
+impl Args {
+    fn plan(&self) -> Result<Plan, CliError> {
+        let default = if self.requests.is_some() { DURATION_MAX } else { Duration::from_secs(10) };
+        Ok(Plan {
+            rate: self.rate,
+            gets: self.gets,
+            keys: self.keys,
+            value_bytes: self.value_bytes as usize,
+            warm_up: self.warm_up,
+            duration: self.duration.unwrap_or(default),
+            requests: self.requests,
+            seed: self.seed.map_or_else(draw_seed, Ok)?,
+        })
+    }
+}
+
+/// Connects all clients and loads the cluster.
+async fn measure(connection: &ConnectionArgs, args: &Args, plan: &Plan) -> Result<Measured, CliError> {
+    let servers = connection.servers().await?.with_connections(usize::from(args.connections.get()));
+    let routing = match args.route {
+        Route::Any => Routing::Any,
+        Route::Leader => Routing::Leader,
+    };
+    let settings = |client: u32| Settings {
+        timeout: connection.timeout(),
+        try_timeout: connection.try_timeout(),
+        routing,
+        seed: Some(plan.seed.wrapping_add(client.into())),
+    };
+    let clients: Result<Vec<Kv>, _> =
+        (0..args.clients).map(|client| Kv::new(servers.clone(), settings(client))).collect();
+    let clients = clients?;
+    if args.stale_reads {
+        load(clients.into_iter().map(Stale).collect(), args, plan).await
+    } else {
+        load(clients, args, plan).await
+    }
+}
+
+async fn load<T: Target>(mut targets: Vec<T>, args: &Args, plan: &Plan) -> Result<Measured, CliError> {
+    if plan.gets > 0.0 && !args.no_fill {
+        targets = bench::fill(targets, plan).await.map_err(|reason| CliError::NotFilled { reason: reason.into() })?;
+    }
+    let span = plan.warm_up + plan.duration;
+    // Nobody knows how long so many requests take.
+    let progress = match plan.requests {
+        Some(requests) => Progress::in_requests(requests),
+        None => Progress::in_time(Span::from_secs_f64(span.as_secs_f64()), false),
+    };
+    let measured = bench::run(targets, plan, |Seen { elapsed, answered, errors }| {
+        let place = if plan.requests.is_some() { answered + errors } else { elapsed.as_secs() };
+        progress.reach(place, || format!("{answered} answered, {errors} failed"));
+    });
+    let measured = measured.await;
+    progress.clear();
+    Ok(measured)
+}
+
+fn write_text(out: &mut impl Write, args: &Args, plan: &Plan, measured: &Measured) -> io::Result<()> {
+    let clients = plural(args.clients.into(), "client", "clients");
+    let keys = plural(plan.keys.into(), "key", "keys");
+    let bytes = plural(plan.value_bytes as u64, "byte", "bytes");
+    let pace = plan.rate.map_or_else(|| "closed loop".to_owned(), |rate| format!("{rate} requests due each second"));
+    let (gets, seconds, seed) = (plan.gets * 100.0, measured.elapsed.as_secs_f64(), plan.seed);
+    writeln!(out, "{clients}, {keys}, values of {bytes}, {gets}% gets, {pace}, {seconds:.1} s, seed {seed}\n")?;
+    let heads = ["p50", "p90", "p99", "p99.9", "max"].map(|head| format!("{head:>12}")).concat();
+    writeln!(out, "{:4}{:>11}{:>9}{:>13}{heads}", "", "answered", "failed", "per second")?;
+    let all = measured.all();
+    for (name, tally) in Kind::ALL.map(Kind::name).into_iter().zip(&measured.tallies).chain([("all", &all)]) {
+        write_row(out, name, tally, seconds)?;
+    }
+    for (name, tally) in Kind::ALL.map(Kind::name).into_iter().zip(&measured.tallies) {
+        if tally.failed() > 0 {
+            writeln!(out, "\nFailed {name}s: {}", tally.reasons())?;
+        }
+    }
+    if measured.unsent > 0 {
+        let unsent = plural(measured.unsent, "request was", "requests were");
+        writeln!(out, "\n{unsent} due and not sent: there were too few clients, or the rate is too high")?;
+    }
+    Ok(())
+}
+
+fn write_row(out: &mut impl Write, name: &str, tally: &Tally, seconds: f64) -> io::Result<()> {
+    let rate = if seconds > 0.0 { tally.answered() as f64 / seconds } else { 0.0 };
+    write!(out, "{name:4}{:>11}{:>9}{rate:>13.1}", tally.answered(), tally.failed())?;
+    let times = tally.latency().map(|l| [l.p50, l.p90, l.p99, l.p999, l.max]);
+    for time in times.iter().flatten() {
+        write!(out, "{:>9.3} ms", time.as_secs_f64() * 1e3)?;
+    }
+    writeln!(out)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.001..=1e6).contains(rate));
+    rate.ok_or_else(|| "allowed is a number from 0.001 to 1000000".to_owned())
+}
+
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "allowed is a number from 0 to 1".to_owned())
+}
+
+fn warm_up(text: &str) -> Result<Duration, String> {
+    if text.parse() == Ok(0.0) { Ok(Duration::ZERO) } else { seconds(text) }
+}

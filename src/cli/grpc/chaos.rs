@@ -1,0 +1,199 @@
+//! `seedbed chaos`: a client of the chaos monkeys.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::connection::{self, ConnectionArgs, TokenArgs};
+use super::play;
+use crate::chaos::ConnectivityMatrix;
+use crate::cli::command::DEFAULT_DIRECTORY;
+use crate::cli::error::CliError;
+use crate::cli::{Outcome, output};
+use crate::client::{Chaos, Each, Servers, status};
+use crate::scenario::load_matrix;
+
+/// Tell the chaos monkeys of a gRPC cluster how likely servers are to lose each other's messages
+///
+/// Every server that was started with --chaos looks at a connectivity matrix whenever it receives a
+/// message of another server: the value in row i, column j is the probability that server j drops what
+/// it receives from server i. Each server has a copy of its own, and these commands change all of them.
+/// Requests of clients are never dropped.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Examples:
+  seedbed chaos upload matrices/isolate-3.json    server 3 hears nobody, and nobody hears it
+  seedbed chaos set 0 1 0.5                       half of what 0 sends to 1 is lost
+  seedbed chaos show                              the matrix as it is
+  seedbed chaos clear                             nothing is lost any more
+  seedbed chaos play scenarios/partition-1.json   all that happens in a scenario, in real time
+
+Exit codes: 0 done, 1 a server did not do it or has another matrix than the others, 2 bad usage or input."
+)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+
+    #[command(flatten)]
+    token: TokenArgs,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Give all servers this matrix
+    Upload {
+        /// A JSON file with a matrix: a list of rows, or an object with one under `matrix`
+        ///
+        /// If it is not there, it is looked for in `scenarios`.
+        file: PathBuf,
+    },
+    /// Change one value: how likely TO is to drop a message of FROM
+    Set {
+        /// The sender's number, the matrix's row
+        from: u8,
+        /// The receiver's number, the matrix's column
+        to: u8,
+        /// A probability, from 0 to 1
+        #[arg(value_parser = super::bench::share)]
+        value: f64,
+    },
+    /// Show the matrix of all servers, and whether they have the same
+    Show,
+    /// Give all servers a matrix of zeros
+    Clear,
+    Play(play::Args),
+}
+
+/// Carries out the command.
+pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
+    let token = args.token.load()?;
+    let work = async {
+        let Args { connection, command, .. } = args;
+        // What is wrong with a file is known before any server is asked.
+        let command = match command {
+            Command::Upload { file } => Todo::Upload(load_matrix(&find(&file))?),
+            Command::Set { from, to, value } => Todo::Set(from.into(), to.into(), value),
+            Command::Show => Todo::Show,
+            Command::Clear => Todo::Clear,
+            Command::Play(args) => Todo::Play(Box::new(play::Plot::load(&args)?)),
+        };
+        let servers = connection.servers().await?;
+        // What is played goes on, whether a server answers or not.
+        let timeout = if matches!(command, Todo::Play(_)) { connection.try_timeout() } else { connection.timeout() };
+        let chaos = Chaos::new(servers.clone(), timeout, token.as_deref())?;
+        match command {
+            Todo::Upload(matrix) => Ok(told(&chaos.upload(&matrix).await?)),
+            Todo::Set(from, to, value) => Ok(told(&chaos.set(from, to, value).await?)),
+            Todo::Show => show(&chaos.show().await?),
+            Todo::Clear => {
+                let count = members(&servers, connection.timeout()).await?;
+                Ok(told(&chaos.upload(&healthy(count)).await?))
+            }
+            Todo::Play(plot) => plot.play(&chaos, &servers, timeout).await,
+        }
+    };
+    connection::block_on(work)
+}
+
+/// A command that has been read.
+enum Todo {
+    Upload(ConnectivityMatrix),
+    Set(usize, usize, f64),
+    Show,
+    Clear,
+    Play(Box<play::Plot>),
+}
+
+/// A file as it is named, or else of that name in the folder of scenarios.
+pub(super) fn find(path: &Path) -> PathBuf {
+    let shipped = Path::new(DEFAULT_DIRECTORY).join(path);
+    if !path.exists() && path.is_relative() && shipped.exists() { shipped } else { path.to_owned() }
+}
+
+/// A matrix with which nothing is lost.
+pub(super) fn healthy(servers: usize) -> ConnectivityMatrix {
+    let rows = vec![vec![0.0; servers]; servers];
+    ConnectivityMatrix::from_rows(servers, &rows).expect("zeros are probabilities")
+}
+
+/// Warns of servers that did not do it.
+fn told(answers: &Each<()>) -> Outcome {
+    Outcome::of(complain(answers) == 0)
+}
+
+/// Warns of servers that did not do it, and counts them.
+pub(super) fn complain<T>(answers: &Each<T>) -> usize {
+    let failed = answers.iter().filter_map(|(server, answer)| Some((server, answer.as_ref().err()?)));
+    failed.inspect(|(server, reason)| output::warning(&format!("{server}: {reason}"))).count()
+}
+
+/// Shows the matrix, once if all servers have the same.
+fn show(answers: &Each<ConnectivityMatrix>) -> Result<Outcome, CliError> {
+    let failed = complain(answers);
+    let mut kinds: Vec<(&ConnectivityMatrix, Vec<String>)> = Vec::new();
+    for (server, answer) in answers {
+        let Ok(matrix) = answer else { continue };
+        match kinds.iter_mut().find(|(other, _)| *other == matrix) {
+            Some((_, servers)) => servers.push(server.to_string()),
+            None => kinds.push((matrix, vec![server.to_string()])),
+        }
+    }
+    let mut out = output::stdout();
+    for (place, (matrix, servers)) in kinds.iter().enumerate() {
+        if kinds.len() > 1 {
+            writeln!(out, "{}{}:", if place == 0 { "" } else { "\n" }, servers.join(", "))?;
+        }
+        write!(out, "{}", drawn(matrix))?;
+    }
+    out.flush()?;
+    if kinds.len() > 1 {
+        output::warning("servers have different matrices");
+    }
+    Ok(Outcome::of(failed == 0 && kinds.len() == 1))
+}
+
+/// A matrix as text, in columns.
+fn drawn(matrix: &ConnectivityMatrix) -> String {
+    let words: Vec<Vec<String>> =
+        matrix.rows().map(|row| row.iter().map(|value| format!("{value:?}")).collect()).collect();
+    let width = words.iter().flatten().map(String::len).max().unwrap_or(0);
+    words.iter().fold(String::new(), |mut text, row| {
+        let row: Vec<String> = row.iter().map(|word| format!("{word:<width$}")).collect();
+        // A text can always be written to.
+        let _ = writeln!(text, "{}", row.join(" ").trim_end());
+        text
+    })
+}
+
+/// How many servers the cluster has, as one of them says; if none answers, how many were named.
+pub(super) async fn members(servers: &Servers, timeout: Duration) -> Result<usize, CliError> {
+    let members = status::members(servers, timeout).await?;
+    Ok(members.map_or(servers.addresses().len(), |members| members.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_is_drawn_in_columns() {
+        let matrix = ConnectivityMatrix::from_rows(2, &[vec![0.0, 0.25], vec![1.0, 0.1]]).expect("a matrix");
+        assert_eq!(drawn(&matrix), "0.0  0.25\n1.0  0.1\n");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_looked_for_among_the_scenarios() {
+        let name = Path::new("matrices/isolate-3.json");
+        assert_eq!(find(name), Path::new("scenarios").join(name));
+        assert_eq!(find(Path::new("Cargo.toml")), Path::new("Cargo.toml"));
+        assert_eq!(find(Path::new("nowhere.json")), Path::new("nowhere.json"));
+    }
+}

@@ -1,0 +1,255 @@
+//! `seedbed chaos play`: what happens in a scenario, on a running cluster.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::chaos::{complain, find, healthy, members};
+use crate::chaos::{ChaosMonkey, Director, Fault, FaultEvent};
+use crate::cli::command::{Words, quoted_path};
+use crate::cli::error::CliError;
+use crate::cli::selection::draw_seed;
+use crate::cli::{Outcome, output};
+use crate::client::{Chaos, Servers, status};
+use crate::clock::Clock;
+use crate::id::{ReplicaId, ReplicaSet};
+use crate::scenario::Scenario;
+use crate::time::{Span, Time};
+
+/// How often it is tried to take back what was done, before somebody has to be told that it is still there.
+const CLEAR_TRIES: u32 = 5;
+
+/// How long it is waited before another try.
+const CLEAR_PAUSE: Duration = Duration::from_secs(1);
+
+/// Play the partitions, isolations and matrices of a scenario in real time
+///
+/// The scenario's matrix is uploaded to begin with, and after each of its events the one that has all
+/// partitions and isolations in it. Times count from now, without the scenario's `wait`. When its
+/// `lifetime` is over, or at Ctrl-C, all servers get a matrix of zeros. Its clients do not play: use
+/// `seedbed kv bench` meanwhile.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// A scenario file, for as many replicas as the cluster has servers
+    ///
+    /// If it is not there, it is looked for in `scenarios`.
+    timeline: PathBuf,
+
+    /// Leave kills out, which cannot be played on a running cluster
+    #[arg(long)]
+    skip_kills: bool,
+
+    /// Seed of the choice of who is on which side; random by default
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+/// What is to be played.
+pub(super) struct Plot {
+    path: PathBuf,
+    scenario: Scenario,
+    /// Its events, without kills.
+    events: Vec<FaultEvent>,
+    seed: u64,
+    command: String,
+}
+
+/// What makes a play end.
+enum End {
+    /// It is over.
+    Played,
+    /// This signal came.
+    Signal(i32),
+}
+
+impl Plot {
+    /// Reads the scenario and passes its warnings on.
+    pub fn load(args: &Args) -> Result<Plot, CliError> {
+        let path = find(&args.timeline);
+        let loaded = Scenario::load(&path)?;
+        loaded.warnings.iter().for_each(|warning| output::warning(warning));
+        let scenario = loaded.scenario;
+        let (kills, events): (Vec<FaultEvent>, Vec<FaultEvent>) =
+            scenario.events.iter().cloned().partition(|event| is_kill(&event.fault));
+        if !kills.is_empty() && !args.skip_kills {
+            let named =
+                |event: &FaultEvent| format!("{} at {} s", event.fault.name(), at(&scenario, event).as_secs_f64());
+            let kills = kills.iter().map(named).collect::<Vec<_>>().join(", ");
+            return Err(CliError::Kills { path, kills });
+        }
+        if !scenario.losses.is_empty() {
+            output::warning(&format!("{}: losses by number are left out", path.display()));
+        }
+        let seed = args.seed.or(scenario.seed).map_or_else(draw_seed, Ok)?;
+        let words = Words::new("chaos play").with(quoted_path(&path)).option("--seed", seed);
+        let words = if args.skip_kills { words.with("--skip-kills") } else { words };
+        Ok(Plot { path, events, seed, command: words.to_string(), scenario })
+    }
+
+    /// Plays it, and takes everything back in the end, whatever happens.
+    pub async fn play(self, chaos: &Chaos, servers: &Servers, timeout: Duration) -> Result<Outcome, CliError> {
+        let found = members(servers, timeout).await?;
+        if found != self.scenario.replicas {
+            return Err(CliError::ClusterSize { path: self.path, wanted: self.scenario.replicas, found });
+        }
+        let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Signals)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Signals)?;
+        println(&format!("{}\n", self.command))?;
+        let mut failed = 0;
+        let end = tokio::select! {
+            end = self.perform(chaos, servers, timeout, &mut failed) => end.map(|()| End::Played),
+            _ = hang_up.recv() => Ok(End::Signal(SignalKind::hangup().as_raw_value())),
+            _ = interrupt.recv() => Ok(End::Signal(SignalKind::interrupt().as_raw_value())),
+            _ = terminate.recv() => Ok(End::Signal(SignalKind::terminate().as_raw_value())),
+        };
+        let cleared = clear(chaos, found).await;
+        match end? {
+            End::Signal(signal) => {
+                cleared?;
+                Err(CliError::Interrupted { signal, command: self.command, goes_on: false })
+            }
+            End::Played => {
+                let all = cleared?;
+                let seconds = self.scenario.lifetime.as_secs_f64();
+                println(&format!(
+                    "{seconds:>7.1} s  over; {}",
+                    if all { "nothing is lost any more" } else { "but see above" }
+                ))?;
+                Ok(Outcome::of(all && failed == 0))
+            }
+        }
+    }
+
+    /// Uploads a matrix after each event, and counts the uploads that failed.
+    async fn perform(
+        &self,
+        chaos: &Chaos,
+        servers: &Servers,
+        timeout: Duration,
+        failed: &mut usize,
+    ) -> Result<(), CliError> {
+        let mut director = Director::new(self.scenario.matrix.clone(), &[], self.seed);
+        let clock = Clock::start();
+        *failed += complain(&chaos.upload(&director.monkey().effective_matrix()).await?);
+        println(&format!("{:>7.1} s  begins, with {} servers", 0.0, self.scenario.replicas))?;
+        for event in &self.events {
+            let due = at(&self.scenario, event);
+            if due > self.scenario.lifetime {
+                break;
+            }
+            wait(&clock, due).await;
+            // A partition is one around the leader.
+            believe(&mut director, self.scenario.replicas, servers, timeout).await?;
+            director.apply(&event.fault);
+            *failed += complain(&chaos.upload(&director.monkey().effective_matrix()).await?);
+            let words = told(&event.fault, director.monkey(), self.scenario.replicas);
+            println(&format!("{:>7.1} s  {words}", due.as_secs_f64()))?;
+        }
+        wait(&clock, self.scenario.lifetime).await;
+        Ok(())
+    }
+}
+
+fn is_kill(fault: &Fault) -> bool {
+    matches!(fault, Fault::Kill(_) | Fault::KillLeader | Fault::KillNonLeader)
+}
+
+/// When an event happens, from the end of the scenario's `wait` on.
+fn at(scenario: &Scenario, event: &FaultEvent) -> Span {
+    event.time.since(Time::ZERO + scenario.wait)
+}
+
+/// Waits until so much time has passed since the clock was started.
+async fn wait(clock: &Clock, until: Span) {
+    let left = (Time::ZERO + until).since(clock.now());
+    tokio::time::sleep(Duration::from_nanos(left.nanos())).await;
+}
+
+/// Tells the director whom the servers believe to lead, the newest belief last. Who does not answer has no say.
+async fn believe(
+    director: &mut Director,
+    replicas: usize,
+    servers: &Servers,
+    timeout: Duration,
+) -> Result<(), CliError> {
+    let answers = status::of_each(servers, timeout).await?;
+    let mut statuses: Vec<_> = answers.into_iter().filter_map(|(_, answer)| answer.ok()).collect();
+    statuses.sort_by_key(|status| status.term);
+    let replica = |id: u32| u8::try_from(id).ok().filter(|&id| usize::from(id) < replicas).map(ReplicaId);
+    for status in statuses {
+        if let (Some(from), Some(leader)) = (replica(status.id), status.leader) {
+            director.observe_leader(from, replica(leader));
+        }
+    }
+    Ok(())
+}
+
+/// Gives all servers a matrix of zeros; whether all of them have taken it.
+async fn clear(chaos: &Chaos, servers: usize) -> Result<bool, CliError> {
+    let matrix = healthy(servers);
+    for _ in 1..CLEAR_TRIES {
+        if chaos.upload(&matrix).await?.iter().all(|(_, answer)| answer.is_ok()) {
+            return Ok(true);
+        }
+        tokio::time::sleep(CLEAR_PAUSE).await;
+    }
+    Ok(complain(&chaos.upload(&matrix).await?) == 0)
+}
+
+/// What an event has done, in a few words.
+fn told(fault: &Fault, monkey: &ChaosMonkey, replicas: usize) -> String {
+    let names = |set: ReplicaSet| set.iter().map(|one| one.index().to_string()).collect::<Vec<_>>().join(", ");
+    let name = fault.name();
+    match fault {
+        Fault::PartEasy | Fault::PartHard => {
+            let group = monkey.group().unwrap_or_default();
+            format!("{name}: {} | {}", names(group), names(ReplicaSet::all(replicas).minus(group)))
+        }
+        Fault::Isolate(replica) => format!("{name}: {}", replica.index()),
+        Fault::SetLink { from, to, value } => format!("{name}: {} to {} loses {value:?}", from.index(), to.index()),
+        _ => name.to_owned(),
+    }
+}
+
+/// A line on standard output, at once.
+fn println(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chaos::ConnectivityMatrix;
+
+    fn args(timeline: &str, skip_kills: bool) -> Args {
+        Args { timeline: timeline.into(), skip_kills, seed: Some(7) }
+    }
+
+    #[test]
+    fn kills_are_refused_by_name_and_time_unless_they_are_left_out() {
+        let error = Plot::load(&args("advanced-1.json", false)).err().expect("it kills").to_string();
+        let text = "scenarios/advanced-1.json: kills servers (kill_leader at 20 s), which cannot be played on a running \
+                    cluster; --skip-kills leaves that out";
+        assert_eq!(error, text);
+        let plot = Plot::load(&args("advanced-1.json", true)).expect("a plot");
+        assert_eq!(plot.events.len(), 4);
+        assert_eq!(plot.command, "seedbed chaos play scenarios/advanced-1.json --seed 7 --skip-kills");
+        assert_eq!(at(&plot.scenario, &plot.events[0]), Span::from_secs(5), "the wait before does not count");
+    }
+
+    #[test]
+    fn what_happens_is_told_with_whom_it_happens_to() {
+        let mut monkey = ChaosMonkey::new(ConnectivityMatrix::uniform(5, 0.0).expect("a matrix"), &[], 1);
+        monkey.partition([1, 4].into_iter().map(ReplicaId).collect());
+        assert_eq!(told(&Fault::PartHard, &monkey, 5), "part_hard: 1, 4 | 0, 2, 3");
+        assert_eq!(told(&Fault::Isolate(ReplicaId(3)), &monkey, 5), "isolate: 3");
+        let link = Fault::SetLink { from: ReplicaId(0), to: ReplicaId(2), value: 0.5 };
+        assert_eq!(told(&link, &monkey, 5), "set_link: 0 to 2 loses 0.5");
+    }
+}

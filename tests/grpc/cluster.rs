@@ -1,0 +1,161 @@
+//! A cluster of servers, each a process, for the length of a test.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::event::poll;
+use rustix::process::{Pid, Signal, kill_process};
+use seedbed::clock::timespec;
+use seedbed::rpc::ServerAddress;
+use seedbed::time::Span;
+
+/// So often it is looked whether a cluster is up, a tenth of a second apart.
+const START_TRIES: usize = 200;
+
+pub struct Cluster {
+    pub servers: Vec<Child>,
+    pub addresses: Vec<ServerAddress>,
+}
+
+impl Cluster {
+    /// Starts so many servers with these further arguments, and waits until all answer and one leads.
+    pub fn start(count: usize, arguments: &[&str]) -> Cluster {
+        Cluster::start_secured(count, arguments, "")
+    }
+
+    /// The same, with servers that want clients to have these arguments.
+    pub fn start_secured(count: usize, arguments: &[&str], clients: &str) -> Cluster {
+        let cluster = Cluster::spawn(count, |_| arguments.iter().map(ToString::to_string).collect());
+        cluster.come_up(clients);
+        cluster
+    }
+
+    /// The same, with arguments for each server.
+    pub fn start_each(count: usize, arguments: impl Fn(usize) -> Vec<String>) -> Cluster {
+        let cluster = Cluster::spawn(count, arguments);
+        cluster.come_up("");
+        cluster
+    }
+
+    fn spawn(count: usize, arguments: impl Fn(usize) -> Vec<String>) -> Cluster {
+        let bind = |_| TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listeners: Vec<TcpListener> = (0..count).map(bind).collect();
+        let port = |listener: &TcpListener| listener.local_addr().expect("an address").port();
+        let addresses: Vec<ServerAddress> =
+            listeners.iter().map(|listener| ServerAddress::local(port(listener))).collect();
+        let peers = list(&addresses);
+        let serve = |(id, listener): (usize, TcpListener)| {
+            let mut command = seedbed(Path::new(env!("CARGO_MANIFEST_DIR")));
+            command.args(["serve", "--listen-stdin", "--with-parent", "--peers", &peers, "--id", &id.to_string()]);
+            let command = command.args(arguments(id)).stdin(OwnedFd::from(listener)).stderr(Stdio::null());
+            command.spawn().expect("a server starts")
+        };
+        let servers = listeners.into_iter().enumerate().map(serve).collect();
+        Cluster { servers, addresses }
+    }
+
+    /// Waits until all servers answer and one leads.
+    fn come_up(&self, clients: &str) {
+        let status = format!("status {clients}");
+        for _ in 0..START_TRIES {
+            if self.run(&status).status.code() == Some(0) {
+                return;
+            }
+            pause(100);
+        }
+        panic!("the cluster does not come up: {}", told(&self.run(&status)));
+    }
+
+    /// The addresses as `--servers` takes them.
+    pub fn list(&self) -> String {
+        list(&self.addresses)
+    }
+
+    /// A command that is about these servers.
+    pub fn command(&self, arguments: &str) -> Command {
+        let mut command = seedbed(Path::new(env!("CARGO_MANIFEST_DIR")));
+        command.args(arguments.split_whitespace()).env("SEEDBED_SERVERS", self.list());
+        command
+    }
+
+    pub fn run(&self, arguments: &str) -> Output {
+        self.command(arguments).output().expect("seedbed starts")
+    }
+
+    /// Runs a command that ends with this code, and hands out what it printed.
+    pub fn expect(&self, arguments: &str, code: i32) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {}", told(&output));
+        text(&output.stdout)
+    }
+
+    /// The number of the server that leads.
+    pub fn leader(&self) -> usize {
+        self.leader_with("")
+    }
+
+    /// The same, of servers that want clients to have these arguments.
+    pub fn leader_with(&self, clients: &str) -> usize {
+        for _ in 0..START_TRIES {
+            let status = self.run(&format!("status --json {clients}")).stdout;
+            let status: serde_json::Value = serde_json::from_slice(&status).expect("status is JSON");
+            if let Some(leader) = status["leader"].as_u64() {
+                return leader as usize;
+            }
+            pause(100);
+        }
+        panic!("nobody leads: {}", told(&self.run("status")));
+    }
+
+    pub fn signal(&self, server: usize, signal: Signal) {
+        kill_process(Pid::from_child(&self.servers[server]), signal).expect("the server is there");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            // It may be dead already.
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+/// The program in this folder, without what the environment says.
+pub fn seedbed(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    command.current_dir(folder);
+    for name in ["SERVERS", "CHAOS_TOKEN", "TLS_CA", "TLS_CERT", "TLS_KEY"] {
+        command.env_remove(format!("SEEDBED_{name}"));
+    }
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+pub fn pause(millis: u64) {
+    let _ = poll(&mut [], Some(&timespec(Span::from_millis(millis))));
+}
+
+/// A pause in a test whose clients run beside it.
+pub fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+/// All that a command printed.
+pub fn told(output: &Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+fn list(addresses: &[ServerAddress]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,6 @@
+//! Clusters of real servers on this machine, and the commands that are about them.
+
+mod clients;
+mod cluster;
+mod guide;
+mod server;
