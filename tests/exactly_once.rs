@@ -11,7 +11,7 @@ use seedbed::kv::Command;
 use seedbed::protocol::{
     Effect, Identity, Input, Operation, Outbox, Protocol, Request, RequestId, Response, Text, Update,
 };
-use seedbed::raft::{self, Message};
+use seedbed::raft::{self, Entry, Message};
 use seedbed::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::time::{Span, Time};
@@ -63,6 +63,7 @@ struct Tally {
 struct Cluster {
     now: Time,
     replicas: Vec<Replica>,
+    log_bytes_max: usize,
     invariants: Invariants,
     events: BTreeMap<(Time, u64), Event>,
     sequence: u64,
@@ -95,6 +96,7 @@ impl Cluster {
         let mut cluster = Cluster {
             now: Time::ZERO,
             replicas: ReplicaId::all(replicas).map(start).collect(),
+            log_bytes_max: config.log_bytes_max,
             invariants: Invariants::new(),
             events: BTreeMap::new(),
             sequence: 0,
@@ -262,6 +264,15 @@ fn what_is_counted_is_what_was_acknowledged_whatever_happens() {
         cluster.run(Time::ZERO + Span::from_secs(5));
         for (client, number) in cluster.clients.iter().zip(pending) {
             assert!(client.number > number, "seed {seed}: a client makes no progress");
+        }
+        for replica in cluster.replicas.iter().filter(|_| cluster.log_bytes_max < usize::MAX) {
+            let log = replica.raft().log();
+            let bytes: usize = log.from(1).iter().map(Entry::bytes).sum();
+            assert!(
+                bytes < 2_000 && log.last_index() > 100,
+                "seed {seed}: a log up to {} has {bytes}",
+                log.last_index()
+            );
         }
         let values = cluster.replicas.iter().map(|replica| {
             let value = replica.store().get("counter").map_or(0, |value| value.parse().expect("a count"));
