@@ -126,10 +126,8 @@ async fn measure_etcd(program: &Path, seconds: u64, rows: &mut Vec<Row>) {
         Guard(command.spawn().expect("etcd starts"))
     };
     let servers: Vec<Guard> = ports.iter().enumerate().map(start).collect();
-    let channels: Vec<Channel> = ports
-        .iter()
-        .map(|&(client, _)| channel(&ServerAddress::local(client), None).expect("an address"))
-        .collect();
+    let channels: Vec<Channel> =
+        ports.iter().map(|&(client, _)| channel(&ServerAddress::local(client), None).expect("an address")).collect();
     let target = |number: usize| Etcd {
         clients: channels.iter().cloned().map(Grpc::new).collect(),
         dice: Stream::link(7, "etcd", number as u64, 0),
@@ -154,12 +152,7 @@ fn free_port() -> u16 {
 }
 
 /// Waits for a cluster, fills it and measures it.
-async fn measure<T: Target>(
-    system: &'static str,
-    seconds: u64,
-    target: impl Fn(usize) -> T,
-    rows: &mut Vec<Row>,
-) {
+async fn measure<T: Target>(system: &'static str, seconds: u64, target: impl Fn(usize) -> T, rows: &mut Vec<Row>) {
     let mut first = target(1_000);
     for _ in 0..200 {
         if first.put("ready", "yes").await.is_ok() {

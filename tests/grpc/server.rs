@@ -236,7 +236,7 @@ fn an_update_under_one_id_is_done_once_whichever_servers_it_is_sent_to() {
     let cluster = Cluster::start(3, &[]);
     runtime().block_on(async {
         let id = |number| Some(RequestId { client: 0xFEED, number });
-        let mut put = async |server: usize, value: &str, number| {
+        let put = async |server: usize, value: &str, number| {
             let request = PutRequest { key: "k".to_owned(), value: value.to_owned(), id: id(number) };
             store(&cluster.addresses[server]).put(request).await.expect("an answer").into_inner().ret()
         };
