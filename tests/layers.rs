@@ -15,9 +15,9 @@ const TABLE: &str = "\
 | 7 | `sweep` | | `report` |
 | 6 | | | `world`, `check` |
 | 5 | | | `scenario` |
-| 4 | | `node` | `workload` |
-| 3 | | `replica`, `broadcast` | `record`, `client` |
-| 2 | `wire`, `rpc` | `raft`, `kv` | `chaos` |
+| 4 | `node` | | `workload`, `client` |
+| 3 | `rpc` | `replica`, `broadcast` | `record` |
+| 2 | `wire` | `raft`, `kv` | `chaos` |
 | 1 | `protocol`, `rng`, `clock`, `consensus` | | |
 | 0 | `time`, `id`, `hash`, `printable` | | |
 ";

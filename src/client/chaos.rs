@@ -12,7 +12,6 @@ use crate::chaos::ConnectivityMatrix;
 use crate::id::REPLICAS_MAX;
 use crate::rpc::AUTHORIZATION;
 use crate::rpc::proto::chaosmonkey::chaos_monkey_client::ChaosMonkeyClient;
-use crate::rpc::proto::chaosmonkey::conn_matrix::MatRow;
 use crate::rpc::proto::chaosmonkey::{self, ConnMatrix, GetMatrixRequest, MatValue, StatusCode};
 
 /// Hands matrices to the chaos monkeys of all servers.
@@ -49,8 +48,7 @@ impl Chaos {
     /// [`Error::Invalid`] if a server cannot be connected to for what its address is; what servers say is in the
     /// answer.
     pub async fn upload(&self, matrix: &ConnectivityMatrix) -> Result<Each<()>, Error> {
-        let row = |row: &[f64]| MatRow { vals: row.iter().map(|&value| value as f32).collect() };
-        let message = ConnMatrix { rows: matrix.rows().map(row).collect() };
+        let message = ConnMatrix::from(matrix);
         ask_each(&self.servers, self.timeout, |channel| {
             let request = self.request(message.clone());
             async move { done(ChaosMonkeyClient::new(channel).upload_matrix(request).await) }
@@ -120,6 +118,7 @@ fn read(matrix: &ConnMatrix) -> Result<ConnectivityMatrix, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rpc::proto::chaosmonkey::conn_matrix::MatRow;
 
     #[test]
     fn values_come_back_as_they_were_meant() {

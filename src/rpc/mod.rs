@@ -3,6 +3,7 @@
 //! Only with the feature `grpc`. What servers send each other is turned into Raft's messages in [`crate::node::grpc`].
 
 mod address;
+mod matrix;
 mod tls;
 
 use std::error::Error;

@@ -212,11 +212,11 @@ fn a_leader_that_is_asked_to_end_hands_over_and_answers_what_it_was_asked() {
     let mut cluster = Cluster::start(3, &[]);
     let leader = cluster.leader();
     cluster.expect("kv put k v", 0);
-    let (clock, mut client) = (Clock::start(), store(&cluster.addresses[(leader + 1) % 3]));
+    let clock = Clock::start();
     cluster.signal(leader, Signal::TERM);
     let answer = runtime().block_on(async {
-        let mut client_put = client.clone();
-        client_put.put(PutRequest { key: "k".to_owned(), value: "w".to_owned(), id: None }).await
+        let put = PutRequest { key: "k".to_owned(), value: "w".to_owned(), id: None };
+        store(&cluster.addresses[(leader + 1) % 3]).put(put).await
     });
     let took = clock.now().as_secs_f64();
     assert_eq!(answer.expect("an answer").into_inner().ret(), ReturnCode::Success);
@@ -228,7 +228,6 @@ fn a_leader_that_is_asked_to_end_hands_over_and_answers_what_it_was_asked() {
         store(&cluster.addresses[(leader + 2) % 3]).get(GetRequest { key: "k".to_owned(), stale: false }).await
     });
     assert_eq!(answer.expect("an answer").into_inner().value, "w");
-    let _ = &mut client;
 }
 
 #[test]
@@ -332,7 +331,6 @@ fn a_server_tells_prometheus_load_balancers_and_grpcurl_how_it_is_doing() {
     ] {
         assert!(page.contains(line), "{line}: {page}");
     }
-    assert_eq!(page.matches("} 1\n").count() - page.matches("messages").count().min(0), page.matches("} 1\n").count());
     let roles = page.lines().filter(|line| line.starts_with("seedbed_role{") && line.ends_with(" 1"));
     assert_eq!(roles.count(), 1, "{page}");
 

@@ -23,15 +23,15 @@ use crate::world::processes::{Interrupt, Spectator, describe_end};
     verbatim_doc_comment,
     after_long_help = "\
 Examples:
-  seedbed cluster                       three servers, at 127.0.0.1:7001 to 7003
-  seedbed cluster --replicas 5 --port 9001 -- --log warn --metrics 127.0.0.1:0
+  seedbed cluster                       five servers, at 127.0.0.1:7001 to 7005
+  seedbed cluster --replicas 3 --port 9001 -- --log warn --forward false
                                         what comes after `--` is for `seedbed serve`
 
 Exit codes: 0 ended by SIGTERM or Ctrl-C, 1 all servers have ended by themselves, 2 bad usage or input."
 )]
 pub(in crate::cli) struct Args {
     /// How many servers
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=REPLICAS_MAX as i64))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(2..=REPLICAS_MAX as i64))]
     replicas: u8,
 
     /// The port of the first server; the others have the next ones

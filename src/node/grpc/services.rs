@@ -21,7 +21,6 @@ use crate::protocol::{self, Operation, Text, Update};
 use crate::rpc::proto::admin::admin_server::{Admin, AdminServer};
 use crate::rpc::proto::admin::{MessageCount, Role as RoleName, ServerStatus, StatusRequest};
 use crate::rpc::proto::chaosmonkey::chaos_monkey_server::{ChaosMonkey, ChaosMonkeyServer};
-use crate::rpc::proto::chaosmonkey::conn_matrix::MatRow;
 use crate::rpc::proto::chaosmonkey::{self, ConnMatrix, GetMatrixRequest, MatValue, StatusCode};
 use crate::rpc::proto::kvstore::key_value_store_server::{KeyValueStore, KeyValueStoreServer};
 use crate::rpc::proto::kvstore::{
@@ -180,7 +179,9 @@ impl Store {
     async fn ask(&self, metadata: &MetadataMap, operation: Operation) -> Result<Answer, String> {
         let _room = self.room(&operation)?;
         let now = self.shared.clock.now();
-        let patience = client_patience(metadata).map_or(self.request_time, |patience| patience.min(self.request_time));
+        // A little less, so that the client hears what was wrong before its time is over.
+        let patience = client_patience(metadata).map(|patience| Span(patience.nanos() - patience.nanos() / 20));
+        let patience = patience.map_or(self.request_time, |patience| patience.min(self.request_time));
         let (reply, answer) = oneshot::channel();
         self.shared.tell(Event::Request { operation, deadline: now + patience, reply }).await;
         // The core answers in time, unless it is gone.
@@ -417,8 +418,7 @@ impl ChaosMonkey for Monkey {
     async fn get_matrix(&self, request: Request<GetMatrixRequest>) -> Result<Response<ConnMatrix>, Status> {
         self.guard.admit(&request)?;
         let monkey = self.shared.chaos().ok_or_else(|| Status::failed_precondition(NO_MONKEY))?;
-        let rows = monkey.matrix().rows().map(|row| MatRow { vals: row.iter().map(|&value| value as f32).collect() });
-        Ok(Response::new(ConnMatrix { rows: rows.collect() }))
+        Ok(Response::new(ConnMatrix::from(monkey.matrix())))
     }
 }
 

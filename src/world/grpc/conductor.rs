@@ -17,7 +17,6 @@ use crate::record::{RunRecord, World};
 use crate::rpc::proto::admin::admin_client::AdminClient;
 use crate::rpc::proto::admin::{Role, ServerStatus, StatusRequest};
 use crate::rpc::proto::chaosmonkey::chaos_monkey_client::ChaosMonkeyClient;
-use crate::rpc::proto::chaosmonkey::conn_matrix::MatRow;
 use crate::rpc::proto::chaosmonkey::{ConnMatrix, StatusCode};
 use crate::rpc::proto::kvstore::key_value_store_client::KeyValueStoreClient;
 use crate::rpc::proto::kvstore::{GetRequest, PutRequest, ReturnCode};
@@ -313,9 +312,7 @@ fn watched(interrupt: &Interrupt) -> io::Result<UnixStream> {
 
 /// The matrix as the chaos monkeys should have it, with partitions and isolations.
 fn effective_matrix(stage: &Stage<'_>) -> ConnMatrix {
-    let (monkey, replicas) = (stage.director.monkey(), stage.scenario.replicas);
-    let row = |from| ReplicaId::all(replicas).map(|to| monkey.loss(from, to) as f32).collect();
-    ConnMatrix { rows: ReplicaId::all(replicas).map(|from| MatRow { vals: row(from) }).collect() }
+    ConnMatrix::from(&stage.director.monkey().effective_matrix())
 }
 
 /// Sees to it that a server has the newest matrix.
