@@ -2,5 +2,6 @@
 
 mod clients;
 mod cluster;
+mod deploy;
 mod guide;
 mod server;

@@ -235,6 +235,8 @@ async fn converse(
         Err(unwelcome) => {
             tracing::warn!("not welcome: {unwelcome}");
             send(&sender, Content::Refusal(Refusal::from(unwelcome.clone()))).await;
+            // To let go of the stream now would take the refusal along. The other side ends it when it has heard.
+            let _ = timeout(HELLO_TIMEOUT, async { while let Ok(Some(_)) = incoming.message().await {} }).await;
             return Ended::Unwelcome(unwelcome);
         }
     };
