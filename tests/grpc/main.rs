@@ -2,5 +2,8 @@
 
 mod clients;
 mod cluster;
+mod demo;
 mod guide;
 mod server;
+mod stock;
+mod world;
