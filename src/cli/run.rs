@@ -118,10 +118,10 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let trace = args.trace.open(places, &inputs)?;
     let exports = Exports::open(&args.exports, &inputs)?;
     let grpc = args.world == WorldName::Grpc;
-    if grpc || args.replica.is_some() {
-        if let Some(&(name, _)) = changed.subject.config.changed_settings().first() {
-            return Err(CliError::ForeignReplicas { name });
-        }
+    if (grpc || args.replica.is_some())
+        && let Some(&(name, _)) = changed.subject.config.changed_settings().first()
+    {
+        return Err(CliError::ForeignReplicas { name });
     }
     let cast = match &args.replica {
         Some(program) => Cast::live(program, &args.staging)?,
