@@ -5,5 +5,6 @@ mod cluster;
 mod demo;
 mod guide;
 mod server;
+mod soak;
 mod stock;
 mod world;
