@@ -118,8 +118,9 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let trace = args.trace.open(places, &inputs)?;
     let exports = Exports::open(&args.exports, &inputs)?;
     let grpc = args.world == WorldName::Grpc;
-    let set = changed.subject.config.changed_settings();
-    if let Some(&(name, _)) = set.first().filter(|_| grpc || args.replica.is_some()) {
+    if (grpc || args.replica.is_some())
+        && let Some(&(name, _)) = changed.subject.config.changed_settings().first()
+    {
         return Err(CliError::ForeignReplicas { name });
     }
     let cast = match &args.replica {

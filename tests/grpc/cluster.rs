@@ -8,9 +8,14 @@ use std::time::Duration;
 
 use rustix::event::poll;
 use rustix::process::{Pid, Signal, kill_process};
+use seedbed::client::{Servers, status};
 use seedbed::clock::timespec;
-use seedbed::rpc::ServerAddress;
+use seedbed::rpc::proto::admin::ServerStatus;
+use seedbed::rpc::proto::kvstore::key_value_store_client::KeyValueStoreClient;
+use seedbed::rpc::{ServerAddress, channel};
 use seedbed::time::Span;
+use tokio::runtime::{Builder, Runtime};
+use tonic::transport::Channel;
 
 /// So often it is looked whether a cluster is up, a tenth of a second apart.
 const START_TRIES: usize = 200;
@@ -142,6 +147,17 @@ pub fn pause(millis: u64) {
     let _ = poll(&mut [], Some(&timespec(Span::from_millis(millis))));
 }
 
+/// Waits until this is so, for ten seconds at most.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..200 {
+        if is_so() {
+            return;
+        }
+        pause(50);
+    }
+    panic!("it does not come true that {what}");
+}
+
 /// A pause in a test whose clients run beside it.
 pub fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -154,6 +170,28 @@ pub fn text(bytes: &[u8]) -> String {
 /// All that a command printed.
 pub fn told(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+/// For clients within the test.
+pub fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// The store as this one server offers it.
+pub fn store(address: &ServerAddress) -> KeyValueStoreClient<Channel> {
+    KeyValueStoreClient::new(channel(address, None).expect("an address")).max_encoding_message_size(64 << 20)
+}
+
+/// How each server says that it is doing, in order; none of one that does not answer in this time.
+pub async fn statuses(servers: &Servers, timeout: Duration) -> Vec<Option<ServerStatus>> {
+    let answers = status::of_each(servers, timeout).await.expect("addresses");
+    answers.into_iter().map(|(_, answer)| answer.ok()).collect()
+}
+
+/// How many messages of a server have come to the one whose status this is, and how many of those were dropped.
+pub fn received(status: &ServerStatus, from: usize) -> (u64, u64) {
+    let counts = status.messages.iter().filter(|count| count.peer as usize == from);
+    counts.fold((0, 0), |(received, dropped), count| (received + count.received, dropped + count.dropped))
 }
 
 fn list(addresses: &[ServerAddress]) -> String {

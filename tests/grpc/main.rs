@@ -2,6 +2,10 @@
 
 mod clients;
 mod cluster;
+mod demo;
 mod deploy;
 mod guide;
 mod server;
+mod soak;
+mod stock;
+mod world;

@@ -9,25 +9,15 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use seedbed::clock::Clock;
-use seedbed::rpc::proto::kvstore::key_value_store_client::KeyValueStoreClient;
 use seedbed::rpc::proto::kvstore::{GetRequest, PutRequest, RequestId, ReturnCode};
-use seedbed::rpc::{KEY_BYTES_MAX, ServerAddress, VALUE_BYTES_MAX, channel};
+use seedbed::rpc::{KEY_BYTES_MAX, VALUE_BYTES_MAX, channel};
 use tonic::Code;
-use tonic::transport::Channel;
 
-use crate::cluster::{Cluster, pause, seedbed, text, told};
+use crate::cluster::{Cluster, pause, runtime, seedbed, store, text, told};
 
 fn serve(arguments: &str) -> Output {
     let mut command = seedbed(Path::new(env!("CARGO_MANIFEST_DIR")));
     command.arg("serve").args(arguments.split_whitespace()).output().expect("seedbed starts")
-}
-
-fn store(address: &ServerAddress) -> KeyValueStoreClient<Channel> {
-    KeyValueStoreClient::new(channel(address, None).expect("an address")).max_encoding_message_size(64 << 20)
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
 fn certificate(name: &str) -> PathBuf {

@@ -14,15 +14,15 @@ use crate::time::{Span, Time};
 /// How long every message is under way.
 const DELAY: Span = Span::from_micros(200);
 
-type Lose = dyn FnMut(ReplicaId, ReplicaId, &PeerMessage) -> bool;
+/// Whether a message is lost, by a choice of the test.
+type Lose = Box<dyn FnMut(ReplicaId, ReplicaId, &PeerMessage) -> bool>;
 
 struct Network {
     now: Time,
     cores: Vec<Core<u32>>,
     wire: VecDeque<(Time, ReplicaId, ReplicaId, PeerMessage)>,
     dead: BTreeSet<usize>,
-    /// Which messages are lost, by a choice of the test.
-    lose: Box<Lose>,
+    lose: Lose,
     answers: BTreeMap<u32, Answer>,
 }
 
