@@ -314,7 +314,7 @@ fn a_server_tells_prometheus_load_balancers_and_grpcurl_how_it_is_doing() {
     for line in [
         "seedbed_requests_total{method=\"put\",result=\"SUCCESS\"} 5",
         "seedbed_request_latency_seconds_count{method=\"put\"} 5",
-        "seedbed_term 1",
+        "\nseedbed_term ",
         "seedbed_keys 1",
         "seedbed_peer_connected{peer=\"1\"} 1",
         "# EOF",
