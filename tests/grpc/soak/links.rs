@@ -145,3 +145,39 @@ impl Links {
         }
     }
 }
+
+/// What has come to server 1 of server 0, and nothing else.
+fn between(received: u64, dropped: u64) -> Counters {
+    let mut counters = [None; SERVERS];
+    counters[1] = Some([(0, 0); SERVERS]);
+    counters[1].as_mut().expect("a server")[0] = (received, dropped);
+    counters
+}
+
+#[test]
+fn unfair_links_are_found_and_fair_ones_are_not() {
+    for (p, received, dropped, fair) in [
+        (0.0, 1_000, 0, true),
+        (0.0, 1_000, 1, false),
+        (1.0, 1_000, 1_000, true),
+        (1.0, 1_000, 999, false),
+        // A standard deviation is 9 here, and five of them with the allowance 48.
+        (0.1, 900, 90 + 47, true),
+        (0.1, 900, 90 - 47, true),
+        (0.1, 900, 90 + 49, false),
+        (0.1, 900, 90 - 49, false),
+        (0.1, 0, 0, true),
+    ] {
+        let (mut links, mut matrix) = (Links::default(), [[0.0; SERVERS]; SERVERS]);
+        matrix[0][1] = p;
+        links.note(&matrix, &between(500, 50), &between(500 + received, 50 + dropped));
+        assert_eq!(links.links[0][1].is_fair(), fair, "{dropped} of {received} dropped where p is {p}");
+    }
+}
+
+#[test]
+fn who_dies_between_two_readings_is_left_out() {
+    let mut links = Links::default();
+    links.note(&[[0.5; SERVERS]; SERVERS], &between(500, 50), &[None; SERVERS]);
+    assert_eq!(links.links[0][1].received, 0);
+}
