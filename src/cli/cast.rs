@@ -132,7 +132,7 @@ impl Cast {
     /// The same, in a program that has none.
     #[cfg(not(feature = "grpc"))]
     pub fn grpc(_: &Staging) -> Result<Cast, CliError> {
-        Err(CliError::NoGrpc)
+        Err(CliError::WithoutGrpc)
     }
 
     /// What the replicas run: a protocol's name, or a program's path.

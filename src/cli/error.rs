@@ -72,9 +72,6 @@ pub(super) enum CliError {
     Interrupted { signal: i32, command: String, goes_on: bool },
     #[error("threads cannot be started: {0}")]
     Threads(rayon::ThreadPoolBuildError),
-    #[cfg(not(feature = "grpc"))]
-    #[error("this program was built without gRPC; build it with: cargo build --release --features grpc")]
-    NoGrpc,
     #[cfg(feature = "grpc")]
     #[error(transparent)]
     Serve(#[from] crate::node::grpc::ServeError),
@@ -143,5 +140,15 @@ fn shown(path: &Path) -> String {
 fn toml_problem(path: &Path, error: &toml::de::Error, text: &str) -> String {
     let line = error.span().map(|span| 1 + text.bytes().take(span.start).filter(|&byte| byte == b'\n').count());
     let place = line.map(|line| format!(", line {line}")).unwrap_or_default();
-    format!("{}{place}: {}", shown(path), printable(error.message()))
+    let mut message = error.message().to_owned();
+    // Types are of the program, and say nothing to those who wrote the file.
+    for (name, most) in [("u8", u64::from(u8::MAX)), ("u16", u16::MAX.into()), ("u32", u32::MAX.into())] {
+        if let Some(before) = message.strip_suffix(&format!("expected {name}")) {
+            message = format!("{before}expected a number from 0 to {most}");
+        }
+    }
+    if let Some(before) = message.strip_suffix("expected u64") {
+        message = format!("{before}expected a number from 0 to {}", i64::MAX);
+    }
+    format!("{}{place}: {}", shown(path), printable(&message))
 }

@@ -43,7 +43,7 @@ fn what_makes_no_sense_is_refused_with_what_is_allowed() {
         ("--id 0".to_owned(), "error: --peers is needed, as an option, a variable or a key of --config".to_owned()),
         (peers.to_owned(), "error: --id is needed, as an option, a variable or a key of --config".to_owned()),
         (format!("--id 3 {peers}"), "error: --id: is 3; allowed is 0 to 2, its place in --peers".to_owned()),
-        ("--id 0 --peers a:1".to_owned(), "error: --peers: has 1 members; allowed is 2 to 101, this server included".to_owned()),
+        ("--id 0 --peers a:1".to_owned(), "error: --peers: has 1 of the cluster's servers; allowed is 2 to 101, this one included".to_owned()),
         ("--id 0 --peers a:1,b:2,a:1".to_owned(), "error: --peers: a:1 comes twice".to_owned()),
         (
             "--id 0 --peers a:1,b".to_owned(),
@@ -77,7 +77,7 @@ fn what_makes_no_sense_is_refused_with_what_is_allowed() {
         ),
         (format!("--config {unknown}"), format!("error: {unknown}, line 3: unknown field `peer`, expected one of")),
         (format!("--config {broken}"), format!("error: {broken}, line 2: duplicate key")),
-        (format!("--config {wrong}"), format!("error: {wrong}, line 1: invalid type: string \"zero\", expected u8")),
+        (format!("--config {wrong}"), format!("error: {wrong}, line 1: invalid type: string \"zero\", expected a number from 0 to 255")),
         ("--config nowhere.toml".to_owned(), "error: nowhere.toml: cannot be read: No such file or directory".to_owned()),
         (
             format!("--id 0 {peers} --log loud=very"),
@@ -85,7 +85,15 @@ fn what_makes_no_sense_is_refused_with_what_is_allowed() {
              TARGET=LEVEL"
                 .to_owned(),
         ),
-        (format!("--id 0 {peers} --threads 0"), "error: --threads: is 0; allowed is 1 or more".to_owned()),
+        (format!("--id 0 {peers} --threads 0"), "error: --threads: is 0; allowed is 1 to 1024".to_owned()),
+        (
+            format!("--id 0 {peers} --connections-max 0"),
+            "error: --connections-max: is 0; allowed is 1 to 4294967295".to_owned(),
+        ),
+        (
+            format!("--config {}", file("no-time.toml", "request-timeout-ms = 0")),
+            "error: --request-timeout-ms: is 0; allowed is 1 to 4294967295".to_owned(),
+        ),
     ] {
         let output = serve(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments}: {}", told(&output));

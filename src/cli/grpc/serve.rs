@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ArgAction;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -18,6 +18,9 @@ use crate::cli::{Outcome, output};
 use crate::id::ReplicaId;
 use crate::node::grpc::{self, Limits, ServeError, Settings, default_replica_config};
 use crate::rpc::{ServerAddress, TlsFiles};
+
+/// The most threads of a server. More would only take turns.
+const THREADS_MAX: u16 = 1_024;
 
 /// Run one server of a gRPC cluster
 ///
@@ -60,101 +63,83 @@ pub(in crate::cli) struct Args {
 }
 
 /// What can be an option, a variable or a key of the file.
-#[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct Options {
     /// Its place among --peers, counted from 0, and in the connectivity matrix
-    #[arg(long, value_name = "N", env = "SEEDBED_ID")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "N", env = "SEEDBED_ID", allow_negative_numbers = true)]
     id: Option<u8>,
 
     /// All servers of the cluster in order, this one included
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',', env = "SEEDBED_PEERS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     peers: Option<Vec<String>>,
 
     /// Where to listen; its own place in --peers by default
     #[arg(long, value_name = "HOST:PORT", env = "SEEDBED_LISTEN")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<String>,
 
     /// The cluster's name (by default `seedbed`): servers of others are refused
     #[arg(long, value_name = "NAME", env = "SEEDBED_CLUSTER")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<String>,
 
     /// Whether to pass requests on to the leader (by default) or to say who it is
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, env = "SEEDBED_FORWARD")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     forward: Option<bool>,
 
     /// Carry a chaos monkey, which can take the cluster down when it is told to
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, env = "SEEDBED_CHAOS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     chaos: Option<bool>,
 
     /// The seed of the chaos monkey's dice; random by default
-    #[arg(long, value_name = "SEED", env = "SEEDBED_CHAOS_SEED")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "SEED", env = "SEEDBED_CHAOS_SEED", allow_negative_numbers = true)]
     chaos_seed: Option<u64>,
 
     /// What callers of the chaos monkey have to know (better in the environment or the file than here)
     #[arg(long, value_name = "TOKEN", env = "SEEDBED_CHAOS_TOKEN", hide_env_values = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     chaos_token: Option<String>,
 
     /// Its certificate (PEM)
     #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_CERT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     tls_cert: Option<PathBuf>,
 
     /// The key of its certificate (PEM)
     #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_KEY")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     tls_key: Option<PathBuf>,
 
     /// The authority whose certificates other servers, and callers of the chaos monkey, must show (PEM)
     #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_CA")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     tls_ca: Option<PathBuf>,
 
     /// Listen to other machines without TLS
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, env = "SEEDBED_INSECURE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     insecure: Option<bool>,
 
     /// Where to tell Prometheus how it is doing, at /metrics; nowhere by default
     #[arg(long, value_name = "HOST:PORT", env = "SEEDBED_METRICS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<String>,
 
     /// What is logged, as in `warn` or `seedbed=debug` (by default `info`)
     #[arg(long, value_name = "FILTER", env = "RUST_LOG")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,
 
     /// How logs are written: as lines of text (by default) or of JSON
     #[arg(long, value_name = "text|json", env = "SEEDBED_LOG_FORMAT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     log_format: Option<LogFormat>,
 
     /// Connections at a time (by default 1024)
-    #[arg(long, value_name = "N", env = "SEEDBED_CONNECTIONS_MAX")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "N", env = "SEEDBED_CONNECTIONS_MAX", allow_negative_numbers = true)]
     connections_max: Option<u32>,
 
     /// How long a request may take, in milliseconds, if its client would wait longer (by default 5000)
-    #[arg(long, value_name = "MS", env = "SEEDBED_REQUEST_TIMEOUT_MS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "MS", env = "SEEDBED_REQUEST_TIMEOUT_MS", allow_negative_numbers = true)]
     request_timeout_ms: Option<u32>,
 
     /// Threads that move bytes (by default 1); one that decides is enough for any number of them
-    #[arg(long, value_name = "N", env = "SEEDBED_THREADS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "N", env = "SEEDBED_THREADS", allow_negative_numbers = true)]
     threads: Option<u16>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum LogFormat {
     #[default]
@@ -168,11 +153,14 @@ pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
         die_with_parent()?;
     }
     let options = match &args.config {
-        Some(path) => args.options.over(Options::read(path)?)?,
+        Some(path) => args.options.over(Options::read(path)?),
         None => args.options,
     };
     let (filter, format) = (log_filter(options.log.as_deref())?, options.log_format.unwrap_or_default());
     let threads = options.threads.unwrap_or(1);
+    check("--threads", threads.into(), THREADS_MAX.into())?;
+    check("--connections-max", options.connections_max.unwrap_or(1), u32::MAX)?;
+    check("--request-timeout-ms", options.request_timeout_ms.unwrap_or(1), u32::MAX)?;
     let settings = options.settings(args.listen_stdin)?;
     start_logs(filter, format);
     match runtime(threads)?.block_on(run(settings)) {
@@ -182,6 +170,14 @@ pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
             Ok(Outcome::Incorrect)
         }
         Err(error) => Err(CliError::Serve(error)),
+    }
+}
+
+/// Checks a number that can be an option, a variable or a key of the file: none of them may be 0.
+fn check(option: &'static str, value: u32, most: u32) -> Result<(), CliError> {
+    match value {
+        found if (1..=most).contains(&found) => Ok(()),
+        found => Err(CliError::Option { option, value: found.to_string(), allowed: format!("1 to {most}") }),
     }
 }
 
@@ -203,13 +199,6 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
 /// the small messages of a store.
 fn runtime(threads: u16) -> Result<tokio::runtime::Runtime, CliError> {
     let mut builder = match threads {
-        0 => {
-            return Err(CliError::Option {
-                option: "--threads",
-                value: "0".to_owned(),
-                allowed: "1 or more".to_owned(),
-            });
-        }
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
@@ -259,11 +248,48 @@ impl Options {
     }
 
     /// These options, and where there is none the other ones.
-    fn over(&self, below: Options) -> Result<Options, CliError> {
-        let table = |options: &Options| toml::Table::try_from(options).expect("options are a table");
-        let mut both = table(&below);
-        both.extend(table(self));
-        Ok(both.try_into().expect("two tables of options are one"))
+    fn over(self, below: Options) -> Options {
+        // All by name, so that none that is new is forgotten.
+        let Options {
+            id,
+            peers,
+            listen,
+            cluster,
+            forward,
+            chaos,
+            chaos_seed,
+            chaos_token,
+            tls_cert,
+            tls_key,
+            tls_ca,
+            insecure,
+            metrics,
+            log,
+            log_format,
+            connections_max,
+            request_timeout_ms,
+            threads,
+        } = self;
+        Options {
+            id: id.or(below.id),
+            peers: peers.or(below.peers),
+            listen: listen.or(below.listen),
+            cluster: cluster.or(below.cluster),
+            forward: forward.or(below.forward),
+            chaos: chaos.or(below.chaos),
+            chaos_seed: chaos_seed.or(below.chaos_seed),
+            chaos_token: chaos_token.or(below.chaos_token),
+            tls_cert: tls_cert.or(below.tls_cert),
+            tls_key: tls_key.or(below.tls_key),
+            tls_ca: tls_ca.or(below.tls_ca),
+            insecure: insecure.or(below.insecure),
+            metrics: metrics.or(below.metrics),
+            log: log.or(below.log),
+            log_format: log_format.or(below.log_format),
+            connections_max: connections_max.or(below.connections_max),
+            request_timeout_ms: request_timeout_ms.or(below.request_timeout_ms),
+            threads: threads.or(below.threads),
+        }
     }
 
     fn settings(self, listen_stdin: bool) -> Result<Settings, CliError> {
@@ -319,6 +345,9 @@ fn address(option: &'static str, text: &str) -> Result<ServerAddress, CliError> 
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     fn parse(text: &str) -> Options {
@@ -329,8 +358,15 @@ mod tests {
     fn options_go_before_the_file() {
         let file = parse("id = 1\npeers = ['a:1', 'b:2']\nchaos = true\nforward = false");
         let given = Options { id: Some(0), forward: Some(true), ..Options::default() };
-        let both = given.over(file).expect("options");
+        let both = given.over(file);
         assert_eq!(both, parse("id = 0\npeers = ['a:1', 'b:2']\nchaos = true\nforward = true"));
+    }
+
+    #[test]
+    fn options_that_no_file_can_hold_go_before_it_all_the_same() {
+        let path = PathBuf::from(OsStr::from_bytes(b"\xff.pem"));
+        let given = Options { chaos_seed: Some(u64::MAX), tls_ca: Some(path), ..Options::default() };
+        assert_eq!(given.clone().over(parse("")), given);
     }
 
     #[test]
@@ -338,8 +374,8 @@ mod tests {
         let full = "id = 1\npeers = ['a:1']\nlisten = 'a:1'\ncluster = 'c'\nforward = true\nchaos = true\nchaos-seed = 7\n\
                     chaos-token = 't'\ntls-cert = 'c'\ntls-key = 'k'\ntls-ca = 'a'\ninsecure = true\nmetrics = 'a:2'\n\
                     log = 'warn'\nlog-format = 'json'\nconnections-max = 5\nrequest-timeout-ms = 6\nthreads = 2\n";
-        let table: toml::Table = toml::from_str(full).expect("a table");
-        assert_eq!(toml::Table::try_from(parse(full)).expect("a table"), table);
+        let text = format!("{:?}", parse(full));
+        assert!(!text.contains("None"), "{text}");
         assert!(toml::from_str::<Options>("idd = 1").is_err());
     }
 

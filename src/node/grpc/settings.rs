@@ -84,7 +84,7 @@ pub fn default_replica_config() -> replica::Config {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SettingsError {
     /// Too few or too many members.
-    #[error("--peers: has {0} members; allowed is 2 to {REPLICAS_MAX}, this server included")]
+    #[error("--peers: has {0} of the cluster's servers; allowed is 2 to {REPLICAS_MAX}, this one included")]
     Members(usize),
     /// A member comes twice.
     #[error("--peers: {0} comes twice")]
