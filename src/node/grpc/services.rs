@@ -57,6 +57,9 @@ pub(super) async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(system)?;
     let limits = &settings.limits;
     let mut server = Server::builder()
+        // A request must have come in time, too, or it would take memory for ever. A stream counts as answered once it
+        // is open.
+        .timeout(limits.request_time.saturating_mul(2))
         .max_concurrent_streams(limits.streams)
         .http2_keepalive_interval(Some(rpc::PING_INTERVAL))
         .http2_keepalive_timeout(Some(rpc::PING_TIMEOUT))
