@@ -154,6 +154,14 @@ impl Replica {
         successor
     }
 
+    /// Forgets those requests that wait for a leader, or for this one to be confirmed, and will not answer them: nobody
+    /// waits for them any more. What is in the log stays there.
+    pub fn withdraw(&mut self, is_one: impl Fn(Mid) -> bool) {
+        for queue in [&mut self.gets, &mut self.held] {
+            queue.retain(|held| !is_one(held.request.mid));
+        }
+    }
+
     /// Whether it leads and takes on requests.
     #[inline]
     fn takes_on(&self) -> bool {

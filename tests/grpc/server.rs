@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use seedbed::clock::Clock;
-use seedbed::rpc::proto::kvstore::{GetRequest, PutRequest, RequestId, ReturnCode};
+use seedbed::rpc::proto::kvstore::{GetRequest, PutRequest, PutResponse, RequestId, ReturnCode};
 use seedbed::rpc::{KEY_BYTES_MAX, VALUE_BYTES_MAX, channel};
 use tonic::Code;
 
@@ -144,6 +144,22 @@ fn garbage_on_the_port_and_connections_that_say_nothing_hurt_nobody() {
         cluster.expect(&format!("kv put k v --servers {server}"), 0);
     }
     drop(silent);
+}
+
+#[test]
+fn a_call_that_never_says_what_it_wants_is_ended() {
+    let cluster = Cluster::start(3, &["--request-timeout-ms", "300"]);
+    let code = runtime().block_on(async {
+        let mut client = tonic::client::Grpc::new(channel(&cluster.addresses[0], None).expect("an address"));
+        client.ready().await.expect("the server is there");
+        let nothing = tonic::Request::new(tokio_stream::pending::<PutRequest>());
+        let path = "/kvstore.KeyValueStore/Put".parse().expect("a path");
+        let codec = tonic_prost::ProstCodec::<PutRequest, PutResponse>::default();
+        let call = client.client_streaming(nothing, path, codec);
+        let ended = tokio::time::timeout(Duration::from_secs(10), call).await.expect("it ends");
+        ended.expect_err("nothing was asked").code()
+    });
+    assert!(matches!(code, Code::Cancelled | Code::DeadlineExceeded), "{code:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! client's time is over. That is harmless: reads change nothing, and updates have names ([`RequestId`]), under which the
 //! store carries them out once. An update that comes without a name gets one here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
@@ -332,10 +332,10 @@ impl<T> Core<T> {
     /// Looks through all requests: those whose time is over are given up, and those that were passed on long ago are
     /// sent again.
     fn look_through(&mut self, now: Time) {
-        let mut overdue = Vec::new();
+        let mut overdue = BTreeSet::new();
         for (&token, open) in &mut self.open {
             if now >= open.deadline {
-                overdue.push(token);
+                overdue.insert(token);
             } else if let Place::There { to, again, pause } = &mut open.place
                 && now >= *again
             {
@@ -344,6 +344,10 @@ impl<T> Core<T> {
                 let message = PeerMessage::Forward { token, operation: open.operation.clone() };
                 self.effects.push(Effect::Send { to: *to, message });
             }
+        }
+        if !overdue.is_empty() {
+            // The replica would keep them for longer than there is memory for.
+            self.replica.withdraw(|mid| overdue.contains(&(mid.0 / ATTEMPTS)));
         }
         for token in overdue {
             self.answer(token, Answer::TimedOut);

@@ -48,16 +48,21 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 /// Where what is to be sent to another server goes.
 #[derive(Debug, Default)]
 pub(super) struct Link {
-    sender: Mutex<Option<Sender>>,
+    /// The streams that there are, the newest last. Mostly that is one. An older one may have died unnoticed; but if the
+    /// newest ends first, it was a late one, and the other side listens on the older one.
+    streams: Mutex<Vec<Sender>>,
 }
 
 /// A stream's end.
 #[derive(Clone, Debug)]
 struct Sender {
-    frames: mpsc::Sender<Result<Frame, Status>>,
+    frames: Frames,
     /// The other side has said that it listens.
     welcome: bool,
 }
+
+/// Where frames for a stream go.
+type Frames = mpsc::Sender<Result<Frame, Status>>;
 
 /// What a stream carries to the other side.
 pub(super) type Outgoing = ReceiverStream<Result<Frame, Status>>;
@@ -86,25 +91,48 @@ pub(super) enum Ended {
 }
 
 impl Link {
-    fn sender(&self) -> MutexGuard<'_, Option<Sender>> {
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+    fn streams(&self) -> MutexGuard<'_, Vec<Sender>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest stream on which the other side listens.
+    fn newest(&self) -> Option<Frames> {
+        let streams = self.streams();
+        let listens = |sender: &&Sender| sender.welcome && !sender.frames.is_closed();
+        streams.iter().rev().find(listens).map(|sender| sender.frames.clone())
     }
 
     /// Whether there is a stream and the other side listens.
     pub fn is_up(&self) -> bool {
-        self.sender().as_ref().is_some_and(|sender| sender.welcome && !sender.frames.is_closed())
+        self.newest().is_some()
+    }
+
+    /// There is a new stream. The other side does not listen yet.
+    fn open(&self, frames: &Frames) {
+        self.streams().push(Sender { frames: frames.clone(), welcome: false });
+    }
+
+    /// The other side listens on a stream.
+    fn welcome(&self, frames: &Frames) {
+        if let Some(sender) = self.streams().iter_mut().find(|sender| sender.frames.same_channel(frames)) {
+            sender.welcome = true;
+        }
+    }
+
+    /// A stream has ended.
+    fn close(&self, frames: &Frames) {
+        self.streams().retain(|sender| !sender.frames.same_channel(frames));
     }
 
     /// Sends messages, if there is a stream and room in its queue. Returns how many are lost.
     pub fn send(&self, messages: &mut Vec<PeerMessage>) -> usize {
-        let sender = self.sender().clone();
-        let Some(sender) = sender.filter(|sender| sender.welcome) else {
+        let Some(frames) = self.newest() else {
             return messages.drain(..).count();
         };
         let mut lost = 0;
         for batch in batches(messages) {
             let count = batch.messages.len();
-            if sender.frames.try_send(Ok(Frame { content: Some(Content::Batch(batch)) })).is_err() {
+            if frames.try_send(Ok(Frame { content: Some(Content::Batch(batch)) })).is_err() {
                 lost += count;
             }
         }
@@ -129,7 +157,7 @@ fn batches(messages: &mut Vec<PeerMessage>) -> impl Iterator<Item = Batch> + '_ 
 }
 
 /// A new stream's outgoing half.
-fn outgoing() -> (mpsc::Sender<Result<Frame, Status>>, Outgoing) {
+fn outgoing() -> (Frames, Outgoing) {
     let (sender, receiver) = mpsc::channel(QUEUED_BATCHES_MAX);
     (sender, ReceiverStream::new(receiver))
 }
@@ -207,7 +235,7 @@ pub(super) fn accept(shared: Arc<Shared>, mut incoming: Streaming<Frame>) -> Out
     outgoing
 }
 
-async fn send(sender: &mpsc::Sender<Result<Frame, Status>>, content: Content) {
+async fn send(sender: &Frames, content: Content) {
     // If the other end is gone, reading fails next.
     let _ = sender.send(Ok(Frame { content: Some(content) })).await;
 }
@@ -223,12 +251,7 @@ async fn first_hello(incoming: &mut Streaming<Frame>) -> Result<Hello, Ended> {
 }
 
 /// What both sides do once the other has said hello: welcome it or not, and then take what it sends.
-async fn converse(
-    shared: &Arc<Shared>,
-    hello: Hello,
-    sender: mpsc::Sender<Result<Frame, Status>>,
-    mut incoming: Streaming<Frame>,
-) -> Ended {
+async fn converse(shared: &Arc<Shared>, hello: Hello, sender: Frames, mut incoming: Streaming<Frame>) -> Ended {
     let judged = shared.membership().handle_hello(&hello);
     let from = match judged {
         Ok(from) => from,
@@ -242,8 +265,7 @@ async fn converse(
     };
     send(&sender, Content::Welcome(Welcome {})).await;
     let link = &shared.links[from.index()];
-    // A newer stream takes the place of an older one, which may have died unnoticed.
-    *link.sender() = Some(Sender { frames: sender.clone(), welcome: false });
+    link.open(&sender);
     let ended = loop {
         let frame = tokio::select! {
             frame = incoming.message() => frame,
@@ -261,9 +283,7 @@ async fn converse(
                 }
             }
             Some(Content::Welcome(_)) => {
-                if let Some(current) = link.sender().as_mut().filter(|current| current.frames.same_channel(&sender)) {
-                    current.welcome = true;
-                }
+                link.welcome(&sender);
                 tracing::info!(peer = from.0, "connected");
                 if shared.membership().handle_welcome(from) {
                     shared.tell(Event::Member).await;
@@ -278,11 +298,8 @@ async fn converse(
             Some(Content::Hello(_)) | None => shared.ignore(from, 1),
         }
     };
-    let mut current = link.sender();
-    if current.as_ref().is_some_and(|current| current.frames.same_channel(&sender)) {
-        *current = None;
-        tracing::info!(peer = from.0, "disconnected: {ended}");
-    }
+    link.close(&sender);
+    tracing::info!(peer = from.0, still = link.is_up(), "a stream has ended: {ended}");
     ended
 }
 
@@ -333,13 +350,32 @@ mod tests {
         let link = Link::default();
         assert_eq!((link.send(&mut vec![forward(0, 1), forward(1, 1)]), link.is_up()), (2, false));
         let (frames, mut queue) = mpsc::channel(2);
-        *link.sender() = Some(Sender { frames: frames.clone(), welcome: false });
+        link.open(&frames);
         assert_eq!(link.send(&mut vec![forward(0, 1)]), 1, "nobody listens yet");
-        *link.sender() = Some(Sender { frames, welcome: true });
+        link.welcome(&frames);
         assert!(link.is_up());
         assert_eq!((0..5).map(|token| link.send(&mut vec![forward(token, 1)])).sum::<usize>(), 3);
         assert!(queue.try_recv().is_ok() && queue.try_recv().is_ok() && queue.try_recv().is_err());
         drop(queue);
         assert!(!link.is_up());
+    }
+
+    #[test]
+    fn when_a_late_stream_ends_the_one_before_is_used_again() {
+        let link = Link::default();
+        let ((one, mut one_end), (other, mut other_end)) = (mpsc::channel(9), mpsc::channel(9));
+        link.open(&one);
+        link.welcome(&one);
+        link.open(&other);
+        assert_eq!(link.send(&mut vec![forward(0, 1)]), 0);
+        assert!(one_end.try_recv().is_ok(), "nobody listens on the newer one yet");
+        link.welcome(&other);
+        assert_eq!(link.send(&mut vec![forward(0, 1)]), 0);
+        assert!(one_end.try_recv().is_err() && other_end.try_recv().is_ok());
+        link.close(&other);
+        assert_eq!(link.send(&mut vec![forward(0, 1)]), 0);
+        assert!(one_end.try_recv().is_ok() && other_end.try_recv().is_err());
+        link.close(&one);
+        assert!(!link.is_up() && link.streams().is_empty());
     }
 }

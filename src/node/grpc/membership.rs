@@ -5,11 +5,12 @@
 //! must not come back as the one it was, and two rules see to that.
 //!
 //! 1. Every start draws an *incarnation*. Servers remember each other's first one and refuse any other.
-//! 2. A server takes part only once it was welcomed by a majority of the others. Any two such majorities share a server,
-//!    so if an earlier incarnation ever took part, whoever is needed to welcome the next one knows of it.
+//! 2. A server takes part only once it was welcomed by about three quarters of the others. Any two such groups share as
+//!    many servers as a cluster can lose. So if an earlier incarnation ever took part, somebody who is needed to welcome
+//!    the next one knows of it, even if all others that a cluster can lose have lost their memory along with it.
 //!
-//! So to begin with, a cluster of three needs all three, one of five four; from then on a majority will do. A cluster whose servers
-//! have all been started again is a new one.
+//! So to begin with, a cluster of three needs all three, one of five four and one of seven six; from then on a majority
+//! will do. A cluster whose servers have all been started again is a new one.
 
 use std::fmt;
 
@@ -128,10 +129,14 @@ impl Membership {
         welcomed >= needed
     }
 
-    /// How many others have welcomed this server, and how many must: a majority of the others.
+    /// How many others have welcomed this server, and how many must.
+    ///
+    /// Two groups of `needed` share at least `2 * needed - others`. This server has lost its memory, and so may all but
+    /// one of as many others as a cluster can lose; somebody else must be left to remember.
     pub fn welcomes(&self) -> (usize, usize) {
         let others = self.known.len() - 1;
-        (self.welcomed.len(), others / 2 + 1)
+        let losses = others / 2;
+        (self.welcomed.len(), (others + losses.max(1)).div_ceil(2))
     }
 }
 
@@ -157,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn a_server_takes_part_once_a_majority_of_the_others_has_welcomed_it() {
-        for (members, needed) in [(2, 1), (3, 2), (4, 2), (5, 3), (7, 4)] {
+    fn a_server_takes_part_once_enough_others_have_welcomed_it() {
+        for (members, needed) in [(2, 1), (3, 2), (4, 2), (5, 3), (6, 4), (7, 5), (9, 6)] {
             let mut servers = cluster(members);
             for other in 1..members {
                 assert_eq!(servers[0].is_member(), other > needed, "{members} members, {} met", other - 1);
@@ -181,20 +186,25 @@ mod tests {
 
     #[test]
     fn no_server_that_took_part_can_do_so_again_whoever_it_had_met() {
-        // Whatever majority of the others welcomed the first incarnation, no majority welcomes the second, even if as
-        // many others as a cluster can lose have lost their memory, too.
-        for members in 3..=7_usize {
-            let others = members - 1;
-            let needed = others / 2 + 1;
-            for met in (0_u32..1 << others).filter(|met| met.count_ones() as usize == needed) {
-                let mut servers = cluster(members);
-                for other in (0..others).filter(|other| met >> other & 1 == 1) {
-                    assert_eq!(meet(&mut servers, 0, other + 1), [Ok(()), Ok(())]);
+        // Whoever welcomed the first incarnation, too few welcome the second, even if as many servers as a cluster can
+        // lose, this one among them, have lost their memory.
+        for members in 3..=9_usize {
+            let (others, losses) = (members - 1, (members - 1) / 2);
+            let (_, needed) = cluster(members)[0].welcomes();
+            let groups = |size: usize| (0_u32..1 << others).filter(move |group| group.count_ones() as usize == size);
+            for met in groups(needed) {
+                for lost in groups(losses - 1) {
+                    let mut servers = cluster(members);
+                    for other in (0..others).filter(|other| met >> other & 1 == 1) {
+                        assert_eq!(meet(&mut servers, 0, other + 1), [Ok(()), Ok(())]);
+                    }
+                    assert!(servers[0].is_member());
+                    for place in (0..others).filter(|other| lost >> other & 1 == 1).map(|other| other + 1).chain([0]) {
+                        servers[place] = Membership::new(CLUSTER, ReplicaId(place as u8), members, 999);
+                    }
+                    let welcomes = (1..members).filter(|&other| meet(&mut servers, 0, other)[0].is_ok()).count();
+                    assert!(welcomes < needed && !servers[0].is_member(), "{met:b} {lost:b}");
                 }
-                assert!(servers[0].is_member());
-                servers[0] = Membership::new(CLUSTER, ReplicaId(0), members, 999);
-                let welcomes = (1..members).filter(|&other| meet(&mut servers, 0, other)[0].is_ok()).count();
-                assert!(welcomes < needed && !servers[0].is_member());
             }
         }
     }

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::chaos::{ChaosMonkey, ConnectivityMatrix};
 use crate::clock::Clock;
@@ -97,7 +97,7 @@ pub enum ServeError {
 #[derive(Debug)]
 enum Event {
     /// A client asks, and listens until the deadline.
-    Request { operation: Operation, deadline: Time, reply: oneshot::Sender<Answer> },
+    Request { operation: Operation, deadline: Time, ticket: Ticket },
     /// A client asks for whatever this server knows of a key.
     Stale { key: Text, reply: oneshot::Sender<Text> },
     /// Another server has sent something, and it was let through.
@@ -108,6 +108,21 @@ enum Event {
     Report { reply: oneshot::Sender<Report> },
     /// The server will end: it should lead no longer, and answer what it can.
     Farewell { reply: oneshot::Sender<()> },
+}
+
+/// Where a client's answer goes.
+#[derive(Debug)]
+struct Ticket {
+    reply: oneshot::Sender<Answer>,
+    /// The memory of the request. It is taken for as long as the core has the request, even if the client has gone.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Ticket {
+    fn answer(self, answer: Answer) {
+        // Whoever asked may listen no more.
+        let _ = self.reply.send(answer);
+    }
 }
 
 /// How the core is doing.

@@ -13,7 +13,7 @@ use tonic_health::ServingStatus;
 
 use super::links::{self, FRAME_BYTES_LIMIT, Outgoing};
 use super::metrics::Metrics;
-use super::{Answer, Event, Limits, ServeError, Settings, Shared, listener};
+use super::{Answer, Event, Limits, ServeError, Settings, Shared, Ticket, listener};
 use crate::chaos::ConnectivityMatrix;
 use crate::consensus::Role;
 use crate::id::ReplicaId;
@@ -57,6 +57,9 @@ pub(super) async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(system)?;
     let limits = &settings.limits;
     let mut server = Server::builder()
+        // A request must have come in time, too, or it would take memory for ever. A stream counts as answered once it
+        // is open.
+        .timeout(limits.request_time.saturating_mul(2))
         .max_concurrent_streams(limits.streams)
         .http2_keepalive_interval(Some(rpc::PING_INTERVAL))
         .http2_keepalive_timeout(Some(rpc::PING_TIMEOUT))
@@ -177,13 +180,14 @@ struct Told {
 impl Store {
     /// Asks the core, within the time that the client gives.
     async fn ask(&self, metadata: &MetadataMap, operation: Operation) -> Result<Answer, String> {
-        let _room = self.room(&operation)?;
+        let room = self.room(&operation)?;
         let now = self.shared.clock.now();
         // A little less, so that the client hears what was wrong before its time is over.
         let patience = client_patience(metadata).map(|patience| Span(patience.nanos() - patience.nanos() / 20));
         let patience = patience.map_or(self.request_time, |patience| patience.min(self.request_time));
         let (reply, answer) = oneshot::channel();
-        self.shared.tell(Event::Request { operation, deadline: now + patience, reply }).await;
+        let ticket = Ticket { reply, _room: room };
+        self.shared.tell(Event::Request { operation, deadline: now + patience, ticket }).await;
         // The core answers in time, unless it is gone.
         answer.await.map_err(|_| "the server ends".to_owned())
     }

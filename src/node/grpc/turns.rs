@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::core::{Answer, Core, Effect, PeerMessage};
-use super::{Event, Report, Shared};
+use super::{Event, Report, Shared, Ticket};
 use crate::consensus::{Consensus, Role, Term};
 use crate::id::ReplicaId;
 use crate::protocol::Protocol;
@@ -29,7 +29,7 @@ const JOINING_INTERVAL: Duration = Duration::from_secs(5);
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
 /// Runs the core until nobody tells it anything any more.
-pub(super) async fn run(core: Core<oneshot::Sender<Answer>>, mut queue: mpsc::Receiver<Event>, shared: Arc<Shared>) {
+pub(super) async fn run(core: Core<Ticket>, mut queue: mpsc::Receiver<Event>, shared: Arc<Shared>) {
     let mut turns = Turns {
         outgoing: shared.members.iter().map(|_| Vec::new()).collect(),
         core,
@@ -59,7 +59,7 @@ pub(super) async fn run(core: Core<oneshot::Sender<Answer>>, mut queue: mpsc::Re
 }
 
 struct Turns {
-    core: Core<oneshot::Sender<Answer>>,
+    core: Core<Ticket>,
     shared: Arc<Shared>,
     /// Whether it takes part.
     member: bool,
@@ -104,11 +104,10 @@ impl Turns {
 
     fn handle(&mut self, now: Time, event: Event) {
         match event {
-            Event::Request { operation, deadline, reply } if self.member => {
-                self.core.handle_request(now, reply, operation, deadline);
+            Event::Request { operation, deadline, ticket } if self.member => {
+                self.core.handle_request(now, ticket, operation, deadline);
             }
-            // Whoever asked may listen no more.
-            Event::Request { reply, .. } => drop(reply.send(Answer::Failed)),
+            Event::Request { ticket, .. } => ticket.answer(Answer::Failed),
             Event::Stale { key, reply } => {
                 let value = self.core.replica().store().get(&key).cloned().unwrap_or_default();
                 drop(reply.send(value));
@@ -156,14 +155,15 @@ impl Turns {
                     traffic.note_sent(to, message.kind());
                     self.outgoing[to.index()].push(message);
                 }
-                // Whoever asked may listen no more.
-                Effect::Answer { ticket, answer } => drop(ticket.send(answer)),
+                Effect::Answer { ticket, answer } => ticket.answer(answer),
             }
         }
-        for (link, messages) in self.shared.links.iter().zip(&mut self.outgoing) {
-            if !messages.is_empty() {
-                traffic.unsent += link.send(messages) as u64;
-            }
+        // Messages may be large, and nobody who counts is to wait until they are written down.
+        drop(traffic);
+        let links = self.shared.links.iter().zip(&mut self.outgoing).filter(|(_, messages)| !messages.is_empty());
+        let unsent: usize = links.map(|(link, messages)| link.send(messages)).sum();
+        if unsent > 0 {
+            self.shared.traffic().unsent += unsent as u64;
         }
     }
 

@@ -233,8 +233,12 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Takes over what a server says of itself.
+    /// Takes over what a server says of itself, unless it has said something newer: what it is asked before it is killed
+    /// overtakes what it was asked before.
     fn take_status(&mut self, now: Time, from: ReplicaId, status: ServerStatus) {
+        if self.statuses[from.index()].as_ref().is_some_and(|known| known.uptime_ms > status.uptime_ms) {
+            return;
+        }
         if self.stage.director.living().contains(from) {
             let leader = status.leader.and_then(|leader| u8::try_from(leader).ok().map(ReplicaId));
             self.stage.observe_leader(now, from, leader.filter(|leader| leader.index() < self.addresses.len()));

@@ -183,6 +183,23 @@ fn a_request_that_cannot_be_answered_in_time_times_out() {
 }
 
 #[test]
+fn a_request_that_nobody_waits_for_any_more_is_not_carried_out_by_a_later_leader() {
+    let mut network = Network::new(3, true);
+    network.lose = Box::new(|_, _, _| true);
+    network.ask(0, 1, put("k", "v"), Span::from_millis(100));
+    network.ask(0, 2, get("k"), Span::from_millis(100));
+    network.ask(0, 3, put("l", "v"), PATIENCE);
+    network.run(Span::from_millis(200));
+    assert_eq!((&network.answers[&1], &network.answers[&2]), (&Answer::TimedOut, &Answer::TimedOut));
+    network.lose = Box::new(|_, _, _| false);
+    network.run(Span::from_secs(3));
+    assert_eq!(network.answers[&3], Answer::Done);
+    network.ask(1, 4, get("k"), PATIENCE);
+    network.run(Span::from_secs(1));
+    assert_eq!(network.answers[&4], Answer::Value("".into()));
+}
+
+#[test]
 fn a_request_that_comes_while_nobody_leads_waits_for_a_leader() {
     let mut network = Network::new(3, true);
     for server in 0..3 {
