@@ -38,7 +38,7 @@ pub fn play(
     if !scenario.losses.is_empty() {
         return Err(PlayError::Unplayable { scenario: scenario.name.clone(), what: "it loses messages by number" });
     }
-    let launch = Launch { chaos_seed: Some(seed), ..launch.clone() };
+    let launch = Launch { chaos_seed: Some(seed), deaf: true, ..launch.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,9 +1,11 @@
 //! The servers of a cluster on this machine.
 
 use std::env;
+use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -32,7 +34,13 @@ pub struct Launch {
     pub arguments: Vec<String>,
     /// What they print goes nowhere.
     pub silence: bool,
+    /// Variables of the environment tell them nothing. Some that are meant for clients (`SEEDBED_TLS_CA`) or for other
+    /// servers would keep them from starting, or make others of them.
+    pub deaf: bool,
 }
+
+/// How the names of variables begin that tell servers what options do.
+const VARIABLES: &str = "SEEDBED_";
 
 impl Launch {
     /// Servers that run this very program.
@@ -41,7 +49,7 @@ impl Launch {
     /// If the system does not tell which one that is.
     pub fn own_program() -> Result<Launch, PlayError> {
         let program = env::current_exe().map_err(PlayError::system("to know its own program"))?;
-        Ok(Launch { program, first_port: None, chaos_seed: None, arguments: Vec::new(), silence: false })
+        Ok(Launch { program, first_port: None, chaos_seed: None, arguments: Vec::new(), silence: false, deaf: false })
     }
 
     /// Starts so many servers. Each is handed a socket that listens already, so no other program can take its place,
@@ -84,9 +92,19 @@ impl Launch {
         if let Some(seed) = self.chaos_seed {
             command.args(["--chaos", "true", "--chaos-seed", &seed.to_string()]);
         }
+        if self.deaf {
+            take_out(&mut command, env::vars_os().map(|(name, _)| name));
+        }
         let output = || if self.silence { Stdio::null() } else { Stdio::piped() };
         command.args(&self.arguments).stdout(output()).stderr(output());
         command
+    }
+}
+
+/// Takes out of a command's environment what would tell a server something.
+fn take_out(command: &mut Command, names: impl Iterator<Item = OsString>) {
+    for name in names.filter(|name| name.as_bytes().starts_with(VARIABLES.as_bytes())) {
+        command.env_remove(name);
     }
 }
 
@@ -147,5 +165,21 @@ impl<'a> Session<'a> {
         }
         self.processes.shut_down();
         living == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant_for_others_is_taken_out_of_the_environment() {
+        let mut command = Command::new("seedbed");
+        take_out(
+            &mut command,
+            ["SEEDBED_TLS_CA", "PATH", "SEEDBED_FORWARD", "RUST_LOG"].map(OsString::from).into_iter(),
+        );
+        let taken: Vec<_> = command.get_envs().map(|(name, value)| (name.to_str(), value)).collect();
+        assert_eq!(taken, [(Some("SEEDBED_FORWARD"), None), (Some("SEEDBED_TLS_CA"), None)]);
     }
 }
