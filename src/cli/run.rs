@@ -34,6 +34,10 @@ use crate::sweep::{ProtocolName, Reigns};
 ///
 /// With `-r`, a run is played by real processes in real time. The seed then decides the dice of the
 /// clients, of the links and of the faults, but not when things happen.
+///
+/// With `--world grpc`, a run is played by a cluster of servers as `seedbed serve` runs them, which is
+/// started for it on this machine: a death is real, and partitions and losses are those servers' chaos
+/// monkeys'. The seed decides as much as with `-r`.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -47,6 +51,8 @@ Examples:
                                                  naive replication, which must fail
   seedbed run scenarios/crash-3.json -r ./3700kvstore
                                                  real processes, in real time
+  seedbed run scenarios/partition-3.json --world grpc
+                                                 a gRPC cluster, in real time
   seedbed run all --json - | jq '.runs[].latency'
   seedbed run scenarios/crash-3.json --seed 7 --drops 0.2 --timeline crash-3.svg
                                                  a change, and a picture of what happened when

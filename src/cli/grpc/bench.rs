@@ -29,18 +29,27 @@ const DURATION_MAX: Duration = Duration::from_secs(3_600);
 /// due at an even rate whatever has become of earlier ones (open loop), and latency counts from when a
 /// request was due, so that a stall of the cluster is not hidden by clients that wait it out.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Examples:
+  seedbed kv bench                                   64 clients for ten seconds, as fast as they can
+  seedbed kv bench --rate 1000 --gets 0.9            a steady load, mostly of gets
+  seedbed kv bench --requests 10000 --csv - | column -ts,
+
+Exit codes: 0 all requests were answered, 1 some failed or there were none, 2 bad usage or not begun."
+)]
 pub(super) struct Args {
     /// How many clients there are
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     clients: u32,
 
     /// Requests that are due each second, of all clients together
-    #[arg(long, value_name = "N", value_parser = rate)]
+    #[arg(long, value_name = "N", value_parser = rate, allow_negative_numbers = true)]
     rate: Option<f64>,
 
     /// The share of gets, 0 to 1; the others are puts
-    #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = share, allow_negative_numbers = true)]
     gets: f64,
 
     /// How many keys there are; each request draws one
@@ -52,15 +61,15 @@ pub(super) struct Args {
     value_bytes: u32,
 
     /// How long to measure (by default 10 seconds, or until all --requests are sent)
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     duration: Option<Duration>,
 
     /// How many requests to send at most, those of the warm-up not counted
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=u64::MAX))]
     requests: Option<u64>,
 
     /// How long to send requests that do not count yet
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = warm_up)]
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = warm_up, allow_negative_numbers = true)]
     warm_up: Duration,
 
     /// Do not put each key once to begin with
@@ -84,7 +93,7 @@ pub(super) struct Args {
     threads: Option<NonZeroU16>,
 
     /// Seed of keys, kinds and choices of servers; random by default
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<u64>,
 
     /// Write the result as CSV, a row for each kind; `-` is standard output, in place of the text

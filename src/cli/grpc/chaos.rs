@@ -58,11 +58,13 @@ enum Command {
     /// Change one value: how likely TO is to drop a message of FROM
     Set {
         /// The sender's number, the matrix's row
+        #[arg(allow_negative_numbers = true)]
         from: u8,
         /// The receiver's number, the matrix's column
+        #[arg(allow_negative_numbers = true)]
         to: u8,
         /// A probability, from 0 to 1
-        #[arg(value_parser = super::bench::share)]
+        #[arg(value_parser = super::bench::share, allow_negative_numbers = true)]
         value: f64,
     },
     /// Show the matrix of all servers, and whether they have the same

@@ -39,7 +39,7 @@ pub(in crate::cli) struct Args {
     port: u16,
 
     /// Seed of the chaos monkeys' dice; random by default
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
     chaos_seed: Option<u64>,
 
     /// Without chaos monkeys

@@ -17,27 +17,30 @@ const DEFAULT_PORTS: std::ops::RangeInclusive<u16> = 7001..=7005;
 /// The longest that a request may be told to take.
 const TIMEOUT_SECONDS_MAX: f64 = 86_400.0;
 
+/// Above these options in the help.
+const CONNECTION: &str = "Connection";
+
 /// Which servers a command is about, and how to reach them.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConnectionArgs {
     /// The servers to ask; 127.0.0.1:7001 to 7005 by default, and then whoever the first one names that answers
-    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',', env = "SEEDBED_SERVERS", global = true)]
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',', env = "SEEDBED_SERVERS", global = true, help_heading = CONNECTION)]
     servers: Vec<String>,
 
     /// The authority whose certificates servers must show (PEM); without it, there is no TLS
-    #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_CA", global = true)]
+    #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_CA", global = true, help_heading = CONNECTION)]
     tls_ca: Option<PathBuf>,
 
     /// The certificate to show to servers (PEM)
-    #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_CERT", global = true)]
+    #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_CERT", global = true, help_heading = CONNECTION)]
     tls_cert: Option<PathBuf>,
 
     /// The key of that certificate (PEM)
-    #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_KEY", global = true)]
+    #[arg(long, value_name = "FILE", env = "SEEDBED_TLS_KEY", global = true, help_heading = CONNECTION)]
     tls_key: Option<PathBuf>,
 
     /// How long a request may take in all
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, global = true)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true, global = true, help_heading = CONNECTION)]
     timeout: Duration,
 }
 
@@ -78,11 +81,11 @@ impl ConnectionArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct TokenArgs {
     /// The token of the chaos monkey (better in the environment or a file than here)
-    #[arg(long, value_name = "TOKEN", env = "SEEDBED_CHAOS_TOKEN", hide_env_values = true, global = true)]
+    #[arg(long, value_name = "TOKEN", env = "SEEDBED_CHAOS_TOKEN", hide_env_values = true, global = true, help_heading = CONNECTION)]
     token: Option<String>,
 
     /// A file with the token of the chaos monkey; goes before --token
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = CONNECTION)]
     token_file: Option<PathBuf>,
 }
 

@@ -43,6 +43,7 @@ pub(in crate::cli) struct Args {
 enum Command {
     /// Print the value of a key
     Get {
+        /// The key, of 1 to 1,024 bytes
         key: String,
         /// Be content with what the server that is asked happens to know, however old it is
         #[arg(long)]
@@ -50,19 +51,26 @@ enum Command {
     },
     /// Set the value of a key
     Put {
+        /// The key, of 1 to 1,024 bytes
         key: String,
         /// The value; `-` is what comes from standard input, and the empty value takes the key out
+        #[arg(allow_negative_numbers = true)]
         value: String,
     },
     /// Take a key out
     Delete {
+        /// The key; that it is not there is no error
         key: String,
     },
     /// Set the value of a key if it has the one that is expected (compare and swap)
     Cas {
+        /// The key, of 1 to 1,024 bytes
         key: String,
         /// The value that the key must have; the empty one is none
+        #[arg(allow_negative_numbers = true)]
         expected: String,
+        /// The value that it is to have; the empty one takes the key out
+        #[arg(allow_negative_numbers = true)]
         value: String,
     },
     Bench(Box<bench::Args>),

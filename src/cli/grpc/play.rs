@@ -43,7 +43,7 @@ pub(super) struct Args {
     skip_kills: bool,
 
     /// Seed of the choice of who is on which side; random by default
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<u64>,
 }
 

@@ -30,7 +30,7 @@ pub(in crate::cli) struct Args {
     json: bool,
 
     /// Ask again every so many seconds, until Ctrl-C
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     watch: Option<Duration>,
 }
 
