@@ -97,6 +97,9 @@ pub(super) enum CliError {
     #[error("{}: is for {wanted} replicas; the cluster has {found} servers", shown(path))]
     ClusterSize { path: PathBuf, wanted: usize, found: usize },
     #[cfg(feature = "grpc")]
+    #[error("no server answers at {}; --servers says where there are some", listed(servers))]
+    NoServers { servers: Vec<crate::rpc::ServerAddress> },
+    #[cfg(feature = "grpc")]
     #[error("{option} is needed, as an option, a variable or a key of --config")]
     Missing { option: &'static str },
     #[cfg(feature = "grpc")]
@@ -133,6 +136,12 @@ impl CliError {
 /// The path in one line, whatever it holds.
 fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy())
+}
+
+/// Addresses in one line.
+#[cfg(feature = "grpc")]
+fn listed(servers: &[crate::rpc::ServerAddress]) -> String {
+    servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What is wrong with a TOML file, and in which line, in one line.

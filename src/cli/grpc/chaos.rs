@@ -176,7 +176,7 @@ fn drawn(matrix: &ConnectivityMatrix) -> String {
 }
 
 /// How many servers the cluster has, as one of them says; if none answers, how many were named.
-pub(super) async fn members(servers: &Servers, timeout: Duration) -> Result<usize, CliError> {
+async fn members(servers: &Servers, timeout: Duration) -> Result<usize, CliError> {
     let members = status::members(servers, timeout).await?;
     Ok(members.map_or(servers.addresses().len(), |members| members.len()))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::chaos::{complain, find, healthy, members};
+use super::chaos::{complain, find, healthy};
 use crate::chaos::{ChaosMonkey, Director, Fault, FaultEvent};
 use crate::cli::command::{Words, quoted_path};
 use crate::cli::error::CliError;
@@ -91,7 +91,11 @@ impl Plot {
 
     /// Plays it, and takes everything back in the end, whatever happens.
     pub async fn play(self, chaos: &Chaos, servers: &Servers, timeout: Duration) -> Result<Outcome, CliError> {
-        let found = members(servers, timeout).await?;
+        // What nobody hears need not be played.
+        let Some(found) = status::members(servers, timeout).await? else {
+            return Err(CliError::NoServers { servers: servers.addresses().to_vec() });
+        };
+        let found = found.len();
         if found != self.scenario.replicas {
             return Err(CliError::ClusterSize { path: self.path, wanted: self.scenario.replicas, found });
         }
