@@ -93,7 +93,8 @@ impl Spectator for Nobody {
 async fn measure_seedbed(seconds: u64, rows: &mut Vec<Row>) {
     let interrupt = Interrupt::install().expect("signals");
     let program = PathBuf::from(env!("CARGO_BIN_EXE_seedbed"));
-    let launch = Launch { program, first_port: None, chaos_seed: None, arguments: Vec::new(), silence: true, deaf: true };
+    let launch =
+        Launch { program, first_port: None, chaos_seed: None, arguments: Vec::new(), silence: true, deaf: true };
     let session = Session::start(&launch, SERVERS, Arc::new(Nobody), &interrupt).expect("a cluster");
     let servers = Servers::new(session.addresses(), None).expect("servers");
     let target = |number: usize| {

@@ -97,6 +97,9 @@ pub(super) enum CliError {
     #[error("{}: is for {wanted} replicas; the cluster has {found} servers", shown(path))]
     ClusterSize { path: PathBuf, wanted: usize, found: usize },
     #[cfg(feature = "grpc")]
+    #[error("no server has taken the first matrix: {server}: {reason}")]
+    NoMonkeys { server: crate::rpc::ServerAddress, reason: String },
+    #[cfg(feature = "grpc")]
     #[error("no server answers at {}; --servers says where there are some", listed(servers))]
     NoServers { servers: Vec<crate::rpc::ServerAddress> },
     #[cfg(feature = "grpc")]

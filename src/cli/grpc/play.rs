@@ -103,9 +103,19 @@ impl Plot {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Signals)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Signals)?;
         println(&format!("{}\n", self.command))?;
-        let mut failed = 0;
+        let mut director = Director::new(self.scenario.matrix.clone(), &[], self.seed);
+        let answers = chaos.upload(&director.monkey().effective_matrix()).await?;
+        // If nobody has done this, nobody will do the rest.
+        if let [(server, Err(reason)), ..] = &answers[..]
+            && answers.iter().all(|(_, answer)| answer.is_err())
+        {
+            // One that did not answer may yet do it.
+            chaos.upload(&healthy(found)).await?;
+            return Err(CliError::NoMonkeys { server: server.clone(), reason: reason.clone() });
+        }
+        let mut failed = complain(&answers);
         let end = tokio::select! {
-            end = self.perform(chaos, servers, timeout, &mut failed) => end.map(|()| End::Played),
+            end = self.perform(&mut director, chaos, servers, timeout, &mut failed) => end.map(|()| End::Played),
             _ = hang_up.recv() => Ok(End::Signal(SignalKind::hangup().as_raw_value())),
             _ = interrupt.recv() => Ok(End::Signal(SignalKind::interrupt().as_raw_value())),
             _ = terminate.recv() => Ok(End::Signal(SignalKind::terminate().as_raw_value())),
@@ -131,14 +141,13 @@ impl Plot {
     /// Uploads a matrix after each event, and counts the uploads that failed.
     async fn perform(
         &self,
+        director: &mut Director,
         chaos: &Chaos,
         servers: &Servers,
         timeout: Duration,
         failed: &mut usize,
     ) -> Result<(), CliError> {
-        let mut director = Director::new(self.scenario.matrix.clone(), &[], self.seed);
         let clock = Clock::start();
-        *failed += complain(&chaos.upload(&director.monkey().effective_matrix()).await?);
         println(&format!("{:>7.1} s  begins, with {} servers", 0.0, self.scenario.replicas))?;
         for event in &self.events {
             let due = at(&self.scenario, event);
@@ -147,7 +156,7 @@ impl Plot {
             }
             wait(&clock, due).await;
             // A partition is one around the leader.
-            believe(&mut director, self.scenario.replicas, servers, timeout).await?;
+            believe(director, self.scenario.replicas, servers, timeout).await?;
             director.apply(&event.fault);
             *failed += complain(&chaos.upload(&director.monkey().effective_matrix()).await?);
             let words = told(&event.fault, director.monkey(), self.scenario.replicas);

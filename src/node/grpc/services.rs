@@ -280,6 +280,10 @@ impl Change {
     fn check(&self) -> Result<(), String> {
         check_key(&self.key)?;
         check_value("value", &self.value)?;
+        // What nobody has filled in would be one name for all updates, of which only the first is carried out.
+        if self.id.is_some_and(|id| id.client == 0) {
+            return Err("the client in `id` is 0; allowed is a number that was drawn at random, or no `id`".to_owned());
+        }
         self.expected.as_deref().map_or(Ok(()), |expected| check_value("expected value", expected))
     }
 }
@@ -517,6 +521,15 @@ mod tests {
         assert_eq!(check_key(&"é".repeat(513)).unwrap_err(), "the key has 1026 bytes; allowed is 1 to 1024");
         assert!(check_value("value", "").is_ok() && check_value("value", &"v".repeat(VALUE_BYTES_MAX)).is_ok());
         assert!(check_value("value", &"v".repeat(VALUE_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_filled_in_is_none() {
+        let check = |id| Change { key: "k".to_owned(), value: "v".to_owned(), expected: None, id }.check();
+        assert!(check(None).is_ok() && check(Some(RequestId { client: 1, number: 0 })).is_ok());
+        for number in [0, 1] {
+            assert!(check(Some(RequestId { client: 0, number })).unwrap_err().starts_with("the client in `id` is 0"));
+        }
     }
 
     #[test]
