@@ -25,7 +25,7 @@ use super::error::Error;
 use super::kv::{Kv, span};
 use crate::clock::Clock;
 use crate::rng::Stream;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use pacer::Pacer;
 use tally::Stripes;
 
@@ -33,6 +33,9 @@ pub use tally::{Kind, Latency, Tally, write_csv};
 
 /// How often whoever watches is told how far it has come.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How late a request may be sent after the end that was due before it: the machine may have been busy.
+const LATENESS_MAX: Span = Span::from_millis(50);
 
 /// A client that can be measured, with one request at a time. An error is a word or two that name its kind: errors are
 /// counted by it.
@@ -233,8 +236,8 @@ async fn work<T: Target>(mut target: T, number: usize, shared: Arc<Shared>) {
             None => shared.clock.now(),
             Some(pacer) => pacer.next().await,
         };
-        // In the open loop a client may come to what was due long ago.
-        if due >= shared.end || (shared.pacer.is_some() && shared.clock.now() >= shared.end) {
+        // In the open loop a client may come to what was due long ago. What was due right before the end may be late.
+        if due >= shared.end || (shared.pacer.is_some() && shared.clock.now() >= shared.end + LATENESS_MAX) {
             return;
         }
         let counts = due >= shared.counts_from;

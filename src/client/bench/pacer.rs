@@ -9,6 +9,9 @@ use tokio::sync::Semaphore;
 use crate::clock::{Clock, timespec};
 use crate::time::{Span, Time};
 
+/// More than there are clients.
+const CLIENTS_MAX: usize = 1 << 20;
+
 /// Releases requests when they are due. The runtime's own timers count in milliseconds, which is longer than many a
 /// request takes; so a thread waits, to within some fifty microseconds.
 #[derive(Debug)]
@@ -20,8 +23,8 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// Releases so many requests a second, from time zero of the clock until `end`, and then as many as anybody waits
-    /// for, which are due never.
+    /// Releases so many requests a second, from time zero of the clock until `end`, and then at once some that are due
+    /// later.
     pub fn start(rate: f64, end: Time, clock: Clock) -> Arc<Pacer> {
         let pacer = Arc::new(Pacer { rate, due: Semaphore::new(0), taken: AtomicU64::new(0) });
         let weak = Arc::downgrade(&pacer);
@@ -31,11 +34,7 @@ impl Pacer {
 
     /// Waits until the next request is due, and says when that was.
     pub async fn next(&self) -> Time {
-        match self.due.acquire().await {
-            Ok(permit) => permit.forget(),
-            // It is over.
-            Err(_) => return Time::NEVER,
-        }
+        self.due.acquire().await.expect("nobody closes it").forget();
         self.time(self.taken.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -68,14 +67,15 @@ fn release(pacer: &Weak<Pacer>, end: Time, clock: Clock) {
     loop {
         let Some(pacer) = pacer.upgrade() else { return };
         let now = clock.now();
-        if now >= end {
-            pacer.due.close();
-            return;
-        }
-        // What is due now is released now.
-        let due = pacer.first_at(now + Span(1));
+        // What is due now is released now, and what was due before the end at the latest then.
+        let due = pacer.first_at((now + Span(1)).min(end));
         pacer.due.add_permits((due - released) as usize);
         released = due;
+        if now >= end {
+            // What is released already is still taken, and then each client hears of one that is due after the end.
+            pacer.due.add_permits(CLIENTS_MAX);
+            return;
+        }
         let wait = pacer.time(released).min(end).since(now);
         drop(pacer);
         // If it ends early, it is looked at the clock again.

@@ -210,7 +210,7 @@ impl<T> Core<T> {
                     self.admit(now, origin, operation, now + FOREIGN_TIME_MAX, None);
                 }
             }
-            PeerMessage::Forwarded { token, answer } => self.handle_forwarded(token, answer),
+            PeerMessage::Forwarded { token, answer } => self.handle_forwarded(from, token, answer),
         }
         self.settle(now);
     }
@@ -257,8 +257,9 @@ impl<T> Core<T> {
         }
     }
 
-    /// Takes the answer to a request that was passed on.
-    fn handle_forwarded(&mut self, token: u64, answer: Answer) {
+    /// Takes the answer to a request that was passed on. From whom it was passed on to before, only what is certain
+    /// counts: a leader that was deposed may have failed what the next one does.
+    fn handle_forwarded(&mut self, from: ReplicaId, token: u64, answer: Answer) {
         // An answer to something that is not there, or no more, may be late or nonsense.
         let Some(open) = self.open.get_mut(&token) else { return };
         let fits = match answer {
@@ -271,6 +272,7 @@ impl<T> Core<T> {
             (Place::There { .. }, _) if !fits => {}
             // It is sent again before long, and by then one of both may know better who leads.
             (Place::There { .. }, Answer::NotLeader) => {}
+            (Place::There { to, .. }, Answer::Failed) if *to != from => {}
             (Place::There { .. }, answer) => self.answer(token, answer),
             (Place::Here, _) => {}
         }

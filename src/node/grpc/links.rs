@@ -7,12 +7,14 @@
 //! A stream that is slow never holds its server up: what is to be sent waits in a queue of bounded length, and what finds no room there is
 //! lost, as messages may be. A server that hangs is noticed by the pings of HTTP/2, which go without an answer.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream as FrameStream, StreamExt};
 use tonic::transport::ClientTlsConfig;
 use tonic::{Status, Streaming};
 
@@ -30,6 +32,12 @@ use crate::rpc::{self, CONNECT_TIMEOUT};
 
 /// How many batches wait for a stream. Raft bounds how many appends are under way; this bounds all else.
 const QUEUED_BATCHES_MAX: usize = 256;
+
+/// How many bytes of batches wait for a stream, about. With large values the number alone would allow too much.
+const QUEUED_BYTES_MAX: usize = 64 << 20;
+
+/// The unit in which those are counted.
+const ROOM_UNIT_BYTES: usize = 1 << 10;
 
 /// The most bytes of one frame, so that a server never refuses what another one sends. Single messages may be larger by
 /// what a message is at most.
@@ -61,11 +69,42 @@ struct Sender {
     welcome: bool,
 }
 
-/// Where frames for a stream go.
-type Frames = mpsc::Sender<Result<Frame, Status>>;
+/// Where frames for a stream go: a queue that is bounded in number and in bytes.
+#[derive(Clone, Debug)]
+struct Frames {
+    queue: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
+}
+
+/// A frame in the queue, and the room that it takes there.
+type Queued = (Frame, Option<OwnedSemaphorePermit>);
+
+impl Frames {
+    fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
+    fn is(&self, other: &Frames) -> bool {
+        self.queue.same_channel(&other.queue)
+    }
+
+    /// Puts a frame into the queue if there is room. Returns whether there was.
+    fn offer(&self, batch: Batch) -> bool {
+        let units =
+            prost::Message::encoded_len(&batch).div_ceil(ROOM_UNIT_BYTES).min(QUEUED_BYTES_MAX / ROOM_UNIT_BYTES);
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(units as u32) else { return false };
+        self.queue.try_send((Frame { content: Some(Content::Batch(batch)) }, Some(room))).is_ok()
+    }
+
+    /// Waits for a place in the queue.
+    async fn send(&self, content: Content) {
+        // If the other end is gone, reading fails next.
+        let _ = self.queue.send((Frame { content: Some(content) }, None)).await;
+    }
+}
 
 /// What a stream carries to the other side.
-pub(super) type Outgoing = ReceiverStream<Result<Frame, Status>>;
+pub(super) type Outgoing = Pin<Box<dyn FrameStream<Item = Result<Frame, Status>> + Send>>;
 
 /// Why a stream has ended.
 #[derive(Debug, thiserror::Error)]
@@ -114,14 +153,14 @@ impl Link {
 
     /// The other side listens on a stream.
     fn welcome(&self, frames: &Frames) {
-        if let Some(sender) = self.streams().iter_mut().find(|sender| sender.frames.same_channel(frames)) {
+        if let Some(sender) = self.streams().iter_mut().find(|sender| sender.frames.is(frames)) {
             sender.welcome = true;
         }
     }
 
     /// A stream has ended.
     fn close(&self, frames: &Frames) {
-        self.streams().retain(|sender| !sender.frames.same_channel(frames));
+        self.streams().retain(|sender| !sender.frames.is(frames));
     }
 
     /// Sends messages, if there is a stream and room in its queue. Returns how many are lost.
@@ -132,7 +171,7 @@ impl Link {
         let mut lost = 0;
         for batch in batches(messages) {
             let count = batch.messages.len();
-            if frames.try_send(Ok(Frame { content: Some(Content::Batch(batch)) })).is_err() {
+            if !frames.offer(batch) {
                 lost += count;
             }
         }
@@ -156,10 +195,12 @@ fn batches(messages: &mut Vec<PeerMessage>) -> impl Iterator<Item = Batch> + '_ 
     })
 }
 
-/// A new stream's outgoing half.
-fn outgoing() -> (Frames, Outgoing) {
-    let (sender, receiver) = mpsc::channel(QUEUED_BATCHES_MAX);
-    (sender, ReceiverStream::new(receiver))
+/// A new stream's outgoing half, and where to put frames for it.
+fn outgoing() -> (Frames, impl FrameStream<Item = Frame> + Send + 'static) {
+    let (queue, receiver) = mpsc::channel(QUEUED_BATCHES_MAX);
+    let room = Arc::new(Semaphore::new(QUEUED_BYTES_MAX / ROOM_UNIT_BYTES));
+    // With its frame the room goes.
+    (Frames { queue, room }, ReceiverStream::new(receiver).map(|(frame, _)| frame))
 }
 
 /// Keeps a stream to another server open for as long as this one runs.
@@ -199,9 +240,8 @@ async fn connect(shared: &Arc<Shared>, to: ReplicaId, tls: Option<&ClientTlsConf
             .max_encoding_message_size(FRAME_BYTES_LIMIT);
         let (sender, outgoing) = outgoing();
         let hello = shared.membership().hello(to);
-        send(&sender, Content::Hello(hello)).await;
-        let stream = tokio_stream::StreamExt::filter_map(outgoing, Result::ok);
-        let incoming = client.exchange(stream).await?.into_inner();
+        sender.send(Content::Hello(hello)).await;
+        let incoming = client.exchange(outgoing).await?.into_inner();
         Ok::<_, Ended>((sender, incoming))
     };
     let (sender, mut incoming) = match timeout(CONNECT_TIMEOUT + HELLO_TIMEOUT, attempt).await {
@@ -224,7 +264,7 @@ pub(super) fn accept(shared: Arc<Shared>, mut incoming: Streaming<Frame>) -> Out
             Ok(hello) => {
                 if let Some(from) = shared.member(hello.from) {
                     let own = shared.membership().hello(from);
-                    send(&sender, Content::Hello(own)).await;
+                    sender.send(Content::Hello(own)).await;
                 }
                 converse(&shared, hello, sender, incoming).await
             }
@@ -232,12 +272,7 @@ pub(super) fn accept(shared: Arc<Shared>, mut incoming: Streaming<Frame>) -> Out
         };
         tracing::debug!("a stream of another server has ended: {ended}");
     });
-    outgoing
-}
-
-async fn send(sender: &Frames, content: Content) {
-    // If the other end is gone, reading fails next.
-    let _ = sender.send(Ok(Frame { content: Some(content) })).await;
+    Box::pin(outgoing.map(Ok))
 }
 
 /// Waits for the other side to say who it is.
@@ -257,13 +292,13 @@ async fn converse(shared: &Arc<Shared>, hello: Hello, sender: Frames, mut incomi
         Ok(from) => from,
         Err(unwelcome) => {
             tracing::warn!("not welcome: {unwelcome}");
-            send(&sender, Content::Refusal(Refusal::from(unwelcome.clone()))).await;
+            sender.send(Content::Refusal(Refusal::from(unwelcome.clone()))).await;
             // To let go of the stream now would take the refusal along. The other side ends it when it has heard.
             let _ = timeout(HELLO_TIMEOUT, async { while let Ok(Some(_)) = incoming.message().await {} }).await;
             return Ended::Unwelcome(unwelcome);
         }
     };
-    send(&sender, Content::Welcome(Welcome {})).await;
+    sender.send(Content::Welcome(Welcome {})).await;
     let link = &shared.links[from.index()];
     link.open(&sender);
     let ended = loop {
@@ -320,6 +355,12 @@ mod tests {
     use super::*;
     use crate::protocol::Operation;
 
+    /// A queue with room for so many batches, and its end.
+    fn queue(batches: usize) -> (Frames, mpsc::Receiver<Queued>) {
+        let (queue, end) = mpsc::channel(batches);
+        (Frames { queue, room: Arc::new(Semaphore::new(QUEUED_BYTES_MAX / ROOM_UNIT_BYTES)) }, end)
+    }
+
     fn forward(token: u64, bytes: usize) -> PeerMessage {
         PeerMessage::Forward { token, operation: Operation::Get { key: "k".repeat(bytes).into() } }
     }
@@ -349,7 +390,7 @@ mod tests {
     fn what_finds_no_stream_or_no_room_is_lost_and_counted() {
         let link = Link::default();
         assert_eq!((link.send(&mut vec![forward(0, 1), forward(1, 1)]), link.is_up()), (2, false));
-        let (frames, mut queue) = mpsc::channel(2);
+        let (frames, mut queue) = queue(2);
         link.open(&frames);
         assert_eq!(link.send(&mut vec![forward(0, 1)]), 1, "nobody listens yet");
         link.welcome(&frames);
@@ -363,7 +404,7 @@ mod tests {
     #[test]
     fn when_a_late_stream_ends_the_one_before_is_used_again() {
         let link = Link::default();
-        let ((one, mut one_end), (other, mut other_end)) = (mpsc::channel(9), mpsc::channel(9));
+        let ((one, mut one_end), (other, mut other_end)) = (queue(9), queue(9));
         link.open(&one);
         link.welcome(&one);
         link.open(&other);
@@ -377,5 +418,17 @@ mod tests {
         assert!(one_end.try_recv().is_ok() && other_end.try_recv().is_err());
         link.close(&one);
         assert!(!link.is_up() && link.streams().is_empty());
+    }
+
+    #[test]
+    fn the_queue_of_a_stream_is_bounded_in_bytes_too_and_what_was_sent_makes_room() {
+        let link = Link::default();
+        let (frames, mut end) = queue(1_000);
+        link.open(&frames);
+        link.welcome(&frames);
+        let large = || vec![forward(0, QUEUED_BYTES_MAX / 8)];
+        assert_eq!((0..10).map(|_| link.send(&mut large())).sum::<usize>(), 3, "seven and what is around them fit");
+        drop(end.try_recv().expect("a frame"));
+        assert_eq!(link.send(&mut large()) + link.send(&mut large()), 1);
     }
 }

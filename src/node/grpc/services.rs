@@ -216,6 +216,8 @@ impl Store {
         match answer {
             Ok(Answer::NotLeader) => self.told(ReturnCode::NotLeader, "this server does not lead"),
             Ok(Answer::TimedOut) => self.told(ReturnCode::Timeout, "no answer from a majority in time"),
+            Ok(_) if !self.shared.membership().is_member() => self
+                .told(ReturnCode::Unavailable, "this server does not take part yet: too few others have welcomed it"),
             Ok(_) => self.told(ReturnCode::Unavailable, "there is no leader, or it could not do it"),
             Err(message) => self.told(ReturnCode::Unavailable, message),
         }

@@ -61,7 +61,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 1_024,
-            streams: 1_024,
+            streams: 128,
             waiting_bytes: 256 << 20,
             request_time: Duration::from_secs(5),
             silence: Duration::from_secs(20),
