@@ -235,6 +235,11 @@ async fn converse(
         Err(unwelcome) => {
             tracing::warn!("not welcome: {unwelcome}");
             send(&sender, Content::Refusal(Refusal::from(unwelcome.clone()))).await;
+            drop(sender);
+            // Whoever opened the stream would take the refusal back by leaving now. The other side ends it when it has
+            // read that.
+            let read = async { while let Ok(Some(_)) = incoming.message().await {} };
+            let _ = timeout(HELLO_TIMEOUT, read).await;
             return Ended::Unwelcome(unwelcome);
         }
     };
