@@ -45,7 +45,19 @@ impl Cluster {
         cluster
     }
 
+    /// So many servers whose standard error nobody reads any more.
+    pub fn start_unheard(count: usize) -> Cluster {
+        let mut cluster = Cluster::spawn_with(count, |_| Vec::new(), Stdio::piped);
+        cluster.servers.iter_mut().for_each(|server| drop(server.stderr.take()));
+        cluster.come_up("");
+        cluster
+    }
+
     fn spawn(count: usize, arguments: impl Fn(usize) -> Vec<String>) -> Cluster {
+        Cluster::spawn_with(count, arguments, Stdio::null)
+    }
+
+    fn spawn_with(count: usize, arguments: impl Fn(usize) -> Vec<String>, stderr: fn() -> Stdio) -> Cluster {
         let bind = |_| TcpListener::bind("127.0.0.1:0").expect("a port");
         let listeners: Vec<TcpListener> = (0..count).map(bind).collect();
         let port = |listener: &TcpListener| listener.local_addr().expect("an address").port();
@@ -55,7 +67,7 @@ impl Cluster {
         let serve = |(id, listener): (usize, TcpListener)| {
             let mut command = seedbed(Path::new(env!("CARGO_MANIFEST_DIR")));
             command.args(["serve", "--listen-stdin", "--with-parent", "--peers", &peers, "--id", &id.to_string()]);
-            let command = command.args(arguments(id)).stdin(OwnedFd::from(listener)).stderr(Stdio::null());
+            let command = command.args(arguments(id)).stdin(OwnedFd::from(listener)).stderr(stderr());
             command.spawn().expect("a server starts")
         };
         let servers = listeners.into_iter().enumerate().map(serve).collect();

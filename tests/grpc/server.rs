@@ -183,17 +183,30 @@ fn connections_beyond_the_limit_are_closed_and_those_within_it_go_on() {
 
 #[test]
 fn a_server_that_was_started_again_is_refused_and_the_others_go_on() {
-    let mut cluster = Cluster::start(3, &[]);
-    let place = (cluster.leader() + 1) % 3;
-    cluster.servers[place].kill().expect("it lives");
-    cluster.servers[place].wait().expect("it dies");
-    let output = serve(&format!("--id {place} --peers {}", cluster.list()));
-    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
-    let error = text(&output.stderr);
-    let refusal =
-        format!("refused by the cluster: server {place} was a member of this cluster before it was started again");
-    assert!(error.contains(&refusal), "{error}");
-    cluster.expect("kv put k v", 0);
+    // The first opens the streams to all others, and to the last all others open theirs.
+    for place in [0, 2] {
+        let mut cluster = Cluster::start(3, &[]);
+        cluster.servers[place].kill().expect("it lives");
+        cluster.servers[place].wait().expect("it dies");
+        let output = serve(&format!("--with-parent --id {place} --peers {}", cluster.list()));
+        assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+        let error = text(&output.stderr);
+        let refusal =
+            format!("refused by the cluster: server {place} was a member of this cluster before it was started again");
+        assert!(error.contains(&refusal), "{error}");
+        cluster.expect("kv put k v", 0);
+        assert_eq!(cluster.expect("kv get k", 0), "v\n");
+    }
+}
+
+#[test]
+fn servers_to_whom_nobody_listens_serve_all_the_same() {
+    let mut cluster = Cluster::start_unheard(3);
+    // The others have something to say of this.
+    let leader = cluster.leader();
+    cluster.servers[leader].kill().expect("it lives");
+    cluster.servers[leader].wait().expect("it dies");
+    cluster.expect("kv put k v --timeout 10", 0);
     assert_eq!(cluster.expect("kv get k", 0), "v\n");
 }
 

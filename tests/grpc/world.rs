@@ -131,7 +131,7 @@ fn ports_in_a_row(count: u16) -> u16 {
 
 #[test]
 fn a_cluster_says_where_it_is_serves_and_leaves_nothing_however_it_ends() {
-    for (way, code) in [(Signal::TERM, Some(0)), (Signal::INT, Some(0)), (Signal::KILL, None)] {
+    for (way, code) in [(Signal::TERM, Some(0)), (Signal::KILL, None)] {
         let port = ports_in_a_row(3);
         let mut command = seedbed(Path::new(env!("CARGO_MANIFEST_DIR")));
         command.args(["cluster", "--replicas", "3", "--silence", "--port", &port.to_string()]);

@@ -225,6 +225,8 @@ fn start_logs(filter: EnvFilter, format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_target(false)
+        // It would say there that nothing can be said there, and panic.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     // A second time there are logs already, which will do.
     let _ = match format {

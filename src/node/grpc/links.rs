@@ -293,8 +293,11 @@ async fn converse(shared: &Arc<Shared>, hello: Hello, sender: Frames, mut incomi
         Err(unwelcome) => {
             tracing::warn!("not welcome: {unwelcome}");
             sender.send(Content::Refusal(Refusal::from(unwelcome.clone()))).await;
-            // To let go of the stream now would take the refusal along. The other side ends it when it has heard.
-            let _ = timeout(HELLO_TIMEOUT, async { while let Ok(Some(_)) = incoming.message().await {} }).await;
+            drop(sender);
+            // Whoever opened the stream would take the refusal back by leaving now. The other side ends it when it has
+            // read that.
+            let read = async { while let Ok(Some(_)) = incoming.message().await {} };
+            let _ = timeout(HELLO_TIMEOUT, read).await;
             return Ended::Unwelcome(unwelcome);
         }
     };
