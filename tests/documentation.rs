@@ -273,9 +273,13 @@ fn is_run_elsewhere(command: &str) -> bool {
     let words: Vec<&str> = command.split_whitespace().collect();
     let exists = |option: &str, folder: &str| {
         let names = words.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1]);
-        names.into_iter().all(|name| root().join(folder).join(name).with_extension("rs").exists())
+        names.into_iter().all(|name| {
+            let file = root().join(folder).join(name);
+            file.with_extension("rs").exists() || file.join("main.rs").exists()
+        })
     };
-    let is_test = ["cargo test ", "cargo bench "].iter().any(|start| command.starts_with(start))
+    let plain = command.trim_start_matches("SEEDBED_SOAK_SECONDS=600 ");
+    let is_test = ["cargo test ", "cargo bench "].iter().any(|start| plain.starts_with(start))
         && exists("--test", "tests")
         && exists("--bench", "benches");
     is_test
