@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::core::{Answer, PeerMessage};
 use crate::kv::Command;
-use crate::protocol::{Operation, RequestId, Update};
+use crate::protocol::{Operation, RequestId, Text, Update};
 use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
 use crate::rpc::proto::raft as proto;
 use crate::rpc::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -33,13 +33,11 @@ impl From<&PeerMessage> for proto::Message {
             PeerMessage::Forward { token, operation } => {
                 let operation = match operation {
                     Operation::Get { key } => ForwardOperation::Get(key.to_string()),
-                    Operation::Put { key, value } => ForwardOperation::Update(proto::Command {
-                        key: key.to_string(),
-                        value: value.to_string(),
-                        expected: None,
-                        id: None,
-                    }),
-                    Operation::Update(update) => ForwardOperation::Update(update_command(update)),
+                    Operation::Put { key, value } => ForwardOperation::Update(command(key, value, None, None)),
+                    Operation::Update(update) => {
+                        let Update { key, value, expected, request } = &**update;
+                        ForwardOperation::Update(command(key, value, expected.as_ref(), *request))
+                    }
                 };
                 Content::Forward(proto::Forward { token: *token, operation: Some(operation) })
             }
@@ -110,22 +108,17 @@ impl From<&Entry<Arc<Command>>> for proto::Entry {
 }
 
 impl From<&Command> for proto::Command {
-    fn from(command: &Command) -> proto::Command {
-        proto::Command {
-            key: command.key().to_string(),
-            value: command.value().to_string(),
-            expected: command.expected().map(|expected| expected.to_string()),
-            id: command.request().map(proto::RequestId::from),
-        }
+    fn from(written: &Command) -> proto::Command {
+        command(written.key(), written.value(), written.expected(), written.request())
     }
 }
 
-fn update_command(update: &Update) -> proto::Command {
+fn command(key: &Text, value: &Text, expected: Option<&Text>, request: Option<RequestId>) -> proto::Command {
     proto::Command {
-        key: update.key.to_string(),
-        value: update.value.to_string(),
-        expected: update.expected.as_deref().map(str::to_owned),
-        id: update.request.map(proto::RequestId::from),
+        key: key.to_string(),
+        value: value.to_string(),
+        expected: expected.map(ToString::to_string),
+        id: request.map(proto::RequestId::from),
     }
 }
 

@@ -234,8 +234,8 @@ impl<T> Core<T> {
         self.dispatch(now, token);
     }
 
-    /// Finds a place for a request: the leader's replica, wherever that is; this one's if no leader is known, which holds it
-    /// until one is.
+    /// Finds a place for a request: the leader's replica, wherever that is; this one's if no leader is known, which
+    /// holds it until one is.
     fn dispatch(&mut self, now: Time, token: u64) {
         let leader = self.replica.leader().filter(|&leader| leader != self.id);
         let Some(open) = self.open.get_mut(&token) else { return };

@@ -2,10 +2,11 @@
 //!
 //! Each pair has one stream for both directions. The server with the lower number opens it, again and again if it must,
 //! after pauses that grow and are never quite the same; the other one waits. Whoever opened it, both then do the same
-//! ([`Link::converse`]).
+//! (`converse`).
 //!
-//! A stream that is slow never holds its server up: what is to be sent waits in a queue of bounded length, and what finds no room there is
-//! lost, as messages may be. A server that hangs is noticed by the pings of HTTP/2, which go without an answer.
+//! A stream that is slow never holds its server up: what is to be sent waits in a queue that is bounded in number and in
+//! bytes, and what finds no room there is lost, as messages may be. A server that hangs is noticed by the pings of
+//! HTTP/2, which go without an answer.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,8 @@
 //! Who is who in a cluster, and who may take part in it.
 //!
 //! Servers keep everything in memory. One that is started again has forgotten which votes it gave and which entries it
-//! acknowledged, and others count on both: if it voted twice in a term, there could be two leaders. So a server that lost its memory
-//! must not come back as the one it was, and two rules see to that.
+//! acknowledged, and others count on both: if it voted twice in a term, there could be two leaders. So a server that
+//! lost its memory must not come back as the one it was, and two rules see to that.
 //!
 //! 1. Every start draws an *incarnation*. Servers remember each other's first one and refuse any other.
 //! 2. A server takes part only once it was welcomed by about three quarters of the others. Any two such groups share as

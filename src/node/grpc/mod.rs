@@ -9,8 +9,9 @@
 //! other servers ► links ─┘        (one task)    └──► links ──► other servers
 //! ```
 //!
-//! Every queue is bounded, and so is the memory of requests that wait. Whoever comes when there is no room is told to come back
-//! later; messages between servers are lost then, as Raft expects of a network.
+//! Every queue is bounded in number; those to other servers, and the requests that wait, in bytes, too. Whoever comes
+//! when there is no room is told to come back later; messages between servers are lost then, as Raft expects of a
+//! network.
 
 mod convert;
 mod core;

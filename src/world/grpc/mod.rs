@@ -5,10 +5,10 @@
 //! other worlds; their requests are calls of the store's service. Who leads, and how many messages there were, the servers
 //! say themselves, when they are asked, which is often.
 //!
-//! Three things differ from the other worlds. Whatever server is asked passes a request on to the leader, so there are hardly any
-//! redirects. The dice of the links are the servers' own, with seeds that come from the run's, so the n-th message of a link is
-//! not lost in the virtual world if it is lost here. And a server that dies takes with it what it counted since it was
-//! last asked.
+//! Three things differ from the other worlds. Whatever server is asked passes a request on to the leader, so there are
+//! hardly any redirects. The dice of the links have the run's seed, but are thrown for requests that are passed on, too,
+//! so what is lost here is not what is lost in the virtual world. And a server that dies takes with it what it counted
+//! since it was last asked.
 
 mod conductor;
 mod servers;
@@ -27,7 +27,8 @@ pub use servers::{Launch, Session};
 /// chaos monkeys' dice; replicas have seeds of their own.
 ///
 /// # Errors
-/// If the scenario wants what this world cannot do, the cluster does not come up, the system refuses something, or the run is interrupted.
+/// If the scenario wants what this world cannot do, the cluster does not come up, the system refuses something, or the
+/// run is interrupted.
 pub fn play(
     scenario: &Scenario,
     seed: u64,
