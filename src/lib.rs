@@ -19,7 +19,7 @@
 //! # Ok::<(), seedbed::scenario::ScenarioError>(())
 //! ```
 //!
-//! `docs/ARCHITECTURE.md` is the map of the modules; `tests/layers.rs` holds them to it.
+//! `docs/ARCHITECTURE.md` is the map of the modules; `tests/repository/layers.rs` holds them to it.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

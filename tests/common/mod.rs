@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 pub mod gossip;
+pub mod processes;
 
 use std::path::{Path, PathBuf};
 

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use seedbed::client::{Kv, Servers, Settings};
 use seedbed::clock::Clock;
 
 use crate::cluster::{Cluster, millis, pause, seedbed, text, told};
+use crate::common::processes;
 
 /// A timeline of four seconds.
 const TIMELINE: &str = r#"{
@@ -167,8 +168,7 @@ fn a_scenario_is_played_in_real_time_and_taken_back_also_when_it_is_interrupted(
 
     let playing = cluster.command(&play).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("seedbed starts");
     pause(1_200);
-    kill_process(Pid::from_child(&playing), Signal::INT).expect("it plays");
-    let output = playing.wait_with_output().expect("it ends");
+    let output = processes::end_with(Signal::INT, playing);
     assert_eq!(output.status.code(), Some(130), "{}", told(&output));
     assert_eq!(told(&output), format!("error: interrupted; this begins again: seedbed {play}\n"));
     assert_eq!(cluster.expect("chaos show", 0), ZEROS);

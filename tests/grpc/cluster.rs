@@ -17,6 +17,8 @@ use seedbed::time::Span;
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Channel;
 
+use crate::common::processes;
+
 /// So often it is looked whether a cluster is up, a tenth of a second apart.
 const START_TRIES: usize = 200;
 
@@ -142,16 +144,10 @@ impl Drop for Cluster {
     }
 }
 
-/// The program in this folder, without what the environment says.
+/// The program in this folder.
 pub fn seedbed(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    let mut command = processes::seedbed();
     command.current_dir(folder);
-    for name in ["SERVERS", "CHAOS_TOKEN", "TLS_CA", "TLS_CERT", "TLS_KEY"] {
-        command.env_remove(format!("SEEDBED_{name}"));
-    }
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE"] {
-        command.env_remove(name);
-    }
     command
 }
 

@@ -5,9 +5,10 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::cluster::{Cluster, pause, seedbed, told};
+use crate::common::processes;
 
 /// How a command begins that this test runs, or others in this folder.
 const RUN: &str = "cargo run --release --features grpc -- ";
@@ -58,6 +59,5 @@ fn commands(text: &str) -> Vec<(&str, i32)> {
 fn interrupted(mut command: Command) -> std::io::Result<Output> {
     let playing = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     pause(1_000);
-    kill_process(Pid::from_child(&playing), Signal::INT)?;
-    playing.wait_with_output()
+    Ok(processes::end_with(Signal::INT, playing))
 }

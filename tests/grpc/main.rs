@@ -1,5 +1,8 @@
 //! Clusters of real servers on this machine, and the commands that are about them.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod clients;
 mod cluster;
 mod demo;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cluster::{millis, runtime, seedbed, text, told, until};
+use crate::common::processes;
 
 /// A scenario with a partition and a kill, as a file in a folder of its own.
 fn scenario(change: impl FnOnce(&mut Value)) -> (TempDir, PathBuf) {
@@ -97,8 +98,7 @@ fn a_run_that_is_interrupted_says_how_to_repeat_it_and_leaves_no_server() {
     let (_folder, path) = scenario(|_| ());
     let running = run(&path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("seedbed starts");
     let servers = started(&running, 5);
-    signal(&running, Signal::INT);
-    let output = running.wait_with_output().expect("it ends");
+    let output = processes::end_with(Signal::INT, running);
     assert!(!servers.iter().any(|&pid| is_server(pid)), "{servers:?}");
     assert_eq!(output.status.code(), Some(130), "{}", told(&output));
     let repeat = "seedbed run short.json --seed 3 --world grpc";

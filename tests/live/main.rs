@@ -5,14 +5,18 @@
 
 mod programs;
 
+#[path = "../common/mod.rs"]
+mod common;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::time::Duration;
 
+use common::processes;
 use libtest_mimic::{Arguments, Trial};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, test_kill_process};
 use seedbed::clock::Clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -145,7 +149,7 @@ fn scenario(events: &Value) -> Value {
 
 /// `seedbed run` in the live world.
 fn command(folder: &Folder, scenario: &str, program: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    let mut command = processes::seedbed();
     command.arg("run").arg(folder.path(scenario)).args(["--seed", "7"]).arg("-r").arg(program);
     command
 }
@@ -222,7 +226,7 @@ fn same_seed_same_requests(folder: &Folder) {
 }
 
 fn several_at_a_time(folder: &Folder) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    let mut command = processes::seedbed();
     command.args(["run", "all", "-j", "3", "--seed", "3", "-c"]).arg(folder.path("suite")).arg("-r").arg(real());
     let clock = Clock::start();
     let output = command.output().expect("seedbed starts");
@@ -395,8 +399,7 @@ fn interrupted(folder: &Folder) {
         let child = command.env(programs::PIDS, &path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child: Child = child.expect("seedbed starts");
         await_pids(&path, 10);
-        kill_process(Pid::from_child(&child), signal).expect("a signal is sent");
-        let output = child.wait_with_output().expect("seedbed ends");
+        let output = processes::end_with(signal, child);
         assert_eq!(output.status.code(), Some(128 + signal.as_raw()));
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(stderr.contains("error: interrupted; this begins again: seedbed run ") && stderr.contains("--seed 7"));
@@ -475,7 +478,8 @@ fn half_started(folder: &Folder) {
     let path = folder.path("half-started.pids");
     let (exe, scenario, program) = (env!("CARGO_BIN_EXE_seedbed"), folder.path("short.json"), folder.path("stubborn"));
     let script = format!("ulimit -n 22; exec '{exe}' run '{}' -r '{}'", scenario.display(), program.display());
-    let output = Command::new("/bin/sh").args(["-c", &script]).env(programs::PIDS, &path).output().expect("a shell");
+    let output =
+        processes::program("/bin/sh").args(["-c", &script]).env(programs::PIDS, &path).output().expect("a shell");
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
     // Those that were started have been ended before they could leave anything, or would do so by now.
     (0..25).for_each(|_| pause());
@@ -486,12 +490,11 @@ fn ignored_hangup(folder: &Folder) {
     let (exe, scenario, program) = (env!("CARGO_BIN_EXE_seedbed"), folder.path("short.json"), folder.path("stub"));
     let path = folder.path("hangup.pids");
     let script = format!("trap '' HUP; exec '{exe}' run '{}' -r '{}'", scenario.display(), program.display());
-    let mut command = Command::new("/bin/sh");
+    let mut command = processes::program("/bin/sh");
     command.args(["-c", &script]).env(programs::PIDS, &path).stdout(Stdio::piped());
     let child = command.spawn().expect("a shell");
     await_pids(&path, 5);
-    kill_process(Pid::from_child(&child), Signal::HUP).expect("a signal is sent");
-    let output = child.wait_with_output().expect("seedbed ends");
+    let output = processes::end_with(Signal::HUP, child);
     assert!(String::from_utf8_lossy(&output.stdout).contains("# Simulation Finished"), "it went on to the end");
 }
 
@@ -515,7 +518,7 @@ fn unread(folder: &Folder) {
 fn interrupted_suite(folder: &Folder) {
     let (path, result) = (folder.path("suite.pids"), folder.path("suite.out"));
     fs::write(&result, "older").expect("an older result");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    let mut command = processes::seedbed();
     command.args(["run", "all", "--seed", "3", "-c"]).arg(folder.path("suite")).arg("-r").arg(folder.path("stub"));
     command.arg("--json").arg(&result).env(programs::PIDS, &path).stdout(Stdio::null()).stderr(Stdio::piped());
     let child = command.spawn().expect("seedbed starts");
@@ -526,8 +529,7 @@ fn interrupted_suite(folder: &Folder) {
         "nothing is lost before there is something new"
     );
     await_pids(&path, 6);
-    kill_process(Pid::from_child(&child), Signal::INT).expect("a signal is sent");
-    let output = child.wait_with_output().expect("seedbed ends");
+    let output = processes::end_with(Signal::INT, child);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("interrupted; this begins again: seedbed run all -c "), "{stderr}");
@@ -539,7 +541,7 @@ fn interrupted_suite(folder: &Folder) {
 
 /// `seedbed compare`.
 fn compare(folder: &Folder, program: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    let mut command = processes::seedbed();
     command.arg("compare").arg(folder.path("short.json")).args(["--seed", "7"]).arg("-r").arg(program);
     command
 }

@@ -36,8 +36,7 @@ impl Interrupt {
         let (waker, sender) = UnixStream::pair()?;
         sender.set_nonblocking(true)?;
         let (signal, released) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
-        let ignored = ignored_signals();
-        for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(|number| ignored >> (number - 1) & 1 == 0) {
+        for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(|&number| !is_ignored(number)) {
             signal_hook::flag::register_conditional_default(number, Arc::clone(&released))?;
             // First the number, then the wake-up: whoever wakes up knows why.
             signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)?;
@@ -108,9 +107,11 @@ impl AsFd for Interrupt {
     }
 }
 
-/// The signals that this process ignores, as the system tells it: bit n-1 is signal n. Where it does not tell, none.
-fn ignored_signals() -> u64 {
+/// Whether this process ignores the signal of this number, as `/proc` shows. Without `/proc`, false.
+pub fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    // Bit n-1 is signal n.
+    (1..=64).contains(&signal) && mask >> (signal - 1) & 1 == 1
 }

@@ -17,7 +17,7 @@ pub(crate) use console::Console;
 pub(crate) use console::Teller;
 pub use group::describe_end;
 pub(crate) use group::{Outputs, Processes};
-pub use interrupt::{Hold, Interrupt};
+pub use interrupt::{Hold, Interrupt, is_ignored};
 
 /// Who watches a run while it goes on. All is told by one thread, for which nobody waits.
 pub trait Spectator: Send + Sync {

@@ -1,0 +1,117 @@
+//! A run is a pure function of program, scenario and seed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::common::gossip::Gossip;
+use crate::common::processes::seedbed;
+use crate::common::{SUITE, scenario, suite};
+use seedbed::id::ReplicaId;
+use seedbed::protocol::{Identity, Input, Outbox, Protocol};
+use seedbed::sweep::ProtocolName;
+use seedbed::time::Time;
+use seedbed::world::simulation::simulate;
+
+/// Trace hashes, written down. A change of behaviour shows here; then say why in the commit and write the new ones
+/// down.
+const GOLDEN: [(&str, ProtocolName, u64, u64); 11] = [
+    ("scenarios/simple-1.json", ProtocolName::Raft, 1, 0xa9ba_b98e_af21_db84),
+    ("scenarios/unreliable-3.json", ProtocolName::Raft, 1, 0xec5f_d6da_029b_8721),
+    ("scenarios/crash-4.json", ProtocolName::Raft, 7, 0x19fd_4193_cb76_085a),
+    ("scenarios/partition-4.json", ProtocolName::Raft, 7, 0x906a_2c4f_cd0d_6749),
+    ("scenarios/advanced-4.json", ProtocolName::Raft, 42, 0x9f3b_fbc5_d43a_c15f),
+    ("scenarios/chaos/seed-example.json", ProtocolName::Raft, 1, 0xb7ad_997a_09d4_4c12),
+    ("scenarios/harsh/flapping-links.json", ProtocolName::Raft, 1, 0xa5f1_9c67_aabe_123e),
+    ("scenarios/harsh/large-21.json", ProtocolName::Raft, 1, 0xa37d_a21b_a0a1_813f),
+    ("scenarios/harsh/large-101.json", ProtocolName::Raft, 1, 0x4ecc_6cee_0c1b_6610),
+    ("scenarios/harsh/shared-keys.json", ProtocolName::Raft, 1, 0xbc81_cb40_8b1e_8c8d),
+    ("scenarios/unreliable-3.json", ProtocolName::Broadcast, 1, 0xde76_03db_34b7_31f2),
+];
+
+#[test]
+fn traces_are_the_same_on_every_machine_and_in_every_version() {
+    let seen = GOLDEN.map(|(path, protocol, seed, _)| {
+        let trace = protocol.simulate(&scenario(path), seed).trace.expect("a trace");
+        (path, protocol, seed, format!("{trace:016x}"))
+    });
+    let expected = GOLDEN.map(|(path, protocol, seed, trace)| (path, protocol, seed, format!("{trace:016x}")));
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_twice_in_one_process_and_in_another_thread() {
+    for name in SUITE {
+        let scenario = suite(name);
+        let first = ProtocolName::Raft.simulate(&scenario, 11);
+        // Something else in between, and another thread: neither may show.
+        ProtocolName::Broadcast.simulate(&scenario, 12);
+        let second = std::thread::scope(|scope| {
+            scope.spawn(|| ProtocolName::Raft.simulate(&scenario, 11)).join().expect("the run ends")
+        });
+        assert_eq!((first.trace, first.events, first.history), (second.trace, second.events, second.history), "{name}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_in_two_processes_whatever_their_environment() {
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = seedbed();
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["run", "all", "--seed", "5"]);
+        let output = command.envs(variables.iter().copied()).output().expect("seedbed starts");
+        assert!(output.status.success());
+        output.stdout
+    };
+    let plain = run(&[]);
+    let other = run(&[("TZ", "Asia/Tokyo"), ("LC_ALL", "de_DE.UTF-8"), ("RUST_BACKTRACE", "1"), ("HOME", "/nowhere")]);
+    assert_eq!(plain, other);
+}
+
+#[test]
+fn another_seed_gives_another_run() {
+    for name in SUITE {
+        let scenario = suite(name);
+        let mut traces: Vec<u64> =
+            (0..20).map(|seed| ProtocolName::Raft.simulate(&scenario, seed).trace.expect("a trace")).collect();
+        traces.sort_unstable();
+        traces.dedup();
+        assert_eq!(traces.len(), 20, "{name}");
+    }
+}
+
+/// A gossip that lets something from outside the run in.
+struct Leaky {
+    gossip: Gossip,
+    outside: &'static AtomicU64,
+}
+
+impl Protocol for Leaky {
+    type Message = u64;
+
+    fn handle(&mut self, now: Time, input: Input<u64>, out: &mut Outbox<u64>) {
+        let leak = self.outside.fetch_add(1, Ordering::Relaxed);
+        let input = match input {
+            Input::Peer { from, message } if leak == 5_000 => Input::Peer { from, message: message + 1 },
+            other => other,
+        };
+        self.gossip.handle(now, input, out);
+    }
+
+    fn poll_timeout(&self) -> Time {
+        self.gossip.poll_timeout()
+    }
+
+    fn leader(&self) -> Option<ReplicaId> {
+        self.gossip.leader()
+    }
+}
+
+#[test]
+fn a_single_message_changed_from_outside_changes_the_trace() {
+    static OUTSIDE: AtomicU64 = AtomicU64::new(0);
+    let scenario = suite("simple-1");
+    let leaky = |identity: Identity| Leaky { gossip: Gossip::new(identity), outside: &OUTSIDE };
+    let traces = [1, 2].map(|_| simulate(&scenario, 1, leaky).trace);
+    assert_ne!(traces[0], traces[1]);
+    // Without the leak they are the same.
+    let sound = [1, 2].map(|_| simulate(&scenario, 1, Gossip::new).trace);
+    assert_eq!(sound[0], sound[1]);
+}

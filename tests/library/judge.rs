@@ -1,0 +1,46 @@
+//! The judge is worth something: it convicts every Raft that lacks a rule, and never the sound one.
+//!
+//! `cargo test --release --test library judge -- --nocapture` prints the figures.
+
+use std::convert::Infallible;
+
+use seedbed::check::Checker;
+use seedbed::raft::Rule;
+use seedbed::sweep::explore::{Exploration, RUNS_FOR_COVERAGE};
+use seedbed::sweep::zoo::{self, Animal, Effort, Hunt};
+
+#[test]
+fn every_animal_of_the_zoo_is_convicted_by_what_clients_see_and_soon_by_some_checker() {
+    let animals: Vec<Option<Rule>> = Rule::ALL.map(Some).to_vec();
+    assert!(animals.len() >= 16);
+    let zoo = zoo::visit(&animals, Effort { starts: 3, seeds_max: 2_000 }, || {});
+    for animal in &zoo {
+        let rule = animal.broken.expect("a broken rule");
+        let worst = |seeds: fn(&Hunt) -> Option<u64>| animal.tally(seeds).map(|tally| tally.worst);
+        let (any, general) = (worst(Hunt::by_any), worst(Hunt::by_general));
+        println!("{rule:28} any {any:?}, a client's view {general:?}");
+        assert!(!animal.escapes(), "{rule} escapes");
+        assert!(any.is_some_and(|seeds| seeds <= 500), "{rule}: {any:?}");
+    }
+    // Each checker is needed: some animal is seen by it and missed by another one.
+    let convicts = |animal: &Animal, checker| animal.tally(|hunt| hunt.by(checker)).is_some();
+    for (one, other) in [
+        (Checker::Linearizability, Checker::Invariants),
+        (Checker::Invariants, Checker::Liveness),
+        (Checker::Liveness, Checker::Linearizability),
+        (Checker::Linearizability, Checker::Course),
+    ] {
+        let found = zoo.iter().any(|animal| convicts(animal, one) && !convicts(animal, other));
+        assert!(found, "{one} finds nothing that {other} does not");
+    }
+}
+
+#[test]
+fn the_sound_raft_is_never_convicted_and_every_situation_occurs_in_ten_thousand_seeds() {
+    let mut exploration = Exploration::default();
+    let failed = |failure: seedbed::sweep::explore::Failure| -> Result<(), Infallible> {
+        panic!("seedbed explore --seeds {}: {:?}", failure.case.seed, failure.trial.findings)
+    };
+    exploration.explore(0..=RUNS_FOR_COVERAGE - 1, || {}, failed, |_| true).expect("it cannot fail");
+    assert_eq!((exploration.runs, exploration.gaps()), (RUNS_FOR_COVERAGE, vec![]));
+}

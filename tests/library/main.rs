@@ -1,0 +1,18 @@
+//! The library from outside: whole runs, what they guarantee, and the files that they come from.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod determinism;
+mod exactly_once;
+mod explicit;
+mod guarantees;
+mod judge;
+mod linearizability;
+mod node;
+mod raft_scripts;
+mod safety;
+mod scenario_files;
+mod scenario_writing;
+mod shrink;
+mod verify;

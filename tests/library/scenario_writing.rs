@@ -1,0 +1,285 @@
+//! Scenarios that are written to files and read again.
+
+use crate::common::{all_scenario_files, scenario};
+use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss};
+use seedbed::id::ReplicaId;
+use seedbed::protocol::{Operation, Text};
+use seedbed::rng::Stream;
+use seedbed::scenario::{Benchmarks, Delay, Network, Order, Scenario, Tests};
+use seedbed::time::{Span, Time};
+use seedbed::workload::{CLIENTS, Keys, ScriptedOperation};
+
+fn written(scenario: &Scenario) -> String {
+    let mut out = Vec::new();
+    scenario.write_json(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// Reads a text without a warning.
+#[track_caller]
+fn read(name: &str, text: &str) -> Scenario {
+    let loaded = Scenario::parse(name, "written.json", text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(loaded.warnings, [""; 0]);
+    loaded.scenario
+}
+
+#[track_caller]
+fn assert_comes_back(scenario: &Scenario) {
+    let text = written(scenario);
+    assert_eq!(&read(&scenario.name, &text), scenario, "{text}");
+    assert_eq!(&read(&scenario.name, &scenario.to_json().to_string()), scenario);
+}
+
+#[test]
+fn every_shipped_scenario_comes_back_from_its_own_file() {
+    let files = all_scenario_files();
+    assert!(files.len() > 25, "{files:?}");
+    for path in files {
+        assert_comes_back(&scenario(path));
+    }
+}
+
+#[test]
+fn a_random_scenario_comes_back_to_the_bit() {
+    let mut dice = Stream::new(1, "scenarios");
+    for _ in 0..2_000 {
+        assert_comes_back(&random_scenario(&mut dice));
+    }
+}
+
+#[test]
+fn as_many_operations_and_losses_as_are_allowed_fit_into_a_file_that_can_be_read() {
+    let text = |i: u64| Text::from(format!("{i:032}"));
+    let operations = (0..100_000).map(|i| ScriptedOperation {
+        time: Span(i * 299_999),
+        client: (i % 8) as usize,
+        operation: Operation::Put { key: text(i % 7), value: text(i) },
+    });
+    let mut scenario = scenario("scenarios/simple-1.json").with_operations(operations.collect());
+    let losses = (1..=100_000).map(|nth| Loss { from: ReplicaId(3), to: ReplicaId(4), nth });
+    scenario.losses = losses.collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("simple-1.json");
+    std::fs::write(&path, written(&scenario)).unwrap();
+    assert_eq!(Scenario::load(&path).unwrap().scenario, scenario);
+}
+
+#[test]
+fn a_written_file_is_short_and_its_lists_have_one_line_for_each_item() {
+    let text = r#"{
+  "lifetime": 0.25,
+  "replicas": 3,
+  "seed": 18446744073709551615,
+  "matrix": [
+    [0, 0.1, 0],
+    [1, 0, 0],
+    [0, 0, 0]
+  ],
+  "network": {"model": "links", "delay": {"kind": "uniform", "min_ms": 1.000001, "max_ms": 10}, "order": "fifo"},
+  "events": [
+    {"type": "part_hard", "time": 0},
+    {"type": "kill", "time": 0.1, "replica": 2},
+    {"type": "set_link", "time": 0.2, "from": 0, "to": 1, "value": 0.5},
+    {"type": "set_matrix", "time": 0.25, "matrix": [[0, 0, 0], [0, 0, 0], [0, 0, 0]]}
+  ],
+  "losses": [
+    {"from": 0, "to": 1, "nth": 17}
+  ],
+  "operations": [
+    {"time": 0, "client": 0, "put": "a \"key\"", "value": "1"},
+    {"time": 0.000000001, "client": 7, "get": "a \"key\""}
+  ],
+  "tests": {
+    "maximum_get_fail_fraction": 1,
+    "benchmarks": {
+      "total_msgs": [1200, 3000, 5000],
+      "failures": [0, 1, 2],
+      "duplicates": [0, 2, 5],
+      "median_latency": [0.0004, 0.002, 0.05]
+    }
+  }
+}
+"#;
+    let text = text.replace("0.000000001", "1e-9");
+    assert_eq!(written(&read("s", &text)), text);
+}
+
+#[test]
+fn defaults_are_left_out_and_a_file_without_lists_is_written_as_people_write_it() {
+    let text = r#"{
+  "lifetime": 30,
+  "replicas": 5,
+  "requests": 400,
+  "burst": 8,
+  "mix": 0.5,
+  "wait": 0,
+  "end_wait": 5,
+  "drops": 0.1,
+  "max_packets": 100000,
+  "network": {"model": "course", "service": {"kind": "constant", "ms": 0.05}},
+  "workload": {"keys": "shared", "count": 10},
+  "tests": {
+    "benchmarks": {
+      "total_msgs": [5000, 15000, 50000],
+      "failures": [20, 100, 200],
+      "duplicates": [0, 20, 100],
+      "median_latency": [0.01, 0.1, 1]
+    }
+  }
+}
+"#;
+    assert_eq!(written(&read("s", text)), text);
+}
+
+#[test]
+fn an_empty_list_of_operations_is_not_left_out() {
+    let scenario = scenario("scenarios/simple-1.json").with_operations(Vec::new());
+    assert_comes_back(&scenario);
+    assert!(written(&scenario).contains("\"operations\": []"));
+}
+
+/// A valid scenario with anything in it that can be in one.
+fn random_scenario(dice: &mut Stream) -> Scenario {
+    let replicas = dice.between(3, 101) as usize;
+    let lifetime = long(dice).max(Span::from_millis(1));
+    let wait = if dice.chance(0.3) { Span::from_secs(2) } else { long(dice) };
+    let requests = dice.pick(&[0, 1, 500, 501, 30_000, 10_000_000]).copied().unwrap();
+    let mut events: Vec<FaultEvent> =
+        (0..dice.below(8)).map(|_| event(replicas, Time::ZERO + wait, lifetime, dice)).collect();
+    events.sort_by_key(|event| event.time);
+    let max_packets = if dice.chance(0.5) { 20_000.max(40 * requests) } else { 900_000.max(requests) };
+    let scenario = Scenario {
+        name: "random".to_owned(),
+        replicas,
+        wait,
+        lifetime,
+        end_wait: long(dice),
+        requests,
+        burst: if dice.chance(0.5) { 1 } else { dice.between(1, 1_000) },
+        mix: fraction(dice),
+        seed: dice.chance(0.5).then(|| dice.next_u64()),
+        matrix: matrix(replicas, dice),
+        network: network(dice),
+        keys: if dice.chance(0.5) { Keys::Private } else { Keys::Shared { count: dice.between(1, 1_000_000) as u32 } },
+        operations: None,
+        max_packets,
+        events,
+        losses: losses(replicas, dice),
+        tests: Tests {
+            maximum_get_fail_fraction: fraction(dice),
+            maximum_put_fail_fraction: fraction(dice),
+            maximum_get_generation_fail_fraction: fraction(dice),
+            maximum_appends_batched_fraction: fraction(dice),
+            benchmarks: Benchmarks {
+                total_msgs: thresholds(dice),
+                failures: thresholds(dice),
+                duplicates: thresholds(dice),
+                median_latency: thresholds(dice),
+            },
+        },
+    };
+    if dice.chance(0.5) {
+        let count = dice.below(12);
+        scenario.with_operations((0..count).map(|_| operation(lifetime, dice)).collect())
+    } else {
+        scenario
+    }
+}
+
+/// A whole number up to `most`, of any size: as often small as large.
+fn any_size(most: u64, dice: &mut Stream) -> u64 {
+    let bits = dice.below(65);
+    let number = if bits == 0 { 0 } else { dice.next_u64() >> (64 - bits) };
+    number.min(most)
+}
+
+fn long(dice: &mut Stream) -> Span {
+    Span(any_size(1_000_000_000_000_000, dice))
+}
+
+fn delay_part(least: u64, dice: &mut Stream) -> Span {
+    Span(any_size(60_000_000_000, dice).max(least))
+}
+
+fn fraction(dice: &mut Stream) -> f64 {
+    let any = [0.0, 1.0, 0.1, 0.5, 0.8, dice.unit(), f64::from_bits(any_size(1.0f64.to_bits(), dice))];
+    *dice.pick(&any).unwrap()
+}
+
+fn thresholds(dice: &mut Stream) -> [f64; 3] {
+    let mut thresholds = [0; 3].map(|_| f64::from_bits(any_size(f64::MAX.to_bits(), dice)));
+    thresholds.sort_by(f64::total_cmp);
+    thresholds
+}
+
+fn matrix(replicas: usize, dice: &mut Stream) -> ConnectivityMatrix {
+    if dice.chance(0.5) {
+        return ConnectivityMatrix::uniform(replicas, fraction(dice)).unwrap();
+    }
+    let rows: Vec<Vec<f64>> = (0..replicas).map(|_| (0..replicas).map(|_| fraction(dice)).collect()).collect();
+    ConnectivityMatrix::from_rows(replicas, &rows).unwrap()
+}
+
+fn network(dice: &mut Stream) -> Network {
+    let delay = match dice.below(3) {
+        0 => Delay::Constant(delay_part(1_000, dice)),
+        1 => {
+            let (one, other) = (delay_part(1_000, dice), delay_part(1_000, dice));
+            Delay::Uniform { min: one.min(other), max: one.max(other) }
+        }
+        _ => Delay::Exponential { floor: delay_part(1_000, dice), mean: delay_part(0, dice) },
+    };
+    match dice.below(4) {
+        0 => Network::default(),
+        1 => Network::Course { service: delay },
+        2 => Network::Links { delay, order: Order::Any },
+        _ => Network::Links { delay, order: Order::Fifo },
+    }
+}
+
+fn replica(replicas: usize, dice: &mut Stream) -> ReplicaId {
+    ReplicaId(dice.below(replicas as u64) as u8)
+}
+
+fn event(replicas: usize, start: Time, lifetime: Span, dice: &mut Stream) -> FaultEvent {
+    let fault = match dice.below(10) {
+        0 => Fault::KillLeader,
+        1 => Fault::KillNonLeader,
+        2 => Fault::PartEasy,
+        3 => Fault::PartHard,
+        4 => Fault::PartEnd,
+        5 => Fault::Kill(replica(replicas, dice)),
+        6 => Fault::SetMatrix(matrix(replicas, dice)),
+        7 => Fault::SetLink { from: replica(replicas, dice), to: replica(replicas, dice), value: fraction(dice) },
+        8 => Fault::Isolate(replica(replicas, dice)),
+        _ => Fault::Heal,
+    };
+    FaultEvent { time: start + Span(any_size(lifetime.nanos(), dice)), fault }
+}
+
+fn losses(replicas: usize, dice: &mut Stream) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    for _ in 0..dice.below(8) {
+        let (from, to) = (replica(replicas, dice), replica(replicas, dice));
+        let loss = Loss { from, to, nth: any_size(1_000_000_000, dice).max(1) };
+        if from != to && !losses.contains(&loss) {
+            losses.push(loss);
+        }
+    }
+    losses
+}
+
+fn operation(lifetime: Span, dice: &mut Stream) -> ScriptedOperation {
+    let (key, value) = (text(dice), text(dice));
+    ScriptedOperation {
+        time: Span(any_size(lifetime.nanos(), dice)),
+        client: dice.below(CLIENTS as u64) as usize,
+        operation: if dice.chance(0.5) { Operation::Get { key } } else { Operation::Put { key, value } },
+    }
+}
+
+fn text(dice: &mut Stream) -> Text {
+    const LETTERS: [char; 12] = ['a', 'Z', '0', ' ', '"', '\\', '/', '\n', '\0', '\u{7f}', 'é', '\u{1F600}'];
+    let length = *dice.pick(&[1, 2, 5, 32, 1_000]).unwrap();
+    (0..length).map(|_| *dice.pick(&LETTERS).unwrap()).collect::<String>().into()
+}

@@ -1,0 +1,152 @@
+//! Failures of Rafts without one of their rules, shrunk: small, the same failure, and good as files.
+
+use seedbed::chaos::{ConnectivityMatrix, Fault};
+use seedbed::check::{Checker, Finding};
+use seedbed::raft::Rule;
+use seedbed::scenario::Scenario;
+use seedbed::sweep::explore::draw;
+use seedbed::sweep::shrink::{Shrunk, Size, shrink};
+use seedbed::sweep::{Case, PANIC, ProtocolName, Repro, Trial};
+
+/// Rules that fail soon and shrink fast, one or more for each checker that can convict a Raft.
+const RULES: [Rule; 6] = [
+    Rule::VoteOnce,
+    Rule::TruncateConflicts,
+    Rule::CommitWhatMatches,
+    Rule::AnswerAfterCommit,
+    Rule::ReadOnlyConfirmed,
+    Rule::BackUpOnConflict,
+];
+
+/// The first drawn case that fails without this rule.
+fn failing(rule: Rule) -> (Case, Trial) {
+    let trials = (0..4_000).map(|seed| {
+        let mut case = draw(seed);
+        case.subject.broken = Some(rule);
+        let trial = case.attempt();
+        (case, trial)
+    });
+    trials.into_iter().find(|(_, trial)| !trial.passed()).unwrap_or_else(|| panic!("{rule} never fails"))
+}
+
+fn shrunk(case: &Case, finding: &Finding, budget: u64) -> Shrunk {
+    shrink(case, finding, budget, |_| {}).expect("it fails")
+}
+
+#[test]
+fn failures_become_small_and_stay_the_same_and_their_files_replay_to_the_bit() {
+    for rule in RULES {
+        let (case, trial) = failing(rule);
+        let finding = &trial.findings[0];
+        let small = shrunk(&case, finding, 20_000);
+        let scenario = &small.case.scenario;
+        let faults = scenario.events.len() + scenario.losses.len();
+        assert!(scenario.requests <= 12 && faults <= 8, "{rule}: {} requests, {faults} faults", scenario.requests);
+        assert!(losses_are_sure(scenario), "{rule}: no message is lost by chance");
+        assert!(small.trial.findings.iter().any(|other| other.is_like(finding)), "{rule}: {:?}", small.trial.findings);
+
+        let repro = Repro::of(&small.case, &small.trial);
+        let mut file = Vec::new();
+        repro.write(&mut file).expect("a vector takes everything");
+        let text = String::from_utf8(file).expect("JSON is text");
+        assert!(text.lines().count() < 60, "{rule}: good to read\n{text}");
+        let loaded = Repro::parse("r.json", &text).unwrap_or_else(|error| panic!("{rule}: {error}"));
+        assert_eq!(loaded.repro, repro, "{rule}");
+        assert_eq!(loaded.warnings, [""; 0], "{rule}");
+        let again = loaded.repro.case.attempt();
+        assert_eq!((again.trace(), &again.findings), (small.trial.trace(), &small.trial.findings), "{rule}");
+    }
+}
+
+/// Whether every link loses all or nothing at any time.
+fn losses_are_sure(scenario: &Scenario) -> bool {
+    let sure = |value: f64| value == 0.0 || value == 1.0;
+    let all_sure = |matrix: &ConnectivityMatrix| matrix.rows().all(|row| row.iter().copied().all(sure));
+    let events = scenario.events.iter().all(|event| match &event.fault {
+        Fault::SetMatrix(matrix) => all_sure(matrix),
+        Fault::SetLink { value, .. } => sure(*value),
+        _ => true,
+    });
+    events && all_sure(&scenario.matrix)
+}
+
+#[test]
+fn what_is_shrunk_does_not_fail_when_the_rule_is_kept() {
+    // Few votes and many losses stop any Raft, so a shrinker that looked at nothing but the failure would end there.
+    let mut tried = 0;
+    for seed in 0..400 {
+        let mut case = draw(seed);
+        case.subject.broken = Some(Rule::BackUpOnConflict);
+        let trial = case.attempt();
+        let Some(finding) = trial.findings.first().filter(|finding| finding.checker == Checker::Liveness) else {
+            continue;
+        };
+        let mut small = shrunk(&case, finding, 3_000).case;
+        small.subject.broken = None;
+        let findings = small.attempt().findings;
+        assert!(!findings.iter().any(|other| other.is_like(finding)), "seed {seed}: {findings:?}");
+        tried += 1;
+        if tried == 12 {
+            break;
+        }
+    }
+}
+
+#[test]
+fn the_same_case_and_budget_give_the_same_result_and_no_more_runs_than_allowed() {
+    let (case, trial) = failing(Rule::ReadOnlyConfirmed);
+    let mut shown = Vec::new();
+    let mut once = |budget| {
+        shown.clear();
+        let result = shrink(&case, &trial.findings[0], budget, |step| shown.push(step.runs)).expect("it fails");
+        assert!(shown.is_sorted(), "progress goes forward");
+        (result.case, result.runs)
+    };
+    assert_eq!(once(10_000), once(10_000));
+    let (_, little) = once(50);
+    // The last run may be long, which counts as several.
+    assert!(little <= 50 + 10, "{little}");
+}
+
+#[test]
+fn a_budget_of_one_run_gives_the_case_back_or_a_smaller_one() {
+    let (case, trial) = failing(Rule::AnswerAfterCommit);
+    let small = shrunk(&case, &trial.findings[0], 1);
+    assert!(small.trial.findings.iter().any(|other| other.is_like(&trial.findings[0])));
+    assert!(Size::of(&small.case) <= Size::of(&case));
+}
+
+#[test]
+fn what_does_not_fail_that_way_is_not_shrunk() {
+    let (mut case, trial) = failing(Rule::VoteOnce);
+    case.subject.broken = None;
+    assert!(shrink(&case, &trial.findings[0], 100, |_| {}).is_none());
+}
+
+#[test]
+fn naive_replication_is_shrunk_to_a_lost_message() {
+    let mut case = draw(0);
+    case.subject.protocol = ProtocolName::Broadcast;
+    case.scenario.requests = 60;
+    let trial = case.attempt();
+    let finding =
+        trial.findings.iter().find(|finding| finding.checker == Checker::Linearizability).expect("it is wrong");
+    let small = shrunk(&case, finding, 20_000).case.scenario;
+    assert!(small.requests <= 3, "{}", small.requests);
+    assert!(small.events.len() + small.losses.len() <= 2, "{:?} {:?}", small.events, small.losses);
+}
+
+#[test]
+fn a_panic_is_a_finding_in_one_line() {
+    let trial = Trial::of(|| panic!("two\nlines"));
+    assert_eq!((trial.findings.len(), trial.trace()), (1, None));
+    let Finding { checker, kind, text } = &trial.findings[0];
+    assert_eq!((*checker, kind.as_str()), (Checker::Invariants, PANIC));
+    assert!(text.starts_with("a replica panicked: two lines (tests/library/shrink.rs:"), "{text}");
+    let repro = Repro::of(&draw(0), &trial);
+    let mut file = Vec::new();
+    repro.write(&mut file).expect("a vector takes everything");
+    let text = String::from_utf8(file).expect("JSON is text");
+    assert!(text.contains("\"trace\": null"), "{text}");
+    assert_eq!(Repro::parse("r.json", &text).expect("a repro").repro, repro);
+}

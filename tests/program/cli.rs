@@ -1,0 +1,488 @@
+//! The `seedbed` program as a process: what it prints where, and its exit codes.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::common::processes;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const CRASH: &str = "scenarios/crash-3.json";
+const LOSSY: &str = "scenarios/unreliable-3.json";
+
+/// A scenario in the handout's format that takes little time.
+const SMALL: &str = r#"{
+    "lifetime": 5, "replicas": 3, "requests": 50, "mix": 0.5,
+    "tests": {"maximum_get_generation_fail_fraction": 1, "benchmarks": {
+        "total_msgs": [1000, 3000, 5000], "failures": [1, 2, 3],
+        "duplicates": [1, 2, 3], "median_latency": [0.01, 0.1, 1]
+    }}
+}"#;
+
+fn seedbed() -> Command {
+    let mut command = processes::seedbed();
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    seedbed().arg("run").args(arguments).output().expect("seedbed starts")
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("standard output is text")
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("standard error is text")
+}
+
+fn assert_code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}{}", stdout(output), stderr(output));
+}
+
+/// The command ends with code 2, prints nothing but this line (and, for clap's errors, help below it).
+fn assert_refused(arguments: &[&str], message: &str) {
+    let output = run(arguments);
+    assert_code(&output, 2);
+    assert_eq!((stdout(&output), stderr(&output).lines().next()), ("", Some(message)), "{arguments:?}");
+}
+
+/// A directory with these files.
+fn directory(files: &[(&str, &str)]) -> TempDir {
+    let directory = TempDir::new().expect("a temporary directory");
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).expect("a file in it");
+    }
+    directory
+}
+
+fn path(directory: &TempDir, name: &str) -> String {
+    directory.path().join(name).to_str().expect("a path in UTF-8").to_owned()
+}
+
+#[test]
+fn a_single_run_prints_its_command_the_courses_report_and_its_hash() {
+    let output = run(&[CRASH, "--seed", "7"]);
+    assert_code(&output, 0);
+    assert_eq!(stderr(&output), "");
+    let lines: Vec<&str> = stdout(&output).lines().collect();
+    assert_eq!(lines[0], "seedbed run scenarios/crash-3.json --seed 7");
+    assert_eq!(lines[1..5], ["", "# Simulation Finished", "", "## Useful Information and Statistics"]);
+    assert!(lines.contains(&"Replicas that died/were killed: 0/1"), "{lines:?}");
+    assert!(lines.contains(&"All correctness tests passed"), "{lines:?}");
+    assert!(lines.contains(&"## <test metric>: <your score> <benchmark score>, <test result>"), "{lines:?}");
+    let section = lines.iter().position(|line| *line == "## What the Other Checkers Say").expect("it has a section");
+    let begins = ["Linearizability: ok, ", "Raft invariants: ok, ", "Liveness: ok, ", "", "Trace: "];
+    assert!(lines[section + 1..].iter().zip(begins).all(|(line, begin)| line.starts_with(begin)), "{lines:?}");
+    let trace = lines.last().and_then(|line| line.strip_prefix("Trace: ")).expect("the last line is the hash");
+    assert!(trace.len() == 16 && trace.bytes().all(|byte| byte.is_ascii_hexdigit()), "{trace}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_seed_another_run() {
+    let once = run(&[LOSSY, "--seed", "7"]);
+    assert_eq!(once, run(&[LOSSY, "--seed", "7"]));
+    assert_eq!(once, run(&[LOSSY, "--seed", "7", "--silence", "-c", "elsewhere"]));
+    let other = run(&[LOSSY, "--seed", "8"]);
+    assert_ne!(stdout(&once).lines().last(), stdout(&other).lines().last());
+}
+
+#[test]
+fn a_run_without_a_seed_draws_one_and_its_first_line_repeats_it() {
+    let directory = directory(&[("it's small.json", SMALL)]);
+    let first = run(&[&path(&directory, "it's small.json"), "--protocol", "broadcast"]);
+    assert_eq!(first, repeat(&first));
+    let second = run(&[&path(&directory, "it's small.json"), "--protocol", "broadcast"]);
+    // Two draws are the same once in 2^32.
+    assert_ne!(stdout(&first).lines().next(), stdout(&second).lines().next());
+}
+
+#[test]
+fn jobs_do_not_change_results_nor_their_order() {
+    let [one, four] = ["1", "4"].map(|jobs| run(&["all", "--seed", "7", "-j", jobs]));
+    assert_code(&one, 0);
+    assert_eq!(stdout(&one), stdout(&four));
+}
+
+#[test]
+fn the_first_line_of_all_repeats_them_all() {
+    let directory = directory(&[("a.json", SMALL), ("b.json", &SMALL.replacen('{', r#"{"seed": 3,"#, 1))]);
+    let first = run(&["all", "-c", &path(&directory, "")]);
+    assert_code(&first, 0);
+    assert_eq!(first, repeat(&first));
+}
+
+#[test]
+fn a_failing_row_names_the_command_that_repeats_its_run() {
+    let output = run(&["all", "--seed", "7", "--protocol", "broadcast"]);
+    assert_code(&output, 1);
+    let row = stdout(&output).lines().find(|line| line.starts_with("    Repeat: ")).expect("something fails");
+    assert!(stdout(&output).contains("[FAIL]\n    Error: linearizability: client "), "{}", stdout(&output));
+    let single = shell(row.trim_start_matches("    Repeat: "));
+    assert_code(&single, 1);
+    assert!(stdout(&single).contains("Error: >0 incorrect responses to get()"));
+}
+
+#[test]
+fn a_failing_run_is_written_to_a_file_that_replays_and_replaces_no_other() {
+    let folder = directory(&[]);
+    fs::create_dir(folder.path().join("repros")).expect("a folder");
+    fs::write(folder.path().join("repros/mine-7-broadcast.json"), "mine").expect("a file");
+    let lossy = SMALL.replacen('{', r#"{"drops": 0.4,"#, 1);
+    for name in ["a b.json", "a_b.json", "mine.json"] {
+        fs::write(folder.path().join(name), &lossy).expect("a file");
+    }
+    let seedbed = |arguments: &[&str]| {
+        let mut command = seedbed();
+        command.current_dir(folder.path()).args(arguments).output().expect("seedbed starts")
+    };
+    let arguments = ["run", "all", "-c", ".", "--seed", "7", "--protocol", "broadcast"];
+    let output = seedbed(&arguments);
+    assert_code(&output, 1);
+    let lines: Vec<&str> = stdout(&output).lines().collect();
+    let below = lines.windows(2).filter(|pair| pair[0].starts_with("    Repeat: "));
+    let replays: Vec<&str> = below.map(|pair| pair[1].trim_start()).collect();
+    assert_eq!(replays.len(), 3, "{lines:?}");
+    for replay in ["a_b-7-broadcast.json", "a_b-7-broadcast-2.json", "mine-7-broadcast-2.json"] {
+        let replay = format!("repros/{replay}");
+        assert!(replays.contains(&format!("Replay: seedbed replay {replay}").as_str()), "{replays:?}");
+        assert_code(&seedbed(&["replay", &replay]), 0);
+    }
+    assert_eq!(seedbed(&arguments), output, "the same files are written again");
+    assert_eq!(fs::read_dir(folder.path().join("repros")).expect("a folder").count(), 4);
+    assert_eq!(fs::read_to_string(folder.path().join("repros/mine-7-broadcast.json")).expect("a file"), "mine");
+    let machine = seedbed(&["run", "mine.json", "--seed", "7", "--protocol", "broadcast", "--json", "-"]);
+    let replay = "seedbed replay repros/mine-7-broadcast-2.json";
+    assert_eq!(stderr(&machine), format!("note: mine with seed 7 failed; this repeats it: {replay}\n"));
+}
+
+/// Executes a report's first line, as a person would who copies it.
+fn repeat(report: &Output) -> Output {
+    shell(stdout(report).lines().next().expect("a first line"))
+}
+
+fn shell(command: &str) -> Output {
+    let program = Path::new(env!("CARGO_BIN_EXE_seedbed"));
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    shell.env("PATH", program.parent().expect("a directory")).output().expect("sh starts")
+}
+
+#[test]
+fn the_files_own_seed_counts_for_a_single_run_only() {
+    let directory = directory(&[("s.json", &SMALL.replacen('{', r#"{"seed": 3,"#, 1))]);
+    let first_line = |arguments: &[&str]| stdout(&run(arguments)).lines().next().unwrap_or_default().to_owned();
+    let (file, folder) = (path(&directory, "s.json"), path(&directory, ""));
+    assert!(first_line(&[&file]).ends_with("s.json --seed 3"));
+    assert!(first_line(&[&file, "--seed", "4"]).ends_with("s.json --seed 4"));
+    let suite = run(&["all", "-c", &folder, "--seed", "4", "--json", "-"]);
+    assert_eq!(parsed(&suite.stdout)["runs"][0]["seed"], 4);
+}
+
+#[test]
+fn all_prints_the_courses_table_in_the_courses_order() {
+    let output = run(&["all", "--seed", "7"]);
+    assert_code(&output, 0);
+    let text = stdout(&output);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "seedbed run all --seed 7");
+    let headings: Vec<&str> = lines.iter().copied().filter(|line| line.ends_with("):")).collect();
+    assert_eq!(headings.len(), 5);
+    assert_eq!(headings[0], "Basic tests (5 replicas, 30 seconds, 500 requests):");
+    let names: Vec<&str> = lines.iter().filter(|line| line.contains("[PASS]")).map(|line| word(line)).collect();
+    assert_eq!((names.len(), names[0], names[2], names[16]), (17, "simple-1", "unreliable-1", "advanced-4"));
+    assert!(lines[3].starts_with("simple-1      No drops, no failures, 80% read  "), "{}", lines[3]);
+    assert_eq!(lines[lines.len() - 2], "Passed 17 out of 17 tests");
+    assert!(lines[lines.len() - 1].starts_with("Trace: "));
+    assert_eq!(output, run(&["all", "--config_directory", "scenarios", "--seed", "7"]));
+}
+
+fn word(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or_default()
+}
+
+#[test]
+fn only_scenarios_directly_in_the_directory_are_run() {
+    let directory = directory(&[("b10.json", SMALL), ("b9.json", SMALL), ("notes.txt", "not JSON")]);
+    fs::create_dir(directory.path().join("deeper.json")).expect("a folder");
+    fs::write(directory.path().join("deeper.json/c.json"), SMALL).expect("a file");
+    let output = run(&["all", "-c", &path(&directory, ""), "--seed", "1"]);
+    let names: Vec<&str> = stdout(&output).lines().filter(|line| line.contains("[PASS]")).map(word).collect();
+    assert_eq!(names, ["b9", "b10"]);
+}
+
+#[test]
+fn a_file_named_all_is_reached_by_its_path() {
+    let directory = directory(&[("all", SMALL)]);
+    let output = seedbed().args(["run", "./all", "--seed", "1"]).current_dir(directory.path()).output().unwrap();
+    assert_code(&output, 0);
+    assert!(stdout(&output).starts_with("seedbed run ./all --seed 1\n"));
+}
+
+fn parsed(json: &[u8]) -> Value {
+    serde_json::from_slice(json).expect("valid JSON")
+}
+
+#[test]
+fn json_and_csv_say_what_the_text_says() {
+    let directory = directory(&[]);
+    let (json, csv) = (path(&directory, "run.json"), path(&directory, "run.csv"));
+    fs::write(&json, "old and longer than what comes. ".repeat(1_000)).expect("an old file");
+    let output = run(&[CRASH, "--seed", "7", "--json", &json, "--csv", &csv]);
+    assert_code(&output, 0);
+    let value = parsed(&fs::read(&json).expect("a JSON file"));
+    let trace = value["trace"].as_str().expect("a hash");
+    assert_eq!(stdout(&output).lines().last(), Some(format!("Trace: {trace}").as_str()));
+    assert_eq!(value["command"], "seedbed run scenarios/crash-3.json --seed 7");
+    assert_eq!(value["correctness"]["passed"], true);
+    let checkers = &value["checkers"];
+    let words = ["linearizability", "invariants", "liveness"].map(|checker| checkers[checker]["verdict"].clone());
+    assert_eq!((&checkers["passed"], words), (&Value::from(true), [(); 3].map(|()| Value::from("ok"))));
+    let mut reader = csv::Reader::from_path(&csv).expect("a CSV file");
+    let headers = reader.headers().expect("a header").clone();
+    let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
+    let cell = |name| &rows[0][headers.iter().position(|header| header == name).expect("a column")];
+    assert_eq!((rows.len(), cell("scenario"), cell("seed"), cell("trace")), (1, "crash-3", "7", trace));
+    let words = ["passed", "errors", "linearizability", "invariants", "liveness"].map(cell);
+    assert_eq!(words, ["true", "", "ok", "ok", "ok"]);
+    assert_eq!(run(&[CRASH, "--seed", "7", "--json", "-"]).stdout, fs::read(&json).unwrap());
+    assert_eq!(run(&[CRASH, "--seed", "7", "--csv", "-"]).stdout, fs::read(&csv).unwrap());
+}
+
+#[test]
+fn a_suite_in_json_and_csv_has_every_run() {
+    let output = run(&["all", "--seed", "7", "--protocol", "broadcast", "--json", "-"]);
+    assert_code(&output, 1);
+    let suite = parsed(&output.stdout);
+    let runs = suite["runs"].as_array().expect("runs");
+    let passed = runs.iter().filter(|run| run["checkers"]["passed"] == true).count();
+    assert_eq!((&suite["total"], &suite["passed"]), (&Value::from(17), &Value::from(passed)));
+    assert!(runs.iter().all(|run| run["performance"].is_null() != (run["correctness"]["passed"] == true)));
+    let table = run(&["all", "--seed", "7", "--csv", "-"]);
+    assert_eq!(csv::Reader::from_reader(table.stdout.as_slice()).records().map(Result::unwrap).count(), 17);
+}
+
+#[test]
+fn there_are_no_colours_in_a_pipe_unless_they_are_forced() {
+    let output = run(&[CRASH, "--seed", "7"]);
+    assert!(!stdout(&output).contains('\u{1b}'));
+    let with = |name: &str| seedbed().args(["run", CRASH, "--seed", "7"]).env(name, "1").output().expect("it starts");
+    assert_eq!(with("NO_COLOR"), output);
+    let forced = with("CLICOLOR_FORCE");
+    assert!(stdout(&forced).contains("\u{1b}[32mAll correctness tests passed\u{1b}[0m"));
+}
+
+#[test]
+fn an_incorrect_run_has_exit_code_one() {
+    let output = run(&[LOSSY, "--seed", "7", "--protocol", "broadcast"]);
+    assert_code(&output, 1);
+    let text = stdout(&output);
+    assert!(text.starts_with("seedbed run scenarios/unreliable-3.json --seed 7 --protocol broadcast\n"));
+    assert!(text.contains("Error: >0 incorrect responses to get()\n"));
+    assert!(text.contains("## Correctness Checks Failed, Skipping Performance Tests\n"));
+    assert!(text.contains("\nLinearizability: violated, no order of the operations explains every answer\nclient "));
+    assert!(text.contains("\nRaft invariants: not watched, "));
+}
+
+#[test]
+fn bad_usage_has_exit_code_two_and_says_what_is_allowed() {
+    let seeds = "allowed is a whole number from 0 to 18446744073709551615";
+    for seed in ["-1", "x", "1.5", "18446744073709551616", ""] {
+        let message = format!("error: invalid value '{seed}' for '--seed <N>': {seeds}");
+        if seed.is_empty() {
+            assert_code(&run(&[CRASH, "--seed", seed]), 2);
+        } else {
+            assert_refused(&[CRASH, "--seed", seed], &message);
+        }
+    }
+    assert_refused(&[CRASH, "--protocol", "paxos"], "error: invalid value 'paxos' for '--protocol <NAME>'");
+    assert_refused(&[], "error: the following required arguments were not provided:");
+    let same = "error: --json and --csv cannot be written to the same place";
+    assert_refused(&[CRASH, "--json", "-", "--csv", "-"], same);
+    assert_refused(&[CRASH, "--json", "x", "--csv", "x"], same);
+    assert_refused(
+        &[CRASH, "-r", "./3700kvstore", "--protocol", "raft"],
+        "error: the argument '--replica <PROGRAM>' cannot be used with '--protocol <NAME>'",
+    );
+    let jobs = "error: invalid value '0' for '--jobs <N>': 0 is not in 1..=1024";
+    assert_refused(&["all", "--jobs", "0"], jobs);
+    let no_program = seedbed().args(["compare", CRASH]).output().unwrap();
+    assert_code(&no_program, 2);
+    assert!(stderr(&no_program).contains("--replica <PROGRAM>"), "{}", stderr(&no_program));
+    assert_code(&seedbed().output().unwrap(), 2);
+    assert_code(&seedbed().arg("walk").output().unwrap(), 2);
+}
+
+#[test]
+fn bad_input_has_exit_code_two_and_one_line_that_names_the_file() {
+    let directory = directory(&[("bad.json", "{\"lifetime\": 5,"), ("short.json", r#"{"lifetime": 0}"#)]);
+    let within = |name| path(&directory, name);
+    let missing = within("none.json");
+    for (file, cause) in [
+        (missing.as_str(), "cannot be read: No such file or directory (os error 2)"),
+        (&within(""), "cannot be read: Is a directory (os error 21)"),
+        (&within("bad.json"), "line 1, column 15: cannot be read as JSON: EOF while parsing a value"),
+        (&within("short.json"), "`lifetime` is 0; allowed is a number of seconds from 0.001 to 1000000"),
+    ] {
+        assert_refused(&[file], &format!("error: {file}: {cause}"));
+        assert_eq!(stderr(&run(&[file])).lines().count(), 1);
+    }
+    // One bad file is enough to refuse all.
+    assert_refused(
+        &["all", "-c", directory.path().to_str().unwrap()],
+        &format!("error: {}: line 1, column 15: cannot be read as JSON: EOF while parsing a value", within("bad.json")),
+    );
+}
+
+#[test]
+fn a_directory_without_scenarios_is_an_error() {
+    let directory = directory(&[("notes.txt", "")]);
+    let folder = directory.path().to_str().unwrap();
+    assert_refused(&["all", "-c", folder], &format!("error: {folder}: holds no scenarios (*.json)"));
+    let cause = "cannot be read as a directory of scenarios: No such file or directory (os error 2)";
+    assert_refused(&["all", "-c", &path(&directory, "none")], &format!("error: {folder}/none: {cause}"));
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_known_before_the_run() {
+    let directory = directory(&[]);
+    for option in ["--json", "--csv"] {
+        let file = path(&directory, "none/run");
+        let message = format!("error: {file}: cannot be written: No such file or directory (os error 2)");
+        assert_refused(&[CRASH, option, &file], &message);
+        assert_refused(&["all", option, &file], &message);
+    }
+}
+
+#[test]
+fn odd_keys_of_a_scenario_are_warnings_on_standard_error() {
+    let directory = directory(&[("odd.json", &SMALL.replacen('{', r#"{"drop": 0.5,"#, 1))]);
+    let file = path(&directory, "odd.json");
+    let output = run(&[&file, "--seed", "1"]);
+    assert_code(&output, 0);
+    let warning = format!("warning: {file}: unknown key `drop` is ignored; did you mean `drops`?\n");
+    assert_eq!(stderr(&output), warning);
+    assert!(!stdout(&output).contains("warning"));
+}
+
+#[test]
+fn a_closed_standard_output_ends_the_program_quietly() {
+    for arguments in [[CRASH, "--seed", "7"], ["all", "--seed", "7"], [CRASH, "--json", "-"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = seedbed().arg("run").args(arguments).stdout(writer).output().expect("it starts");
+        assert_eq!((output.status.code(), stderr(&output)), (Some(141), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_reader_may_stop_after_the_first_line() {
+    let mut child = seedbed()
+        .args(["run", "all", "--seed", "7"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut first = String::new();
+    BufReader::with_capacity(1, child.stdout.take().unwrap()).read_line(&mut first).expect("a first line");
+    let code = child.wait().expect("it ends").code();
+    let mut errors = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut errors).expect("text");
+    assert_eq!((first.as_str(), errors.as_str()), ("seedbed run all --seed 7\n", ""));
+    // It may have written all before the pipe was closed.
+    assert!(matches!(code, Some(0 | 141)), "{code:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_an_error() {
+    let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let output = seedbed().args(["run", CRASH, "--seed", "7"]).stdout(full).output().expect("it starts");
+    assert_code(&output, 2);
+    let message = "error: standard output cannot be written: No space left on device (os error 28)\n";
+    assert_eq!(stderr(&output), message);
+    let output = run(&[CRASH, "--seed", "7", "--csv", "/dev/full"]);
+    assert_code(&output, 2);
+    assert_eq!(stderr(&output), "error: /dev/full: cannot be written: No space left on device (os error 28)\n");
+}
+
+#[test]
+fn help_and_version() {
+    let version = seedbed().arg("--version").output().unwrap();
+    assert_eq!(stdout(&version), format!("seedbed {}\n", env!("CARGO_PKG_VERSION")));
+    let commands: [(&str, &[&str]); 10] = [
+        ("help", &["--help"]),
+        ("help_run", &["run", "--help"]),
+        ("help_compare", &["compare", "--help"]),
+        ("help_verify", &["verify", "--help"]),
+        ("help_sweep", &["sweep", "--help"]),
+        ("help_merge", &["merge", "--help"]),
+        ("help_explore", &["explore", "--help"]),
+        ("help_zoo", &["zoo", "--help"]),
+        ("help_replay", &["replay", "--help"]),
+        ("help_shrink", &["shrink", "--help"]),
+    ];
+    for (name, arguments) in commands {
+        if cfg!(feature = "grpc") && name == "help" {
+            // It lists more commands.
+            continue;
+        }
+        let output = seedbed().args(arguments).output().unwrap();
+        assert_code(&output, 0);
+        assert!(stdout(&output).lines().all(|line| line.len() <= 120), "lines fit a screen");
+        insta::assert_snapshot!(name, stdout(&output));
+    }
+}
+
+#[cfg(not(feature = "grpc"))]
+#[test]
+fn commands_of_the_grpc_cluster_say_what_is_missing() {
+    let message = "error: this program was built without gRPC; build it with: cargo build --release --features grpc\n";
+    for arguments in ["kv get name", "kv --help", "chaos", "serve --id 0 -x", "cluster", "status --watch 1 -- --"] {
+        let output = seedbed().args(arguments.split(' ')).output().expect("it starts");
+        assert_code(&output, 2);
+        assert_eq!((stdout(&output), stderr(&output)), ("", message), "{arguments}");
+    }
+}
+
+#[test]
+fn a_result_never_replaces_a_scenario_nor_another_result() {
+    let folder = directory(&[("mine.json", SMALL)]);
+    let path = folder.path().join("mine.json");
+    let detour = folder.path().join(".").join("mine.json");
+    let (path, detour) = (path.to_str().expect("a path in text"), detour.to_str().expect("a path in text"));
+    for option in ["--json", "--csv"] {
+        let message = format!("error: {detour}: is a file that this command reads; the result would replace it");
+        assert_refused(&[path, "--seed", "1", option, detour], &message);
+        let folder = folder.path().to_str().expect("a path in text");
+        assert_refused(&["all", "-c", folder, "--seed", "1", option, detour], &message);
+    }
+    assert_eq!(fs::read_to_string(path).expect("the scenario"), SMALL);
+    // A matrix is an input, too.
+    let matrix = folder.path().join("matrix.json");
+    fs::write(&matrix, "[[0, 0, 0], [0, 0, 0], [0, 0, 0]]").expect("a file");
+    let matrix = matrix.to_str().expect("a path in text");
+    for option in ["--json", "--csv", "--trace"] {
+        let message = format!("error: {matrix}: is a file that this command reads; the result would replace it");
+        assert_refused(&[path, "--matrix", matrix, option, matrix], &message);
+    }
+    let (one, other) = (format!("{path}.out"), format!("{detour}.out"));
+    let message = "error: --json and --csv cannot be written to the same place";
+    assert_refused(&[path, "--json", &one, "--csv", &other], message);
+}
+
+#[test]
+fn clients_that_are_always_failed_do_not_try_for_ever() {
+    let scenario = r#"{"lifetime": 5, "replicas": 3, "requests": 20000, "mix": 0, "drops": 1,
+        "network": {"model": "links", "delay": {"kind": "constant", "ms": 0.001}},
+        "tests": {"benchmarks": {"total_msgs": [1, 2, 3], "failures": [1, 2, 3], "duplicates": [1, 2, 3],
+        "median_latency": [1, 2, 3]}}}"#;
+    let folder = directory(&[("storm.json", scenario)]);
+    let path = folder.path().join("storm.json");
+    let output = run(&[path.to_str().expect("a path in text"), "--seed", "1"]);
+    assert_code(&output, 1);
+    assert!(stdout(&output).contains("Warning: request storm"), "{}", stdout(&output));
+}

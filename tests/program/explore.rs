@@ -1,0 +1,208 @@
+//! `seedbed explore` and `seedbed zoo` as processes.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Output, Stdio};
+
+use crate::common::processes;
+use rustix::process::Signal;
+
+use tempfile::TempDir;
+
+fn seedbed(folder: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = processes::seedbed();
+    command.current_dir(folder.path()).args(arguments).output().expect("seedbed starts")
+}
+
+fn folder() -> TempDir {
+    TempDir::new().expect("a temporary directory")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("standard output is text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("standard error is text")
+}
+
+#[test]
+fn what_an_exploration_prints_is_a_function_of_its_seeds_on_any_number_of_cores() {
+    let folder = folder();
+    let one = seedbed(&folder, &["explore", "--seeds", "100..1700", "-j", "1"]);
+    let two = seedbed(&folder, &["explore", "--seeds", "100..1700", "-j", "2"]);
+    assert_eq!(one.status.code(), Some(0), "{}", stderr(&one));
+    assert_eq!(stdout(&one), stdout(&two));
+    let text = stdout(&one);
+    assert!(text.starts_with("seedbed explore --seeds 100..1700\n\nIn how many runs each situation occurred:\n"));
+    assert!(text.contains("\n  split vote  "), "{text}");
+    let last = text.lines().last().expect("a last line");
+    assert!(last.starts_with("1600 seeds explored, ") && last.ends_with(" events, 0 failed"), "{last}");
+    assert!(!folder.path().join("repros").exists(), "nothing failed, so nothing is written");
+}
+
+#[test]
+fn an_exploration_ends_at_the_first_failure_and_writes_it_down() {
+    let folder = folder();
+    let arguments = ["explore", "--seeds", "0..500", "--without", "read-after-own-commit", "--repros", "found"];
+    let output = seedbed(&folder, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let text = stdout(&output);
+    let repeat = text.lines().find_map(|line| line.trim().strip_prefix("Replay: ")).expect("a command that repeats it");
+    assert_eq!(text.matches("Replay: ").count(), 1, "{text}");
+    assert_eq!(fs::read_dir(folder.path().join("found")).expect("the folder").count(), 1);
+    let words: Vec<&str> = repeat.split(' ').collect();
+    assert_eq!(words[..2], ["seedbed", "replay"]);
+    let replay = seedbed(&folder, &words[1..]);
+    assert_eq!(replay.status.code(), Some(0), "{}{}", stdout(&replay), stderr(&replay));
+}
+
+#[test]
+fn an_exploration_that_keeps_going_reports_every_failure_in_order() {
+    let folder = folder();
+    let arguments = ["explore", "--seeds", "0..60", "--without", "answer-after-commit", "--keep-going"];
+    let output = seedbed(&folder, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let text = stdout(&output);
+    let seeds: Vec<u64> =
+        text.lines().filter_map(|line| line.strip_prefix("seed ")?.strip_suffix(" fails")?.parse().ok()).collect();
+    assert!(seeds.len() > 30 && seeds.is_sorted(), "{text}");
+    assert_eq!(fs::read_dir(folder.path().join("repros")).expect("the folder").count(), seeds.len());
+    assert!(
+        text.ends_with(&format!("60 seeds explored, {} failed\n", text_after(&text, "60 seeds explored, "))),
+        "{text}"
+    );
+}
+
+/// What stands between the last of these words and ` failed`.
+fn text_after<'a>(text: &'a str, words: &str) -> &'a str {
+    text.rsplit(words).next().and_then(|rest| rest.strip_suffix(" failed\n")).expect("these words")
+}
+
+#[test]
+fn an_exploration_by_time_begins_at_a_seed_that_it_prints() {
+    let folder = folder();
+    let output = seedbed(&folder, &["explore", "--for", "0.2s", "--from", "7"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("seedbed explore --for 0.2s --from 7\n"), "{}", stdout(&output));
+    let output = seedbed(&folder, &["explore", "--for", "0.1s"]);
+    assert!(stdout(&output).starts_with("seedbed explore --for 0.1s --from "), "{}", stdout(&output));
+}
+
+#[test]
+fn bad_arguments_are_refused_before_anything_runs() {
+    let folder = folder();
+    for (arguments, words) in [
+        (&["explore"][..], "--seeds"),
+        (&["explore", "--seeds", "9..3"], "9 is not below 3"),
+        (&["explore", "--seeds", "0..9", "--for", "1s"], "cannot be used with"),
+        (&["explore", "--for", "10"], "allowed is a number with s, m or h"),
+        (&["explore", "--seeds", "0..9", "--from", "3"], "--from"),
+        (&["explore", "--seeds", "0..9", "--without", "vote-twice"], "invalid value 'vote-twice'"),
+        (&["explore", "--seeds", "0..9", "-j", "0"], "0 is not in 1..=1024"),
+        (&["zoo", "--rule", "all"], "invalid value 'all' for '--rule <RULE>'"),
+        (&["zoo", "--starts", "0"], "0 is not in 1..=1000"),
+    ] {
+        let output = seedbed(&folder, arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_repro_that_cannot_be_written_is_warned_of_and_stops_nothing() {
+    let folder = folder();
+    fs::write(folder.path().join("file"), "").expect("a file");
+    let arguments = ["explore", "--seeds", "0..50", "--without", "answer-after-commit", "--repros", "file/in", "-k"];
+    let output = seedbed(&folder, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stderr(&output).contains("warning: file/in/explore-"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("\n50 seeds explored, "), "{}", stdout(&output));
+}
+
+#[test]
+fn the_zoo_prints_a_kill_matrix_and_says_what_escapes() {
+    let folder = folder();
+    let arguments =
+        ["zoo", "--rule", "answer-after-commit", "--rule", "commit-own-term", "--starts", "2", "--seeds", "3"];
+    let output = seedbed(&folder, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let text = stdout(&output);
+    let row =
+        |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{text}")).to_owned();
+    assert!(row("answer-after-commit").ends_with(char::is_numeric), "{text}");
+    assert!(row("commit-own-term").ends_with("  !"), "{text}");
+    let words: Vec<String> = row("nothing: the sound one").split_whitespace().map(str::to_owned).collect();
+    assert_eq!(words[4..], ["-"; 6], "{text}");
+    assert!(text.contains("Error: commit-own-term escapes: it commits entries of older terms by counting (figure 8)"));
+    assert!(text.ends_with("1 of 2 animals convicted from every start\n"), "{text}");
+    assert!(text.contains("\n-: no conviction. ") && text.contains("!: not as it should be.\n"), "{text}");
+    let calm = seedbed(&folder, &["zoo", "--rule", "answer-after-commit", "--starts", "2"]);
+    assert_eq!(calm.status.code(), Some(0), "{}{}", stdout(&calm), stderr(&calm));
+    assert!(!stdout(&calm).contains("!:"), "what is not there is not explained: {}", stdout(&calm));
+}
+
+#[test]
+fn an_animal_that_is_named_twice_is_hunted_once() {
+    let folder = folder();
+    let rule = ["--rule", "answer-after-commit"];
+    let output = seedbed(&folder, &["zoo", rule[0], rule[1], rule[0], rule[1], "--starts", "1", "--seeds", "9"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert_eq!(text.lines().filter(|line| line.starts_with("answer-after-commit")).count(), 1, "{text}");
+    assert!(text.contains("median/worst of 1 start, at most 9 seeds each."), "{text}");
+    assert!(text.ends_with("1 of 1 animal convicted from the only start\n"), "{text}");
+    assert!(stderr(&output).starts_with("note: 1 animal in "), "{}", stderr(&output));
+}
+
+#[test]
+fn what_the_zoo_shrinks_replaces_no_file_that_is_not_its_own() {
+    let folder = folder();
+    fs::write(folder.path().join("answer-after-commit-0.json"), "mine").expect("a file");
+    let arguments = ["zoo", "--rule", "answer-after-commit", "--starts", "1", "--shrink", "."];
+    for _ in 0..2 {
+        let output = seedbed(&folder, &arguments);
+        assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+        assert!(stdout(&output).lines().next().expect("a line").ends_with("--starts 1 --shrink ."));
+        assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 2);
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("answer-after-commit-0.json")).expect("a file"), "mine");
+}
+
+#[test]
+fn what_the_zoo_finds_is_shrunk_to_files_that_replay() {
+    let folder = folder();
+    let arguments = ["zoo", "--rule", "read-after-own-commit", "--starts", "2", "--shrink", "small/er"];
+    let output = seedbed(&folder, &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let text = stdout(&output);
+    let last: Vec<&str> = text.lines().last().expect("a last line").split_whitespace().collect();
+    assert_eq!((last[..2].join(" "), last[4]), ("any rule".to_owned(), "2/2"), "{text}");
+    for start in 0..2 {
+        let file = format!("small/er/read-after-own-commit-{start}.json");
+        let replay = seedbed(&folder, &["replay", &file]);
+        assert_eq!(replay.status.code(), Some(0), "{}{}", stdout(&replay), stderr(&replay));
+    }
+}
+
+#[test]
+fn an_interrupted_exploration_tells_what_it_has_done() {
+    let folder = folder();
+    let mut child = processes::seedbed()
+        .current_dir(folder.path())
+        .args(["explore", "--for", "1m", "--from", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("seedbed starts");
+    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut first = String::new();
+    out.read_line(&mut first).expect("the first line");
+    // Handlers for signals were installed before that line was written.
+    let output = processes::end_with(Signal::INT, child);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).expect("text");
+    assert_eq!(output.status.code(), Some(130), "{rest}");
+    assert!(rest.contains(" seeds explored, ") && rest.contains("split vote"), "{rest}");
+}

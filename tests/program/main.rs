@@ -1,0 +1,11 @@
+//! The programs `seedbed` and `3700kvstore` as processes: what they print, what they write, and how they end.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cli;
+mod explore;
+mod replica;
+mod repro;
+mod sweep;
+mod trace;
