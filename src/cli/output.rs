@@ -106,6 +106,11 @@ pub(super) fn is_same(one: &Path, other: &Path) -> bool {
         || (file(one).is_some() && file(one) == file(other))
 }
 
+/// The same paths, borrowed.
+pub(super) fn paths(paths: &[PathBuf]) -> Vec<&Path> {
+    paths.iter().map(PathBuf::as_path).collect()
+}
+
 /// The folder that a file is in.
 pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))

@@ -24,19 +24,22 @@ use crate::sweep::shrink::{self, Shrunk, Size, Step, shrink};
     verbatim_doc_comment,
     after_long_help = "\
 Examples:
-  seedbed shrink results/failure.json                 writes results/failure-shrunk.json
-  seedbed shrink results/failure.json -o small.json
+  seedbed shrink repros/crash-3-7.json                writes repros/crash-3-7-shrunk.json
+  seedbed shrink stale-read -o small.json             a built-in one
 
 Exit codes: 0 shrunk, 1 it does not fail as the file says, 2 bad usage or input."
 )]
 pub(super) struct Args {
-    /// The repro file
+    /// A repro file, or the name of a built-in one: `seedbed scenarios` lists them
+    ///
+    /// It is also looked for in the folder `repros`, where failed runs are written to.
     #[arg(value_name = "REPRO")]
     file: PathBuf,
 
     /// Where the result is written; `-` is standard output, in place of the text
     ///
-    /// Without it, the result goes beside the repro file, with `-shrunk` at the end of its name.
+    /// Without it, the result goes beside the repro file, with `-shrunk` at the end of its name; that of a
+    /// built-in one goes into the current folder.
     #[arg(short, long, value_name = "FILE", verbatim_doc_comment)]
     output: Option<PathBuf>,
 
@@ -60,7 +63,11 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let Some(finding) = repro.findings.first() else {
         return Err(CliError::NothingToShrink { path: args.file.clone() });
     };
-    let target = Target::open(args.output.clone().unwrap_or_else(|| shrunk_name(&args.file)), &args.file)?;
+    let input = repro::file(&args.file);
+    let target = Target::open(
+        args.output.clone().unwrap_or_else(|| shrunk_name(&args.file, input.as_deref())),
+        input.as_deref(),
+    )?;
     let mut out = output::stdout();
     if target.leaves_stdout() {
         writeln!(out, "{}\n", command(args))?;
@@ -124,19 +131,19 @@ fn show(progress: &Progress, step: &Step<'_>) {
     }
 }
 
-/// The file's name with `-shrunk` before its ending.
-fn shrunk_name(path: &Path) -> PathBuf {
-    let mut name: OsString = path.file_stem().unwrap_or_default().to_owned();
+/// Beside the file, under its name with `-shrunk` before the ending; in the current folder if the repro is built in.
+fn shrunk_name(given: &Path, file: Option<&Path>) -> PathBuf {
+    let mut name: OsString = file.unwrap_or(given).file_stem().unwrap_or_default().to_owned();
     name.push("-shrunk.json");
-    path.with_file_name(name)
+    file.map_or_else(|| PathBuf::from(&name), |file| file.with_file_name(&name))
 }
 
 impl Target {
-    fn open(path: PathBuf, input: &Path) -> Result<Target, CliError> {
+    fn open(path: PathBuf, input: Option<&Path>) -> Result<Target, CliError> {
         if path == Path::new("-") {
             return Ok(Target::Stdout);
         }
-        if is_same(&path, input) {
+        if input.is_some_and(|input| is_same(&path, input)) {
             return Err(CliError::Overwrites { path });
         }
         if fs::metadata(&path).is_ok_and(|file| !file.is_file()) {
@@ -188,7 +195,8 @@ mod tests {
         for (path, expected) in
             [("a/b.json", "a/b-shrunk.json"), ("b", "b-shrunk.json"), ("./b.c.json", "./b.c-shrunk.json")]
         {
-            assert_eq!(shrunk_name(Path::new(path)), Path::new(expected));
+            assert_eq!(shrunk_name(Path::new("given"), Some(Path::new(path))), Path::new(expected));
         }
+        assert_eq!(shrunk_name(Path::new("repros/stale-read"), None), Path::new("stale-read-shrunk.json"));
     }
 }

@@ -19,6 +19,7 @@ use super::error::{CliError, RUNS_MAX};
 use super::output::{self, Stdout, plural};
 use super::progress::Progress;
 use super::repro::Repros;
+use super::selection::ALL;
 use crate::clock::Clock;
 use crate::raft::Rule;
 use crate::report::digest::Digest;
@@ -49,20 +50,28 @@ use work::{Finished, Worker};
     verbatim_doc_comment,
     after_long_help = "\
 Examples:
-  seedbed sweep scenarios/simple-2.json --drops 0:0.5:0.05 --seeds 0..1000 --csv drops.csv --plot drops.svg
+  seedbed sweep simple-2 --drops 0:0.5:0.05 --seeds 0..1000 --csv drops.csv --plot drops.svg
   seedbed sweep all --seeds 0..1000
   seedbed sweep all --protocol raft,broadcast --junit junit.xml
-  seedbed sweep scenarios/crash-3.json --set raft.heartbeat_ms=50,100,200 --set events[0].time=5:25:5
-  seedbed sweep scenarios/simple-1.json --partition none,easy,hard,flapping
+  seedbed sweep crash-3 --set raft.heartbeat_ms=50,100,200 --set events[0].time=5:25:5
+  seedbed sweep simple-1 --partition none,easy,hard,flapping
   seedbed sweep all --seeds 0..1000 --csv rows.csv --shard 3/8     then: seedbed merge
   seedbed sweep all --drops 0,0.1 --save mine.json                 then: seedbed sweep mine.json
 
 Exit codes: 0 all runs passed, 1 a run failed, 2 bad usage or input."
 )]
 pub(super) struct Args {
-    /// Scenario files, folders of them, `all` (the folder scenarios), or one sweep file
-    #[arg(value_name = "FILE|DIR|all", required = true)]
+    /// Scenario files, folders of them, names of built-in ones, `all` for the folder `scenarios`, or one
+    /// sweep file
+    ///
+    /// `seedbed scenarios` lists what is built in. A file or folder of the same name is used instead of a
+    /// built-in one. Of a folder, every *.json directly in it is taken. One named `all` is `./all`.
+    #[arg(value_name = "SCENARIO|DIR|all", required = true, verbatim_doc_comment)]
     scenarios: Vec<PathBuf>,
+
+    /// The folder that `all` stands for, on disk or built in [default: scenarios]
+    #[arg(short, long, value_name = "DIR", alias = "config_directory")]
+    config_directory: Option<PathBuf>,
 
     /// The seeds of each cell: one, or a range without (A..B) or with (A..=B) its end [default: 0..100]
     #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
@@ -189,6 +198,15 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
 }
 
 impl Args {
+    /// The scenarios, with the folder that `all` stands for in its place if one is given.
+    fn targets(&self) -> Vec<PathBuf> {
+        let target = |target: &PathBuf| match &self.config_directory {
+            Some(folder) if target == Path::new(ALL) => folder.clone(),
+            _ => target.clone(),
+        };
+        self.scenarios.iter().map(target).collect()
+    }
+
     /// The command that goes on after an interrupt with the files that there are, or begins again if there are none;
     /// and whether it goes on.
     fn again(&self, command: &str) -> (String, bool) {

@@ -10,6 +10,7 @@ use super::GridError;
 use super::path::Path;
 use super::values::{ValuesError, parse_values};
 use crate::replica::Config;
+use crate::scenario::library::{self, Kind};
 use crate::scenario::load_matrix;
 
 /// The name of the dimension whose values are [`Partition`]s.
@@ -151,10 +152,11 @@ impl AxisSpec {
         Ok(AxisSpec(names))
     }
 
-    /// The files that its values name.
+    /// The files on disk that its values name.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
         let matrices = self.0.iter().filter(|(name, _)| name == MATRIX);
-        matrices.flat_map(|(_, words)| words.iter().map(PathBuf::from))
+        let words = matrices.flat_map(|(_, words)| words);
+        words.filter_map(|word| library::file(Kind::Matrix, word.as_ref()))
     }
 
     /// Makes a dimension of it: looks whether the names and values can mean something, and reads files of matrices.
