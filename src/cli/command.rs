@@ -69,6 +69,13 @@ impl Words {
     }
 }
 
+impl Words {
+    /// With an option whose file is an output, if it is given: `-` is standard output.
+    pub fn output(self, name: &str, path: Option<&Path>) -> Words {
+        if path == Some(Path::new("-")) { self.option(name, "-") } else { self.path(name, path) }
+    }
+}
+
 impl Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -56,8 +56,13 @@ pub(super) enum CliError {
     ShardAuto(String),
     #[error("{}: a sweep file stands alone; name it without other files", shown(path))]
     SweepAmongFiles { path: PathBuf },
-    #[error("{}: is of a sweep that was interrupted; --resume goes on with it, or remove it", shown(path))]
+    #[error(
+        "{}: belongs to an interrupted sweep; pass --resume to continue it, or --force to begin again",
+        shown(path)
+    )]
     PartThere { path: PathBuf },
+    #[error("{}: holds the rows of another sweep; pass --force to replace it", shown(path))]
+    OtherSweep { path: PathBuf },
     #[error("{}: is being written by another process", shown(path))]
     InUse { path: PathBuf },
     #[error("{}: cannot be resumed: {problem}", shown(path))]

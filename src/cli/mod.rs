@@ -16,6 +16,7 @@ mod compare;
 mod cores;
 mod error;
 mod explore;
+mod files;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod merge;

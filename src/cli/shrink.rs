@@ -1,14 +1,13 @@
 //! `seedbed shrink`: a smaller case that fails the same way.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
 use super::command::{self, Words, quoted_path};
 use super::error::CliError;
-use super::output::{self, OutputFile, Stdout, is_same};
+use super::output::{self, OutputFile};
 use super::progress::Progress;
 use super::repro::{self, amount};
 use crate::sweep::Repro;
@@ -48,15 +47,6 @@ pub(super) struct Args {
     budget: u64,
 }
 
-/// Where the result goes. What is there stays until there is something to write.
-enum Target {
-    Stdout,
-    /// It is written whole or not at all.
-    File(PathBuf),
-    /// A pipe or a device, which must stay what it is.
-    Special(PathBuf, OutputFile),
-}
-
 /// Carries out the command.
 pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let repro = repro::load(&args.file)?;
@@ -64,12 +54,12 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
         return Err(CliError::NothingToShrink { path: args.file.clone() });
     };
     let input = repro::file(&args.file);
-    let target = Target::open(
-        args.output.clone().unwrap_or_else(|| shrunk_name(&args.file, input.as_deref())),
-        input.as_deref(),
-    )?;
+    let path = args.output.clone().unwrap_or_else(|| shrunk_name(&args.file, input.as_deref()));
+    output::check(&[("--output", &path)], &input.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+    let target = OutputFile::open(&path)?;
+    let with_text = !target.is_stdout();
     let mut out = output::stdout();
-    if target.leaves_stdout() {
+    if with_text {
         writeln!(out, "{}\n", command(args))?;
         repro::write_case(&mut out, &repro.case)?;
         out.flush()?;
@@ -80,7 +70,7 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let Some(shrunk) = shrunk else {
         let trial = repro.case.attempt();
         let (_, text) = repro::compare(&repro, &trial);
-        if target.leaves_stdout() {
+        if with_text {
             writeln!(out, "\n{text}")?;
             out.flush()?;
         } else {
@@ -90,7 +80,10 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     };
     let result = Repro::of(&shrunk.case, &shrunk.trial);
     // First of all, since standard output may be closed by now.
-    if let Some(path) = target.write(&result, &mut out)? {
+    let mut writing = target.begin(&mut out)?;
+    let written = result.write(&mut writing);
+    writing.finish(written)?;
+    if with_text {
         write_text(&mut out, &repro, &shrunk, args.budget, &path)?;
     }
     out.flush()?;
@@ -136,54 +129,6 @@ fn shrunk_name(given: &Path, file: Option<&Path>) -> PathBuf {
     let mut name: OsString = file.unwrap_or(given).file_stem().unwrap_or_default().to_owned();
     name.push("-shrunk.json");
     file.map_or_else(|| PathBuf::from(&name), |file| file.with_file_name(&name))
-}
-
-impl Target {
-    fn open(path: PathBuf, input: Option<&Path>) -> Result<Target, CliError> {
-        if path == Path::new("-") {
-            return Ok(Target::Stdout);
-        }
-        if input.is_some_and(|input| is_same(&path, input)) {
-            return Err(CliError::Overwrites { path });
-        }
-        if fs::metadata(&path).is_ok_and(|file| !file.is_file()) {
-            let file = OutputFile::create(&path)?;
-            return Ok(Target::Special(path, file));
-        }
-        match output::probe(&path) {
-            Ok(()) => Ok(Target::File(path)),
-            Err(source) => Err(CliError::File { path, source }),
-        }
-    }
-
-    /// Whether standard output is free for people.
-    fn leaves_stdout(&self) -> bool {
-        !matches!(self, Target::Stdout)
-    }
-
-    /// Writes the result, and returns where it is, if that is not standard output.
-    fn write(self, result: &Repro, stdout: &mut Stdout) -> Result<Option<PathBuf>, CliError> {
-        match self {
-            Target::Stdout => {
-                result.write(stdout)?;
-                Ok(None)
-            }
-            Target::Special(path, file) => {
-                let mut writing = file.begin(stdout);
-                let written = result.write(&mut writing.out);
-                writing.finish(written)?;
-                Ok(Some(path))
-            }
-            Target::File(path) => {
-                // A link stays one, and what it leads to is replaced.
-                let place = path.canonicalize().unwrap_or_else(|_| path.clone());
-                match repro::write_new(&place, result) {
-                    Ok(()) => Ok(Some(path)),
-                    Err(source) => Err(CliError::File { path, source }),
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use crate::time::{Span, Time};
 use crate::workload::{Keys, Plan, ScriptedOperation};
 
 pub use error::ScenarioError;
+pub(crate) use events::{event_keys, event_types};
 pub use matrix_file::{builtin_matrix, load_matrix};
 pub use network::{Delay, Network, Order};
 pub use parse::Loaded;

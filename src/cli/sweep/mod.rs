@@ -93,6 +93,10 @@ pub(super) struct Args {
     #[arg(long)]
     yes: bool,
 
+    /// Replace the files of other sweeps, and what is left of an interrupted one
+    #[arg(long, conflicts_with = "resume")]
+    force: bool,
+
     #[command(flatten)]
     cores: Cores,
 
@@ -210,16 +214,18 @@ impl Args {
     /// The command that goes on after an interrupt with the files that there are, or begins again if there are none;
     /// and whether it goes on.
     fn again(&self, command: &str) -> (String, bool) {
-        if self.rows.csv.as_deref().is_none_or(|path| path == Path::new("-")) {
-            return (command.to_owned(), false);
-        }
+        let goes_on = self.rows.csv.as_deref().is_some_and(|path| path != Path::new("-"));
         let rows = self.rows.places().into_iter().map(|(option, _, path)| (option, path));
         let words = Words::empty().with(command);
         let words =
-            rows.chain(self.summary.files()).fold(words, |words, (option, path)| words.path(option, Some(path)));
+            rows.chain(self.summary.files()).fold(words, |words, (option, path)| words.output(option, Some(path)));
         let words = self.summary.words(words);
         let words = self.repros.words(words.given("--shard", self.rows.shard));
         let words = if self.yes { words.with("--yes") } else { words };
+        if !goes_on {
+            let words = if self.force { words.with("--force") } else { words };
+            return (words.path("--cdf", self.cdf.as_deref()).to_string(), false);
+        }
         (words.with("--resume").to_string(), true)
     }
 
@@ -287,6 +293,9 @@ impl Sweep<'_> {
             return Err(match error {
                 CliError::Interrupted { signal, .. } => {
                     let (command, goes_on) = self.args.again(command);
+                    if goes_on && self.args.cdf.is_some() {
+                        output::note("--cdf is left out below, since the latencies of finished runs are not kept");
+                    }
                     CliError::Interrupted { signal, command, goes_on }
                 }
                 other => other,
@@ -305,8 +314,9 @@ impl Sweep<'_> {
         if self.args.rows.resume {
             return self.resume(&places, out);
         }
+        self.check_replaced(&places)?;
         for (_, kind, path) in places {
-            match Sheet::create(kind, path, &self.frame, out) {
+            match Sheet::create(kind, path, &self.frame, self.args.force, out) {
                 Ok(sheet) => self.sheets.push(sheet),
                 Err(error) => {
                     self.sheets.drain(..).for_each(Sheet::discard);
@@ -315,6 +325,16 @@ impl Sweep<'_> {
             }
         }
         Ok(0)
+    }
+
+    /// Refuses to replace the files of other sweeps.
+    fn check_replaced(&self, places: &[(&str, Kind, &Path)]) -> Result<(), CliError> {
+        if self.args.force {
+            return Ok(());
+        }
+        let worker = Worker::new(self.grid, &self.frame.schema, Vec::new(), false);
+        let key = |nth| worker.key(self.frame.shard.run(nth));
+        places.iter().try_for_each(|(_, kind, path)| sheets::check_replaced(*kind, path, &self.frame, key))
     }
 
     fn resume(&mut self, places: &[(&str, Kind, &Path)], out: &mut Stdout) -> Result<u64, CliError> {
@@ -334,7 +354,7 @@ impl Sweep<'_> {
         for ((_, kind, path), earlier) in places.iter().zip(found) {
             let sheet = match earlier {
                 Some(earlier) => earlier.resume(&self.frame, begin)?,
-                None => Sheet::create(*kind, path, &self.frame, out)?,
+                None => Sheet::create(*kind, path, &self.frame, false, out)?,
             };
             self.sheets.push(sheet);
         }
