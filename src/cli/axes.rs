@@ -7,7 +7,7 @@ use super::command::{Words, quoted};
 use super::error::CliError;
 use crate::raft::Rule;
 use crate::scenario::Scenario;
-use crate::sweep::grid::{AxisSpec, Base, Grid, GridError, MATRIX, PARTITION};
+use crate::sweep::grid::{AxisSpec, Base, EVENT, Grid, GridError, MATRIX, PARTITION, together};
 use crate::sweep::{ProtocolName, SeedRange, Subject};
 
 /// What is changed in scenarios and replicas.
@@ -38,6 +38,15 @@ pub(super) struct AxisArgs {
     #[arg(long, value_name = "FILES")]
     matrix: Option<String>,
 
+    /// Fault events besides the scenario's own: TYPE@SECONDS, as in kill_leader@5 or part_hard@5+part_end@8
+    ///
+    /// Some types need more: kill:REPLICA@5, isolate:REPLICA@5, set_link:FROM:TO:VALUE@5 and
+    /// set_matrix:FILE@5. All types are in docs/scenarios.md. The option may be given several times, for
+    /// several events. In a sweep, values are separated by commas, and kill_leader@5:25:5 is swept over
+    /// its time.
+    #[arg(long, value_name = "EVENTS")]
+    event: Vec<String>,
+
     /// Any other key of the scenario (events[0].time=5) or parameter of replicas (raft.heartbeat_ms=50)
     ///
     /// Keys of scenarios are listed in docs/scenarios.md, parameters of replicas in docs/sweeps.md. May
@@ -47,7 +56,7 @@ pub(super) struct AxisArgs {
 }
 
 /// The names that have an option of their own.
-const OPTIONS: [&str; 6] = ["drops", "replicas", "mix", "requests", PARTITION, MATRIX];
+const OPTIONS: [&str; 7] = ["drops", "replicas", "mix", "requests", PARTITION, MATRIX, EVENT];
 
 impl AxisArgs {
     /// What is changed, in order.
@@ -55,7 +64,11 @@ impl AxisArgs {
         let values = [&self.drops, &self.replicas, &self.mix, &self.requests, &self.partition, &self.matrix];
         let named = OPTIONS.into_iter().zip(values).filter_map(|(name, values)| Some((name, values.as_ref()?)));
         let named = named.map(|(name, values)| AxisSpec::of(name, values));
-        named.chain(self.set.iter().map(|text| AxisSpec::parse(text))).collect()
+        let events = match &together(&self.event)?[..] {
+            [] => None,
+            events => Some(Ok(AxisSpec(vec![(EVENT.to_owned(), events.to_vec())]))),
+        };
+        named.chain(events).chain(self.set.iter().map(|text| AxisSpec::parse(text))).collect()
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::sweep::ProtocolName;
 
-/// The directory of scenarios that `all` means unless told otherwise.
-pub(super) const DEFAULT_DIRECTORY: &str = "scenarios";
+/// The folder of scenarios that `all` means unless told otherwise.
+pub(super) const DEFAULT_DIRECTORY: &str = crate::scenario::library::FOLDER;
 
 /// What a command line says besides scenarios and seed.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +69,13 @@ impl Words {
     }
 }
 
+impl Words {
+    /// With an option whose file is an output, if it is given: `-` is standard output.
+    pub fn output(self, name: &str, path: Option<&Path>) -> Words {
+        if path == Some(Path::new("-")) { self.option(name, "-") } else { self.path(name, path) }
+    }
+}
+
 impl Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -85,9 +92,9 @@ pub(super) fn one(command: &CommandLine<'_>, path: &Path, seed: u64) -> String {
     words(command, file(path), seed)
 }
 
-/// The command that is about all scenarios of a directory.
-pub(super) fn all(command: &CommandLine<'_>, path: &Path, seed: u64) -> String {
-    words(command, directory(path), seed)
+/// The command that is about all scenarios of the folder that these words name.
+pub(super) fn all(command: &CommandLine<'_>, folder: &str, seed: u64) -> String {
+    words(command, folder.to_owned(), seed)
 }
 
 fn words(command: &CommandLine<'_>, files: String, seed: u64) -> String {
@@ -147,6 +154,10 @@ mod tests {
 
     const RAFT: CommandLine<'static> =
         CommandLine { verb: "run", protocol: ProtocolName::Raft, program: None, changes: "", grpc: false };
+    fn all(command: &CommandLine<'_>, folder: &Path, seed: u64) -> String {
+        super::all(command, &directory(folder), seed)
+    }
+
     const BROADCAST: CommandLine<'static> = CommandLine { protocol: ProtocolName::Broadcast, ..RAFT };
 
     #[test]

@@ -22,7 +22,7 @@ use crate::sweep::{ProtocolName, Subject};
     verbatim_doc_comment,
     after_long_help = "\
 Examples:
-  seedbed compare scenarios/crash-3.json -r ./3700kvstore --seed 7
+  seedbed compare crash-3 -r ./3700kvstore --seed 7
   seedbed compare all -r ./3700kvstore
 
 Exit codes: 0 the same verdicts in both worlds, 1 not so, 2 bad usage or input."
@@ -49,7 +49,7 @@ pub(super) struct Args {
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let selected = args.selection.load()?;
-    let exports = Exports::open(&args.exports, &selected.files())?;
+    let exports = Exports::open(&args.exports, &output::paths(&selected.files()))?;
     let subject = Subject { protocol: args.protocol, ..Subject::default() };
     let (simulation, processes) = (Cast::Virtual(subject), Cast::live(&args.replica, &args.staging)?);
     let line = CommandLine {

@@ -20,8 +20,14 @@ pub(super) enum CliError {
     Usage(clap::Error),
     #[error("{one} and {other} cannot be written to the same place")]
     SamePlace { one: &'static str, other: &'static str },
-    #[error("{option} is of a single run; name one scenario in place of `all`")]
+    #[error("{option} takes a single run; name one scenario instead of a folder or `all`")]
     OfMany { option: &'static str },
+    #[error("{}: no built-in file or folder has this name; {}", shown(name), similar(name))]
+    NotBuiltIn { name: PathBuf },
+    #[error("only one file can be printed; write several to a folder with --output DIR")]
+    PrintsOne,
+    #[error("{}: is another file than the built-in one; --force replaces it", shown(path))]
+    Differs { path: PathBuf },
     #[error("{}: is a file that this command reads; the result would replace it", shown(path))]
     Overwrites { path: PathBuf },
     #[error("{}: tells of no finding, so there is nothing to shrink", shown(path))]
@@ -50,8 +56,13 @@ pub(super) enum CliError {
     ShardAuto(String),
     #[error("{}: a sweep file stands alone; name it without other files", shown(path))]
     SweepAmongFiles { path: PathBuf },
-    #[error("{}: is of a sweep that was interrupted; --resume goes on with it, or remove it", shown(path))]
+    #[error(
+        "{}: belongs to an interrupted sweep; pass --resume to continue it, or --force to begin again",
+        shown(path)
+    )]
     PartThere { path: PathBuf },
+    #[error("{}: holds the rows of another sweep; pass --force to replace it", shown(path))]
+    OtherSweep { path: PathBuf },
     #[error("{}: is being written by another process", shown(path))]
     InUse { path: PathBuf },
     #[error("{}: cannot be resumed: {problem}", shown(path))]
@@ -134,6 +145,12 @@ impl CliError {
             other => other,
         }
     }
+}
+
+/// The built-in file that a name may stand for, or how to find it.
+fn similar(name: &Path) -> String {
+    let meant = crate::scenario::library::similar(name);
+    meant.map_or("`seedbed scenarios` lists them".to_owned(), |meant| format!("did you mean `{meant}`?"))
 }
 
 /// The path in one line, whatever it holds.

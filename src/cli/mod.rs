@@ -16,6 +16,7 @@ mod compare;
 mod cores;
 mod error;
 mod explore;
+mod files;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod merge;
@@ -24,6 +25,7 @@ mod progress;
 mod replay;
 mod repro;
 mod run;
+mod scenarios;
 mod selection;
 mod shrink;
 mod sweep;
@@ -60,6 +62,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Scenarios(scenarios::Args),
     Compare(compare::Args),
     Verify(verify::Args),
     Sweep(sweep::Args),
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
 fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Run(args) }) => run::execute(args),
+        Ok(Cli { command: Command::Scenarios(args) }) => scenarios::execute(&args),
         Ok(Cli { command: Command::Compare(args) }) => compare::execute(args),
         Ok(Cli { command: Command::Verify(args) }) => verify::execute(args),
         Ok(Cli { command: Command::Sweep(args) }) => sweep::execute(&args),

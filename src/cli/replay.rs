@@ -21,13 +21,16 @@ use crate::sweep::{Case, Trial};
     verbatim_doc_comment,
     after_long_help = "\
 Examples:
-  seedbed replay scenarios/repros/figure-8.json
-  seedbed replay scenarios/repros/figure-8.json --trace events.jsonl    to see what happened
+  seedbed replay figure-8                            a built-in one
+  seedbed replay figure-8 --trace events.jsonl       to see what happened
+  seedbed replay repros/crash-3-7-broadcast.json     one that `seedbed run` has written
 
 Exit codes: 0 the same findings and the same trace as the file says, 1 not so, 2 bad usage or input."
 )]
 pub(super) struct Args {
-    /// The repro file
+    /// A repro file, or the name of a built-in one: `seedbed scenarios` lists them
+    ///
+    /// It is also looked for in the folder `repros`, where failed runs are written to.
     #[arg(value_name = "REPRO")]
     file: PathBuf,
 
@@ -38,7 +41,8 @@ pub(super) struct Args {
 /// Carries out the command.
 pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let repro = repro::load(&args.file)?;
-    let trace = args.trace.open(Vec::new(), &[&args.file])?;
+    let inputs: Vec<PathBuf> = repro::file(&args.file).into_iter().collect();
+    let trace = args.trace.open(Vec::new(), &output::paths(&inputs))?;
     let with_text = trace.as_ref().is_none_or(TraceFile::leaves_stdout);
     let mut out = output::stdout();
     let command = command::replay(&args.file);

@@ -11,15 +11,21 @@ use super::output::{self, plural};
 use crate::check::{Checker, linear};
 use crate::hash::StableHasher;
 use crate::scenario::Scenario;
+use crate::scenario::library::{self, Kind};
 use crate::sweep::{Case, ProtocolName, Repro, Trial};
 
-/// Reads a repro and passes its warnings on.
-pub(super) fn load(path: &Path) -> Result<Repro, CliError> {
-    let loaded = Repro::load(path)?;
+/// Reads the repro that a name leads to, and passes its warnings on.
+pub(super) fn load(name: &Path) -> Result<Repro, CliError> {
+    let loaded = Repro::find(name)?;
     for warning in &loaded.warnings {
         output::warning(warning);
     }
     Ok(loaded.repro)
+}
+
+/// The file on disk that the name of a repro leads to, if it leads to one.
+pub(super) fn file(name: &Path) -> Option<PathBuf> {
+    library::file(Kind::Repro, name)
 }
 
 /// How much there is to a scenario, as in `3 replicas, 2 requests, 1 fault event, 0 losses`.

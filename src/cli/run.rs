@@ -43,20 +43,18 @@ use crate::sweep::{ProtocolName, Reigns};
     verbatim_doc_comment,
     after_long_help = "\
 Examples:
-  seedbed run scenarios/crash-3.json             one scenario, with a random seed that is printed
-  seedbed run scenarios/crash-3.json --seed 7    the same run every time
+  seedbed run crash-3                            one built-in scenario, with a random seed that is printed
+  seedbed run crash-3 --seed 7                   the same run every time
+  seedbed run my.json                            a scenario file; `seedbed scenarios --help` tells how to begin one
   seedbed run all --seed 7                       the course's suite as a table
-  seedbed run all -c scenarios/chaos             all scenarios of another directory
-  seedbed run scenarios/unreliable-1.json --protocol broadcast
-                                                 naive replication, which must fail
-  seedbed run scenarios/crash-3.json -r ./3700kvstore
-                                                 real processes, in real time
-  seedbed run scenarios/partition-3.json --world grpc
-                                                 a gRPC cluster, in real time
+  seedbed run chaos                              all scenarios of a folder, here a built-in one
+  seedbed run unreliable-1 --protocol broadcast  naive replication, which must fail
+  seedbed run crash-3 -r ./3700kvstore           real processes, in real time
+  seedbed run partition-3 --world grpc           a gRPC cluster, in real time
   seedbed run all --json - | jq '.runs[].latency'
-  seedbed run scenarios/crash-3.json --seed 7 --drops 0.2 --timeline crash-3.svg
+  seedbed run crash-3 --seed 7 --drops 0.2 --timeline crash-3.svg
                                                  a change, and a picture of what happened when
-  seedbed run scenarios/crash-3.json --seed 7 --trace - | jq 'select(.type == \"fault\")'
+  seedbed run crash-3 --seed 7 --trace - | jq 'select(.type == \"fault\")'
 
 Exit codes: 0 all correct, 1 a checker found something, 2 bad usage or input."
 )]
@@ -112,8 +110,8 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     if let Some(option) = alone.filter(|_| selected.is_all()) {
         return Err(CliError::OfMany { option });
     }
-    let mut inputs = selected.files();
-    inputs.extend(changed.files.iter().map(PathBuf::as_path));
+    let inputs = [selected.files(), changed.files.clone()].concat();
+    let inputs = output::paths(&inputs);
     let mut places = args.exports.places();
     if let Some(path) = &args.timeline {
         picture(path)?;

@@ -11,6 +11,7 @@ use super::error::CliError;
 use super::output;
 use crate::report::suite;
 use crate::scenario::Scenario;
+use crate::scenario::library::{self, BuiltIn, Kind, Place};
 
 /// Which scenarios a command is about, and with which seed.
 #[derive(Debug, clap::Args)]
@@ -33,24 +34,22 @@ pub(super) const ALL: &str = "all";
 /// Which scenarios a command is about.
 #[derive(Debug, clap::Args)]
 pub(super) struct Files {
-    /// A scenario file, or `all` for every *.json in the directory of scenarios
+    /// A scenario file, a folder of them, the name of a built-in one, or `all` for the folder `scenarios`
     ///
-    /// A file that is itself named `all` is `./all`.
-    #[arg(value_name = "FILE|all")]
+    /// `seedbed scenarios` lists what is built in. A file or folder of the same name is used instead of a
+    /// built-in one. Of a folder, every *.json directly in it is taken. One named `all` is `./all`.
+    #[arg(value_name = "SCENARIO|DIR|all", verbatim_doc_comment)]
     test: PathBuf,
 
-    /// Directory of scenarios, only used with `all`
+    /// The folder that `all` stands for, on disk or built in
     #[arg(short, long, value_name = "DIR", alias = "config_directory", default_value = DEFAULT_DIRECTORY)]
     config_directory: PathBuf,
 }
 
 impl Files {
-    /// Reads the scenarios and passes their warnings on. Each comes with its file.
+    /// Reads the scenarios and passes their warnings on. Each comes with what names it in any command.
     pub fn load(&self) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
-        if self.is_all() {
-            return load_all(&self.config_directory);
-        }
-        Ok(vec![(self.test.clone(), load(&self.test)?)])
+        if self.is_all() { load_folder(&self.config_directory) } else { load_named(&self.test) }
     }
 
     /// The words of a command line that name them.
@@ -61,14 +60,42 @@ impl Files {
     fn is_all(&self) -> bool {
         self.test == Path::new(ALL)
     }
+
+    /// Whether they name a folder, which may hold any number of scenarios.
+    fn is_folder(&self) -> bool {
+        let is_folder = |place| matches!(place, Place::Folder(_) | Place::BuiltInFolder(_));
+        self.is_all() || library::find(Kind::Scenario, &self.test).is_some_and(is_folder)
+    }
 }
 
-/// The scenarios of a file, a folder or `all`.
+/// The scenarios of a file, a folder or `all`. Each comes with what names it in any command.
 pub(super) fn load_target(target: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
-    if target == Path::new(ALL) {
-        return load_all(Path::new(DEFAULT_DIRECTORY));
+    if target == Path::new(ALL) { load_folder(Path::new(DEFAULT_DIRECTORY)) } else { load_named(target) }
+}
+
+/// The scenarios that a name leads to: one, or those of a folder.
+fn load_named(name: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
+    match library::find(Kind::Scenario, name) {
+        Some(Place::Folder(_) | Place::BuiltInFolder(_)) => load_folder(name),
+        Some(Place::File(_) | Place::BuiltIn(_)) | None => Ok(vec![(name.to_owned(), load(name)?)]),
     }
-    if target.is_dir() { load_all(target) } else { Ok(vec![(target.to_owned(), load(target)?)]) }
+}
+
+/// All scenarios directly in the folder that a name leads to.
+fn load_folder(name: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
+    let paths = match library::find(Kind::Scenario, name) {
+        Some(Place::Folder(folder)) => scenarios_in(&folder)?,
+        Some(Place::BuiltInFolder(folder)) => library::files_in(folder).map(BuiltIn::full_path).collect(),
+        None if library::may_be_built_in(name) => return Err(library::not_found(Kind::Scenario, name).into()),
+        // To read it tells what is wrong.
+        _ => scenarios_in(name)?,
+    };
+    in_course_order(paths).into_iter().map(|path| load(&path).map(|scenario| (path, scenario))).collect()
+}
+
+/// The file on disk that the name of a scenario leads to, if it leads to one.
+pub(super) fn file(name: &Path) -> Option<PathBuf> {
+    library::file(Kind::Scenario, name)
 }
 
 fn parse_seed(text: &str) -> Result<u64, String> {
@@ -78,56 +105,56 @@ fn parse_seed(text: &str) -> Result<u64, String> {
 /// The scenarios, read and checked, and the seed.
 #[derive(Debug)]
 pub(super) struct Selected {
-    /// Each scenario with its file.
+    /// Each scenario with what names it in any command.
     pub scenarios: Vec<(PathBuf, Scenario)>,
     pub seed: u64,
-    /// The directory, if `all` of it was asked for.
-    directory: Option<PathBuf>,
+    /// The words of a command line that name the folder, if one was asked for.
+    folder: Option<String>,
 }
 
 impl Selection {
     /// Reads the scenarios and passes their warnings on. Draws a seed if none is given.
     pub fn load(&self) -> Result<Selected, CliError> {
         let scenarios = self.files.load()?;
-        let directory = self.files.is_all().then(|| self.files.config_directory.clone());
+        let folder = self.files.is_folder().then(|| self.files.words());
         // The scenario's own seed counts only for itself.
-        let own = if directory.is_none() { scenarios[0].1.seed } else { None };
+        let own = if folder.is_none() { scenarios[0].1.seed } else { None };
         let seed = self.seed.or(own).map_or_else(draw_seed, Ok)?;
-        Ok(Selected { scenarios, seed, directory })
+        Ok(Selected { scenarios, seed, folder })
     }
 }
 
 impl Selected {
     /// The files that were read.
-    pub fn files(&self) -> Vec<&Path> {
-        self.scenarios.iter().map(|(path, _)| path.as_path()).collect()
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.scenarios.iter().filter_map(|(name, _)| file(name)).collect()
     }
 
-    /// Whether `all` scenarios of a directory were asked for.
+    /// Whether all scenarios of a folder were asked for.
     pub fn is_all(&self) -> bool {
-        self.directory.is_some()
+        self.folder.is_some()
     }
 
     /// The command line that does all this again.
     pub fn command(&self, command: &CommandLine<'_>) -> String {
-        match &self.directory {
-            Some(directory) => command::all(command, directory, self.seed),
+        match &self.folder {
+            Some(words) => command::all(command, words, self.seed),
             None => command::one(command, &self.scenarios[0].0, self.seed),
         }
     }
 }
 
-/// Reads a scenario and passes its warnings on.
-fn load(path: &Path) -> Result<Scenario, CliError> {
-    let loaded = Scenario::load(path)?;
+/// Reads the scenario that a name leads to, and passes its warnings on.
+fn load(name: &Path) -> Result<Scenario, CliError> {
+    let loaded = Scenario::find(name)?;
     for warning in &loaded.warnings {
         output::warning(warning);
     }
     Ok(loaded.scenario)
 }
 
-/// Reads all scenarios directly in a directory, in the course's order.
-fn load_all(directory: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
+/// The files of all scenarios directly in a directory.
+fn scenarios_in(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
     let unreadable = |source| CliError::Directory { path: directory.to_owned(), source };
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory).map_err(unreadable)? {
@@ -139,11 +166,15 @@ fn load_all(directory: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
     if paths.is_empty() {
         return Err(CliError::NoScenarios { path: directory.to_owned() });
     }
-    // The order in which a directory lists its files is not the same everywhere.
+    Ok(paths)
+}
+
+/// In the course's order. That in which a directory lists its files is not the same everywhere.
+fn in_course_order(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
     let name = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     paths.sort();
     paths.sort_by(|left, right| suite::course_order(&name(left), &name(right)));
-    paths.into_iter().map(|path| load(&path).map(|scenario| (path, scenario))).collect()
+    paths
 }
 
 /// A seed from the operating system, for a run that anybody can repeat because the seed is printed. It has 32 bits:

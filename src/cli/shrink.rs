@@ -1,14 +1,13 @@
 //! `seedbed shrink`: a smaller case that fails the same way.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
 use super::command::{self, Words, quoted_path};
 use super::error::CliError;
-use super::output::{self, OutputFile, Stdout, is_same};
+use super::output::{self, OutputFile};
 use super::progress::Progress;
 use super::repro::{self, amount};
 use crate::sweep::Repro;
@@ -24,19 +23,22 @@ use crate::sweep::shrink::{self, Shrunk, Size, Step, shrink};
     verbatim_doc_comment,
     after_long_help = "\
 Examples:
-  seedbed shrink results/failure.json                 writes results/failure-shrunk.json
-  seedbed shrink results/failure.json -o small.json
+  seedbed shrink repros/crash-3-7.json                writes repros/crash-3-7-shrunk.json
+  seedbed shrink stale-read -o small.json             a built-in one
 
 Exit codes: 0 shrunk, 1 it does not fail as the file says, 2 bad usage or input."
 )]
 pub(super) struct Args {
-    /// The repro file
+    /// A repro file, or the name of a built-in one: `seedbed scenarios` lists them
+    ///
+    /// It is also looked for in the folder `repros`, where failed runs are written to.
     #[arg(value_name = "REPRO")]
     file: PathBuf,
 
     /// Where the result is written; `-` is standard output, in place of the text
     ///
-    /// Without it, the result goes beside the repro file, with `-shrunk` at the end of its name.
+    /// Without it, the result goes beside the repro file, with `-shrunk` at the end of its name; that of a
+    /// built-in one goes into the current folder.
     #[arg(short, long, value_name = "FILE", verbatim_doc_comment)]
     output: Option<PathBuf>,
 
@@ -45,24 +47,19 @@ pub(super) struct Args {
     budget: u64,
 }
 
-/// Where the result goes. What is there stays until there is something to write.
-enum Target {
-    Stdout,
-    /// It is written whole or not at all.
-    File(PathBuf),
-    /// A pipe or a device, which must stay what it is.
-    Special(PathBuf, OutputFile),
-}
-
 /// Carries out the command.
 pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let repro = repro::load(&args.file)?;
     let Some(finding) = repro.findings.first() else {
         return Err(CliError::NothingToShrink { path: args.file.clone() });
     };
-    let target = Target::open(args.output.clone().unwrap_or_else(|| shrunk_name(&args.file)), &args.file)?;
+    let input = repro::file(&args.file);
+    let path = args.output.clone().unwrap_or_else(|| shrunk_name(&args.file, input.as_deref()));
+    output::check(&[("--output", &path)], &input.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+    let target = OutputFile::open(&path)?;
+    let with_text = !target.is_stdout();
     let mut out = output::stdout();
-    if target.leaves_stdout() {
+    if with_text {
         writeln!(out, "{}\n", command(args))?;
         repro::write_case(&mut out, &repro.case)?;
         out.flush()?;
@@ -73,7 +70,7 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let Some(shrunk) = shrunk else {
         let trial = repro.case.attempt();
         let (_, text) = repro::compare(&repro, &trial);
-        if target.leaves_stdout() {
+        if with_text {
             writeln!(out, "\n{text}")?;
             out.flush()?;
         } else {
@@ -83,7 +80,10 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     };
     let result = Repro::of(&shrunk.case, &shrunk.trial);
     // First of all, since standard output may be closed by now.
-    if let Some(path) = target.write(&result, &mut out)? {
+    let mut writing = target.begin(&mut out)?;
+    let written = result.write(&mut writing);
+    writing.finish(written)?;
+    if with_text {
         write_text(&mut out, &repro, &shrunk, args.budget, &path)?;
     }
     out.flush()?;
@@ -124,59 +124,11 @@ fn show(progress: &Progress, step: &Step<'_>) {
     }
 }
 
-/// The file's name with `-shrunk` before its ending.
-fn shrunk_name(path: &Path) -> PathBuf {
-    let mut name: OsString = path.file_stem().unwrap_or_default().to_owned();
+/// Beside the file, under its name with `-shrunk` before the ending; in the current folder if the repro is built in.
+fn shrunk_name(given: &Path, file: Option<&Path>) -> PathBuf {
+    let mut name: OsString = file.unwrap_or(given).file_stem().unwrap_or_default().to_owned();
     name.push("-shrunk.json");
-    path.with_file_name(name)
-}
-
-impl Target {
-    fn open(path: PathBuf, input: &Path) -> Result<Target, CliError> {
-        if path == Path::new("-") {
-            return Ok(Target::Stdout);
-        }
-        if is_same(&path, input) {
-            return Err(CliError::Overwrites { path });
-        }
-        if fs::metadata(&path).is_ok_and(|file| !file.is_file()) {
-            let file = OutputFile::create(&path)?;
-            return Ok(Target::Special(path, file));
-        }
-        match output::probe(&path) {
-            Ok(()) => Ok(Target::File(path)),
-            Err(source) => Err(CliError::File { path, source }),
-        }
-    }
-
-    /// Whether standard output is free for people.
-    fn leaves_stdout(&self) -> bool {
-        !matches!(self, Target::Stdout)
-    }
-
-    /// Writes the result, and returns where it is, if that is not standard output.
-    fn write(self, result: &Repro, stdout: &mut Stdout) -> Result<Option<PathBuf>, CliError> {
-        match self {
-            Target::Stdout => {
-                result.write(stdout)?;
-                Ok(None)
-            }
-            Target::Special(path, file) => {
-                let mut writing = file.begin(stdout);
-                let written = result.write(&mut writing.out);
-                writing.finish(written)?;
-                Ok(Some(path))
-            }
-            Target::File(path) => {
-                // A link stays one, and what it leads to is replaced.
-                let place = path.canonicalize().unwrap_or_else(|_| path.clone());
-                match repro::write_new(&place, result) {
-                    Ok(()) => Ok(Some(path)),
-                    Err(source) => Err(CliError::File { path, source }),
-                }
-            }
-        }
-    }
+    file.map_or_else(|| PathBuf::from(&name), |file| file.with_file_name(&name))
 }
 
 #[cfg(test)]
@@ -188,7 +140,8 @@ mod tests {
         for (path, expected) in
             [("a/b.json", "a/b-shrunk.json"), ("b", "b-shrunk.json"), ("./b.c.json", "./b.c-shrunk.json")]
         {
-            assert_eq!(shrunk_name(Path::new(path)), Path::new(expected));
+            assert_eq!(shrunk_name(Path::new("given"), Some(Path::new(path))), Path::new(expected));
         }
+        assert_eq!(shrunk_name(Path::new("repros/stale-read"), None), Path::new("stale-read-shrunk.json"));
     }
 }

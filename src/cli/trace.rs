@@ -30,14 +30,14 @@ pub(super) struct TraceFile {
 }
 
 impl TraceArgs {
-    /// Creates the file, if a trace is asked for; what is in it stays until the run begins. Refuses, as
+    /// Checks the file, if a trace is asked for; what is in it stays until the run is over. Refuses, as
     /// [`Exports::open`](super::output::Exports::open) does, what would destroy `inputs` or another output.
     pub fn open(&self, outputs: Vec<(&'static str, &Path)>, inputs: &[&Path]) -> Result<Option<TraceFile>, CliError> {
         let Some(path) = &self.trace else { return Ok(None) };
         let mut outputs = outputs;
         outputs.push(("--trace", path));
         output::check(&outputs, inputs)?;
-        Ok(Some(TraceFile { file: OutputFile::create(path)?, heartbeats: !self.no_heartbeats }))
+        Ok(Some(TraceFile { file: OutputFile::open(path)?, heartbeats: !self.no_heartbeats }))
     }
 
     /// Whether a trace is asked for.
@@ -60,8 +60,8 @@ impl TraceFile {
         stdout: &mut Stdout,
         run: impl FnOnce(&mut TraceWriter<'_, &mut dyn Write>) -> Result<(T, Option<RunRecord>), CliError>,
     ) -> Result<(T, Result<(), CliError>), CliError> {
-        let mut writing = self.file.begin(stdout);
-        let out: &mut dyn Write = &mut writing.out;
+        let mut writing = self.file.begin(stdout)?;
+        let out: &mut dyn Write = &mut writing;
         let mut writer = TraceWriter::new(out, heading, self.heartbeats);
         let (result, record) = run(&mut writer)?;
         let written = record.map_or(Ok(()), |record| writer.finish(&record));

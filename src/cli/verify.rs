@@ -23,9 +23,9 @@ use crate::sweep::SeedRange;
     verbatim_doc_comment,
     after_long_help = "\
 Examples:
-  seedbed verify scenarios/crash-3.json --seeds 0..100    the seeds 0 to 99
-  seedbed verify all --seeds 7                            one seed with the course's suite
-  seedbed verify all -c scenarios/harsh --seeds 0..=9
+  seedbed verify crash-3 --seeds 0..100    the seeds 0 to 99
+  seedbed verify all --seeds 7             one seed with the course's suite
+  seedbed verify harsh --seeds 0..=9       all scenarios of a folder, here a built-in one
 
 Exit codes: 0 all the same, 1 two runs differ or a run panicked, 2 bad usage or input."
 )]

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::reader::did_you_mean;
+
 /// Why a file is not a scenario.
 ///
 /// Each message is one line, whatever the file holds. It names the file, the key's path, what was found there and what
@@ -15,6 +17,19 @@ pub enum ScenarioError {
         file: String,
         /// What the operating system says.
         source: io::Error,
+    },
+    /// There is no file of this name, neither on disk nor among those that come with the program.
+    #[error(
+        "{file}: no such file, and no built-in {noun} has this name (`seedbed scenarios` lists them){}",
+        appended(.meant.as_deref().map(did_you_mean).as_deref())
+    )]
+    NotFound {
+        /// The name.
+        file: String,
+        /// What was looked for.
+        noun: &'static str,
+        /// The built-in one that may be meant.
+        meant: Option<String>,
     },
     /// The file is too large to be a scenario.
     #[error("{file}: is too large; allowed is a file of at most {allowed_bytes} bytes")]

@@ -7,7 +7,7 @@ use crate::chaos::{Fault, FaultEvent};
 use crate::time::Time;
 
 /// The course's five types, then our own, with the keys that each has besides `type` and `time`.
-const TYPES: [Variant; 10] = [
+static TYPES: [Variant; 10] = [
     Variant { name: "kill_leader", keys: &[] },
     Variant { name: "kill_non_leader", keys: &[] },
     Variant { name: "part_easy", keys: &[] },
@@ -19,6 +19,16 @@ const TYPES: [Variant; 10] = [
     Variant { name: "isolate", keys: &["replica"] },
     Variant { name: "heal", keys: &[] },
 ];
+
+/// The names of all types.
+pub(crate) fn event_types() -> impl Iterator<Item = &'static str> {
+    TYPES.iter().map(|variant| variant.name)
+}
+
+/// The keys that an event of this type has besides `type` and `time`; none if there is no such type.
+pub(crate) fn event_keys(name: &str) -> Option<&'static [&'static str]> {
+    TYPES.iter().find(|variant| variant.name == name).map(|variant| variant.keys)
+}
 
 /// All events in order of time; those of one time stay in the file's order.
 pub(super) fn events(field: &Field<'_>, frame: &Frame) -> Result<Vec<FaultEvent>, ScenarioError> {

@@ -4,21 +4,28 @@
 use std::path::Path;
 
 use super::ScenarioError;
-use super::reader::{self, Source};
+use super::library::{self, Kind, Place};
+use super::reader::Source;
 use crate::chaos::ConnectivityMatrix;
 use crate::id::{REPLICAS_MAX, REPLICAS_MIN};
-use crate::printable::printable;
 
 /// The key of the matrix, if the file holds an object.
 const KEY: &str = "matrix";
 
-/// Reads a file that holds a matrix. How many rows are needed is for others to say, and so is what further keys mean.
+/// Reads the matrix that a name leads to: a file on disk, or one that comes with the program ([`library`]). The caller
+/// checks the number of rows. Further keys of the file are ignored.
 ///
 /// # Errors
-/// If the file cannot be read, or holds anything but a square of probabilities.
-pub fn load_matrix(path: &Path) -> Result<ConnectivityMatrix, ScenarioError> {
-    let file = printable(&path.display().to_string());
-    parse(&file, &reader::read(path, &file)?)
+/// If there is none of this name, or its file cannot be read or holds anything but a square of probabilities.
+pub fn load_matrix(name: &Path) -> Result<ConnectivityMatrix, ScenarioError> {
+    let found = library::load(Kind::Matrix, name)?;
+    parse(&found.file, &found.text)
+}
+
+/// A matrix that comes with the program, by its name as in `isolate-3`, whatever is on disk.
+pub fn builtin_matrix(name: &str) -> Option<ConnectivityMatrix> {
+    let Some(Place::BuiltIn(built_in)) = library::built_in(Kind::Matrix, name) else { return None };
+    parse(built_in.path, built_in.text).ok()
 }
 
 fn parse(file: &str, text: &str) -> Result<ConnectivityMatrix, ScenarioError> {

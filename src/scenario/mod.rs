@@ -2,12 +2,14 @@
 //!
 //! A scenario file is a course configuration file (JSON), with a few optional keys of our own. [`Scenario::load`] reads
 //! one and checks everything in it, so a loaded scenario is valid; who changes or builds one by hand keeps to the
-//! ranges that the fields tell. A scenario can be written to a file again ([`Scenario::write_json`]).
+//! ranges that the fields tell. A scenario can be written to a file again ([`Scenario::write_json`]). Some files come
+//! with the program: see [`library`] and [`Scenario::builtin`].
 //! `docs/scenarios.md` lists all keys.
 
 mod error;
 mod events;
 mod json;
+pub mod library;
 mod matrix_file;
 mod network;
 mod operations;
@@ -24,7 +26,8 @@ use crate::time::{Span, Time};
 use crate::workload::{Keys, Plan, ScriptedOperation};
 
 pub use error::ScenarioError;
-pub use matrix_file::load_matrix;
+pub(crate) use events::{event_keys, event_types};
+pub use matrix_file::{builtin_matrix, load_matrix};
 pub use network::{Delay, Network, Order};
 pub use parse::Loaded;
 pub(crate) use parse::{packets_default, packets_max};

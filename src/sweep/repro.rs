@@ -11,6 +11,7 @@ use crate::check::{Checker, Finding};
 use crate::printable::printable;
 use crate::raft::Rule;
 use crate::replica::Config;
+use crate::scenario::library::{self, Kind};
 use crate::scenario::pretty::write_pretty;
 use crate::scenario::reader::{Field, Object, Source, read};
 use crate::scenario::write::Plain;
@@ -79,6 +80,18 @@ impl Repro {
     pub fn load(path: &Path) -> Result<LoadedRepro, ScenarioError> {
         let file = printable(&path.display().to_string());
         Repro::parse(&file, &read(path, &file)?)
+    }
+
+    /// As [`Repro::load`], of a name that leads to a file on disk or to a repro file that comes with the program
+    /// ([`library`]).
+    ///
+    /// # Errors
+    /// As [`Repro::load`], or if there is nothing of this name.
+    ///
+    /// [`library`]: crate::scenario::library
+    pub fn find(name: &Path) -> Result<LoadedRepro, ScenarioError> {
+        let found = library::load(Kind::Repro, name)?;
+        Repro::parse(&found.file, &found.text)
     }
 
     /// Reads a repro from a text. `file` stands for the text's origin in messages.

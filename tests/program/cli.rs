@@ -474,6 +474,131 @@ fn a_result_never_replaces_a_scenario_nor_another_result() {
     assert_refused(&[path, "--json", &one, "--csv", &other], message);
 }
 
+/// Runs seedbed in a folder outside the repository.
+fn within(folder: &TempDir, arguments: &[&str]) -> Output {
+    seedbed().args(arguments).current_dir(folder.path()).output().expect("seedbed starts")
+}
+
+#[test]
+fn the_program_knows_its_scenarios_in_any_folder() {
+    let folder = directory(&[]);
+    for (arguments, same) in [
+        (&["run", "all", "--seed", "7"][..], None),
+        (&["run", "all", "-c", "scenarios/chaos", "--seed", "7"], None),
+        (&["run", "chaos", "--seed", "7"], None),
+        (&["run", "scenarios/crash-3.json", "--seed", "7"], None),
+        (&["run", "crash-3", "--seed", "7", "--matrix", "matrices/minority.json"], None),
+        (&["verify", "simple-1", "--seeds", "0..2"], None),
+        (&["sweep", "all", "chaos", "--seeds", "0..2", "--csv", "-"], None),
+        (&["replay", "scenarios/repros/figure-8.json"], None),
+        (&["replay", "figure-8"], Some("repros/figure-8")),
+        (&["run", "crash-3.json", "--seed", "7"], Some("scenarios/crash-3")),
+    ] {
+        let outside = within(&folder, arguments);
+        let inside = seedbed().args(arguments).output().expect("seedbed starts");
+        assert!(matches!(outside.status.code(), Some(0 | 1)), "{arguments:?}: {}", stderr(&outside));
+        assert_eq!(outside.stdout, inside.stdout, "{arguments:?}");
+        if let Some(name) = same {
+            let last = arguments.len() - 1;
+            let mut others = arguments.to_vec();
+            others[1.min(last)] = name;
+            let last_line = |output: &Output| stdout(output).lines().last().unwrap_or_default().to_owned();
+            assert_eq!(last_line(&within(&folder, &others)), last_line(&outside), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_run_of_a_built_in_scenario_prints_repeats_it() {
+    let folder = directory(&[]);
+    let in_shell = |command: &str| {
+        let program = Path::new(env!("CARGO_BIN_EXE_seedbed")).parent().expect("a folder");
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", command]).current_dir(folder.path()).env("PATH", program).output().expect("sh starts")
+    };
+    let output = within(&folder, &["run", "unreliable-1", "--seed", "7", "--protocol", "broadcast"]);
+    assert_code(&output, 1);
+    let line = |start: &str| stdout(&output).lines().find_map(|line| line.strip_prefix(start)).expect(start).to_owned();
+    assert_eq!(line("Repeat: "), "seedbed run unreliable-1 --seed 7 --protocol broadcast");
+    assert_eq!(in_shell(&line("Repeat: ")), output);
+    assert_code(&in_shell(&line("Replay: ")), 0);
+    let shrunk = within(&folder, &["shrink", "repros/stale-read", "--budget", "50"]);
+    assert_code(&shrunk, 0);
+    assert!(stdout(&shrunk).starts_with("seedbed shrink repros/stale-read --budget 50\n"), "{}", stdout(&shrunk));
+    assert!(stdout(&shrunk).ends_with("\nReplay: seedbed replay stale-read-shrunk.json\n"), "{}", stdout(&shrunk));
+    assert_code(&in_shell("seedbed replay stale-read-shrunk"), 0);
+}
+
+#[test]
+fn a_file_or_folder_of_the_same_name_is_used_instead_of_a_built_in_one() {
+    let folder = directory(&[("crash-3.json", SMALL)]);
+    let report = |arguments: &[&str]| stdout(&within(&folder, arguments)).to_owned();
+    assert!(report(&["run", "crash-3", "--seed", "1"]).contains("get()/put() requests: 2"), "the small one");
+    assert!(report(&["run", "scenarios/crash-3.json", "--seed", "7"]).contains("Trace: 7e24c266bdb381b8"));
+    fs::create_dir(folder.path().join("scenarios")).expect("a folder");
+    fs::write(folder.path().join("scenarios/mine.json"), SMALL).expect("a file");
+    assert!(report(&["run", "all", "--seed", "1"]).contains("Passed 1 out of 1 tests"));
+    let output = folder.path().join("scenarios/mine.json");
+    let refused = within(&folder, &["run", "mine", "--json", "scenarios/mine.json"]);
+    assert_code(&refused, 2);
+    let error = "error: scenarios/mine.json: is a file that this command reads; the result would replace it\n";
+    assert_eq!((stderr(&refused), fs::read_to_string(output).expect("a file")), (error, SMALL.to_owned()));
+}
+
+#[test]
+fn a_folder_is_named_the_same_way_in_all_commands() {
+    let folder = directory(&[("a.json", SMALL), ("b.json", SMALL)]);
+    let path = path(&folder, "");
+    for (command, option) in [("run", "--seed"), ("verify", "--seeds"), ("sweep", "--seeds")] {
+        let first = |arguments: &[&str]| {
+            let output = seedbed().arg(command).args(arguments).args([option, "1"]).output().expect("seedbed starts");
+            assert_code(&output, 0);
+            stdout(&output).split_once('\n').map(|(first, rest)| (first.to_owned(), rest.to_owned())).expect("lines")
+        };
+        let (named, of_all) = (first(&[&path]), first(&["all", "-c", &path]));
+        assert_eq!(named.1, of_all.1, "{command}");
+        assert_eq!(named.0, format!("seedbed {command} {path} {option} 1"));
+    }
+}
+
+#[test]
+fn built_in_files_are_listed_printed_and_written() {
+    let folder = directory(&[]);
+    let list = within(&folder, &["scenarios"]);
+    assert_code(&list, 0);
+    for name in
+        ["crash-3", "chaos/tour", "harsh/large-101", "matrices/isolate-3", "repros/figure-8", "examples/my-first"]
+    {
+        assert!(stdout(&list).contains(&format!("\n  {name} ")), "{name}: {}", stdout(&list));
+    }
+    let tour = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/chaos/tour.json")).expect("a file");
+    assert_eq!(within(&folder, &["scenarios", "chaos/tour"]).stdout, tour);
+    assert_eq!(stdout(&within(&folder, &["scenarios", "harsh"])).lines().count(), 7);
+    assert_code(&within(&folder, &["scenarios", "-o", "scenarios"]), 0);
+    assert_eq!(fs::read(folder.path().join("scenarios/chaos/tour.json")).expect("a file"), tour);
+    assert_eq!(stderr(&within(&folder, &["scenarios", "-o", "scenarios"])), "note: 0 files written to scenarios\n");
+    fs::write(folder.path().join("scenarios/crash-3.json"), SMALL).expect("a file");
+    let refused = within(&folder, &["scenarios", "-o", "scenarios"]);
+    assert_code(&refused, 2);
+    let error = "error: scenarios/crash-3.json: is another file than the built-in one; --force replaces it\n";
+    assert_eq!(stderr(&refused), error);
+    assert_eq!(
+        stderr(&within(&folder, &["scenarios", "crash-3", "-o", "scenarios", "--force"])),
+        "note: 1 file written to scenarios\n"
+    );
+    for (arguments, error) in [
+        (&["scenarios", "crush-3"][..], "crush-3: no built-in file or folder has this name; did you mean `crash-3`?"),
+        (
+            &["scenarios", "crash-3", "crash-4"],
+            "only one file can be printed; write several to a folder with --output DIR",
+        ),
+    ] {
+        let output = within(&folder, arguments);
+        assert_code(&output, 2);
+        assert_eq!(stderr(&output), format!("error: {error}\n"));
+    }
+}
+
 #[test]
 fn clients_that_are_always_failed_do_not_try_for_ever() {
     let scenario = r#"{"lifetime": 5, "replicas": 3, "requests": 20000, "mix": 0, "drops": 1,

@@ -112,7 +112,7 @@ enum Route {
 
 /// Carries out the command.
 pub(super) fn execute(connection: &ConnectionArgs, args: &Args) -> Result<Outcome, CliError> {
-    let csv = args.csv.as_deref().map(OutputFile::create).transpose()?;
+    let csv = args.csv.as_deref().map(OutputFile::open).transpose()?;
     let with_text = csv.as_ref().is_none_or(|csv| !csv.is_stdout());
     let plan = args.plan()?;
     let mut builder = Builder::new_multi_thread();
@@ -125,8 +125,8 @@ pub(super) fn execute(connection: &ConnectionArgs, args: &Args) -> Result<Outcom
         write_text(&mut out, args, &plan, &measured)?;
     }
     if let Some(csv) = csv {
-        let mut writing = csv.begin(&mut out);
-        let written = bench::write_csv(&mut writing.out, &measured);
+        let mut writing = csv.begin(&mut out)?;
+        let written = bench::write_csv(&mut writing, &measured);
         writing.finish(written)?;
     }
     out.flush()?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -10,7 +10,6 @@ use clap::Subcommand;
 use super::connection::{self, ConnectionArgs, TokenArgs};
 use super::play;
 use crate::chaos::ConnectivityMatrix;
-use crate::cli::command::DEFAULT_DIRECTORY;
 use crate::cli::error::CliError;
 use crate::cli::{Outcome, output};
 use crate::client::{Chaos, Each, Servers, status};
@@ -31,7 +30,7 @@ Examples:
   seedbed chaos set 0 1 0.5                       half of what 0 sends to 1 is lost
   seedbed chaos show                              the matrix as it is
   seedbed chaos clear                             nothing is lost any more
-  seedbed chaos play scenarios/partition-1.json   all that happens in a scenario, in real time
+  seedbed chaos play partition-1                  all that happens in a scenario, in real time
 
 Exit codes: 0 done, 1 a server did not do it or has another matrix than the others, 2 bad usage or input."
 )]
@@ -50,9 +49,11 @@ pub(in crate::cli) struct Args {
 enum Command {
     /// Give all servers this matrix
     Upload {
-        /// A JSON file with a matrix: a list of rows, or an object with one under `matrix`
+        /// A JSON file with a matrix, or the name of a built-in one
         ///
-        /// If it is not there, it is looked for in `scenarios`.
+        /// The file holds a list of rows, or an object with one under `matrix`. `seedbed scenarios` lists
+        /// the built-in matrices.
+        #[arg(verbatim_doc_comment)]
         file: PathBuf,
     },
     /// Change one value: how likely TO is to drop a message of FROM
@@ -81,7 +82,7 @@ pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
         let Args { connection, command, .. } = args;
         // What is wrong with a file is known before any server is asked.
         let command = match command {
-            Command::Upload { file } => Todo::Upload(load_matrix(&find(&file))?),
+            Command::Upload { file } => Todo::Upload(load_matrix(&file)?),
             Command::Set { from, to, value } => Todo::Set(from.into(), to.into(), value),
             Command::Show => Todo::Show,
             Command::Clear => Todo::Clear,
@@ -112,12 +113,6 @@ enum Todo {
     Show,
     Clear,
     Play(Box<play::Plot>),
-}
-
-/// A file as it is named, or else of that name in the folder of scenarios.
-pub(super) fn find(path: &Path) -> PathBuf {
-    let shipped = Path::new(DEFAULT_DIRECTORY).join(path);
-    if !path.exists() && path.is_relative() && shipped.exists() { shipped } else { path.to_owned() }
 }
 
 /// A matrix with which nothing is lost.
@@ -189,13 +184,5 @@ mod tests {
     fn a_matrix_is_drawn_in_columns() {
         let matrix = ConnectivityMatrix::from_rows(2, &[vec![0.0, 0.25], vec![1.0, 0.1]]).expect("a matrix");
         assert_eq!(drawn(&matrix), "0.0  0.25\n1.0  0.1\n");
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_looked_for_among_the_scenarios() {
-        let name = Path::new("matrices/isolate-3.json");
-        assert_eq!(find(name), Path::new("scenarios").join(name));
-        assert_eq!(find(Path::new("Cargo.toml")), Path::new("Cargo.toml"));
-        assert_eq!(find(Path::new("nowhere.json")), Path::new("nowhere.json"));
     }
 }

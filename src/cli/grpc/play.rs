@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::chaos::{complain, find, healthy};
+use super::chaos::{complain, healthy};
 use crate::chaos::{ChaosMonkey, Director, Fault, FaultEvent};
 use crate::cli::command::{Words, quoted_path};
 use crate::cli::error::CliError;
@@ -33,9 +33,7 @@ const CLEAR_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// A scenario file, for as many replicas as the cluster has servers
-    ///
-    /// If it is not there, it is looked for in `scenarios`.
+    /// A scenario file or the name of a built-in scenario, for as many replicas as the cluster has servers
     timeline: PathBuf,
 
     /// Leave kills out, which cannot be played on a running cluster
@@ -68,8 +66,8 @@ enum End {
 impl Plot {
     /// Reads the scenario and passes its warnings on.
     pub fn load(args: &Args) -> Result<Plot, CliError> {
-        let path = find(&args.timeline);
-        let loaded = Scenario::load(&path)?;
+        let path = args.timeline.clone();
+        let loaded = Scenario::find(&path)?;
         loaded.warnings.iter().for_each(|warning| output::warning(warning));
         let scenario = loaded.scenario;
         let (kills, events): (Vec<FaultEvent>, Vec<FaultEvent>) =
@@ -247,12 +245,12 @@ mod tests {
     #[test]
     fn kills_are_refused_by_name_and_time_unless_they_are_left_out() {
         let error = Plot::load(&args("advanced-1.json", false)).err().expect("it kills").to_string();
-        let text = "scenarios/advanced-1.json: kills servers (kill_leader at 20 s), which cannot be played on a running \
+        let text = "advanced-1.json: kills servers (kill_leader at 20 s), which cannot be played on a running \
                     cluster; --skip-kills leaves that out";
         assert_eq!(error, text);
         let plot = Plot::load(&args("advanced-1.json", true)).expect("a plot");
         assert_eq!(plot.events.len(), 4);
-        assert_eq!(plot.command, "seedbed chaos play scenarios/advanced-1.json --seed 7 --skip-kills");
+        assert_eq!(plot.command, "seedbed chaos play advanced-1.json --seed 7 --skip-kills");
         assert_eq!(at(&plot.scenario, &plot.events[0]), Span::from_secs(5), "the wait before does not count");
     }
 

@@ -19,6 +19,7 @@ use super::error::{CliError, RUNS_MAX};
 use super::output::{self, Stdout, plural};
 use super::progress::Progress;
 use super::repro::Repros;
+use super::selection::ALL;
 use crate::clock::Clock;
 use crate::raft::Rule;
 use crate::report::digest::Digest;
@@ -49,20 +50,28 @@ use work::{Finished, Worker};
     verbatim_doc_comment,
     after_long_help = "\
 Examples:
-  seedbed sweep scenarios/simple-2.json --drops 0:0.5:0.05 --seeds 0..1000 --csv drops.csv --plot drops.svg
+  seedbed sweep simple-2 --drops 0:0.5:0.05 --seeds 0..1000 --csv drops.csv --plot drops.svg
   seedbed sweep all --seeds 0..1000
   seedbed sweep all --protocol raft,broadcast --junit junit.xml
-  seedbed sweep scenarios/crash-3.json --set raft.heartbeat_ms=50,100,200 --set events[0].time=5:25:5
-  seedbed sweep scenarios/simple-1.json --partition none,easy,hard,flapping
+  seedbed sweep crash-3 --set raft.heartbeat_ms=50,100,200 --set events[0].time=5:25:5
+  seedbed sweep simple-1 --partition none,easy,hard,flapping
   seedbed sweep all --seeds 0..1000 --csv rows.csv --shard 3/8     then: seedbed merge
   seedbed sweep all --drops 0,0.1 --save mine.json                 then: seedbed sweep mine.json
 
 Exit codes: 0 all runs passed, 1 a run failed, 2 bad usage or input."
 )]
 pub(super) struct Args {
-    /// Scenario files, folders of them, `all` (the folder scenarios), or one sweep file
-    #[arg(value_name = "FILE|DIR|all", required = true)]
+    /// Scenario files, folders of them, names of built-in ones, `all` for the folder `scenarios`, or one
+    /// sweep file
+    ///
+    /// `seedbed scenarios` lists what is built in. A file or folder of the same name is used instead of a
+    /// built-in one. Of a folder, every *.json directly in it is taken. One named `all` is `./all`.
+    #[arg(value_name = "SCENARIO|DIR|all", required = true, verbatim_doc_comment)]
     scenarios: Vec<PathBuf>,
+
+    /// The folder that `all` stands for, on disk or built in [default: scenarios]
+    #[arg(short, long, value_name = "DIR", alias = "config_directory")]
+    config_directory: Option<PathBuf>,
 
     /// The seeds of each cell: one, or a range without (A..B) or with (A..=B) its end [default: 0..100]
     #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
@@ -83,6 +92,10 @@ pub(super) struct Args {
     /// Begin also if there are more than a billion runs
     #[arg(long)]
     yes: bool,
+
+    /// Replace the files of other sweeps, and what is left of an interrupted one
+    #[arg(long, conflicts_with = "resume")]
+    force: bool,
 
     #[command(flatten)]
     cores: Cores,
@@ -189,19 +202,30 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
 }
 
 impl Args {
+    /// The scenarios, with the folder that `all` stands for in its place if one is given.
+    fn targets(&self) -> Vec<PathBuf> {
+        let target = |target: &PathBuf| match &self.config_directory {
+            Some(folder) if target == Path::new(ALL) => folder.clone(),
+            _ => target.clone(),
+        };
+        self.scenarios.iter().map(target).collect()
+    }
+
     /// The command that goes on after an interrupt with the files that there are, or begins again if there are none;
     /// and whether it goes on.
     fn again(&self, command: &str) -> (String, bool) {
-        if self.rows.csv.as_deref().is_none_or(|path| path == Path::new("-")) {
-            return (command.to_owned(), false);
-        }
+        let goes_on = self.rows.csv.as_deref().is_some_and(|path| path != Path::new("-"));
         let rows = self.rows.places().into_iter().map(|(option, _, path)| (option, path));
         let words = Words::empty().with(command);
         let words =
-            rows.chain(self.summary.files()).fold(words, |words, (option, path)| words.path(option, Some(path)));
+            rows.chain(self.summary.files()).fold(words, |words, (option, path)| words.output(option, Some(path)));
         let words = self.summary.words(words);
         let words = self.repros.words(words.given("--shard", self.rows.shard));
         let words = if self.yes { words.with("--yes") } else { words };
+        if !goes_on {
+            let words = if self.force { words.with("--force") } else { words };
+            return (words.path("--cdf", self.cdf.as_deref()).to_string(), false);
+        }
         (words.with("--resume").to_string(), true)
     }
 
@@ -269,6 +293,9 @@ impl Sweep<'_> {
             return Err(match error {
                 CliError::Interrupted { signal, .. } => {
                     let (command, goes_on) = self.args.again(command);
+                    if goes_on && self.args.cdf.is_some() {
+                        output::note("--cdf is left out below, since the latencies of finished runs are not kept");
+                    }
                     CliError::Interrupted { signal, command, goes_on }
                 }
                 other => other,
@@ -287,8 +314,9 @@ impl Sweep<'_> {
         if self.args.rows.resume {
             return self.resume(&places, out);
         }
+        self.check_replaced(&places)?;
         for (_, kind, path) in places {
-            match Sheet::create(kind, path, &self.frame, out) {
+            match Sheet::create(kind, path, &self.frame, self.args.force, out) {
                 Ok(sheet) => self.sheets.push(sheet),
                 Err(error) => {
                     self.sheets.drain(..).for_each(Sheet::discard);
@@ -297,6 +325,16 @@ impl Sweep<'_> {
             }
         }
         Ok(0)
+    }
+
+    /// Refuses to replace the files of other sweeps.
+    fn check_replaced(&self, places: &[(&str, Kind, &Path)]) -> Result<(), CliError> {
+        if self.args.force {
+            return Ok(());
+        }
+        let worker = Worker::new(self.grid, &self.frame.schema, Vec::new(), false);
+        let key = |nth| worker.key(self.frame.shard.run(nth));
+        places.iter().try_for_each(|(_, kind, path)| sheets::check_replaced(*kind, path, &self.frame, key))
     }
 
     fn resume(&mut self, places: &[(&str, Kind, &Path)], out: &mut Stdout) -> Result<u64, CliError> {
@@ -316,7 +354,7 @@ impl Sweep<'_> {
         for ((_, kind, path), earlier) in places.iter().zip(found) {
             let sheet = match earlier {
                 Some(earlier) => earlier.resume(&self.frame, begin)?,
-                None => Sheet::create(*kind, path, &self.frame, out)?,
+                None => Sheet::create(*kind, path, &self.frame, false, out)?,
             };
             self.sheets.push(sheet);
         }

@@ -29,7 +29,7 @@ impl Plan {
         for target in &spec.scenarios {
             bases.extend(selection::load_target(target)?.into_iter().map(|(path, scenario)| Base::new(path, scenario)));
         }
-        let mut inputs: Vec<PathBuf> = bases.iter().map(|base| base.path.clone()).collect();
+        let mut inputs: Vec<PathBuf> = bases.iter().filter_map(|base| selection::file(&base.path)).collect();
         inputs.extend(file);
         inputs.extend(spec.axes.iter().flat_map(AxisSpec::files));
         let axes = spec.axes.iter().map(AxisSpec::resolve).collect::<Result<_, _>>()?;
@@ -39,7 +39,7 @@ impl Plan {
 
     /// The files that are read.
     pub fn inputs(&self) -> Vec<&Path> {
-        self.inputs.iter().map(PathBuf::as_path).collect()
+        output::paths(&self.inputs)
     }
 }
 
@@ -48,18 +48,18 @@ impl Plan {
 fn spec(args: &Args) -> Result<(SweepSpec, Option<PathBuf>), CliError> {
     let given = args.axes.specs()?;
     let mut found = None;
-    for target in args.scenarios.iter().filter(|target| target.is_file()) {
-        if let Some((spec, warnings)) = SweepSpec::load(target)? {
+    for path in args.scenarios.iter().filter_map(|target| selection::file(target)).filter(|path| path.is_file()) {
+        if let Some((spec, warnings)) = SweepSpec::load(&path)? {
             if args.scenarios.len() > 1 {
-                return Err(CliError::SweepAmongFiles { path: target.clone() });
+                return Err(CliError::SweepAmongFiles { path });
             }
             warnings.iter().for_each(|warning| output::warning(warning));
-            found = Some((spec, target.clone()));
+            found = Some((spec, path));
         }
     }
     let Some((mut spec, file)) = found else {
         let protocols = if args.protocol.is_empty() { vec![ProtocolName::default()] } else { args.protocol.clone() };
-        let (scenarios, broken) = (args.scenarios.clone(), args.without);
+        let (scenarios, broken) = (args.targets(), args.without);
         let seeds = args.seeds.unwrap_or(SweepSpec::DEFAULT_SEEDS);
         return Ok((SweepSpec { scenarios, axes: given, protocols, broken, seeds }, None));
     };

@@ -12,8 +12,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::super::error::CliError;
-use super::super::output::{self, Stdout};
-use crate::report::rows::{Details, PartMark, Schema, Shard, run_of};
+use super::super::output::{self, Stdout, unwritable};
+use crate::report::rows::{Details, Key, PartMark, Schema, Shard, run_of};
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +73,15 @@ impl Frame {
     }
 }
 
-/// The name of a file that is not whole yet.
+/// The name of a file that is not whole yet. If a link leads to the file, it is beside the file and not the link: the
+/// disk that the link leads to is the one with the room.
 pub(super) fn part_of(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
+    let mut name = OsString::from(output::behind_links(path));
     name.push(".part");
     PathBuf::from(name)
 }
 
-/// Nobody else may go on with the file while this process does. Where the system knows no locks, all may.
+/// No other process may write to the file while this one does. Where the system knows no locks, all may.
 fn lock(file: &File, path: &Path) -> Result<(), CliError> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Err(CliError::InUse { path: path.to_owned() }),
@@ -88,13 +89,15 @@ fn lock(file: &File, path: &Path) -> Result<(), CliError> {
     }
 }
 
-fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> CliError + '_ {
-    |source| CliError::File { path: path.to_owned(), source }
-}
-
 impl Sheet {
-    /// A new file; `-` is standard output.
-    pub fn create(kind: Kind, path: &Path, frame: &Frame, stdout: &mut Stdout) -> Result<Sheet, CliError> {
+    /// A new file; `-` is standard output. With `force`, it replaces the unfinished file of an earlier attempt.
+    pub fn create(
+        kind: Kind,
+        path: &Path,
+        frame: &Frame,
+        force: bool,
+        stdout: &mut Stdout,
+    ) -> Result<Sheet, CliError> {
         let start = frame.start(kind);
         if path == Path::new("-") {
             stdout.write_all(&start)?;
@@ -110,11 +113,14 @@ impl Sheet {
             sheet.write(&start, stdout)?;
             return Ok(sheet);
         }
-        let file = File::create_new(&part).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => CliError::PartThere { path: part.clone() },
-            _ => unwritable(path)(error),
-        })?;
-        lock(&file, &part)?;
+        let file = match File::create_new(&part) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => reopen(&part, force)?,
+            created => {
+                let file = created.map_err(unwritable(path))?;
+                lock(&file, &part)?;
+                file
+            }
+        };
         let mut sheet = Sheet { kind, place: Place::File { path: path.to_owned(), part, out: BufWriter::new(file) } };
         sheet.write(&start, stdout)?;
         Ok(sheet)
@@ -146,7 +152,7 @@ impl Sheet {
             Place::File { path, part, out } => {
                 // First the content, then the name: after a loss of power there is no empty file of this name.
                 let synced = out.get_ref().sync_all();
-                synced.and_then(|()| fs::rename(&part, &path)).map_err(unwritable(&path))
+                synced.and_then(|()| fs::rename(&part, output::behind_links(&path))).map_err(unwritable(&path))
             }
             Place::Stdout | Place::Special { .. } => Ok(()),
         }
@@ -164,6 +170,54 @@ impl Sheet {
     pub fn is_stdout(&self) -> bool {
         matches!(self.place, Place::Stdout)
     }
+}
+
+/// An unfinished file that is there already, emptied. If another process still writes it, that is what is wrong, and not
+/// that it is there.
+fn reopen(part: &Path, force: bool) -> Result<File, CliError> {
+    let file = File::options().write(true).open(part).map_err(unwritable(part))?;
+    lock(&file, part)?;
+    if !force {
+        return Err(CliError::PartThere { path: part.to_owned() });
+    }
+    file.set_len(0).map_err(unwritable(part))?;
+    Ok(file)
+}
+
+/// Refuses to replace the whole file of another sweep, which may have taken hours. `key` knows the runs of this sweep by
+/// their place in it. The file of the same sweep may be replaced: it is the same again, or what this program makes of it.
+pub(super) fn check_replaced(
+    kind: Kind,
+    path: &Path,
+    frame: &Frame,
+    key: impl Fn(u64) -> Key,
+) -> Result<(), CliError> {
+    if !path.is_file() || !is_of_a_sweep(path) {
+        return Ok(());
+    }
+    let other = || CliError::OtherSweep { path: path.to_owned() };
+    let mut last = None;
+    let whole = scan(kind, path, frame, |nth, _, line| {
+        let start = match kind {
+            Kind::Rows | Kind::Details(_) => frame.schema.csv_start(&key(nth)),
+            Kind::Json => frame.schema.json_start(&key(nth)),
+        };
+        last = Some(nth);
+        if line.starts_with(&start) { Ok(()) } else { Err(other()) }
+    });
+    match whole {
+        // Details have no lines for some runs.
+        Ok(_) if matches!(kind, Kind::Details(_)) || last.map_or(0, |nth| nth + 1) == frame.runs => Ok(()),
+        Err(error @ CliError::Unreadable { .. }) => Err(error),
+        Ok(_) | Err(_) => Err(other()),
+    }
+}
+
+/// Whether a file begins as one of those that a sweep writes.
+fn is_of_a_sweep(path: &Path) -> bool {
+    let mut start = [0; 32];
+    let length = File::open(path).and_then(|mut file| file.read(&mut start)).unwrap_or(0);
+    [&b"#seedbed part "[..], b"run,scenario,", b"{\"run\":"].iter().any(|sign| start[..length].starts_with(sign))
 }
 
 /// A file of an earlier attempt at the same sweep.
@@ -186,6 +240,10 @@ impl Earlier {
             return Err(CliError::Resume { path: path.to_owned(), problem });
         }
         let part = part_of(path);
+        if let Ok(file) = File::open(&part) {
+            // What another process writes is not there to be read.
+            lock(&file, &part)?;
+        }
         let found = match (part.exists(), path.exists()) {
             (true, _) => part,
             (false, true) => path.to_owned(),
@@ -239,7 +297,7 @@ impl Earlier {
         let mut cut = || {
             // First the name, then the content: nothing that is cut off has the name of a whole file.
             if found != part {
-                fs::rename(&found, &part)?;
+                fs::rename(output::behind_links(&found), &part)?;
             }
             match end.unwrap_or(whole) {
                 // Not even the beginning was whole.
@@ -340,7 +398,7 @@ mod tests {
         let path = folder.path().join("x.csv");
         let kinds = [Kind::Rows, Kind::Json, Kind::Details(Details::Messages), Kind::Details(Details::Latencies)];
         for (kind, frame) in kinds.into_iter().flat_map(|kind| ["1/1", "2/3"].map(|shard| (kind, frame(shard)))) {
-            write(Sheet::create(kind, &path, &frame, &mut output::stdout()).unwrap(), &frame, 0).unwrap();
+            write(Sheet::create(kind, &path, &frame, false, &mut output::stdout()).unwrap(), &frame, 0).unwrap();
             let whole = fs::read(&path).unwrap();
             assert!(Earlier::find(kind, &path, &frame).unwrap().is_some_and(|earlier| earlier.is_done()));
             fs::remove_file(&path).unwrap();
@@ -383,7 +441,7 @@ mod tests {
             assert!(matches!(Earlier::find(Kind::Rows, &path, &frame), Err(CliError::Resume { .. })), "{text}");
             assert_eq!(fs::read_to_string(part_of(&path)).unwrap(), text);
             assert!(matches!(
-                Sheet::create(Kind::Rows, &path, &frame, &mut output::stdout()),
+                Sheet::create(Kind::Rows, &path, &frame, false, &mut output::stdout()),
                 Err(CliError::PartThere { .. })
             ));
         }
@@ -402,9 +460,14 @@ mod tests {
     fn a_file_that_is_being_written_is_nobody_elses() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let (path, frame) = (folder.path().join("x.csv"), frame("1/1"));
-        let sheet = Sheet::create(Kind::Rows, &path, &frame, &mut output::stdout()).unwrap();
-        let resume = || Earlier::find(Kind::Rows, &path, &frame).unwrap().expect("a part").resume(&frame, 0);
+        let sheet = Sheet::create(Kind::Rows, &path, &frame, false, &mut output::stdout()).unwrap();
+        let resume =
+            || Earlier::find(Kind::Rows, &path, &frame).and_then(|found| found.expect("a part").resume(&frame, 0));
         assert!(matches!(resume(), Err(CliError::InUse { .. })));
+        for force in [false, true] {
+            let another = Sheet::create(Kind::Rows, &path, &frame, force, &mut output::stdout());
+            assert!(matches!(another, Err(CliError::InUse { .. })), "it is in use, not left over");
+        }
         drop(sheet);
         write(resume().unwrap(), &frame, 0).unwrap();
     }

@@ -103,7 +103,7 @@ impl SummaryArgs {
         out: &mut Stdout,
     ) -> Result<(), CliError> {
         if with_text {
-            cells::write_text(out, digest, &replay)?;
+            cells::write_text(out, digest, output::terminal_width(), &replay)?;
         }
         if self.github {
             cells::write_annotations(out, digest, &replay)?;

@@ -12,29 +12,31 @@ use super::text::{BAD, GOOD};
 const ROWS_MAX: usize = 50;
 const LISTED_MAX: usize = 10;
 
+/// What is between two columns of the table.
+const GAP: &str = "  ";
+
 /// Writes the table, the worst run of each cell, the runs that failed and the total. `replay` knows the command that
-/// replays a failed run to the bit, if there is one.
+/// replays a failed run to the bit, if there is one. The table leaves out metrics that would make its lines longer than
+/// `width`.
 ///
 /// # Errors
 /// If `out` cannot be written to.
-pub fn write_text(out: &mut impl Write, digest: &Digest, replay: impl Fn(u64) -> Option<String>) -> io::Result<()> {
-    let names = Names::of(digest);
-    let shown: Vec<usize> = shown_metrics(digest);
-    let mut table: Vec<Vec<String>> = vec![names.titles(digest)];
-    table[0].extend(["runs", "passed"].map(str::to_owned));
-    table[0].extend(shown.iter().map(|place| COLUMNS[digest.metrics[*place]].name.to_owned()));
-    table[0].push("worst".to_owned());
-    for cell in digest.cells.iter().take(ROWS_MAX) {
-        let mut row = names.labels(cell);
-        row.extend([cell.runs.to_string(), passed(cell)]);
-        row.extend(shown.iter().map(|place| {
-            cell.spreads[*place]
-                .map_or_else(|| "-".to_owned(), |spread| spread_text(&spread, COLUMNS[digest.metrics[*place]].unit))
-        }));
-        row.push(cell.worst.seed.to_string());
-        table.push(row);
+pub fn write_text(
+    out: &mut impl Write,
+    digest: &Digest,
+    width: Option<usize>,
+    replay: impl Fn(u64) -> Option<String>,
+) -> io::Result<()> {
+    let all = shown_metrics(digest);
+    let tables = (1..=all.len()).rev().map(|count| table(digest, &all[..count]));
+    let fits = |table: &Vec<Vec<String>>| width.is_none_or(|width| line_width(table) <= width);
+    let found = tables.into_iter().find(fits).unwrap_or_else(|| table(digest, &all[..all.len().min(1)]));
+    let left_out = &all[found[0].len() - table(digest, &[])[0].len()..];
+    write_table(out, &found, &digest.cells)?;
+    if !left_out.is_empty() {
+        let names: Vec<&str> = left_out.iter().map(|place| COLUMNS[digest.metrics[*place]].name).collect();
+        writeln!(out, "Too wide for this terminal: {}; --metrics chooses columns", names.join(", "))?;
     }
-    write_table(out, &table, &digest.cells)?;
     if digest.cells.len() > ROWS_MAX {
         writeln!(out, "... and {} more cells", digest.cells.len() - ROWS_MAX)?;
     }
@@ -55,6 +57,26 @@ pub fn write_text(out: &mut impl Write, digest: &Digest, replay: impl Fn(u64) ->
     let style = if failed == 0 { GOOD } else { BAD };
     writeln!(out, "\n{style}{} of {runs} runs passed{style:#}, in {cells} {}", runs - failed, plural(cells))?;
     writeln!(out, "Trace: {:016x}", digest.trace())
+}
+
+/// The table with these metrics, the first row being titles.
+fn table(digest: &Digest, metrics: &[usize]) -> Vec<Vec<String>> {
+    let names = Names::of(digest);
+    let mut table: Vec<Vec<String>> = vec![names.titles(digest)];
+    table[0].extend(["runs", "passed"].map(str::to_owned));
+    table[0].extend(metrics.iter().map(|place| COLUMNS[digest.metrics[*place]].name.to_owned()));
+    table[0].push("worst".to_owned());
+    for cell in digest.cells.iter().take(ROWS_MAX) {
+        let mut row = names.labels(cell);
+        row.extend([cell.runs.to_string(), passed(cell)]);
+        row.extend(metrics.iter().map(|place| {
+            cell.spreads[*place]
+                .map_or_else(|| "-".to_owned(), |spread| spread_text(&spread, COLUMNS[digest.metrics[*place]].unit))
+        }));
+        row.push(cell.worst.seed.to_string());
+        table.push(row);
+    }
+    table
 }
 
 fn plural(cells: usize) -> &'static str {
@@ -100,23 +122,42 @@ pub(super) fn shown_metrics(digest: &Digest) -> Vec<usize> {
 
 fn passed(cell: &CellDigest) -> String {
     let (low, high) = cell.pass_interval();
-    let percent = |share: f64| 100.0 * share;
+    let digits = digits(cell.runs);
+    let percent = |share: f64| format!("{:.digits$}", 100.0 * share);
     // All or none are said plainly, and never what only rounds to them.
     let rate = match cell.failed() {
-        0 => "100%".to_owned(),
-        _ if cell.passed == 0 => "0%".to_owned(),
-        _ => format!("{:.1}%", percent(cell.pass_rate()).clamp(0.1, 99.9)),
+        0 => "100".to_owned(),
+        _ if cell.passed == 0 => "0".to_owned(),
+        _ => percent(cell.pass_rate()),
     };
-    format!("{rate} ({:.1}-{:.1})", percent(low), percent(high))
+    format!("{rate}% ({}-{})", percent(low), percent(high))
+}
+
+/// How many digits after the point a percentage of this many runs has: one run more or less can be seen, and some
+/// passing runs are neither none nor all.
+fn digits(runs: u64) -> usize {
+    let of_runs = runs.saturating_sub(1).checked_ilog10().map_or(0, |log| log as usize + 1);
+    of_runs.saturating_sub(2).max(1)
+}
+
+/// How many characters each column takes.
+fn widths(table: &[Vec<String>]) -> Vec<usize> {
+    let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    (0..table[0].len()).map(width).collect()
+}
+
+/// How many characters the longest line takes.
+fn line_width(table: &[Vec<String>]) -> usize {
+    let widths = widths(table);
+    widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1)
 }
 
 /// Writes columns below each other, the first row being titles. Cells with failures are red.
 fn write_table(out: &mut impl Write, table: &[Vec<String>], cells: &[CellDigest]) -> io::Result<()> {
-    let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..table[0].len()).map(width).collect();
+    let widths = widths(table);
     for (place, row) in table.iter().enumerate() {
         let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        let line = line.join("  ");
+        let line = line.join(GAP);
         match place.checked_sub(1).map(|place| cells[place].failed()) {
             Some(failed) if failed > 0 => writeln!(out, "{BAD}{}{BAD:#}", line.trim_end())?,
             _ => writeln!(out, "{}", line.trim_end())?,
@@ -187,7 +228,9 @@ pub fn write_csv(out: &mut impl Write, digest: &Digest) -> io::Result<()> {
         let mut row = vec![cell.scenario.clone()];
         row.extend(cell.values.iter().cloned());
         row.extend([cell.protocol.clone(), cell.runs.to_string(), cell.passed.to_string()]);
-        row.extend([format!("{low:.4}"), format!("{high:.4}"), cell.worst.seed.to_string()]);
+        // As many digits as runs can tell apart.
+        let digits = (digits(cell.runs) + 2).max(4);
+        row.extend([format!("{low:.digits$}"), format!("{high:.digits$}"), cell.worst.seed.to_string()]);
         for spread in &cell.spreads {
             let numbers =
                 spread.map(|spread| [spread.low, spread.median, spread.high].map(|number| number.to_string()));

@@ -56,8 +56,43 @@ Runs that failed:
 
 14 of 15 runs passed, in 3 cells
 Trace: ";
-    let found = text(|out| write_text(out, &digest(), replay));
+    let found = text(|out| write_text(out, &digest(), None, replay));
     assert!(found.starts_with(expected), "{found}");
+}
+
+#[test]
+fn a_share_has_as_many_digits_as_its_runs_can_tell_apart() {
+    let share = |passed, runs| {
+        let mut cell = digest().cells[0].clone();
+        (cell.passed, cell.runs) = (passed, runs);
+        super::passed(&cell)
+    };
+    for (passed, runs, expected) in [
+        (4, 5, "80.0% (37.6-96.4)"),
+        (999, 1_000, "99.9% (99.4-100.0)"),
+        (9_999, 10_000, "99.99% (99.94-100.00)"),
+        (99_996, 100_000, "99.996% (99.990-99.998)"),
+        (1, 1_000_000, "0.0001% (0.0000-0.0006)"),
+        (0, 10, "0% (0.0-27.8)"),
+        (10, 10, "100% (72.2-100.0)"),
+    ] {
+        assert_eq!(share(passed, runs), expected);
+    }
+    for runs in [1, 2, 100, 101, 1_000, 1_001, 10_001, u64::MAX] {
+        assert!(!share(runs.saturating_sub(1), runs).starts_with("100"), "{runs}");
+    }
+}
+
+#[test]
+fn a_narrow_table_leaves_out_its_last_metrics_and_names_them() {
+    let table = |width| text(|out| write_text(out, &digest(), Some(width), replay));
+    let widest = |text: &str| text.lines().take_while(|line| !line.is_empty()).map(|line| line.chars().count()).max();
+    let whole = table(77);
+    assert_eq!((whole.contains("Too wide"), widest(&whole)), (false, Some(77)));
+    let narrow = table(76);
+    assert!(!narrow.contains("put_latency_p50   worst"), "{narrow}");
+    assert!(narrow.contains("\nToo wide for this terminal: put_latency_p50; --metrics chooses columns\n"), "{narrow}");
+    assert!(table(20).contains("  messages  "), "one metric is always there");
 }
 
 #[test]

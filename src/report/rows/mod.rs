@@ -234,6 +234,24 @@ impl Schema {
         line
     }
 
+    /// How each line of CSV of a run begins, whatever the file holds.
+    pub fn csv_start(&self, key: &Key) -> Vec<u8> {
+        let mut start = csv_line(key.cells());
+        if let Some(end) = start.last_mut() {
+            *end = b',';
+        }
+        start
+    }
+
+    /// How the line of JSON of a run begins.
+    pub fn json_start(&self, key: &Key) -> Vec<u8> {
+        let mut start = serde_json::to_vec(&JsonKey { schema: self, key }).expect("all keys are texts");
+        if let Some(end) = start.last_mut() {
+            *end = b',';
+        }
+        start
+    }
+
     /// The schema of a file whose first record this is.
     ///
     /// # Errors
@@ -298,6 +316,19 @@ impl Key {
         }
         map.serialize_entry(AFTER[0], &self.protocol)?;
         map.serialize_entry(AFTER[1], &self.seed)
+    }
+}
+
+struct JsonKey<'a> {
+    schema: &'a Schema,
+    key: &'a Key,
+}
+
+impl Serialize for JsonKey<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.key.serialize_entries(self.schema, &mut map)?;
+        map.end()
     }
 }
 

@@ -7,9 +7,11 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::GridError;
+use super::event::{self, EVENT, parse_events};
 use super::path::Path;
 use super::values::{ValuesError, parse_values};
 use crate::replica::Config;
+use crate::scenario::library::{self, Kind};
 use crate::scenario::load_matrix;
 
 /// The name of the dimension whose values are [`Partition`]s.
@@ -51,6 +53,8 @@ pub(super) enum Change {
     Setting { name: String, value: f64 },
     /// The scenario's partitions.
     Partition(Partition),
+    /// More events.
+    Events(Vec<Value>),
 }
 
 impl Change {
@@ -62,6 +66,8 @@ impl Change {
             Change::Key { path, .. } if path.first() == "lifetime" => 0,
             Change::Key { path, .. } if path.first() == "drops" => 1,
             Change::Partition(_) => 2,
+            // Not before the partitions that take the place of the scenario's, and before what changes one event.
+            Change::Events(_) => 3,
             // In place of `drops`, if both are there.
             Change::Key { path, .. } if path.first() == MATRIX && path.is_key() => 3,
             // Paths lead into what is there then.
@@ -132,6 +138,9 @@ impl AxisSpec {
     /// # Errors
     /// If the text is no list of values.
     pub fn of(name: &str, values: &str) -> Result<AxisSpec, GridError> {
+        if name == EVENT {
+            return Ok(AxisSpec(vec![(name.to_owned(), parse_events(values)?)]));
+        }
         let problem = |problem| GridError::Values { name: name.to_owned(), problem };
         Ok(AxisSpec(vec![(name.to_owned(), parse_values(values).map_err(problem)?)]))
     }
@@ -151,10 +160,14 @@ impl AxisSpec {
         Ok(AxisSpec(names))
     }
 
-    /// The files that its values name.
+    /// The files on disk that its values name.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let matrices = self.0.iter().filter(|(name, _)| name == MATRIX);
-        matrices.flat_map(|(_, words)| words.iter().map(PathBuf::from))
+        let files = |name: &str, word: &String| match name {
+            MATRIX => library::file(Kind::Matrix, word.as_ref()).into_iter().collect(),
+            EVENT => event::files(word),
+            _ => Vec::new(),
+        };
+        self.0.iter().flat_map(move |(name, words)| words.iter().flat_map(move |word| files(name, word)))
     }
 
     /// Makes a dimension of it: looks whether the names and values can mean something, and reads files of matrices.
@@ -227,6 +240,7 @@ impl Point {
         let mut label = word.to_owned();
         let change = match name {
             PARTITION => Change::Partition(partition(word)?),
+            EVENT => Change::Events(event::events(word)?),
             MATRIX => {
                 let file = PathBuf::from(word);
                 label = file.file_stem().map_or_else(|| label.clone(), |stem| stem.to_string_lossy().into_owned());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{AxisSpec, GridError, parse_values};
+use super::{AxisSpec, GridError};
 use crate::printable::printable;
 use crate::raft::Rule;
 use crate::scenario::ScenarioError;
@@ -143,8 +143,7 @@ fn axis(item: &Field<'_>) -> Result<AxisSpec, GridError> {
         } else {
             field.number_or_text(allowed)?
         };
-        let problem = |problem| GridError::Values { name: name.to_owned(), problem };
-        names.push((name.to_owned(), parse_values(&text).map_err(problem)?));
+        names.extend(AxisSpec::of(name, &text)?.0);
     }
     if names.is_empty() {
         return Err(GridError::Empty { what: "value" });

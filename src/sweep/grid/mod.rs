@@ -8,6 +8,7 @@
 //! link in all of them ("common random numbers"; see [`crate::rng`]).
 
 mod axis;
+mod event;
 mod file;
 mod path;
 mod values;
@@ -28,6 +29,7 @@ use crate::scenario::{Scenario, ScenarioError};
 use axis::Change;
 
 pub use axis::{Axis, AxisSpec, MATRIX, PARTITION, Partition, Point};
+pub use event::{EVENT, together};
 pub use file::SweepSpec;
 pub use path::{Path, PathError};
 pub use values::{VALUES_MAX, ValuesError, parse_values};
@@ -73,6 +75,14 @@ pub enum GridError {
     Partition {
         /// The name.
         value: String,
+    },
+    /// An event is not written as it should be.
+    #[error("event `{word}`: {problem}")]
+    Event {
+        /// The event.
+        word: String,
+        /// What is wrong, or what is allowed.
+        problem: String,
     },
     /// Two scenarios that rows could not tell apart.
     #[error(
@@ -406,6 +416,12 @@ fn edit(json: &mut Value, change: &Change) -> Result<(), PathError> {
         }
         Change::Partition(partition) => {
             partition.apply(json);
+            Ok(())
+        }
+        Change::Events(events) => {
+            let mut all = json["events"].as_array().cloned().unwrap_or_default();
+            all.extend_from_slice(events);
+            json["events"] = all.into();
             Ok(())
         }
         Change::Setting { .. } => Ok(()),

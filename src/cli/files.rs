@@ -1,0 +1,348 @@
+//! The files that commands write: whole, or not at all.
+//!
+//! A file is written under another name beside its own, and renamed when it is whole: after a full disk or an error,
+//! what was there before is still there. A link stays a link, and the file that it leads to is replaced. Devices and
+//! pipes are written to and not replaced. The rows of a sweep have files that can be continued: see `sweep/sheets.rs`.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::error::CliError;
+use super::output::Stdout;
+
+/// No path has more links to follow than this, as in the system.
+const LINKS_MAX: usize = 40;
+
+/// Whether two paths lead to one place, however they are written: also if they are two names of one file. Of a file
+/// that is not there yet the folder counts.
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let path = behind_links(path);
+        let named = |folder: PathBuf| path.file_name().map(|name| folder.join(name));
+        path.canonicalize().ok().or_else(|| named(folder(&path).canonicalize().ok()?))
+    };
+    let file = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    one == other
+        || (place(one).is_some() && place(one) == place(other))
+        || (file(one).is_some() && file(one) == file(other))
+}
+
+/// The file that a path leads to if it is a link, whether that file is there or not.
+pub(super) fn behind_links(path: &Path) -> PathBuf {
+    let mut place = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match fs::read_link(&place) {
+            Ok(target) => place = folder(&place).join(target),
+            Err(_) => break,
+        }
+    }
+    place
+}
+
+/// The same paths, borrowed.
+pub(super) fn paths(paths: &[PathBuf]) -> Vec<&Path> {
+    paths.iter().map(PathBuf::as_path).collect()
+}
+
+/// The folder that a file is in.
+pub(super) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Refuses options whose files are inputs of the command or the same as another option's.
+pub(super) fn check(options: &[(&'static str, &Path)], inputs: &[&Path]) -> Result<(), CliError> {
+    for (place, &(option, path)) in options.iter().enumerate() {
+        if inputs.iter().any(|input| is_same(input, path)) {
+            return Err(CliError::Overwrites { path: path.to_owned() });
+        }
+        if let Some(&(earlier, _)) = options[..place].iter().find(|(_, other)| is_same(other, path)) {
+            return Err(CliError::SamePlace { one: earlier, other: option });
+        }
+    }
+    Ok(())
+}
+
+/// A file that is to be written, or standard output. What is in the file stays until the new content is whole.
+#[derive(Debug)]
+pub(super) enum OutputFile {
+    Stdout,
+    File(PathBuf),
+    /// A device or a pipe.
+    Special(PathBuf, File),
+}
+
+/// An output that is being written.
+pub(super) enum Writing<'a> {
+    Stdout(&'a mut Stdout),
+    File(PathBuf, BufWriter<Unfinished>),
+    Special(PathBuf, BufWriter<File>),
+}
+
+impl OutputFile {
+    /// Checks that the file can be written, and leaves what is in it; `-` is standard output.
+    pub fn open(path: &Path) -> Result<OutputFile, CliError> {
+        if path == Path::new("-") {
+            return Ok(OutputFile::Stdout);
+        }
+        if is_special(path) {
+            let file = File::options().write(true).open(path).map_err(unwritable(path))?;
+            return Ok(OutputFile::Special(path.to_owned(), file));
+        }
+        check_writable(path)?;
+        Ok(OutputFile::File(path.to_owned()))
+    }
+
+    /// Whether it is not a file.
+    pub fn is_stdout(&self) -> bool {
+        matches!(self, OutputFile::Stdout)
+    }
+
+    /// Begins the new content.
+    pub fn begin(self, stdout: &mut Stdout) -> Result<Writing<'_>, CliError> {
+        Ok(match self {
+            OutputFile::Stdout => Writing::Stdout(stdout),
+            OutputFile::Special(path, file) => Writing::Special(path, BufWriter::new(file)),
+            OutputFile::File(path) => {
+                let mut unfinished = Unfinished::create(&path).map_err(unwritable(&path))?;
+                unfinished.is_kept_in_a_panic = true;
+                Writing::File(path, BufWriter::new(unfinished))
+            }
+        })
+    }
+}
+
+impl Write for Writing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Writing::Stdout(out) => out.write(bytes),
+            Writing::File(_, out) => out.write(bytes),
+            Writing::Special(_, out) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Writing::Stdout(out) => out.flush(),
+            Writing::File(_, out) => out.flush(),
+            Writing::Special(_, out) => out.flush(),
+        }
+    }
+}
+
+impl Writing<'_> {
+    /// Ends it, after everything was written or an error.
+    pub fn finish(mut self, written: io::Result<()>) -> Result<(), CliError> {
+        let written = written.and_then(|()| self.flush());
+        match self {
+            Writing::Stdout(_) => written.map_err(CliError::Stdout),
+            Writing::Special(path, _) => written.map_err(unwritable(&path)),
+            Writing::File(path, out) => {
+                let whole = written.and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error));
+                whole.and_then(Unfinished::finish).map_err(unwritable(&path))
+            }
+        }
+    }
+}
+
+/// A file that takes the place of another one once it is whole; else it is removed.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    path: PathBuf,
+    file: File,
+    /// Where the file that it replaces is, or is to be.
+    place: PathBuf,
+    /// In a panic it takes the place as far as it is written: a trace tells what led to the panic.
+    is_kept_in_a_panic: bool,
+    is_finished: bool,
+}
+
+impl Unfinished {
+    /// Creates one in the folder of the file that it is to be.
+    fn create(path: &Path) -> io::Result<Unfinished> {
+        let place = behind_links(path);
+        let mut number = 1_u64;
+        loop {
+            let path = folder(&place).join(format!(".unfinished-{number}"));
+            match File::create_new(&path) {
+                Ok(file) => {
+                    return Ok(Unfinished { path, file, place, is_kept_in_a_panic: false, is_finished: false });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// It is whole: it takes the place of the other file, and its permissions.
+    fn finish(mut self) -> io::Result<()> {
+        if let Ok(old) = fs::metadata(&self.place) {
+            // If that is refused, it has those of a new file.
+            let _ = self.file.set_permissions(old.permissions());
+        }
+        fs::rename(&self.path, &self.place)?;
+        self.is_finished = true;
+        Ok(())
+    }
+}
+
+impl Write for Unfinished {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // What fails here cannot be helped: the file then stays under its own name.
+        let _ = match (self.is_finished, self.is_kept_in_a_panic && thread::panicking()) {
+            (true, _) => Ok(()),
+            (false, true) => fs::rename(&self.path, &self.place),
+            (false, false) => fs::remove_file(&self.path),
+        };
+    }
+}
+
+/// Writes a file under another name first, so that there is a whole one or none.
+pub(super) fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut dyn Write>) -> io::Result<()>,
+) -> io::Result<()> {
+    if is_special(path) {
+        let mut file = File::options().write(true).open(path)?;
+        let mut out: BufWriter<&mut dyn Write> = BufWriter::new(&mut file);
+        return write(&mut out).and_then(|()| out.flush());
+    }
+    let mut unfinished = Unfinished::create(path)?;
+    let mut out: BufWriter<&mut dyn Write> = BufWriter::new(&mut unfinished);
+    write(&mut out).and_then(|()| out.flush())?;
+    drop(out);
+    unfinished.finish()
+}
+
+/// As [`write_whole`], with the error that names the file.
+pub(super) fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut dyn Write>) -> io::Result<()>,
+) -> Result<(), CliError> {
+    write_whole(path, write).map_err(unwritable(path))
+}
+
+/// The error that this file cannot be written.
+pub(super) fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> CliError + '_ {
+    |source| CliError::File { path: path.to_owned(), source }
+}
+
+/// As [`probe`], with the error that names the file.
+pub(super) fn check_writable(path: &Path) -> Result<(), CliError> {
+    probe(path).map_err(unwritable(path))
+}
+
+/// Whether it is there and neither a file nor a folder: a device or a pipe.
+pub(super) fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// Whether [`write_whole`] can write this file, as far as that is known before.
+pub(super) fn probe(path: &Path) -> io::Result<()> {
+    if path == Path::new("-") {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "standard output is not for this; allowed is a file"));
+    }
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if is_special(path) {
+        // To open a pipe would wait for its reader.
+        return Ok(());
+    }
+    if path.exists() {
+        File::options().write(true).open(path)?;
+    }
+    Unfinished::create(path).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::panic::{self, AssertUnwindSafe};
+
+    use super::*;
+
+    /// The names in a folder, in order.
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("a folder");
+        let name = |entry: io::Result<fs::DirEntry>| entry.expect("an entry").file_name().into_string().expect("UTF-8");
+        let mut names: Vec<String> = entries.map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_was_there_stays_until_the_new_content_is_whole() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("x");
+        fs::write(&path, "old").expect("a file");
+        let mut stdout = crate::cli::output::stdout();
+        let begin = |stdout| OutputFile::open(&path).and_then(|file| file.begin(stdout));
+        let read = || fs::read_to_string(&path).expect("a file");
+        let mut writing = begin(&mut stdout).expect("it can be written");
+        writing.write_all(b"new").expect("room");
+        writing.flush().expect("room");
+        assert_eq!(read(), "old");
+        assert!(writing.finish(Err(io::ErrorKind::StorageFull.into())).is_err());
+        assert_eq!((read(), names(folder.path())), ("old".to_owned(), vec!["x".to_owned()]));
+        let mut writing = begin(&mut stdout).expect("it can be written");
+        let written = writing.write_all(b"new");
+        writing.finish(written).expect("room");
+        assert_eq!((read(), names(folder.path())), ("new".to_owned(), vec!["x".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_written_before_a_panic_is_kept() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("x");
+        let panics = || {
+            let mut stdout = crate::cli::output::stdout();
+            let mut writing = OutputFile::open(&path).and_then(|file| file.begin(&mut stdout)).expect("a file");
+            writing.write_all(b"until here").expect("room");
+            panic!("on purpose");
+        };
+        assert!(panic::catch_unwind(AssertUnwindSafe(panics)).is_err());
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "until here");
+        assert_eq!(names(folder.path()), ["x"]);
+    }
+
+    #[test]
+    fn a_link_stays_a_link_whether_it_leads_to_a_file_or_not() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let within = |name: &str| folder.path().join(name);
+        fs::create_dir(within("disk")).expect("a folder");
+        symlink("disk/rows", within("middle")).expect("a link");
+        symlink("middle", within("link")).expect("a link");
+        for text in ["first", "second"] {
+            write_whole(&within("link"), |out| out.write_all(text.as_bytes())).expect("room");
+            assert_eq!(fs::read_to_string(within("disk/rows")).expect("a file"), text);
+            assert!(within("link").is_symlink() && within("middle").is_symlink());
+        }
+        assert!(is_same(&within("link"), &within("disk/rows")));
+        symlink("circle", within("circle")).expect("a link");
+        assert!(probe(&within("circle")).is_err() || behind_links(&within("circle")).is_symlink());
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_leaves_its_permissions() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("x");
+        fs::write(&path, "old").expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is ours");
+        write_whole(&path, |out| out.write_all(b"new")).expect("room");
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o640);
+    }
+}
