@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Add;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -22,7 +22,7 @@ use crate::record::{Observer, RunRecord};
 use crate::replica::Replica;
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
-use crate::sweep::{Case, Judged, ProtocolName, Repro, Subject};
+use crate::sweep::{Case, Judged, ProtocolName, Repro, SeedRange, Subject};
 use crate::time::{Span, Time};
 use crate::world::live::{self, Setup};
 use crate::world::processes::Interrupt;
@@ -58,6 +58,8 @@ pub(super) struct Booking<'a> {
     pub scenario: &'a Scenario,
     pub seed: u64,
     pub command: String,
+    /// What it is called while it goes on: the scenario's name, with the seed if there are several.
+    pub name: String,
 }
 
 /// How processes are run.
@@ -99,15 +101,19 @@ pub(super) fn rules() -> impl TypedValueParser<Value = Rule> {
 }
 
 impl<'a> Booking<'a> {
-    /// A booking for each scenario that is selected.
+    /// A booking for each scenario that is selected, with each seed: all seeds of the first scenario come first.
     pub fn all(selected: &'a Selected, command: &CommandLine<'_>) -> Vec<Booking<'a>> {
-        let seed = selected.seed;
-        let book = |(path, scenario): &'a (PathBuf, Scenario)| Booking {
-            scenario,
-            seed,
-            command: command::one(command, path, seed),
-        };
-        selected.scenarios.iter().map(book).collect()
+        let seeds = selected.seeds;
+        let mut bookings = Vec::new();
+        for (path, scenario) in &selected.scenarios {
+            bookings.extend(seeds.iter().map(|seed| Booking {
+                scenario,
+                seed,
+                command: command::one(command, path, SeedRange::only(seed)),
+                name: if seeds.count() == 1 { scenario.name.clone() } else { format!("{} seed {seed}", scenario.name) },
+            }));
+        }
+        bookings
     }
 }
 
@@ -239,11 +245,11 @@ impl Cast {
         progress: &Progress,
         observer: O,
     ) -> Result<(RunSummary, RunRecord), CliError> {
-        let Booking { scenario, seed, command } = booking;
-        progress.begin(scenario);
+        let Booking { scenario, seed, command, name } = booking;
+        progress.begin(name);
         let tell = || output::note(&format!("this repeats the run that panicked: {command}"));
         let play = || {
-            let screen = || Arc::new(Screen::new(progress, scenario));
+            let screen = || Arc::new(Screen::new(progress, name, scenario.end()));
             let (screen, record) = match self {
                 Cast::Virtual(subject) => return Ok(case(subject, booking).run_observed(observer)),
                 Cast::Live { setup, interrupt, .. } => {

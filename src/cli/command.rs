@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
 use std::path::Path;
 
-use crate::sweep::ProtocolName;
+use crate::sweep::{ProtocolName, SeedRange};
 
 /// The folder of scenarios that `all` means unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = crate::scenario::library::FOLDER;
@@ -88,17 +88,18 @@ pub(super) fn replay(path: &Path) -> String {
 }
 
 /// The command that is about one scenario.
-pub(super) fn one(command: &CommandLine<'_>, path: &Path, seed: u64) -> String {
-    words(command, file(path), seed)
+pub(super) fn one(command: &CommandLine<'_>, path: &Path, seeds: SeedRange) -> String {
+    words(command, file(path), seeds)
 }
 
 /// The command that is about all scenarios of the folder that these words name.
-pub(super) fn all(command: &CommandLine<'_>, folder: &str, seed: u64) -> String {
-    words(command, folder.to_owned(), seed)
+pub(super) fn all(command: &CommandLine<'_>, folder: &str, seeds: SeedRange) -> String {
+    words(command, folder.to_owned(), seeds)
 }
 
-fn words(command: &CommandLine<'_>, files: String, seed: u64) -> String {
-    let words = Words::new(command.verb).with(files).option("--seed", seed);
+fn words(command: &CommandLine<'_>, files: String, seeds: SeedRange) -> String {
+    let option = if seeds.count() == 1 { "--seed" } else { "--seeds" };
+    let words = Words::new(command.verb).with(files).option(option, seeds);
     let words = words.unless(ProtocolName::default(), "--protocol", command.protocol);
     let words = if command.changes.is_empty() { words } else { words.with(command.changes) };
     let words = if command.grpc { words.option("--world", "grpc") } else { words };
@@ -154,8 +155,9 @@ mod tests {
 
     const RAFT: CommandLine<'static> =
         CommandLine { verb: "run", protocol: ProtocolName::Raft, program: None, changes: "", grpc: false };
-    fn all(command: &CommandLine<'_>, folder: &Path, seed: u64) -> String {
-        super::all(command, &directory(folder), seed)
+
+    fn all(command: &CommandLine<'_>, folder: &Path, seeds: SeedRange) -> String {
+        super::all(command, &directory(folder), seeds)
     }
 
     const BROADCAST: CommandLine<'static> = CommandLine { protocol: ProtocolName::Broadcast, ..RAFT };
@@ -163,25 +165,30 @@ mod tests {
     #[test]
     fn options_are_named_only_if_they_change_the_run() {
         let file = Path::new("scenarios/crash-3.json");
-        assert_eq!(one(&RAFT, file, 7), "seedbed run scenarios/crash-3.json --seed 7");
+        let [seven, zero] = [7, 0].map(SeedRange::only);
+        assert_eq!(one(&RAFT, file, seven), "seedbed run scenarios/crash-3.json --seed 7");
+        let several = "0..3".parse().unwrap();
+        assert_eq!(one(&RAFT, file, several), "seedbed run scenarios/crash-3.json --seeds 0..3");
         let command = "seedbed run scenarios/crash-3.json --seed 7 --protocol broadcast";
-        assert_eq!(one(&BROADCAST, file, 7), command);
-        assert_eq!(all(&RAFT, Path::new("scenarios"), 0), "seedbed run all --seed 0");
+        assert_eq!(one(&BROADCAST, file, seven), command);
+        assert_eq!(all(&RAFT, Path::new("scenarios"), zero), "seedbed run all --seed 0");
         let command = "seedbed run all -c 'my files' --seed 0 --protocol broadcast";
-        assert_eq!(all(&BROADCAST, Path::new("my files"), 0), command);
+        assert_eq!(all(&BROADCAST, Path::new("my files"), zero), command);
     }
 
     #[test]
     fn a_program_is_named_as_one_word() {
         let command = CommandLine { verb: "compare", program: Some(Path::new("./my replica")), ..RAFT };
-        assert_eq!(all(&command, Path::new("scenarios"), 7), "seedbed compare all --seed 7 -r './my replica'");
+        let command = all(&command, Path::new("scenarios"), SeedRange::only(7));
+        assert_eq!(command, "seedbed compare all --seed 7 -r './my replica'");
     }
 
     #[test]
     fn paths_are_never_taken_for_options_or_for_all_scenarios() {
-        assert_eq!(one(&RAFT, Path::new("-s.json"), 1), "seedbed run ./-s.json --seed 1");
-        assert_eq!(all(&RAFT, Path::new("-s"), 1), "seedbed run all -c ./-s --seed 1");
-        assert_eq!(one(&RAFT, Path::new("./all"), 1), "seedbed run ./all --seed 1");
+        let seed = SeedRange::only(1);
+        assert_eq!(one(&RAFT, Path::new("-s.json"), seed), "seedbed run ./-s.json --seed 1");
+        assert_eq!(all(&RAFT, Path::new("-s"), seed), "seedbed run all -c ./-s --seed 1");
+        assert_eq!(one(&RAFT, Path::new("./all"), seed), "seedbed run ./all --seed 1");
     }
 
     #[test]

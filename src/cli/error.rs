@@ -12,6 +12,9 @@ use crate::world::processes::PlayError;
 /// So many runs need no second thought.
 pub(super) const RUNS_MAX: u64 = 1_000_000_000;
 
+/// `seedbed run` keeps the result of each run until its end.
+pub(super) const RUNS_SHOWN_MAX: u64 = 10_000;
+
 /// What can keep a command from doing its work. Each message but clap's is one line.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
@@ -20,7 +23,7 @@ pub(super) enum CliError {
     Usage(clap::Error),
     #[error("{one} and {other} cannot be written to the same place")]
     SamePlace { one: &'static str, other: &'static str },
-    #[error("{option} takes a single run; name one scenario instead of a folder or `all`")]
+    #[error("{option} shows a single run; allowed is one scenario with one seed")]
     OfMany { option: &'static str },
     #[error("{}: no built-in file or folder has this name; {}", shown(name), similar(name))]
     NotBuiltIn { name: PathBuf },
@@ -28,6 +31,10 @@ pub(super) enum CliError {
     PrintsOne,
     #[error("{}: is another file than the built-in one; --force replaces it", shown(path))]
     Differs { path: PathBuf },
+    #[error(
+        "{runs} runs are too many for `seedbed run`; allowed are up to {RUNS_SHOWN_MAX}, and `seedbed sweep` takes more"
+    )]
+    TooManyRuns { runs: u64 },
     #[error("{}: is a file that this command reads; the result would replace it", shown(path))]
     Overwrites { path: PathBuf },
     #[error("{}: tells of no finding, so there is nothing to shrink", shown(path))]

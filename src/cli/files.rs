@@ -289,15 +289,14 @@ mod tests {
         let path = folder.path().join("x");
         fs::write(&path, "old").expect("a file");
         let mut stdout = crate::cli::output::stdout();
-        let begin = |stdout| OutputFile::open(&path).and_then(|file| file.begin(stdout));
         let read = || fs::read_to_string(&path).expect("a file");
-        let mut writing = begin(&mut stdout).expect("it can be written");
+        let mut writing = OutputFile::open(&path).and_then(|file| file.begin(&mut stdout)).expect("it can be written");
         writing.write_all(b"new").expect("room");
         writing.flush().expect("room");
         assert_eq!(read(), "old");
         assert!(writing.finish(Err(io::ErrorKind::StorageFull.into())).is_err());
         assert_eq!((read(), names(folder.path())), ("old".to_owned(), vec!["x".to_owned()]));
-        let mut writing = begin(&mut stdout).expect("it can be written");
+        let mut writing = OutputFile::open(&path).and_then(|file| file.begin(&mut stdout)).expect("it can be written");
         let written = writing.write_all(b"new");
         writing.finish(written).expect("room");
         assert_eq!((read(), names(folder.path())), ("new".to_owned(), vec!["x".to_owned()]));

@@ -9,7 +9,6 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::output;
 use crate::id::ReplicaId;
-use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 use crate::world::processes::Spectator;
 
@@ -22,7 +21,7 @@ pub(super) struct Progress {
     /// Standard error is no terminal, so there is no bar to make way. The bar knows it, too, but whoever asks it may
     /// have to wait for somebody who writes.
     hidden: bool,
-    /// Several scenarios are played, so lines of replicas name theirs.
+    /// There are several runs, so lines of replicas name theirs.
     several: bool,
 }
 
@@ -73,9 +72,9 @@ impl Progress {
     }
 
     /// A run begins.
-    pub fn begin(&self, scenario: &Scenario) {
+    pub fn begin(&self, name: &str) {
         if !self.hidden {
-            self.bar.set_message(scenario.name.clone());
+            self.bar.set_message(name.to_owned());
         }
     }
 
@@ -120,17 +119,17 @@ impl Progress {
 /// Shows what goes on in one run of the live world.
 pub(super) struct Screen {
     progress: Progress,
-    scenario: String,
+    /// What the run is called.
+    name: String,
     end: Time,
     /// The run's time, in nanoseconds, up to which progress has been shown.
     shown: AtomicU64,
 }
 
 impl Screen {
-    /// A screen for a run of this scenario.
-    pub fn new(progress: &Progress, scenario: &Scenario) -> Screen {
-        let (scenario, end) = (scenario.name.clone(), scenario.end());
-        Screen { progress: progress.clone(), scenario, end, shown: AtomicU64::new(0) }
+    /// A screen for a run of this name that ends at this time.
+    pub fn new(progress: &Progress, name: &str, end: Time) -> Screen {
+        Screen { progress: progress.clone(), name: name.to_owned(), end, shown: AtomicU64::new(0) }
     }
 
     /// The run has ended, early or not.
@@ -141,7 +140,7 @@ impl Screen {
     fn prefix(&self, now: Time, replica: ReplicaId) -> String {
         let seconds = now.as_secs_f64();
         match self.progress.several {
-            true => format!("[{seconds:.3}  {}  Replica {replica}]", self.scenario),
+            true => format!("[{seconds:.3}  {}  Replica {replica}]", self.name),
             false => format!("[{seconds:.3}  Replica {replica}]"),
         }
     }

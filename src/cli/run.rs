@@ -8,7 +8,7 @@ use super::Outcome;
 use super::axes::{AxisArgs, Changed};
 use super::cast::{self, Booking, Cast, WorldName};
 use super::command::{self, CommandLine};
-use super::error::CliError;
+use super::error::{CliError, RUNS_SHOWN_MAX};
 use super::output::{self, ExportArgs, Exports, Report, Stdout};
 use super::repro::Repros;
 use super::selection::{Selected, Selection};
@@ -19,7 +19,7 @@ use crate::report::figures;
 use crate::report::suite::{self, Table};
 use crate::report::trace::Heading;
 use crate::report::{RunSummary, SuiteSummary, text};
-use crate::sweep::{ProtocolName, Reigns};
+use crate::sweep::{ProtocolName, Reigns, SeedRange};
 
 /// Run one scenario, or all of a directory, and judge it by all checkers
 ///
@@ -47,6 +47,7 @@ Examples:
   seedbed run crash-3 --seed 7                   the same run every time
   seedbed run my.json                            a scenario file; `seedbed scenarios --help` tells how to begin one
   seedbed run all --seed 7                       the course's suite as a table
+  seedbed run all --seeds 0..3                   each scenario three times, with the seeds 0, 1 and 2
   seedbed run chaos                              all scenarios of a folder, here a built-in one
   seedbed run unreliable-1 --protocol broadcast  naive replication, which must fail
   seedbed run crash-3 -r ./3700kvstore           real processes, in real time
@@ -61,6 +62,12 @@ Exit codes: 0 all correct, 1 a checker found something, 2 bad usage or input."
 pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
+
+    /// Run each scenario with each of these seeds: a range without (A..B) or with (A..=B) its end
+    ///
+    /// The table then says for each scenario how many runs passed, and with which seeds it failed.
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true, conflicts_with = "seed")]
+    seeds: Option<SeedRange>,
 
     /// What the replicas run in the virtual world
     #[arg(long, value_name = "NAME", default_value_t, value_parser = cast::protocols())]
@@ -103,11 +110,14 @@ pub(super) struct Args {
 
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
-    let mut selected = args.selection.load()?;
+    let mut selected = args.selection.load_with(args.seeds)?;
+    if selected.runs() > RUNS_SHOWN_MAX {
+        return Err(CliError::TooManyRuns { runs: selected.runs() });
+    }
     let changed = Changed::new(&args.axes, mem::take(&mut selected.scenarios), args.protocol, args.without)?;
     selected.scenarios = changed.scenarios;
     let alone = args.trace.is_wanted().then_some("--trace").or(args.timeline.as_ref().map(|_| "--timeline"));
-    if let Some(option) = alone.filter(|_| selected.is_all()) {
+    if let Some(option) = alone.filter(|_| selected.is_many()) {
         return Err(CliError::OfMany { option });
     }
     let inputs = [selected.files(), changed.files.clone()].concat();
@@ -163,17 +173,17 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         Ok(replay) => replay,
         Err(error) => {
             // What is finished is not lost.
-            if selected.is_all() && !suite.runs.is_empty() {
+            if selected.is_many() && !suite.runs.is_empty() {
                 exports.write(Report::Many(&suite), &mut out)?;
                 out.flush()?;
             }
             return Err(error.of(&suite.command));
         }
     };
-    exports.write(if selected.is_all() { Report::Many(&suite) } else { Report::One(&suite.runs[0]) }, &mut out)?;
+    exports.write(if selected.is_many() { Report::Many(&suite) } else { Report::One(&suite.runs[0]) }, &mut out)?;
     if with_text {
-        if selected.is_all() {
-            write_end(&mut out, &suite)?
+        if selected.is_many() {
+            write_end(&mut out, &suite, selected.scenarios.len())?
         } else {
             write_one(&mut out, &suite.runs[0], replay.as_deref())?
         }
@@ -184,7 +194,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
 }
 
 /// Plays everything that is selected, and adds the runs as they finish. If there is an `out`, the rows of a table go
-/// there. Returns the command that replays the last run, if it failed.
+/// there, each once its scenario has run with all seeds. Returns the command that replays the last run, if it failed.
 fn play(
     args: &Args,
     label: &str,
@@ -195,21 +205,24 @@ fn play(
     runs: &mut Vec<RunSummary>,
 ) -> Result<Option<String>, CliError> {
     let table = Table::new(&selected.scenarios.iter().map(|(_, scenario)| scenario).collect::<Vec<_>>());
-    let mut replay = None;
-    cast.play_all(bookings, args.staging.jobs(), |row, run, progress| {
+    let seeds = bookings.len() / selected.scenarios.len();
+    let mut replays = Vec::with_capacity(bookings.len());
+    cast.play_all(bookings, args.staging.jobs(), |place, run, progress| {
         // The bar makes way, as all that is written may go to the same terminal.
-        replay = progress.suspend(|| write_repro(&args.repros, label, cast, &bookings[row], &run, out.is_some()));
-        if let Some(out) = out.as_mut().filter(|_| selected.is_all()) {
+        let replay = || write_repro(&args.repros, label, cast, &bookings[place], &run, out.is_some());
+        replays.push(progress.suspend(replay));
+        runs.push(run);
+        let is_whole = (place + 1).is_multiple_of(seeds);
+        if let Some(out) = out.as_mut().filter(|_| selected.is_many() && is_whole) {
+            let first = place + 1 - seeds;
             progress.suspend(|| {
-                table.write_row(out, row, &run)?;
-                replay.iter().try_for_each(|replay| writeln!(out, "    Replay: {replay}"))?;
+                table.write_row(out, place / seeds, &runs[first..], &replays[first..])?;
                 out.flush()
             })?;
         }
-        runs.push(run);
         Ok(())
     })?;
-    Ok(replay)
+    Ok(replays.pop().flatten())
 }
 
 /// Plays one run that is watched, on this thread, since it is the one that may write to standard output. The run is
@@ -221,7 +234,7 @@ fn play_watched(
     booking: &Booking<'_>,
     stdout: &mut Stdout,
 ) -> Result<(RunSummary, Result<(), CliError>), CliError> {
-    let &Booking { scenario, seed, ref command } = booking;
+    let &Booking { scenario, seed, ref command, .. } = booking;
     let mut reigns = Reigns::default();
     let progress = cast.progress(std::slice::from_ref(booking));
     let ((run, record), written) = match trace {
@@ -286,8 +299,8 @@ fn write_one(out: &mut impl Write, run: &RunSummary, replay: Option<&str>) -> io
 }
 
 /// Writes what comes below the table of many runs.
-fn write_end(out: &mut impl Write, suite: &SuiteSummary) -> io::Result<()> {
+fn write_end(out: &mut impl Write, suite: &SuiteSummary, scenarios: usize) -> io::Result<()> {
     writeln!(out)?;
-    suite::write_total(out, suite)?;
+    suite::write_total(out, suite, scenarios)?;
     text::write_trace(out, suite.trace())
 }

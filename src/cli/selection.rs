@@ -12,6 +12,7 @@ use super::output;
 use crate::report::suite;
 use crate::scenario::Scenario;
 use crate::scenario::library::{self, BuiltIn, Kind, Place};
+use crate::sweep::SeedRange;
 
 /// Which scenarios a command is about, and with which seed.
 #[derive(Debug, clap::Args)]
@@ -102,12 +103,13 @@ fn parse_seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("allowed is a whole number from 0 to {}", u64::MAX))
 }
 
-/// The scenarios, read and checked, and the seed.
+/// The scenarios, read and checked, and the seeds.
 #[derive(Debug)]
 pub(super) struct Selected {
     /// Each scenario with what names it in any command.
     pub scenarios: Vec<(PathBuf, Scenario)>,
-    pub seed: u64,
+    /// Each scenario runs with each of them.
+    pub seeds: SeedRange,
     /// The words of a command line that name the folder, if one was asked for.
     folder: Option<String>,
 }
@@ -115,12 +117,17 @@ pub(super) struct Selected {
 impl Selection {
     /// Reads the scenarios and passes their warnings on. Draws a seed if none is given.
     pub fn load(&self) -> Result<Selected, CliError> {
+        self.load_with(None)
+    }
+
+    /// As [`Selection::load`], with these seeds if there are any.
+    pub fn load_with(&self, seeds: Option<SeedRange>) -> Result<Selected, CliError> {
         let scenarios = self.files.load()?;
         let folder = self.files.is_folder().then(|| self.files.words());
         // The scenario's own seed counts only for itself.
         let own = if folder.is_none() { scenarios[0].1.seed } else { None };
-        let seed = self.seed.or(own).map_or_else(draw_seed, Ok)?;
-        Ok(Selected { scenarios, seed, folder })
+        let one = || self.seed.or(own).map_or_else(draw_seed, Ok).map(SeedRange::only);
+        Ok(Selected { scenarios, seeds: seeds.map_or_else(one, Ok)?, folder })
     }
 }
 
@@ -135,11 +142,21 @@ impl Selected {
         self.folder.is_some()
     }
 
+    /// Whether there is more than one run: several scenarios, or one with several seeds.
+    pub fn is_many(&self) -> bool {
+        self.is_all() || self.seeds.count() > 1
+    }
+
+    /// How many runs there are.
+    pub fn runs(&self) -> u64 {
+        self.seeds.count().saturating_mul(self.scenarios.len() as u64)
+    }
+
     /// The command line that does all this again.
     pub fn command(&self, command: &CommandLine<'_>) -> String {
         match &self.folder {
-            Some(words) => command::all(command, words, self.seed),
-            None => command::one(command, &self.scenarios[0].0, self.seed),
+            Some(words) => command::all(command, words, self.seeds),
+            None => command::one(command, &self.scenarios[0].0, self.seeds),
         }
     }
 }

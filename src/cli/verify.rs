@@ -52,7 +52,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let progress = Progress::in_runs(count.saturating_mul(args.seeds.count()).saturating_mul(2), scenarios.len() > 1);
     let runs = scenarios.iter().flat_map(|(_, scenario)| args.seeds.iter().map(move |seed| (scenario, seed)));
     let verified = args.protocol.verify(runs, |scenario| {
-        progress.begin(scenario);
+        progress.begin(&scenario.name);
         progress.end();
     });
     progress.clear();

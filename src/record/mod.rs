@@ -51,6 +51,14 @@ impl World {
             World::Grpc => "grpc",
         }
     }
+
+    /// Which time its clock shows: simulated time, which costs nothing, or everybody's.
+    pub const fn time(self) -> &'static str {
+        match self {
+            World::Virtual => "virtual time",
+            World::Live | World::Grpc => "real time",
+        }
+    }
 }
 
 /// Whom the network believes to lead, from some time on.

@@ -290,6 +290,7 @@ pub fn timeline(scenario: &Scenario, record: &RunRecord, reigns: &[Reign], title
     Chart::Timeline(Timeline {
         title: title.to_owned(),
         subtitle: subtitle.to_owned(),
+        time: record.world.time(),
         end: seconds(end),
         answers: answers.collect(),
         faults,
@@ -361,7 +362,7 @@ mod tests {
     use crate::chaos::{Consequence, FaultEvent};
     use crate::check::fixture;
     use crate::id::ReplicaId;
-    use crate::record::Struck;
+    use crate::record::{Struck, World};
     use crate::report::rows::{Key, Row, Value, column};
     use crate::time::Span;
 
@@ -479,7 +480,12 @@ mod tests {
         let reigns: Vec<(&str, f64)> = line.reigns.iter().map(|reign| (reign.label.as_str(), reign.to)).collect();
         assert_eq!(reigns, [("0003, term 1", 2.0), ("0001, term 2", 7.0)], "the dead lead no longer");
         let Chart::Timeline(line) = timeline(&scenario, &record, &[], "t", "s") else { panic!("a time line") };
-        assert_eq!(line.reigns.len(), 2, "believed leaders");
+        assert_eq!((line.reigns.len(), line.time), (2, "virtual time"), "believed leaders");
+        for world in [World::Live, World::Grpc] {
+            let live = RunRecord { world, ..fixture::record() };
+            let Chart::Timeline(line) = timeline(&scenario, &live, &[], "t", "s") else { panic!("a time line") };
+            assert_eq!(line.time, "real time");
+        }
     }
 
     #[test]

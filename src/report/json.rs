@@ -164,7 +164,7 @@ impl<'a> From<&'a RunSummary> for Run<'a> {
                 passed: course.passed(),
                 errors: course.errors.iter().map(ToString::to_string).collect(),
             },
-            checkers: Checkers::from(&run.judgement),
+            checkers: Checkers::from(run),
             performance: course.passed().then(|| Performance {
                 messages: Scored::from(&performance.messages),
                 failures: Scored::from(&performance.failures),
@@ -272,9 +272,11 @@ mod tests {
         let run = parsed(|out| write_run(out, &summary(&fixture::failed_record())));
         assert_eq!(run["correctness"]["passed"], false);
         assert_eq!(run["correctness"]["errors"][1], "insufficient get() requests answered (33 > 60 * 0.50)");
-        let first =
-            json!({"checker": "course", "kind": "incorrect responses", "text": ">0 incorrect responses to get()"});
-        assert_eq!((&run["checkers"]["passed"], &run["checkers"]["findings"][0]), (&json!(false), &first));
+        let first = &run["checkers"]["findings"][0];
+        let told = (&first["checker"], &first["kind"], &first["text"]);
+        assert_eq!(told, (&json!("course"), &json!("incorrect responses"), &json!(">0 incorrect responses to get()")));
+        assert!(first["advice"].as_str().is_some_and(|advice| advice.starts_with("A client got a wrong value")));
+        assert_eq!(run["checkers"]["passed"], false);
         assert_eq!(run["performance"], Value::Null);
         assert_eq!(run["statistics"]["incorrect"], 7);
     }

@@ -10,6 +10,7 @@
 //! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on. None
 //! shows wall-clock time or the machine: a report is as repeatable as its run.
 
+mod advice;
 pub mod cells;
 mod checkers;
 pub mod compare;

@@ -6,9 +6,9 @@ use std::cmp::Ordering;
 use std::io::{self, Write};
 
 use super::checkers::{first_findings, line};
-use super::describe;
 use super::summary::{RunSummary, SuiteSummary};
 use super::text::{BAD, GOOD};
+use super::{advice, describe};
 use crate::check::course::Tier;
 use crate::scenario::Scenario;
 
@@ -23,6 +23,9 @@ const GROUPS: [(&str, &str); 5] = [
 
 /// The heading of all scenarios of other names.
 const OTHER_GROUP: &str = "Other tests";
+
+/// So many failed seeds of one scenario are listed with their commands.
+const LISTED_MAX: usize = 10;
 
 /// The table of a suite, its rows still without results.
 #[derive(Clone, Debug)]
@@ -58,37 +61,87 @@ impl Table {
         Table { rows }
     }
 
-    /// Writes the row of one scenario, under its group's heading if it is the first there. A failure comes with the
-    /// first error of each checker and the command that repeats the run.
+    /// Writes the row of one scenario, under its group's heading if it is the first there. `runs` has a run for each
+    /// seed; `replays` has for each run the command that replays its repro file, if there is one. Each failure comes
+    /// with the first error of each checker and the commands that repeat the run.
     ///
     /// # Errors
     /// If writing fails.
-    pub fn write_row(&self, out: &mut impl Write, row: usize, run: &RunSummary) -> io::Result<()> {
+    pub fn write_row(
+        &self,
+        out: &mut impl Write,
+        row: usize,
+        runs: &[RunSummary],
+        replays: &[Option<String>],
+    ) -> io::Result<()> {
         let Row { heading, label } = &self.rows[row];
         if let Some(heading) = heading {
             writeln!(out, "{heading}")?;
         }
-        if !run.passed() {
-            writeln!(out, "{label}  {BAD}[FAIL]{BAD:#}")?;
-            for finding in first_findings(&run.judgement) {
-                writeln!(out, "    Error: {}", line(&finding))?;
-            }
-            return writeln!(out, "    Repeat: {}", run.command);
+        let passed: Vec<&RunSummary> = runs.iter().filter(|run| run.passed()).collect();
+        write!(out, "{label}  ")?;
+        if passed.len() == runs.len() {
+            write!(out, "{GOOD}[PASS]{GOOD:#}")?;
+        } else {
+            write!(out, "{BAD}[FAIL]{BAD:#}")?;
         }
-        let [messages, failures, duplicates, latency] = run.judgement.course.performance.tiers().map(Tier::number);
-        writeln!(
-            out,
-            "{label}  {GOOD}[PASS]{GOOD:#}     Performance Tiers: {messages} {failures} {duplicates} {latency}"
-        )
+        if runs.len() > 1 {
+            write!(out, "  {:>width$}/{}", passed.len(), runs.len(), width = runs.len().to_string().len())?;
+        }
+        if !passed.is_empty() {
+            write!(out, "     Performance Tiers: {}", tiers(&passed))?;
+        }
+        writeln!(out)?;
+        let failures = || runs.iter().zip(replays).filter(|(run, _)| !run.passed());
+        for (run, replay) in failures().take(LISTED_MAX) {
+            let seed = if runs.len() > 1 { format!("seed {}: ", run.seed) } else { String::new() };
+            write_failure(out, run, &seed, replay.as_deref())?;
+        }
+        match failures().count().saturating_sub(LISTED_MAX) {
+            0 => Ok(()),
+            more => writeln!(out, "    ... and with {more} more seeds; --csv FILE has them all"),
+        }
     }
 }
 
-/// Writes the line below the table.
+/// The course's four tiers; of several runs the best and the worst of each, if they are not the same.
+fn tiers(runs: &[&RunSummary]) -> String {
+    let all: Vec<[u8; 4]> = runs.iter().map(|run| run.judgement.course.performance.tiers().map(Tier::number)).collect();
+    let spread = |measure: usize| {
+        let values = || all.iter().map(|tiers| tiers[measure]);
+        match (values().min().unwrap_or_default(), values().max().unwrap_or_default()) {
+            (best, worst) if best == worst => best.to_string(),
+            (best, worst) => format!("{best}-{worst}"),
+        }
+    };
+    [0, 1, 2, 3].map(spread).join(" ")
+}
+
+/// Writes what is below the row of a run that failed. `seed` begins each error.
+fn write_failure(out: &mut impl Write, run: &RunSummary, seed: &str, replay: Option<&str>) -> io::Result<()> {
+    for finding in first_findings(&run.judgement) {
+        writeln!(out, "    Error: {seed}{}", line(&finding))?;
+    }
+    if let Some(advice) = advice::in_table(run) {
+        writeln!(out, "    Note: {advice}")?;
+    }
+    writeln!(out, "    Repeat: {}", run.command)?;
+    replay.map_or(Ok(()), |replay| writeln!(out, "    Replay: {replay}"))
+}
+
+/// Writes the line below the table of so many scenarios, each of which ran equally often. With several seeds, another
+/// line says how the tiers are to be read.
 ///
 /// # Errors
 /// If writing fails.
-pub fn write_total(out: &mut impl Write, suite: &SuiteSummary) -> io::Result<()> {
-    writeln!(out, "Passed {} out of {} tests", suite.passed(), suite.runs.len())
+pub fn write_total(out: &mut impl Write, suite: &SuiteSummary, scenarios: usize) -> io::Result<()> {
+    let (passed, runs) = (suite.passed(), suite.runs.len());
+    if runs <= scenarios {
+        return writeln!(out, "Passed {passed} out of {runs} tests");
+    }
+    let always = suite.runs.chunks(runs / scenarios.max(1)).filter(|runs| runs.iter().all(RunSummary::passed)).count();
+    writeln!(out, "Tiers such as 0-2 are the best and the worst of the runs that passed.")?;
+    writeln!(out, "Passed {passed} out of {runs} runs, and {always} out of {scenarios} tests with every seed")
 }
 
 /// Orders names of scenarios as the course does: by group, all others last, and within a group by name with numbers
@@ -150,6 +203,8 @@ mod tests {
     use super::*;
     use crate::chaos::{Fault, FaultEvent};
     use crate::check::fixture;
+    use crate::record::RunRecord;
+    use crate::scenario::Tests;
     use crate::time::{Span, Time};
 
     #[test]
@@ -184,9 +239,9 @@ mod tests {
         let mut runs = Vec::new();
         for (row, (scenario, record)) in scenarios.iter().zip(&records).enumerate() {
             runs.push(RunSummary::sample(scenario, record));
-            table.write_row(&mut out, row, &runs[row]).unwrap();
+            table.write_row(&mut out, row, &runs[row..], &[None]).unwrap();
         }
-        write_total(&mut out, &SuiteSummary { command: String::new(), runs }).unwrap();
+        write_total(&mut out, &SuiteSummary { command: String::new(), runs }, scenarios.len()).unwrap();
         let expected = "\
 Basic tests (5 replicas, 30 seconds, 100 requests):
 simple-1  No drops, no failures, 60% read       [PASS]     Performance Tiers: 3 1 2 0
@@ -200,5 +255,80 @@ own       No drops, no failures, 60% read       [PASS]     Performance Tiers: 3 
 Passed 3 out of 4 tests
 ";
         assert_eq!(String::from_utf8(out.into_inner()).unwrap(), expected);
+    }
+
+    /// A run with this seed; its record is changed first.
+    fn run_with(scenario: &Scenario, seed: u64, change: impl FnOnce(&mut RunRecord)) -> RunSummary {
+        let mut record = RunRecord { seed, ..fixture::record() };
+        change(&mut record);
+        RunSummary::sample(scenario, &record)
+    }
+
+    fn rows(scenarios: &[Scenario], runs: &[RunSummary], replays: &[Option<String>]) -> String {
+        let table = Table::new(&scenarios.iter().collect::<Vec<_>>());
+        let mut out = anstream::StripStream::new(Vec::new());
+        let seeds = runs.len() / scenarios.len();
+        for (row, (runs, replays)) in runs.chunks(seeds).zip(replays.chunks(seeds)).enumerate() {
+            table.write_row(&mut out, row, runs, replays).unwrap();
+        }
+        let suite = SuiteSummary { command: String::new(), runs: runs.to_vec() };
+        write_total(&mut out, &suite, scenarios.len()).unwrap();
+        String::from_utf8(out.into_inner()).unwrap()
+    }
+
+    #[test]
+    fn several_seeds_are_one_row_with_best_and_worst_tiers_and_each_failed_seed_is_named() {
+        let scenarios = [scenario("simple-1", 100, &[]), scenario("simple-2", 100, &[])];
+        let fails = |record: &mut RunRecord| *record = RunRecord { seed: record.seed, ..fixture::failed_record() };
+        let runs = [
+            run_with(&scenarios[0], 4, |record| record.sent = 400),
+            run_with(&scenarios[0], 5, |_| ()),
+            run_with(&scenarios[1], 4, fails),
+            run_with(&scenarios[1], 5, |_| ()),
+        ];
+        let replays = [None, None, Some("seedbed replay repros/simple-2-4.json".to_owned()), None];
+        let expected = "\
+Basic tests (5 replicas, 30 seconds, 100 requests):
+simple-1  No drops, no failures, 60% read  [PASS]  2/2     Performance Tiers: 1-3 1 2 0
+simple-2  No drops, no failures, 60% read  [FAIL]  1/2     Performance Tiers: 3 1 2 0
+    Error: seed 4: >0 incorrect responses to get()
+    Repeat: seedbed run simple-2.json --seed 4
+    Replay: seedbed replay repros/simple-2-4.json
+Tiers such as 0-2 are the best and the worst of the runs that passed.
+Passed 3 out of 4 runs, and 1 out of 2 tests with every seed
+";
+        assert_eq!(rows(&scenarios, &runs, &replays), expected);
+    }
+
+    #[test]
+    fn of_many_failed_seeds_the_first_ten_are_listed() {
+        let scenarios = [scenario("simple-1", 100, &[])];
+        let runs: Vec<RunSummary> =
+            (0..12).map(|seed| run_with(&scenarios[0], seed, |record| record.died = 1)).collect();
+        let text = rows(&scenarios, &runs, &vec![None; 12]);
+        assert!(text.contains("[FAIL]   0/12\n    Error: seed 0: >0 replicas died unexpectedly (1)\n"), "{text}");
+        assert_eq!(text.matches("    Repeat: ").count(), 10);
+        assert!(text.contains("    ... and with 2 more seeds; --csv FILE has them all\n"), "{text}");
+    }
+
+    #[test]
+    fn a_row_that_fails_by_chance_says_so() {
+        let scenarios = [Scenario {
+            tests: Tests { maximum_get_generation_fail_fraction: 0.0, ..fixture::scenario().tests },
+            ..scenario("simple-1", 100, &[])
+        }];
+        let unlucky = |record: &mut RunRecord| {
+            let answered = |generated| fixture::Answers { generated, ..fixture::Answers::default() };
+            record.history = fixture::history(answered(60), answered(40));
+            record.history.gets_not_generated = 1;
+        };
+        let runs = [run_with(&scenarios[0], 7, unlucky)];
+        let text = rows(&scenarios, &runs, &[None]);
+        assert!(
+            text.contains(
+                "[FAIL]\n    Error: insufficient get() requests generated (1 > 60 * 0.00)\n    Note: A client reads"
+            ),
+            "{text}"
+        );
     }
 }

@@ -1,14 +1,18 @@
 //! One run in the layout of the course's runner, and below it a section on the checkers that the course does not have.
 //!
+//! The heading `# Simulation Finished` is the course's in every world, since programs read it. A line above it says if the
+//! run was none: real processes in real time.
+//!
 //! The writers here use ANSI colours; hand them a stream that strips these where they do not belong (`anstream`).
 
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::checkers;
 use super::summary::{RunSummary, Statistics};
+use super::{advice, checkers};
 use crate::check::course::{Measure, Performance, Tier, Verdict};
+use crate::record::World;
 
 /// The style of what is wrong.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -23,6 +27,10 @@ const HEADING: Style = Style::new().bold();
 /// # Errors
 /// If writing fails.
 pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
+    if run.world != World::Virtual.name() {
+        let (world, seconds) = (run.world, run.seconds);
+        writeln!(out, "Played with real processes, in {seconds:.1} s of real time ({world} world)\n")?;
+    }
     heading(out, "# Simulation Finished")?;
     writeln!(out)?;
     write_statistics(out, &run.statistics)?;
@@ -47,7 +55,8 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
         heading(out, "## Correctness Checks Failed, Skipping Performance Tests")?;
     }
     writeln!(out)?;
-    checkers::write(out, &run.judgement)
+    checkers::write(out, &run.judgement)?;
+    advice::write(out, run)
 }
 
 /// Writes the last line of a report: the trace's hash, if there is one.
@@ -194,12 +203,21 @@ Liveness: not judged, at the end no quorum lived and was connected
 
     #[test]
     fn the_handouts_failing_sample_is_reproduced_to_the_letter() {
-        assert_eq!(plain(&fixture::failed_record()), format!("{FAILED}{}", others(105)));
+        let text = plain(&fixture::failed_record());
+        let below = text.strip_prefix(&format!("{FAILED}{}", others(105))).unwrap_or_else(|| panic!("{text}"));
+        assert!(below.starts_with("\n## What to Look at First\n1. incorrect responses: "), "{below}");
     }
 
     #[test]
     fn the_handouts_passing_sample_is_reproduced_to_the_letter() {
         assert_eq!(plain(&fixture::record()), format!("{PASSED}{}", others(138)));
+    }
+
+    #[test]
+    fn a_run_in_real_time_says_so_above_the_courses_heading() {
+        let text = plain(&RunRecord { world: World::Live, ..fixture::record() });
+        let begin = "Played with real processes, in 34.0 s of real time (live world)\n\n# Simulation Finished\n";
+        assert!(text.starts_with(begin), "{text}");
     }
 
     #[test]

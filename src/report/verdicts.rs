@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::advice;
+use super::summary::RunSummary;
 use crate::check::{Checker, Finding, Judgement, linear, liveness};
 
 /// What all checkers say.
@@ -46,17 +48,25 @@ struct Found {
     checker: &'static str,
     kind: String,
     text: String,
+    advice: String,
 }
 
-impl From<&Judgement> for Checkers {
-    fn from(judgement: &Judgement) -> Checkers {
+impl From<&RunSummary> for Checkers {
+    fn from(run: &RunSummary) -> Checkers {
+        let judgement = &run.judgement;
         let findings = judgement.findings();
+        let found = |finding: &Finding| Found {
+            checker: finding.checker.name(),
+            kind: finding.kind.clone(),
+            text: finding.text.clone(),
+            advice: advice::on(finding, &findings, &run.statistics).text,
+        };
         Checkers {
             passed: findings.is_empty(),
             linearizability: Linearizability::of(judgement, &findings),
             invariants: Invariants::of(judgement),
             liveness: Liveness::of(judgement),
-            findings: findings.into_iter().map(Found::from).collect(),
+            findings: findings.iter().map(found).collect(),
         }
     }
 }
@@ -103,11 +113,5 @@ impl Liveness {
             liveness::Verdict::Stuck(stuck) => (None, Some(stuck.lack.name()), Some(stuck.to_string())),
         };
         Liveness { verdict: judgement.word(Checker::Liveness), after, lack, explanation }
-    }
-}
-
-impl From<Finding> for Found {
-    fn from(finding: Finding) -> Found {
-        Found { checker: finding.checker.name(), kind: finding.kind, text: finding.text }
     }
 }

@@ -45,14 +45,17 @@ fn main() -> ExitCode {
 
 type Test = fn(&'static Folder);
 
-fn tests() -> [(&'static str, Test); 33] {
+fn tests() -> [(&'static str, Test); 37] {
     [
         ("the_real_replicas_pass_a_scenario_with_every_kind_of_fault", real_replicas_pass),
         ("the_same_seed_brings_the_same_requests_and_the_same_faults", same_seed_same_requests),
         ("several_scenarios_run_at_a_time_and_are_reported_in_order", several_at_a_time),
+        ("several_seeds_are_one_row_whose_failures_are_named", several_seeds),
         ("a_program_that_is_missing_or_not_executable_is_an_error", missing_program),
         ("replicas_that_quit_at_once_end_the_run_and_are_reported", quits),
         ("replicas_that_never_say_hello_are_reported_and_get_nothing", mute),
+        ("a_hello_that_comes_late_takes_the_warning_back", late),
+        ("what_replicas_print_and_what_is_wrong_with_them_stand_in_one_order", one_order),
         ("garbage_is_reported_and_counted_as_incorrect", garbage),
         ("answers_to_unknown_requests_are_incorrect", unknown_mid),
         ("answers_without_a_mid_are_incorrect", no_mid),
@@ -80,6 +83,7 @@ fn tests() -> [(&'static str, Test); 33] {
         ("what_is_finished_before_an_interrupt_is_not_lost", interrupted_suite),
         ("both_worlds_are_shown_side_by_side", both_worlds),
         ("worlds_that_disagree_are_told_apart", worlds_apart),
+        ("the_python_replica_of_the_guide_passes", python_guide),
     ]
 }
 
@@ -98,6 +102,11 @@ impl Folder {
         }
         write_script(&scripts.join("prints"), "#!/bin/sh\necho \"args $*\"\necho problem >&2\nexec sleep 60\n");
         fs::write(scripts.join("not-executable"), "#!/bin/sh\n").expect("a file");
+        write_script(&scripts.join("replica.py"), &python_replica());
+        let mut patient = scenario(&json!([]));
+        // Several interpreters may take long to start.
+        patient["wait"] = json!(6);
+        fs::write(scripts.join("patient.json"), patient.to_string()).expect("a scenario");
         let short = scenario(&json!([]));
         fs::write(scripts.join("short.json"), short.to_string()).expect("a scenario");
         let events = json!([
@@ -126,6 +135,14 @@ impl Folder {
     fn remove(&self) {
         let _ = fs::remove_dir_all(self.0.path());
     }
+}
+
+/// The program in docs/live.md.
+fn python_replica() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/live.md");
+    let document = fs::read_to_string(path).expect("docs/live.md");
+    let block = document.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
+    block.expect("a program in Python").to_owned()
 }
 
 fn write_script(path: &Path, text: &str) {
@@ -239,6 +256,23 @@ fn several_at_a_time(folder: &Folder) {
     assert!(text.contains("Passed 3 out of 3 tests") && !text.contains("Trace"), "{text}");
 }
 
+fn several_seeds(folder: &Folder) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+    command.arg("run").arg(folder.path("short.json")).args(["--seeds", "3..5", "-j", "2", "-r"]);
+    let output = command.arg(folder.path("tells-leader")).output().expect("seedbed starts");
+    let (text, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{text}{stderr}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].contains("short.json --seeds 3..5 -r "), "{text}");
+    assert!(text.contains("[FAIL]  0/2\n    Error: seed 3: too few messages between replicas"), "{text}");
+    for seed in ["3", "4"] {
+        let repeat = |line: &&&str| line.starts_with("    Repeat: ") && line.contains(&format!("--seed {seed} -r "));
+        assert_eq!(lines.iter().filter(repeat).count(), 1, "{text}");
+        assert!(stderr.contains(&format!("  short seed {seed}  Replica 0000] was told")), "{stderr}");
+    }
+    assert_eq!(lines.last(), Some(&"Passed 0 out of 2 runs, and 0 out of 1 tests with every seed"), "{text}");
+}
+
 fn missing_program(folder: &Folder) {
     for (program, reason) in [
         ("missing", "No such file or directory"),
@@ -264,8 +298,40 @@ fn quits(folder: &Folder) {
 
 fn mute(folder: &Folder) {
     let run = Run::bad(folder, "mute");
-    run.says("Replica 0004] has not said hello, so nothing can be sent to it");
+    run.says("Replica 0004] has not said hello yet, so nothing can be sent to it");
+    assert!(!run.stderr.contains("has said hello"), "{}", run.stderr);
     run.fails_with("no state stored at all");
+    let findings = run.report["checkers"]["findings"].as_array().expect("a list");
+    let of_kind = |kind: &str| findings.iter().find(|finding| finding["kind"] == kind).expect("a finding");
+    let advice = of_kind("nothing stored")["advice"].as_str().expect("a text");
+    assert!(advice.contains("each replica says `hello`"), "{advice}");
+}
+
+fn late(folder: &Folder) {
+    let run = Run::bad(folder, "late");
+    let place = |text: &str| {
+        let place = run.stderr.lines().position(|line| line.contains(text));
+        place.unwrap_or_else(|| panic!("no {text:?} in:\n{}", run.stderr))
+    };
+    for replica in ["0000", "0004"] {
+        let warned = place(&format!("Replica {replica}] has not said hello yet"));
+        let taken_back = place(&format!("Replica {replica}] has said hello after all, so it is reachable from now on"));
+        assert!(warned < taken_back, "{}", run.stderr);
+    }
+    assert!(run.count("unanswered_puts") < run.count("puts"), "it was reachable then");
+}
+
+fn one_order(folder: &Folder) {
+    let run = Run::bad(folder, "protester");
+    let times: Vec<f64> =
+        run.stderr.lines().filter_map(|line| line.split_once('[')?.1.split(' ').next()?.parse().ok()).collect();
+    assert!(times.len() >= 5 * (8 + 8 + 8), "{}", run.stderr);
+    assert!(times.is_sorted(), "{}", run.stderr);
+    // A complaint stands between the lines of its replica that it came between.
+    let of_replica = |line: &&str| line.contains("Replica 0002] ");
+    let mut lines = run.stderr.lines().filter(of_replica).skip_while(|line| !line.ends_with("before 3"));
+    let next = [lines.next(), lines.next(), lines.next()].map(Option::unwrap_or_default);
+    assert!(next[1].starts_with("warning: ") && next[2].ends_with("after 3"), "{next:?}");
 }
 
 fn garbage(folder: &Folder) {
@@ -572,4 +638,15 @@ fn worlds_apart(folder: &Folder) {
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains(" pass | fail ") && text.contains("\nSame verdict: 0 of 1\n"), "{text}");
+}
+
+fn python_guide(folder: &Folder) {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("python3 is not there, so the replica of docs/live.md was NOT run");
+        return;
+    }
+    let run = Run::of(&mut command(folder, "patient.json", &folder.path("replica.py")));
+    assert_eq!(run.code, Some(0), "{}\n{}", run.report, run.stderr);
+    assert_eq!((run.stderr.as_str(), run.count("incorrect")), ("", 0));
+    assert_eq!(run.count("unanswered_gets") + run.count("unanswered_puts"), 0, "{}", run.report);
 }

@@ -18,6 +18,8 @@ pub const PROGRAMS: &[(&str, Play)] = &[
     ("stub", stub),
     ("quits", |_| ExitCode::from(3)),
     ("mute", |_| idle()),
+    ("late", late),
+    ("protester", protester),
     ("garbage", garbage),
     ("unknown-mid", unknown_mid),
     ("no-mid", no_mid),
@@ -160,6 +162,29 @@ fn idle() -> ExitCode {
     loop {
         std::thread::sleep(Duration::from_secs(60));
     }
+}
+
+/// Says hello a second after it was started.
+fn late(lan: Lan) -> ExitCode {
+    pause(Duration::from_millis(1_200));
+    stub(lan)
+}
+
+/// Prints a line before and after each datagram that makes no sense.
+fn protester(mut lan: Lan) -> ExitCode {
+    lan.hello();
+    for number in 0..8 {
+        println!("before {number}");
+        lan.raw(format!("nonsense {number}").as_bytes());
+        pause(Duration::from_millis(15));
+        println!("after {number}");
+    }
+    stub(lan)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a process that waits, in real time")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 fn garbage(mut lan: Lan) -> ExitCode {

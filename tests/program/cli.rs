@@ -200,6 +200,80 @@ fn all_prints_the_courses_table_in_the_courses_order() {
     assert_eq!(output, run(&["all", "--config_directory", "scenarios", "--seed", "7"]));
 }
 
+#[test]
+fn several_seeds_are_the_same_runs_as_one_by_one_in_one_row_for_each_scenario() {
+    let folder = directory(&[("a.json", SMALL), ("b.json", SMALL)]);
+    let (all, file) = (path(&folder, ""), path(&folder, "a.json"));
+    let output = run(&["all", "-c", &all, "--seeds", "3..6", "--protocol", "broadcast", "-j", "2"]);
+    assert_code(&output, 0);
+    let lines: Vec<&str> = stdout(&output).lines().collect();
+    assert!(lines[0].starts_with("seedbed run all -c ") && lines[0].contains(" --seeds 3..6 "), "{lines:?}");
+    let rows: Vec<&&str> = lines.iter().filter(|line| line.contains("[PASS]  3/3     Performance Tiers: ")).collect();
+    assert_eq!(rows.iter().map(|row| word(row)).collect::<Vec<_>>(), ["a", "b"], "{lines:?}");
+    assert_eq!(lines[lines.len() - 2], "Passed 6 out of 6 runs, and 2 out of 2 tests with every seed");
+
+    let machine = |arguments: &[&str]| run(&[arguments, &["--json", "-"]].concat());
+    let together = parsed(&machine(&[&file, "--seeds", "3..=5"]).stdout);
+    let traces: Vec<&Value> = together["runs"].as_array().expect("a list").iter().map(|run| &run["trace"]).collect();
+    let alone = ["3", "4", "5"].map(|seed| parsed(&machine(&[&file, "--seed", seed]).stdout)["trace"].clone());
+    assert_eq!(traces, alone.iter().collect::<Vec<_>>());
+    let csv = run(&["all", "-c", &all, "--seeds", "3..6", "--csv", "-"]);
+    let seeds =
+        |text: &str| text.lines().skip(1).map(|row| row.split(',').nth(2).map(str::to_owned)).collect::<Vec<_>>();
+    assert_eq!(seeds(stdout(&csv)).into_iter().flatten().collect::<Vec<_>>(), ["3", "4", "5", "3", "4", "5"]);
+}
+
+#[test]
+fn failed_seeds_are_named_with_commands_that_repeat_them() {
+    let output = run(&["scenarios/unreliable-1.json", "--seeds", "7..9", "--protocol", "broadcast"]);
+    assert_code(&output, 1);
+    assert!(stdout(&output).contains("    Error: seed 7: linearizability: client "), "{}", stdout(&output));
+    let row = stdout(&output).lines().find(|line| line.starts_with("    Repeat: ")).expect("something fails");
+    assert!(row.contains(" --seed 7 "), "{row}");
+    assert_code(&shell(row.trim_start_matches("    Repeat: ")), 1);
+}
+
+#[test]
+fn one_seed_in_a_range_is_that_seed_and_what_shows_one_run_refuses_more() {
+    assert_eq!(run(&[CRASH, "--seeds", "7..8"]), run(&[CRASH, "--seed", "7"]));
+    let single = "allowed is one scenario with one seed";
+    for option in ["--trace", "--timeline"] {
+        let message = format!("error: {option} shows a single run; {single}");
+        assert_refused(&[CRASH, "--seeds", "0..2", option, "x.svg"], &message);
+    }
+    let message = "error: the argument '--seeds <A..B>' cannot be used with '--seed <N>'";
+    assert_refused(&[CRASH, "--seeds", "0..2", "--seed", "1"], message);
+    let message = "error: 10001 runs are too many for `seedbed run`; allowed are up to 10000, and `seedbed sweep` takes \
+                   more";
+    assert_refused(&[CRASH, "--seeds", "0..10001"], message);
+    assert_refused(
+        &["all", "--seeds", "0..=18446744073709551615"],
+        &message.replace("10001 ", "18446744073709551615 "),
+    );
+}
+
+/// All four of the course's limits are wide but for the gets that cannot be generated, which is a matter of chance.
+#[test]
+fn a_run_that_fails_by_chance_alone_says_what_to_do() {
+    let unlucky = SMALL.replace("_generation_fail_fraction\": 1", "_generation_fail_fraction\": 0");
+    let folder = directory(&[("unlucky.json", &unlucky)]);
+    let file = path(&folder, "unlucky.json");
+    let output = run(&[&file, "--seed", "1"]);
+    assert_code(&output, 1);
+    let text = stdout(&output);
+    let section = text.split("\n## What to Look at First\n").nth(1).expect("a section");
+    assert!(section.starts_with("1. gets not generated: A client reads only keys"), "{section}");
+    assert!(text.contains("Error: insufficient get() requests generated ("), "the verdict stays the course's: {text}");
+    let remedy = "--set tests.maximum_get_generation_fail_fraction=1";
+    assert!(section.contains(remedy), "{section}");
+    let [option, value] = remedy.split(' ').collect::<Vec<_>>()[..] else { panic!("an option and a value") };
+    assert_code(&run(&[&file, "--seed", "1", option, value]), 0);
+    let suite = run(&["all", "-c", &path(&folder, ""), "--seed", "1"]);
+    assert!(stdout(&suite).contains("\n    Note: A client reads only keys"), "{}", stdout(&suite));
+    let json = parsed(&run(&[&file, "--seed", "1", "--json", "-"]).stdout);
+    assert!(json["checkers"]["findings"][0]["advice"].as_str().is_some_and(|advice| advice.contains(remedy)), "{json}");
+}
+
 fn word(line: &str) -> &str {
     line.split_whitespace().next().unwrap_or_default()
 }

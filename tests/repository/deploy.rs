@@ -2,7 +2,7 @@
 //! together to the file of the undivided sweep. What they are made for is not there, so stand-ins are (tests/deploy/).
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -18,6 +18,9 @@ const SMALL: &str = "scenarios/crash-3.json --drops 0:0.3:0.1 --seeds 0..5";
 
 /// The same with runs that fail.
 const FAILING: &str = "scenarios/unreliable-1.json --drops 0:0.3:0.1 --seeds 0..5 --protocol broadcast";
+
+/// What keeps the clients' random choices from failing a run by themselves.
+const WITHOUT_CHANCE: &str = "--set tests.maximum_get_generation_fail_fraction=1";
 
 /// How many parts all examples have.
 const PARTS: u64 = 8;
@@ -105,16 +108,18 @@ fn kubernetes_pods_do_parts_that_make_the_whole() {
 }
 
 #[test]
-fn github_jobs_do_parts_that_make_the_whole() {
+fn github_jobs_build_once_and_do_parts_that_make_the_whole() {
     let workflow = &yaml("deploy/github-actions.yml")[0];
-    assert_eq!(text(&workflow["env"]["SWEEP"]), SWEEP);
-    assert_eq!(text(&workflow["defaults"]["run"]["shell"]), "bash");
-    let (part, whole) = (&workflow["jobs"]["part"], &workflow["jobs"]["whole"]);
-    assert_eq!(text(&whole["needs"]), "part");
+    assert_eq!(text(&workflow["env"]["SWEEP"]), format!("{SWEEP} {WITHOUT_CHANCE}"));
+    assert_needs_no_permission(workflow);
+    let jobs = &workflow["jobs"];
+    let (build, part, whole) = (&jobs["build"], &jobs["part"], &jobs["whole"]);
+    assert_eq!((text(&part["needs"]), text(&whole["needs"])), ("build", "part"));
     let matrix = part["strategy"]["matrix"]["part"].as_vec().expect("a list of parts");
     assert_eq!(matrix.len() as u64, PARTS);
     for (sweep, passes) in [(SMALL, true), (FAILING, false)] {
         let artifacts = TempDir::new().expect("a temporary folder");
+        assert!(github_job(build, &[], sweep, artifacts.path()));
         for number in matrix {
             let number = number.as_i64().expect("a number").to_string();
             let of_matrix = [("${{ matrix.part }}", number), ("${{ strategy.job-total }}", matrix.len().to_string())];
@@ -127,6 +132,37 @@ fn github_jobs_do_parts_that_make_the_whole() {
             assert!(result.join(name).exists(), "{name}");
         }
         assert_eq!(artifacts.path().join("repros-1").exists(), !passes);
+    }
+}
+
+#[test]
+fn a_github_job_sweeps_each_pull_request_and_shows_what_failed() {
+    let workflow = &yaml("deploy/github-pull-request.yml")[0];
+    let sweep = text(&workflow["env"]["SWEEP"]);
+    assert!(sweep.starts_with("all --drops 0,0.1 --seeds 0..20 ") && sweep.ends_with(WITHOUT_CHANCE), "{sweep}");
+    assert_needs_no_permission(workflow);
+    assert_eq!(text(&workflow["on"]), "pull_request");
+    for (sweep, passes) in [(SMALL, true), (FAILING, false)] {
+        let artifacts = TempDir::new().expect("a temporary folder");
+        assert_eq!(github_job(&workflow["jobs"]["sweep"], &[], sweep, artifacts.path()), passes);
+        let rows = artifacts.path().join("pull-request/rows.csv");
+        assert_eq!(fs::read_to_string(rows).expect("rows"), Site::new().whole(sweep));
+        assert!(artifacts.path().join("pull-request/junit.xml").exists());
+        assert_eq!(artifacts.path().join("repros").exists(), !passes);
+    }
+}
+
+/// A token that may only read is all that pull requests from forks have. Actions of third parties are not needed either.
+fn assert_needs_no_permission(workflow: &Yaml) {
+    let permissions = workflow["permissions"].as_hash().expect("permissions");
+    let permissions: Vec<_> = permissions.iter().map(|(name, value)| (text(name), text(value))).collect();
+    assert_eq!(permissions, [("contents", "read")]);
+    assert_eq!(text(&workflow["defaults"]["run"]["shell"]), "bash");
+    for job in workflow["jobs"].as_hash().expect("jobs").values() {
+        assert!(job["permissions"].is_badvalue());
+        for step in job["steps"].as_vec().expect("a list of steps") {
+            assert!(step["uses"].as_str().is_none_or(|name| name.starts_with("actions/")), "{step:?}");
+        }
     }
 }
 
@@ -165,10 +201,14 @@ fn part_passes(sweep: &str, of_matrix: &[(&str, String)]) -> bool {
 /// Does the steps of a job on a new machine, and says whether all of them succeeded.
 fn github_job(job: &Yaml, of_matrix: &[(&str, String)], sweep: &str, artifacts: &Path) -> bool {
     let site = Site::new();
+    // A new machine has no seedbed.
+    fs::remove_file(site.path("bin/seedbed")).expect("the program");
+    let added = site.path("added-to-path");
     let fill = |text: &str| of_matrix.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
     let summary = site.path("summary.md");
+    let shown = |path: &Path| path.to_str().expect("a path").to_owned();
     let mut variables =
-        vec![("SWEEP", sweep.to_owned()), ("GITHUB_STEP_SUMMARY", summary.to_str().expect("a path").to_owned())];
+        vec![("SWEEP", sweep.to_owned()), ("GITHUB_STEP_SUMMARY", shown(&summary)), ("GITHUB_PATH", shown(&added))];
     if let Some(own) = job["env"].as_hash() {
         variables.extend(own.iter().map(|(name, value)| (text(name), fill(text(value)))));
     }
@@ -181,12 +221,17 @@ fn github_job(job: &Yaml, of_matrix: &[(&str, String)], sweep: &str, artifacts: 
         }
         let with = |name: &str| fill(text(&step["with"][name]));
         match (step["run"].as_str(), step["uses"].as_str().map(|uses| uses.split('@').next().unwrap_or_default())) {
-            // The program is there already.
-            (Some(command), None) if command.starts_with("cargo") => {
-                assert_eq!(command, "cargo install --path . --locked");
+            // It is built already.
+            (Some("cargo build --release --locked"), None) => {
+                fs::create_dir_all(site.path("target/release")).expect("a folder");
+                fs::copy(env!("CARGO_BIN_EXE_seedbed"), site.path("target/release/seedbed")).expect("the program");
             }
-            (Some(command), None) => succeeded &= site.bash(&fill(command), &variables).status.success(),
-            (None, Some("actions/checkout" | "mikepenz/action-junit-report")) => {}
+            (Some(command), None) => {
+                let folders = fs::read_to_string(&added).unwrap_or_default();
+                let path: String = folders.lines().map(|folder| format!("PATH={folder}:$PATH\n")).collect();
+                succeeded &= site.bash(&(path + &fill(command)), &variables).status.success();
+            }
+            (None, Some("actions/checkout" | "actions/cache")) => {}
             (None, Some("actions/upload-artifact")) => {
                 let paths: Vec<PathBuf> = with("path").split_whitespace().map(|path| site.path(path)).collect();
                 let there: Vec<&PathBuf> = paths.iter().filter(|path| path.exists()).collect();
@@ -197,13 +242,21 @@ fn github_job(job: &Yaml, of_matrix: &[(&str, String)], sweep: &str, artifacts: 
                     fs::create_dir_all(&folder).expect("a folder");
                     copy(path, &folder);
                 }
+                // Permissions are not kept.
+                for file in fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.expect("an entry").path()) {
+                    fs::set_permissions(file, fs::Permissions::from_mode(0o644)).expect("permissions");
+                }
             }
             (None, Some("actions/download-artifact")) => {
+                let to = site.path(&with("path"));
+                fs::create_dir_all(&to).expect("a folder");
+                if let Some(name) = step["with"]["name"].as_str() {
+                    copy(&artifacts.join(name), &to);
+                    continue;
+                }
                 let pattern = with("pattern");
                 let start = pattern.strip_suffix('*').expect("a pattern");
                 assert_eq!(step["with"]["merge-multiple"].as_bool(), Some(true));
-                let to = site.path(&with("path"));
-                fs::create_dir_all(&to).expect("a folder");
                 for artifact in fs::read_dir(artifacts).expect("a folder").map(|entry| entry.expect("an entry")) {
                     if artifact.file_name().to_string_lossy().starts_with(start) {
                         copy(&artifact.path(), &to);

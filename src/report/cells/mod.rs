@@ -243,7 +243,7 @@ pub fn write_csv(out: &mut impl Write, digest: &Digest) -> io::Result<()> {
 }
 
 /// Writes a JUnit file: a suite for each scenario, a test case for each cell, which fails if one of its runs does. The
-/// commands that repeat the first of these are in it.
+/// commands that repeat the first of these are in it. The name of a case is complete: scenario, axes, protocol.
 ///
 /// # Errors
 /// If `out` cannot be written to.
@@ -283,7 +283,8 @@ fn test_case(digest: &Digest, cell: &CellDigest, replay: &impl Fn(u64) -> Option
             status
         }
     };
-    let mut case = TestCase::new(label(digest, cell), status);
+    // With the scenario: many viewers show a case without its suite.
+    let mut case = TestCase::new(format!("{}, {}", cell.scenario, label(digest, cell)), status);
     case.set_classname(cell.scenario.as_str());
     case
 }

@@ -120,7 +120,7 @@ fn junit_has_a_suite_for_each_scenario_and_a_case_for_each_cell_with_the_command
     assert_eq!(named("testsuite").map(|node| node.attribute("tests")).collect::<Vec<_>>(), [Some("2"), Some("1")]);
     assert_eq!(
         named("testcase").filter_map(|node| node.attribute("name")).collect::<Vec<_>>(),
-        ["drops=0, raft", "drops=0.5, raft", "drops=0, raft"]
+        ["a, drops=0, raft", "a, drops=0.5, raft", "b, drops=0, raft"]
     );
     let failures: Vec<_> = named("failure").collect();
     let [failure] = &failures[..] else { panic!("one failure: {xml}") };

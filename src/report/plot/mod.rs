@@ -82,7 +82,7 @@ pub enum Chart {
     HeatMaps(HeatMaps),
     /// Distributions of latencies.
     Cdf(Cdf),
-    /// One run over virtual time.
+    /// One run over time.
     Timeline(Timeline),
 }
 

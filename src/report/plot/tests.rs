@@ -73,6 +73,7 @@ fn timeline() -> Timeline {
     Timeline {
         title: "One run".to_owned(),
         subtitle: "seed 7".to_owned(),
+        time: "virtual time",
         end: 30.0,
         answers: (0..100).map(answer).collect(),
         faults: [(10.0, "kill 0002"), (10.3, "kill 0003"), (29.9, "heal everything")].map(fault).to_vec(),
@@ -130,6 +131,7 @@ fn nothing() -> Timeline {
     Timeline {
         title: String::new(),
         subtitle: String::new(),
+        time: "real time",
         end: 0.0,
         answers: Vec::new(),
         faults: Vec::new(),

@@ -1,4 +1,4 @@
-//! One run over virtual time.
+//! One run over time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,13 +27,15 @@ const CUT_SYMBOL: Ink = Ink::new(0xE6_E6_E6);
 const FAULT: Ink = Ink::new(0x55_55_55);
 const UNANSWERED: Ink = Ink::new(0xB0_00_20);
 
-/// One run over virtual time: what the clients got when, and what happened to the replicas.
+/// One run over time: what the clients got when, and what happened to the replicas.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timeline {
     /// What the picture shows.
     pub title: String,
     /// More about it, in smaller letters.
     pub subtitle: String,
+    /// Which time that is, as in `virtual time`.
+    pub time: &'static str,
     /// When the run ended, in seconds.
     pub end: f64,
     /// What the clients got.
@@ -147,7 +149,7 @@ impl Timeline {
             scene.line(vec![(x, bottom), (x, bottom + 4.0)], 1.0, GREY);
             scene.label((x, bottom + SMALL + 6.0), Anchor::Middle, &tick.label);
         }
-        axis.x_title(&mut scene, "virtual time", LINE + 5.0);
+        axis.x_title(&mut scene, self.time, LINE + 5.0);
         scene.height = (bottom + 2.0 * LINE + MARGIN).ceil();
         scene
     }

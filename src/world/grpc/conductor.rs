@@ -110,6 +110,7 @@ impl<'a> Conductor<'a> {
         }
         self.come_up(processes, interrupt, &interrupted).await?;
         // The run begins when all take part.
+        self.teller.begin();
         (self.clock, self.begun) = (Clock::start(), true);
         let mut watch_due = Time::ZERO;
         loop {

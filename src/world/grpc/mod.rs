@@ -48,7 +48,7 @@ pub fn play(
     let Cluster { processes, outputs, addresses } = launch.spawn(scenario.replicas)?;
     // However this ends, also by a panic: first the processes are gone, then the console has shown their last words.
     let clock = Clock::start();
-    let console = Console::start(clock, outputs, spectator);
+    let console = Console::start_early(clock, outputs, spectator);
     // Moved here, so that it is dropped before the console.
     let mut processes = processes;
     let result = runtime.block_on(async {

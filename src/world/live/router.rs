@@ -123,7 +123,7 @@ impl<'a> Router<'a> {
         for (replica, port) in ReplicaId::all(ports.len()).zip(ports) {
             if past_wait && !port.reachable && !port.silence_told && stage.director.living().contains(replica) {
                 port.silence_told = true;
-                complaints.tell(now, replica, || "has not said hello, so nothing can be sent to it".to_owned());
+                complaints.tell(now, replica, || "has not said hello yet, so nothing can be sent to it".to_owned());
             }
         }
     }
@@ -174,8 +174,14 @@ impl<'a> Router<'a> {
         }
         if datagram.kind == kind::HELLO {
             let port = &mut self.ports[from.index()];
+            let was_reachable = port.reachable;
             // Connected, so that nobody else is heard, and so that a closed socket shows.
             port.reachable = port.reachable || port.socket.connect(source).is_ok();
+            if port.reachable && !was_reachable && port.silence_told {
+                let now = self.now();
+                self.complaints
+                    .tell(now, from, || "has said hello after all, so it is reachable from now on".to_owned());
+            }
             return Ok(());
         }
         let leader = self.replica(datagram.leader);

@@ -2,9 +2,13 @@
 //!
 //! A thread of its own does it. So a replica that prints megabytes, or a terminal that is slow or stopped, never holds up the
 //! routing; nor, beyond a little patience, the end of a run.
+//!
+//! Lines and complaints come from different threads and have one clock, the run's. Each is held back for a moment
+//! ([`HELD_BACK`]), so that all are shown in the order of their times.
 
 use std::fs::File;
 use std::io::Read;
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,6 +33,9 @@ const LINE_BYTES_MAX: usize = 8 << 10;
 /// How often complaints, progress and the wish to stop are looked at.
 const LOOK_INTERVAL: Span = Span::from_millis(50);
 
+/// How long lines and complaints are held back. A complaint reaches this thread well within it after its time was taken.
+const HELD_BACK: Span = Span::from_millis(50);
+
 /// So much time is given at the end to what has been printed and is not yet shown.
 const LAST_WORDS: Span = Span::from_millis(500);
 
@@ -41,35 +48,66 @@ const COMPLAINTS_MAX: usize = 16 * REPLICAS_MAX;
 /// The console of a run under way. It is stopped when this is dropped.
 pub(crate) struct Console {
     shared: Arc<Shared>,
-    complaints: SyncSender<Complaint>,
+    complaints: SyncSender<Entry>,
     done: Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Default)]
 struct Shared {
+    clock: Clock,
     stopped: AtomicBool,
     /// How far the run is, in nanoseconds.
     now: AtomicU64,
+    /// When the run began on the console's clock, in nanoseconds; [`NOT_BEGUN`] before that.
+    begun: AtomicU64,
 }
 
-struct Complaint {
+impl Shared {
+    fn new(clock: Clock, begun: u64) -> Shared {
+        Shared { clock, stopped: AtomicBool::new(false), now: AtomicU64::new(0), begun: AtomicU64::new(begun) }
+    }
+
+    /// The run's time.
+    fn run_time(&self) -> Time {
+        let begun = self.begun.load(Ordering::Relaxed);
+        if begun == NOT_BEGUN { Time::ZERO } else { Time::ZERO + self.clock.now().since(Time(begun)) }
+    }
+}
+
+/// No run begins that late.
+const NOT_BEGUN: u64 = u64::MAX;
+
+/// Something to show.
+struct Entry {
     time: Time,
     replica: ReplicaId,
+    kind: Kind,
     text: String,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Printed,
+    Complaint,
 }
 
 /// The router's way to the console. It never waits.
 pub(crate) struct Teller {
     shared: Arc<Shared>,
-    complaints: SyncSender<Complaint>,
+    complaints: SyncSender<Entry>,
 }
 
 impl Teller {
     /// Something is wrong with a replica.
     pub fn complain(&self, time: Time, replica: ReplicaId, text: String) {
         // There is room for all that is ever told.
-        let _ = self.complaints.try_send(Complaint { time, replica, text });
+        let _ = self.complaints.try_send(Entry { time, replica, kind: Kind::Complaint, text });
+    }
+
+    /// The run begins only now: from here on its time is counted.
+    #[cfg(any(test, feature = "grpc"))]
+    pub fn begin(&self) {
+        self.shared.begun.store(self.shared.clock.now().nanos(), Ordering::Relaxed);
     }
 
     /// The run has come to this time.
@@ -79,12 +117,23 @@ impl Teller {
 }
 
 impl Console {
-    /// Starts to show what comes from the replicas' ends.
+    /// Starts to show what comes from the replicas' ends. The clock is the run's.
     pub fn start(clock: Clock, outputs: Vec<(ReplicaId, OwnedFd)>, spectator: Arc<dyn Spectator>) -> Console {
-        let shared = Arc::new(Shared::default());
+        Console::start_with(Shared::new(clock, 0), outputs, spectator)
+    }
+
+    /// As [`Console::start`], before the run has begun: until [`Teller::begin`] its time is zero.
+    #[cfg(any(test, feature = "grpc"))]
+    pub fn start_early(clock: Clock, outputs: Vec<(ReplicaId, OwnedFd)>, spectator: Arc<dyn Spectator>) -> Console {
+        Console::start_with(Shared::new(clock, NOT_BEGUN), outputs, spectator)
+    }
+
+    fn start_with(shared: Shared, outputs: Vec<(ReplicaId, OwnedFd)>, spectator: Arc<dyn Spectator>) -> Console {
+        let shared = Arc::new(shared);
         let (complaints, incoming) = sync_channel(COMPLAINTS_MAX);
         let (finished, done) = sync_channel(1);
-        let screen = Screen { clock, spectator, shared: Arc::clone(&shared), complaints: incoming };
+        let held = Vec::new();
+        let mut screen = Screen { spectator, shared: Arc::clone(&shared), complaints: incoming, held };
         let thread = thread::spawn(move || {
             screen.show(outputs);
             let _ = finished.send(());
@@ -112,40 +161,61 @@ impl Drop for Console {
 
 /// The console's thread.
 struct Screen {
-    clock: Clock,
     spectator: Arc<dyn Spectator>,
     shared: Arc<Shared>,
-    complaints: Receiver<Complaint>,
+    complaints: Receiver<Entry>,
+    /// What is held back.
+    held: Vec<Entry>,
 }
 
 impl Screen {
     /// Shows everything until it is to stop.
-    fn show(&self, outputs: Vec<(ReplicaId, OwnedFd)>) {
+    fn show(&mut self, outputs: Vec<(ReplicaId, OwnedFd)>) {
         let mut streams: Vec<Stream> = outputs.into_iter().map(|(replica, fd)| Stream::new(replica, fd)).collect();
         let mut buffer = vec![0; 64 << 10];
         let mut end = None;
         loop {
             // Asked before looking, so that what was printed before the stop is still seen.
             if end.is_none() && self.shared.stopped.load(Ordering::Acquire) {
-                end = Some(self.clock.now() + LAST_WORDS);
+                end = Some(self.shared.clock.now() + LAST_WORDS);
             }
             let quiet = !self.read(&mut streams, &mut buffer, if end.is_some() { Span::ZERO } else { LOOK_INTERVAL });
-            for Complaint { time, replica, text } in self.complaints.try_iter() {
-                self.spectator.complaint(time, replica, &text);
-            }
+            let now = self.shared.run_time();
+            self.held.extend(self.complaints.try_iter());
+            self.show_until(|entry| entry.time + HELD_BACK <= now);
             self.spectator.progress(Time(self.shared.now.load(Ordering::Relaxed)));
             // Who prints on after the end, from beyond its process group, is not waited for.
-            if end.is_some_and(|end| quiet || self.clock.now() >= end) {
+            if end.is_some_and(|end| quiet || self.shared.clock.now() >= end) {
                 break;
             }
         }
         for stream in &mut streams {
             stream.end_line(self);
         }
+        self.held.extend(self.complaints.try_iter());
+        self.show_until(|_| true);
+    }
+
+    /// Shows what is held back and due, in the order of times. What has one time keeps its order.
+    fn show_until(&mut self, is_due: impl Fn(&Entry) -> bool) {
+        self.held.sort_by_key(|entry| entry.time);
+        let later = self.held.split_off(self.held.partition_point(is_due));
+        for Entry { time, replica, kind, text } in mem::replace(&mut self.held, later) {
+            match kind {
+                Kind::Printed => self.spectator.printed(time, replica, &text),
+                Kind::Complaint => self.spectator.complaint(time, replica, &text),
+            }
+        }
+    }
+
+    /// A replica has printed this.
+    fn print(&mut self, replica: ReplicaId, text: String) {
+        let time = self.shared.run_time();
+        self.held.push(Entry { time, replica, kind: Kind::Printed, text });
     }
 
     /// Waits for output, and reads what there is. False if there was none.
-    fn read(&self, streams: &mut Vec<Stream>, buffer: &mut [u8], patience: Span) -> bool {
+    fn read(&mut self, streams: &mut Vec<Stream>, buffer: &mut [u8], patience: Span) -> bool {
         let mut fds: Vec<PollFd<'_>> = streams.iter().map(|stream| PollFd::new(&stream.file, PollFlags::IN)).collect();
         let ready = rustix::event::poll(&mut fds, Some(&timespec(patience))).unwrap_or(0);
         let readable: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
@@ -169,7 +239,7 @@ impl Stream {
     }
 
     /// Reads what is there. False at the end.
-    fn read(&mut self, buffer: &mut [u8], screen: &Screen) -> bool {
+    fn read(&mut self, buffer: &mut [u8], screen: &mut Screen) -> bool {
         let length = match self.file.read(buffer) {
             Ok(length) => length,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return true,
@@ -195,21 +265,83 @@ impl Stream {
         self.shown += length;
         if self.shown >= SHOWN_BYTES_MAX {
             self.end_line(screen);
-            let now = screen.clock.now();
-            screen.spectator.printed(now, self.replica, "(prints too much; the rest is not shown)");
+            screen.print(self.replica, "(prints too much; the rest is not shown)".to_owned());
         }
         true
     }
 
-    fn show_line(&mut self, screen: &Screen) {
+    fn show_line(&mut self, screen: &mut Screen) {
         let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-        screen.spectator.printed(screen.clock.now(), self.replica, &String::from_utf8_lossy(line));
+        screen.print(self.replica, String::from_utf8_lossy(line).into_owned());
         self.line.clear();
     }
 
-    fn end_line(&mut self, screen: &Screen) {
+    fn end_line(&mut self, screen: &mut Screen) {
         if !self.line.is_empty() {
             self.show_line(screen);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Writes down what it is told.
+    #[derive(Default)]
+    struct Listener(Mutex<Vec<(Time, String)>>);
+
+    impl Spectator for Listener {
+        fn progress(&self, _: Time) {}
+
+        fn printed(&self, now: Time, _: ReplicaId, line: &str) {
+            self.0.lock().unwrap().push((now, line.to_owned()));
+        }
+
+        fn complaint(&self, now: Time, _: ReplicaId, complaint: &str) {
+            self.0.lock().unwrap().push((now, format!("warning: {complaint}")));
+        }
+    }
+
+    #[test]
+    fn lines_and_complaints_are_shown_in_the_order_of_their_times_once_they_are_due() {
+        let listener = Arc::new(Listener::default());
+        let (_, complaints) = sync_channel(1);
+        let entry = |millis, kind, text: &str| Entry {
+            time: Time::ZERO + Span::from_millis(millis),
+            replica: ReplicaId(0),
+            kind,
+            text: text.to_owned(),
+        };
+        let mut screen = Screen {
+            spectator: Arc::clone(&listener) as Arc<dyn Spectator>,
+            shared: Arc::new(Shared::new(Clock::start(), 0)),
+            complaints,
+            held: vec![
+                entry(16, Kind::Printed, "b"),
+                entry(16, Kind::Printed, "c"),
+                entry(90, Kind::Printed, "later"),
+                entry(15, Kind::Complaint, "a"),
+            ],
+        };
+        screen.show_until(|entry| entry.time < Time::ZERO + Span::from_millis(50));
+        let shown = || listener.0.lock().unwrap().iter().map(|(_, text)| text.clone()).collect::<Vec<_>>();
+        assert_eq!(shown(), ["warning: a", "b", "c"]);
+        screen.show_until(|_| true);
+        assert_eq!(shown().last().map(String::as_str), Some("later"));
+    }
+
+    #[test]
+    fn a_run_that_has_not_begun_is_at_time_zero() {
+        let clock = Clock::start();
+        let console = Console::start_early(clock, Vec::new(), Arc::new(Listener::default()));
+        while clock.now() == Time::ZERO {}
+        assert_eq!(console.shared.run_time(), Time::ZERO);
+        let begun = clock.now();
+        console.teller().begin();
+        while console.shared.run_time() == Time::ZERO {}
+        assert!(console.shared.run_time() <= Time::ZERO + clock.now().since(begun), "it counts from the beginning");
     }
 }

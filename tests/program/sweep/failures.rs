@@ -83,7 +83,8 @@ fn a_junit_file_has_a_test_case_for_each_cell_that_names_its_failures() {
         for case in children(suite, "testcase").into_iter().map(node) {
             assert_eq!(case.attribute("classname"), Some(scenario));
             let name = case.attribute("name").expect("a name");
-            let drops = name.strip_prefix("drops=").and_then(|rest| rest.split_once(", ")).expect("a value").0;
+            let axes = name.strip_prefix(scenario).and_then(|rest| rest.strip_prefix(", drops="));
+            let drops = axes.and_then(|rest| rest.split_once(", ")).expect("a value").0;
             assert!(name.ends_with(", raft without answer-after-commit"), "{name}");
             let of_cell = |row: &&_| {
                 let row: &std::collections::BTreeMap<String, String> = row;
