@@ -241,7 +241,10 @@ fn a_trace_that_cannot_be_written_is_refused_or_an_error() {
     fs::copy(CRASH, &mine).expect("a scenario");
     let (mine, none) = (mine.to_str().expect("text"), folder.path().join("none/x"));
     let none = none.to_str().expect("text");
-    assert_refused(&["all", "--trace", "-"], "error: --trace takes a single run; name one scenario instead of a folder or `all`");
+    assert_refused(
+        &["all", "--trace", "-"],
+        "error: --trace takes a single run; name one scenario instead of a folder or `all`",
+    );
     let conflict = "error: the argument '--replica <PROGRAM>' cannot be used with '--trace <FILE>'";
     assert_refused(&[CRASH, "-r", "./3700kvstore", "--trace", "-"], conflict);
     assert_refused(&[CRASH, "--no-heartbeats"], "error: the following required arguments were not provided:");

@@ -91,13 +91,7 @@ fn lock(file: &File, path: &Path) -> Result<(), CliError> {
 
 impl Sheet {
     /// A new file; `-` is standard output. With `force`, it replaces the unfinished file of an earlier attempt.
-    pub fn create(
-        kind: Kind,
-        path: &Path,
-        frame: &Frame,
-        force: bool,
-        stdout: &mut Stdout,
-    ) -> Result<Sheet, CliError> {
+    pub fn create(kind: Kind, path: &Path, frame: &Frame, force: bool, stdout: &mut Stdout) -> Result<Sheet, CliError> {
         let start = frame.start(kind);
         if path == Path::new("-") {
             stdout.write_all(&start)?;
@@ -186,12 +180,7 @@ fn reopen(part: &Path, force: bool) -> Result<File, CliError> {
 
 /// Refuses to replace the whole file of another sweep, which may have taken hours. `key` knows the runs of this sweep by
 /// their place in it. The file of the same sweep may be replaced: it is the same again, or what this program makes of it.
-pub(super) fn check_replaced(
-    kind: Kind,
-    path: &Path,
-    frame: &Frame,
-    key: impl Fn(u64) -> Key,
-) -> Result<(), CliError> {
+pub(super) fn check_replaced(kind: Kind, path: &Path, frame: &Frame, key: impl Fn(u64) -> Key) -> Result<(), CliError> {
     if !path.is_file() || !is_of_a_sweep(path) {
         return Ok(());
     }

@@ -24,7 +24,8 @@ impl<'t> Event<'t> {
     /// `TYPE@TIME` or `TYPE:ARGUMENT:...@TIME`.
     fn parse(word: &'t str) -> Result<Event<'t>, GridError> {
         let problem = |problem: String| GridError::Event { word: word.chars().take(200).collect(), problem };
-        let form = || problem("allowed is TYPE@SECONDS, as in kill_leader@5, kill:2@5 or part_hard@5+part_end@8".to_owned());
+        let form =
+            || problem("allowed is TYPE@SECONDS, as in kill_leader@5, kill:2@5 or part_hard@5+part_end@8".to_owned());
         let (what, time) = word.rsplit_once('@').ok_or_else(form)?;
         let mut parts = what.split(':').map(str::trim);
         let name = parts.next().unwrap_or_default();
@@ -73,9 +74,8 @@ impl<'t> Event<'t> {
 /// The values of a list, separated by commas: each is one event or several. A single one can have a range of times, as
 /// in `kill_leader@5:25:5`, and then stands for one value for each time.
 pub(super) fn parse_events(text: &str) -> Result<Vec<String>, GridError> {
-    let values = |text: &str| {
-        parse_values(text).map_err(|problem| GridError::Values { name: EVENT.to_owned(), problem })
-    };
+    let values =
+        |text: &str| parse_values(text).map_err(|problem| GridError::Values { name: EVENT.to_owned(), problem });
     let mut words = Vec::new();
     for item in text.split(',').map(str::trim) {
         let events = item.split('+').map(|word| Event::parse(word.trim())).collect::<Result<Vec<_>, _>>()?;
