@@ -72,7 +72,7 @@ pub(super) struct Staging {
     /// How many scenarios run at a time, with `all`
     ///
     /// With processes, more than one makes latencies worse, since they share the machine's cores.
-    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: u16,
 }
 

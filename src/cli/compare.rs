@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Outcome;
 use super::cast::{self, Booking, Cast};
-use super::command::CommandLine;
+use super::command::{CommandLine, Words};
 use super::error::CliError;
 use super::output::{self, ExportArgs, Exports, Report};
 use super::selection::Selection;
@@ -85,6 +85,6 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         compare::write_total(&mut out, &comparison)?;
     }
     out.flush()?;
-    played.map_err(|error| error.of(&comparison.command))?;
+    played.map_err(|error| error.of(&args.exports.words(Words::empty().with(&comparison.command)).to_string()))?;
     Ok(Outcome::of(comparison.count(Pair::has_same_verdict) == comparison.pairs.len()))
 }

@@ -6,7 +6,7 @@ use super::error::CliError;
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct Cores {
     /// How many runs go on at a time; as many as there are cores if it is not given
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
 }
 

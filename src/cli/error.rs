@@ -47,9 +47,11 @@ pub(super) enum CliError {
     NoScenarios { path: PathBuf },
     #[error("{}: cannot be written: {source}", shown(path))]
     File { path: PathBuf, source: io::Error },
+    #[error("{}: cannot be written: {source}; --repros DIR chooses another folder", shown(path))]
+    Repro { path: PathBuf, source: io::Error },
     #[error("standard output cannot be written: {0}")]
     Stdout(#[from] io::Error),
-    #[error("signals cannot be taken note of: {0}")]
+    #[error("cannot install signal handlers: {0}")]
     Signals(io::Error),
     #[error(transparent)]
     Grid(Box<GridError>),
@@ -76,11 +78,11 @@ pub(super) enum CliError {
     Resume { path: PathBuf, problem: String },
     #[error("{}: cannot be read: {source}", shown(path))]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("{}: cannot be drawn: allowed is a name that ends in .svg or .png", shown(path))]
+    #[error("{}: cannot be drawn: allowed is a file whose name ends in .svg or .png", shown(path))]
     Picture { path: PathBuf },
-    #[error("--metrics: `{name}` is no column of numbers; allowed is {allowed}")]
+    #[error("--metrics: `{name}` is not a numeric column; {allowed}")]
     Metric { name: String, allowed: String },
-    #[error("{option} is of rows of CSV; these are files of another kind")]
+    #[error("{option} applies to CSV rows only; these are files of another kind")]
     NoRows { option: &'static str },
     #[error(transparent)]
     Merge(#[from] MergeError),

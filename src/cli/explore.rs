@@ -8,12 +8,13 @@ use super::cast;
 use super::command::{self, Words};
 use super::cores::Cores;
 use super::error::CliError;
-use super::output::{self, Stdout};
+use super::output::{self, Stdout, plural};
 use super::progress::Progress;
 use super::repro::Repros;
 use super::selection::draw_seed;
 use crate::clock::Clock;
 use crate::raft::Rule;
+use crate::report::text::{BAD, GOOD};
 use crate::sweep::Repro;
 use crate::sweep::SeedRange;
 use crate::sweep::explore::{Exploration, Failure, RUNS_FOR_COVERAGE, Situation};
@@ -45,11 +46,11 @@ pub(super) struct Args {
     seeds: Option<SeedRange>,
 
     /// Go on for so long, as in 90s, 10m or 8h
-    #[arg(long = "for", id = "time", value_name = "TIME", value_parser = parse_span, group = "extent")]
+    #[arg(long = "for", id = "time", value_name = "TIME", allow_hyphen_values = true, value_parser = parse_span, group = "extent")]
     time: Option<Span>,
 
     /// The first seed, with --for; a random one if it is not given
-    #[arg(long, value_name = "N", requires = "time", conflicts_with = "seeds")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "time", conflicts_with = "seeds")]
     from: Option<u64>,
 
     /// Explore a broken Raft, without this rule: one of the animals of `seedbed zoo`
@@ -99,7 +100,10 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     write_end(&mut out, &exploration)?;
     out.flush()?;
     match interrupt.signal() {
-        Some(signal) => Err(CliError::Interrupted { signal, command, goes_on: false }),
+        Some(signal) => {
+            let command = args.repros.words(Words::empty().with(command)).to_string();
+            Err(CliError::Interrupted { signal, command, goes_on: false })
+        }
         None => Ok(Outcome::of(exploration.failures == 0 && exploration.gaps().is_empty())),
     }
 }
@@ -161,9 +165,14 @@ fn report_failure(args: &Args, failure: &Failure, out: &mut Stdout) -> Result<()
     Ok(out.flush()?)
 }
 
-/// Writes the coverage table and the result.
+/// Writes the result, and the table of situations.
 fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<()> {
-    writeln!(out, "In how many runs each situation occurred:")?;
+    let Exploration { runs, events, failures, .. } = exploration;
+    match failures {
+        0 => writeln!(out, "{GOOD}No failure in {}{GOOD:#}\n", plural(*runs, "run", "runs"))?,
+        _ => writeln!(out, "{BAD}{failures} of {} failed{BAD:#}\n", plural(*runs, "run", "runs"))?,
+    }
+    writeln!(out, "How many runs came through each situation that is difficult for Raft; none should be missing:")?;
     let width = Situation::ALL.iter().map(|situation| situation.name().len()).max().unwrap_or(0);
     for situation in Situation::ALL {
         let runs = exploration.coverage.runs(situation);
@@ -171,10 +180,8 @@ fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<()> 
         writeln!(out, "  {:width$}  {runs:>9}  {share:>5.1} %", situation.name())?;
     }
     for gap in exploration.gaps() {
-        let bad = crate::report::text::BAD;
-        writeln!(out, "{bad}Error:{bad:#} never in {RUNS_FOR_COVERAGE} seeds or more: {}", gap.name())?;
+        writeln!(out, "{BAD}Error:{BAD:#} never in {RUNS_FOR_COVERAGE} seeds or more: {}", gap.name())?;
     }
-    let Exploration { runs, events, failures, .. } = exploration;
     writeln!(out, "\n{runs} seeds explored, {events} events, {failures} failed")
 }
 

@@ -252,7 +252,7 @@ pub(super) fn is_special(path: &Path) -> bool {
 /// Whether [`write_whole`] can write this file, as far as that is known before.
 pub(super) fn probe(path: &Path) -> io::Result<()> {
     if path == Path::new("-") {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "standard output is not for this; allowed is a file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this cannot be standard output; allowed is a file"));
     }
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -283,6 +283,10 @@ mod tests {
         names
     }
 
+    fn begin<'a>(path: &Path, stdout: &'a mut Stdout) -> Writing<'a> {
+        OutputFile::open(path).and_then(|file| file.begin(stdout)).expect("it can be written")
+    }
+
     #[test]
     fn what_was_there_stays_until_the_new_content_is_whole() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
@@ -290,13 +294,13 @@ mod tests {
         fs::write(&path, "old").expect("a file");
         let mut stdout = crate::cli::output::stdout();
         let read = || fs::read_to_string(&path).expect("a file");
-        let mut writing = OutputFile::open(&path).and_then(|file| file.begin(&mut stdout)).expect("it can be written");
+        let mut writing = begin(&path, &mut stdout);
         writing.write_all(b"new").expect("room");
         writing.flush().expect("room");
         assert_eq!(read(), "old");
         assert!(writing.finish(Err(io::ErrorKind::StorageFull.into())).is_err());
         assert_eq!((read(), names(folder.path())), ("old".to_owned(), vec!["x".to_owned()]));
-        let mut writing = OutputFile::open(&path).and_then(|file| file.begin(&mut stdout)).expect("it can be written");
+        let mut writing = begin(&path, &mut stdout);
         let written = writing.write_all(b"new");
         writing.finish(written).expect("room");
         assert_eq!((read(), names(folder.path())), ("new".to_owned(), vec!["x".to_owned()]));
@@ -308,7 +312,7 @@ mod tests {
         let path = folder.path().join("x");
         let panics = || {
             let mut stdout = crate::cli::output::stdout();
-            let mut writing = OutputFile::open(&path).and_then(|file| file.begin(&mut stdout)).expect("a file");
+            let mut writing = begin(&path, &mut stdout);
             writing.write_all(b"until here").expect("room");
             panic!("on purpose");
         };

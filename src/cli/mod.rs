@@ -39,6 +39,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use error::CliError;
@@ -51,7 +52,7 @@ use error::CliError;
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "\
-Exit codes: 0 all is as it should be, 1 something is not, 2 bad usage or input.
+Exit codes: 0 success, 1 a check failed, 2 bad usage or input.
 `seedbed help run` tells more about a command."
 )]
 struct Cli {
@@ -128,7 +129,7 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Cli { command: Command::Status(args) }) => grpc::status::execute(&args),
         #[cfg(not(feature = "grpc"))]
         Ok(Cli { command: Command::WithoutGrpc(_) }) => Err(CliError::WithoutGrpc),
-        Err(error) => Err(CliError::Usage(error)),
+        Err(error) => Err(CliError::Usage(without_wrong_tip(error))),
     };
     match result {
         Ok(Outcome::Correct) => 0,
@@ -147,6 +148,14 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             }
         }
     }
+}
+
+/// The same without the tip to write `-- --option`: no command takes a file that is named like an option by mistake.
+fn without_wrong_tip(mut error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::UnknownArgument {
+        error.remove(ContextKind::Suggested);
+    }
+    error
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
+use super::command::Words;
 use super::error::CliError;
 pub(super) use super::files::*;
 use crate::report::compare::{Comparison, Pair};
@@ -62,6 +63,13 @@ impl ExportArgs {
     pub fn places(&self) -> Vec<(&'static str, &Path)> {
         let options = [("--json", &self.json), ("--csv", &self.csv)];
         options.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect()
+    }
+}
+
+impl ExportArgs {
+    /// With these options.
+    pub fn words(&self, words: Words) -> Words {
+        self.places().into_iter().fold(words, |words, (option, path)| words.output(option, Some(path)))
     }
 }
 

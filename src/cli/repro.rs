@@ -128,7 +128,7 @@ impl Repros {
         let path = place(&self.directory, &stem(&repro.case, label), |old| is_of(&repro.case, &old.case));
         fs::create_dir_all(&self.directory)
             .and_then(|()| write_new(&path, repro))
-            .map_err(|source| CliError::File { path: path.clone(), source })?;
+            .map_err(|source| CliError::Repro { path: path.clone(), source })?;
         Ok(path)
     }
 

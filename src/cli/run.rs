@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Outcome;
 use super::axes::{AxisArgs, Changed};
 use super::cast::{self, Booking, Cast, WorldName};
-use super::command::{self, CommandLine};
+use super::command::{self, CommandLine, Words};
 use super::error::{CliError, RUNS_SHOWN_MAX};
 use super::output::{self, ExportArgs, Exports, Report, Stdout};
 use super::repro::Repros;
@@ -177,7 +177,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
                 exports.write(Report::Many(&suite), &mut out)?;
                 out.flush()?;
             }
-            return Err(error.of(&suite.command));
+            return Err(error.of(&args.outputs(Words::empty().with(&suite.command)).to_string()));
         }
     };
     exports.write(if selected.is_many() { Report::Many(&suite) } else { Report::One(&suite.runs[0]) }, &mut out)?;
@@ -191,6 +191,14 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     out.flush()?;
     watched?;
     Ok(Outcome::of(suite.passed() == suite.runs.len()))
+}
+
+impl Args {
+    /// With the options that say where results go. They change no run, so reports do not show them.
+    fn outputs(&self, words: Words) -> Words {
+        let words = self.exports.words(words).output("--timeline", self.timeline.as_deref());
+        self.repros.words(words)
+    }
 }
 
 /// Plays everything that is selected, and adds the runs as they finish. If there is an `out`, the rows of a table go

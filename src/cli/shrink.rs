@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
@@ -12,6 +13,7 @@ use super::progress::Progress;
 use super::repro::{self, amount};
 use crate::sweep::Repro;
 use crate::sweep::shrink::{self, Shrunk, Size, Step, shrink};
+use crate::world::processes::Interrupt;
 
 /// Make a repro file smaller, with the same failure
 ///
@@ -43,7 +45,7 @@ pub(super) struct Args {
     output: Option<PathBuf>,
 
     /// How many runs it may take; one of more than 1000 events counts as several
-    #[arg(long, value_name = "RUNS", default_value_t = shrink::BUDGET, value_parser = parse_budget)]
+    #[arg(long, value_name = "RUNS", allow_negative_numbers = true, default_value_t = shrink::BUDGET, value_parser = parse_budget)]
     budget: u64,
 }
 
@@ -58,6 +60,8 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     output::check(&[("--output", &path)], &input.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
     let target = OutputFile::open(&path)?;
     let with_text = !target.is_stdout();
+    let interrupt = Interrupt::install().map_err(CliError::Signals)?;
+    let hold = interrupt.hold();
     let mut out = output::stdout();
     if with_text {
         writeln!(out, "{}\n", command(args))?;
@@ -65,8 +69,12 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
         out.flush()?;
     }
     let progress = Progress::in_search(args.budget);
-    let shrunk = shrink(&repro.case, finding, args.budget, |step| show(&progress, step));
+    let shrunk = shrink(&repro.case, finding, args.budget, |step| {
+        show(&progress, step);
+        if interrupt.signal().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
     progress.clear();
+    drop(hold);
     let Some(shrunk) = shrunk else {
         let trial = repro.case.attempt();
         let (_, text) = repro::compare(&repro, &trial);
@@ -87,12 +95,15 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
         write_text(&mut out, &repro, &shrunk, args.budget, &path)?;
     }
     out.flush()?;
-    Ok(Outcome::Correct)
+    match interrupt.signal() {
+        Some(signal) => Err(CliError::Interrupted { signal, command: command(args), goes_on: false }),
+        None => Ok(Outcome::Correct),
+    }
 }
 
 /// The command that does this again.
 fn command(args: &Args) -> String {
-    let words = Words::new("shrink").with(quoted_path(&args.file)).path("-o", args.output.as_deref());
+    let words = Words::new("shrink").with(quoted_path(&args.file)).output("-o", args.output.as_deref());
     words.unless(shrink::BUDGET, "--budget", args.budget).to_string()
 }
 

@@ -11,6 +11,7 @@ use super::progress::Progress;
 use super::selection::Files;
 use crate::sweep::ProtocolName;
 use crate::sweep::SeedRange;
+use crate::world::processes::Interrupt;
 
 /// Run each seed twice, and name the first event that differs
 ///
@@ -45,22 +46,28 @@ pub(super) struct Args {
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let scenarios = args.files.load()?;
+    let interrupt = Interrupt::install().map_err(CliError::Signals)?;
+    let hold = interrupt.hold();
     let mut out = output::stdout();
     writeln!(out, "{}\n", command(&args.files.words(), args.seeds, args.protocol))?;
     out.flush()?;
     let count = scenarios.len() as u64;
     let progress = Progress::in_runs(count.saturating_mul(args.seeds.count()).saturating_mul(2), scenarios.len() > 1);
     let runs = scenarios.iter().flat_map(|(_, scenario)| args.seeds.iter().map(move |seed| (scenario, seed)));
+    // After a signal no run is begun, and those that were are played a second time.
+    let runs = runs.take_while(|_| interrupt.signal().is_none());
     let verified = args.protocol.verify(runs, |scenario| {
         progress.begin(&scenario.name);
         progress.end();
     });
     progress.clear();
+    drop(hold);
     match &verified {
         Ok(agreement) => {
             let (runs, events) = (agreement.runs, agreement.events);
             let (runs, scenarios) = (plural(runs, "run", "runs"), plural(count, "scenario", "scenarios"));
-            writeln!(out, "{runs} of {scenarios} verified, {events} events, all the same")?;
+            let so_far = if interrupt.signal().is_some() { " so far" } else { "" };
+            writeln!(out, "{runs} of {scenarios} verified{so_far}, {events} events, all the same")?;
         }
         Err(divergence) => {
             writeln!(out, "{divergence}")?;
@@ -71,7 +78,13 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         }
     }
     out.flush()?;
-    Ok(Outcome::of(verified.is_ok()))
+    match interrupt.signal() {
+        Some(signal) if verified.is_ok() => {
+            let command = command(&args.files.words(), args.seeds, args.protocol);
+            Err(CliError::Interrupted { signal, command, goes_on: false })
+        }
+        _ => Ok(Outcome::of(verified.is_ok())),
+    }
 }
 
 /// The command that does this for these files and seeds.

@@ -4,18 +4,18 @@ use std::ffi::OsString;
 
 use clap::Subcommand;
 
-/// Commands that are known and not there. No help names them.
+/// Commands that are known and not there. The help says what they need.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    #[command(hide = true)]
+    /// Change how likely the servers of a gRPC cluster are to lose each other's messages (needs a build with --features grpc)
     Chaos(Anything),
-    #[command(hide = true)]
+    /// Run a gRPC cluster on this machine (needs a build with --features grpc)
     Cluster(Anything),
-    #[command(hide = true)]
+    /// Get and put keys of a gRPC cluster, and measure it (needs a build with --features grpc)
     Kv(Anything),
-    #[command(hide = true)]
+    /// Run one server of a gRPC cluster (needs a build with --features grpc)
     Serve(Anything),
-    #[command(hide = true)]
+    /// Show who leads a gRPC cluster (needs a build with --features grpc)
     Status(Anything),
 }
 

@@ -20,6 +20,7 @@ use crate::report::text::{BAD, GOOD};
 use crate::sweep::Repro;
 use crate::sweep::shrink::{self, Size};
 use crate::sweep::zoo::{self, Animal, Effort, Hunt, Specimen, Tally};
+use crate::world::processes::Interrupt;
 
 /// Break the rules of Raft one at a time, and see which checkers notice, and how soon
 ///
@@ -44,11 +45,11 @@ pub(super) struct Args {
     rules: Vec<Rule>,
 
     /// How many times each animal is hunted, from seeds that are far apart
-    #[arg(long, value_name = "N", default_value_t = Effort::default().starts, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = Effort::default().starts, value_parser = clap::value_parser!(u64).range(1..=1000))]
     starts: u64,
 
     /// After how many seeds an animal has escaped
-    #[arg(long, value_name = "N", default_value_t = Effort::default().seeds_max, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = Effort::default().seeds_max, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seeds: u64,
 
     /// Shrink the failure of every hunt as `seedbed shrink` does, and write the repro files to this folder
@@ -68,13 +69,22 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     rules.retain(|&rule| seen.insert(rule));
     let mut animals: Vec<Option<Rule>> = rules.into_iter().map(Some).collect();
     animals.push(None);
+    let interrupt = Interrupt::install().map_err(CliError::Signals)?;
+    let hold = interrupt.hold();
     let mut out = output::stdout();
     writeln!(out, "{}\n", command(&args))?;
     out.flush()?;
     let progress = Progress::in_hunts(animals.len() as u64 * effort.starts);
     let clock = Clock::start();
-    let animals = zoo::visit(&animals, effort, || progress.end());
+    let all = animals.len() as u64 * effort.starts;
+    let animals = zoo::visit(&animals, effort, || progress.end(), || interrupt.signal().is_none());
     progress.clear();
+    drop(hold);
+    if let Some(signal) = interrupt.signal() {
+        write_interrupted(&mut out, &animals, all, effort)?;
+        out.flush()?;
+        return Err(CliError::Interrupted { signal, command: command(&args), goes_on: false });
+    }
     output::note(&format!("{} in {:.1} s", in_animals(animals.len() as u64 - 1), clock.now().as_secs_f64()));
     write_matrix(&mut out, &animals, effort)?;
     out.flush()?;
@@ -88,6 +98,14 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         all_replay = specimens.iter().all(|specimen| specimen.replays);
     }
     Ok(Outcome::of(all_replay && animals.iter().all(is_as_it_should_be)))
+}
+
+/// Writes what the hunts have found that ended before a signal came.
+fn write_interrupted(out: &mut impl Write, animals: &[Animal], all: u64, effort: Effort) -> io::Result<()> {
+    let done: usize = animals.iter().map(|animal| animal.hunts.len()).sum();
+    writeln!(out, "Interrupted after {done} of {all} hunts.")?;
+    let begun: Vec<Animal> = animals.iter().filter(|animal| !animal.hunts.is_empty()).cloned().collect();
+    if begun.is_empty() { Ok(()) } else { write_matrix(out, &begun, effort) }
 }
 
 /// Writes what failures were shrunk to: a file each, and a table.

@@ -31,6 +31,14 @@ pub enum ScenarioError {
         /// The built-in one that may be meant.
         meant: Option<String>,
     },
+    /// The file holds something else that seedbed knows.
+    #[error("{file}: is {what}")]
+    OtherKind {
+        /// The file.
+        file: String,
+        /// What it is, and which command takes it.
+        what: &'static str,
+    },
     /// The file is too large to be a scenario.
     #[error("{file}: is too large; allowed is a file of at most {allowed_bytes} bytes")]
     Size {

@@ -119,16 +119,15 @@ impl Scenario {
         let source = Source::new(file);
         let json = source.parse(text)?;
         let mut top = source.top(&json)?;
-        let hint = match (top.holds("seedbed_repro"), top.holds("seedbed_sweep")) {
-            (true, _) => Some("this is a repro file, which `seedbed replay` takes"),
-            (_, true) => Some("this is a sweep, which `seedbed sweep` takes, alone"),
+        let what = match (top.holds("seedbed_repro"), top.holds("seedbed_sweep")) {
+            (true, _) => Some("a repro file, which `seedbed replay` takes"),
+            (_, true) => Some("a sweep, which `seedbed sweep` takes, alone"),
             _ => None,
         };
-        let scenario = Scenario::from_object(name, &mut top).map_err(|error| match error {
-            ScenarioError::Missing { file, key, allowed, .. } if hint.is_some() => {
-                ScenarioError::Missing { file, key, allowed, hint: hint.map(str::to_owned) }
-            }
-            other => other,
+        let scenario = Scenario::from_object(name, &mut top).map_err(|error| match (error, what) {
+            // Which of a scenario's keys are missing helps nobody then.
+            (ScenarioError::Missing { file, .. }, Some(what)) => ScenarioError::OtherKind { file, what },
+            (other, _) => other,
         })?;
         Ok(Loaded { scenario, warnings: source.into_warnings() })
     }

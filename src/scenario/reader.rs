@@ -32,6 +32,9 @@ const WORD_BYTES_MAX: usize = 64;
 /// Above this, not every whole number is a float.
 const FLOAT_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 
+/// The hint for a number that stands in quotes.
+pub(crate) const WITHOUT_QUOTES: &str = "write it without quotes";
+
 /// The file's text, with a bound on its size: the path may name a device without end. `file` stands for it in messages.
 pub(crate) fn read(path: &Path, file: &str) -> Result<String, ScenarioError> {
     let mut bytes = Vec::new();
@@ -332,7 +335,7 @@ impl<'a> Field<'a> {
     /// The error that what stands here is not allowed.
     pub(crate) fn invalid(&self, allowed: &str) -> ScenarioError {
         let quoted = matches!(self.json, Some(Json::Text(text)) if text.trim().parse::<f64>().is_ok());
-        let hint = (quoted && allowed.contains("number")).then(|| "write it without quotes".to_owned());
+        let hint = (quoted && allowed.contains("number")).then(|| WITHOUT_QUOTES.to_owned());
         self.error(self.shown(), allowed, hint)
     }
 

@@ -114,12 +114,15 @@ impl Repro {
 
 fn repro(source: &Source, top: &mut Object<'_>) -> Result<Repro, ScenarioError> {
     if !top.holds(KEYS[0]) {
-        let is_scenario = top.holds("lifetime") || top.holds("replicas");
+        if top.holds("lifetime") || top.holds("replicas") {
+            let what = "a scenario, which `seedbed run` takes";
+            return Err(ScenarioError::OtherKind { file: source.file(), what });
+        }
         return Err(ScenarioError::Missing {
             file: source.file(),
             key: KEYS[0].to_owned(),
             allowed: "1, in a file that seedbed has written of a failed run".to_owned(),
-            hint: is_scenario.then(|| "this is a scenario, which `seedbed run` takes".to_owned()),
+            hint: None,
         });
     }
     top.expect(&KEYS, &[]);
@@ -320,11 +323,7 @@ mod tests {
         let with = |line: &str| whole.replacen(protocol, &format!("{protocol} {line},"), 1);
         for (text, error) in [
             ("[]".to_owned(), "r.json: the file holds []; allowed is an object"),
-            (
-                "{\"lifetime\": 5, \"replicas\": 3}".to_owned(),
-                "r.json: `seedbed_repro` is missing; allowed is 1, in a file that seedbed has written of a failed run; this \
-                 is a scenario, which `seedbed run` takes",
-            ),
+            ("{\"lifetime\": 5, \"replicas\": 3}".to_owned(), "r.json: is a scenario, which `seedbed run` takes"),
             (
                 "{}".to_owned(),
                 "r.json: `seedbed_repro` is missing; allowed is 1, in a file that seedbed has written of a failed run",

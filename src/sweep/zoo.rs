@@ -4,6 +4,8 @@
 //! itself, and random cases are run until a checker convicts. A *hunt* is one such search: it starts at a seed of its
 //! own and counts the seeds until each checker's first conviction.
 
+use std::ops::ControlFlow;
+
 use rayon::prelude::*;
 
 use super::Repro;
@@ -122,7 +124,7 @@ pub struct Specimen {
 impl Specimen {
     fn new(broken: Rule, start: u64, failure: &Failure, budget: u64) -> Option<Specimen> {
         let finding = failure.trial.findings.first()?;
-        let shrunk = shrink(&failure.case, finding, budget, |_| {})?;
+        let shrunk = shrink(&failure.case, finding, budget, |_| ControlFlow::Continue(()))?;
         let fails_alike = shrunk.trial.findings.iter().any(|other| other.is_like(finding));
         let replays = fails_alike && replays(&Repro::of(&shrunk.case, &shrunk.trial));
         Some(Specimen { broken, start, shrunk, replays })
@@ -157,10 +159,13 @@ pub fn specimens(animals: &[Animal], budget: u64, progress: impl Fn() + Sync) ->
     specimens.flatten_iter().collect()
 }
 
-/// Hunts for a Raft without this rule, from the start of this number.
-fn hunt(broken: Option<Rule>, start: u64, effort: Effort) -> Hunt {
+/// Hunts for a Raft without this rule, from the start of this number; none if it is to stop before its end.
+fn hunt(broken: Option<Rule>, start: u64, effort: Effort, goes_on: impl Fn() -> bool) -> Option<Hunt> {
     let mut hunt = Hunt::default();
     for seeds in 1..=effort.seeds_max {
+        if !goes_on() {
+            return None;
+        }
         let case = case(start * START_DISTANCE + seeds - 1, broken);
         let trial = case.attempt();
         let before = hunt.by_general();
@@ -173,23 +178,29 @@ fn hunt(broken: Option<Rule>, start: u64, effort: Effort) -> Hunt {
             break;
         }
     }
-    hunt
+    Some(hunt)
 }
 
 /// Hunts for each of these animals, on all cores of the present thread pool; the result does not depend on how many
-/// they are. `progress` is told after each hunt.
-pub fn visit(animals: &[Option<Rule>], effort: Effort, progress: impl Fn() + Sync) -> Vec<Animal> {
+/// they are. `progress` is told after each hunt. Hunts that `goes_on` ends before their time are left out.
+pub fn visit(
+    animals: &[Option<Rule>],
+    effort: Effort,
+    progress: impl Fn() + Sync,
+    goes_on: impl Fn() -> bool + Sync,
+) -> Vec<Animal> {
     let starts = effort.starts;
     let hunts: Vec<(Option<Rule>, u64)> =
         animals.iter().flat_map(|&broken| (0..starts).map(move |start| (broken, start))).collect();
     let mut hunts = hunts
         .into_par_iter()
         .with_max_len(1)
-        .map(|(broken, start)| hunt(broken, start, effort))
+        .map(|(broken, start)| hunt(broken, start, effort, &goes_on))
         .inspect(|_| progress())
         .collect::<Vec<_>>()
         .into_iter();
-    let animal = |&broken: &Option<Rule>| Animal { broken, hunts: hunts.by_ref().take(starts as usize).collect() };
+    let animal =
+        |&broken: &Option<Rule>| Animal { broken, hunts: hunts.by_ref().take(starts as usize).flatten().collect() };
     animals.iter().map(animal).collect()
 }
 
@@ -228,9 +239,9 @@ mod tests {
         let figures = |zoo: Vec<Animal>| -> Vec<_> {
             zoo.into_iter().flat_map(|animal| animal.hunts).map(|hunt| hunt.convictions).collect()
         };
-        let many = visit(&animals, effort, || {});
+        let many = visit(&animals, effort, || {}, || true);
         assert!(!many.iter().any(Animal::escapes));
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
-        assert_eq!(figures(one.install(|| visit(&animals, effort, || {}))), figures(many));
+        assert_eq!(figures(one.install(|| visit(&animals, effort, || {}, || true))), figures(many));
     }
 }

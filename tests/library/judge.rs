@@ -13,7 +13,7 @@ use seedbed::sweep::zoo::{self, Animal, Effort, Hunt};
 fn every_animal_of_the_zoo_is_convicted_by_what_clients_see_and_soon_by_some_checker() {
     let animals: Vec<Option<Rule>> = Rule::ALL.map(Some).to_vec();
     assert!(animals.len() >= 16);
-    let zoo = zoo::visit(&animals, Effort { starts: 3, seeds_max: 2_000 }, || {});
+    let zoo = zoo::visit(&animals, Effort { starts: 3, seeds_max: 2_000 }, || {}, || true);
     for animal in &zoo {
         let rule = animal.broken.expect("a broken rule");
         let worst = |seeds: fn(&Hunt) -> Option<u64>| animal.tally(seeds).map(|tally| tally.worst);

@@ -1,5 +1,7 @@
 //! Failures of Rafts without one of their rules, shrunk: small, the same failure, and good as files.
 
+use std::ops::ControlFlow;
+
 use seedbed::chaos::{ConnectivityMatrix, Fault};
 use seedbed::check::{Checker, Finding};
 use seedbed::raft::Rule;
@@ -30,7 +32,7 @@ fn failing(rule: Rule) -> (Case, Trial) {
 }
 
 fn shrunk(case: &Case, finding: &Finding, budget: u64) -> Shrunk {
-    shrink(case, finding, budget, |_| {}).expect("it fails")
+    shrink(case, finding, budget, |_| ControlFlow::Continue(())).expect("it fails")
 }
 
 #[test]
@@ -98,7 +100,11 @@ fn the_same_case_and_budget_give_the_same_result_and_no_more_runs_than_allowed()
     let mut shown = Vec::new();
     let mut once = |budget| {
         shown.clear();
-        let result = shrink(&case, &trial.findings[0], budget, |step| shown.push(step.runs)).expect("it fails");
+        let result = shrink(&case, &trial.findings[0], budget, |step| {
+            shown.push(step.runs);
+            ControlFlow::Continue(())
+        })
+        .expect("it fails");
         assert!(shown.is_sorted(), "progress goes forward");
         (result.case, result.runs)
     };
@@ -120,7 +126,7 @@ fn a_budget_of_one_run_gives_the_case_back_or_a_smaller_one() {
 fn what_does_not_fail_that_way_is_not_shrunk() {
     let (mut case, trial) = failing(Rule::VoteOnce);
     case.subject.broken = None;
-    assert!(shrink(&case, &trial.findings[0], 100, |_| {}).is_none());
+    assert!(shrink(&case, &trial.findings[0], 100, |_| ControlFlow::Continue(())).is_none());
 }
 
 #[test]

@@ -484,12 +484,39 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn an_option_with_a_negative_number_is_told_what_is_allowed_and_an_unknown_one_is_no_file() {
+    for (arguments, error) in [
+        ("run crash-3 -j -1", "error: invalid value '-1' for '--jobs <N>': -1 is not in 1..=1024"),
+        ("sweep crash-3 -j -1", "error: invalid value '-1' for '--jobs <N>': -1 is not in 1..=1024"),
+        ("explore --for -10s", "error: invalid value '-10s' for '--for <TIME>': allowed is a number with s, m or h"),
+        ("zoo --starts -1", "error: invalid value '-1' for '--starts <N>': -1 is not in 1..=1000"),
+        ("shrink figure-8 --budget -1", "error: invalid value '-1' for '--budget <RUNS>': allowed is a whole number"),
+        ("run crash-3 --foo", "error: unexpected argument '--foo' found"),
+    ] {
+        let output = seedbed().args(arguments.split(' ')).output().expect("it starts");
+        assert_code(&output, 2);
+        assert!(stderr(&output).starts_with(error), "{arguments}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("tip:"), "{arguments}: {}", stderr(&output));
+    }
+    assert_refused(
+        &[CRASH, "--drops", "nan"],
+        "error: scenarios/crash-3.json with drops=nan: `drops` is \"nan\"; allowed is a number from 0 to 1",
+    );
+    let program = "no such program";
+    let message = "cannot be started as a replica: No such file or directory (os error 2); PROGRAM is one file without \
+                   arguments: write a script that runs the rest with \"$@\" at its end";
+    assert_refused(&[CRASH, "-r", program], &format!("error: {program}: {message}"));
+}
+
+#[test]
 fn help_and_version() {
     let version = seedbed().arg("--version").output().unwrap();
     assert_eq!(stdout(&version), format!("seedbed {}\n", env!("CARGO_PKG_VERSION")));
-    let commands: [(&str, &[&str]); 10] = [
+    let commands: [(&str, &[&str]); 11] = [
         ("help", &["--help"]),
         ("help_run", &["run", "--help"]),
+        ("help_scenarios", &["scenarios", "--help"]),
         ("help_compare", &["compare", "--help"]),
         ("help_verify", &["verify", "--help"]),
         ("help_sweep", &["sweep", "--help"]),

@@ -186,12 +186,11 @@ fn what_the_zoo_finds_is_shrunk_to_files_that_replay() {
     }
 }
 
-#[test]
-fn an_interrupted_exploration_tells_what_it_has_done() {
-    let folder = folder();
+/// Sends SIGINT after the first line of the output; returns the rest of it and what is on standard error.
+fn interrupted(folder: &TempDir, arguments: &[&str]) -> (String, String) {
     let mut child = processes::seedbed()
         .current_dir(folder.path())
-        .args(["explore", "--for", "1m", "--from", "0"])
+        .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -203,6 +202,24 @@ fn an_interrupted_exploration_tells_what_it_has_done() {
     let output = processes::end_with(Signal::INT, child);
     let mut rest = String::new();
     out.read_to_string(&mut rest).expect("text");
-    assert_eq!(output.status.code(), Some(130), "{rest}");
-    assert!(rest.contains(" seeds explored, ") && rest.contains("split vote"), "{rest}");
+    let error = stderr(&output);
+    assert_eq!(output.status.code(), Some(130), "{rest}{error}");
+    (rest, error)
+}
+
+#[test]
+fn an_interrupted_command_tells_what_it_has_done_and_how_to_begin_again() {
+    let folder = folder();
+    for (arguments, done) in [
+        ("explore --for 20s --from 0 --repros mine", " seeds explored, "),
+        ("verify all --seeds 0..2000", " runs of 17 scenarios verified so far, "),
+        ("zoo", "Interrupted after "),
+        ("shrink stale-read --budget 10000000", "\nReplay: seedbed replay stale-read-shrunk.json\n"),
+    ] {
+        let (rest, error) = interrupted(&folder, &arguments.split(' ').collect::<Vec<_>>());
+        assert!(rest.contains(done), "{arguments}: {rest}");
+        let again = format!("error: interrupted; this begins again: seedbed {arguments}\n");
+        assert!(error.ends_with(&again), "{arguments}: {error}");
+    }
+    assert_eq!(seedbed(&folder, &["replay", "stale-read-shrunk.json"]).status.code(), Some(0));
 }

@@ -174,8 +174,7 @@ fn a_device_is_written_to_and_not_replaced() {
 #[test]
 fn a_repro_is_not_a_scenario_and_run_says_what_takes_it() {
     let folder = folder(&[("stale.json", STALE_READ)]);
-    let hint = "`lifetime` is missing; allowed is a number of seconds from 0.001 to 1000000; this is a repro file, which \
-                `seedbed replay` takes";
+    let hint = "is a repro file, which `seedbed replay` takes";
     let output = seedbed(&folder, &["run", "stale.json"]);
     assert_eq!(outcome(&output, 2), "");
     assert!(text(&output.stderr).ends_with(&format!("error: stale.json: {hint}\n")), "{}", text(&output.stderr));
@@ -206,12 +205,12 @@ fn bad_input_has_exit_code_two_and_one_line() {
         ("empty.json", &without_findings()),
     ]);
     for command in ["replay", "shrink"] {
-        let missing = "none.json: cannot be read: No such file or directory (os error 2)";
+        let missing =
+            "none.json: no such file, and no built-in repro file has this name (`seedbed scenarios` lists them)";
         assert_refused(&folder, &[command, "none.json"], missing);
         let json = "bad.json: line 1, column 20: cannot be read as JSON: EOF while parsing a value";
         assert_refused(&folder, &[command, "bad.json"], json);
-        let hint = "scenario.json: `seedbed_repro` is missing; allowed is 1, in a file that seedbed has written of a failed \
-                    run; this is a scenario, which `seedbed run` takes";
+        let hint = "scenario.json: is a scenario, which `seedbed run` takes";
         assert_refused(&folder, &[command, "scenario.json"], hint);
         let output = seedbed(&folder, &[command, "rule.json"]);
         assert_eq!(outcome(&output, 2), "");

@@ -125,15 +125,15 @@ struct RowArgs {
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 
-    /// Write the same rows as lines of JSON
+    /// Write the same rows as lines of JSON; `-` is standard output, in place of the text
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Write a CSV file with a row for each answer to a client
+    /// Write a CSV file with a row for each answer to a client; `-` is standard output
     #[arg(long, value_name = "FILE")]
     latencies: Option<PathBuf>,
 
-    /// Write a CSV file with a row for each link and kind of message
+    /// Write a CSV file with a row for each link and kind of message; `-` is standard output
     #[arg(long, value_name = "FILE")]
     messages: Option<PathBuf>,
 

@@ -11,6 +11,7 @@ use crate::report::digest::Digest;
 use crate::report::figures;
 use crate::report::plot::{Chart, Format};
 use crate::report::rows::{COLUMNS, MAIN, column};
+use crate::scenario::reader::{did_you_mean, nearest};
 
 /// What is to be made of the statistics.
 #[derive(Clone, Debug, clap::Args)]
@@ -74,8 +75,9 @@ impl SummaryArgs {
         let is_number = |name: &&String| column(name).is_some_and(|place| COLUMNS[place].unit.is_number());
         match self.metrics.iter().find(|name| !is_number(name)) {
             Some(name) => {
-                let numbers = COLUMNS.iter().filter(|column| column.unit.is_number());
-                let allowed = numbers.map(|column| column.name).collect::<Vec<_>>().join(", ");
+                let numbers = || COLUMNS.iter().filter(|column| column.unit.is_number()).map(|column| column.name);
+                let all = || format!("allowed is {}", numbers().collect::<Vec<_>>().join(", "));
+                let allowed = nearest(name, numbers()).map_or_else(all, did_you_mean);
                 Err(CliError::Metric { name: name.clone(), allowed })
             }
             None => Ok(()),

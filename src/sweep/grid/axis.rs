@@ -138,6 +138,9 @@ impl AxisSpec {
     /// # Errors
     /// If the text is no list of values.
     pub fn of(name: &str, values: &str) -> Result<AxisSpec, GridError> {
+        if name == "events" {
+            return Err(GridError::Events);
+        }
         if name == EVENT {
             return Ok(AxisSpec(vec![(name.to_owned(), parse_events(values)?)]));
         }
@@ -249,6 +252,7 @@ impl Point {
                 Change::Key { path: MATRIX.parse()?, value: json!(rows) }
             }
             "seed" => return Err(GridError::Seed),
+            "events" => return Err(GridError::Events),
             _ if Config::setting_names().contains(&name) || name.starts_with("raft.") => {
                 let value = word
                     .parse()

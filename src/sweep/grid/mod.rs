@@ -24,7 +24,7 @@ use crate::hash::StableHasher;
 use crate::printable::printable;
 use crate::raft::{ConfigError, Rule};
 use crate::replica::{Config, SettingError};
-use crate::scenario::reader::{Source, UnknownKey, did_you_mean, nearest};
+use crate::scenario::reader::{Source, UnknownKey, WITHOUT_QUOTES, did_you_mean, nearest};
 use crate::scenario::{Scenario, ScenarioError};
 use axis::Change;
 
@@ -99,6 +99,9 @@ pub enum GridError {
     /// The seed is no axis.
     #[error("`seed` is no value to sweep; the seeds of a sweep are given with --seeds")]
     Seed,
+    /// The list of events is no value.
+    #[error("`events` is a list; --event TYPE@SECONDS adds to it, and --set events[0].time=5 changes one")]
+    Events,
     /// A parameter of replicas is a number.
     #[error("`{name}` is {value}; allowed is a number")]
     NotANumber {
@@ -119,7 +122,7 @@ pub enum GridError {
         problem: PathError,
     },
     /// A scenario has no such key.
-    #[error("unknown path `{path}`{hint}; allowed is a key of scenario files (docs/scenarios.md) or one of {}", Config::setting_names().join(", "))]
+    #[error("unknown path `{path}`{}", if hint.is_empty() { allowed_paths() } else { hint.clone() })]
     Unknown {
         /// The path.
         path: String,
@@ -153,11 +156,16 @@ pub enum GridError {
         what: &'static str,
     },
     /// Only Raft has rules to break.
-    #[error("--without is of Raft alone; the protocol is {protocol}")]
+    #[error("--without applies to Raft only; the protocol is {protocol}")]
     NoRules {
         /// The protocol.
         protocol: ProtocolName,
     },
+}
+
+/// What may stand for a path, if nothing like it is known.
+fn allowed_paths() -> String {
+    format!("; allowed is a key of scenario files (docs/scenarios.md) or one of {}", Config::setting_names().join(", "))
 }
 
 /// A scenario of a grid.
@@ -370,7 +378,15 @@ impl Grid {
     fn read(cell: &Cell<'_>, json: &Value) -> Result<Scenario, GridError> {
         let source = Source::new(&cell.to_string());
         let json = source.parse(&json.to_string())?;
-        let scenario = Scenario::from_object(&cell.base.scenario.name, &mut source.top(&json)?)?;
+        // What is a text here was none on the command line, so nothing can be said of quotes.
+        let without_hint = |error| match error {
+            ScenarioError::Invalid { file, key, value, allowed, hint } if hint.as_deref() == Some(WITHOUT_QUOTES) => {
+                ScenarioError::Invalid { file, key, value, allowed, hint: None }
+            }
+            other => other,
+        };
+        let scenario =
+            Scenario::from_object(&cell.base.scenario.name, &mut source.top(&json)?).map_err(without_hint)?;
         match source.first_unknown() {
             Some(UnknownKey { path, hint }) => Err(GridError::Unknown { path, hint }),
             None => Ok(scenario),

@@ -117,6 +117,9 @@ impl Path {
                     };
                     items.get_mut(*item).ok_or_else(missing)?
                 }
+                (Step::Item(_), Value::Null) if so_far == "events" => {
+                    return Err(nowhere("the scenario has no `events`; --event adds some".to_owned()));
+                }
                 (Step::Item(_), Value::Null) => return Err(nowhere(format!("there is no list `{so_far}`"))),
                 (Step::Item(_), _) => return Err(nowhere(format!("`{so_far}` is no list"))),
                 (Step::Key(_), _) => return Err(nowhere(format!("`{so_far}` is no object"))),

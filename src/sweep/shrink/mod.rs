@@ -21,6 +21,7 @@ mod size;
 mod watch;
 
 use std::iter;
+use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
@@ -65,8 +66,14 @@ pub struct Shrunk {
 
 /// Shrinks a case. None if it does not fail like `finding` in the first place.
 ///
-/// The result is a pure function of the arguments. `progress` is called after every run.
-pub fn shrink(case: &Case, finding: &Finding, budget: u64, mut progress: impl FnMut(&Step<'_>)) -> Option<Shrunk> {
+/// The result is a pure function of the arguments. `progress` is called after every run; after it breaks, nothing more is
+/// tried, and the result is the smallest case so far.
+pub fn shrink(
+    case: &Case,
+    finding: &Finding,
+    budget: u64,
+    mut progress: impl FnMut(&Step<'_>) -> ControlFlow<()>,
+) -> Option<Shrunk> {
     let trial = case.attempt();
     if !trial.findings.iter().any(|other| other.is_like(finding)) {
         return None;
@@ -81,6 +88,7 @@ pub fn shrink(case: &Case, finding: &Finding, budget: u64, mut progress: impl Fn
         budget,
         seeds: 0,
         first_seed: 0,
+        is_stopped: false,
         progress: &mut progress,
     };
     shrinker.checks_kept_rules = shrinker.keeps_its_rules_well(case);
@@ -109,7 +117,8 @@ struct Shrinker<'a> {
     /// How many other seeds a candidate is tried with, and the first of them.
     seeds: u64,
     first_seed: u64,
-    progress: &'a mut dyn FnMut(&Step<'_>),
+    is_stopped: bool,
+    progress: &'a mut dyn FnMut(&Step<'_>) -> ControlFlow<()>,
 }
 
 /// The runs that other forms of a case may take.
@@ -171,7 +180,7 @@ impl Shrinker<'_> {
     }
 
     fn is_spent(&self) -> bool {
-        self.runs >= self.limit
+        self.is_stopped || self.runs >= self.limit
     }
 
     /// Runs a case: what comes of it, if it fails as it shall.
@@ -180,7 +189,8 @@ impl Shrinker<'_> {
             return None;
         }
         let trial = self.run(case);
-        (self.progress)(&Step { case: &self.best.case, runs: self.runs, budget: self.budget });
+        let step = Step { case: &self.best.case, runs: self.runs, budget: self.budget };
+        self.is_stopped = (self.progress)(&step).is_break();
         let alike = trial.findings.iter().any(|finding| finding.is_like(self.target));
         (alike && (!self.checks_kept_rules || self.keeps_its_rules_well(case))).then_some(trial)
     }

@@ -6,7 +6,7 @@ mod group;
 mod interrupt;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::id::ReplicaId;
 use crate::printable::printable;
@@ -29,11 +29,29 @@ pub trait Spectator: Send + Sync {
     fn complaint(&self, now: Time, replica: ReplicaId, complaint: &str);
 }
 
+/// What may help if a program does not start, after a semicolon.
+fn advice(program: &Path, source: &io::Error) -> &'static str {
+    /// What the system says of a file that is neither a program nor begins with `#!`.
+    const ENOEXEC: i32 = 8;
+    let has_arguments = program.to_string_lossy().contains(' ');
+    match (source.kind(), source.raw_os_error()) {
+        (io::ErrorKind::NotFound, _) if has_arguments => {
+            "; PROGRAM is one file without arguments: write a script that runs the rest with \"$@\" at its end"
+        }
+        (io::ErrorKind::NotFound, _) if program.exists() => {
+            "; the file is there, but not the interpreter that its #! line names"
+        }
+        (io::ErrorKind::PermissionDenied, _) if program.is_file() => "; chmod +x makes a file executable",
+        (_, Some(ENOEXEC)) => "; a script needs a first line like #!/usr/bin/env python3",
+        _ => "",
+    }
+}
+
 /// Why a scenario could not be played to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum PlayError {
     /// The program does not start.
-    #[error("{}: cannot be started as a replica: {source}", printable(&program.to_string_lossy()))]
+    #[error("{}: cannot be started as a replica: {source}{}", printable(&program.to_string_lossy()), advice(program, source))]
     Program {
         /// The program.
         program: PathBuf,

@@ -33,10 +33,7 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
     folder.write("fine.json", r#"{"seedbed_sweep": 1, "scenarios": ["calm.json"]}"#);
     folder.write("other/calm.json", super::CALM);
     for (words, error) in [
-        (
-            "calm.json --set raft.hartbeat_ms=50",
-            "unknown path `raft.hartbeat_ms`; did you mean `raft.heartbeat_ms`?; allowed is a key",
-        ),
+        ("calm.json --set raft.hartbeat_ms=50", "unknown path `raft.hartbeat_ms`; did you mean `raft.heartbeat_ms`?"),
         ("calm.json --set drosp=0.1", "unknown path `drosp`"),
         ("hard.json --set events[0].tme=1", "unknown path `events[0].tme`"),
         ("calm.json --drops 0.5,1.5", "calm.json with drops=1.5: `drops` is 1.5; allowed is "),
@@ -50,7 +47,10 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ("calm.json --drops 0,0.1,0.0", "values of `drops`: 0 is given twice"),
         ("calm.json --set raft.heartbeat_ms", "`raft.heartbeat_ms` sets nothing; allowed is PATH=VALUES"),
         ("calm.json --set raft.heartbeat_ms=fast", "`raft.heartbeat_ms` is fast; allowed is a number"),
-        ("calm.json --set events[0].time=1", "calm.json: `events[0].time`: there is no list `events`"),
+        (
+            "calm.json --set events[0].time=1",
+            "calm.json: `events[0].time`: the scenario has no `events`; --event adds some",
+        ),
         ("hard.json --set events[3].time=1", "hard.json: `events[3].time`: the list `events` has 3 items"),
         ("calm.json --set a..b=1", "`a..b` is no path; allowed is a key as in drops, or a path as in events[0].time"),
         ("calm.json --set seed=1,2", "`seed` is no value to sweep; the seeds of a sweep are given with --seeds"),
@@ -72,10 +72,13 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ("calm.json --protocol raft,broadcast,raft", "`raft` is swept twice; allowed is once"),
         ("calm.json --without sleep", "invalid value 'sleep' for '--without <RULE>'"),
         ("calm.json --jobs 0", "invalid value '0' for '--jobs <N>'"),
-        ("calm.json --without vote-once --protocol broadcast", "--without is of Raft alone; the protocol is broadcast"),
+        (
+            "calm.json --without vote-once --protocol broadcast",
+            "--without applies to Raft only; the protocol is broadcast",
+        ),
         (
             "calm.json --without vote-once --protocol raft,broadcast",
-            "--without is of Raft alone; the protocol is broadcast",
+            "--without applies to Raft only; the protocol is broadcast",
         ),
         (
             "calm.json other/calm.json",
@@ -171,14 +174,14 @@ fn outputs_that_cannot_be_written_are_refused_before_the_first_run() {
         ("--csv - --json -", "--csv and --json cannot be written to the same place"),
         ("--plot p.svg --cdf p.svg", "--plot and --cdf cannot be written to the same place"),
         ("--csv - --github", "--csv and --github cannot be written to the same place"),
-        ("--summary -", "-: cannot be written: standard output is not for this; allowed is a file"),
-        ("--junit -", "-: cannot be written: standard output is not for this; allowed is a file"),
-        ("--save -", "-: cannot be written: standard output is not for this; allowed is a file"),
-        ("--plot p.gif", "p.gif: cannot be drawn: allowed is a name that ends in .svg or .png"),
-        ("--plot p", "p: cannot be drawn: allowed is a name that ends in .svg or .png"),
-        ("--cdf p.pdf", "p.pdf: cannot be drawn: allowed is a name that ends in .svg or .png"),
-        ("--metrics messages,sped", "--metrics: `sped` is no column of numbers; allowed is tier_messages, "),
-        ("--metrics findings", "--metrics: `findings` is no column of numbers; allowed is tier_messages, "),
+        ("--summary -", "-: cannot be written: this cannot be standard output; allowed is a file"),
+        ("--junit -", "-: cannot be written: this cannot be standard output; allowed is a file"),
+        ("--save -", "-: cannot be written: this cannot be standard output; allowed is a file"),
+        ("--plot p.gif", "p.gif: cannot be drawn: allowed is a file whose name ends in .svg or .png"),
+        ("--plot p", "p: cannot be drawn: allowed is a file whose name ends in .svg or .png"),
+        ("--cdf p.pdf", "p.pdf: cannot be drawn: allowed is a file whose name ends in .svg or .png"),
+        ("--metrics messages,sped", "--metrics: `sped` is not a numeric column; allowed is tier_messages, "),
+        ("--metrics findings", "--metrics: `findings` is not a numeric column; allowed is tier_messages, "),
         ("--save calm.json", "calm.json: is a file that this command reads; the result would replace it"),
         ("--save no/plan.json", "no/plan.json: cannot be written: No such file or directory"),
         ("--shard 9/8", "invalid value '9/8' for '--shard <K/N|auto>': allowed is K/N with K from 1 to N"),
@@ -229,7 +232,7 @@ fn a_run_takes_one_value_of_each() {
     let error = "`mix` has 3 values; ";
     folder.assert_refused("run calm.json --seed 1 --set mix=0:1:0.5+drops=0:0.2:0.1 --csv new.csv", error);
     folder.assert_refused("run calm.json --seed 1 --set drosp=0.1 --csv new.csv", "unknown path `drosp`");
-    let error = "--without is of Raft alone; the protocol is broadcast";
+    let error = "--without applies to Raft only; the protocol is broadcast";
     folder.assert_refused("run calm.json --seed 1 --without vote-once --protocol broadcast --csv new.csv", error);
     let program = format!("run {} --seed 1 --set raft.heartbeat_ms=50 -r ./replica", shipped("simple-1.json"));
     folder.assert_refused(&program, "`raft.heartbeat_ms` is a parameter of simulated replicas; a program has its own");

@@ -180,3 +180,36 @@ fn names_that_are_tied_are_varied_together() {
         assert_eq!((requests.to_string(), row["mix"] == "0"), (row["requests"].clone(), row["gets"] == "0"), "{row:?}");
     }
 }
+
+#[test]
+fn events_are_added_and_swept_over_their_time() {
+    let folder = Folder::new();
+    let done = folder.sweep("calm.json --event kill_leader@1:3:1,part_hard@1+part_end@2 --seeds 7 --csv x.csv");
+    assert_eq!(
+        done.out.lines().next(),
+        Some(
+            "seedbed sweep calm.json --event kill_leader@1,kill_leader@2,kill_leader@3,part_hard@1+part_end@2 --seeds 7..8"
+        )
+    );
+    let rows = folder.rows("x.csv");
+    assert_eq!(cells(&rows, &["event"]), ["kill_leader@1", "kill_leader@2", "kill_leader@3", "part_hard@1+part_end@2"]);
+    assert_eq!(rows[3]["command"], "seedbed run calm.json --seed 7 --event part_hard@1+part_end@2");
+    for row in &rows {
+        let run = folder.run(row["command"].strip_prefix("seedbed ").expect("a command"));
+        assert!(run.out.ends_with(&format!("Trace: {}\n", row["trace"])), "{}", run.out);
+    }
+    // Given apart, they are the same events; those of the scenario stay.
+    let trace = |words: &str| folder.run(&format!("run {words}")).out.lines().last().map(str::to_owned);
+    assert_eq!(
+        trace("calm.json --seed 7 --event part_hard@1 --event part_end@2"),
+        Some(format!("Trace: {}", rows[3]["trace"]))
+    );
+    assert_ne!(trace("hard.json --seed 7 --event kill_leader@8"), trace("hard.json --seed 7"));
+    folder.assert_refused("run calm.json --event kil_leader@1", "event `kil_leader@1`: did you mean `kill_leader`?");
+    folder.assert_refused(
+        "run calm.json --event heal@5",
+        "calm.json with event=heal@5: `events[0].time` is 5; allowed is a number of seconds from 0 to 4 (`lifetime`)",
+    );
+    folder.sweep("calm.json --event kill:1@1,heal@2 --save s.json");
+    assert_eq!(folder.sweep("s.json --seeds 0..1").table().lines().count(), 3);
+}

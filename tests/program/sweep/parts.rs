@@ -181,16 +181,16 @@ fn a_merge_writes_over_none_of_its_parts_and_no_file_twice() {
         ("-o - --github", "--github and --output cannot be written to the same place"),
         ("-o no/m", "no/m: cannot be written: No such file or directory"),
         ("-o .", ".: cannot be written: "),
-        ("-o m --plot p.gif", "p.gif: cannot be drawn: allowed is a name that ends in .svg or .png"),
+        ("-o m --plot p.gif", "p.gif: cannot be drawn: allowed is a file whose name ends in .svg or .png"),
         ("-o m --junit no/j.xml", "no/j.xml: cannot be written: No such file or directory"),
-        ("-o m --metrics trace", "--metrics: `trace` is no column of numbers; allowed is tier_messages, "),
+        ("-o m --metrics trace", "--metrics: `trace` is not a numeric column; allowed is tier_messages, "),
     ] {
         folder.assert_refused(&format!("{merge} {options}"), error);
     }
     for (kind, option) in [("json", "--summary s.csv"), ("latencies", "--metrics messages"), ("messages", "--github")] {
         let name = option.split(' ').next().unwrap_or_default();
         let merge = format!("merge {} -o m {option}", parts(kind, 1..=2));
-        folder.assert_refused(&merge, &format!("{name} is of rows of CSV; these are files of another kind"));
+        folder.assert_refused(&merge, &format!("{name} applies to CSV rows only; these are files of another kind"));
     }
 }
 

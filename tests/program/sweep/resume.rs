@@ -69,8 +69,8 @@ fn an_interrupted_sweep_is_gone_on_with_to_the_same_bytes_however_often_it_is_in
         assert!(!folder.is_there("x-s") && !folder.is_there("x-x"), "statistics are of whole sweeps");
     }
     let left = folder.content();
-    let refused = folder.assert_refused(&format!("sweep {part}"), "x-csv.part: is of a sweep that was interrupted; ");
-    assert!(refused.ends_with("--resume goes on with it, or remove it\n"), "{refused}");
+    let refused = folder.assert_refused(&format!("sweep {part}"), "x-csv.part: belongs to an interrupted sweep; ");
+    assert!(refused.ends_with("pass --resume to continue it, or --force to begin again\n"), "{refused}");
 
     // On any number of cores.
     let done = folder.sweep(&format!("{part} {statistics} --resume").replace("--jobs 1", "--jobs 3"));
@@ -284,4 +284,60 @@ fn a_scenario_that_was_changed_before_the_last_rows_is_noticed_too() {
     folder.write("calm.json", &calm);
     folder.sweep(&format!("{words} --resume"));
     assert_eq!(folder.text("rows.csv"), whole);
+}
+
+#[test]
+fn the_whole_file_of_another_sweep_is_replaced_only_by_force() {
+    let folder = Folder::new();
+    let files = row_files("x-");
+    folder.sweep(&format!("calm.json --drops 0,0.1 --seeds 0..3 {files}"));
+    let before = folder.content();
+    for other in
+        ["--drops 0,0.1 --seeds 0..2", "--drops 0,0.1 --seeds 1..4", "--drops 0,0.2 --seeds 0..3", "--seeds 0..6"]
+    {
+        let words = format!("sweep calm.json {other} {files}");
+        folder.assert_refused(&words, "x-csv: holds the rows of another sweep; pass --force to replace it");
+        for kind in &KINDS[1..] {
+            let words = format!("sweep calm.json {other} --{kind} x-{kind}");
+            let error = format!("x-{kind}: holds the rows of another sweep; pass --force to replace it");
+            // Of details, only the number of runs may differ, which these files do not tell.
+            if ["csv", "json"].contains(kind) || other != "--drops 0,0.1 --seeds 0..2" {
+                folder.assert_refused(&words, &error);
+            }
+        }
+    }
+    assert!(folder.content() == before);
+    // The same sweep makes the same file again.
+    folder.sweep(&format!("calm.json --drops 0,0.1 --seeds 0..3 {files}"));
+    assert!(folder.content() == before);
+    folder.sweep(&format!("calm.json --seeds 0..2 {files} --force"));
+    assert_eq!(folder.rows("x-csv").len(), 2);
+    folder.write("notes", "mine");
+    folder.sweep("calm.json --seeds 0..2 --csv notes");
+}
+
+#[test]
+fn force_begins_again_what_was_interrupted_and_a_running_sweep_is_left_alone() {
+    let folder = Folder::new();
+    folder.write("x.csv.part", "what is left");
+    folder.sweep("calm.json --seeds 0..2 --csv x.csv --force");
+    assert_eq!((folder.rows("x.csv").len(), folder.is_there("x.csv.part")), (2, false));
+    let file = std::fs::File::create(folder.path("y.csv.part")).expect("a file");
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).expect("a lock");
+    for option in ["", "--resume", "--force"] {
+        let words = format!("sweep calm.json --seeds 0..2 --csv y.csv {option}");
+        folder.assert_refused(&words, "y.csv.part: is being written by another process");
+    }
+}
+
+#[test]
+fn rows_go_where_a_link_leads() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("disk")).expect("a folder");
+    std::os::unix::fs::symlink("disk/rows.csv", folder.path("x.csv")).expect("a link");
+    for _ in 0..2 {
+        folder.sweep("calm.json --seeds 0..2 --csv x.csv --resume --summary disk/s.csv");
+        assert!(folder.path("x.csv").is_symlink());
+        assert_eq!((folder.rows("disk/rows.csv").len(), folder.is_there("x.csv.part")), (2, false));
+    }
 }
