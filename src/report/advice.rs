@@ -41,8 +41,8 @@ pub(super) fn on(finding: &Finding, findings: &[Finding], statistics: &Statistic
 
 /// What to say below a row of a table: only that a finding is not about the program, since a table is short.
 pub(super) fn in_table(run: &RunSummary) -> Option<String> {
-    let findings = run.judgement.findings();
-    is_chance(&findings, &run.statistics).then(|| on(&findings[0], &findings, &run.statistics).text)
+    let is_chance = is_chance(&run.judgement.findings(), &run.statistics);
+    is_chance.then(|| format!("this is about the clients' random choices and not about the program: {REMEDY}"))
 }
 
 /// Writes the section of a report, with a blank line above it; nothing for a run that passed.
@@ -149,6 +149,9 @@ const ROWS: [Row; 13] = [
     rest(Checker::Course, "The course's runner would fail this run, too."),
 ];
 
+/// What to do about that.
+const REMEDY: &str = "try another seed, or raise the limit with --set tests.maximum_get_generation_fail_fraction=1";
+
 /// Whether the clients' random choices alone have failed a run: no put waited or was refused.
 fn is_chance(findings: &[Finding], statistics: &Statistics) -> bool {
     let is_alone = matches!(findings, [only] if only.checker == Checker::Course && only.kind == UNGENERATED);
@@ -158,7 +161,6 @@ fn is_chance(findings: &[Finding], statistics: &Statistics) -> bool {
 fn ungenerated(findings: &[Finding], statistics: &Statistics) -> String {
     const MEANING: &str = "A client reads only keys of its own whose puts were acknowledged. While it has none, a get \
                            becomes a put, and the course limits how many may.";
-    const REMEDY: &str = "try another seed, or raise the limit with --set tests.maximum_get_generation_fail_fraction=1";
     if is_chance(findings, statistics) {
         return format!(
             "{MEANING} Nothing else is wrong and no put failed, so this is about the clients' random choices and not \

@@ -129,8 +129,8 @@ fn write_failure(out: &mut impl Write, run: &RunSummary, seed: &str, replay: Opt
     replay.map_or(Ok(()), |replay| writeln!(out, "    Replay: {replay}"))
 }
 
-/// Writes the line below the table of so many scenarios, each of which ran equally often. With several seeds, another
-/// line says how the tiers are to be read.
+/// Writes the line below the table of this many scenarios, each of which ran equally often. With several seeds, a line
+/// before it explains ranges of tiers, if there are any.
 ///
 /// # Errors
 /// If writing fails.
@@ -139,8 +139,11 @@ pub fn write_total(out: &mut impl Write, suite: &SuiteSummary, scenarios: usize)
     if runs <= scenarios {
         return writeln!(out, "Passed {passed} out of {runs} tests");
     }
-    let always = suite.runs.chunks(runs / scenarios.max(1)).filter(|runs| runs.iter().all(RunSummary::passed)).count();
-    writeln!(out, "Tiers such as 0-2 are the best and the worst of the runs that passed.")?;
+    let rows = || suite.runs.chunks(runs / scenarios.max(1));
+    let always = rows().filter(|runs| runs.iter().all(RunSummary::passed)).count();
+    if rows().any(|runs| tiers(&runs.iter().filter(|run| run.passed()).collect::<Vec<_>>()).contains('-')) {
+        writeln!(out, "Tiers such as 0-2 are the best and the worst of the runs that passed.")?;
+    }
     writeln!(out, "Passed {passed} out of {runs} runs, and {always} out of {scenarios} tests with every seed")
 }
 
@@ -309,6 +312,7 @@ Passed 3 out of 4 runs, and 1 out of 2 tests with every seed
         assert!(text.contains("[FAIL]   0/12\n    Error: seed 0: >0 replicas died unexpectedly (1)\n"), "{text}");
         assert_eq!(text.matches("    Repeat: ").count(), 10);
         assert!(text.contains("    ... and with 2 more seeds; --csv FILE has them all\n"), "{text}");
+        assert!(!text.contains("Tiers such as"), "there are none: {text}");
     }
 
     #[test]
@@ -326,7 +330,7 @@ Passed 3 out of 4 runs, and 1 out of 2 tests with every seed
         let text = rows(&scenarios, &runs, &[None]);
         assert!(
             text.contains(
-                "[FAIL]\n    Error: insufficient get() requests generated (1 > 60 * 0.00)\n    Note: A client reads"
+                "[FAIL]\n    Error: insufficient get() requests generated (1 > 60 * 0.00)\n    Note: this is about the clients' random choices"
             ),
             "{text}"
         );
