@@ -27,6 +27,7 @@
 pub mod broadcast;
 pub mod chaos;
 pub mod check;
+#[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "grpc")]
 pub mod client;

@@ -17,8 +17,10 @@ pub mod compare;
 pub mod csv;
 mod describe;
 pub mod digest;
+#[cfg(feature = "plot")]
 pub mod figures;
 pub mod json;
+#[cfg(feature = "plot")]
 pub mod plot;
 pub mod rows;
 pub mod suite;

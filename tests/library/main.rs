@@ -9,6 +9,7 @@ mod explicit;
 mod guarantees;
 mod judge;
 mod linearizability;
+mod my_protocol;
 mod node;
 mod raft_scripts;
 mod safety;

@@ -19,6 +19,7 @@ use crate::scenario::Scenario;
 
 pub use columns::{COLUMNS, Column, FEW, MAIN, Unit, column};
 pub use details::{Details, write_latencies, write_messages};
+#[cfg(feature = "plot")]
 pub(super) use facts::waits;
 use facts::{Facts, Known};
 pub use part::{Layout, Merge, MergeError, Part, PartMark, Shard, ShardError, read_line, run_of};
