@@ -410,6 +410,25 @@ fn no_leader_has_the_colour_of_a_kind_of_answer() {
 }
 
 #[test]
+fn leaders_of_the_same_time_do_not_hide_each_other() {
+    let names = |reigns: &[(f64, f64, &str)]| {
+        let reign = |(from, to, label): &(f64, f64, &str)| Reign { from: *from, to: *to, label: (*label).to_owned() };
+        let run = Timeline { reigns: reigns.iter().map(reign).collect(), ..timeline() };
+        let scene = Chart::Timeline(run).scene();
+        let found: Vec<(String, f64)> = texts(&scene)
+            .iter()
+            .filter(|text| text.text.contains(", term"))
+            .map(|text| (text.text.clone(), text.at.1))
+            .collect();
+        found
+    };
+    let after = names(&[(1.0, 10.0, "0001, term 1"), (10.0, 30.0, "0002, term 2")]);
+    assert!(after.len() == 2 && after[0].1 == after[1].1, "one after the other: {after:?}");
+    let beside = names(&[(1.0, 20.0, "0001, term 1"), (10.0, 30.0, "0002, term 2"), (21.0, 29.0, "0003, term 3")]);
+    assert!(beside[0].1 < beside[1].1 && beside[2].1 == beside[0].1, "{beside:?}");
+}
+
+#[test]
 fn a_legend_says_how_many_faults_have_no_label() {
     let legend = |run: Timeline| {
         let texts = svg_texts(&svg_of(&Chart::Timeline(run)));
@@ -553,14 +572,19 @@ fn equal_charts_give_equal_bytes() {
 fn pictures_stay_what_they_are() {
     // Written down once. If a change of these is meant, look at the pictures before the new ones are written down.
     let hash = |chart: &Chart, format| format!("{:016x}", StableHasher::of(&chart.render(format)));
-    let svg = [
-        sweep(3, 2),
-        dots(17, 2, 2),
-        heat(4, 5, 2, MESSAGES, |row, column| Some((row * column) as f64)),
-        cdf(1, 3, 40),
-    ]
-    .map(|chart| hash(&chart, Format::Svg));
-    assert_eq!(svg, ["40ea9079be744d3d", "7246fcb65853c380", "68ab729a383c7f5c", "8a41c3a9b31c67e1"]);
     let run = Chart::Timeline(timeline());
-    assert_eq!([hash(&run, Format::Svg), hash(&run, Format::Png)], ["ba8b5d6fa223f117", "2c3673679e63bcb0"]);
+    let failed = Chart::Timeline(failed_timeline());
+    let map = heat(4, 5, 2, MESSAGES, |row, column| Some((row * column) as f64));
+    let found = [
+        hash(&sweep(3, 2), Format::Svg),
+        hash(&dots(17, 2, 2), Format::Svg),
+        hash(&map, Format::Svg),
+        hash(&cdf(1, 3, 40), Format::Svg),
+        hash(&run, Format::Svg),
+        hash(&run, Format::Png),
+        hash(&failed, Format::Svg),
+    ];
+    let expected =
+        ["984e1adbcc3ca52e", "9d525d3aabd72372", "d85ba841fdb4ba5d", "11cf8738d0f3ca85", "run", "png", "failed"];
+    assert_eq!(found, expected);
 }

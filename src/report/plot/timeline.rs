@@ -17,6 +17,8 @@ use super::scene::{Anchor, At, BLACK, GREY, Ink, RED, SMALL, Scene, WHITE, WIDTH
 const HEIGHT: f64 = 280.0;
 /// The height of a strip below the plot.
 const STRIP: f64 = 20.0;
+/// Leaders that overlap in time stand in this many strips at most.
+const LANES_MAX: usize = 3;
 /// The lines of more faults than this are translucent.
 const FAULTS_MAX: usize = 12;
 /// A label is no longer than this.
@@ -370,16 +372,32 @@ impl Timeline {
                 color::shape(scene, 5, (frame.x_at(*time), middle), 3.5, UNANSWERED);
             }
         }
-        if !self.reigns.is_empty() {
-            let middle = strip(scene, "leader");
-            self.draw_reigns(scene, frame, middle);
-        }
+        let lanes = self.lanes();
+        let count = lanes.iter().map(|(lane, _)| lane + 1).max().unwrap_or(0);
+        let middles: Vec<f64> = (0..count).map(|lane| strip(scene, if lane == 0 { "leader" } else { "" })).collect();
+        self.draw_reigns(scene, frame, &lanes, &middles);
         if top > frame.bottom { top + 4.0 } else { top }
     }
 
-    fn draw_reigns(&self, scene: &mut Scene, frame: &Frame, middle: f64) {
-        let mut leaders: Vec<&str> = Vec::new();
+    /// In which strip each leader stands. If one leads while another still believes to, they stand below each other.
+    fn lanes(&self) -> Vec<(usize, &Reign)> {
+        let mut ends: Vec<f64> = Vec::new();
+        let mut lanes = Vec::new();
         for reign in self.reigns.iter().filter(|reign| is_shown(reign.from) && reign.to > reign.from) {
+            let free = ends.iter().position(|end| *end <= reign.from).unwrap_or(ends.len()).min(LANES_MAX - 1);
+            if free == ends.len() {
+                ends.push(reign.to);
+            }
+            ends[free] = ends[free].max(reign.to);
+            lanes.push((free, reign));
+        }
+        lanes
+    }
+
+    fn draw_reigns(&self, scene: &mut Scene, frame: &Frame, lanes: &[(usize, &Reign)], middles: &[f64]) {
+        let mut leaders: Vec<&str> = Vec::new();
+        for (lane, reign) in lanes {
+            let middle = middles[*lane];
             let leader = reign.label.split(',').next().unwrap_or_default();
             let place = leaders.iter().position(|other| *other == leader).unwrap_or_else(|| {
                 leaders.push(leader);
