@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use super::linear::WrongRead;
 use super::{course, linear, liveness, raft};
 use crate::printable::printable;
-use crate::record::RunRecord;
+use crate::record::{History, RunRecord};
 use crate::scenario::Scenario;
 use crate::time::Span;
 
@@ -139,6 +140,18 @@ impl Judgement {
             Checker::Course if self.course.passed() => "ok",
             Checker::Course => "failed",
         }
+    }
+
+    /// The gets of the judged run with wrong answers, each once, in order of sending.
+    pub fn wrong_reads(&self, history: &History) -> Vec<WrongRead> {
+        let mut wrong = linear::wrong_reads(history);
+        // The violation's explanation speaks of the same operation as the picture, so its word counts.
+        if let linear::Verdict::Violation(violation) = &self.linear {
+            wrong.retain(|read| read.get != violation.read.get);
+            wrong.push(violation.read);
+        }
+        wrong.sort_unstable();
+        wrong
     }
 
     /// Everything that was found, in the order of [`Checker::ALL`].

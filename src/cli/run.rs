@@ -100,7 +100,7 @@ pub(super) struct Args {
     #[command(flatten)]
     trace: TraceArgs,
 
-    /// Draw a single run over time: answers, faults, partitions and who leads (.svg or .png)
+    /// Draw a single run over time: answers, wrong ones too, faults, leaders (.svg or .png)
     #[arg(long, value_name = "FILE")]
     timeline: Option<PathBuf>,
 
@@ -261,7 +261,8 @@ fn play_watched(
         let changes =
             command.split_once(&format!(" --seed {seed} ")).map_or(String::new(), |(_, words)| format!(", {words}"));
         let title = format!("{} with seed {seed}{changes}", scenario.name);
-        let chart = figures::timeline(scenario, &record, &reigns.into_vec(), &title, &run.description);
+        let heading = (title.as_str(), run.description.as_str());
+        let chart = figures::timeline(scenario, &record, &run.judgement, &reigns.into_vec(), heading);
         draw(path, &chart)
     });
     Ok((run, written.and(drawn)))

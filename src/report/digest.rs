@@ -5,7 +5,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::rows::{COLUMNS, Key, Row, Unit, Value, column};
+use super::rows::{COLUMNS, Key, MAIN, Row, Unit, Value, column};
 use crate::hash::StableHasher;
 
 /// So many failed runs of each cell are remembered by seed; the others are only counted.
@@ -126,6 +126,9 @@ pub struct Digest {
     pub names: Vec<String>,
     /// The metrics, as places in [`COLUMNS`].
     pub metrics: Vec<usize>,
+    /// Whether these metrics were asked for. Where there is little room, only a few of the usual ones are shown, but all
+    /// that were asked for.
+    pub asked: bool,
     /// The cells in order.
     pub cells: Vec<CellDigest>,
     histograms: Vec<Histogram<u64>>,
@@ -135,7 +138,12 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// A digest of these metrics, of rows with these swept names.
+    /// A digest of the usual metrics, of rows with these swept names.
+    pub fn usual(names: &[String]) -> Digest {
+        Digest { asked: false, ..Digest::new(names, &MAIN) }
+    }
+
+    /// A digest of metrics that were asked for, of rows with these swept names.
     ///
     /// # Panics
     /// If a metric is no column with numbers.
@@ -147,6 +155,7 @@ impl Digest {
         Digest {
             names: names.to_vec(),
             metrics: metrics.iter().map(place).collect(),
+            asked: true,
             cells: Vec::new(),
             histograms: metrics.iter().map(|_| histogram()).collect(),
             remembered: 0,

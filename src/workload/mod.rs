@@ -20,6 +20,7 @@
 //! and all keys count as shared. 4 and 5 stay.
 
 mod keys;
+mod reads;
 mod script;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::time::{Span, Time};
 
 pub use keys::Keys;
 use keys::{Choice, KeySpace, Place};
+pub use reads::{may_return, newest_done};
 pub use script::ScriptedOperation;
 
 /// How many clients a run has.
@@ -316,33 +318,6 @@ enum Verdict {
     Unacknowledged,
     /// It cannot be.
     Wrong,
-}
-
-/// Whether a get under way from `sent` to `answered` may return `value`, given all puts of its key.
-///
-/// It may if some put wrote the value and was not surely overwritten before the get began, that is, no other put began
-/// after that one was acknowledged and was itself acknowledged before the get began. A put without acknowledgement may
-/// take effect at any time after its sending. "" is what the key has before the first put. This is a regular register
-/// (Lamport 1986, "On interprocess communication"): weaker than linearizable, and enough to convict a stale read.
-fn may_return<'a>(
-    sent: Time,
-    answered: Time,
-    value: &str,
-    puts: impl DoubleEndedIterator<Item = &'a Attempt> + Clone,
-) -> bool {
-    let acknowledged = |put: &Attempt| match put.answer {
-        Some((time, Outcome::Ok(_))) => time,
-        _ => Time::NEVER,
-    };
-    // Of the puts that were over before the get began, the one sent last overwrites all that were over before it. Puts
-    // are in order of sending and what is wanted is mostly among the newest, so both searches begin there.
-    let last = puts.clone().rev().find(|put| acknowledged(put) < sent).map(|put| put.sent);
-    if value.is_empty() {
-        return last.is_none();
-    }
-    let wrote = |put: &Attempt| put.operation.value().is_some_and(|written| **written == *value);
-    let mut candidates = puts.rev().filter(|put| put.sent <= answered && wrote(put));
-    candidates.any(|put| last.is_none_or(|last| acknowledged(put) >= last))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::check::linear::register::{FirstWrong, INITIAL, Op, Register};
-use crate::check::linear::{NEVER, value};
+use crate::check::linear::{NEVER, WrongRead, value};
+use crate::id::Mid;
 use crate::printable::printable;
 use crate::protocol::Text;
 use crate::record::{Attempt, History, Outcome};
@@ -28,6 +29,8 @@ pub struct Violation {
     pub explanation: String,
     /// Operations on the key around that answer, in the order of sending.
     pub around: Vec<Attempt>,
+    /// That answer, and an operation that shows that it is wrong.
+    pub read: WrongRead,
 }
 
 /// The most operations that are shown.
@@ -79,7 +82,9 @@ pub(super) fn violation(history: &History, register: &Register, first: FirstWron
     if !minimal {
         explanation += " (some earlier answer may be wrong already: the budget was spent)";
     }
+    let mid = |attempt: u32| Mid(attempt.into());
     Violation {
+        read: WrongRead { get: mid(first.attempt), missed: cause.ops().first().map(|op| mid(op.attempt)) },
         key: culprit.operation.key().clone(),
         at,
         answers: attempts.iter().enumerate().filter(is_by_then).count(),

@@ -32,6 +32,7 @@
 mod explain;
 mod register;
 mod search;
+mod wrong;
 mod zones;
 
 use hashbrown::HashTable;
@@ -43,6 +44,7 @@ use crate::record::{Attempt, History, Outcome};
 pub use explain::Violation;
 use register::{Op, Register};
 use search::Search;
+pub use wrong::{WrongRead, wrong_reads};
 use zones::{Block, Zone};
 
 /// How much work a check may take.

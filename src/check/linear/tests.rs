@@ -2,7 +2,7 @@ mod brute;
 mod hard;
 
 use super::*;
-use crate::id::{ClientId, ReplicaId};
+use crate::id::{ClientId, Mid, ReplicaId};
 use crate::protocol::Operation;
 use crate::time::Time;
 
@@ -279,6 +279,37 @@ fn the_earliest_wrong_answer_of_all_keys_is_told() {
     let violation =
         bad("1 put a 1 0 1\n 1 get a 2 8 9\n 1 put b 1 2 3\n 1 get b 2 4 5\n 1 put c 1 6 7\n 1 get c 2 8 9");
     assert_eq!((&*violation.key, violation.answers), ("b", 3));
+}
+
+#[test]
+fn every_stale_read_names_the_put_that_it_missed() {
+    let history = history(
+        "1 put k old 0 1
+         1 put k new 2 3
+         2 get k old 4 5
+         2 get k new 6 7
+         3 get k old 8 9
+         3 get k never 10 11
+         3 get other x 12 13
+         3 get k none 14 15
+         4 put k next 16 -
+         4 get k next 17 18
+         4 get k new 19 20",
+    );
+    let wrong: Vec<(u64, Option<u64>)> =
+        wrong_reads(&history).iter().map(|read| (read.get.0, read.missed.map(|put| put.0))).collect();
+    assert_eq!(wrong, [(2, Some(1)), (4, Some(1)), (5, Some(1)), (6, None), (7, Some(1))]);
+    let Verdict::Violation(violation) = check(&history) else { panic!("a violation") };
+    assert_eq!(violation.read, WrongRead { get: Mid(2), missed: Some(Mid(1)) }, "the first of them");
+}
+
+#[test]
+fn an_answer_that_only_another_get_contradicts_is_named_by_the_violation_alone() {
+    // The put is under way, so either value may be read. But new and then old is wrong.
+    let text = "1 put k old 0 1\n 1 put k new 2 100\n 2 get k new 3 4\n 3 get k old 5 6";
+    assert_eq!(wrong_reads(&history(text)), []);
+    assert_eq!(bad(text).read.get, Mid(3));
+    assert!(bad(text).read.missed.is_some());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::report::cells;
 use crate::report::digest::Digest;
 use crate::report::figures;
 use crate::report::plot::{Chart, Format};
-use crate::report::rows::{COLUMNS, MAIN, column};
+use crate::report::rows::{COLUMNS, column};
 use crate::scenario::reader::{did_you_mean, nearest};
 
 /// What is to be made of the statistics.
@@ -84,7 +84,7 @@ impl SummaryArgs {
         }
     }
 
-    /// A digest of the metrics that are asked for.
+    /// A digest of the metrics that are asked for, each once, or of the usual ones.
     pub fn digest(&self, names: &[String]) -> Digest {
         let mut given: Vec<&str> = Vec::new();
         for name in &self.metrics {
@@ -92,7 +92,7 @@ impl SummaryArgs {
                 given.push(name);
             }
         }
-        Digest::new(names, if given.is_empty() { &MAIN } else { &given })
+        if given.is_empty() { Digest::usual(names) } else { Digest::new(names, &given) }
     }
 
     /// Writes everything; the text only if it is wanted. `replay` knows the commands that replay failed runs to the

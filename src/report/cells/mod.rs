@@ -114,14 +114,18 @@ impl Names {
     }
 }
 
-/// The metrics that the table shows: the usual few if they are there, else all that there are, as far as any cell has
-/// them.
+/// The metrics that table and picture show: all that were asked for. Else the usual few, or if there are none of them all
+/// others, as far as any cell has them.
 pub(super) fn shown_metrics(digest: &Digest) -> Vec<usize> {
+    let all = 0..digest.metrics.len();
+    if digest.asked {
+        return all.collect();
+    }
     let is_there = |place: &usize| digest.cells.iter().any(|cell| cell.spreads[*place].is_some());
     let few = |place: &usize| FEW.contains(&COLUMNS[digest.metrics[*place]].name);
-    let all: Vec<usize> = (0..digest.metrics.len()).filter(is_there).collect();
-    let usual: Vec<usize> = all.iter().copied().filter(few).collect();
-    if digest.metrics.len() > FEW.len() && !usual.is_empty() { usual } else { all }
+    let known: Vec<usize> = all.filter(is_there).collect();
+    let usual: Vec<usize> = known.iter().copied().filter(few).collect();
+    if usual.is_empty() { known } else { usual }
 }
 
 fn passed(cell: &CellDigest) -> String {

@@ -37,10 +37,10 @@ fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
 #[test]
 fn the_table_shows_each_cell_and_how_to_repeat_what_is_worst() {
     let expected = "\
-scenario  drops  runs  passed             messages          put_latency_p50   worst
-a         0      5     100% (56.6-100.0)  1020 (1000-1040)  389 µs (387-391)  0
-a         0.5    5     80.0% (37.6-96.4)  1020 (1000-1040)  389 µs (387-391)  3
-b         0      5     100% (56.6-100.0)  1020 (1000-1040)  389 µs (387-391)  0
+scenario  drops  runs  passed             messages          put_latency_p50   failover_max  worst
+a         0      5     100% (56.6-100.0)  1020 (1000-1040)  389 µs (387-391)  -             0
+a         0.5    5     80.0% (37.6-96.4)  1020 (1000-1040)  389 µs (387-391)  -             3
+b         0      5     100% (56.6-100.0)  1020 (1000-1040)  389 µs (387-391)  -             0
 
 Numbers are the median of the runs (and where 90 % of them are); `passed` has its 95 % interval.
 

@@ -3,8 +3,10 @@
 use super::Unit;
 use super::number::{self, Style, exponent, power};
 
-/// From so many times the smallest value on, an axis is logarithmic.
+/// An axis whose largest value is more than this many times the smallest is logarithmic.
 const LOG_FROM: f64 = 100.0;
+/// The same for a scale of colours, which the eye reads less exactly than lengths.
+const LOG_FROM_COLOR: f64 = 10.0;
 /// Larger numbers are left out: differences of them would not be finite.
 const VALUE_MAX: f64 = 1e300;
 
@@ -19,6 +21,8 @@ pub struct Axis {
     low: f64,
     high: f64,
     log: bool,
+    /// The part of the axis that stays free at each end.
+    inset: f64,
     /// In rising order.
     pub ticks: Vec<Tick>,
 }
@@ -42,21 +46,22 @@ pub enum Kind {
     Place,
     /// It is always logarithmic. Values that are not positive stand at its lower end.
     Log,
+    /// As an amount, but logarithmic if the largest value is ten times the smallest or more, zeros not counted. Zero
+    /// then has the lower end to itself.
+    Color,
 }
 
 impl Axis {
     /// An axis for these values with about so many ticks.
     pub fn new(unit: Unit, kind: Kind, values: impl IntoIterator<Item = f64>, ticks: usize) -> Axis {
         let shown = |value: &f64| is_shown(*value) && (kind != Kind::Log || *value > 0.0);
-        let mut ends: Option<(f64, f64)> = None;
-        for value in values.into_iter().filter(shown) {
-            let (low, high) = ends.unwrap_or((value, value));
-            ends = Some((low.min(value), high.max(value)));
-        }
+        let values: Vec<f64> = values.into_iter().filter(shown).collect();
+        let ends = ends(&values);
         match (kind, ends) {
             // Where there is nothing, there is nothing to mark.
-            (_, None) => Axis { low: 0.0, high: 1.0, log: false, ticks: Vec::new() },
+            (_, None) => Axis { low: 0.0, high: 1.0, log: false, inset: 0.0, ticks: Vec::new() },
             (Kind::Log, Some(ends)) => Axis::logarithmic(unit, ends, true, ticks),
+            (Kind::Color, Some(ends)) => Axis::of_colors(unit, ends, &values, ticks),
             (_, Some((low, high))) if low > 0.0 && high / low > LOG_FROM => {
                 Axis::logarithmic(unit, (low, high), kind == Kind::Amount, ticks)
             }
@@ -79,12 +84,40 @@ impl Axis {
     pub fn slots(names: &[String]) -> Axis {
         let tick = |(i, name): (usize, &String)| Tick { value: i as f64, label: name.clone() };
         let ticks = names.iter().enumerate().map(tick).collect();
-        Axis { low: -0.5, high: names.len().max(1) as f64 - 0.5, log: false, ticks }
+        Axis { low: -0.5, high: names.len().max(1) as f64 - 0.5, log: false, inset: 0.0, ticks }
+    }
+
+    fn of_colors(unit: Unit, (low, high): (f64, f64), values: &[f64], ticks: usize) -> Axis {
+        let positive: Vec<f64> = values.iter().copied().filter(|value| *value > 0.0).collect();
+        match ends(&positive) {
+            Some((least, most)) if low >= 0.0 && most / least >= LOG_FROM_COLOR => {
+                if low > 0.0 {
+                    return Axis::logarithmic(unit, (least, most), false, ticks);
+                }
+                // Half a decade below the smallest value is for zero.
+                let axis = Axis::logarithmic(unit, (least / 3.0, most), false, ticks);
+                let zero = Tick { value: 0.0, label: "0".to_owned() };
+                let others = axis.ticks.iter().filter(|tick| tick.value >= least).cloned();
+                let ticks = std::iter::once(zero).chain(others).collect();
+                axis.with_ticks(ticks)
+            }
+            _ => Axis::linear(unit, (low, high), Kind::Amount, ticks),
+        }
+    }
+
+    /// Whether equal factors have equal lengths.
+    pub fn is_log(&self) -> bool {
+        self.log
     }
 
     /// The same axis with other ticks.
     pub fn with_ticks(self, ticks: Vec<Tick>) -> Axis {
         Axis { ticks, ..self }
+    }
+
+    /// The same axis with so much of it, from 0 to a half, left free at each end.
+    pub fn with_inset(self, inset: f64) -> Axis {
+        Axis { inset, ..self }
     }
 
     /// Where a value stands, from 0 (the lower end) to 1.
@@ -97,7 +130,7 @@ impl Axis {
             let [low, value, high] = [self.low, value, self.high].map(libm::log10);
             (value - low) / (high - low)
         };
-        place.clamp(0.0, 1.0)
+        self.inset + (1.0 - 2.0 * self.inset) * place.clamp(0.0, 1.0)
     }
 
     fn linear(unit: Unit, ends: (f64, f64), kind: Kind, ticks: usize) -> Axis {
@@ -108,16 +141,16 @@ impl Axis {
         }
         let (first, last) = match kind {
             Kind::Amount => ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil()),
-            Kind::Place | Kind::Log => ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor()),
+            _ => ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor()),
         };
         let (first, last) = (first as i64, last as i64);
         let (low, high) = match kind {
             Kind::Amount => (first as f64 * step, last as f64 * step),
-            Kind::Place | Kind::Log => (low, high),
+            _ => (low, high),
         };
         let style = Style::of(unit, low.abs().max(high.abs()));
         let tick = |i| Tick { value: i as f64 * step, label: style.tick(i as f64 * step, step) };
-        Axis { low, high, log: false, ticks: (first..=last).map(tick).collect() }
+        Axis { low, high, log: false, inset: 0.0, ticks: (first..=last).map(tick).collect() }
     }
 
     /// If it is `rounded`, it ends at one, two or five times a power of ten.
@@ -138,8 +171,14 @@ impl Axis {
         let marked = if all.len() <= ticks + 1 || decades.len() < 2 { all } else { decades };
         let every = marked.len().div_ceil(ticks.max(1) + 1);
         let tick = |value| Tick { value, label: number::short(unit, value) };
-        Axis { low, high, log: true, ticks: marked.into_iter().step_by(every).map(tick).collect() }
+        Axis { low, high, log: true, inset: 0.0, ticks: marked.into_iter().step_by(every).map(tick).collect() }
     }
+}
+
+/// The smallest and the largest of these values.
+fn ends(values: &[f64]) -> Option<(f64, f64)> {
+    let first = *values.first()?;
+    Some(values.iter().fold((first, first), |(low, high), value| (low.min(*value), high.max(*value))))
 }
 
 /// The ends of a linear axis before they are rounded. They differ by enough for sums to tell them apart.
@@ -211,6 +250,23 @@ mod tests {
     }
 
     #[test]
+    fn one_decade_makes_a_scale_of_colours_logarithmic_and_zero_has_its_end() {
+        let colors = |values: &[f64]| Axis::new(Unit::Plain, Kind::Color, values.iter().copied(), 4);
+        assert!(!colors(&[1.0, 9.0]).log && colors(&[1.0, 10.0]).log);
+        let one_outlier = colors(&[0.0, 1.0, 2.0, 1000.0]);
+        assert_eq!(labels(&one_outlier), ["0", "1", "10", "100", "1000"]);
+        let places = [0.0, 1.0, 2.0, 1000.0].map(|value| one_outlier.place(value));
+        assert!(places.windows(2).all(|pair| pair[1] > pair[0] + 0.05), "all can be told apart: {places:?}");
+        assert!(!colors(&[-1.0, 5.0, 1000.0]).log, "there is no logarithm of what is negative");
+    }
+
+    #[test]
+    fn an_axis_with_an_inset_keeps_its_ends_free() {
+        let axis = Axis::time(10.0, 5).with_inset(0.1);
+        assert_eq!([0.0, 5.0, 10.0].map(|time| axis.place(time)), [0.1, 0.5, 0.9]);
+    }
+
+    #[test]
     fn an_axis_of_places_ends_where_the_values_end() {
         let axis = Axis::new(Unit::Plain, Kind::Place, [0.0, 0.33], 5);
         assert_eq!((axis.low, axis.high), (0.0, 0.33));
@@ -237,9 +293,9 @@ mod tests {
             &[5e-324, 1e-320],
         ];
         for (values, unit, kind) in cases.iter().flat_map(|values| {
-            [Unit::Plain, MESSAGES, Unit::Seconds, Unit::Fraction]
-                .into_iter()
-                .flat_map(move |unit| [Kind::Amount, Kind::Place, Kind::Log].map(|kind| (values, unit, kind)))
+            [Unit::Plain, MESSAGES, Unit::Seconds, Unit::Fraction].into_iter().flat_map(move |unit| {
+                [Kind::Amount, Kind::Place, Kind::Log, Kind::Color].map(|kind| (values, unit, kind))
+            })
         }) {
             let axis = Axis::new(unit, kind, values.iter().copied(), 5);
             let about = format!("{values:?} {unit:?} {kind:?}: {axis:?}");

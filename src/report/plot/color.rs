@@ -13,18 +13,76 @@ pub const SERIES: [Ink; 7] = [
     Ink::new(0x33_33_33),
 ];
 
-/// The colour of the n-th series.
-pub fn of_series(n: usize) -> Ink {
-    SERIES[n % SERIES.len()]
-}
-
-/// The shapes that mark points. There is one more than there are colours, so 56 series have pairs of their own.
+/// How many shapes of marks there are: one more than colours, so 56 series have pairs of their own.
 const SHAPES: usize = 8;
+/// The part of the scale from dark to bright that can be seen on white.
+const ON_WHITE: f64 = 0.85;
+/// Lengths of dashes and gaps in pixels. The first line is not broken.
+const DASHES: [&[f64]; 4] = [&[], &[8.0, 4.0], &[2.0, 3.0], &[10.0, 3.0, 2.0, 3.0]];
 
-/// Marks a point of the n-th series.
-pub fn mark(scene: &mut Scene, n: usize, at: At, radius: f64) {
-    shape(scene, n % SHAPES, at, radius, of_series(n));
+/// What tells a series from the others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Look {
+    /// Its colour.
+    pub color: Color,
+    /// Which shape its marks have.
+    pub shape: usize,
+    /// In which way its line is broken.
+    pub dash: usize,
 }
+
+/// The colour of a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Color {
+    /// The n-th of a palette whose neighbours differ much: for things without an order.
+    Nth(usize),
+    /// A place on a scale from 0 (dark) to 1 (bright): for numbers.
+    Place(f64),
+}
+
+impl Look {
+    /// The n-th of several things without an order.
+    pub const fn nth(n: usize) -> Look {
+        Look { color: Color::Nth(n), shape: n, dash: n / SERIES.len() }
+    }
+
+    /// The n-th of `count` numbers in rising order.
+    pub fn ordered(n: usize, count: usize) -> Look {
+        let place = n as f64 / count.saturating_sub(1).max(1) as f64;
+        Look { color: Color::Place(place), shape: n, dash: 0 }
+    }
+
+    /// The same colour and shape, and a line that is broken in the n-th way.
+    #[must_use]
+    pub const fn dashed(self, n: usize) -> Look {
+        Look { dash: n, ..self }
+    }
+
+    /// The same colour, and marks of the n-th shape.
+    #[must_use]
+    pub const fn shaped(self, n: usize) -> Look {
+        Look { shape: n, ..self }
+    }
+
+    pub(super) fn ink(self) -> Ink {
+        match self.color {
+            Color::Nth(n) => SERIES[n % SERIES.len()],
+            Color::Place(place) => of_place(ON_WHITE * place),
+        }
+    }
+
+    pub(super) fn dashes(self) -> &'static [f64] {
+        DASHES[self.dash % DASHES.len()]
+    }
+
+    /// Draws a mark.
+    pub(super) fn mark(self, scene: &mut Scene, at: At, radius: f64) {
+        shape(scene, self.shape % SHAPES, at, radius, self.ink());
+    }
+}
+
+/// In how many ways a line can be broken.
+pub const DASHES_MAX: usize = DASHES.len();
 
 /// Draws the n-th shape around a point.
 pub fn shape(scene: &mut Scene, n: usize, (x, y): At, radius: f64, ink: Ink) {
@@ -84,10 +142,18 @@ mod tests {
         let mut looks: Vec<(String, Vec<super::super::scene::Mark>)> = Vec::new();
         for n in 0..SHAPES * SERIES.len() {
             let mut scene = Scene::new();
-            mark(&mut scene, n, (0.0, 0.0), 3.0);
+            Look::nth(n).mark(&mut scene, (0.0, 0.0), 3.0);
             assert!(looks.iter().all(|(_, other)| *other != scene.marks), "series {n} looks like another");
             looks.push((n.to_string(), scene.marks));
         }
+    }
+
+    #[test]
+    fn no_two_of_a_dozen_numbers_have_the_same_colour_and_all_can_be_seen_on_white() {
+        let inks: Vec<Ink> = (0..12).map(|n| Look::ordered(n, 12).ink()).collect();
+        assert!(inks.windows(2).all(|pair| brightness(pair[0]) < brightness(pair[1])), "{inks:?}");
+        assert!(inks.iter().all(|ink| brightness(*ink) < 200.0), "{inks:?}");
+        assert_eq!(Look::ordered(0, 1).ink(), inks[0], "a single one is no division by zero");
     }
 
     #[test]

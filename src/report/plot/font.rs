@@ -57,6 +57,22 @@ pub fn fit(text: &str, size: f64, width_max: f64) -> String {
     text.to_owned()
 }
 
+/// The text in lines that are no wider than this, broken at spaces; what is left after so many lines ends the last one.
+pub fn wrap(text: &str, size: f64, width_max: f64, lines_max: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let is_last = lines.len() >= lines_max;
+        match lines.last_mut() {
+            Some(line) if is_last || width(&format!("{line} {word}"), size) <= width_max => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.iter().map(|line| fit(line, size, width_max)).collect()
+}
+
 /// By how much a letter moves the next one, in sizes. What the font lacks is taken to be a full size wide, since a
 /// browser shows it in another font.
 fn advance(last: &mut Option<GlyphId>, c: char) -> f64 {
@@ -171,6 +187,16 @@ mod tests {
         let exactly = width("partition-3", 12.0);
         assert_eq!(fit("partition-3", 12.0, exactly + 1e-6), "partition-3");
         assert!(fit("partition-3", 12.0, exactly - 0.5).ends_with('…'));
+    }
+
+    #[test]
+    fn a_long_text_is_broken_at_spaces_and_its_last_line_shortened() {
+        let wide = width("one two", 12.0) + 1e-6;
+        assert_eq!(wrap("one two six ten", 12.0, wide, 9), ["one two", "six ten"]);
+        assert_eq!(wrap("one", 12.0, wide, 9), ["one"]);
+        let short = wrap("one two three four five", 12.0, wide, 2);
+        assert_eq!((short.len(), short[0].as_str()), (2, "one two"));
+        assert!(short[1].ends_with('…') && width(&short[1], 12.0) <= wide, "{short:?}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What all pictures share: title, legend, and the frame of a panel with its axes.
 
 use super::axis::{Axis, Tick};
-use super::color;
+use super::color::{self, Look};
 use super::font::{self, clean};
-use super::scene::{Anchor, At, BLACK, GREY, Ink, PALE, SMALL, Scene, WIDTH};
+use super::scene::{Anchor, At, BLACK, GREY, Ink, PALE, RED, SMALL, Scene, WIDTH};
 
 /// What stays empty around a picture, in pixels.
 pub const MARGIN: f64 = 16.0;
@@ -17,14 +17,20 @@ pub const PANEL_TITLE: f64 = 30.0;
 const TICK_GAP: f64 = 6.0;
 /// What is left free between two labels of a horizontal axis.
 const LABEL_GAP: f64 = 10.0;
+/// The same where each label stands below a line of its own.
+const MARKED_GAP: f64 = 7.0;
 /// Names below an axis are no longer than this.
 const NAME_MAX: f64 = 110.0;
 /// Names in a legend are no longer than this.
 const ENTRY_MAX: f64 = 330.0;
 /// Room for a symbol of the legend.
-const SYMBOL: f64 = 28.0;
+const SYMBOL: f64 = 36.0;
+/// The length of a line in the legend: enough to see how it is broken on both sides of its mark.
+const STROKE: f64 = 30.0;
 const TITLE: f64 = 17.0;
 const SUBTITLE: f64 = 13.0;
+/// A verdict takes this many lines at most.
+const VERDICT_LINES_MAX: usize = 3;
 const PANEL: f64 = 14.0;
 
 /// A line of the legend.
@@ -38,22 +44,31 @@ pub struct Entry {
 /// How something looks in a picture.
 #[derive(Clone, Copy)]
 pub enum Symbol {
-    /// A line with the marks of the n-th series.
-    Series(usize),
-    /// Only the marks of the n-th series.
-    Dot(usize),
+    /// A line with its marks.
+    Series(Look),
+    /// Only the marks of a series.
+    Dot(Look),
     /// A shape of this number and colour.
     Shape(usize, Ink),
     /// A shaded area.
     Band(Ink),
     /// A vertical line.
     Moment(Ink),
+    /// A circle.
+    Ring(Ink),
+    /// A thin horizontal line.
+    Way(Ink),
     /// Nothing: only words.
     None,
 }
 
 /// Writes title, subtitle and legend and returns where they end.
 pub fn header(scene: &mut Scene, title: &str, subtitle: &str, legend: &[Entry]) -> f64 {
+    header_with_verdict(scene, title, subtitle, "", legend)
+}
+
+/// The same with what is wrong, in red, if there is anything.
+pub fn header_with_verdict(scene: &mut Scene, title: &str, subtitle: &str, verdict: &str, legend: &[Entry]) -> f64 {
     let mut y = MARGIN;
     let room = WIDTH - 2.0 * MARGIN;
     for (text, size, ink) in [(title, TITLE, BLACK), (subtitle, SUBTITLE, GREY)] {
@@ -61,6 +76,12 @@ pub fn header(scene: &mut Scene, title: &str, subtitle: &str, legend: &[Entry]) 
         if !text.trim().is_empty() {
             scene.text((MARGIN, y + size * 0.9), Anchor::Start, size, ink, &text);
             y += size * 1.5;
+        }
+    }
+    for line in font::wrap(&clean(verdict), SUBTITLE, room, VERDICT_LINES_MAX) {
+        if !line.trim().is_empty() {
+            scene.text((MARGIN, y + SUBTITLE * 0.9), Anchor::Start, SUBTITLE, RED, &line);
+            y += SUBTITLE * 1.5;
         }
     }
     write_legend(scene, y + 2.0, legend)
@@ -87,16 +108,18 @@ fn write_legend(scene: &mut Scene, top: f64, legend: &[Entry]) -> f64 {
 }
 
 fn draw_symbol(scene: &mut Scene, symbol: Symbol, (x, y): At) {
-    let middle = (x + 11.0, y);
+    let middle = (x + STROKE / 2.0, y);
     match symbol {
-        Symbol::Series(n) => {
-            scene.line(vec![(x, y), (x + 22.0, y)], 2.0, color::of_series(n));
-            color::mark(scene, n, middle, 3.5);
+        Symbol::Series(look) => {
+            scene.dashed(vec![(x, y), (x + STROKE, y)], look.dashes(), 2.0, look.ink());
+            look.mark(scene, middle, 3.5);
         }
-        Symbol::Dot(n) => color::mark(scene, n, middle, 3.5),
+        Symbol::Dot(look) => look.mark(scene, middle, 3.5),
         Symbol::Shape(n, ink) => color::shape(scene, n, middle, 3.5, ink),
-        Symbol::Band(ink) => scene.fill((x, y - 6.0), (x + 22.0, y + 6.0), ink),
-        Symbol::Moment(ink) => scene.line(vec![(x + 11.0, y - 7.0), (x + 11.0, y + 7.0)], 1.0, ink),
+        Symbol::Band(ink) => scene.fill((x + 2.0, y - 6.0), (x + STROKE - 2.0, y + 6.0), ink),
+        Symbol::Moment(ink) => scene.line(vec![(middle.0, y - 7.0), (middle.0, y + 7.0)], 1.0, ink),
+        Symbol::Ring(ink) => scene.ring(middle, 5.0, 1.5, ink),
+        Symbol::Way(ink) => scene.line(vec![(x, y), (x + STROKE, y)], 1.0, ink),
         Symbol::None => {}
     }
 }
@@ -133,9 +156,14 @@ impl Frame {
         self.bottom - self.y.place(y) * (self.bottom - self.top)
     }
 
-    /// Writes a title above the frame.
+    /// Writes a title above the frame, from here up to the right edge.
     pub fn title(&self, scene: &mut Scene, title: &str, left: f64) {
-        let title = font::fit(&clean(title), PANEL, self.right - left);
+        self.title_until(scene, title, (left, self.right));
+    }
+
+    /// Writes a title above the frame, from here to there.
+    pub fn title_until(&self, scene: &mut Scene, title: &str, (left, right): (f64, f64)) {
+        let title = font::fit(&clean(title), PANEL, right - left);
         scene.text((left, self.top - 14.0), Anchor::Start, PANEL, BLACK, &title);
     }
 
@@ -198,16 +226,40 @@ pub fn labels_width(axis: &Axis) -> f64 {
 
 /// Those ticks of a horizontal axis whose labels do not touch, if the axis is so long.
 pub fn apart(axis: Axis, length: f64) -> Axis {
+    let shown = ticks_apart(&axis, &axis.ticks, length, LABEL_GAP);
+    axis.with_ticks(shown)
+}
+
+/// An axis of this length with a line at each of these values, which come in rising order. Labels that would touch are
+/// left out, of values at equal distances every second one, or every third, and so on.
+pub fn marked(axis: Axis, ticks: &[Tick], length: f64) -> Axis {
+    let every = |n: usize| ticks.iter().step_by(n).cloned().collect::<Vec<Tick>>();
+    let places: Vec<f64> = ticks.iter().map(|tick| axis.place(tick.value)).collect();
+    let gaps = || places.windows(2).map(|pair| pair[1] - pair[0]);
+    let (least, most) = (gaps().fold(f64::INFINITY, f64::min), gaps().fold(0.0, f64::max));
+    let fits = |labels: &Vec<Tick>| ticks_apart(&axis, labels, length, MARKED_GAP).len() == labels.len();
+    let regular = (most < 1.01 * least).then(|| (1..=ticks.len()).map(every).find(fits)).flatten();
+    let labelled = regular.unwrap_or_else(|| ticks_apart(&axis, ticks, length, MARKED_GAP));
+    let shown = ticks.iter().map(|tick| {
+        let label = if labelled.contains(tick) { tick.label.clone() } else { String::new() };
+        Tick { value: tick.value, label }
+    });
+    let shown = shown.collect();
+    axis.with_ticks(shown)
+}
+
+/// From the left those ticks whose labels keep this gap to the one before.
+fn ticks_apart(axis: &Axis, ticks: &[Tick], length: f64, gap: f64) -> Vec<Tick> {
     let mut end = f64::NEG_INFINITY;
     let mut shown: Vec<Tick> = Vec::new();
-    for tick in &axis.ticks {
+    for tick in ticks {
         let (middle, half) = (axis.place(tick.value) * length, font::width(&tick.label, SMALL) / 2.0);
         if middle - half >= end {
-            end = middle + half + LABEL_GAP;
+            end = middle + half + gap;
             shown.push(tick.clone());
         }
     }
-    axis.with_ticks(shown)
+    shown
 }
 
 /// Names below a horizontal axis.

@@ -22,6 +22,8 @@ const HEIGHT: f64 = 230.0;
 const BAR: f64 = 10.0;
 /// Names of rows are no longer than this.
 const ROW_MAX: f64 = 110.0;
+/// Below the colour bar if equal factors are equal distances on it.
+const LOG: &str = "log scale";
 /// A tile without a value.
 const EMPTY: Ink = Ink::new(0xEE_EE_EE);
 
@@ -71,10 +73,28 @@ impl HeatPanel {
         numbers.map(|text| font::width(&text, SMALL)).fold(0.0, f64::max)
     }
 
+    /// Whether all its numbers have room in their tiles.
+    fn has_room(&self, maps: &HeatMaps, grid: &Grid) -> bool {
+        self.longest(maps) + NUMBER_GAP <= grid.tile_width(maps)
+    }
+
+    /// What it is and, where its tiles show no numbers, from where to where they go.
+    fn title(&self, with_numbers: bool) -> String {
+        let values = self.values.iter().flatten().flatten().copied().filter(|value| is_shown(*value));
+        let ends = values.fold(None, |ends: Option<(f64, f64)>, value| {
+            let (low, high) = ends.unwrap_or((value, value));
+            Some((low.min(value), high.max(value)))
+        });
+        let range = ends.filter(|_| !with_numbers).map_or(String::new(), |(low, high)| {
+            format!(", {} to {}", number::short(self.unit, low), number::short(self.unit, high))
+        });
+        format!("{}{range}", self.title)
+    }
+
     /// From dark to bright.
     fn scale(&self) -> Axis {
         let values = self.values.iter().flatten().flatten().copied();
-        Axis::new(self.unit, Kind::Amount, values, 4)
+        Axis::new(self.unit, Kind::Color, values, 4)
     }
 }
 
@@ -90,15 +110,20 @@ struct Grid {
 }
 
 impl Grid {
-    /// Two columns if all numbers have room in their tiles then.
+    /// Two columns if all numbers have room in their tiles then. So also if they have none in one column either: where
+    /// no tile shows its number, tiles are small.
     fn new(maps: &HeatMaps) -> Grid {
-        let two = Grid::with_columns(maps, 2);
+        let (one, two) = (Grid::with_columns(maps, 1, TILE_MAX), Grid::with_columns(maps, 2, TILE_MAX));
         let longest = maps.panels.iter().map(|panel| panel.longest(maps)).fold(0.0, f64::max);
-        let is_enough = maps.panels.len() > 1 && longest + NUMBER_GAP <= two.tile_width(maps);
-        if is_enough { two } else { Grid::with_columns(maps, 1) }
+        let fits = |grid: &Grid| longest + NUMBER_GAP <= grid.tile_width(maps);
+        match maps.panels.len() {
+            2.. if fits(&two) => two,
+            2.. if !fits(&one) => Grid::with_columns(maps, 2, TILE_MIN),
+            _ => one,
+        }
     }
 
-    fn with_columns(maps: &HeatMaps, columns: usize) -> Grid {
+    fn with_columns(maps: &HeatMaps, columns: usize, tile_max: f64) -> Grid {
         let rows: Vec<String> = maps.rows.iter().map(|name| font::fit(&clean(name), SMALL, ROW_MAX)).collect();
         let names = rows.iter().map(|name| font::width(name, SMALL)).fold(0.0, f64::max);
         let title = if maps.y_label.is_empty() { 0.0 } else { LINE + 2.0 };
@@ -108,9 +133,9 @@ impl Grid {
         Grid {
             columns,
             width: (WIDTH - 2.0 * MARGIN - GAP * (columns - 1) as f64) / columns as f64,
-            tile: (HEIGHT / rows.len().max(1) as f64).clamp(TILE_MIN, TILE_MAX).max(needed.ceil()),
+            tile: (HEIGHT / rows.len().max(1) as f64).clamp(TILE_MIN, tile_max).max(needed.ceil()),
             left: title + names + 6.0,
-            right: 10.0 + BAR + labels,
+            right: 10.0 + (BAR + labels).max(font::width(LOG, SMALL)),
             rows,
         }
     }
@@ -143,7 +168,8 @@ impl HeatMaps {
                 x: Axis::slots(&self.columns),
                 y: panel.scale(),
             };
-            frame.title(&mut scene, &panel.title, left);
+            let title = panel.title(panel.has_room(self, &grid));
+            frame.title_until(&mut scene, &title, (left, left + grid.width));
             self.draw_rows(&mut scene, &frame, &grid, left);
             frame.draw_names(&mut scene, &names);
             frame.x_title(&mut scene, &self.x_label, names.height + 4.0);
@@ -185,7 +211,7 @@ impl HeatMaps {
     /// Each tile, and its number if all numbers of the panel have room.
     fn draw_tiles(&self, scene: &mut Scene, frame: &Frame, grid: &Grid, panel: &HeatPanel) {
         let wide = grid.tile_width(self);
-        let has_room = panel.longest(self) + NUMBER_GAP <= wide;
+        let has_room = panel.has_room(self, grid);
         for (row, column) in self.places() {
             let from = (frame.left + column as f64 * wide, frame.top + row as f64 * grid.tile);
             let ink = panel.value(row, column).map_or(EMPTY, |value| color::of_place(frame.y.place(value)));
@@ -210,8 +236,17 @@ fn draw_bar(scene: &mut Scene, frame: &Frame) {
         let top = if step + 1 == STEPS { frame.top } else { bottom - high - 0.5 };
         scene.fill((left, top), (left + BAR, bottom), ink);
     }
+    if frame.y.is_log() {
+        scene.label((left, frame.bottom + SMALL + 5.0), Anchor::Start, LOG);
+    }
+    let mut below = f64::INFINITY;
     for tick in &frame.y.ticks {
         let y = frame.y_at(tick.value);
+        // A low map has no room for every label.
+        if y > below - SMALL - 2.0 {
+            continue;
+        }
+        below = y;
         scene.line(vec![(left + BAR, y), (left + BAR + 3.0, y)], 1.0, GREY);
         scene.label((left + BAR + 6.0, y + TO_BASELINE), Anchor::Start, &tick.label);
     }

@@ -2,8 +2,8 @@
 
 use super::Unit;
 use super::axis::{Axis, Kind, Tick, is_shown};
-use super::color;
-use super::frame::{Entry, Frame, LINE, MARGIN, Names, PANEL_TITLE, Symbol, apart, header, labels_width};
+use super::color::Look;
+use super::frame::{Entry, Frame, LINE, MARGIN, Names, PANEL_TITLE, Symbol, apart, header, labels_width, marked};
 use super::number;
 use super::scene::{At, PALE, Scene, WIDTH};
 
@@ -15,10 +15,18 @@ const HEIGHT: f64 = 170.0;
 const HEIGHT_WIDE: f64 = 240.0;
 /// If there are more dots side by side than this, they need the whole width.
 const DOTS_MAX: usize = 36;
-/// So many swept values are all marked, if their labels fit.
-const MARKED_MAX: usize = 12;
+/// Up to this many swept values are all marked on their axis.
+const MARKED_MAX: usize = 30;
 /// If points are nearer to each other than this, only some of them are marked.
 const MARK_DISTANCE: f64 = 12.0;
+/// Series stand side by side, this far apart at most, so that their intervals do not hide each other.
+const SHIFT_MAX: f64 = 6.0;
+/// And no nearer than this; then bands take the place of intervals.
+const SHIFT_MIN: f64 = 2.5;
+/// Side by side they take this part of the distance between two swept values at most.
+const SHIFTED: f64 = 0.6;
+/// Half of the width of the short lines at the ends of an interval.
+const CAP: f64 = 2.5;
 /// Those are about so far apart.
 const MARKS_APART: f64 = 60.0;
 /// The radius of a mark.
@@ -43,7 +51,8 @@ pub struct Lines {
 /// What is swept.
 #[derive(Clone, Debug, PartialEq)]
 pub enum XAxis {
-    /// A number. Medians are joined by a line.
+    /// A number. Medians are joined by a line, and each has its interval; where values are close to each other, the
+    /// intervals are one band.
     Numbers {
         /// What it is, with its unit.
         label: String,
@@ -73,6 +82,8 @@ pub struct Panel {
 pub struct Series {
     /// Its name in the legend.
     pub name: String,
+    /// What tells it from the others.
+    pub look: Look,
     /// In any order.
     pub points: Vec<Point>,
 }
@@ -155,14 +166,15 @@ impl Grid {
 impl Lines {
     pub(super) fn scene(&self) -> Scene {
         let mut scene = Scene::new();
-        let mut top = header(&mut scene, &self.title, &self.subtitle, &self.legend()) + 6.0;
         let grid = Grid::new(self);
-        let (x, names) = self.x_axis(grid.length());
-        let labels = names.as_ref().map_or(LINE, |names| names.height);
+        let (x, place) = self.x_axis(grid.length());
+        let mut top = header(&mut scene, &self.title, &self.subtitle, &self.legend(&place)) + 6.0;
+        let labels = if let Place::Names(names) = &place { names.height } else { LINE };
+        let row_height = PANEL_TITLE + grid.height + labels + LINE + GAP;
         for (i, panel) in self.panels.iter().enumerate() {
             let (row, column) = (i / grid.columns, i % grid.columns);
             let left = MARGIN + column as f64 * (grid.width + GAP);
-            let y = top + row as f64 * (PANEL_TITLE + grid.height + labels + GAP);
+            let y = top + row as f64 * row_height;
             let frame = Frame {
                 left: left + grid.left[column],
                 top: y + PANEL_TITLE,
@@ -171,13 +183,11 @@ impl Lines {
                 x: x.clone(),
                 y: panel.y(grid.ticks),
             };
-            draw_panel(&mut scene, panel, &frame, left, names.as_ref());
-            if i + grid.columns >= self.panels.len() {
-                frame.x_title(&mut scene, self.x_label(), labels + 4.0);
-            }
+            draw_panel(&mut scene, panel, &frame, left, &place);
+            frame.x_title(&mut scene, self.x_label(), labels + 4.0);
         }
-        top += self.panels.len().div_ceil(grid.columns) as f64 * (PANEL_TITLE + grid.height + labels + GAP);
-        scene.height = (top + MARGIN).ceil();
+        top += self.panels.len().div_ceil(grid.columns) as f64 * row_height;
+        scene.height = (top + MARGIN - GAP / 2.0).ceil();
         scene
     }
 
@@ -186,104 +196,138 @@ impl Lines {
         label
     }
 
-    fn legend(&self) -> Vec<Entry> {
-        let series = self.panels.first().map_or(&[][..], |panel| &panel.series);
-        let numbers = matches!(self.x, XAxis::Numbers { .. });
-        let symbol = |n| if numbers { Symbol::Series(n) } else { Symbol::Dot(n) };
-        let named = series.iter().enumerate().map(|(n, series)| Entry { symbol: symbol(n), name: series.name.clone() });
-        let mut legend: Vec<Entry> = named.collect();
-        if series.is_empty() {
-            return legend;
-        }
-        let interval = if numbers {
-            "line: median; band: 5 % to 95 % of the runs"
-        } else {
-            "dot: median; bar: 5 % to 95 % of the runs"
+    fn series(&self) -> &[Series] {
+        self.panels.first().map_or(&[][..], |panel| &panel.series)
+    }
+
+    fn legend(&self, place: &Place) -> Vec<Entry> {
+        let is_line = !matches!(place, Place::Names(_));
+        let symbol = |look| if is_line { Symbol::Series(look) } else { Symbol::Dot(look) };
+        let named = |series: &Series| Entry { symbol: symbol(series.look), name: series.name.clone() };
+        let mut legend: Vec<Entry> = self.series().iter().map(named).collect();
+        let interval = match place {
+            Place::Names(_) => "dot: median; bar: 5 % to 95 % of the runs",
+            Place::Bars { .. } => "line: median; bar: 5 % to 95 % of the runs",
+            Place::Bands => "line: median; band: 5 % to 95 % of the runs",
         };
-        legend.push(Entry { symbol: Symbol::None, name: interval.to_owned() });
+        if !legend.is_empty() {
+            legend.push(Entry { symbol: Symbol::None, name: interval.to_owned() });
+        }
         legend
     }
 
-    /// The horizontal axis if it is so long, and the names below it if it has names.
-    fn x_axis(&self, length: f64) -> (Axis, Option<Names>) {
-        let swept = || self.panels.iter().flat_map(Panel::shown).flatten().map(|point| point.x);
+    /// The horizontal axis if it is this long, and how points stand on it.
+    fn x_axis(&self, length: f64) -> (Axis, Place) {
         match &self.x {
             XAxis::Names { names, .. } => {
-                (Axis::slots(names), Some(Names::new(names, length / names.len().max(1) as f64)))
+                let shown = Names::new(names, length / names.len().max(1) as f64);
+                (Axis::slots(names), Place::Names(shown))
             }
-            XAxis::Numbers { .. } => {
-                let axis = Axis::new(Unit::Plain, Kind::Place, swept(), 5);
-                let mut values: Vec<f64> = swept().collect();
-                values.sort_by(f64::total_cmp);
-                values.dedup();
-                let marked = (1..=MARKED_MAX).contains(&values.len()).then(|| {
-                    let tick = |value| Tick { value, label: number::short(Unit::Plain, value) };
-                    axis.clone().with_ticks(values.into_iter().map(tick).collect())
-                });
-                let all_fit = |marked: &Axis| apart(marked.clone(), length).ticks.len() == marked.ticks.len();
-                (marked.filter(all_fit).unwrap_or_else(|| apart(axis, length)), None)
-            }
+            XAxis::Numbers { .. } => self.x_of_numbers(length),
         }
+    }
+
+    fn x_of_numbers(&self, length: f64) -> (Axis, Place) {
+        let mut values: Vec<f64> = self.panels.iter().flat_map(Panel::shown).flatten().map(|point| point.x).collect();
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        let axis = Axis::new(Unit::Plain, Kind::Place, values.iter().copied(), 5);
+        let count = self.series().len().max(1) as f64;
+        // Outermost series keep their distance from the ends.
+        let reach = |step: f64| (count - 1.0) / 2.0 * step + CAP + 1.0;
+        let places = |axis: &Axis| values.iter().map(|value| axis.place(*value) * length).collect::<Vec<f64>>();
+        let gap = |axis: &Axis| places(axis).windows(2).map(|pair| pair[1] - pair[0]).fold(length, f64::min);
+        let step = |axis: &Axis| (SHIFTED * gap(axis) / count).min(SHIFT_MAX);
+        let inset = axis.clone().with_inset((reach(step(&axis)) / length).min(0.25));
+        let has_room = gap(&inset) >= MARK_DISTANCE && (count == 1.0 || step(&inset) >= SHIFT_MIN);
+        let (axis, place) =
+            if has_room { (inset.clone(), Place::Bars { step: step(&inset) }) } else { (axis, Place::Bands) };
+        let tick = |value: &f64| Tick { value: *value, label: number::short(Unit::Plain, *value) };
+        let ticks: Vec<Tick> = values.iter().map(tick).collect();
+        let axis = if ticks.len() <= MARKED_MAX { marked(axis, &ticks, length) } else { apart(axis, length) };
+        (axis, place)
     }
 }
 
-fn draw_panel(scene: &mut Scene, panel: &Panel, frame: &Frame, left: f64, names: Option<&Names>) {
+/// How points stand on the horizontal axis.
+enum Place {
+    /// At names.
+    Names(Names),
+    /// At numbers, each point with an interval; series are shifted by this from one to the next.
+    Bars { step: f64 },
+    /// At numbers that are so close that intervals make a band.
+    Bands,
+}
+
+fn draw_panel(scene: &mut Scene, panel: &Panel, frame: &Frame, left: f64, place: &Place) {
     frame.title(scene, &panel.title, left);
     frame.draw_y(scene, panel.unit.title(), left);
-    match names {
-        None => frame.draw_x(scene),
-        Some(names) => {
-            frame.draw_names(scene, names);
-            draw_borders(scene, frame);
-        }
+    if let Place::Names(names) = place {
+        frame.draw_names(scene, names);
+        draw_borders(scene, frame);
+    } else {
+        frame.draw_x(scene);
     }
     frame.draw_edges(scene);
     let shown = panel.shown();
-    match names {
-        None => draw_lines(scene, frame, &shown),
-        Some(_) => draw_dots(scene, frame, &shown),
+    let series: Vec<(Look, &[Point])> =
+        panel.series.iter().zip(&shown).map(|(series, points)| (series.look, points.as_slice())).collect();
+    match place {
+        Place::Names(_) => draw_dots(scene, frame, &series),
+        Place::Bars { step } => draw_bars(scene, frame, &series, *step),
+        Place::Bands => draw_bands(scene, frame, &series),
     }
     if shown.iter().all(Vec::is_empty) {
         frame.say_empty(scene);
     }
 }
 
+/// A line through the medians of each series, and an interval at each of them.
+fn draw_bars(scene: &mut Scene, frame: &Frame, series: &[(Look, &[Point])], step: f64) {
+    for (n, (look, points)) in series.iter().enumerate() {
+        let shift = (n as f64 - (series.len() - 1) as f64 / 2.0) * step;
+        let at = |point: &Point, value| (frame.x_at(point.x) + shift, frame.y_at(value));
+        for point in points.iter().filter(|point| point.low < point.high) {
+            let (low, high) = (at(point, point.low), at(point, point.high));
+            let ink = look.ink().with_alpha(0.6);
+            scene.line(vec![low, high], 1.5, ink);
+            for (x, y) in [low, high] {
+                scene.line(vec![(x - CAP, y), (x + CAP, y)], 1.5, ink);
+            }
+        }
+        let medians: Vec<At> = points.iter().map(|point| at(point, point.median)).collect();
+        scene.dashed(medians.clone(), look.dashes(), 2.0, look.ink());
+        medians.into_iter().for_each(|at| look.mark(scene, at, MARK));
+    }
+}
+
 /// Bands first, then lines, so that no band hides a line.
-fn draw_lines(scene: &mut Scene, frame: &Frame, series: &[Vec<Point>]) {
+fn draw_bands(scene: &mut Scene, frame: &Frame, series: &[(Look, &[Point])]) {
     let alpha = if series.len() > 4 { 0.10 } else { 0.18 };
-    for (n, points) in series.iter().enumerate() {
-        let ink = color::of_series(n);
-        if let [point] = points[..] {
-            let (low, high) = (frame.at(point.x, point.low), frame.at(point.x, point.high));
-            scene.line(vec![low, high], 2.0, ink.with_alpha(0.5));
-        } else if points.iter().any(|point| point.low < point.high) {
+    for (look, points) in series {
+        if points.len() > 1 && points.iter().any(|point| point.low < point.high) {
             let lows = points.iter().map(|point| frame.at(point.x, point.low));
             let highs = points.iter().rev().map(|point| frame.at(point.x, point.high));
-            scene.area(lows.chain(highs).collect(), ink.with_alpha(alpha));
+            scene.area(lows.chain(highs).collect(), look.ink().with_alpha(alpha));
         }
     }
-    for (n, points) in series.iter().enumerate() {
+    for (n, (look, points)) in series.iter().enumerate() {
         let medians: Vec<At> = points.iter().map(|point| frame.at(point.x, point.median)).collect();
-        scene.line(medians.clone(), 2.0, color::of_series(n));
-        let crowded = medians.windows(2).any(|pair| pair[1].0 - pair[0].0 < MARK_DISTANCE);
-        if crowded {
-            mark_along(scene, n, &medians);
-        } else {
-            medians.into_iter().for_each(|at| color::mark(scene, n, at, MARK));
-        }
+        scene.dashed(medians.clone(), look.dashes(), 2.0, look.ink());
+        mark_along(scene, *look, n, &medians);
     }
 }
 
 /// Marks some points of a line, about [`MARKS_APART`] from each other. Each series begins elsewhere, so that the marks
 /// of lines that lie on each other do not hide each other.
-pub(super) fn mark_along(scene: &mut Scene, n: usize, points: &[At]) {
+pub(super) fn mark_along(scene: &mut Scene, look: Look, n: usize, points: &[At]) {
     let mut way = (n % 5 + 1) as f64 * MARKS_APART / 5.0;
     let mut last = None;
     for &(x, y) in points {
         let (x_before, y_before) = last.replace((x, y)).unwrap_or((x, y));
         way += (x - x_before).abs() + (y - y_before).abs();
         if way >= MARKS_APART || points.len() == 1 {
-            color::mark(scene, n, (x, y), MARK);
+            look.mark(scene, (x, y), MARK);
             way = 0.0;
         }
     }
@@ -303,19 +347,16 @@ fn draw_borders(scene: &mut Scene, frame: &Frame) {
 }
 
 /// A dot and an interval for each name and series, side by side.
-fn draw_dots(scene: &mut Scene, frame: &Frame, series: &[Vec<Point>]) {
+fn draw_dots(scene: &mut Scene, frame: &Frame, series: &[(Look, &[Point])]) {
     let (slot, slots) = (slot(frame), frame.x.ticks.len());
     let step = (0.8 * slot / series.len().max(1) as f64).min(14.0);
-    for (n, points) in series.iter().enumerate() {
+    for (n, (look, points)) in series.iter().enumerate() {
         let shift = (n as f64 - (series.len() - 1) as f64 / 2.0) * step;
         for point in points.iter().filter(|point| point.x >= 0.0 && point.x < slots as f64) {
             let at = |value| (frame.x_at(point.x.round()) + shift, frame.y_at(value));
-            scene.line(
-                vec![at(point.low), at(point.high)],
-                (0.4 * step).clamp(1.0, 4.0),
-                color::of_series(n).with_alpha(0.45),
-            );
-            color::mark(scene, n, at(point.median), (0.4 * step).clamp(2.0, 3.5));
+            let width = (0.4 * step).clamp(1.0, 4.0);
+            scene.line(vec![at(point.low), at(point.high)], width, look.ink().with_alpha(0.45));
+            look.mark(scene, at(point.median), (0.4 * step).clamp(2.0, 3.5));
         }
     }
 }

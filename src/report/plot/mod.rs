@@ -13,21 +13,26 @@ mod color;
 mod font;
 mod frame;
 mod heat;
+mod labels;
 mod lines;
 mod number;
 mod paint;
 mod scene;
 mod timeline;
+mod words;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 
-pub use cdf::{Cdf, CdfSeries};
+pub use cdf::{Cdf, CdfPanel, CdfSeries};
+pub use color::{Color, DASHES_MAX, Look};
 pub use heat::{HeatMaps, HeatPanel};
 pub use lines::{Lines, Panel, Point, Series, XAxis};
-pub use timeline::{Answer, AnswerKind, CutSpan, FaultMark, Reign, Timeline};
+pub use number::short;
+pub use timeline::{Alarm, Answer, AnswerKind, CutSpan, FaultMark, Reign, Timeline, WrongAnswer};
+pub use words::Words;
 
 /// How a picture is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,11 +69,13 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The title of an axis. Where the ticks show the unit there is none.
+    /// The title of an axis. The ticks show the unit of times and fractions, so the title says what they are.
     fn title(self) -> &'static str {
         match self {
             Unit::Count(name) => name,
-            Unit::Seconds | Unit::Fraction | Unit::Plain => "",
+            Unit::Seconds => "time",
+            Unit::Fraction => "share",
+            Unit::Plain => "",
         }
     }
 }
@@ -84,6 +91,8 @@ pub enum Chart {
     Cdf(Cdf),
     /// One run over time.
     Timeline(Timeline),
+    /// Facts in words, where there is nothing to compare.
+    Words(Words),
 }
 
 impl Chart {
@@ -102,6 +111,7 @@ impl Chart {
             Chart::HeatMaps(maps) => maps.scene(),
             Chart::Cdf(cdf) => cdf.scene(),
             Chart::Timeline(timeline) => timeline.scene(),
+            Chart::Words(words) => words.scene(),
         }
     }
 }

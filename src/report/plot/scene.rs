@@ -40,6 +40,8 @@ pub const BLACK: Ink = Ink::new(0x22_22_22);
 pub const GREY: Ink = Ink::new(0x59_59_59);
 /// Lines to read a value by.
 pub const PALE: Ink = Ink::new(0xE4_E4_E4);
+/// What is wrong.
+pub const RED: Ink = Ink::new(0xD0_02_1B);
 /// The paper.
 pub const WHITE: Ink = Ink::new(0xFF_FF_FF);
 
@@ -147,6 +149,49 @@ impl Scene {
         }
     }
 
+    /// Draws a line that is broken: dashes and gaps of these lengths in turn, in pixels. Without any it is whole.
+    pub fn dashed(&mut self, points: Vec<At>, dashes: &[f64], width: f64, ink: Ink) {
+        if dashes.is_empty() {
+            return self.line(points, width, ink);
+        }
+        let mut turn = 0;
+        let mut left = dashes[0];
+        let mut dash: Vec<At> = points.first().copied().into_iter().collect();
+        for pair in points.windows(2) {
+            let (mut from, to) = (pair[0], pair[1]);
+            loop {
+                let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+                let way = (dx * dx + dy * dy).sqrt();
+                if way < left {
+                    left -= way;
+                    dash.push(to);
+                    break;
+                }
+                from = (from.0 + dx * left / way, from.1 + dy * left / way);
+                dash.push(from);
+                if turn % 2 == 0 {
+                    self.line(std::mem::take(&mut dash), width, ink);
+                }
+                turn += 1;
+                left = dashes[turn % dashes.len()];
+                dash = vec![from];
+            }
+        }
+        if turn % 2 == 0 {
+            self.line(dash, width, ink);
+        }
+    }
+
+    /// Draws a circle that is not filled.
+    pub fn ring(&mut self, (x, y): At, radius: f64, width: f64, ink: Ink) {
+        const CORNERS: u32 = 24;
+        let corner = |i: u32| {
+            let angle = f64::from(i) * std::f64::consts::TAU / f64::from(CORNERS);
+            (x + radius * libm::cos(angle), y + radius * libm::sin(angle))
+        };
+        self.line((0..=CORNERS).map(corner).collect(), width, ink);
+    }
+
     /// Fills a polygon.
     pub fn area(&mut self, points: Vec<At>, ink: Ink) {
         if points.len() >= 3 {
@@ -183,5 +228,34 @@ impl Scene {
         if !text.text.trim().is_empty() {
             self.marks.push(Mark::Text(text));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_line_goes_round_corners_and_ends_where_it_should() {
+        let mut scene = Scene::new();
+        scene.dashed(vec![(0.0, 0.0), (10.0, 0.0), (10.0, 10.0)], &[8.0, 4.0], 1.0, BLACK);
+        let dashes: Vec<Vec<At>> = scene
+            .marks
+            .iter()
+            .map(|mark| if let Mark::Line { points, .. } = mark { points.clone() } else { panic!("{mark:?}") })
+            .collect();
+        assert_eq!(dashes, [vec![(0.0, 0.0), (8.0, 0.0)], vec![(10.0, 2.0), (10.0, 10.0)]]);
+        let mut whole = Scene::new();
+        whole.dashed(vec![(0.0, 0.0), (9.0, 0.0)], &[], 1.0, BLACK);
+        assert_eq!(whole.marks, [Mark::Line { points: vec![(0.0, 0.0), (9.0, 0.0)], width: 1.0, ink: BLACK }]);
+    }
+
+    #[test]
+    fn equal_points_do_not_make_a_broken_line_endless() {
+        let mut scene = Scene::new();
+        scene.dashed(vec![(1.0, 1.0); 3], &[8.0, 4.0], 1.0, BLACK);
+        assert_eq!(scene.marks.len(), 1);
+        scene.dashed(Vec::new(), &[8.0, 4.0], 1.0, BLACK);
+        assert_eq!(scene.marks.len(), 1);
     }
 }

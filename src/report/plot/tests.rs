@@ -19,7 +19,7 @@ fn point(x: f64, low: f64, median: f64, high: f64) -> Point {
 fn panel(unit: Unit, count: usize, xs: &[f64], value: fn(f64, usize) -> f64) -> Panel {
     let series = |n| {
         let at = |&x: &f64| point(x, 0.9 * value(x, n), value(x, n), 1.2 * value(x, n));
-        Series { name: format!("series {n}"), points: xs.iter().map(at).collect() }
+        Series { name: format!("series {n}"), look: Look::nth(n), points: xs.iter().map(at).collect() }
     };
     Panel { title: "Messages between replicas".to_owned(), unit, series: (0..count).map(series).collect() }
 }
@@ -55,11 +55,18 @@ fn heat(rows: usize, columns: usize, panels: usize, unit: Unit, value: fn(usize,
     })
 }
 
-fn cdf(series: usize, steps: usize) -> Chart {
+/// So many panels of so many lines.
+fn cdf(panels: usize, series: usize, steps: usize) -> Chart {
     let step = |n: usize, i: usize| (0.0002 * (n + 1) as f64 * (1.0 + i as f64), (i + 1) as f64 / steps as f64);
-    let series = (0..series)
-        .map(|n| CdfSeries { name: format!("variant {n}"), steps: (0..steps).map(|i| step(n, i)).collect() });
-    Chart::Cdf(Cdf { title: "Latencies".to_owned(), subtitle: String::new(), series: series.collect() })
+    let line = |n: usize| CdfSeries {
+        name: format!("variant {n}"),
+        look: Look::ordered(n, series).dashed(n),
+        steps: (0..steps).map(|i| step(n, i)).collect(),
+    };
+    let title = |panel: usize| if panels == 1 { String::new() } else { format!("replicas {panel}") };
+    let panel = |panel| CdfPanel { title: title(panel), series: (0..series).map(line).collect() };
+    let (title, subtitle) = ("Latencies".to_owned(), String::new());
+    Chart::Cdf(Cdf { title, subtitle, panels: (0..panels).map(panel).collect() })
 }
 
 fn timeline() -> Timeline {
@@ -73,14 +80,37 @@ fn timeline() -> Timeline {
     Timeline {
         title: "One run".to_owned(),
         subtitle: "seed 7".to_owned(),
-        time: "virtual time",
+        verdict: String::new(),
+        clock: "virtual time",
         end: 30.0,
         answers: (0..100).map(answer).collect(),
         faults: [(10.0, "kill 0002"), (10.3, "kill 0003"), (29.9, "heal everything")].map(fault).to_vec(),
         cuts: vec![CutSpan { from: 5.0, to: 8.0, label: "{0, 1} | {2, 3, 4}".to_owned() }],
         reigns: [(0.8, 10.0, "0002, term 1"), (11.0, 30.0, "0001, term 2")].map(reign).to_vec(),
         unanswered: vec![10.1, 10.2],
+        wrong: Vec::new(),
+        alarms: Vec::new(),
     }
+}
+
+/// A run in which every checker found something.
+fn failed_timeline() -> Timeline {
+    let alarm = |(from, to, label): (f64, f64, &str)| Alarm { from, to, label: label.to_owned() };
+    Timeline {
+        verdict: "FAILED: not linearizable at 6.50 s; one vote per term violated at 10.00 s".to_owned(),
+        wrong: vec![WrongAnswer { answer: 40, missed: Some(17) }, WrongAnswer { answer: 44, missed: None }],
+        alarms: [(10.0, 10.0, "one vote per term violated"), (12.0, 22.0, "no write acknowledged")].map(alarm).to_vec(),
+        ..timeline()
+    }
+}
+
+fn words(facts: usize) -> Chart {
+    let fact = |i| (format!("Metric {i}"), "3.71 messages/put (3.6 to 3.9)".to_owned());
+    Chart::Words(Words {
+        title: "crash-3".to_owned(),
+        subtitle: "One cell".to_owned(),
+        facts: (0..facts).map(fact).collect(),
+    })
 }
 
 /// Pictures of each kind: usual ones and such as nobody expects.
@@ -116,12 +146,22 @@ fn zoo() -> Vec<(&'static str, Chart)> {
         ("heat without numbers", heat(2, 2, 1, Unit::Plain, |_, _| Some(f64::NAN))),
         ("heat without tiles", heat(0, 0, 2, Unit::Plain, |_, _| None)),
         ("much heat", heat(40, 40, 2, Unit::Fraction, |row, column| Some((row * column) as f64 / 1600.0))),
-        ("latencies", cdf(3, 400)),
-        ("latencies of twelve", cdf(12, 50)),
-        ("a latency", cdf(1, 1)),
-        ("no latency", cdf(1, 0)),
-        ("nothing to compare", cdf(0, 0)),
+        (
+            "heat with zeros and an outlier",
+            heat(3, 3, 2, Unit::Seconds, |row, column| Some((row * column) as f64 * 1e-3)),
+        ),
+        ("latencies", cdf(1, 3, 400)),
+        ("latencies of twelve", cdf(1, 12, 50)),
+        ("latencies in panels", cdf(3, 5, 50)),
+        ("latencies in many panels", cdf(24, 1, 50)),
+        ("a latency", cdf(1, 1, 1)),
+        ("no latency", cdf(1, 1, 0)),
+        ("nothing to compare", cdf(1, 0, 0)),
+        ("no panel of latencies", cdf(0, 0, 0)),
+        ("words", words(5)),
+        ("no words", words(0)),
         ("a run", Chart::Timeline(timeline())),
+        ("a run that failed", Chart::Timeline(failed_timeline())),
         ("a run of nothing", Chart::Timeline(nothing())),
         ("a run of everything", Chart::Timeline(everything())),
     ]
@@ -131,13 +171,16 @@ fn nothing() -> Timeline {
     Timeline {
         title: String::new(),
         subtitle: String::new(),
-        time: "real time",
+        clock: "real time",
         end: 0.0,
         answers: Vec::new(),
         faults: Vec::new(),
         cuts: Vec::new(),
         reigns: Vec::new(),
         unanswered: Vec::new(),
+        verdict: String::new(),
+        wrong: Vec::new(),
+        alarms: Vec::new(),
     }
 }
 
@@ -152,6 +195,10 @@ fn everything() -> Timeline {
     run.answers.push(Answer { time: 1.0, latency: f64::NEG_INFINITY, kind: AnswerKind::Get });
     run.answers.push(Answer { time: 1.0, latency: 0.0, kind: AnswerKind::Get });
     run.unanswered.push(f64::NAN);
+    run.wrong = (0..200).map(|i| WrongAnswer { answer: i, missed: Some(200 - i) }).collect();
+    run.alarms.push(Alarm { from: f64::NAN, to: f64::INFINITY, label: NASTY.to_owned() });
+    run.alarms.push(Alarm { from: 3.0, to: f64::INFINITY, label: NASTY.to_owned() });
+    run.alarms.push(Alarm { from: -1.0, to: -2.0, label: NASTY.to_owned() });
     run
 }
 
@@ -183,13 +230,22 @@ fn with_nasty_texts(chart: Chart) -> Chart {
         }
         Chart::Cdf(mut cdf) => {
             all(&mut [&mut cdf.title, &mut cdf.subtitle]);
-            all(&mut cdf.series.iter_mut().map(|series| &mut series.name).collect::<Vec<_>>());
+            for panel in &mut cdf.panels {
+                all(&mut [&mut panel.title]);
+                all(&mut panel.series.iter_mut().map(|series| &mut series.name).collect::<Vec<_>>());
+            }
             Chart::Cdf(cdf)
         }
         Chart::Timeline(mut run) => {
-            all(&mut [&mut run.title, &mut run.subtitle]);
+            all(&mut [&mut run.title, &mut run.subtitle, &mut run.verdict]);
+            all(&mut run.alarms.iter_mut().map(|alarm| &mut alarm.label).collect::<Vec<_>>());
             all(&mut run.faults.iter_mut().map(|fault| &mut fault.label).collect::<Vec<_>>());
             Chart::Timeline(run)
+        }
+        Chart::Words(mut words) => {
+            all(&mut [&mut words.title, &mut words.subtitle]);
+            all(&mut words.facts.iter_mut().flat_map(|(name, value)| [name, value]).collect::<Vec<_>>());
+            Chart::Words(words)
         }
     }
 }
@@ -293,7 +349,7 @@ fn an_svg_holds_all_words_and_a_line_for_each_series_and_panel() {
     let count = |word: &str| texts.iter().filter(|text| *text == word).count();
     assert_eq!((count("Raft under loss"), count("crash-3, 200 runs")), (1, 1));
     assert_eq!((count("series 0"), count("series 1"), count("Messages between replicas")), (1, 1, 3));
-    assert_eq!((count("messages"), count("loss (%)"), count("30")), (3, 2, 3));
+    assert_eq!((count("messages"), count("loss (%)"), count("30")), (3, 3, 3));
     let document = roxmltree::Document::parse(&svg).unwrap();
     for stroke in ["#0072B2", "#E69F00"] {
         let is_line = |node: &roxmltree::Node<'_, '_>| {
@@ -315,6 +371,120 @@ fn a_run_shows_its_faults_its_leaders_and_what_was_never_answered() {
     }
 }
 
+/// The lines and areas of a picture in this colour, however translucent.
+fn marks_in(scene: &Scene, rgb: (u8, u8, u8)) -> Vec<&Mark> {
+    let is_wanted = |mark: &&Mark| match mark {
+        Mark::Line { ink, .. } | Mark::Area { ink, .. } | Mark::Box { ink, .. } | Mark::Disc { ink, .. } => {
+            ink.rgb == rgb
+        }
+        Mark::Text(_) => false,
+    };
+    scene.marks.iter().filter(is_wanted).collect()
+}
+
+#[test]
+fn a_run_that_failed_is_red_where_it_was_wrong_and_one_that_passed_nowhere() {
+    let passed = Chart::Timeline(timeline()).scene();
+    assert!(marks_in(&passed, scene::RED.rgb).is_empty());
+    let failed = Chart::Timeline(failed_timeline()).scene();
+    let rings = |scene: &Scene| {
+        let is_ring = |mark: &&Mark| matches!(mark, Mark::Line { points, .. } if points.len() > 20);
+        marks_in(scene, scene::RED.rgb).into_iter().filter(is_ring).count()
+    };
+    assert_eq!(rings(&failed), 2 + 1, "two wrong answers and the legend");
+    let texts: Vec<&str> =
+        texts(&failed).iter().filter(|text| text.ink == scene::RED).map(|text| text.text.as_str()).collect();
+    let verdict = failed_timeline().verdict;
+    assert_eq!(texts, [verdict.as_str(), "one vote per term violated", "no write acknowledged"]);
+    assert!(svg_texts(&svg_of(&Chart::Timeline(failed_timeline()))).contains(&verdict));
+}
+
+#[test]
+fn no_leader_has_the_colour_of_a_kind_of_answer() {
+    let mut run = Timeline { answers: Vec::new(), ..timeline() };
+    run.reigns = (0..9).map(|i| Reign { from: i.into(), to: (i + 1).into(), label: format!("000{i}") }).collect();
+    let scene = Chart::Timeline(run).scene();
+    for ink in color::SERIES.iter().take(6) {
+        assert!(marks_in(&scene, ink.rgb).is_empty(), "{ink:?}");
+    }
+}
+
+#[test]
+fn leaders_of_the_same_time_do_not_hide_each_other() {
+    let names = |reigns: &[(f64, f64, &str)]| {
+        let reign = |(from, to, label): &(f64, f64, &str)| Reign { from: *from, to: *to, label: (*label).to_owned() };
+        let run = Timeline { reigns: reigns.iter().map(reign).collect(), ..timeline() };
+        let scene = Chart::Timeline(run).scene();
+        let found: Vec<(String, f64)> = texts(&scene)
+            .iter()
+            .filter(|text| text.text.contains(", term"))
+            .map(|text| (text.text.clone(), text.at.1))
+            .collect();
+        found
+    };
+    let after = names(&[(1.0, 10.0, "0001, term 1"), (10.0, 30.0, "0002, term 2")]);
+    assert!(after.len() == 2 && after[0].1 == after[1].1, "one after the other: {after:?}");
+    let beside = names(&[(1.0, 20.0, "0001, term 1"), (10.0, 30.0, "0002, term 2"), (21.0, 29.0, "0003, term 3")]);
+    assert!(beside[0].1 < beside[1].1 && beside[2].1 == beside[0].1, "{beside:?}");
+}
+
+#[test]
+fn a_legend_says_how_many_faults_have_no_label() {
+    let legend = |run: Timeline| {
+        let texts = svg_texts(&svg_of(&Chart::Timeline(run)));
+        texts.into_iter().find(|text| text.starts_with("fault")).expect("a legend of faults")
+    };
+    assert_eq!(legend(timeline()), "fault");
+    let crowded = legend(everything());
+    let (left_out, all) = crowded.strip_prefix("fault (").and_then(|text| text.split_once(" of ")).expect(&crowded);
+    assert_eq!(all, "61 without a label)", "only those until the end of the run");
+    let labelled =
+        svg_texts(&svg_of(&Chart::Timeline(everything()))).iter().filter(|text| text.starts_with("kill")).count();
+    assert_eq!(left_out.parse::<usize>().expect("a number") + labelled, 61);
+}
+
+#[test]
+fn every_swept_value_has_a_line_and_every_panel_the_name_of_its_axis() {
+    let chart = lines((0..3).map(|_| panel(MESSAGES, 1, &[10.0, 20.0, 50.0, 100.0, 140.0], |x, _| x)).collect());
+    let texts = svg_texts(&svg_of(&chart));
+    let count = |word: &str| texts.iter().filter(|text| *text == word).count();
+    for value in ["10", "20", "140", "loss (%)"] {
+        assert_eq!(count(value), 3, "{value} in {texts:?}");
+    }
+}
+
+#[test]
+fn intervals_between_few_values_are_bars_and_between_many_a_band() {
+    let areas = |values: &[f64]| {
+        let scene = lines(vec![panel(MESSAGES, 1, values, |x, _| x + 1.0)]).scene();
+        scene.marks.iter().filter(|mark| matches!(mark, Mark::Area { .. })).count()
+    };
+    let many: Vec<f64> = (0..500).map(f64::from).collect();
+    assert_eq!((areas(&[0.0, 1.0, 2.0, 3.0]), areas(&many)), (0, 1));
+}
+
+#[test]
+fn series_side_by_side_do_not_hide_each_other() {
+    let scene = sweep(1, 3).scene();
+    let lines: Vec<f64> = scene
+        .marks
+        .iter()
+        .filter_map(|mark| match mark {
+            Mark::Line { points, width, .. } if points.len() == 5 && *width == 2.0 => Some(points[0].0),
+            _ => None,
+        })
+        .collect();
+    assert!(lines.len() == 3 && lines[0] < lines[1] && lines[1] < lines[2], "{lines:?}");
+}
+
+#[test]
+fn a_map_of_many_tiles_is_low_and_says_from_where_to_where_its_values_go() {
+    let wide = heat(7, 26, 5, Unit::Seconds, |row, column| Some(0.001 * (1 + row * column) as f64));
+    assert!(wide.scene().height < 900.0, "{}", wide.scene().height);
+    let texts = svg_texts(&svg_of(&wide));
+    assert!(texts.iter().any(|text| text == "Metric 0, 1 ms to 0.151 s"), "{texts:?}");
+}
+
 #[test]
 fn a_tile_shows_its_number() {
     let texts = svg_texts(&svg_of(&heat(2, 2, 1, MESSAGES, |row, column| Some((1483 * row + 12 * column) as f64))));
@@ -326,7 +496,7 @@ fn a_tile_shows_its_number() {
 #[test]
 fn a_point_that_is_no_number_is_left_out_and_the_others_stay() {
     let points = vec![point(0.0, 1.0, 2.0, 3.0), point(1.0, 1.0, f64::NAN, 3.0), point(2.0, 1.0, 2.0, 3.0)];
-    let series = vec![Series { name: "one".to_owned(), points: points.clone() }];
+    let series = vec![Series { name: "one".to_owned(), look: Look::nth(0), points: points.clone() }];
     let broken = Panel { title: "Metric".to_owned(), unit: Unit::Plain, series };
     let mut whole = broken.clone();
     whole.series[0].points.remove(1);
@@ -402,10 +572,19 @@ fn equal_charts_give_equal_bytes() {
 fn pictures_stay_what_they_are() {
     // Written down once. If a change of these is meant, look at the pictures before the new ones are written down.
     let hash = |chart: &Chart, format| format!("{:016x}", StableHasher::of(&chart.render(format)));
-    let svg =
-        [sweep(3, 2), dots(17, 2, 2), heat(4, 5, 2, MESSAGES, |row, column| Some((row * column) as f64)), cdf(3, 40)]
-            .map(|chart| hash(&chart, Format::Svg));
-    assert_eq!(svg, ["40ea9079be744d3d", "7246fcb65853c380", "68ab729a383c7f5c", "8a41c3a9b31c67e1"]);
     let run = Chart::Timeline(timeline());
-    assert_eq!([hash(&run, Format::Svg), hash(&run, Format::Png)], ["ba8b5d6fa223f117", "2c3673679e63bcb0"]);
+    let failed = Chart::Timeline(failed_timeline());
+    let map = heat(4, 5, 2, MESSAGES, |row, column| Some((row * column) as f64));
+    let found = [
+        hash(&sweep(3, 2), Format::Svg),
+        hash(&dots(17, 2, 2), Format::Svg),
+        hash(&map, Format::Svg),
+        hash(&cdf(1, 3, 40), Format::Svg),
+        hash(&run, Format::Svg),
+        hash(&run, Format::Png),
+        hash(&failed, Format::Svg),
+    ];
+    let expected =
+        ["984e1adbcc3ca52e", "9d525d3aabd72372", "d85ba841fdb4ba5d", "11cf8738d0f3ca85", "run", "png", "failed"];
+    assert_eq!(found, expected);
 }

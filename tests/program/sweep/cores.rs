@@ -51,9 +51,7 @@ fn scenarios_and_protocols_have_curves_of_their_own() {
         document.descendants().filter_map(|node| node.text().map(|text| text.trim().to_owned())).collect::<Vec<_>>()
     };
     let texts = drawn("calm.json hard.json --drops 0,0.1 --protocol raft,broadcast");
-    for name in
-        ["drops 0, calm, raft", "drops 0, calm, broadcast", "drops 0.1, hard, raft", "drops 0.1, hard, broadcast"]
-    {
+    for name in ["drops 0", "drops 0.1", "calm, raft", "calm, broadcast", "hard, raft", "hard, broadcast"] {
         assert!(texts.iter().any(|text| text == name), "{name}: {texts:?}");
     }
     assert!(drawn("calm.json --drops 0,0.1").iter().any(|text| text == "drops 0.1"), "only what differs is named");
