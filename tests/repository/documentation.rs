@@ -114,6 +114,12 @@ fn the_sample_outputs_are_what_the_program_prints() {
 }
 
 #[test]
+fn the_tours_example_of_a_scenario_is_the_file_that_comes_with_seedbed() {
+    let file = fs::read_to_string(root().join("scenarios/examples/my-first.json")).expect("the file");
+    assert_eq!(example("docs/tour.md", "json"), file);
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     let mut count = 0;
     for document in documents() {
@@ -339,13 +345,12 @@ fn with_few_seeds(arguments: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A folder with all that commands read, in which they may write. `my.json` is the tour's example of a scenario.
+/// A folder with all that commands read, in which they may write.
 fn working_folder() -> TempDir {
     let folder = TempDir::new().expect("a temporary folder");
     symlink(root().join("scenarios"), folder.path().join("scenarios")).expect("a link to the scenarios");
     symlink(env!("CARGO_BIN_EXE_3700kvstore"), folder.path().join("3700kvstore")).expect("a link to the program");
     fs::create_dir(folder.path().join("results")).expect("a folder for results");
-    fs::write(folder.path().join("my.json"), example("docs/tour.md", "json")).expect("a file in it");
     folder
 }
 

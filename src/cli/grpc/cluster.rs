@@ -94,6 +94,7 @@ pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
     let servers = servers.join(",");
     writeln!(out, "\nThe clients of these servers:\n  export SEEDBED_SERVERS={}", command::quoted(servers.as_ref()))?;
     writeln!(out, "  seedbed kv put name Ada\n  seedbed kv get name\n  seedbed status")?;
+    writeln!(out, "\nEverything is in memory: if a majority of the servers stops, all data is lost.")?;
     if let Some(seed) = chaos_seed {
         writeln!(out, "\nThe chaos monkeys' dice have the seed {seed}.")?;
     }

@@ -299,6 +299,10 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
         tls = server_tls.is_some(),
         "started, and waits for the others"
     );
+    tracing::warn!(
+        "everything is in memory: if a majority of the servers stops, all data is lost, and a server that is started \
+         again is refused"
+    );
     let metrics = Arc::new(Metrics::new());
     let core = tokio::spawn(turns::run(core, queue, Arc::clone(&shared)));
     for to in ReplicaId::all(shared.members.len()).filter(|&to| to > id) {
