@@ -584,7 +584,14 @@ fn pictures_stay_what_they_are() {
         hash(&run, Format::Png),
         hash(&failed, Format::Svg),
     ];
-    let expected =
-        ["984e1adbcc3ca52e", "9d525d3aabd72372", "d85ba841fdb4ba5d", "11cf8738d0f3ca85", "run", "png", "failed"];
+    let expected = [
+        "984e1adbcc3ca52e",
+        "9d525d3aabd72372",
+        "d85ba841fdb4ba5d",
+        "11cf8738d0f3ca85",
+        "6e5efb3359e833f7",
+        "7403a682a87247c2",
+        "11e2de2016e25f90",
+    ];
     assert_eq!(found, expected);
 }
