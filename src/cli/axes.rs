@@ -51,7 +51,7 @@ pub(super) struct AxisArgs {
     ///
     /// Keys of scenarios are listed in docs/scenarios.md, parameters of replicas in docs/sweeps.md. May
     /// be given several times.
-    #[arg(long, value_name = "PATH=VALUES", allow_hyphen_values = true, verbatim_doc_comment)]
+    #[arg(long, value_name = "PATH=VALUES", allow_hyphen_values = true)]
     set: Vec<String>,
 }
 

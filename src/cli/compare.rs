@@ -18,15 +18,12 @@ use crate::sweep::{ProtocolName, Subject};
 /// Clients ask the same in both, and the same faults strike. What the virtual world can predict, and
 /// what not, is in docs/fidelity.md.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed compare crash-3 -r ./3700kvstore --seed 7
   seedbed compare all -r ./3700kvstore
 
-Exit codes: 0 the same verdicts in both worlds, 1 not so, 2 bad usage or input."
-)]
+Exit codes: 0 the same verdicts in both worlds, 1 not so, 2 bad usage or input.")]
 pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,

@@ -29,7 +29,6 @@ use crate::world::processes::Interrupt;
 /// `seedbed shrink` makes small.
 #[derive(Debug, clap::Args)]
 #[command(
-    verbatim_doc_comment,
     group = clap::ArgGroup::new("extent").required(true),
     after_long_help = "\
 Examples:
@@ -38,7 +37,8 @@ Examples:
   seedbed explore --seeds 0..1000 --without commit-own-term
                                              a Raft that must be convicted
 
-Exit codes: 0 no failure, 1 a run failed or a situation never occurred in 10,000 seeds, 2 bad usage or input."
+Exit codes: 0 no failure, 1 a run failed or a situation never came up in 10,000 seeds,
+2 bad usage or input."
 )]
 pub(super) struct Args {
     /// The seeds: one, or a range without (A..B) or with (A..=B) its end

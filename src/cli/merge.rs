@@ -20,15 +20,12 @@ use crate::report::rows::{Layout, Merge, MergeError, Part, Schema, read_line};
 /// rows, the statistics are shown as at the end of a sweep. A file of a whole sweep may stand alone:
 /// then only these are made, as to draw another picture.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed merge part-*.csv -o rows.csv --plot drops.svg
   seedbed merge rows.csv --plot more.svg --metrics elections,failover_max
 
-Exit codes: 0 all runs passed, 1 a run failed, 2 bad usage or input."
-)]
+Exit codes: 0 all runs passed, 1 a run failed, 2 bad usage or input.")]
 pub(super) struct Args {
     /// The parts, in any order
     #[arg(value_name = "PARTS", required = true)]

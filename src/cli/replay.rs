@@ -17,16 +17,13 @@ use crate::sweep::{Case, Trial};
 /// A repro file holds everything that decides a run: scenario, seed, protocol and its parameters. It
 /// also says what was found, and the hash of the run's trace. docs/output.md lists its keys.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed replay figure-8                            a built-in one
   seedbed replay figure-8 --trace events.jsonl       to see what happened
   seedbed replay repros/crash-3-7-broadcast.json     one that `seedbed run` has written
 
-Exit codes: 0 the same findings and the same trace as the file says, 1 not so, 2 bad usage or input."
-)]
+Exit codes: 0 the same findings and the same trace as the file says, 1 not so, 2 bad usage or input.")]
 pub(super) struct Args {
     /// A repro file, or the name of a built-in one: `seedbed scenarios` lists them
     ///

@@ -39,26 +39,24 @@ use crate::sweep::{ProtocolName, Reigns, SeedRange};
 /// started for it on this machine: a death is real, and partitions and losses are those servers' chaos
 /// monkeys'. The seed decides as much as with `-r`.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
-  seedbed run crash-3                            one built-in scenario, with a random seed that is printed
+  seedbed run crash-3                            a built-in scenario; the random seed is printed
   seedbed run crash-3 --seed 7                   the same run every time
-  seedbed run my.json                            a scenario file; `seedbed scenarios --help` tells how to begin one
+  seedbed run my.json                            a scenario file
   seedbed run all --seed 7                       the course's suite as a table
   seedbed run all --seeds 0..3                   each scenario three times, with the seeds 0, 1 and 2
   seedbed run chaos                              all scenarios of a folder, here a built-in one
   seedbed run unreliable-1 --protocol broadcast  naive replication, which must fail
   seedbed run crash-3 -r ./3700kvstore           real processes, in real time
   seedbed run partition-3 --world grpc           a gRPC cluster, in real time
+  seedbed run simple-1 --event kill_leader@5     one more fault
   seedbed run all --json - | jq '.runs[].latency'
   seedbed run crash-3 --seed 7 --drops 0.2 --timeline crash-3.svg
                                                  a change, and a picture of what happened when
   seedbed run crash-3 --seed 7 --trace - | jq 'select(.type == \"fault\")'
 
-Exit codes: 0 all correct, 1 a checker found something, 2 bad usage or input."
-)]
+Exit codes: 0 all correct, 1 a checker found something, 2 bad usage or input.")]
 pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
@@ -81,7 +79,7 @@ pub(super) struct Args {
     ///
     /// Any program that speaks the course's protocol will do, in any language. It is started once for
     /// each replica, as `PROGRAM <UDP port> <its ID> <ID> <ID>...`.
-    #[arg(short, long, value_name = "PROGRAM", conflicts_with_all = ["protocol", "without", "trace"], verbatim_doc_comment)]
+    #[arg(short, long, value_name = "PROGRAM", conflicts_with_all = ["protocol", "without", "trace"])]
     replica: Option<PathBuf>,
 
     /// In which world to run

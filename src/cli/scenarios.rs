@@ -18,17 +18,14 @@ use crate::sweep::Repro;
 /// The scenarios, matrices and repro files listed here are part of the program: every command takes
 /// their names, in any folder. A file or folder of the same name is used instead of a built-in one.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed scenarios                         what there is
-  seedbed scenarios crash-3 > mine.json     a file to begin with: change it, then `seedbed run mine.json`
+  seedbed scenarios crash-3 > mine.json     a file to change, for `seedbed run mine.json`
   seedbed scenarios chaos harsh -o .        the files of two folders, written to ./chaos and ./harsh
   seedbed scenarios -o scenarios            all of them; `seedbed run all` then plays these files
 
-Exit codes: 0 done, 2 bad usage or input."
-)]
+Exit codes: 0 done, 2 bad usage or input.")]
 pub(super) struct Args {
     /// Built-in files or folders
     #[arg(value_name = "NAME")]

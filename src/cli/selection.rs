@@ -25,7 +25,7 @@ pub(super) struct Selection {
     /// Without it, a single scenario runs with the `seed` of its file, if it has one, and else with a
     /// random seed. `all` runs every scenario with the same seed, this one or a random one, and does
     /// not use the `seed` of any file. Whatever the seed is, it is printed.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed, verbatim_doc_comment)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed)]
     seed: Option<u64>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Files {
     ///
     /// `seedbed scenarios` lists what is built in. A file or folder of the same name is used instead of a
     /// built-in one. Of a folder, every *.json directly in it is taken. One named `all` is `./all`.
-    #[arg(value_name = "SCENARIO|DIR|all", verbatim_doc_comment)]
+    #[arg(value_name = "SCENARIO|DIR|all")]
     test: PathBuf,
 
     /// The folder that `all` stands for, on disk or built in

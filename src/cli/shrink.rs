@@ -21,15 +21,12 @@ use crate::world::processes::Interrupt;
 /// finding stays of the same checker and kind. Losses by chance become a list of single messages. It is
 /// a repro file again. The same file and budget give the same result on every machine.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed shrink repros/crash-3-7.json                writes repros/crash-3-7-shrunk.json
   seedbed shrink stale-read -o small.json             a built-in one
 
-Exit codes: 0 shrunk, 1 it does not fail as the file says, 2 bad usage or input."
-)]
+Exit codes: 0 shrunk, 1 it does not fail as the file says, 2 bad usage or input.")]
 pub(super) struct Args {
     /// A repro file, or the name of a built-in one: `seedbed scenarios` lists them
     ///
@@ -41,7 +38,7 @@ pub(super) struct Args {
     ///
     /// Without it, the result goes beside the repro file, with `-shrunk` at the end of its name; that of a
     /// built-in one goes into the current folder.
-    #[arg(short, long, value_name = "FILE", verbatim_doc_comment)]
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
     /// How many runs it may take; one of more than 1000 events counts as several

@@ -20,16 +20,13 @@ use crate::world::processes::Interrupt;
 /// Each run is played a second time on another thread and in another order. If it is not the same, the
 /// first event that differs is shown, as it was in both, with the events before and after it.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed verify crash-3 --seeds 0..100    the seeds 0 to 99
   seedbed verify all --seeds 7             one seed with the course's suite
   seedbed verify harsh --seeds 0..=9       all scenarios of a folder, here a built-in one
 
-Exit codes: 0 all the same, 1 two runs differ or a run panicked, 2 bad usage or input."
-)]
+Exit codes: 0 all the same, 1 two runs differ or a run panicked, 2 bad usage or input.")]
 pub(super) struct Args {
     #[command(flatten)]
     files: Files,

@@ -29,16 +29,13 @@ use crate::world::processes::Interrupt;
 /// that sees only what clients see: linearizability or liveness. The table has the median and the worst
 /// number of seeds to each checker's first conviction.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed zoo
   seedbed zoo --rule commit-own-term --starts 3
   seedbed zoo --shrink repros/zoo       and what is left of each failure
 
-Exit codes: 0 every animal is convicted and the sound Raft is not, 1 one is not as it should be, 2 bad usage."
-)]
+Exit codes: 0 every animal is convicted and the sound Raft is not, 1 one is not as it should be, 2 bad usage.")]
 pub(super) struct Args {
     /// Only the animal without this rule; may be given several times
     #[arg(long = "rule", value_name = "RULE", value_parser = cast::rules())]
@@ -104,8 +101,10 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
 fn write_interrupted(out: &mut impl Write, animals: &[Animal], all: u64, effort: Effort) -> io::Result<()> {
     let done: usize = animals.iter().map(|animal| animal.hunts.len()).sum();
     writeln!(out, "Interrupted after {done} of {all} hunts.")?;
-    let begun: Vec<Animal> = animals.iter().filter(|animal| !animal.hunts.is_empty()).cloned().collect();
-    if begun.is_empty() { Ok(()) } else { write_matrix(out, &begun, effort) }
+    // What is said of an animal is true only after all of its hunts.
+    let is_finished = |animal: &&Animal| animal.hunts.len() as u64 == effort.starts;
+    let finished: Vec<Animal> = animals.iter().filter(is_finished).cloned().collect();
+    if finished.is_empty() { Ok(()) } else { write_matrix(out, &finished, effort) }
 }
 
 /// Writes what failures were shrunk to: a file each, and a table.

@@ -29,16 +29,13 @@ const DURATION_MAX: Duration = Duration::from_secs(3_600);
 /// due at an even rate whatever has become of earlier ones (open loop), and latency counts from when a
 /// request was due, so that a stall of the cluster is not hidden by clients that wait it out.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed kv bench                                   64 clients for ten seconds, as fast as they can
   seedbed kv bench --rate 1000 --gets 0.9            a steady load, mostly of gets
   seedbed kv bench --requests 10000 --csv - | column -ts,
 
-Exit codes: 0 all requests were answered, 1 some failed or there were none, 2 bad usage or not begun."
-)]
+Exit codes: 0 all requests were answered, 1 some failed or there were none, 2 bad usage or not begun.")]
 pub(super) struct Args {
     /// How many clients there are
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]

@@ -22,9 +22,7 @@ use crate::scenario::load_matrix;
 /// it receives from server i. Each server has a copy of its own, and these commands change all of them.
 /// Requests of clients are never dropped.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed chaos upload matrices/isolate-3.json    server 3 hears nobody, and nobody hears it
   seedbed chaos set 0 1 0.5                       half of what 0 sends to 1 is lost
@@ -32,8 +30,7 @@ Examples:
   seedbed chaos clear                             nothing is lost any more
   seedbed chaos play partition-1                  all that happens in a scenario, in real time
 
-Exit codes: 0 done, 1 a server did not do it or has another matrix than the others, 2 bad usage or input."
-)]
+Exit codes: 0 done, 1 a server did not do it or has another matrix than the others, 2 bad usage or input.")]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -53,7 +50,6 @@ enum Command {
         ///
         /// The file holds a list of rows, or an object with one under `matrix`. `seedbed scenarios` lists
         /// the built-in matrices.
-        #[arg(verbatim_doc_comment)]
         file: PathBuf,
     },
     /// Change one value: how likely TO is to drop a message of FROM

@@ -19,16 +19,13 @@ use crate::world::processes::{Interrupt, Spectator, describe_end};
 /// It starts `seedbed serve` so many times, each with a chaos monkey, prints their addresses, and
 /// shows what they log. Nothing is left of them afterwards, whatever way this program ends.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed cluster                       five servers, at 127.0.0.1:7001 to 7005
   seedbed cluster --replicas 3 --port 9001 -- --log warn --forward false
                                         what comes after `--` is for `seedbed serve`
 
-Exit codes: 0 ended by SIGTERM or Ctrl-C, 1 all servers have ended by themselves, 2 bad usage or input."
-)]
+Exit codes: 0 ended by SIGTERM or Ctrl-C, 1 all servers have ended by themselves, 2 bad usage or input.")]
 pub(in crate::cli) struct Args {
     /// How many servers
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(2..=REPLICAS_MAX as i64))]

@@ -18,9 +18,7 @@ use crate::rpc::VALUE_BYTES_MAX;
 /// answer is passed over for another one, until --timeout is over. An update is carried out once,
 /// however often it has to be sent.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed kv put name Ada              set a key
   seedbed kv get name                  print its value
@@ -29,8 +27,7 @@ Examples:
   seedbed kv put page - < page.html    a value from standard input, as it is
   seedbed kv bench --servers 10.0.0.1:7001,10.0.0.2:7001,10.0.0.3:7001 --rate 1000
 
-Exit codes: 0 done, 1 the key has no value or another one than expected, 2 bad usage or not done."
-)]
+Exit codes: 0 done, 1 the key has no value or another one than expected, 2 bad usage or not done.")]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     connection: ConnectionArgs,

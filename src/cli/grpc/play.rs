@@ -31,7 +31,6 @@ const CLEAR_PAUSE: Duration = Duration::from_secs(1);
 /// `lifetime` is over, or at Ctrl-C, all servers get a matrix of zeros. Its clients do not play: use
 /// `seedbed kv bench` meanwhile.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// A scenario file or the name of a built-in scenario, for as many replicas as the cluster has servers
     timeline: PathBuf,

@@ -32,9 +32,7 @@ const THREADS_MAX: u16 = 1_024;
 /// variables of the environment, written `SEEDBED_LIKE_THIS`. Options go before variables, and both
 /// before the file.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed serve --id 0 --peers 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003
                                     the first of three servers on one machine
@@ -43,8 +41,7 @@ Examples:
       --tls-cert kv-2.pem --tls-key kv-2.key --tls-ca ca.pem
                                     one of three machines
 
-Exit codes: 0 ended by SIGTERM or SIGINT, 1 refused by the cluster, 2 bad usage or input."
-)]
+Exit codes: 0 ended by SIGTERM or SIGINT, 1 refused by the cluster, 2 bad usage or input.")]
 pub(in crate::cli) struct Args {
     /// Read options from this file (TOML)
     #[arg(long, value_name = "FILE", env = "SEEDBED_CONFIG")]

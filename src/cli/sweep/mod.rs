@@ -46,9 +46,7 @@ use work::{Finished, Worker};
 /// the machine: the file is the same, byte for byte, however many cores, processes and attempts it
 /// took.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   seedbed sweep simple-2 --drops 0:0.5:0.05 --seeds 0..1000 --csv drops.csv --plot drops.svg
   seedbed sweep all --seeds 0..1000
@@ -58,15 +56,14 @@ Examples:
   seedbed sweep all --seeds 0..1000 --csv rows.csv --shard 3/8     then: seedbed merge
   seedbed sweep all --drops 0,0.1 --save mine.json                 then: seedbed sweep mine.json
 
-Exit codes: 0 all runs passed, 1 a run failed, 2 bad usage or input."
-)]
+Exit codes: 0 all runs passed, 1 a run failed, 2 bad usage or input.")]
 pub(super) struct Args {
     /// Scenario files, folders of them, names of built-in ones, `all` for the folder `scenarios`, or one
     /// sweep file
     ///
     /// `seedbed scenarios` lists what is built in. A file or folder of the same name is used instead of a
     /// built-in one. Of a folder, every *.json directly in it is taken. One named `all` is `./all`.
-    #[arg(value_name = "SCENARIO|DIR|all", required = true, verbatim_doc_comment)]
+    #[arg(value_name = "SCENARIO|DIR|all", required = true)]
     scenarios: Vec<PathBuf>,
 
     /// The folder that `all` stands for, on disk or built in [default: scenarios]
@@ -141,7 +138,7 @@ struct RowArgs {
     ///
     /// `auto` takes K and N from SLURM_ARRAY_TASK_ID, _MIN and _COUNT. `auto/N` takes K from
     /// SLURM_ARRAY_TASK_ID, counted from 1, or from JOB_COMPLETION_INDEX of Kubernetes, from 0.
-    #[arg(long, value_name = "K/N|auto", verbatim_doc_comment)]
+    #[arg(long, value_name = "K/N|auto")]
     shard: Option<ShardChoice>,
 
     /// Go on with the files of an attempt that was interrupted; begin if there is none

@@ -78,7 +78,7 @@ fn a_share_has_as_many_digits_as_its_runs_can_tell_apart() {
     ] {
         assert_eq!(share(passed, runs), expected);
     }
-    for runs in [1, 2, 100, 101, 1_000, 1_001, 10_001, u64::MAX] {
+    for runs in [1_u64, 2, 100, 101, 1_000, 1_001, 10_001, 1_000_000_000] {
         assert!(!share(runs.saturating_sub(1), runs).starts_with("100"), "{runs}");
     }
 }
@@ -87,9 +87,9 @@ fn a_share_has_as_many_digits_as_its_runs_can_tell_apart() {
 fn a_narrow_table_leaves_out_its_last_metrics_and_names_them() {
     let table = |width| text(|out| write_text(out, &digest(), Some(width), replay));
     let widest = |text: &str| text.lines().take_while(|line| !line.is_empty()).map(|line| line.chars().count()).max();
-    let whole = table(77);
-    assert_eq!((whole.contains("Too wide"), widest(&whole)), (false, Some(77)));
-    let narrow = table(76);
+    let whole = table(83);
+    assert_eq!((whole.contains("Too wide"), widest(&whole)), (false, Some(83)));
+    let narrow = table(82);
     assert!(!narrow.contains("put_latency_p50   worst"), "{narrow}");
     assert!(narrow.contains("\nToo wide for this terminal: put_latency_p50; --metrics chooses columns\n"), "{narrow}");
     assert!(table(20).contains("  messages  "), "one metric is always there");

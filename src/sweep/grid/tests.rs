@@ -168,7 +168,7 @@ fn what_makes_no_sense_is_refused_and_named_with_what_is_allowed() {
         (&["drops=0.1", "drops=0.2"], "`drops` is swept twice"),
         (&["drops=1:0:1"], "values of `drops`: the range `1:0:1` holds no value"),
         (&["drops=0.1,0.10"], "values of `drops`: 0.1 is given twice"),
-        (&["matrix=nowhere.json"], "nowhere.json: cannot be read"),
+        (&["matrix=nowhere.json"], "nowhere.json: no such file, and no built-in matrix"),
         (&["mix=0:1:0.001", "drops=0:1:0.001"], "the grid has 1002001 cells; allowed is up to 100000"),
     ] {
         let found = refusal("crash-4.json", texts);

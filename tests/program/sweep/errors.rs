@@ -57,7 +57,7 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ("calm.json --set drops=0.1 --drops 0.2", "`drops` is swept twice; allowed is once"),
         ("calm.json --set mix=0,1+drops=0", "`mix` has 2 values and `drops` has 1; allowed is the same number"),
         ("calm.json --partition easy,soft", "`partition` is soft; allowed is none, easy, hard, flapping"),
-        ("calm.json --matrix nowhere.json", "nowhere.json: cannot be read: No such file"),
+        ("calm.json --matrix nowhere.json", "nowhere.json: no such file, and no built-in "),
         (
             "calm.json --matrix narrow.json",
             "narrow.json: `matrix` is [[0,1],[1,0]]; allowed is a list of 3 to 101 rows",
@@ -86,7 +86,7 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ),
         ("calm.json calm.json", "calm.json: is named `calm`, and so is calm.json; allowed is each name once"),
         ("empty", "empty: holds no scenarios (*.json)"),
-        ("nowhere.json", "nowhere.json: cannot be read: No such file"),
+        ("nowhere.json", "nowhere.json: no such file, and no built-in "),
         ("all", "scenarios: cannot be read as a directory of scenarios: No such file"),
         ("calm.json broken.json", "broken.json: line 1, column 15: cannot be read as JSON: "),
         ("wrong-axes.json", "wrong-axes.json: `axes[0].drops` is true; allowed is a list of numbers and texts"),

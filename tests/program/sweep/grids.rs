@@ -37,8 +37,8 @@ fn a_saved_sweep_is_the_same_sweep() {
     {
         let saved = folder.run(&format!("sweep {words} --save saved-{place}"));
         assert_eq!((saved.code, saved.out.as_str(), saved.err.as_str()), (0, "", ""), "{words}");
-        let plain = folder.run(&format!("sweep {words} {}", row_files("a-")));
-        let again = folder.run(&format!("sweep saved-{place} {}", row_files("b-")));
+        let plain = folder.run(&format!("sweep {words} --force {}", row_files("a-")));
+        let again = folder.run(&format!("sweep saved-{place} --force {}", row_files("b-")));
         assert_eq!((plain.code, again.code), (code, code), "{words}: {}{}", plain.out, plain.err);
         assert_eq!(plain.out, again.out, "{words}");
         for kind in KINDS {
@@ -56,7 +56,7 @@ fn a_saved_sweep_is_the_same_sweep() {
 fn the_command_line_counts_more_than_the_file() {
     let folder = Folder::new();
     folder.sweep("calm.json --drops 0,0.1 --mix 0.5 --seeds 0..3 --save s.json");
-    let sweep = |words: &str| folder.sweep(&format!("{words} --csv x.csv")).out;
+    let sweep = |words: &str| folder.sweep(&format!("{words} --csv x.csv --force")).out;
     for (more, same) in [
         ("--seeds 7..9", "calm.json --drops 0,0.1 --mix 0.5 --seeds 7..9"),
         ("--drops 0.2", "calm.json --drops 0.2 --mix 0.5 --seeds 0..3"),
@@ -69,9 +69,9 @@ fn the_command_line_counts_more_than_the_file() {
         assert_eq!(sweep(&format!("s.json {more}")), expected, "{more}");
         assert!(folder.read("x.csv") == rows, "{more}");
     }
-    folder.run("sweep s.json --protocol broadcast --csv x.csv");
+    folder.run("sweep s.json --protocol broadcast --csv x.csv --force");
     assert_eq!(cells(&folder.rows("x.csv"), &["protocol"]), ["broadcast"]);
-    folder.run("sweep s.json --without vote-once --csv x.csv");
+    folder.run("sweep s.json --without vote-once --csv x.csv --force");
     assert_eq!(cells(&folder.rows("x.csv"), &["protocol"]), ["raft without vote-once"]);
 }
 
@@ -90,7 +90,7 @@ fn files_folders_and_all_are_taken_in_order() {
         ("hard.json mine all calm.json", "hard a b simple-1 simple-2 crash-1 calm"),
         ("./calm.json", "calm"),
     ] {
-        let done = folder.sweep(&format!("{words} --seeds 0..2 --csv x.csv --junit j.xml"));
+        let done = folder.sweep(&format!("{words} --seeds 0..2 --csv x.csv --junit j.xml --force"));
         assert_eq!(cells(&folder.rows("x.csv"), &["scenario"]).join(" "), expected);
         let count = expected.split(' ').count();
         let cells = if count == 1 { "cell" } else { "cells" };
@@ -188,7 +188,7 @@ fn events_are_added_and_swept_over_their_time() {
     assert_eq!(
         done.out.lines().next(),
         Some(
-            "seedbed sweep calm.json --event kill_leader@1,kill_leader@2,kill_leader@3,part_hard@1+part_end@2 --seeds 7..8"
+            "seedbed sweep calm.json --event kill_leader@1,kill_leader@2,kill_leader@3,part_hard@1+part_end@2 --seeds 7"
         )
     );
     let rows = folder.rows("x.csv");

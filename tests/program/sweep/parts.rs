@@ -206,8 +206,8 @@ fn a_scheduler_says_which_part_is_to_be_done() {
         ("auto/5", slurm("2", "1", "3"), "2/5"),
         ("auto/3", vec![("JOB_COMPLETION_INDEX", "1")], "2/3"),
     ] {
-        folder.sweep(&format!("{GRID} --shard {explicit} {}", row_files("explicit-")));
-        let mut command = folder.command(&format!("sweep {GRID} --shard {shard} {}", row_files("auto-")));
+        folder.sweep(&format!("{GRID} --shard {explicit} --force {}", row_files("explicit-")));
+        let mut command = folder.command(&format!("sweep {GRID} --shard {shard} --force {}", row_files("auto-")));
         let done = super::Done::of(command.envs(variables).output());
         assert_eq!(done.code, 0, "{}", done.err);
         for kind in KINDS {
