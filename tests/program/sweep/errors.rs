@@ -87,7 +87,11 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ("calm.json calm.json", "calm.json: is named `calm`, and so is calm.json; allowed is each name once"),
         ("empty", "empty: holds no scenarios (*.json)"),
         ("nowhere.json", "nowhere.json: no such file, and no built-in "),
-        ("all", "scenarios: cannot be read as a directory of scenarios: No such file"),
+        (
+            "all -c chaoss",
+            "chaoss: no such file, and no built-in scenario has this name (`seedbed scenarios` lists them); did you mean \
+             `chaos`?",
+        ),
         ("calm.json broken.json", "broken.json: line 1, column 15: cannot be read as JSON: "),
         ("wrong-axes.json", "wrong-axes.json: `axes[0].drops` is true; allowed is a list of numbers and texts"),
         ("wrong-protocols.json", "wrong-protocols.json: `protocols[0]` is \"paxos\"; allowed is raft, broadcast"),

@@ -211,5 +211,5 @@ fn events_are_added_and_swept_over_their_time() {
         "calm.json with event=heal@5: `events[0].time` is 5; allowed is a number of seconds from 0 to 4 (`lifetime`)",
     );
     folder.sweep("calm.json --event kill:1@1,heal@2 --save s.json");
-    assert_eq!(folder.sweep("s.json --seeds 0..1").table().lines().count(), 3);
+    assert!(folder.sweep("s.json --seeds 0..1").out.contains("\n2 of 2 runs passed, in 2 cells\n"));
 }
