@@ -45,7 +45,7 @@ Examples:
   seedbed run crash-3 --seed 7                   the same run every time
   seedbed run my.json                            a scenario file
   seedbed run all --seed 7                       the course's suite as a table
-  seedbed run all --seeds 0..3                   each scenario three times, with the seeds 0, 1 and 2
+  seedbed run all --seeds 0..3                   each scenario with the seeds 0, 1 and 2
   seedbed run chaos                              all scenarios of a folder, here a built-in one
   seedbed run unreliable-1 --protocol broadcast  naive replication, which must fail
   seedbed run crash-3 -r ./3700kvstore           real processes, in real time

@@ -168,7 +168,10 @@ fn a_cluster_says_where_it_is_serves_and_leaves_nothing_however_it_ends() {
         told.read_to_string(&mut rest).expect("text");
         assert!(rest.contains(&format!("\n  export SEEDBED_SERVERS={}\n", addresses.join(","))), "{rest}");
         assert!(rest.contains("\nThe chaos monkeys' dice have the seed "), "{rest}");
-        assert!(rest.contains("\nEverything is in memory: if a majority of the servers stops, all data is lost.\n"), "{rest}");
+        assert!(
+            rest.contains("\nEverything is in memory: if a majority of the servers stops, all data is lost.\n"),
+            "{rest}"
+        );
         let mut errors = String::new();
         running.stderr.take().expect("a pipe").read_to_string(&mut errors).expect("text");
         assert_eq!(errors, "", "{way:?}");

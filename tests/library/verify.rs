@@ -467,6 +467,7 @@ fn the_command_refuses_bad_seeds_and_files_with_the_reason() {
     let output = command(&["scenarios/crash-3.json"]);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "no seeds");
     let output = command(&["none.json", "--seeds", "7"]);
-    let message = "error: none.json: cannot be read: No such file or directory (os error 2)\n";
+    let message =
+        "error: none.json: no such file, and no built-in scenario has this name (`seedbed scenarios` lists them)\n";
     assert_eq!((output.status.code(), text(&output.stdout), text(&output.stderr)), (Some(2), "", message));
 }

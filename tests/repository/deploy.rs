@@ -333,7 +333,7 @@ impl Site {
 
     /// What the undivided sweep writes.
     fn whole(&self, sweep: &str) -> String {
-        self.bash(&format!("seedbed sweep {sweep} --csv whole.csv || [ $? -eq 1 ]"), &[]);
+        self.bash(&format!("rm -f whole.csv; seedbed sweep {sweep} --csv whole.csv || [ $? -eq 1 ]"), &[]);
         self.read("whole.csv")
     }
 
