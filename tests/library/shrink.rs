@@ -88,10 +88,11 @@ fn what_is_shrunk_does_not_fail_when_the_rule_is_kept() {
         let findings = small.attempt().findings;
         assert!(!findings.iter().any(|other| other.is_like(finding)), "seed {seed}: {findings:?}");
         tried += 1;
-        if tried == 12 {
-            break;
+        if tried == 5 {
+            return;
         }
     }
+    panic!("only {tried} cases failed");
 }
 
 #[test]

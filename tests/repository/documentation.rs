@@ -40,32 +40,40 @@ const RUN_BY_DEPLOYMENT: [&str; 4] =
 
 #[test]
 fn every_command_in_the_documents_works_as_it_says() {
-    let (folder, live) = (working_folder(), live_folder());
-    let (mut count, mut seen) = (0, BTreeSet::new());
-    for document in documents() {
-        for (line, command) in document.commands("sh", "") {
-            // Several documents show the same ones.
-            if !seen.insert(command.clone()) {
-                continue;
-            }
-            let place = format!("{}, line {line}: {command}", document.name);
-            let (command, code) = expected_code(&command);
-            let is_results = document.name == "results/README.md";
-            if let Some(arguments) = command.strip_prefix(RUN).filter(|_| !(is_results && is_made(command))) {
-                let is_live = arguments.split_whitespace().any(|word| word == "-r");
+    let folder = working_folder();
+    let mut count = 0;
+    for Shown { place, command, code } in shown_commands() {
+        match command.strip_prefix(RUN) {
+            Some(arguments) if is_live(arguments) || is_made(&command) => {}
+            Some(arguments) => {
                 // A failure may take all of its seeds to show.
-                let arguments = if code == 0 { &with_few_seeds(arguments) } else { arguments };
-                let output = seedbed(if is_live { &live } else { &folder }, arguments);
+                let arguments = if code == 0 { with_few_seeds(arguments) } else { arguments.to_owned() };
+                let output = seedbed(&folder, &arguments);
                 assert_eq!(output.status.code(), Some(code), "{place}\n{}", text(&output.stderr));
                 count += 1;
-            } else {
-                let deploys = document.name == "docs/deploy.md"
+            }
+            None => {
+                let deploys = place.starts_with("docs/deploy.md")
                     && RUN_BY_DEPLOYMENT.iter().any(|start| command.starts_with(start));
-                assert!(is_made(command) || deploys || is_run_elsewhere(command), "{place}: what runs this?");
+                assert!(deploys || is_run_elsewhere(&command), "{place}: what runs this?");
             }
         }
     }
     assert!(count >= 5, "only {count} commands found");
+}
+
+#[test]
+fn every_command_in_the_documents_that_plays_in_real_time_works_with_short_scenarios() {
+    let folder = live_folder();
+    let mut count = 0;
+    for Shown { place, command, code } in shown_commands() {
+        if let Some(arguments) = command.strip_prefix(RUN).filter(|arguments| is_live(arguments)) {
+            let output = seedbed(&folder, &with_few_seeds(arguments));
+            assert_eq!(output.status.code(), Some(code), "{place}\n{}", text(&output.stderr));
+            count += 1;
+        }
+    }
+    assert!(count >= 2, "only {count} commands found");
 }
 
 #[test]
@@ -76,8 +84,7 @@ fn the_commands_that_the_readme_offers_in_its_table_work() {
     let commands = cells.filter_map(|cell| cell.strip_prefix("`seedbed ")?.strip_suffix('`'));
     let mut count = 0;
     for arguments in commands {
-        let is_live = arguments.split_whitespace().any(|word| word == "-r");
-        let output = seedbed(if is_live { &live } else { &folder }, &with_few_seeds(arguments));
+        let output = seedbed(if is_live(arguments) { &live } else { &folder }, &with_few_seeds(arguments));
         // The naive protocol is wrong, and a shortened scenario may have too few gets.
         let code = i32::from(arguments.contains("broadcast"));
         assert_eq!(output.status.code(), Some(code), "{arguments}\n{}", text(&output.stderr));
@@ -279,6 +286,39 @@ fn command_lines(lines: &[impl AsRef<str>], prompt: &str) -> Vec<(usize, String)
     commands
 }
 
+/// A command that a document shows.
+struct Shown {
+    /// Where, and the whole line.
+    place: String,
+    /// Without its comment.
+    command: String,
+    /// The exit code that the comment announces, else 0.
+    code: i32,
+}
+
+/// The commands in all documents whose output is not shown, each once.
+fn shown_commands() -> Vec<Shown> {
+    let documents = documents();
+    let with_output = documents.iter().flat_map(|document| document.commands("console", "$ "));
+    let mut seen: BTreeSet<String> = with_output.map(|(_, command)| command).collect();
+    let mut shown = Vec::new();
+    for document in &documents {
+        for (line, command) in document.commands("sh", "") {
+            if seen.insert(command.clone()) {
+                let place = format!("{}, line {line}: {command}", document.name);
+                let (command, code) = expected_code(&command);
+                shown.push(Shown { place, command: command.to_owned(), code });
+            }
+        }
+    }
+    shown
+}
+
+/// Whether these arguments play a scenario with processes.
+fn is_live(arguments: &str) -> bool {
+    arguments.split_whitespace().any(|word| word == "-r")
+}
+
 /// A command without its comment, and the exit code that the comment announces, else 0.
 fn expected_code(command: &str) -> (&str, i32) {
     let (command, comment) = command.split_once(" #").unwrap_or((command, ""));
@@ -377,12 +417,12 @@ fn live_folder() -> TempDir {
         let text = fs::read_to_string(root().join("scenarios").join(name)).expect("a scenario");
         let mut scenario: Value = serde_json::from_str(&text).expect("JSON");
         for (key, value) in
-            [("lifetime", json!(5)), ("requests", json!(60)), ("wait", json!(1)), ("end_wait", json!(1))]
+            [("lifetime", json!(3)), ("requests", json!(60)), ("wait", json!(0.7)), ("end_wait", json!(0.3))]
         {
             scenario[key] = value;
         }
         for event in scenario.get_mut("events").and_then(Value::as_array_mut).into_iter().flatten() {
-            event["time"] = json!(2);
+            event["time"] = json!(1);
         }
         // So few requests may leave the clients without a key to get.
         scenario["tests"]["maximum_get_generation_fail_fraction"] = json!(1);
