@@ -214,7 +214,10 @@ fn what_makes_no_sense_is_refused_before_any_server_is_asked() {
             "error: invalid value '0' for '--timeout <SECONDS>': allowed is a number of seconds from 0.001 to 86400",
         ),
         ("kv get x --tls-cert a.pem --servers 127.0.0.1:1", "error: --tls-cert needs --tls-key, too"),
-        ("chaos upload nowhere.json", "error: nowhere.json: cannot be read: No such file or directory (os error 2)"),
+        (
+            "chaos upload nowhere.json",
+            "error: nowhere.json: no such file, and no built-in matrix has this name (`seedbed scenarios` lists them)",
+        ),
         ("chaos set 0 1 1.5", "error: invalid value '1.5' for '<VALUE>': allowed is a number from 0 to 1"),
         ("chaos show --token-file nowhere", "error: nowhere: cannot be read: No such file or directory (os error 2)"),
         ("kv bench --rate 0", "error: invalid value '0' for '--rate <N>': allowed is a number from 0.001 to 1000000"),
@@ -227,7 +230,10 @@ fn what_makes_no_sense_is_refused_before_any_server_is_asked() {
             "kv get x --timeout -1",
             "error: invalid value '-1' for '--timeout <SECONDS>': allowed is a number of seconds from 0.001 to 86400",
         ),
-        ("chaos play x.json", "error: x.json: cannot be read: No such file or directory (os error 2)"),
+        (
+            "chaos play x.json",
+            "error: x.json: no such file, and no built-in scenario has this name (`seedbed scenarios` lists them)",
+        ),
     ] {
         let mut command = seedbed(Path::new(env!("CARGO_MANIFEST_DIR")));
         let output = command.args(arguments.split_whitespace()).output().expect("seedbed starts");
