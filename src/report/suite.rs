@@ -24,7 +24,7 @@ const GROUPS: [(&str, &str); 5] = [
 /// The heading of all scenarios of other names.
 const OTHER_GROUP: &str = "Other tests";
 
-/// So many failed seeds of one scenario are listed with their commands.
+/// At most this many failed seeds of one scenario are listed with their commands.
 const LISTED_MAX: usize = 10;
 
 /// The table of a suite, its rows still without results.

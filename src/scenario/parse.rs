@@ -125,7 +125,7 @@ impl Scenario {
             _ => None,
         };
         let scenario = Scenario::from_object(name, &mut top).map_err(|error| match (error, what) {
-            // Which of a scenario's keys are missing helps nobody then.
+            // A list of a scenario's missing keys would not help then.
             (ScenarioError::Missing { file, .. }, Some(what)) => ScenarioError::OtherKind { file, what },
             (other, _) => other,
         })?;

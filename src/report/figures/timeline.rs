@@ -190,7 +190,7 @@ fn of_matrix(matrix: &ConnectivityMatrix) -> String {
 fn bars(record: &RunRecord, reigns: &[Reign]) -> Vec<ReignBar> {
     let seconds = Time::as_secs_f64;
     if !reigns.is_empty() {
-        // The dead lead no longer, but nobody sees them stop.
+        // Dead replicas lead no longer, but no message says so.
         let death = |reign: &Reign| {
             let killed = record.struck.iter().find(|struck| struck.consequence.killed == Some(reign.leader));
             killed.map_or(record.end, |struck| struck.time)

@@ -57,7 +57,7 @@ pub fn fit(text: &str, size: f64, width_max: f64) -> String {
     text.to_owned()
 }
 
-/// The text in lines that are no wider than this, broken at spaces; what is left after so many lines ends the last one.
+/// The text in lines that are no wider than this, broken at spaces; the rest ends the last line.
 pub fn wrap(text: &str, size: f64, width_max: f64, lines_max: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

@@ -55,7 +55,7 @@ fn heat(rows: usize, columns: usize, panels: usize, unit: Unit, value: fn(usize,
     })
 }
 
-/// So many panels of so many lines.
+/// A grid of panels of lines, for tests.
 fn cdf(panels: usize, series: usize, steps: usize) -> Chart {
     let step = |n: usize, i: usize| (0.0002 * (n + 1) as f64 * (1.0 + i as f64), (i + 1) as f64 / steps as f64);
     let line = |n: usize| CdfSeries {

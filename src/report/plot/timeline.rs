@@ -198,7 +198,7 @@ impl Timeline {
         scene
     }
 
-    /// What there is in this run. So many faults have found room for their labels.
+    /// The kinds of marks in this run, with the number of faults that have labels.
     fn legend(&self, frame: &Frame, labelled: usize) -> Vec<Entry> {
         let mut legend = Vec::new();
         let mut add = |symbol, name: String| legend.push(Entry { symbol, name });
