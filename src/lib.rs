@@ -24,31 +24,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod broadcast;
-pub mod chaos;
-pub mod check;
+// Three packages, so that what a run executes is optimised and the rest is built fast (docs/performance.md).
 #[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(feature = "grpc")]
-pub mod client;
-pub mod clock;
-pub mod consensus;
-pub mod hash;
-pub mod id;
-pub mod kv;
-pub mod node;
-pub mod printable;
-pub mod protocol;
-pub mod raft;
-pub mod record;
-pub mod replica;
-pub mod report;
-pub mod rng;
-#[cfg(feature = "grpc")]
-pub mod rpc;
-pub mod scenario;
-pub mod sweep;
-pub mod time;
-pub mod wire;
-pub mod workload;
-pub mod world;
+
+pub use seedbed_core::*;
+pub use seedbed_report as report;

@@ -20,10 +20,8 @@ use clap::{CommandFactory, Parser};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use seedbed::clock::Clock;
-use seedbed::node::log::{Level, Log};
-use seedbed::node::{Members, Node, udp};
-use seedbed::replica::{Config, Replica};
+use seedbed::node::log::Level;
+use seedbed::node::{Members, udp};
 use seedbed::wire::Address;
 
 /// One replica of a Raft key-value store, on the LAN of a course's router.
@@ -86,11 +84,7 @@ fn run(port: u16, members: Members) -> u8 {
         Ok(seed) => seed,
         Err(error) => return fail(1, &format!("the system gives no seed: {error}")),
     };
-    let start = |identity| Replica::new(identity, Config::default()).expect("the default configuration is valid");
-    let mut node = Node::new(members, seed, start);
-    let (clock, mut log) = (Clock::start(), Log::new(level));
-    log.started(clock.now(), &node, seed);
-    match udp::run(port, &mut node, clock, &mut log) {
+    match udp::run_raft(port, members, seed, level) {
         Ok(()) => 0,
         Err(error) => fail(1, &format!("the UDP socket: {error}")),
     }

@@ -15,14 +15,12 @@ use super::error::CliError;
 use super::output;
 use super::progress::{Progress, Screen};
 use super::selection::Selected;
-use crate::broadcast::Broadcast;
 use crate::check::Judgement;
 use crate::raft::Rule;
-use crate::record::{Observer, RunRecord};
-use crate::replica::Replica;
+use crate::record::RunRecord;
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
-use crate::sweep::{Case, Judged, ProtocolName, Repro, SeedRange, Subject};
+use crate::sweep::{Case, Judged, ProtocolName, Repro, SeedRange, Subject, Watcher};
 use crate::time::{Span, Time};
 use crate::world::live::{self, Setup};
 use crate::world::processes::Interrupt;
@@ -234,16 +232,25 @@ impl Cast {
 
     /// Plays one booking and has all checkers judge it. If something panics, says how to repeat that.
     pub fn play(&self, booking: &Booking<'_>, progress: &Progress) -> Result<RunSummary, CliError> {
-        let (summary, _) = self.play_observed(booking, progress, ())?;
+        let (summary, _) = self.play_with(booking, progress, None)?;
         Ok(summary)
     }
 
     /// As [`Cast::play`], with somebody who watches what is simulated.
-    pub fn play_observed<O: Observer<Replica> + Observer<Broadcast>>(
+    pub fn play_observed(
         &self,
         booking: &Booking<'_>,
         progress: &Progress,
-        observer: O,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(RunSummary, RunRecord), CliError> {
+        self.play_with(booking, progress, Some(watcher))
+    }
+
+    fn play_with(
+        &self,
+        booking: &Booking<'_>,
+        progress: &Progress,
+        watcher: Option<&mut dyn Watcher>,
     ) -> Result<(RunSummary, RunRecord), CliError> {
         let Booking { scenario, seed, command, name } = booking;
         progress.begin(name);
@@ -251,7 +258,10 @@ impl Cast {
         let play = || {
             let screen = || Arc::new(Screen::new(progress, name, scenario.end()));
             let (screen, record) = match self {
-                Cast::Virtual(subject) => return Ok(case(subject, booking).run_observed(observer)),
+                Cast::Virtual(subject) => {
+                    let case = case(subject, booking);
+                    return Ok(watcher.map_or_else(|| case.run(), |watcher| case.run_observed(watcher)));
+                }
                 Cast::Live { setup, interrupt, .. } => {
                     let screen = screen();
                     (Arc::clone(&screen), live::play(scenario, *seed, setup, screen, interrupt)?)

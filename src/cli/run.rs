@@ -247,7 +247,7 @@ fn play_watched(
         Some(trace) => {
             let heading = Heading { scenario, seed, protocol: cast.name(), command };
             trace.write(&heading, stdout, |writer| {
-                let (run, record) = cast.play_observed(booking, &progress, (writer, &mut reigns))?;
+                let (run, record) = cast.play_observed(booking, &progress, &mut (writer, &mut reigns))?;
                 Ok(((run, record.clone()), Some(record)))
             })?
         }

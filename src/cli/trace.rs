@@ -1,6 +1,5 @@
 //! `--trace`: the events of a run, written to a file while it goes on.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
@@ -58,11 +57,10 @@ impl TraceFile {
         self,
         heading: &Heading<'_>,
         stdout: &mut Stdout,
-        run: impl FnOnce(&mut TraceWriter<'_, &mut dyn Write>) -> Result<(T, Option<RunRecord>), CliError>,
+        run: impl FnOnce(&mut TraceWriter<'_>) -> Result<(T, Option<RunRecord>), CliError>,
     ) -> Result<(T, Result<(), CliError>), CliError> {
         let mut writing = self.file.begin(stdout)?;
-        let out: &mut dyn Write = &mut writing;
-        let mut writer = TraceWriter::new(out, heading, self.heartbeats);
+        let mut writer = TraceWriter::new(&mut writing, heading, self.heartbeats);
         let (result, record) = run(&mut writer)?;
         let written = record.map_or(Ok(()), |record| writer.finish(&record));
         let written = writing.finish(written);

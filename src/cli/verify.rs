@@ -9,8 +9,8 @@ use super::error::CliError;
 use super::output::{self, plural};
 use super::progress::Progress;
 use super::selection::Files;
-use crate::sweep::ProtocolName;
-use crate::sweep::SeedRange;
+use crate::scenario::Scenario;
+use crate::sweep::{ProtocolName, SeedRange};
 use crate::world::processes::Interrupt;
 
 /// Run each seed twice, and name the first event that differs
@@ -52,11 +52,12 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let progress = Progress::in_runs(count.saturating_mul(args.seeds.count()).saturating_mul(2), scenarios.len() > 1);
     let runs = scenarios.iter().flat_map(|(_, scenario)| args.seeds.iter().map(move |seed| (scenario, seed)));
     // After a signal no run is begun, and those that were are played a second time.
-    let runs = runs.take_while(|_| interrupt.signal().is_none());
-    let verified = args.protocol.verify(runs, |scenario| {
+    let mut runs = runs.take_while(|_| interrupt.signal().is_none());
+    let watch = |scenario: &Scenario| {
         progress.begin(&scenario.name);
         progress.end();
-    });
+    };
+    let verified = args.protocol.verify(&mut runs, &watch);
     progress.clear();
     drop(hold);
     match &verified {

@@ -185,7 +185,8 @@ fn a_full_disk_is_told_of_at_the_end_and_does_not_stop_the_run() {
     let plain = ProtocolName::Raft.simulate(&scenario, 7);
     for room in [0, 10_000] {
         let heading = Heading { scenario: &scenario, seed: 7, protocol: "raft", command: "" };
-        let mut writer = TraceWriter::new(Disk(room), &heading, true);
+        let mut disk = Disk(room);
+        let mut writer = TraceWriter::new(&mut disk, &heading, true);
         let record = ProtocolName::Raft.simulate_observed(&scenario, 7, &mut writer);
         assert_eq!(record.trace, plain.trace);
         assert_eq!(writer.finish(&record).expect_err("no room").kind(), io::ErrorKind::StorageFull);

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use super::super::command::Words;
 use super::super::error::CliError;
 use super::super::output::{self, Stdout};
+use crate::hint::{did_you_mean, nearest};
 use crate::report::cells;
 use crate::report::digest::Digest;
 use crate::report::figures;
 use crate::report::plot::{Chart, Format};
 use crate::report::rows::{COLUMNS, column};
-use crate::scenario::reader::{did_you_mean, nearest};
 
 /// What is to be made of the statistics.
 #[derive(Clone, Debug, clap::Args)]

@@ -9,7 +9,7 @@ use crate::record::Tally;
 use crate::report::figures::Waits;
 use crate::report::rows::{Details, Key, Row, Schema, write_latencies, write_messages};
 use crate::sweep::grid::{Cell, Grid};
-use crate::sweep::{Case, Counter, ProtocolName, Repro, Trial};
+use crate::sweep::{Case, ProtocolName, Repro};
 
 /// Does single runs of a sweep.
 pub(super) struct Worker<'a> {
@@ -71,9 +71,7 @@ impl<'a> Worker<'a> {
         let case = Case { seed, ..prepared.case.clone() };
         let with_links = self.kinds.contains(&Kind::Details(Details::Messages));
         let tally = if with_links { Tally::of_links(case.scenario.replicas) } else { Tally::of_kinds() };
-        let mut counter = Counter(tally);
-        let trial = Trial::of(|| case.run_observed(&mut counter));
-        let tally = counter.0;
+        let (trial, tally) = case.attempt_counted(tally);
         let judged = trial.judged.as_ref().map(|judged| (&case.scenario, &judged.record, &judged.judgement));
         let row = Row::new(prepared.key(run, seed), judged, &trial.findings, &tally, prepared.command(seed));
         let record = judged.map(|(_, record, _)| record);

@@ -1,0 +1,33 @@
+//! What runs and judges in seedbed. The package `seedbed` hands all of this on, and is what other crates depend on.
+//!
+//! `docs/ARCHITECTURE.md` is the map of the modules; `tests/repository/layers.rs` holds them to it.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod broadcast;
+pub mod chaos;
+pub mod check;
+#[cfg(feature = "grpc")]
+pub mod client;
+pub mod clock;
+pub mod consensus;
+pub mod hash;
+pub mod hint;
+pub mod id;
+pub mod kv;
+pub mod node;
+pub mod printable;
+pub mod protocol;
+pub mod raft;
+pub mod record;
+pub mod replica;
+pub mod rng;
+#[cfg(feature = "grpc")]
+pub mod rpc;
+pub mod scenario;
+pub mod sweep;
+pub mod time;
+pub mod wire;
+pub mod workload;
+pub mod world;

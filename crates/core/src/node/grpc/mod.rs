@@ -1,0 +1,369 @@
+//! A server of the gRPC cluster: the replica behind the services of `proto/`.
+//!
+//! [`Core`] is the server without I/O. One task owns it, takes in whatever has happened, and carries out what it wants;
+//! all other tasks only move bytes:
+//!
+//! ```text
+//! clients ──► services ──┐                      ┌──► services ──► clients
+//!                        ├──► events ──► core ──┤
+//! other servers ► links ─┘        (one task)    └──► links ──► other servers
+//! ```
+//!
+//! Every queue is bounded in number; those to other servers, and the requests that wait, in bytes, too. Whoever comes
+//! when there is no room is told to come back later; messages between servers are lost then, as Raft expects of a
+//! network.
+
+mod convert;
+mod core;
+mod links;
+mod listener;
+mod membership;
+mod metrics;
+mod services;
+mod settings;
+mod turns;
+
+use std::io;
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+
+use crate::chaos::{ChaosMonkey, ConnectivityMatrix};
+use crate::clock::Clock;
+use crate::consensus::{Index, Role, Term};
+use crate::id::ReplicaId;
+use crate::protocol::{Identity, Operation, Text};
+use crate::replica::Replica;
+use crate::rng::Stream;
+use crate::rpc::{ServerAddress, TlsError};
+use crate::time::Time;
+
+pub use self::core::{Answer, Core, Effect, PeerMessage};
+use links::Link;
+use membership::{Membership, cluster_number};
+use metrics::{Metrics, Traffic};
+pub use settings::{Limits, Settings, SettingsError, default_replica_config};
+
+/// How many events wait for the core at most.
+const EVENTS_MAX: usize = 4_096;
+
+/// How long a server that ends waits for its heir to lead and for its requests to be answered.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long connections may take to end after that.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// Why a server cannot serve, or not any more.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The settings make no sense.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Certificates and keys are of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Certificates and keys can be read, but not used.
+    #[error("--tls-cert, --tls-key, --tls-ca: {}", crate::rpc::describe_transport(.0))]
+    Certificates(tonic::transport::Error),
+    /// It cannot listen.
+    #[error("{option} {address}: cannot listen: {source}")]
+    Listen {
+        /// The option.
+        option: &'static str,
+        /// Where.
+        address: ServerAddress,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system refuses something else.
+    #[error("the server needs {what}: {source}")]
+    System {
+        /// What it needs.
+        what: &'static str,
+        /// Why it is refused.
+        source: io::Error,
+    },
+    /// Another server remembers an earlier incarnation of this one.
+    #[error("refused by the cluster: {0}")]
+    Amnesia(String),
+    /// The connections cannot be served any more.
+    #[error("the server has broken: {}", crate::rpc::describe_transport(.0))]
+    Broken(tonic::transport::Error),
+}
+
+/// What happens to a server.
+#[derive(Debug)]
+enum Event {
+    /// A client asks, and listens until the deadline.
+    Request { operation: Operation, deadline: Time, ticket: Ticket },
+    /// A client asks for whatever this server knows of a key.
+    Stale { key: Text, reply: oneshot::Sender<Text> },
+    /// Another server has sent something, and it was let through.
+    Peer { from: ReplicaId, message: PeerMessage },
+    /// The server takes part from now on.
+    Member,
+    /// Somebody wants to know how it is doing.
+    Report { reply: oneshot::Sender<Report> },
+    /// The server will end: it should lead no longer, and answer what it can.
+    Farewell { reply: oneshot::Sender<()> },
+}
+
+/// Where a client's answer goes.
+#[derive(Debug)]
+struct Ticket {
+    reply: oneshot::Sender<Answer>,
+    /// The memory of the request. It is taken for as long as the core has the request, even if the client has gone.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Ticket {
+    fn answer(self, answer: Answer) {
+        // Whoever asked may listen no more.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// How the core is doing.
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    /// None while it does not take part yet.
+    role: Option<Role>,
+    term: Term,
+    last_index: Index,
+    commit_index: Index,
+    applied: Index,
+    keys: u64,
+    open: u64,
+    ignored: u64,
+}
+
+/// Why a server ends.
+#[derive(Clone, Debug)]
+enum End {
+    /// It was asked to.
+    Asked,
+    /// Others remember what it has forgotten.
+    Amnesia(String),
+}
+
+/// What all tasks of a server share.
+#[derive(Debug)]
+struct Shared {
+    id: ReplicaId,
+    members: Vec<ServerAddress>,
+    cluster: String,
+    clock: Clock,
+    events: mpsc::Sender<Event>,
+    membership: Mutex<Membership>,
+    links: Vec<Link>,
+    chaos: Option<Mutex<ChaosMonkey>>,
+    traffic: Mutex<Traffic>,
+    /// Whom this server believes to lead; [`NOBODY`] if it knows none.
+    leader: AtomicU32,
+    /// Set once.
+    end: watch::Sender<Option<End>>,
+}
+
+/// No server's number.
+const NOBODY: u32 = u32::MAX;
+
+impl Shared {
+    fn membership(&self) -> MutexGuard<'_, Membership> {
+        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn chaos(&self) -> Option<MutexGuard<'_, ChaosMonkey>> {
+        self.chaos.as_ref().map(|chaos| chaos.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The other server of this number, if there is one.
+    fn member(&self, number: u32) -> Option<ReplicaId> {
+        let id = u8::try_from(number).ok().map(ReplicaId)?;
+        (id.index() < self.members.len() && id != self.id).then_some(id)
+    }
+
+    /// Whether a message that has arrived gets through. Counts it.
+    fn admits(&self, from: ReplicaId, kind: &'static str) -> bool {
+        let admitted = self.chaos().is_none_or(|mut chaos| chaos.admits(from, self.id));
+        self.traffic().note_received(from, kind, !admitted);
+        admitted
+    }
+
+    /// Another server has sent what makes no sense.
+    fn ignore(&self, from: ReplicaId, count: u64) {
+        self.traffic().malformed += count;
+        tracing::debug!(peer = from.0, "sent what makes no sense");
+    }
+
+    /// Tells the core of something, once there is room.
+    async fn tell(&self, event: Event) {
+        // If the core is gone, so is the server.
+        let _ = self.events.send(event).await;
+    }
+
+    fn leader(&self) -> Option<ReplicaId> {
+        match self.leader.load(Ordering::Relaxed) {
+            NOBODY => None,
+            number => Some(ReplicaId(number as u8)),
+        }
+    }
+
+    fn note_leader(&self, leader: Option<ReplicaId>) {
+        self.leader.store(leader.map_or(NOBODY, |leader| u32::from(leader.0)), Ordering::Relaxed);
+    }
+
+    /// How the core is doing; none if it is gone.
+    async fn report(&self) -> Option<Report> {
+        let (reply, report) = oneshot::channel();
+        self.tell(Event::Report { reply }).await;
+        report.await.ok()
+    }
+
+    fn end(&self, end: End) {
+        self.end.send_if_modified(|current| {
+            let first = current.is_none();
+            current.get_or_insert(end);
+            first
+        });
+    }
+
+    /// Another server remembers an earlier incarnation of this one.
+    fn forgotten(&self, message: &str) {
+        self.end(End::Amnesia(crate::printable::printable(message).to_string()));
+    }
+
+    fn is_ending(&self) -> bool {
+        self.end.borrow().is_some()
+    }
+
+    /// Comes back when the server ends.
+    async fn ending(&self) {
+        // The sender lives as long as this.
+        let _ = self.end.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Waits for something, but no longer than the server lives.
+    async fn unless_ending(&self, something: impl Future<Output = ()>) {
+        tokio::select! {
+            () = something => {}
+            () = self.ending() => {}
+        }
+    }
+}
+
+/// Runs a server until `stop` is ready; then it hands its leadership over, answers what it can and returns.
+///
+/// # Errors
+/// If it cannot serve, or is refused by its cluster.
+pub fn serve(settings: Settings, stop: impl Future<Output = ()> + 'static) -> Serving {
+    begin(settings, Box::pin(stop))
+}
+
+/// A server that runs.
+pub type Serving = Pin<Box<dyn Future<Output = Result<(), ServeError>>>>;
+
+/// Not generic, so that all of the server is compiled in this package, and optimised as it says.
+fn begin(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>) -> Serving {
+    Box::pin(serve_until(settings, stop))
+}
+
+async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>) -> Result<(), ServeError> {
+    settings.validate()?;
+    let (server_tls, client_tls) = (settings.tls.server()?, settings.tls.client()?);
+    let listener = settings.bind()?;
+    let metrics_listener = match &settings.metrics {
+        Some(address) => Some(listener::bind("--metrics", address)?),
+        None => None,
+    };
+    let (id, members) = (settings.id, settings.members.clone());
+    let (events, queue) = mpsc::channel(EVENTS_MAX);
+    let mut dice = Stream::new(settings.seed, "server");
+    let number = cluster_number(&settings.cluster, &members);
+    let shared = Arc::new(Shared {
+        id,
+        cluster: settings.cluster.clone(),
+        clock: Clock::start(),
+        events,
+        membership: Mutex::new(Membership::new(number, id, members.len(), dice.next_u64())),
+        links: members.iter().map(|_| Link::default()).collect(),
+        chaos: settings.chaos_seed.map(|seed| Mutex::new(calm_monkey(members.len(), seed))),
+        traffic: Mutex::new(Traffic::default()),
+        leader: AtomicU32::new(NOBODY),
+        end: watch::Sender::new(None),
+        members,
+    });
+    let identity = Identity { id, replicas: shared.members.len(), seed: dice.next_u64() };
+    let replica = Replica::new(identity, settings.replica.clone()).map_err(SettingsError::Replica)?;
+    let core = Core::new(id, replica, settings.forward, dice.next_u64());
+    tracing::info!(
+        id = id.0,
+        listen = %settings.listen,
+        cluster = shared.cluster,
+        members = shared.members.len(),
+        chaos = shared.chaos.is_some(),
+        tls = server_tls.is_some(),
+        "started, and waits for the others"
+    );
+    tracing::warn!(
+        "everything is in memory: if a majority of the servers stops, all data is lost, and a server that is started \
+         again is refused"
+    );
+    let metrics = Arc::new(Metrics::new());
+    let core = tokio::spawn(turns::run(core, queue, Arc::clone(&shared)));
+    for to in ReplicaId::all(shared.members.len()).filter(|&to| to > id) {
+        tokio::spawn(links::keep_connected(Arc::clone(&shared), to, client_tls.clone(), dice.next_u64()));
+    }
+    if let Some(listener) = metrics_listener {
+        tokio::spawn(metrics::serve(listener, Arc::clone(&metrics), Arc::clone(&shared)));
+    }
+    let serving = tokio::spawn(services::serve(settings, server_tls, listener, Arc::clone(&shared), metrics));
+    tokio::select! {
+        () = stop => farewell(&shared).await,
+        () = shared.ending() => {}
+    }
+    shared.end(End::Asked);
+    // Whoever does not let go by then is left.
+    let served = tokio::time::timeout(LAST_CALL, serving).await;
+    core.abort();
+    tracing::info!("ended");
+    if let Some(End::Amnesia(message)) = &*shared.end.borrow() {
+        return Err(ServeError::Amnesia(message.clone()));
+    }
+    match served {
+        Ok(Ok(Err(error))) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Leads no longer, and waits until what was asked is answered, though not for long.
+async fn farewell(shared: &Shared) {
+    tracing::info!("asked to end");
+    let (reply, done) = oneshot::channel();
+    shared.tell(Event::Farewell { reply }).await;
+    let _ = tokio::time::timeout(FAREWELL, done).await;
+}
+
+/// A chaos monkey that does nothing yet.
+fn calm_monkey(members: usize, seed: u64) -> ChaosMonkey {
+    let matrix = ConnectivityMatrix::uniform(members, 0.0).expect("zero is a probability");
+    ChaosMonkey::new(matrix, &[], seed)
+}
+
+/// A listener that the parent of this process holds out to it as its standard input, as `inetd` does.
+///
+/// # Errors
+/// If standard input is no socket.
+pub fn inherited_listener() -> io::Result<TcpListener> {
+    use std::os::fd::AsFd;
+    let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
+    listener.local_addr()?;
+    Ok(listener)
+}

@@ -1,0 +1,259 @@
+//! The loop between a node, a UDP socket and a clock.
+//!
+//! One thread, one socket on the loopback interface, connected to the port of the LAN's router, so that nobody else
+//! can send to it. Each turn of the loop takes in all datagrams that wait, then lets the node do what is due, then
+//! sends what it left, and then sleeps until there is another datagram or the node's next deadline. So a burst of
+//! requests becomes one batch, and an idle replica costs next to nothing.
+//!
+//! If the router's port is closed, `hello` is said again before the next datagrams: a router that comes late, or comes
+//! back, learns by it where this replica is.
+//!
+//! SIGTERM and SIGINT end the program by their default action: there is nothing to clean up.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, UdpSocket};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+
+use super::log::{Level, Log};
+use super::{Members, Node};
+use crate::clock::{Clock, timespec};
+use crate::protocol::Protocol;
+use crate::replica::{Config, Replica};
+use crate::time::{Span, Time};
+use crate::wire::{PeerMessage, UDP_BYTES_MAX};
+
+/// A replica whose router has been gone without a break for this long is an orphan, and ends.
+pub const ORPHAN_AFTER: Span = Span::from_secs(60);
+
+/// Refusals further apart than this are a break: what was sent in between went somewhere.
+const REFUSAL_GAP_MAX: Span = Span::from_secs(5);
+
+/// The most datagrams that are taken in before the node gets to do what is due, so that a flood stops no timers.
+const DATAGRAMS_PER_TURN_MAX: usize = 1_024;
+
+/// The most times in a row that the node gets to do what is due at once.
+const TIMEOUTS_PER_TURN_MAX: usize = 64;
+
+/// Once so many datagrams are to be sent, they are sent, however many more wait to be taken in. It bounds memory.
+const OUTGOING_MAX: usize = 64;
+
+/// However urgent the node's next deadline seems after all that, the loop sleeps for at least this long.
+const WAIT_MIN: Span = Span::from_micros(100);
+
+/// However far away the next deadline is, the loop looks after everything this often.
+const WAIT_MAX: Span = Span::from_secs(60);
+
+/// So many turns in a row with an unexpected error mean that the socket is of no use any more.
+const ERRORS_MAX: u32 = 100;
+
+/// How long the loop pauses after an unexpected error, so that a lasting one neither keeps the processor busy nor ends
+/// the program within an instant.
+const ERROR_PAUSE: Span = Span::from_millis(20);
+
+/// The buffer for datagrams that wait, in bytes. The system may grant less.
+const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
+
+/// A node on a socket.
+struct Loop<'a, P: Protocol> {
+    node: &'a mut Node<P>,
+    socket: UdpSocket,
+    clock: Clock,
+    log: &'a mut Log,
+    refusals: Refusals,
+    /// The router may not have heard this replica's `hello`.
+    unheard: bool,
+    /// Unexpected errors, since the last turn without one.
+    errors: u32,
+}
+
+/// Why the loop goes no further.
+enum End {
+    /// The router is gone for good.
+    Orphan,
+    /// The socket is broken.
+    Broken(io::Error),
+}
+
+/// Runs a Raft replica in its default configuration on the LAN whose router listens on this port: what the program
+/// `3700kvstore` does.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_raft(port: u16, members: Members, seed: u64, level: Level) -> io::Result<()> {
+    let start = |identity| Replica::new(identity, Config::default()).expect("the default configuration is valid");
+    let mut node = Node::new(members, seed, start);
+    let (clock, mut log) = (Clock::start(), Log::new(level));
+    log.started(clock.now(), &node, seed);
+    run(port, &mut node, clock, &mut log)
+}
+
+/// Runs a node on the LAN whose router listens on this port of the loopback interface. Returns only when the router has
+/// been gone for [`ORPHAN_AFTER`].
+///
+/// # Errors
+/// If there can be no socket, or it breaks.
+pub fn run<P>(port: u16, node: &mut Node<P>, clock: Clock, log: &mut Log) -> io::Result<()>
+where
+    P: Protocol<Message: PeerMessage> + Display,
+{
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect((Ipv4Addr::LOCALHOST, port))?;
+    socket.set_nonblocking(true)?;
+    // It is only a wish: without it a burst may lose a little more.
+    let _ = set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
+    let mut turns = Loop { node, socket, clock, log, refusals: Refusals::default(), unheard: false, errors: 0 };
+    let mut buffer = vec![0; UDP_BYTES_MAX];
+    loop {
+        match turns.turn(&mut buffer) {
+            Ok(()) => {}
+            Err(End::Orphan) => return Ok(()),
+            Err(End::Broken(error)) => return Err(error),
+        }
+    }
+}
+
+impl<P> Loop<'_, P>
+where
+    P: Protocol<Message: PeerMessage> + Display,
+{
+    fn turn(&mut self, buffer: &mut [u8]) -> Result<(), End> {
+        let errors = self.errors;
+        self.take_in(buffer)?;
+        let mut now = self.clock.now();
+        for _ in 0..TIMEOUTS_PER_TURN_MAX {
+            if self.node.poll_timeout() > now {
+                break;
+            }
+            self.node.handle_timeout(now);
+            now = self.clock.now();
+        }
+        self.log.look(now, self.node);
+        self.send()?;
+        self.wait(self.errors > errors)?;
+        if self.errors == errors {
+            self.errors = 0;
+        }
+        Ok(())
+    }
+
+    /// Takes in the datagrams that wait, up to a bound.
+    fn take_in(&mut self, buffer: &mut [u8]) -> Result<(), End> {
+        for _ in 0..DATAGRAMS_PER_TURN_MAX {
+            match self.socket.recv(buffer) {
+                Ok(length) => {
+                    let now = self.clock.now();
+                    self.refusals = Refusals::default();
+                    self.log.datagram(now, self.node, "<--", &buffer[..length]);
+                    self.node.handle_datagram(now, &buffer[..length]);
+                    if self.node.outgoing().len() >= OUTGOING_MAX {
+                        self.send()?;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.note_refusal()?,
+                Err(error) => {
+                    self.note_error(error)?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what the node has left, after another `hello` if a refusal may have swallowed the last.
+    fn send(&mut self) -> Result<(), End> {
+        if self.unheard && !self.node.outgoing().is_empty() {
+            self.unheard = false;
+            let outgoing = std::mem::take(self.node.outgoing());
+            self.node.say_hello();
+            self.send_outgoing()?;
+            *self.node.outgoing() = outgoing;
+        }
+        self.send_outgoing()
+    }
+
+    /// Sends what the node has left. What cannot be sent now is lost, as datagrams are.
+    fn send_outgoing(&mut self) -> Result<(), End> {
+        let mut now = self.clock.now();
+        let outgoing = std::mem::take(self.node.outgoing());
+        for bytes in outgoing.iter() {
+            self.log.datagram(now, self.node, "-->", bytes);
+            match self.socket.send(bytes) {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    self.note_refusal()?;
+                    now = self.clock.now();
+                }
+                Err(error) => self.log.trouble(now, self.node, format_args!("a datagram was not sent: {error}")),
+                Ok(_) => {}
+            }
+        }
+        // Given back, so that its memory is used again.
+        *self.node.outgoing() = outgoing;
+        self.node.outgoing().clear();
+        Ok(())
+    }
+
+    /// Sleeps until there is a datagram or the node's next deadline; after an error only for a moment, whatever comes.
+    fn wait(&mut self, after_error: bool) -> Result<(), End> {
+        let longest = if after_error { ERROR_PAUSE } else { WAIT_MAX };
+        let wait = timespec(self.node.poll_timeout().since(self.clock.now()).clamp(WAIT_MIN, longest));
+        let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
+        // A socket with an error that stays would be ready all the time.
+        let sockets = if after_error { &mut [][..] } else { &mut sockets[..] };
+        match poll(sockets, Some(&wait)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => self.note_error(error.into()),
+        }
+    }
+
+    /// Takes note that the router's port is closed.
+    fn note_refusal(&mut self) -> Result<(), End> {
+        self.unheard = true;
+        let now = self.clock.now();
+        let gone = self.refusals.note(now);
+        if gone == Span::ZERO {
+            self.log.trouble(now, self.node, "the router's port is closed");
+        }
+        if gone >= ORPHAN_AFTER { Err(End::Orphan) } else { Ok(()) }
+    }
+
+    fn note_error(&mut self, error: io::Error) -> Result<(), End> {
+        self.errors += 1;
+        self.log.trouble(self.clock.now(), self.node, format_args!("the socket: {error}"));
+        if self.errors >= ERRORS_MAX { Err(End::Broken(error)) } else { Ok(()) }
+    }
+}
+
+/// For how long the router's port has been closed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refusals {
+    /// The first and the newest refusal without a break in between.
+    seen: Option<(Time, Time)>,
+}
+
+impl Refusals {
+    /// Takes note of a refusal and returns how long they have gone on.
+    fn note(&mut self, now: Time) -> Span {
+        let first =
+            self.seen.filter(|&(_, newest)| now.since(newest) <= REFUSAL_GAP_MAX).map_or(now, |(first, _)| first);
+        self.seen = Some((first, now));
+        now.since(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_go_on_until_there_is_a_break() {
+        let mut refusals = Refusals::default();
+        let mut note = |seconds: u64| refusals.note(Time::ZERO + Span::from_secs(seconds));
+        assert_eq!([10, 14, 14, 19].map(&mut note).map(Span::as_secs_f64), [0.0, 4.0, 4.0, 9.0]);
+        assert_eq!([25, 26].map(&mut note).map(Span::as_secs_f64), [0.0, 1.0]);
+    }
+}

@@ -1,0 +1,122 @@
+//! The trace: every event of a run in order, and a hash over it.
+
+use std::hash::Hash;
+
+use crate::chaos::Consequence;
+use crate::hash::StableHasher;
+use crate::id::{ClientId, Mid, ReplicaId};
+use crate::protocol::{Request, Response};
+use crate::time::Time;
+
+/// One event of a run, as the world saw it happen.
+#[derive(Clone, Debug, Hash)]
+pub enum Event<'a, M> {
+    /// A message reached a replica, which handled it.
+    Delivered {
+        /// The sender.
+        from: ReplicaId,
+        /// The receiver.
+        to: ReplicaId,
+        /// What it said.
+        message: &'a M,
+    },
+    /// A message reached a replica and was dropped there, by the connectivity matrix, a partition or the scenario's
+    /// list of losses.
+    Dropped {
+        /// The sender.
+        from: ReplicaId,
+        /// The receiver.
+        to: ReplicaId,
+        /// What it said.
+        message: &'a M,
+    },
+    /// A message or request came for a dead replica.
+    Lost {
+        /// The dead replica.
+        to: ReplicaId,
+    },
+    /// A replica's timeout came.
+    Timeout {
+        /// The replica.
+        replica: ReplicaId,
+    },
+    /// A client's request reached a replica.
+    Requested {
+        /// The client.
+        from: ClientId,
+        /// The replica.
+        to: ReplicaId,
+        /// What it asked.
+        request: &'a Request,
+    },
+    /// A replica's answer reached a client.
+    Answered {
+        /// The replica.
+        from: ReplicaId,
+        /// The client.
+        to: ClientId,
+        /// The request answered.
+        mid: Mid,
+        /// The leader that the answer is stamped with.
+        leader: Option<ReplicaId>,
+        /// What it said.
+        response: &'a Response,
+    },
+    /// A fault of the scenario struck.
+    Struck {
+        /// Its place in the scenario's list of events.
+        event: usize,
+        /// What came of it.
+        consequence: Consequence,
+    },
+}
+
+impl<'a, M> Event<'a, M> {
+    /// The event without what replicas said to each other, which has the same type for all protocols.
+    pub fn without_message(&self) -> Event<'a, ()> {
+        match *self {
+            Event::Delivered { from, to, .. } => Event::Delivered { from, to, message: &() },
+            Event::Dropped { from, to, .. } => Event::Dropped { from, to, message: &() },
+            Event::Lost { to } => Event::Lost { to },
+            Event::Timeout { replica } => Event::Timeout { replica },
+            Event::Requested { from, to, request } => Event::Requested { from, to, request },
+            Event::Answered { from, to, mid, leader, response } => Event::Answered { from, to, mid, leader, response },
+            Event::Struck { event, consequence } => Event::Struck { event, consequence },
+        }
+    }
+}
+
+/// The growing trace of a run: how many events there were, and the hash over all of them.
+///
+/// Two runs have the same hash exactly if they had the same events at the same times in the same order (up to a chance
+/// of 2^-64).
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    hasher: StableHasher,
+    events: u64,
+}
+
+impl Trace {
+    /// An empty trace.
+    pub const fn new() -> Trace {
+        Trace { hasher: StableHasher::new(), events: 0 }
+    }
+
+    /// Adds one event.
+    #[inline]
+    pub fn record<M: Hash>(&mut self, now: Time, event: &Event<'_, M>) {
+        self.events += 1;
+        self.hasher.word(now.nanos());
+        event.hash(&mut self.hasher);
+    }
+
+    /// How many events there were.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The hash over all of them.
+    pub fn hash(&self) -> u64 {
+        self.hasher.value()
+    }
+}

@@ -1,0 +1,328 @@
+//! The files that come with the program, and where a name leads: to a file on disk or to one of these.
+//!
+//! Everything in the folder `scenarios` of the repository is part of the program, so that `crash-3` or
+//! `matrices/isolate-3` mean something in any folder. What is on disk always wins. A name is tried, in this order,
+//!
+//! 1. as the path of a file or folder,
+//! 2. with `.json` at its end,
+//! 3. both ways in the folder `scenarios`,
+//! 4. as a built-in file or folder, with or without `scenarios/` and `.json`.
+//!
+//! Repro files and matrices are also found without the name of their folder: `figure-8` is `repros/figure-8`. A path
+//! that is absolute or has `.` or `..` in it only ever means what is on disk.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use super::error::ScenarioError;
+use super::reader::read;
+use super::{Loaded, Scenario};
+use crate::hint::nearest;
+use crate::printable::printable;
+
+/// The folder of scenarios: in the repository, and in a user's own folder.
+pub const FOLDER: &str = "scenarios";
+
+/// The ending of all files.
+const ENDING: &str = ".json";
+
+/// A file that comes with the program.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BuiltIn {
+    /// Its path below [`FOLDER`], as in `chaos/tour.json`.
+    pub path: &'static str,
+    /// What it holds.
+    pub text: &'static str,
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A scenario.
+    Scenario,
+    /// A connectivity matrix.
+    Matrix,
+    /// A repro file: a failed run.
+    Repro,
+}
+
+/// Where a name leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A file on disk, or a device or a pipe.
+    File(PathBuf),
+    /// A folder on disk.
+    Folder(PathBuf),
+    /// A built-in file.
+    BuiltIn(&'static BuiltIn),
+    /// A built-in folder, by its path below [`FOLDER`]; empty for the course's scenarios.
+    BuiltInFolder(&'static str),
+}
+
+macro_rules! built_in {
+    ($($path:literal),* $(,)?) => {
+        &[$(BuiltIn { path: $path, text: include_str!(concat!("../../scenarios/", $path)) }),*]
+    };
+}
+
+/// All files that come with the program: the course's in its order, then the others by folder and name. A test compares
+/// this list with the folder.
+pub static FILES: &[BuiltIn] = built_in![
+    "simple-1.json",
+    "simple-2.json",
+    "unreliable-1.json",
+    "unreliable-2.json",
+    "unreliable-3.json",
+    "crash-1.json",
+    "crash-2.json",
+    "crash-3.json",
+    "crash-4.json",
+    "partition-1.json",
+    "partition-2.json",
+    "partition-3.json",
+    "partition-4.json",
+    "advanced-1.json",
+    "advanced-2.json",
+    "advanced-3.json",
+    "advanced-4.json",
+    "chaos/bridge.json",
+    "chaos/isolate-3.json",
+    "chaos/one-way.json",
+    "chaos/ring-lossy.json",
+    "chaos/seed-example.json",
+    "chaos/slope.json",
+    "chaos/tour.json",
+    "examples/my-first.json",
+    "harsh/asymmetric-7.json",
+    "harsh/flapping-links.json",
+    "harsh/flapping-partitions.json",
+    "harsh/large-101.json",
+    "harsh/large-21.json",
+    "harsh/shared-keys.json",
+    "matrices/healthy.json",
+    "matrices/isolate-3.json",
+    "matrices/minority.json",
+    "matrices/one-way.json",
+    "matrices/seed.json",
+    "matrices/ten-percent.json",
+    "repros/figure-8.json",
+    "repros/stale-read.json",
+];
+
+impl Kind {
+    /// The folder that files of this kind are in, unless they may be anywhere.
+    const fn folder(self) -> Option<&'static str> {
+        match self {
+            Kind::Scenario => None,
+            Kind::Matrix => Some("matrices"),
+            Kind::Repro => Some("repros"),
+        }
+    }
+
+    /// What such a file is called.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Kind::Scenario => "scenario",
+            Kind::Matrix => "matrix",
+            Kind::Repro => "repro file",
+        }
+    }
+}
+
+impl BuiltIn {
+    /// Its name: the path without the ending, as in `chaos/tour`.
+    pub fn name(&self) -> &'static str {
+        self.path.strip_suffix(ENDING).unwrap_or(self.path)
+    }
+
+    /// Its folder below [`FOLDER`]; empty for the course's scenarios.
+    pub fn folder(&self) -> &'static str {
+        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// What it holds.
+    pub fn kind(&self) -> Kind {
+        let mut kinds = [Kind::Matrix, Kind::Repro].into_iter();
+        kinds.find(|kind| kind.folder() == Some(self.folder())).unwrap_or(Kind::Scenario)
+    }
+
+    /// Where it is in the repository. This names it in any folder.
+    pub fn full_path(&self) -> PathBuf {
+        Path::new(FOLDER).join(self.path)
+    }
+
+    /// The name without its folder.
+    fn stem(&self) -> &'static str {
+        self.name().rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// Where a name of a file of this kind leads; none if there is nothing of that name. Only scenarios have folders.
+pub fn find(kind: Kind, name: &Path) -> Option<Place> {
+    let wanted = |place: &Place| kind == Kind::Scenario || matches!(place, Place::File(_) | Place::BuiltIn(_));
+    if let Some(place) = on_disk(name).filter(wanted) {
+        return Some(place);
+    }
+    let plain = plain(name)?;
+    let folders = [Some(""), kind.folder()];
+    let mut paths = folders.into_iter().flatten().flat_map(|folder| {
+        // Where failed runs are written to, and where they are in the repository.
+        [Path::new(folder).join(name), Path::new(FOLDER).join(folder).join(name)]
+    });
+    paths.find_map(|path| on_disk(&path).filter(wanted)).or_else(|| built_in(kind, &plain).filter(wanted))
+}
+
+/// The built-in file of any kind, or the built-in folder, that a name leads to, whatever is on disk.
+pub fn find_built_in(name: &Path) -> Option<Place> {
+    let name = plain(name)?;
+    [Kind::Scenario, Kind::Matrix, Kind::Repro].into_iter().find_map(|kind| built_in(kind, &name))
+}
+
+/// The file on disk that a name leads to, if it leads to one.
+pub fn file(kind: Kind, name: &Path) -> Option<PathBuf> {
+    match find(kind, name)? {
+        Place::File(path) => Some(path),
+        _ => None,
+    }
+}
+
+/// The built-in files directly in a folder below [`FOLDER`].
+pub fn files_in(folder: &str) -> impl Iterator<Item = &'static BuiltIn> {
+    FILES.iter().filter(move |file| file.folder() == folder)
+}
+
+/// The folders of built-in files, each once, in order. The first is the empty one of the course's scenarios.
+pub fn folders() -> Vec<&'static str> {
+    let mut folders: Vec<&str> = FILES.iter().map(BuiltIn::folder).collect();
+    folders.dedup();
+    folders
+}
+
+/// What is there under this path, or with the ending of all files.
+fn on_disk(path: &Path) -> Option<Place> {
+    if path.is_dir() {
+        return Some(Place::Folder(path.to_owned()));
+    }
+    if path.exists() {
+        return Some(Place::File(path.to_owned()));
+    }
+    let mut name = path.file_name()?.to_owned();
+    name.push(ENDING);
+    let with_ending = path.with_file_name(name);
+    (with_ending.exists() && !with_ending.is_dir()).then_some(Place::File(with_ending))
+}
+
+/// The built-in file or folder of this name.
+pub(super) fn built_in(kind: Kind, name: &str) -> Option<Place> {
+    let below = if name == FOLDER { "" } else { below_folder(name) };
+    if let Some(folder) = folders().into_iter().find(|folder| *folder == below) {
+        return Some(Place::BuiltInFolder(folder));
+    }
+    let bare = below.strip_suffix(ENDING).unwrap_or(below);
+    let of_kind = || FILES.iter().filter(|file| file.kind() == kind);
+    let found = of_kind().find(|file| file.name() == bare);
+    let alone = || of_kind().find(|file| kind.folder().is_some() && file.stem() == bare);
+    found.or_else(alone).map(Place::BuiltIn)
+}
+
+/// The name without the folder that all built-in files are in.
+fn below_folder(name: &str) -> &str {
+    name.strip_prefix(FOLDER).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name)
+}
+
+/// The name with `/` between its parts, if it may be that of a built-in file: each part is a plain word.
+fn plain(name: &Path) -> Option<String> {
+    let parts = name.components().map(|part| match part {
+        Component::Normal(part) => part.to_str(),
+        _ => None,
+    });
+    let parts: Vec<&str> = parts.collect::<Option<_>>()?;
+    (!parts.is_empty()).then(|| parts.join("/"))
+}
+
+/// A file that was found and read.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// What it is called in messages.
+    pub(crate) file: String,
+    /// Its name without folder and ending.
+    pub(crate) stem: String,
+    pub(crate) text: Cow<'static, str>,
+}
+
+/// Reads the file that a name leads to.
+pub(crate) fn load(kind: Kind, name: &Path) -> Result<Found, ScenarioError> {
+    let path = match find(kind, name) {
+        Some(Place::BuiltIn(built_in)) => {
+            let file = built_in.full_path().display().to_string();
+            return Ok(Found { file, stem: built_in.stem().to_owned(), text: Cow::Borrowed(built_in.text) });
+        }
+        Some(Place::File(path) | Place::Folder(path)) => path,
+        // To read it tells what is wrong.
+        _ if !may_be_built_in(name) || name.exists() => name.to_owned(),
+        _ => return Err(not_found(kind, name)),
+    };
+    let file = printable(&path.display().to_string());
+    let stem = printable(&path.file_stem().unwrap_or(OsStr::new("")).to_string_lossy());
+    Ok(Found { text: Cow::Owned(read(&path, &file)?), file, stem })
+}
+
+/// Whether a name may be that of a built-in file: it is a relative path without `.` and `..`.
+pub fn may_be_built_in(name: &Path) -> bool {
+    plain(name).is_some()
+}
+
+/// The error that nothing has this name, with the one that may be meant.
+pub fn not_found(kind: Kind, name: &Path) -> ScenarioError {
+    let meant = plain(name).and_then(|name| meant(kind, &name)).map(str::to_owned);
+    ScenarioError::NotFound { file: printable(&name.display().to_string()), noun: kind.noun(), meant }
+}
+
+/// The built-in file or folder of scenarios that may be meant by a name.
+pub fn similar(name: &Path) -> Option<&'static str> {
+    meant(Kind::Scenario, &plain(name)?)
+}
+
+/// The built-in file of this kind, or the folder of scenarios, that may be meant.
+fn meant(kind: Kind, name: &str) -> Option<&'static str> {
+    let name = below_folder(name).strip_suffix(ENDING).unwrap_or(below_folder(name));
+    let of_kind = || FILES.iter().filter(|file| file.kind() == kind);
+    let folders = folders().into_iter().filter(|_| kind == Kind::Scenario);
+    let elsewhere = || FILES.iter().find(|file| file.stem() == name).map(BuiltIn::name);
+    nearest(name, of_kind().map(BuiltIn::name).chain(folders))
+        .or_else(|| of_kind().find(|file| file.stem() == name).map(BuiltIn::name))
+        .or_else(elsewhere)
+        .or_else(|| {
+            let stem = nearest(name, of_kind().map(BuiltIn::stem))?;
+            of_kind().find(|file| file.stem() == stem).map(BuiltIn::name)
+        })
+}
+
+impl Scenario {
+    /// Reads the scenario that a name leads to: a file on disk, or one that comes with the program.
+    ///
+    /// # Errors
+    /// If there is none of this name, or its file holds anything but a valid scenario.
+    pub fn find(name: &Path) -> Result<Loaded, ScenarioError> {
+        let Found { file, stem, text } = load(Kind::Scenario, name)?;
+        Scenario::parse(&stem, &file, &text)
+    }
+
+    /// A scenario that comes with the program, by its name as in `crash-3` or `chaos/tour`, whatever is on disk.
+    ///
+    /// ```
+    /// # use seedbed_core as seedbed;
+    /// use seedbed::scenario::Scenario;
+    ///
+    /// let scenario = Scenario::builtin("crash-3").expect("it comes with the program");
+    /// assert_eq!((scenario.name.as_str(), scenario.replicas), ("crash-3", 5));
+    /// ```
+    pub fn builtin(name: &str) -> Option<Scenario> {
+        let Some(Place::BuiltIn(built_in)) = built_in(Kind::Scenario, name) else { return None };
+        Scenario::parse(built_in.stem(), built_in.path, built_in.text).ok().map(|loaded| loaded.scenario)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,466 @@
+//! A grid: scenarios, swept values, protocols and seeds. Each combination is a run with a number of its own.
+//!
+//! A *cell* is a combination of everything but the seed. Runs are numbered cell by cell: the scenario changes slowest,
+//! then the axes in their order, then the protocol, and the seed fastest. So a run's number says everything about it,
+//! and any machine can work on any part of a sweep.
+//!
+//! Cells can be compared pairwise: one seed draws the same clients' keys, the same timeouts and the same losses on each
+//! link in all of them ("common random numbers"; see [`crate::rng`]).
+
+mod axis;
+mod event;
+mod file;
+mod path;
+mod values;
+
+use std::collections::BTreeMap;
+use std::hash::Hash;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::{Case, ProtocolName, SeedRange, Subject};
+use crate::hash::StableHasher;
+use crate::hint::{did_you_mean, nearest};
+use crate::printable::printable;
+use crate::raft::{ConfigError, Rule};
+use crate::replica::{Config, SettingError};
+use crate::scenario::reader::{Source, UnknownKey, WITHOUT_QUOTES};
+use crate::scenario::{Scenario, ScenarioError};
+use axis::Change;
+
+pub use axis::{Axis, AxisSpec, MATRIX, PARTITION, Partition, Point};
+pub use event::{EVENT, together};
+pub use file::SweepSpec;
+pub use path::{Path, PathError};
+pub use values::{VALUES_MAX, ValuesError, parse_values};
+
+/// The most cells of a grid: all of them are looked at before the first run.
+pub const CELLS_MAX: u64 = 100_000;
+
+/// What is no grid.
+#[derive(Debug, thiserror::Error)]
+pub enum GridError {
+    /// Values are not written as they should be.
+    #[error("values of `{name}`: {problem}")]
+    Values {
+        /// What is swept.
+        name: String,
+        /// What is wrong.
+        problem: ValuesError,
+    },
+    /// An assignment has no `=`.
+    #[error("`{text}` sets nothing; allowed is PATH=VALUES, as in raft.heartbeat_ms=50,100")]
+    Assignment {
+        /// The text.
+        text: String,
+    },
+    /// Names that are varied together have not the same number of values.
+    #[error("`{first}` has {} values and `{other}` has {}; allowed is the same number for what is varied together", counts[0], counts[1])]
+    Uneven {
+        /// One name.
+        first: String,
+        /// Another one.
+        other: String,
+        /// How many values they have.
+        counts: [usize; 2],
+    },
+    /// One name is in two axes.
+    #[error("`{name}` is swept twice; allowed is once")]
+    Repeated {
+        /// The name.
+        name: String,
+    },
+    /// No kind of partition has this name.
+    #[error("`partition` is {value}; allowed is none, easy, hard, flapping")]
+    Partition {
+        /// The name.
+        value: String,
+    },
+    /// An event is not written as it should be.
+    #[error("event `{word}`: {problem}")]
+    Event {
+        /// The event.
+        word: String,
+        /// What is wrong, or what is allowed.
+        problem: String,
+    },
+    /// Two scenarios that rows could not tell apart.
+    #[error(
+        "{other}: is named `{name}`, and so is {one}; allowed is each name once, as rows tell scenarios apart by it"
+    )]
+    SameName {
+        /// The name.
+        name: String,
+        /// A scenario's file.
+        one: String,
+        /// Another one's.
+        other: String,
+    },
+    /// The seed is no axis.
+    #[error("`seed` is no value to sweep; the seeds of a sweep are given with --seeds")]
+    Seed,
+    /// The list of events is no value.
+    #[error("`events` is a list; --event TYPE@SECONDS adds to it, and --set events[0].time=5 changes one")]
+    Events,
+    /// A parameter of replicas is a number.
+    #[error("`{name}` is {value}; allowed is a number")]
+    NotANumber {
+        /// The parameter.
+        name: String,
+        /// What it should be.
+        value: String,
+    },
+    /// A path is none, or leads nowhere.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A path leads nowhere in a scenario.
+    #[error("{file}: {problem}")]
+    Nowhere {
+        /// The scenario's file.
+        file: String,
+        /// Where it ends.
+        problem: PathError,
+    },
+    /// A scenario has no such key.
+    #[error("unknown path `{path}`{}", if hint.is_empty() { allowed_paths() } else { hint.clone() })]
+    Unknown {
+        /// The path.
+        path: String,
+        /// What may be meant.
+        hint: String,
+    },
+    /// A parameter of replicas that cannot have this value.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// All parameters of the replicas together make no sense.
+    #[error("{cell}: `{}` is {}; allowed is {}", Config::setting_of(error), error.value, error.allowed)]
+    Config {
+        /// The cell.
+        cell: String,
+        /// What is wrong.
+        error: ConfigError,
+    },
+    /// A file is wrong, or a value in it.
+    #[error(transparent)]
+    Scenario(Box<ScenarioError>),
+    /// Too many cells.
+    #[error("the grid has {cells} cells; allowed is up to {CELLS_MAX}, with any number of seeds each")]
+    TooManyCells {
+        /// How many.
+        cells: u128,
+    },
+    /// There are no runs in it.
+    #[error("the grid is empty: it has no {what}")]
+    Empty {
+        /// What there is none of.
+        what: &'static str,
+    },
+    /// Only Raft has rules to break.
+    #[error("--without applies to Raft only; the protocol is {protocol}")]
+    NoRules {
+        /// The protocol.
+        protocol: ProtocolName,
+    },
+}
+
+impl From<ScenarioError> for GridError {
+    fn from(error: ScenarioError) -> GridError {
+        GridError::Scenario(Box::new(error))
+    }
+}
+
+/// What may stand for a path, if nothing like it is known.
+fn allowed_paths() -> String {
+    format!("; allowed is a key of scenario files (docs/scenarios.md) or one of {}", Config::setting_names().join(", "))
+}
+
+/// A scenario of a grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Base {
+    /// Its file.
+    pub path: PathBuf,
+    /// What the file says.
+    pub scenario: Scenario,
+    /// The same as its keys.
+    json: Value,
+}
+
+impl Base {
+    /// A scenario that was read from this file.
+    pub fn new(path: PathBuf, scenario: Scenario) -> Base {
+        Base { path, json: scenario.to_json(), scenario }
+    }
+}
+
+/// A grid of runs, all of which are valid.
+#[derive(Clone, Debug)]
+pub struct Grid {
+    bases: Vec<Base>,
+    axes: Vec<Axis>,
+    protocols: Vec<ProtocolName>,
+    broken: Option<Rule>,
+    seeds: SeedRange,
+}
+
+/// A combination of everything but the seed.
+#[derive(Clone, Debug)]
+pub struct Cell<'g> {
+    /// Its number, from 0.
+    pub number: u64,
+    /// The scenario as its file has it.
+    pub base: &'g Base,
+    /// The swept names, each with its point's label and its word on a command line.
+    pub values: Vec<(&'g str, &'g str, &'g str)>,
+    /// The point of each axis.
+    points: Vec<&'g Point>,
+    /// What the replicas run.
+    pub protocol: ProtocolName,
+}
+
+impl Grid {
+    /// The grid of these dimensions. Builds each of its cells once, to see that it can be run.
+    ///
+    /// # Errors
+    /// If there is nothing in it, too much, or a cell that makes no sense.
+    pub fn new(
+        bases: Vec<Base>,
+        axes: Vec<Axis>,
+        protocols: Vec<ProtocolName>,
+        broken: Option<Rule>,
+        seeds: SeedRange,
+    ) -> Result<Grid, GridError> {
+        let grid = Grid { bases, axes, protocols, broken, seeds };
+        grid.check_shape()?;
+        for number in 0..grid.cells() {
+            let cell = grid.cell(number);
+            grid.case(&cell, seeds.first())?;
+        }
+        Ok(grid)
+    }
+
+    fn check_shape(&self) -> Result<(), GridError> {
+        let names = self.names();
+        for (place, name) in names.iter().enumerate() {
+            if names[..place].contains(name) {
+                return Err(GridError::Repeated { name: (*name).to_owned() });
+            }
+        }
+        for (place, protocol) in self.protocols.iter().enumerate() {
+            if self.protocols[..place].contains(protocol) {
+                return Err(GridError::Repeated { name: protocol.to_string() });
+            }
+        }
+        let mut files = BTreeMap::new();
+        for base in &self.bases {
+            let file = printable(&base.path.to_string_lossy());
+            if let Some(one) = files.insert(&base.scenario.name, file.clone()) {
+                return Err(GridError::SameName { name: printable(&base.scenario.name), one, other: file });
+            }
+        }
+        let mut what = [("scenario", self.bases.len()), ("protocol", self.protocols.len())].into_iter();
+        if let Some((what, _)) = what.find(|(_, count)| *count == 0) {
+            return Err(GridError::Empty { what });
+        }
+        if self.axes.iter().any(|axis| axis.points.is_empty()) {
+            return Err(GridError::Empty { what: "value" });
+        }
+        if let (Some(_), Some(&protocol)) =
+            (self.broken, self.protocols.iter().find(|protocol| **protocol != ProtocolName::Raft))
+        {
+            return Err(GridError::NoRules { protocol });
+        }
+        let cells = self.sizes().fold(1_u128, |cells, size| cells.saturating_mul(size as u128));
+        if cells > u128::from(CELLS_MAX) { Err(GridError::TooManyCells { cells }) } else { Ok(()) }
+    }
+
+    /// How many choices there are in each dimension, from the one that changes slowest.
+    fn sizes(&self) -> impl DoubleEndedIterator<Item = usize> {
+        let axes = self.axes.iter().map(|axis| axis.points.len());
+        [self.bases.len()].into_iter().chain(axes).chain([self.protocols.len()])
+    }
+
+    /// The swept names, in order.
+    pub fn names(&self) -> Vec<&str> {
+        self.axes.iter().flat_map(|axis| &axis.names).map(String::as_str).collect()
+    }
+
+    /// The rule that all replicas break, if they do.
+    pub fn broken(&self) -> Option<Rule> {
+        self.broken
+    }
+
+    /// How many cells there are.
+    pub fn cells(&self) -> u64 {
+        self.sizes().product::<usize>() as u64
+    }
+
+    /// How many runs there are; the largest number if they are more.
+    pub fn runs(&self) -> u64 {
+        self.cells().saturating_mul(self.seeds.count())
+    }
+
+    /// A hash of everything that says which runs there are, and of the program's version: parts of one sweep have the
+    /// same.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = StableHasher::new();
+        env!("CARGO_PKG_VERSION").hash(&mut hasher);
+        for base in &self.bases {
+            (base.path.to_string_lossy(), &base.scenario.name, base.json.to_string()).hash(&mut hasher);
+        }
+        for axis in &self.axes {
+            axis.names.hash(&mut hasher);
+            for point in &axis.points {
+                (&point.labels, &point.words).hash(&mut hasher);
+                // What stands in files of matrices, too.
+                format!("{:?}", point.changes).hash(&mut hasher);
+            }
+        }
+        self.protocols.hash(&mut hasher);
+        self.broken.map(Rule::name).hash(&mut hasher);
+        self.seeds.to_string().hash(&mut hasher);
+        hasher.value()
+    }
+
+    /// The cell and the seed of a run.
+    pub fn place(&self, run: u64) -> (u64, u64) {
+        let seeds = self.seeds.count();
+        (run / seeds, self.seeds.first() + run % seeds)
+    }
+
+    /// A cell by its number.
+    ///
+    /// # Panics
+    /// If there is no such cell.
+    pub fn cell(&self, number: u64) -> Cell<'_> {
+        let mut rest = number as usize;
+        let mut places: Vec<usize> = self
+            .sizes()
+            .rev()
+            .map(|size| {
+                let place = rest % size;
+                rest /= size;
+                place
+            })
+            .collect();
+        assert_eq!(rest, 0, "there is no cell {number}");
+        places.reverse();
+        let points: Vec<&Point> =
+            self.axes.iter().zip(&places[1..]).map(|(axis, &place)| &axis.points[place]).collect();
+        let mut values = Vec::new();
+        for (axis, point) in self.axes.iter().zip(&points) {
+            let names = axis.names.iter().zip(&point.labels).zip(&point.words);
+            values.extend(names.map(|((name, label), word)| (name.as_str(), label.as_str(), word.as_str())));
+        }
+        let protocol = self.protocols[places[places.len() - 1]];
+        Cell { number, base: &self.bases[places[0]], values, points, protocol }
+    }
+
+    /// The case of a cell with this seed.
+    ///
+    /// # Errors
+    /// If the cell makes no sense. A grid that was made has no such cell.
+    pub fn case(&self, cell: &Cell<'_>, seed: u64) -> Result<Case, GridError> {
+        let mut config = Config::default();
+        let mut json = None;
+        for change in cell.changes() {
+            match change {
+                Change::Setting { name, value } => config.set(name, *value).map_err(|error| unknown(name, error))?,
+                change => edit(json.get_or_insert_with(|| cell.base.json.clone()), change)
+                    .map_err(|problem| GridError::Nowhere { file: cell.base.path.display().to_string(), problem })?,
+            }
+        }
+        config.validate().map_err(|error| GridError::Config { cell: cell.to_string(), error })?;
+        let scenario = match json {
+            None => cell.base.scenario.clone(),
+            Some(json) => Grid::read(cell, &json)?,
+        };
+        // Only Raft has parameters.
+        let config = if cell.protocol == ProtocolName::Raft { config } else { Config::default() };
+        Ok(Case { scenario, seed, subject: Subject { protocol: cell.protocol, config, broken: self.broken } })
+    }
+
+    /// Reads the edited keys as a scenario. What the file itself had is known to be right, so a key that means nothing
+    /// comes from an axis.
+    fn read(cell: &Cell<'_>, json: &Value) -> Result<Scenario, GridError> {
+        let source = Source::new(&cell.to_string());
+        let json = source.parse(&json.to_string())?;
+        // What is a text here was none on the command line, so nothing can be said of quotes.
+        let without_hint = |error| match error {
+            ScenarioError::Invalid { file, key, value, allowed, hint } if hint.as_deref() == Some(WITHOUT_QUOTES) => {
+                ScenarioError::Invalid { file, key, value, allowed, hint: None }
+            }
+            other => other,
+        };
+        let scenario =
+            Scenario::from_object(&cell.base.scenario.name, &mut source.top(&json)?).map_err(without_hint)?;
+        match source.first_unknown() {
+            Some(UnknownKey { path, hint }) => Err(GridError::Unknown { path, hint }),
+            None => Ok(scenario),
+        }
+    }
+}
+
+impl Cell<'_> {
+    /// What its points do to a case, in the order in which it is done.
+    fn changes(&self) -> Vec<&Change> {
+        let mut changes: Vec<&Change> = self.points.iter().flat_map(|point| &point.changes).collect();
+        changes.sort_by_key(|change| change.turn());
+        changes
+    }
+}
+
+/// A parameter that there is not is named with the one that may be meant.
+fn unknown(name: &str, error: SettingError) -> GridError {
+    match error {
+        SettingError::Unknown { .. } => {
+            let meant = nearest(name, Config::setting_names().into_iter());
+            let hint = meant.map(|meant| format!("; {}", did_you_mean(meant))).unwrap_or_default();
+            GridError::Unknown { path: name.to_owned(), hint }
+        }
+        other => other.into(),
+    }
+}
+
+/// Makes a change in the keys of a scenario. What a matrix and the same loss on every link say of the same links: the
+/// one that is changed last counts.
+fn edit(json: &mut Value, change: &Change) -> Result<(), PathError> {
+    match change {
+        Change::Key { path, value } => {
+            let other = match path.first() {
+                "drops" => Some(MATRIX),
+                MATRIX if path.is_key() => Some("drops"),
+                _ => None,
+            };
+            if let (Some(other), Value::Object(entries)) = (other, &mut *json) {
+                entries.remove(other);
+            }
+            path.set(json, value.clone())
+        }
+        Change::Partition(partition) => {
+            partition.apply(json);
+            Ok(())
+        }
+        Change::Events(events) => {
+            let mut all = json["events"].as_array().cloned().unwrap_or_default();
+            all.extend_from_slice(events);
+            json["events"] = all.into();
+            Ok(())
+        }
+        Change::Setting { .. } => Ok(()),
+    }
+}
+
+/// The scenario's file and what is changed, as in `scenarios/simple-2.json with drops=0.3`.
+impl std::fmt::Display for Cell<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.base.path.display())?;
+        for (place, (name, label, _)) in self.values.iter().enumerate() {
+            write!(f, "{} {name}={label}", if place == 0 { " with" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

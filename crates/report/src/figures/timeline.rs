@@ -1,0 +1,361 @@
+//! One run over time.
+
+use std::collections::BTreeMap;
+
+use crate::checkers::first_findings;
+use crate::plot::{
+    Alarm, Answer, AnswerKind, Chart, CutSpan, FaultMark, Reign as ReignBar, Timeline, Unit, WrongAnswer, short,
+};
+use seedbed_core::chaos::{ConnectivityMatrix, Fault};
+use seedbed_core::check::{Checker, Finding, Judgement, linear, liveness};
+use seedbed_core::id::ReplicaId;
+use seedbed_core::record::{Outcome, Reign, RunRecord};
+use seedbed_core::scenario::Scenario;
+use seedbed_core::time::Time;
+
+/// The picture of one run over time, with what the checkers found. Without `reigns`, which say in which term who led,
+/// the observed leaders are shown.
+pub fn timeline(
+    scenario: &Scenario,
+    record: &RunRecord,
+    judgement: &Judgement,
+    reigns: &[Reign],
+    (title, subtitle): (&str, &str),
+) -> Chart {
+    let attempts = &record.history.attempts;
+    // By attempt, the place of its answer in the picture.
+    let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut answers = Vec::new();
+    for (number, attempt) in attempts.iter().enumerate() {
+        let Some((time, outcome)) = &attempt.answer else { continue };
+        let kind = match outcome {
+            Outcome::Ok(_) if attempt.operation.is_get() => AnswerKind::Get,
+            Outcome::Ok(_) => AnswerKind::Put,
+            Outcome::Redirect => AnswerKind::Redirect,
+            Outcome::Fail => AnswerKind::Fail,
+        };
+        places.insert(number, answers.len());
+        answers.push(Answer { time: time.as_secs_f64(), latency: time.since(attempt.sent).as_secs_f64(), kind });
+    }
+    let place = |number: u64| places.get(&usize::try_from(number).ok()?).copied();
+    let wrong = judgement.wrong_reads(&record.history).into_iter().filter_map(|read| {
+        Some(WrongAnswer { answer: place(read.get.0)?, missed: read.missed.and_then(|missed| place(missed.0)) })
+    });
+    let unanswered = attempts.iter().filter(|attempt| attempt.answer.is_none());
+    let (faults, cuts) = marks(scenario, record);
+    Chart::Timeline(Timeline {
+        title: title.to_owned(),
+        subtitle: subtitle.to_owned(),
+        verdict: verdict(judgement),
+        clock: record.world.time(),
+        end: record.end.as_secs_f64(),
+        answers,
+        faults,
+        cuts,
+        reigns: bars(record, reigns),
+        unanswered: unanswered.map(|attempt| attempt.sent.as_secs_f64()).collect(),
+        wrong: wrong.collect(),
+        alarms: alarms(judgement),
+    })
+}
+
+/// What was wrong with a run, as in `FAILED: not linearizable at 6.50 s; >0 incorrect responses to get()`; empty if
+/// nothing was.
+fn verdict(judgement: &Judgement) -> String {
+    let words: Vec<String> = first_findings(judgement).iter().map(|finding| in_short(judgement, finding)).collect();
+    if words.is_empty() { String::new() } else { format!("FAILED: {}", words.join("; ")) }
+}
+
+/// The first finding of a checker in a few words.
+fn in_short(judgement: &Judgement, finding: &Finding) -> String {
+    match finding.checker {
+        Checker::Linearizability => match &judgement.linear {
+            linear::Verdict::Violation(violation) => format!("not linearizable at {}", seconds(violation.at)),
+            _ => "not known to be linearizable".to_owned(),
+        },
+        Checker::Invariants => {
+            let violation = judgement.invariants.as_ref().and_then(|verdict| verdict.violation.as_ref());
+            let at = violation.map_or(String::new(), |violation| format!(" at {}", seconds(violation.time)));
+            format!("{} violated{at}", finding.kind)
+        }
+        Checker::Liveness => match &judgement.liveness {
+            liveness::Verdict::Stuck(liveness::Stuck { lack, waited: (from, to), .. }) => {
+                format!("{} from {} to {}", lack.name(), seconds(*from), seconds(*to))
+            }
+            _ => finding.kind.clone(),
+        },
+        Checker::Course => {
+            // The checks of the course have no times, and few words already.
+            let others = judgement.course.errors.len() - 1;
+            let more = if others > 0 { format!(" and {others} more of the course's checks") } else { String::new() };
+            format!("{}{more}", finding.text)
+        }
+    }
+}
+
+/// As in `6.50 s`.
+fn seconds(time: Time) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+/// When the replicas broke an invariant, and for how long there was no progress. Wrong answers are shown themselves.
+fn alarms(judgement: &Judgement) -> Vec<Alarm> {
+    let broken = judgement.invariants.as_ref().and_then(|verdict| verdict.violation.as_ref());
+    let broken = broken.map(|violation| {
+        let time = violation.time.as_secs_f64();
+        Alarm { from: time, to: time, label: format!("{} violated", violation.invariant.name()) }
+    });
+    let stuck = match &judgement.liveness {
+        liveness::Verdict::Stuck(stuck) => Some(Alarm {
+            from: stuck.waited.0.as_secs_f64(),
+            to: stuck.waited.1.as_secs_f64(),
+            label: stuck.lack.name().to_owned(),
+        }),
+        _ => None,
+    };
+    broken.into_iter().chain(stuck).collect()
+}
+
+/// The faults as marks, and the partitions as spans.
+fn marks(scenario: &Scenario, record: &RunRecord) -> (Vec<FaultMark>, Vec<CutSpan>) {
+    let (mut faults, mut cuts) = (Vec::new(), Vec::<CutSpan>::new());
+    let mut open: Option<(f64, &str)> = None;
+    let mut isolated = false;
+    for struck in &record.struck {
+        let (time, fault) = (struck.time.as_secs_f64(), &scenario.events[struck.event].fault);
+        let ends = matches!(fault, Fault::PartEasy | Fault::PartHard | Fault::PartEnd | Fault::Heal);
+        let was_open = ends.then(|| open.take()).flatten();
+        if let Some((from, label)) = was_open {
+            cuts.push(CutSpan { from, to: time, label: label.to_owned() });
+        }
+        match fault {
+            Fault::PartEasy => open = Some((time, "easy partition")),
+            Fault::PartHard => open = Some((time, "hard partition")),
+            // The end of a partition can be seen, that of an isolation cannot.
+            Fault::PartEnd if !isolated => {}
+            Fault::PartEnd => faults.push(FaultMark { time, label: "isolation ends".to_owned() }),
+            fault => faults.push(FaultMark { time, label: label(fault, struck.consequence.killed) }),
+        }
+        isolated = match fault {
+            Fault::Isolate(_) => true,
+            Fault::PartEnd | Fault::Heal => false,
+            _ => isolated,
+        };
+    }
+    let end = record.end.as_secs_f64();
+    cuts.extend(open.map(|(from, label)| CutSpan { from, to: end, label: label.to_owned() }));
+    (faults, cuts)
+}
+
+/// What a fault did, in a few words.
+fn label(fault: &Fault, killed: Option<ReplicaId>) -> String {
+    match (fault, killed) {
+        (Fault::KillLeader, Some(killed)) => format!("kill leader {killed}"),
+        (_, Some(killed)) => format!("kill {killed}"),
+        (Fault::KillLeader, None) => "kill leader: none known".to_owned(),
+        (Fault::KillNonLeader, None) => "kill non-leader: none left".to_owned(),
+        (Fault::Kill(replica), None) => format!("kill {replica}: dead already"),
+        (Fault::Isolate(replica), _) => format!("isolate {replica}"),
+        (Fault::SetLink { from, to, value }, _) => {
+            format!("link {}→{} loses {}", place(*from), place(*to), percent(*value))
+        }
+        (Fault::SetMatrix(matrix), _) => of_matrix(matrix),
+        (Fault::Heal, _) => "heal all links".to_owned(),
+        (Fault::PartEasy | Fault::PartHard | Fault::PartEnd, _) => fault.name().replace('_', " "),
+    }
+}
+
+/// A replica's address without leading zeros, for labels that name two of them.
+fn place(replica: ReplicaId) -> String {
+    format!("{:X}", replica.0)
+}
+
+fn percent(share: f64) -> String {
+    if share == 0.0 { "0 %".to_owned() } else { short(Unit::Fraction, share) }
+}
+
+fn of_matrix(matrix: &ConnectivityMatrix) -> String {
+    let off_diagonal = |(from, row): (usize, _)| -> Vec<f64> {
+        let row: &[f64] = row;
+        row.iter().enumerate().filter(|(to, _)| *to != from).map(|(_, loss)| *loss).collect()
+    };
+    let losses: Vec<f64> = matrix.rows().enumerate().flat_map(off_diagonal).collect();
+    match losses.first() {
+        Some(first) if losses.iter().all(|loss| loss == first) => format!("all links lose {}", percent(*first)),
+        _ => "links lose by a new matrix".to_owned(),
+    }
+}
+
+/// Who led from when to when.
+fn bars(record: &RunRecord, reigns: &[Reign]) -> Vec<ReignBar> {
+    let seconds = Time::as_secs_f64;
+    if !reigns.is_empty() {
+        // Dead replicas lead no longer, but no message says so.
+        let death = |reign: &Reign| {
+            let killed = record.struck.iter().find(|struck| struck.consequence.killed == Some(reign.leader));
+            killed.map_or(record.end, |struck| struck.time)
+        };
+        let bar = |reign: &Reign| ReignBar {
+            from: seconds(reign.from),
+            to: seconds(reign.until.unwrap_or_else(|| death(reign))),
+            label: format!("{}, term {}", reign.leader, reign.term),
+        };
+        return reigns.iter().map(bar).collect();
+    }
+    let ends = record.leaders.iter().skip(1).map(|belief| belief.since).chain([record.end]);
+    let believed = record.leaders.iter().zip(ends).filter_map(|(belief, end)| {
+        Some(ReignBar { from: seconds(belief.since), to: seconds(end), label: belief.leader?.to_string() })
+    });
+    believed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedbed_core::chaos::{Consequence, FaultEvent};
+    use seedbed_core::check::liveness::{Lack, Stuck};
+    use seedbed_core::check::raft::{self, Invariant, Violation};
+    use seedbed_core::check::{Inside, fixture};
+    use seedbed_core::id::ClientId;
+    use seedbed_core::protocol::Operation;
+    use seedbed_core::record::{Attempt, History, Struck, World};
+    use seedbed_core::time::Span;
+
+    fn of(scenario: &Scenario, record: &RunRecord, judgement: &Judgement, reigns: &[Reign]) -> Timeline {
+        match timeline(scenario, record, judgement, reigns, ("t", "s")) {
+            Chart::Timeline(line) => line,
+            other => panic!("a time line: {other:?}"),
+        }
+    }
+
+    fn at(secs: u64) -> Time {
+        Time::ZERO + Span::from_secs(secs)
+    }
+
+    /// A run of five replicas in which these faults struck, one each second from the fifth on. The first replica to be
+    /// killed is 0001.
+    fn struck(faults: Vec<Fault>) -> (Scenario, RunRecord) {
+        let (mut scenario, mut record) = (fixture::scenario(), fixture::record());
+        let mut alive = true;
+        for (event, fault) in faults.into_iter().enumerate() {
+            let time = at(5 + event as u64);
+            let kills = matches!(fault, Fault::KillLeader | Fault::KillNonLeader | Fault::Kill(_));
+            let killed = (kills && std::mem::take(&mut alive)).then_some(ReplicaId(1));
+            record.struck.push(Struck { time, event, consequence: Consequence { killed, leader_lost: false } });
+            scenario.events.push(FaultEvent { time, fault });
+        }
+        (scenario, record)
+    }
+
+    fn labels(faults: Vec<Fault>) -> Vec<String> {
+        let (scenario, record) = struck(faults);
+        marks(&scenario, &record).0.into_iter().map(|mark| mark.label).collect()
+    }
+
+    #[test]
+    fn a_time_line_has_every_answer_fault_partition_and_leader() {
+        let (scenario, record) = struck(vec![
+            Fault::PartHard,
+            Fault::PartEnd,
+            Fault::KillLeader,
+            Fault::PartEasy,
+            Fault::Isolate(ReplicaId(2)),
+        ]);
+        let reign = |leader, term, from, until: Option<u64>| Reign {
+            leader: ReplicaId(leader),
+            term,
+            from: at(from),
+            until: until.map(at),
+        };
+        let reigns = [reign(3, 1, 1, Some(2)), reign(1, 2, 2, None)];
+        let line = of(&scenario, &record, &Judgement::of(&scenario, &record, None), &reigns);
+        let answered = record.history.attempts.iter().filter(|attempt| attempt.answer.is_some()).count();
+        assert_eq!((line.answers.len(), line.unanswered.len()), (answered, 3));
+        let faults: Vec<&str> = line.faults.iter().map(|fault| fault.label.as_str()).collect();
+        assert_eq!(faults, ["kill leader 0001", "isolate 0002"]);
+        let cuts: Vec<(f64, f64)> = line.cuts.iter().map(|cut| (cut.from, cut.to)).collect();
+        assert_eq!(cuts, [(5.0, 6.0), (8.0, record.end.as_secs_f64())]);
+        let reigns: Vec<(&str, f64)> = line.reigns.iter().map(|reign| (reign.label.as_str(), reign.to)).collect();
+        assert_eq!(reigns, [("0003, term 1", 2.0), ("0001, term 2", 7.0)], "the dead lead no longer");
+        let line = of(&scenario, &record, &Judgement::of(&scenario, &record, None), &[]);
+        assert_eq!((line.reigns.len(), line.clock), (2, "virtual time"), "observed leaders");
+        for world in [World::Live, World::Grpc] {
+            let live = RunRecord { world, ..fixture::record() };
+            let line = of(&scenario, &live, &Judgement::of(&scenario, &live, None), &[]);
+            assert_eq!(line.clock, "real time");
+        }
+    }
+
+    #[test]
+    fn a_label_says_what_a_fault_did() {
+        let link = |from, to, value| Fault::SetLink { from: ReplicaId(from), to: ReplicaId(to), value };
+        let links = vec![link(0, 1, 1.0), link(10, 2, 0.5), link(0, 1, 0.0), Fault::Heal];
+        assert_eq!(
+            labels(links),
+            ["link 0→1 loses 100 %", "link A→2 loses 50 %", "link 0→1 loses 0 %", "heal all links"]
+        );
+        let deaths = vec![Fault::Kill(ReplicaId(1)), Fault::Kill(ReplicaId(1)), Fault::KillLeader];
+        assert_eq!(labels(deaths), ["kill 0001", "kill 0001: dead already", "kill leader: none known"]);
+        let isolations = vec![Fault::Isolate(ReplicaId(2)), Fault::PartEnd, Fault::PartEnd];
+        assert_eq!(labels(isolations), ["isolate 0002", "isolation ends"], "the second one ends nothing");
+        let uniform = ConnectivityMatrix::uniform(5, 0.1).unwrap();
+        assert_eq!(labels(vec![Fault::SetMatrix(uniform)]), ["all links lose 10 %"]);
+    }
+
+    #[test]
+    fn a_wrong_answer_is_shown_with_the_put_that_it_missed_and_the_verdict_says_when() {
+        let attempt = |operation, millis: (u64, u64), value: Option<&str>| Attempt {
+            client: ClientId(21),
+            replica: ReplicaId(0),
+            operation,
+            sent: Time::ZERO + Span::from_millis(millis.0),
+            retry_of: None,
+            answer: Some((Time::ZERO + Span::from_millis(millis.1), Outcome::Ok(value.map(Into::into)))),
+        };
+        let put = |value: &str| Operation::Put { key: "k".into(), value: value.into() };
+        let mut attempts = vec![
+            attempt(put("old"), (1_000, 1_001), None),
+            attempt(put("lost"), (1_100, 1_101), None),
+            attempt(put("new"), (1_500, 1_501), None),
+            attempt(Operation::Get { key: "k".into() }, (6_499, 6_500), Some("old")),
+        ];
+        // Without an answer it is no point of the picture, so the others move up.
+        attempts[1].answer = None;
+        let scenario = fixture::scenario();
+        let history = History { attempts, incorrect_gets: 1, ..History::default() };
+        let record = RunRecord { history, ..fixture::record() };
+        let judgement = Judgement::of(&scenario, &record, None);
+        let line = of(&scenario, &record, &judgement, &[]);
+        assert_eq!(line.wrong, [WrongAnswer { answer: 2, missed: Some(1) }]);
+        assert!(line.verdict.starts_with("FAILED: not linearizable at 6.50 s; >0 incorrect"), "{}", line.verdict);
+        assert_eq!(line.alarms, []);
+    }
+
+    #[test]
+    fn a_broken_invariant_is_a_moment_and_a_lack_of_progress_lasts() {
+        let (scenario, record) = (fixture::scenario(), fixture::record());
+        let violation =
+            Violation { invariant: Invariant::VoteOnce, time: at(3), explanation: "it votes twice".to_owned() };
+        let invariants = raft::Verdict { changes: 5, terms_led: 1, violation: Some(violation) };
+        let inside = Inside { invariants, bound: liveness::BOUND, diagnosis: String::new() };
+        let stuck = Stuck { lack: Lack::Write, waited: (at(4), at(14)), replica: None, diagnosis: None };
+        let judgement =
+            Judgement { liveness: liveness::Verdict::Stuck(stuck), ..Judgement::of(&scenario, &record, Some(inside)) };
+        let line = of(&scenario, &record, &judgement, &[]);
+        let alarms: Vec<(f64, f64, &str)> =
+            line.alarms.iter().map(|alarm| (alarm.from, alarm.to, alarm.label.as_str())).collect();
+        assert_eq!(alarms, [(3.0, 3.0, "one vote per term violated"), (4.0, 14.0, "no write acknowledged")]);
+        assert_eq!(
+            line.verdict,
+            "FAILED: one vote per term violated at 3.00 s; no write acknowledged from 4.00 s to 14.00 s"
+        );
+    }
+
+    #[test]
+    fn a_run_that_passes_has_no_verdict_in_red() {
+        let (scenario, record) = (fixture::scenario(), fixture::record());
+        let judgement = Judgement::of(&scenario, &record, None);
+        assert!(judgement.passed(), "{:?}", judgement.findings());
+        assert_eq!(of(&scenario, &record, &judgement, &[]).verdict, "");
+    }
+}

@@ -1,0 +1,36 @@
+//! Showing finished runs: one file for each output.
+//!
+//! - [`text`]: one run in the layout of the course's runner.
+//! - [`suite`]: many runs as the course's table.
+//! - [`compare`]: two worlds side by side.
+//! - [`json`] and [`csv`]: one run or many, for other programs.
+//! - [`rows`]: the runs of a sweep; [`digest`]: their statistics; [`cells`]: what is shown of these.
+//! - [`plot`]: data of any origin as pictures; [`figures`]: runs and sweeps as such data.
+//!
+//! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on. None
+//! shows wall-clock time or the machine: a report is as repeatable as its run.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod advice;
+pub mod cells;
+mod checkers;
+pub mod compare;
+pub mod csv;
+mod describe;
+pub mod digest;
+#[cfg(feature = "plot")]
+pub mod figures;
+pub mod json;
+#[cfg(feature = "plot")]
+pub mod plot;
+pub mod rows;
+pub mod suite;
+mod summary;
+pub mod text;
+pub mod trace;
+mod verdicts;
+
+pub use describe::describe;
+pub use summary::{Latency, RunSummary, Statistics, SuiteSummary};

@@ -1,0 +1,230 @@
+//! What reports show of a run.
+
+use serde::Serialize;
+
+use super::describe;
+use seedbed_core::check::{Judgement, course};
+use seedbed_core::hash::StableHasher;
+use seedbed_core::record::{Belief, RunRecord};
+use seedbed_core::scenario::Scenario;
+use seedbed_core::time::Span;
+
+/// What reports show of one run: everything but the single requests, so it stays small.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSummary {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The scenario in a few words.
+    pub description: String,
+    /// What the replicas ran: the protocol's name, or the program's path.
+    pub protocol: String,
+    /// The world's name: `virtual` or `live`.
+    pub world: &'static str,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The command that repeats the run.
+    pub command: String,
+    /// The run's counters.
+    pub statistics: Statistics,
+    /// How long answers took; none if nothing was answered.
+    pub latency: Option<Latency>,
+    /// What all checkers say.
+    pub judgement: Judgement,
+    /// The most messages that the scenario allows before it stops a run.
+    pub max_packets: u64,
+    /// When the run ended, in seconds of its world's clock.
+    pub seconds: f64,
+    /// How many events the run had.
+    pub events: u64,
+    /// The trace's hash, if the run can be repeated to the bit.
+    pub trace: Option<u64>,
+}
+
+/// The counters of a run. The names of the fields are those of the JSON report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Statistics {
+    /// Each change of the believed leader, as addresses; `FFFF` is none, and the first.
+    pub leaders: Vec<String>,
+    /// How often that belief changed.
+    pub leader_changes: u64,
+    /// Replicas that died by themselves.
+    pub replicas_died: u64,
+    /// Replicas killed by the scenario.
+    pub replicas_killed: u64,
+    /// Messages sent between replicas, lost ones included.
+    pub messages_sent: u64,
+    /// Messages lost to the connectivity matrix or a partition.
+    pub messages_dropped: u64,
+    /// Gets that clients generated, attempts that repeat one not counted.
+    pub gets: u64,
+    /// Puts that clients generated, attempts that repeat one not counted.
+    pub puts: u64,
+    /// Gets that could not be generated, for want of an acknowledged key.
+    pub gets_not_generated: u64,
+    /// Answers to requests that had been answered before.
+    pub duplicates: u64,
+    /// Gets without an answer.
+    pub unanswered_gets: u64,
+    /// Puts without an answer.
+    pub unanswered_puts: u64,
+    /// Answers `redirect`.
+    pub redirects: u64,
+    /// Gets answered with `fail`.
+    pub failed_gets: u64,
+    /// Puts answered with `fail`.
+    pub failed_puts: u64,
+    /// Gets with a wrong value, answers that name no request of their client, and what `malformed` counts.
+    pub incorrect: u64,
+    /// Datagrams of replicas that make no sense.
+    pub malformed: u64,
+    /// Gets that returned a put of the client's own that was not acknowledged (yet).
+    pub unacknowledged_reads: u64,
+    /// Whether the run was stopped because of too many messages.
+    pub packet_storm: bool,
+    /// Whether the run was stopped because clients had to try again too often.
+    pub request_storm: bool,
+}
+
+/// How long answers took, in seconds of the world's clock, over all attempts that were answered.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Latency {
+    /// The course's median: the element n/2.
+    pub median: f64,
+    /// The 90th percentile.
+    pub p90: f64,
+    /// The 99th percentile.
+    pub p99: f64,
+    /// The slowest.
+    pub max: f64,
+}
+
+impl RunSummary {
+    /// Sums up a run of a scenario and what the checkers say of it. `command` is the command line that repeats it.
+    pub fn new(
+        scenario: &Scenario,
+        record: &RunRecord,
+        judgement: Judgement,
+        protocol: &str,
+        command: String,
+    ) -> RunSummary {
+        RunSummary {
+            scenario: scenario.name.clone(),
+            description: describe(scenario),
+            protocol: protocol.to_owned(),
+            world: record.world.name(),
+            seed: record.seed,
+            command,
+            statistics: Statistics::of(record),
+            latency: Latency::of(&record.history.latencies()),
+            judgement,
+            max_packets: scenario.max_packets,
+            seconds: record.end.as_secs_f64(),
+            events: record.events,
+            trace: record.trace,
+        }
+    }
+
+    /// Whether no checker has found anything.
+    pub fn passed(&self) -> bool {
+        self.judgement.passed()
+    }
+}
+
+#[cfg(test)]
+impl RunSummary {
+    /// A run with replicas that nobody watched, as tests of reports need it.
+    pub(super) fn sample(scenario: &Scenario, record: &RunRecord) -> RunSummary {
+        let command = format!("seedbed run {}.json --seed {}", scenario.name, record.seed);
+        RunSummary::new(scenario, record, Judgement::of(scenario, record, None), "raft", command)
+    }
+}
+
+impl Statistics {
+    fn of(record: &RunRecord) -> Statistics {
+        let history = &record.history;
+        let (requests, unanswered, failures) = (history.requests(), history.unanswered(), history.failures());
+        let address = |belief: &Belief| belief.leader.map_or_else(|| "FFFF".to_owned(), |id| format!("{id}"));
+        Statistics {
+            leaders: record.leaders.iter().map(address).collect(),
+            leader_changes: record.leader_changes(),
+            replicas_died: record.died,
+            replicas_killed: record.killed,
+            messages_sent: record.sent,
+            messages_dropped: record.dropped,
+            gets: requests.gets,
+            puts: requests.puts,
+            gets_not_generated: history.gets_not_generated,
+            duplicates: history.duplicates,
+            unanswered_gets: unanswered.gets,
+            unanswered_puts: unanswered.puts,
+            redirects: history.redirects().total(),
+            failed_gets: failures.gets,
+            failed_puts: failures.puts,
+            incorrect: course::incorrect(record),
+            malformed: record.malformed,
+            unacknowledged_reads: history.unacknowledged_reads,
+            packet_storm: record.packet_storm,
+            request_storm: record.request_storm,
+        }
+    }
+}
+
+impl Latency {
+    fn of(sorted: &[Span]) -> Option<Latency> {
+        let at = |percent| course::percentile(sorted, percent).map(Span::as_secs_f64);
+        Some(Latency { median: at(50)?, p90: at(90)?, p99: at(99)?, max: at(100)? })
+    }
+}
+
+/// What reports show of many runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SuiteSummary {
+    /// The command that repeats them all.
+    pub command: String,
+    /// The runs in order.
+    pub runs: Vec<RunSummary>,
+}
+
+impl SuiteSummary {
+    /// How many runs passed: no checker has found anything.
+    pub fn passed(&self) -> usize {
+        self.runs.iter().filter(|run| run.passed()).count()
+    }
+
+    /// One hash over the hashes of all runs, in order, if all have one.
+    pub fn trace(&self) -> Option<u64> {
+        let mut hasher = StableHasher::new();
+        for run in &self.runs {
+            hasher.word(run.trace?);
+        }
+        Some(hasher.value())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedbed_core::check::fixture;
+
+    #[test]
+    fn latencies_are_elements_of_the_sorted_list() {
+        let sorted: Vec<Span> = (1..=1_000).map(Span::from_millis).collect();
+        let expected = Latency { median: 0.501, p90: 0.901, p99: 0.991, max: 1.0 };
+        assert_eq!(Latency::of(&sorted), Some(expected));
+        assert_eq!(Latency::of(&[]), None);
+    }
+
+    #[test]
+    fn the_hash_of_a_suite_depends_on_every_run_and_on_their_order() {
+        let run =
+            |trace| RunSummary { trace: Some(trace), ..RunSummary::sample(&fixture::scenario(), &fixture::record()) };
+        let trace = |runs: &[u64]| {
+            SuiteSummary { command: String::new(), runs: runs.iter().copied().map(run).collect() }.trace()
+        };
+        assert_eq!(trace(&[1, 2]), trace(&[1, 2]));
+        assert_ne!(trace(&[1, 2]), trace(&[2, 1]));
+        assert_ne!(trace(&[1, 2]), trace(&[1]));
+        let live = RunSummary { trace: None, ..run(1) };
+        assert_eq!(SuiteSummary { command: String::new(), runs: vec![run(1), live] }.trace(), None);
+    }
+}

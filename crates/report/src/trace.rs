@@ -1,0 +1,307 @@
+//! A run's events as JSON lines, written while it goes on.
+//!
+//! The first line is a header, the last one tells how many events there were and what their hash is, so that a file
+//! that was cut off is recognised. Between them stands an object for each event. `docs/output.md` lists all fields;
+//! names of fields are stable, and new ones may be added. What a message says is written as on the course's LAN,
+//! without the envelope ([`Datagrams::bare`]), whatever the protocol is.
+//!
+//! Nothing is kept but what is needed to tell answers to heartbeats from others, so memory is bounded.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use seedbed_core::chaos::FaultEvent;
+use seedbed_core::id::{ClientId, ReplicaId};
+use seedbed_core::protocol::Protocol;
+use seedbed_core::record::{Event, Observer, RunRecord, Scene};
+use seedbed_core::scenario::Scenario;
+use seedbed_core::time::Time;
+use seedbed_core::wire::{Address, Datagrams, Envelope, PeerMessage, Pulse};
+
+/// The version of the format. It changes when a field goes away or comes to mean something else.
+pub const VERSION: u32 = 1;
+
+/// On each link so many heartbeats without an answer are remembered.
+const UNANSWERED_BEATS_MAX: usize = 16;
+
+/// The first line.
+#[derive(Clone, Debug, Serialize)]
+struct Header<'a> {
+    /// [`VERSION`].
+    seedbed_trace: u32,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    program: &'static str,
+    command: &'a str,
+    scenario: &'a str,
+    seed: u64,
+    protocol: &'a str,
+    replicas: usize,
+    heartbeats: bool,
+}
+
+/// The last line.
+#[derive(Serialize)]
+struct Footer {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    events: u64,
+    written: u64,
+    ns: u64,
+    time: f64,
+    trace: Option<String>,
+}
+
+/// What every event has.
+#[derive(Serialize)]
+struct Line<B> {
+    n: u64,
+    ns: u64,
+    time: f64,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(flatten)]
+    body: B,
+}
+
+#[derive(Serialize)]
+struct Passage<'a> {
+    from: Address,
+    to: Address,
+    message: Message<'a>,
+}
+
+#[derive(Serialize)]
+struct Place {
+    to: Address,
+}
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    from: Address,
+    to: Address,
+    mid: String,
+    message: Message<'a>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    from: Address,
+    to: Address,
+    mid: String,
+    leader: Address,
+    message: Message<'a>,
+}
+
+#[derive(Serialize)]
+struct Strike<'a> {
+    fault: usize,
+    name: &'a str,
+    killed: Option<Address>,
+    leader_lost: bool,
+}
+
+/// What a datagram says, or several.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Message<'a> {
+    One(&'a RawValue),
+    Several(Vec<&'a RawValue>),
+}
+
+/// Writes the trace of one run: an observer of the simulation.
+pub struct TraceWriter<'s> {
+    out: &'s mut dyn Write,
+    faults: &'s [FaultEvent],
+    /// Heartbeats are written, too.
+    heartbeats: bool,
+    /// Those without an answer so far on each link, in order of sending, if they are not written.
+    beats: BTreeMap<(ReplicaId, ReplicaId), VecDeque<u64>>,
+    events: u64,
+    written: u64,
+    message: Datagrams,
+    /// The first thing that went wrong. Nothing is written after it.
+    failure: Option<io::Error>,
+}
+
+/// What a trace begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct Heading<'a> {
+    /// The scenario that is run.
+    pub scenario: &'a Scenario,
+    /// The run's seed.
+    pub seed: u64,
+    /// The protocol's name.
+    pub protocol: &'a str,
+    /// The command that repeats the run.
+    pub command: &'a str,
+}
+
+impl<'s> TraceWriter<'s> {
+    /// Begins a trace. `heartbeats` says whether heartbeats and answers to them are written. What goes wrong is told by
+    /// [`finish`](TraceWriter::finish).
+    pub fn new(out: &'s mut dyn Write, heading: &Heading<'s>, heartbeats: bool) -> TraceWriter<'s> {
+        let &Heading { scenario, seed, protocol, command } = heading;
+        let mut writer = TraceWriter {
+            out,
+            faults: &scenario.events,
+            heartbeats,
+            beats: BTreeMap::new(),
+            events: 0,
+            written: 0,
+            message: Datagrams::bare(),
+            failure: None,
+        };
+        let header = Header {
+            seedbed_trace: VERSION,
+            kind: "begin",
+            program: env!("CARGO_PKG_VERSION"),
+            command,
+            scenario: &scenario.name,
+            seed,
+            protocol,
+            replicas: scenario.replicas,
+            heartbeats,
+        };
+        writer.failure = write_line(writer.out, &header).err();
+        writer
+    }
+
+    /// Writes the last line.
+    ///
+    /// # Errors
+    /// If anything could not be written, at any time.
+    pub fn finish(self, record: &RunRecord) -> io::Result<()> {
+        self.failure.map_or(Ok(()), Err)?;
+        let footer = Footer {
+            kind: "end",
+            events: record.events,
+            written: self.written,
+            ns: record.end.nanos(),
+            time: record.end.as_secs_f64(),
+            trace: record.trace.map(|trace| format!("{trace:016x}")),
+        };
+        write_line(self.out, &footer)?;
+        self.out.flush()
+    }
+
+    /// Whether an event is about a heartbeat or an answer to one.
+    fn is_pulse(&mut self, event: &Event<'_, impl PeerMessage>) -> bool {
+        let &(Event::Delivered { from, to, message } | Event::Dropped { from, to, message }) = event else {
+            return false;
+        };
+        match message.pulse() {
+            None => false,
+            Some(Pulse::Beat(number)) => {
+                if matches!(event, Event::Delivered { .. }) {
+                    let beats = self.beats.entry((from, to)).or_default();
+                    if beats.len() == UNANSWERED_BEATS_MAX {
+                        beats.pop_front();
+                    }
+                    beats.push_back(number);
+                }
+                true
+            }
+            Some(Pulse::Answer(number)) => {
+                let Some(beats) = self.beats.get_mut(&(to, from)) else { return false };
+                let place = beats.iter().position(|&beat| beat == number);
+                place.and_then(|place| beats.remove(place)).is_some()
+            }
+        }
+    }
+
+    /// Writes the line of an event. What its message says is in `self.message`, so that no protocol's type is wanted.
+    fn write(&mut self, now: Time, event: &Event<'_, ()>) -> io::Result<()> {
+        let said = &mut self.message;
+        let out = Out { out: self.out, n: self.events, now };
+        match *event {
+            Event::Delivered { from, to, .. } | Event::Dropped { from, to, .. } => {
+                let kind = if matches!(event, Event::Delivered { .. }) { "deliver" } else { "drop" };
+                out.line(kind, Passage { from: replica(from), to: replica(to), message: Message::of(said)? })
+            }
+            Event::Lost { to } => out.line("lost", Place { to: replica(to) }),
+            Event::Timeout { replica: at } => out.line("timeout", Place { to: replica(at) }),
+            Event::Requested { from, to, request } => {
+                said.push_operation(&NO_ENVELOPE, &request.operation);
+                let (mid, message) = (request.mid.to_string(), Message::of(said)?);
+                out.line("request", Asked { from: client(from), to: replica(to), mid, message })
+            }
+            Event::Answered { from, to, mid, leader, response } => {
+                said.push_response(&NO_ENVELOPE, response);
+                let leader = leader.map_or(Address::BROADCAST, replica);
+                let (mid, message) = (mid.to_string(), Message::of(said)?);
+                out.line("answer", Told { from: replica(from), to: client(to), mid, leader, message })
+            }
+            Event::Struck { event: fault, consequence } => {
+                let name = self.faults.get(fault).map_or("", |event| event.fault.name());
+                let (killed, leader_lost) = (consequence.killed.map(replica), consequence.leader_lost);
+                out.line("fault", Strike { fault, name, killed, leader_lost })
+            }
+        }
+    }
+}
+
+/// Where the line of one event goes.
+struct Out<'o> {
+    out: &'o mut dyn Write,
+    n: u64,
+    now: Time,
+}
+
+impl Out<'_> {
+    fn line(self, kind: &'static str, body: impl Serialize) -> io::Result<()> {
+        let (ns, time) = (self.now.nanos(), self.now.as_secs_f64());
+        write_line(self.out, &Line { n: self.n, ns, time, kind, body })
+    }
+}
+
+impl<P: Protocol> Observer<P> for TraceWriter<'_>
+where
+    P::Message: PeerMessage,
+{
+    fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
+        self.events += 1;
+        if self.failure.is_some() || !self.heartbeats && self.is_pulse(event) {
+            return;
+        }
+        self.message.clear();
+        if let Event::Delivered { message, .. } | Event::Dropped { message, .. } = event {
+            message.encode(&NO_ENVELOPE, &mut self.message);
+        }
+        match self.write(scene.now, &event.without_message()) {
+            Ok(()) => self.written += 1,
+            Err(error) => self.failure = Some(error),
+        }
+    }
+}
+
+impl<'a> Message<'a> {
+    /// What these bare datagrams say.
+    fn of(datagrams: &'a Datagrams) -> io::Result<Message<'a>> {
+        let mut raw: Vec<&RawValue> = datagrams.iter().map(serde_json::from_slice).collect::<Result<_, _>>()?;
+        Ok(match raw.pop() {
+            Some(only) if raw.is_empty() => Message::One(only),
+            last => Message::Several(raw.into_iter().chain(last).collect()),
+        })
+    }
+}
+
+/// Bare datagrams do not show it.
+const NO_ENVELOPE: Envelope<'static> =
+    Envelope { src: Address::BROADCAST, dst: Address::BROADCAST, leader: Address::BROADCAST, mid: "" };
+
+fn replica(id: ReplicaId) -> Address {
+    Address(u16::from(id.0))
+}
+
+fn client(id: ClientId) -> Address {
+    Address(id.0)
+}
+
+fn write_line(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
