@@ -42,7 +42,7 @@ fn every_shipped_scenario_comes_back_from_its_own_file() {
 #[test]
 fn a_random_scenario_comes_back_to_the_bit() {
     let mut dice = Stream::new(1, "scenarios");
-    for _ in 0..400 {
+    for _ in 0..200 {
         assert_comes_back(&random_scenario(&mut dice));
     }
 }

@@ -186,7 +186,7 @@ mod tests {
             finding.text.clone()
         });
         for (text, said) in texts.iter().zip(["on purpose", "on purpose", "a panic without words"]) {
-            assert!(text.starts_with(&format!("a replica panicked: {said} (src/sweep/case.rs:")), "{text}");
+            assert!(text.starts_with(&format!("a replica panicked: {said} ({}:", file!())), "{text}");
         }
     }
 
