@@ -8,6 +8,8 @@ use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Mutex;
+use std::thread;
 
 use crate::common::processes;
 use seedbed::replica::Config;
@@ -33,6 +35,9 @@ const RUN_ELSEWHERE: [(&str, &str); 6] = [
     ),
     ("cargo build --release --features grpc", "a step of .ci/run"),
 ];
+
+/// So many commands play in real time at once.
+const LIVE_AT_ONCE: usize = 3;
 
 /// How commands of docs/deploy.md begin. tests/grpc/deploy.rs reads that and does the same on this machine.
 const RUN_BY_DEPLOYMENT: [&str; 4] =
@@ -65,15 +70,23 @@ fn every_command_in_the_documents_works_as_it_says() {
 #[test]
 fn every_command_in_the_documents_that_plays_in_real_time_works_with_short_scenarios() {
     let folder = live_folder();
-    let mut count = 0;
-    for Shown { place, command, code } in shown_commands() {
-        if let Some(arguments) = command.strip_prefix(RUN).filter(|arguments| is_live(arguments)) {
-            let output = seedbed(&folder, &with_few_seeds(arguments));
-            assert_eq!(output.status.code(), Some(code), "{place}\n{}", text(&output.stderr));
-            count += 1;
+    let shown: Vec<Shown> =
+        shown_commands().into_iter().filter(|shown| shown.command.strip_prefix(RUN).is_some_and(is_live)).collect();
+    assert!(shown.len() >= 2, "only {} commands found", shown.len());
+    // They wait most of the time, so some play at once.
+    let (folder, queue) = (&folder, &Mutex::new(shown.into_iter()));
+    thread::scope(|scope| {
+        for _ in 0..LIVE_AT_ONCE {
+            scope.spawn(move || {
+                let next = || queue.lock().expect("nobody panics with it").next();
+                while let Some(Shown { place, command, code }) = next() {
+                    let arguments = command.strip_prefix(RUN).expect("one of those above");
+                    let output = seedbed(folder, &with_few_seeds(arguments));
+                    assert_eq!(output.status.code(), Some(code), "{place}\n{}", text(&output.stderr));
+                }
+            });
         }
-    }
-    assert!(count >= 2, "only {count} commands found");
+    });
 }
 
 #[test]

@@ -114,6 +114,7 @@ a,0,raft,5,5,0.5655,1.0000,0,1000,1020,1040,0.000387,0.000389,0.000391,,,,seedbe
     assert_eq!(cells[14..], ["", "", "", "seedbed run a.json --seed 0 --drops 0"]);
 }
 
+#[cfg(feature = "junit")]
 #[test]
 fn junit_has_a_suite_for_each_scenario_and_a_case_for_each_cell_with_the_commands_of_failures() {
     let xml = text(|out| write_junit(out, &digest(), "seedbed sweep", replay));
