@@ -81,7 +81,7 @@ fn the_servers_of_the_compose_file_are_a_cluster() {
     succeeds(|| run("kv put name Ada"));
     succeeds(|| run("chaos set 0 1 0.1"));
     let dockerfile = fs::read_to_string(root().join("deploy/Dockerfile")).expect("deploy/Dockerfile");
-    assert!(dockerfile.contains("cargo build --release --locked --features grpc --bin seedbed"));
+    assert!(dockerfile.contains("cargo build --profile dist --locked --features grpc --bin seedbed"));
     let least = env!("CARGO_PKG_RUST_VERSION");
     assert!(dockerfile.contains(&format!("FROM rust:{least}-slim")), "the image builds with the oldest Rust allowed");
 }
