@@ -236,7 +236,7 @@ impl Cast {
         Ok(summary)
     }
 
-    /// As [`Cast::play`], with somebody who watches what is simulated.
+    /// As [`Cast::play`]; the watcher sees what is simulated.
     pub fn play_observed(
         &self,
         booking: &Booking<'_>,

@@ -19,7 +19,7 @@ use crate::report::figures;
 use crate::report::suite::{self, Table};
 use crate::report::trace::Heading;
 use crate::report::{RunSummary, SuiteSummary, text};
-use crate::sweep::{ProtocolName, Reigns, SeedRange};
+use crate::sweep::{ProtocolName, Reigns, SeedRange, Subject};
 
 /// Run one scenario, or all of a directory, and judge it by all checkers
 ///
@@ -119,29 +119,10 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         return Err(CliError::OfMany { option });
     }
     let inputs = [selected.files(), changed.files.clone()].concat();
-    let inputs = output::paths(&inputs);
-    let mut places = args.exports.places();
-    if let Some(path) = &args.timeline {
-        picture(path)?;
-        places.push(("--timeline", path));
-        output::check(&places, &inputs)?;
-        output::check_writable(path)?;
-    }
-    let trace = args.trace.open(places, &inputs)?;
-    let exports = Exports::open(&args.exports, &inputs)?;
-    let grpc = args.world == WorldName::Grpc;
-    if (grpc || args.replica.is_some())
-        && let Some(&(name, _)) = changed.subject.config.changed_settings().first()
-    {
-        return Err(CliError::ForeignReplicas { name });
-    }
-    let cast = match &args.replica {
-        Some(program) => Cast::live(program, &args.staging)?,
-        None if grpc => Cast::grpc(&args.staging)?,
-        None => Cast::Virtual(changed.subject),
-    };
+    let (trace, exports) = args.open_outputs(&inputs)?;
+    let cast = args.cast(changed.subject)?;
     let (program, changes) = (args.replica.as_deref(), changed.words.as_str());
-    let line = CommandLine { verb: "run", protocol: args.protocol, program, changes, grpc };
+    let line = CommandLine { verb: "run", protocol: args.protocol, program, changes, grpc: args.plays_grpc() };
     let command = selected.command(&line);
     let mut out = output::stdout();
     let with_text = exports.leaves_stdout() && trace.as_ref().is_none_or(TraceFile::leaves_stdout);
@@ -178,13 +159,15 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
             return Err(error.of(&args.outputs(Words::empty().with(&suite.command)).to_string()));
         }
     };
-    exports.write(if selected.is_many() { Report::Many(&suite) } else { Report::One(&suite.runs[0]) }, &mut out)?;
-    if with_text {
-        if selected.is_many() {
-            write_end(&mut out, &suite, selected.scenarios.len())?
-        } else {
-            write_one(&mut out, &suite.runs[0], replay.as_deref())?
-        }
+    if selected.is_many() {
+        exports.write(Report::Many(&suite), &mut out)?;
+    } else {
+        exports.write(Report::One(&suite.runs[0]), &mut out)?;
+    }
+    match with_text {
+        true if selected.is_many() => write_end(&mut out, &suite, selected.scenarios.len())?,
+        true => write_one(&mut out, &suite.runs[0], replay.as_deref())?,
+        false => {}
     }
     out.flush()?;
     watched?;
@@ -192,6 +175,38 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
 }
 
 impl Args {
+    fn plays_grpc(&self) -> bool {
+        self.world == WorldName::Grpc
+    }
+
+    /// Opens the files for results, before anything is played.
+    fn open_outputs(&self, inputs: &[PathBuf]) -> Result<(Option<TraceFile>, Exports), CliError> {
+        let inputs = output::paths(inputs);
+        let mut places = self.exports.places();
+        if let Some(path) = &self.timeline {
+            picture(path)?;
+            places.push(("--timeline", path));
+            output::check(&places, &inputs)?;
+            output::check_writable(path)?;
+        }
+        let trace = self.trace.open(places, &inputs)?;
+        Ok((trace, Exports::open(&self.exports, &inputs)?))
+    }
+
+    /// What the replicas are. Those of another program have no parameters that a command could change.
+    fn cast(&self, subject: Subject) -> Result<Cast, CliError> {
+        if (self.plays_grpc() || self.replica.is_some())
+            && let Some(&(name, _)) = subject.config.changed_settings().first()
+        {
+            return Err(CliError::ForeignReplicas { name });
+        }
+        match &self.replica {
+            Some(program) => Cast::live(program, &self.staging),
+            None if self.plays_grpc() => Cast::grpc(&self.staging),
+            None => Ok(Cast::Virtual(subject)),
+        }
+    }
+
     /// With the options that say where results go. They change no run, so reports do not show them.
     fn outputs(&self, words: Words) -> Words {
         let words = self.exports.words(words).output("--timeline", self.timeline.as_deref());

@@ -36,7 +36,7 @@ const RUN_ELSEWHERE: [(&str, &str); 6] = [
     ("cargo build --release --features grpc", "a step of .ci/run"),
 ];
 
-/// So many commands play in real time at once.
+/// How many commands play in real time at once.
 const LIVE_AT_ONCE: usize = 3;
 
 /// How commands of docs/deploy.md begin. tests/grpc/deploy.rs reads that and does the same on this machine.

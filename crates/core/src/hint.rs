@@ -1,4 +1,4 @@
-//! What somebody may have meant who misspelled a word.
+//! What a misspelled word may mean.
 
 /// A longer word is no misspelling.
 const WORD_BYTES_MAX: usize = 64;

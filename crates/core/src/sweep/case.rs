@@ -100,7 +100,7 @@ impl Case {
         self.run_with(())
     }
 
-    /// The same, with somebody who watches.
+    /// The same; the watcher sees each event and changes nothing.
     ///
     /// # Panics
     /// If the protocol does.

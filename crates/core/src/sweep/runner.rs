@@ -62,7 +62,7 @@ impl ProtocolName {
         }
     }
 
-    /// As [`simulate`](ProtocolName::simulate), with somebody who watches, whatever the protocol is.
+    /// As [`simulate`](ProtocolName::simulate), with a watcher that sees each event, whatever the protocol is.
     ///
     /// # Panics
     /// If the protocol does.
