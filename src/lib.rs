@@ -8,15 +8,16 @@
 //! [`world::simulation::simulate`]:
 //!
 //! ```
-//! use std::path::Path;
 //! use seedbed::broadcast::Broadcast;
+//! use seedbed::check::Judgement;
 //! use seedbed::scenario::Scenario;
 //! use seedbed::world::simulation::simulate;
 //!
-//! let scenario = Scenario::load(Path::new("scenarios/unreliable-1.json"))?.scenario;
+//! let scenario = Scenario::builtin("unreliable-1").expect("it comes with seedbed");
 //! let record = simulate(&scenario, 7, Broadcast::new);
-//! assert!(record.history.incorrect_gets > 0, "naive replication loses updates");
-//! # Ok::<(), seedbed::scenario::ScenarioError>(())
+//! let findings = Judgement::of(&scenario, &record, None).findings();
+//! assert!(!findings.is_empty(), "naive replication loses updates");
+//! println!("{}", findings[0]); // linearizability: client 0019 read ...
 //! ```
 //!
 //! `docs/ARCHITECTURE.md` is the map of the modules; `tests/repository/layers.rs` holds them to it.

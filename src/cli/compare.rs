@@ -15,15 +15,15 @@ use crate::sweep::{ProtocolName, Subject};
 /// Play one scenario, or all of a directory, in both worlds, and show the results side by side
 ///
 /// The virtual world simulates a protocol; the live one runs processes of a program, in real time.
-/// Clients ask the same in both, and the same faults strike. What the virtual world can predict, and
-/// what not, is in docs/fidelity.md.
+/// Clients ask the same in both, and the same faults happen. docs/fidelity.md says what the virtual world
+/// can predict.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   seedbed compare crash-3 -r ./3700kvstore --seed 7
   seedbed compare all -r ./3700kvstore
 
-Exit codes: 0 the same verdicts in both worlds, 1 not so, 2 bad usage or input.")]
+Exit codes: 0 the same verdicts in both worlds, 1 a verdict differs, 2 bad usage or input.")]
 pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
@@ -46,7 +46,8 @@ pub(super) struct Args {
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let selected = args.selection.load()?;
-    let exports = Exports::open(&args.exports, &output::paths(&selected.files()))?;
+    let inputs = [selected.files(), vec![args.replica.clone()]].concat();
+    let exports = Exports::open(&args.exports, &output::paths(&inputs))?;
     let subject = Subject { protocol: args.protocol, ..Subject::default() };
     let (simulation, processes) = (Cast::Virtual(subject), Cast::live(&args.replica, &args.staging)?);
     let line = CommandLine {

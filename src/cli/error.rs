@@ -29,7 +29,7 @@ pub(super) enum CliError {
     NotBuiltIn { name: PathBuf },
     #[error("only one file can be printed; write several to a folder with --output DIR")]
     PrintsOne,
-    #[error("{}: is another file than the built-in one; --force replaces it", shown(path))]
+    #[error("{}: differs from the built-in file; --force replaces it", shown(path))]
     Differs { path: PathBuf },
     #[error(
         "{runs} runs are too many for `seedbed run`; allowed are up to {RUNS_SHOWN_MAX}, and `seedbed sweep` takes more"
@@ -63,7 +63,7 @@ pub(super) enum CliError {
     ManyRuns { runs: u64 },
     #[error("--shard auto: {0}")]
     ShardAuto(String),
-    #[error("{}: a sweep file stands alone; name it without other files", shown(path))]
+    #[error("{}: is a sweep file; allowed is one sweep file, without other names", shown(path))]
     SweepAmongFiles { path: PathBuf },
     #[error(
         "{}: belongs to an interrupted sweep; pass --resume to continue it, or --force to begin again",
@@ -88,7 +88,7 @@ pub(super) enum CliError {
     Merge(#[from] MergeError),
     #[error(transparent)]
     Live(PlayError),
-    #[error("interrupted; this {}: {command}", if *.goes_on { "goes on" } else { "begins again" })]
+    #[error("interrupted; this {}: {command}", if *.goes_on { "continues" } else { "begins again" })]
     Interrupted { signal: i32, command: String, goes_on: bool },
     #[error("threads cannot be started: {0}")]
     Threads(rayon::ThreadPoolBuildError),
@@ -105,7 +105,7 @@ pub(super) enum CliError {
     #[error(transparent)]
     Tls(crate::rpc::TlsError),
     #[cfg(feature = "grpc")]
-    #[error("the keys cannot be put to begin with: {reason}; --no-fill goes without")]
+    #[error("the keys cannot be put before measuring: {reason}; --no-fill skips this")]
     NotFilled { reason: String },
     #[cfg(feature = "grpc")]
     #[error(

@@ -24,8 +24,8 @@ use crate::world::processes::Interrupt;
 /// Run random scenarios, one a seed, on all cores, and judge each by all checkers
 ///
 /// Every seed draws a whole scenario: 3 to 9 replicas, their parameters, losses, delays, partitions,
-/// kills, broken links and hectic clients. At the end a table says in how many runs each situation came
-/// up that makes Raft difficult. A failure is written to a file that `seedbed replay` repeats and
+/// kills, broken links and bursts of requests. At the end a table says how many runs had each of the
+/// situations that make Raft difficult. A failure is written to a file that `seedbed replay` repeats and
 /// `seedbed shrink` makes small.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -35,9 +35,9 @@ Examples:
   seedbed explore --seeds 0..10000
   seedbed explore --for 10m --keep-going     from a random seed on, which is printed
   seedbed explore --seeds 0..1000 --without commit-own-term
-                                             a Raft that must be convicted
+                                             a broken Raft, which must be detected
 
-Exit codes: 0 no failure, 1 a run failed or a situation never came up in 10,000 seeds,
+Exit codes: 0 no failure, 1 a run failed or a situation never occurred in 10,000 seeds,
 2 bad usage or input."
 )]
 pub(super) struct Args {
@@ -45,7 +45,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "A..B", allow_hyphen_values = true, group = "extent")]
     seeds: Option<SeedRange>,
 
-    /// Go on for so long, as in 90s, 10m or 8h
+    /// How long to explore, as in 90s, 10m or 8h
     #[arg(long = "for", id = "time", value_name = "TIME", allow_hyphen_values = true, value_parser = parse_span, group = "extent")]
     time: Option<Span>,
 
@@ -53,7 +53,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "time", conflicts_with = "seeds")]
     from: Option<u64>,
 
-    /// Explore a broken Raft, without this rule: one of the animals of `seedbed zoo`
+    /// Explore a broken Raft, without this rule: one of the mutants of `seedbed zoo`
     #[arg(long, value_name = "RULE", value_parser = cast::rules())]
     without: Option<Rule>,
 

@@ -2,10 +2,12 @@
 //!
 //! A file is written under another name beside its own, and renamed when it is whole: after a full disk or an error,
 //! what was there before is still there. A link stays a link, and the file that it leads to is replaced. Devices and
-//! pipes are written to and not replaced. The rows of a sweep have files that can be continued: see `sweep/sheets.rs`.
+//! pipes are written to and not replaced, and so is a file in a folder that takes no new files. The rows of a sweep have files that can be continued: see `sweep/sheets.rs`.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -70,29 +72,30 @@ pub(super) fn check(options: &[(&'static str, &Path)], inputs: &[&Path]) -> Resu
 pub(super) enum OutputFile {
     Stdout,
     File(PathBuf),
-    /// A device or a pipe.
-    Special(PathBuf, File),
+    /// What is written in place: a device, a pipe, or a file in a folder that takes no new ones.
+    InPlace(PathBuf, File),
 }
 
 /// An output that is being written.
 pub(super) enum Writing<'a> {
     Stdout(&'a mut Stdout),
     File(PathBuf, BufWriter<Unfinished>),
-    Special(PathBuf, BufWriter<File>),
+    InPlace(PathBuf, BufWriter<File>),
 }
 
 impl OutputFile {
     /// Checks that the file can be written, and leaves what is in it; `-` is standard output.
     pub fn open(path: &Path) -> Result<OutputFile, CliError> {
-        if path == Path::new("-") {
+        if path == Path::new("-") || is_stdout(path) {
             return Ok(OutputFile::Stdout);
         }
-        if is_special(path) {
-            let file = File::options().write(true).open(path).map_err(unwritable(path))?;
-            return Ok(OutputFile::Special(path.to_owned(), file));
+        match probe(path).map_err(unwritable(path))? {
+            Way::Replace => Ok(OutputFile::File(path.to_owned())),
+            Way::InPlace => {
+                let file = File::options().write(true).open(path).map_err(unwritable(path))?;
+                Ok(OutputFile::InPlace(path.to_owned(), file))
+            }
         }
-        check_writable(path)?;
-        Ok(OutputFile::File(path.to_owned()))
     }
 
     /// Whether it is not a file.
@@ -104,7 +107,10 @@ impl OutputFile {
     pub fn begin(self, stdout: &mut Stdout) -> Result<Writing<'_>, CliError> {
         Ok(match self {
             OutputFile::Stdout => Writing::Stdout(stdout),
-            OutputFile::Special(path, file) => Writing::Special(path, BufWriter::new(file)),
+            OutputFile::InPlace(path, file) => {
+                empty(&file).map_err(unwritable(&path))?;
+                Writing::InPlace(path, BufWriter::new(file))
+            }
             OutputFile::File(path) => {
                 let mut unfinished = Unfinished::create(&path).map_err(unwritable(&path))?;
                 unfinished.is_kept_in_a_panic = true;
@@ -119,7 +125,7 @@ impl Write for Writing<'_> {
         match self {
             Writing::Stdout(out) => out.write(bytes),
             Writing::File(_, out) => out.write(bytes),
-            Writing::Special(_, out) => out.write(bytes),
+            Writing::InPlace(_, out) => out.write(bytes),
         }
     }
 
@@ -127,7 +133,7 @@ impl Write for Writing<'_> {
         match self {
             Writing::Stdout(out) => out.flush(),
             Writing::File(_, out) => out.flush(),
-            Writing::Special(_, out) => out.flush(),
+            Writing::InPlace(_, out) => out.flush(),
         }
     }
 }
@@ -138,7 +144,7 @@ impl Writing<'_> {
         let written = written.and_then(|()| self.flush());
         match self {
             Writing::Stdout(_) => written.map_err(CliError::Stdout),
-            Writing::Special(path, _) => written.map_err(unwritable(&path)),
+            Writing::InPlace(path, _) => written.map_err(unwritable(&path)),
             Writing::File(path, out) => {
                 let whole = written.and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error));
                 whole.and_then(Unfinished::finish).map_err(unwritable(&path))
@@ -165,7 +171,7 @@ impl Unfinished {
         let place = behind_links(path);
         let mut number = 1_u64;
         loop {
-            let path = folder(&place).join(format!(".unfinished-{number}"));
+            let path = folder(&place).join(unfinished_name(&place, number));
             match File::create_new(&path) {
                 Ok(file) => {
                     return Ok(Unfinished { path, file, place, is_kept_in_a_panic: false, is_finished: false });
@@ -182,10 +188,33 @@ impl Unfinished {
             // If that is refused, it has those of a new file.
             let _ = self.file.set_permissions(old.permissions());
         }
-        fs::rename(&self.path, &self.place)?;
+        match fs::rename(&self.path, &self.place) {
+            // A file that is mounted by itself, as into a container, cannot be replaced.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                fs::copy(&self.path, &self.place)?;
+                fs::remove_file(&self.path)?;
+            }
+            renamed => renamed?,
+        }
         self.is_finished = true;
         Ok(())
     }
+}
+
+/// As in `.trace.jsonl.unfinished`: what a killed command leaves says whose it is.
+fn unfinished_name(place: &Path, number: u64) -> OsString {
+    let mut name = OsString::from(".");
+    name.push(place.file_name().unwrap_or_default());
+    name.push(".unfinished");
+    if number > 1 {
+        name.push(format!("-{number}"));
+    }
+    name
+}
+
+/// Takes out what is in a file that is about to be written in place. Devices and pipes have no length.
+fn empty(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
 }
 
 impl Write for Unfinished {
@@ -214,8 +243,9 @@ pub(super) fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut dyn Write>) -> io::Result<()>,
 ) -> io::Result<()> {
-    if is_special(path) {
+    if probe(path)? == Way::InPlace {
         let mut file = File::options().write(true).open(path)?;
+        empty(&file)?;
         let mut out: BufWriter<&mut dyn Write> = BufWriter::new(&mut file);
         return write(&mut out).and_then(|()| out.flush());
     }
@@ -241,7 +271,7 @@ pub(super) fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> CliError + '_
 
 /// As [`probe`], with the error that names the file.
 pub(super) fn check_writable(path: &Path) -> Result<(), CliError> {
-    probe(path).map_err(unwritable(path))
+    probe(path).map(drop).map_err(unwritable(path))
 }
 
 /// Whether it is there and neither a file nor a folder: a device or a pipe.
@@ -249,22 +279,42 @@ pub(super) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
-/// Whether [`write_whole`] can write this file, as far as that is known before.
-pub(super) fn probe(path: &Path) -> io::Result<()> {
-    if path == Path::new("-") {
+/// Whether standard output is redirected to this file.
+fn is_stdout(path: &Path) -> bool {
+    let Ok(stdout) = rustix::fs::fstat(io::stdout()) else { return false };
+    fs::metadata(path).is_ok_and(|file| file.is_file() && (file.dev(), file.ino()) == (stdout.st_dev, stdout.st_ino))
+}
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Under another name first, which then takes its place.
+    Replace,
+    /// Where it is.
+    InPlace,
+}
+
+/// Whether and how [`write_whole`] can write this file, as far as that is known before.
+pub(super) fn probe(path: &Path) -> io::Result<Way> {
+    if path == Path::new("-") || is_stdout(path) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "this cannot be standard output; allowed is a file"));
     }
-    if path.is_dir() {
+    if path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/") {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if is_special(path) {
         // To open a pipe would wait for its reader.
-        return Ok(());
+        return Ok(Way::InPlace);
     }
-    if path.exists() {
+    let is_there = path.exists();
+    if is_there {
         File::options().write(true).open(path)?;
     }
-    Unfinished::create(path).map(drop)
+    match Unfinished::create(path) {
+        Ok(_) => Ok(Way::Replace),
+        Err(error) if is_there && error.kind() == io::ErrorKind::PermissionDenied => Ok(Way::InPlace),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -334,8 +384,20 @@ mod tests {
             assert!(within("link").is_symlink() && within("middle").is_symlink());
         }
         assert!(is_same(&within("link"), &within("disk/rows")));
+        assert_eq!(probe(&within("none/")).map_err(|error| error.kind()), Err(io::ErrorKind::IsADirectory));
         symlink("circle", within("circle")).expect("a link");
         assert!(probe(&within("circle")).is_err() || behind_links(&within("circle")).is_symlink());
+    }
+
+    #[test]
+    fn what_a_killed_command_leaves_names_the_file_that_it_was_to_be() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("trace.jsonl");
+        let first = Unfinished::create(&path).expect("room");
+        let _second = Unfinished::create(&path).expect("room");
+        assert_eq!(names(folder.path()), [".trace.jsonl.unfinished", ".trace.jsonl.unfinished-2"]);
+        drop(first);
+        assert_eq!(names(folder.path()), [".trace.jsonl.unfinished-2"]);
     }
 
     #[test]

@@ -13,12 +13,12 @@ use super::sweep::SummaryArgs;
 use crate::report::digest::Digest;
 use crate::report::rows::{Layout, Merge, MergeError, Part, Schema, read_line};
 
-/// Put the parts of a sweep together: the file is, byte for byte, that of the undivided sweep
+/// Put the parts of a sweep together: the result is, byte for byte, the file of the undivided sweep
 ///
-/// Parts are the files of `seedbed sweep --shard`, of one kind each time: rows, lines of JSON,
-/// latencies or messages. Parts that do not belong together, overlap or are missing are refused. Of
-/// rows, the statistics are shown as at the end of a sweep. A file of a whole sweep may stand alone:
-/// then only these are made, as to draw another picture.
+/// Parts are the files of `seedbed sweep --shard`, all of one kind: rows, lines of JSON, latencies or
+/// messages. Parts that do not belong together or overlap are refused, and so is a set with a part
+/// missing. For rows, the statistics are shown as at the end of a sweep. You can also give one complete
+/// file, to show or draw its statistics again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -39,7 +39,7 @@ pub(super) struct Args {
     summary: SummaryArgs,
 }
 
-/// Every part is a file that is open, and systems begin with few: as many as may be, then.
+/// Every part is an open file, and the usual limit is low: raises it as far as the system allows.
 fn allow_many_files() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

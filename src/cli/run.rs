@@ -32,12 +32,12 @@ use crate::sweep::{ProtocolName, Reigns, SeedRange, Subject};
 /// run to the bit; the last is the hash of its trace, which two runs share exactly if they had the
 /// same events.
 ///
-/// With `-r`, a run is played by real processes in real time. The seed then decides the dice of the
-/// clients, of the links and of the faults, but not when things happen.
+/// With `-r`, a run is played by real processes in real time. The seed then decides the random choices
+/// of clients, links and faults, but not when things happen.
 ///
-/// With `--world grpc`, a run is played by a cluster of servers as `seedbed serve` runs them, which is
-/// started for it on this machine: a death is real, and partitions and losses are those servers' chaos
-/// monkeys'. The seed decides as much as with `-r`.
+/// With `--world grpc`, a run is played by a cluster of `seedbed serve` servers, which is started for it
+/// on this machine: servers are really killed, and their chaos monkeys make partitions and losses. The
+/// seed decides as much as with `-r`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -118,7 +118,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     if let Some(option) = alone.filter(|_| selected.is_many()) {
         return Err(CliError::OfMany { option });
     }
-    let inputs = [selected.files(), changed.files.clone()].concat();
+    let inputs = [selected.files(), changed.files.clone(), args.replica.iter().cloned().collect()].concat();
     let (trace, exports) = args.open_outputs(&inputs)?;
     let cast = args.cast(changed.subject)?;
     let (program, changes) = (args.replica.as_deref(), changed.words.as_str());
@@ -136,7 +136,8 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let bookings = Booking::all(&selected, &line);
     let played = match alone {
         Some(_) => {
-            play_watched(trace, args.timeline.as_deref(), &cast, &bookings[0], &mut out).map(|(run, written)| {
+            let timeline = args.timeline.as_deref();
+            play_watched(trace, timeline, &changed.label, &cast, &bookings[0], &mut out).map(|(run, written)| {
                 watched = written;
                 let replay = write_repro(&args.repros, &changed.label, &cast, &bookings[0], &run, with_text);
                 suite.runs.push(run);
@@ -251,6 +252,7 @@ fn play(
 fn play_watched(
     trace: Option<TraceFile>,
     timeline: Option<&Path>,
+    label: &str,
     cast: &Cast,
     booking: &Booking<'_>,
     stdout: &mut Stdout,
@@ -270,10 +272,12 @@ fn play_watched(
     };
     progress.clear();
     let drawn = timeline.map_or(Ok(()), |path| {
-        // What the command changes belongs to the picture, too.
-        let changes =
-            command.split_once(&format!(" --seed {seed} ")).map_or(String::new(), |(_, words)| format!(", {words}"));
-        let title = format!("{} with seed {seed}{changes}", scenario.name);
+        let mut changes = vec![format!("{} with seed {seed}", scenario.name)];
+        changes.extend((!label.is_empty()).then(|| label.to_owned()));
+        if let Cast::Virtual(Subject { broken: Some(rule), .. }) = cast {
+            changes.push(format!("without {rule}"));
+        }
+        let title = changes.join(", ");
         let heading = (title.as_str(), run.description.as_str());
         let chart = figures::timeline(scenario, &record, &run.judgement, &reigns.into_vec(), heading);
         draw(path, &chart)

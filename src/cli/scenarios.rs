@@ -46,7 +46,8 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     for name in &args.names {
         named.push((name, find(name)?));
     }
-    if let Some(folder) = &args.output {
+    // As everywhere, `-` is standard output.
+    if let Some(folder) = args.output.as_ref().filter(|folder| *folder != Path::new("-")) {
         return write(&named, folder, args.force);
     }
     let mut out = output::stdout();
@@ -82,7 +83,9 @@ fn write(named: &[(&PathBuf, Place)], folder: &Path, force: bool) -> Result<Outc
         match fs::read(&path) {
             Ok(old) if old == file.text.as_bytes() => {}
             Ok(_) if !force => return Err(CliError::Differs { path }),
-            // To write it tells what is wrong.
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(CliError::Unreadable { path, source });
+            }
             Ok(_) | Err(_) => todo.push((path, file)),
         }
     }

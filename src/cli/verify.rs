@@ -15,10 +15,10 @@ use crate::world::processes::Interrupt;
 
 /// Run each seed twice, and name the first event that differs
 ///
-/// A run must be a pure function of the program, the scenario and the seed. Whatever else gets in, like
-/// the order of a hash map, a clock or the thread, makes it worthless: a failure could not be repeated.
-/// Each run is played a second time on another thread and in another order. If it is not the same, the
-/// first event that differs is shown, as it was in both, with the events before and after it.
+/// A run must be a pure function of the program, the scenario and the seed. If anything else has an
+/// influence, like the order of a hash map, a clock or the thread, a failure cannot be repeated.
+/// Each run is played a second time, on another thread and in another order. If it differs, the
+/// first event that differs is shown as it was in both, with the events before and after it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

@@ -1,4 +1,4 @@
-//! `seedbed zoo`: Rafts that lack one rule each, and how soon each checker convicts them.
+//! `seedbed zoo`: Rafts that lack one rule each, and how soon each checker detects them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,28 +24,28 @@ use crate::world::processes::Interrupt;
 
 /// Break the rules of Raft one at a time, and see which checkers notice, and how soon
 ///
-/// A judge is worth what it finds. Each animal of the zoo is the built-in Raft without one of the rules
-/// that its safety or progress rests on. From several starts, random scenarios are run until a checker convicts it
-/// that sees only what clients see: linearizability or liveness. The table has the median and the worst
-/// number of seeds to each checker's first conviction.
+/// A checker is worth what it finds. Each mutant of the zoo is the built-in Raft without one of the rules
+/// that its safety or progress depends on. From several starts, random scenarios run until a checker that sees
+/// only what clients see (linearizability or liveness) detects it. The table has the median and the worst
+/// number of seeds until each checker first detects the mutant.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   seedbed zoo
   seedbed zoo --rule commit-own-term --starts 3
-  seedbed zoo --shrink repros/zoo       and what is left of each failure
+  seedbed zoo --shrink repros/zoo       and a shrunk repro file of each failure
 
-Exit codes: 0 every animal is convicted and the sound Raft is not, 1 one is not as it should be, 2 bad usage.")]
+Exit codes: 0 every mutant is detected and the correct Raft passes, 1 a check failed, 2 bad usage.")]
 pub(super) struct Args {
-    /// Only the animal without this rule; may be given several times
+    /// Only the mutant without this rule (repeatable)
     #[arg(long = "rule", value_name = "RULE", value_parser = cast::rules())]
     rules: Vec<Rule>,
 
-    /// How many times each animal is hunted, from seeds that are far apart
+    /// How many times each mutant is hunted, from seeds that are far apart
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = Effort::default().starts, value_parser = clap::value_parser!(u64).range(1..=1000))]
     starts: u64,
 
-    /// After how many seeds an animal has escaped
+    /// The number of seeds after which a mutant has escaped
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = Effort::default().seeds_max, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seeds: u64,
 
@@ -76,7 +76,6 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let all = animals.len() as u64 * effort.starts;
     let animals = zoo::visit(&animals, effort, || progress.end(), || interrupt.signal().is_none());
     progress.clear();
-    drop(hold);
     if let Some(signal) = interrupt.signal() {
         write_interrupted(&mut out, &animals, all, effort)?;
         out.flush()?;
@@ -88,12 +87,16 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let mut all_replay = true;
     if let Some(folder) = &args.shrink {
         let progress = Progress::in_hunts(animals.len() as u64 * effort.starts);
-        let specimens = zoo::specimens(&animals, shrink::BUDGET, || progress.end());
+        let specimens = zoo::specimens(&animals, shrink::BUDGET, || progress.end(), || interrupt.signal().is_none());
         progress.clear();
         write_specimens(&mut out, &specimens, folder)?;
         out.flush()?;
+        if let Some(signal) = interrupt.signal() {
+            return Err(CliError::Interrupted { signal, command: command(&args), goes_on: false });
+        }
         all_replay = specimens.iter().all(|specimen| specimen.replays);
     }
+    drop(hold);
     Ok(Outcome::of(all_replay && animals.iter().all(is_as_it_should_be)))
 }
 
@@ -148,10 +151,10 @@ fn command(args: &Args) -> String {
 }
 
 fn in_animals(count: u64) -> String {
-    plural(count, "animal", "animals")
+    plural(count, "mutant", "mutants")
 }
 
-/// Broken ones are convicted, and the sound one is not.
+/// Broken ones are detected, and the correct one is not.
 fn is_as_it_should_be(animal: &Animal) -> bool {
     match animal.broken {
         Some(_) => !animal.escapes(),
@@ -170,21 +173,19 @@ fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io:
     let rows: Vec<Vec<String>> = animals.iter().map(columns).collect();
     let is_there = |part: &str| rows.iter().flatten().any(|cell| cell.contains(part));
     let (starts, seeds) = (plural(effort.starts, "start", "starts"), plural(effort.seeds_max, "seed", "seeds"));
-    writeln!(out, "Seeds to the first conviction, median/worst of {starts}, at most {seeds} each.")?;
-    let convicts_in_some = "(7): only from 7 of the starts. ";
-    let not_as_it_should_be = "!: not as it should be.";
-    let rest = if animals.iter().all(is_as_it_should_be) { "" } else { not_as_it_should_be };
-    let some = if is_there("(") { convicts_in_some } else { "" };
-    let legend = format!("-: no conviction. {some}{rest}");
+    writeln!(out, "Seeds until first detected, median/worst of {starts}, at most {seeds} each.")?;
+    let rest = if animals.iter().all(is_as_it_should_be) { "" } else { "!: a check failed." };
+    let some = if is_there("(") { "(7): only from 7 of the starts. " } else { "" };
+    let legend = format!("-: not detected. {some}{rest}");
     writeln!(out, "{}", legend.trim_end())?;
-    writeln!(out, "client's view: by linearizability or liveness, which need only what clients see.\n")?;
+    writeln!(out, "client's view: detected by linearizability or liveness, which need only what clients see.\n")?;
     write!(out, "{:28}", "Raft without")?;
     for name in checkers.map(Checker::name).into_iter().chain(["any", "client's view"]) {
         write!(out, " {name:>15}")?;
     }
     writeln!(out)?;
     for (animal, row) in animals.iter().zip(&rows) {
-        write!(out, "{:28}", animal.broken.map_or("nothing: the sound one", Rule::name))?;
+        write!(out, "{:28}", animal.broken.map_or("nothing: the correct one", Rule::name))?;
         for cell in row {
             write!(out, " {cell:>15}")?;
         }
@@ -197,14 +198,14 @@ fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io:
                 let (broken, source) = (rule.broken(), rule.source());
                 writeln!(out, "{BAD}Error:{BAD:#} {rule} escapes: it {broken}; the rule: {source}")?;
             }
-            None => writeln!(out, "{BAD}Error:{BAD:#} the sound Raft was convicted")?,
+            None => writeln!(out, "{BAD}Error:{BAD:#} the correct Raft failed a check")?,
         }
     }
     let convicted = animals.iter().filter(|animal| animal.broken.is_some() && !animal.escapes()).count();
     let broken = in_animals(animals.iter().filter(|animal| animal.broken.is_some()).count() as u64);
     let colour = if animals.iter().all(is_as_it_should_be) { GOOD } else { BAD };
     let from = if effort.starts == 1 { "the only start" } else { "every start" };
-    writeln!(out, "{colour}{convicted} of {broken} convicted from {from}{colour:#}")
+    writeln!(out, "{colour}{convicted} of {broken} detected from {from}{colour:#}")
 }
 
 fn shown(tally: Option<Tally>, effort: Effort) -> String {

@@ -650,6 +650,68 @@ fn a_file_or_folder_of_the_same_name_is_used_instead_of_a_built_in_one() {
 }
 
 #[test]
+fn a_folder_without_scenarios_hides_no_built_in_one_and_other_kinds_of_files_are_named() {
+    let folder = directory(&[("matrix.json", "[[0, 0, 0], [0, 0, 0], [0, 0, 0]]")]);
+    for empty in ["crash-3", "scenarios"] {
+        fs::create_dir(folder.path().join(empty)).expect("a folder");
+    }
+    assert!(stdout(&within(&folder, &["run", "crash-3", "--seed", "7"])).contains("Trace: 7e24c266bdb381b8"));
+    assert!(stdout(&within(&folder, &["run", "all", "--seed", "7"])).contains("Passed 17 out of 17 tests"));
+    for (arguments, error) in [
+        (&["run", "figure-8"][..], "figure-8: is a repro file, which `seedbed replay` takes"),
+        (&["run", "repros/figure-8"], "repros/figure-8: is a repro file, which `seedbed replay` takes"),
+        (&["replay", "crash-4"], "crash-4: is a scenario, which `seedbed run` takes"),
+        (&["run", "simple-1", "--matrix", "crash-4"], "crash-4: is a scenario, which `seedbed run` takes"),
+        (&["run", "matrices"], "matrices: is a folder without scenarios; `seedbed scenarios` lists its files"),
+        (
+            &["run", "matrix.json"],
+            "matrix.json: is a list of lists, perhaps a connectivity matrix, which `--matrix` takes; allowed is a scenario",
+        ),
+    ] {
+        let refused = within(&folder, arguments);
+        assert_code(&refused, 2);
+        assert_eq!(stderr(&refused), format!("error: {error}\n"));
+    }
+}
+
+#[test]
+fn the_word_all_is_the_suite_even_beside_a_file_of_that_name() {
+    let folder = directory(&[("all.json", "{")]);
+    let sweep = within(&folder, &["sweep", "all", "--seeds", "0..1"]);
+    assert!(stdout(&sweep).contains("of 17 runs passed"), "{}", stderr(&sweep));
+}
+
+#[test]
+fn a_result_never_replaces_the_program_that_is_played() {
+    let folder = directory(&[("mine.json", SMALL), ("replica", "#!/bin/sh\n")]);
+    for command in ["run", "compare"] {
+        let refused = within(&folder, &[command, "mine.json", "-r", "replica", "--csv", "./replica"]);
+        assert_code(&refused, 2);
+        let error = "error: ./replica: is a file that this command reads; the result would replace it\n";
+        assert_eq!(stderr(&refused), error);
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("replica")).expect("a file"), "#!/bin/sh\n");
+}
+
+#[test]
+fn a_result_can_go_to_the_file_that_standard_output_is_and_loses_nothing() {
+    let folder = directory(&[("mine.json", SMALL)]);
+    let file = fs::File::create(folder.path().join("out")).expect("a file");
+    let status = seedbed()
+        .args(["run", "mine.json", "--seed", "1", "--json", "/dev/stdout"])
+        .current_dir(folder.path())
+        .stdout(file)
+        .status()
+        .expect("seedbed starts");
+    assert!(status.success());
+    let text = fs::read(folder.path().join("out")).expect("a file");
+    assert_eq!(parsed(&text)["seed"], 1);
+    let refused = within(&folder, &["run", "mine.json", "--csv", "none/"]);
+    assert_code(&refused, 2);
+    assert_eq!(stderr(&refused), "error: none/: cannot be written: is a directory\n");
+}
+
+#[test]
 fn a_folder_is_named_the_same_way_in_all_commands() {
     let folder = directory(&[("a.json", SMALL), ("b.json", SMALL)]);
     let path = path(&folder, "");
@@ -684,14 +746,22 @@ fn built_in_files_are_listed_printed_and_written() {
     fs::write(folder.path().join("scenarios/crash-3.json"), SMALL).expect("a file");
     let refused = within(&folder, &["scenarios", "-o", "scenarios"]);
     assert_code(&refused, 2);
-    let error = "error: scenarios/crash-3.json: is another file than the built-in one; --force replaces it\n";
+    let error = "error: scenarios/crash-3.json: differs from the built-in file; --force replaces it\n";
     assert_eq!(stderr(&refused), error);
     assert_eq!(
         stderr(&within(&folder, &["scenarios", "crash-3", "-o", "scenarios", "--force"])),
         "note: 1 file written to scenarios\n"
     );
+    assert_eq!(within(&folder, &["scenarios", "chaos/tour", "-o", "-"]).stdout, tour);
+    fs::create_dir_all(folder.path().join("odd/crash-3.json")).expect("a folder");
+    assert_code(&within(&folder, &["scenarios", "-o", "odd"]), 2);
+    assert_eq!(fs::read_dir(folder.path().join("odd")).expect("a folder").count(), 1, "nothing is written");
     for (arguments, error) in [
-        (&["scenarios", "crush-3"][..], "crush-3: no built-in file or folder has this name; did you mean `crash-3`?"),
+        (
+            &["scenarios", "figre-8"][..],
+            "figre-8: no built-in file or folder has this name; did you mean `repros/figure-8`?",
+        ),
+        (&["scenarios", "crush-3"], "crush-3: no built-in file or folder has this name; did you mean `crash-3`?"),
         (
             &["scenarios", "crash-3", "crash-4"],
             "only one file can be printed; write several to a folder with --output DIR",

@@ -135,18 +135,18 @@ fn the_zoo_prints_a_kill_matrix_and_says_what_escapes() {
         |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{text}")).to_owned();
     assert!(row("answer-after-commit").ends_with(char::is_numeric), "{text}");
     assert!(row("commit-own-term").ends_with("  !"), "{text}");
-    let words: Vec<String> = row("nothing: the sound one").split_whitespace().map(str::to_owned).collect();
+    let words: Vec<String> = row("nothing: the correct one").split_whitespace().map(str::to_owned).collect();
     assert_eq!(words[4..], ["-"; 6], "{text}");
     assert!(text.contains("Error: commit-own-term escapes: it commits entries of older terms by counting (figure 8)"));
-    assert!(text.ends_with("1 of 2 animals convicted from every start\n"), "{text}");
-    assert!(text.contains("\n-: no conviction. ") && text.contains("!: not as it should be.\n"), "{text}");
+    assert!(text.ends_with("1 of 2 mutants detected from every start\n"), "{text}");
+    assert!(text.contains("\n-: not detected. ") && text.contains("!: a check failed.\n"), "{text}");
     let calm = seedbed(&folder, &["zoo", "--rule", "answer-after-commit", "--starts", "2"]);
     assert_eq!(calm.status.code(), Some(0), "{}{}", stdout(&calm), stderr(&calm));
     assert!(!stdout(&calm).contains("!:"), "what is not there is not explained: {}", stdout(&calm));
 }
 
 #[test]
-fn an_animal_that_is_named_twice_is_hunted_once() {
+fn a_mutant_that_is_named_twice_is_hunted_once() {
     let folder = folder();
     let rule = ["--rule", "answer-after-commit"];
     let output = seedbed(&folder, &["zoo", rule[0], rule[1], rule[0], rule[1], "--starts", "1", "--seeds", "9"]);
@@ -154,8 +154,8 @@ fn an_animal_that_is_named_twice_is_hunted_once() {
     let text = stdout(&output);
     assert_eq!(text.lines().filter(|line| line.starts_with("answer-after-commit")).count(), 1, "{text}");
     assert!(text.contains("median/worst of 1 start, at most 9 seeds each."), "{text}");
-    assert!(text.ends_with("1 of 1 animal convicted from the only start\n"), "{text}");
-    assert!(stderr(&output).starts_with("note: 1 animal in "), "{}", stderr(&output));
+    assert!(text.ends_with("1 of 1 mutant detected from the only start\n"), "{text}");
+    assert!(stderr(&output).starts_with("note: 1 mutant in "), "{}", stderr(&output));
 }
 
 #[test]

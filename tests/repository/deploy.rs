@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use super::root;
 use crate::common::processes;
 use tempfile::TempDir;
 use yaml_rust2::{Yaml, YamlLoader};
@@ -341,10 +342,6 @@ impl Site {
         self.bash(&format!("seedbed merge {parts} -o merged.csv || [ $? -eq 1 ]"), &[]);
         self.read("merged.csv")
     }
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn yaml(name: &str) -> Vec<Yaml> {

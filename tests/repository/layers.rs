@@ -2,6 +2,7 @@
 //!
 //! The table below is the rule. `docs/ARCHITECTURE.md` shows the same table and explains it.
 
+use super::root;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -174,10 +175,6 @@ fn a_lifted_ban_is_found_unless_it_is_expected_with_a_reason() {
 fn tests_do_not_count_as_lines_of_a_file() {
     assert_eq!(lines_before_tests("a\nb\n"), 2);
     assert_eq!(lines_before_tests("a\n\n#[cfg(test)]\nmod tests {\n}\n"), 2);
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A file of one of the packages.

@@ -7,3 +7,11 @@ mod deploy;
 mod documentation;
 mod launcher;
 mod layers;
+mod profiles;
+
+use std::path::PathBuf;
+
+/// The folder of the repository.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}

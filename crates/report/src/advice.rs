@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use super::summary::{RunSummary, Statistics};
+use super::summary::RunSummary;
 use super::text::heading;
 use seedbed_core::check::{Checker, Finding};
 
@@ -22,18 +22,18 @@ pub(super) struct Advice {
 /// The advice on all findings of a run, without repetition: likely causes first.
 pub(super) fn of(run: &RunSummary) -> Vec<Advice> {
     let findings = run.judgement.findings();
-    let mut advice: Vec<Advice> = findings.iter().map(|finding| on(finding, &findings, &run.statistics)).collect();
+    let mut advice: Vec<Advice> = findings.iter().map(|finding| on(finding, &findings, run)).collect();
     advice.sort_by_key(|advice| advice.rank);
     advice.dedup();
     advice
 }
 
-/// The advice on one of these findings.
-pub(super) fn on(finding: &Finding, findings: &[Finding], statistics: &Statistics) -> Advice {
+/// The advice on one of these findings of a run.
+pub(super) fn on(finding: &Finding, findings: &[Finding], run: &RunSummary) -> Advice {
     let is_row = |row: &&Row| row.checker == finding.checker && row.kind.is_none_or(|kind| kind == finding.kind);
     let (rank, row) = ROWS.iter().enumerate().find(|(_, row)| is_row(row)).expect("the last rows fit any kind");
     let text = match finding.checker {
-        Checker::Course if finding.kind == UNGENERATED => ungenerated(findings, statistics),
+        Checker::Course if finding.kind == UNGENERATED => ungenerated(findings, run),
         _ => row.text.to_owned(),
     };
     Advice { kind: finding.kind.clone(), text, rank }
@@ -41,7 +41,7 @@ pub(super) fn on(finding: &Finding, findings: &[Finding], statistics: &Statistic
 
 /// What to say below a row of a table: only that a finding is not about the program, since a table is short.
 pub(super) fn in_table(run: &RunSummary) -> Option<String> {
-    let is_chance = is_chance(&run.judgement.findings(), &run.statistics);
+    let is_chance = is_chance(&run.judgement.findings(), run);
     is_chance.then(|| format!("this is about the clients' random choices and not about the program: {REMEDY}"))
 }
 
@@ -152,25 +152,41 @@ const ROWS: [Row; 13] = [
 /// What to do about that.
 const REMEDY: &str = "try another seed, or raise the limit with --set tests.maximum_get_generation_fail_fraction=1";
 
-/// Whether the clients' random choices alone have failed a run: no put waited or was refused.
-fn is_chance(findings: &[Finding], statistics: &Statistics) -> bool {
+/// Whether the clients' random choices alone have failed a run: no put was refused, and hardly any answer came later than
+/// its client's next request.
+fn is_chance(findings: &[Finding], run: &RunSummary) -> bool {
     let is_alone = matches!(findings, [only] if only.checker == Checker::Course && only.kind == UNGENERATED);
-    is_alone && statistics.unanswered_puts + statistics.failed_puts == 0
+    is_alone && bad_puts(run) == 0 && !is_slow(run)
 }
 
-fn ungenerated(findings: &[Finding], statistics: &Statistics) -> String {
+/// Puts without an acknowledgement.
+fn bad_puts(run: &RunSummary) -> u64 {
+    run.statistics.unanswered_puts + run.statistics.failed_puts
+}
+
+/// Whether answers regularly come so late that the client's next request finds nothing to read.
+fn is_slow(run: &RunSummary) -> bool {
+    run.latency.is_some_and(|latency| latency.p90 > run.client_interval)
+}
+
+fn ungenerated(findings: &[Finding], run: &RunSummary) -> String {
     const MEANING: &str = "A client reads only keys of its own whose puts were acknowledged. While it has none, a get \
                            becomes a put, and the course limits how many may.";
-    if is_chance(findings, statistics) {
+    if is_chance(findings, run) {
         return format!(
             "{MEANING} Nothing else is wrong and no put failed, so this is about the clients' random choices and not \
              about the program: {REMEDY}."
         );
     }
-    let puts = statistics.unanswered_puts + statistics.failed_puts;
-    let because = match puts {
+    let because = match bad_puts(run) {
+        0 if is_slow(run) => format!(
+            "Here one of ten answers took longer than {:.3} s, and a client sends a request every {:.3} s, so clients had \
+             little to read: make puts faster.",
+            run.latency.map_or(0.0, |latency| latency.p90),
+            run.client_interval
+        ),
         0 => "Look at the other findings first.".to_owned(),
-        _ => {
+        puts => {
             format!("Here {puts} puts were unanswered or answered `fail`, which can be the reason: look at that first.")
         }
     };
@@ -219,7 +235,7 @@ mod tests {
     fn each_of_the_courses_errors_has_a_row_of_its_own() {
         for error in course_errors() {
             let finding = Finding { checker: Checker::Course, kind: error.kind().to_owned(), text: error.to_string() };
-            let Advice { rank, text, .. } = on(&finding, std::slice::from_ref(&finding), &Statistics::default());
+            let Advice { rank, text, .. } = on(&finding, std::slice::from_ref(&finding), &run(&fixture::record()));
             assert!(rank < ROWS.len() - 1 && text.len() > 60, "{error}: {text}");
         }
     }
@@ -255,5 +271,14 @@ mod tests {
         assert!(shown(&run(&refused)).contains("Here 9 puts were unanswered or answered `fail`"));
         assert_eq!(in_table(&run(&fixture::record())), None);
         assert_eq!(in_table(&run(&fixture::failed_record())), None);
+    }
+
+    #[test]
+    fn clients_that_wait_longer_for_answers_than_between_requests_are_not_called_unlucky() {
+        let alone = run(&unlucky());
+        let (p90, client_interval) = (alone.latency.expect("answers").p90, alone.client_interval);
+        assert!(p90 < client_interval);
+        let slow = RunSummary { client_interval: p90 / 2.0, ..alone };
+        assert!(shown(&slow).contains("make puts faster") && in_table(&slow).is_none(), "{}", shown(&slow));
     }
 }

@@ -8,6 +8,7 @@ use seedbed_core::hash::StableHasher;
 use seedbed_core::record::{Belief, RunRecord};
 use seedbed_core::scenario::Scenario;
 use seedbed_core::time::Span;
+use seedbed_core::workload::CLIENTS;
 
 /// What reports show of one run: everything but the single requests, so it stays small.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub struct RunSummary {
     pub judgement: Judgement,
     /// The most messages that the scenario allows before it stops a run.
     pub max_packets: u64,
+    /// Seconds from one request of a client to its next, on average; infinite if there are no requests.
+    pub client_interval: f64,
     /// When the run ended, in seconds of its world's clock.
     pub seconds: f64,
     /// How many events the run had.
@@ -118,6 +121,7 @@ impl RunSummary {
             latency: Latency::of(&record.history.latencies()),
             judgement,
             max_packets: scenario.max_packets,
+            client_interval: scenario.lifetime.as_secs_f64() * CLIENTS as f64 / scenario.requests as f64,
             seconds: record.end.as_secs_f64(),
             events: record.events,
             trace: record.trace,

@@ -59,7 +59,7 @@ impl From<&RunSummary> for Checkers {
             checker: finding.checker.name(),
             kind: finding.kind.clone(),
             text: finding.text.clone(),
-            advice: advice::on(finding, &findings, &run.statistics).text,
+            advice: advice::on(finding, &findings, run).text,
         };
         Checkers {
             passed: findings.is_empty(),

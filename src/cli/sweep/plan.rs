@@ -48,7 +48,9 @@ impl Plan {
 fn spec(args: &Args) -> Result<(SweepSpec, Option<PathBuf>), CliError> {
     let given = args.axes.specs()?;
     let mut found = None;
-    for path in args.scenarios.iter().filter_map(|target| selection::file(target)).filter(|path| path.is_file()) {
+    // The word `all` is not a file of this name.
+    let targets = args.scenarios.iter().filter(|target| *target != Path::new(selection::ALL));
+    for path in targets.filter_map(|target| selection::file(target)).filter(|path| path.is_file()) {
         if let Some((spec, warnings)) = SweepSpec::load(&path)? {
             if args.scenarios.len() > 1 {
                 return Err(CliError::SweepAmongFiles { path });

@@ -97,7 +97,7 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ("wrong-protocols.json", "wrong-protocols.json: `protocols[0]` is \"paxos\"; allowed is raft, broadcast"),
         ("future.json", "future.json: `seedbed_sweep` is 2; allowed is the whole number 1"),
         ("none.json", "the grid is empty: it has no scenario"),
-        ("fine.json calm.json", "fine.json: a sweep file stands alone; name it without other files"),
+        ("fine.json calm.json", "fine.json: is a sweep file; allowed is one sweep file, without other names"),
         (
             "calm.json --set raft.election_timeout_min_ms=1000+raft.election_timeout_max_ms=900",
             "calm.json with raft.election_timeout_min_ms=1000, raft.election_timeout_max_ms=900: `raft.election_timeout",

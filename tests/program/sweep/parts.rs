@@ -114,7 +114,7 @@ fn files_that_make_no_whole_are_refused_by_name_and_nothing_is_written() {
 
     let one = "part-1-csv";
     let no_part = "is no part of a sweep, as `seedbed sweep --shard` writes it";
-    let torn = "is not complete; the same command with --resume goes on with it";
+    let torn = "is not complete; the same command with --resume continues it";
     for (files, error) in [
         ("part-1-csv part-3-csv", "1 of 3 parts missing: 2/3".to_owned()),
         ("part-2-csv", "2 of 3 parts missing: 1/3, 3/3".to_owned()),

@@ -54,10 +54,10 @@ fn an_interrupted_sweep_is_gone_on_with_to_the_same_bytes_however_often_it_is_in
             _ => {
                 assert_eq!(status.code(), Some(128 + signal.as_raw()), "{told}");
                 let command = "seedbed sweep long.json --drops 0,0.05 --seeds 0..400";
-                let again = format!("error: interrupted; this goes on: {command} {} {statistics}", row_files("x-"));
+                let again = format!("error: interrupted; this continues: {command} {} {statistics}", row_files("x-"));
                 let words = |text: &str| text.split(' ').map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
                 assert_eq!(words(told.trim_end()), words(&format!("{again} --resume")));
-                assert!(told.starts_with("error: interrupted; this goes on: seedbed sweep long.json"), "{told}");
+                assert!(told.starts_with("error: interrupted; this continues: seedbed sweep long.json"), "{told}");
                 // What is finished is not lost.
                 let ends = KINDS.map(|kind| folder.text(&format!("x-{kind}.part")).ends_with('\n'));
                 assert_eq!(ends, [true; 4]);

@@ -8,11 +8,13 @@
 //! 3. both ways in the folder `scenarios`,
 //! 4. as a built-in file or folder, with or without `scenarios/` and `.json`.
 //!
-//! Repro files and matrices are also found without the name of their folder: `figure-8` is `repros/figure-8`. A path
-//! that is absolute or has `.` or `..` in it only ever means what is on disk.
+//! A folder without files (`*.json`) counts only if nothing else has the name. Repro files and matrices are also found
+//! without the name of their folder: `figure-8` is `repros/figure-8`. A path that is absolute or has `.` or `..` in it only
+//! ever means what is on disk.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::ScenarioError;
@@ -120,6 +122,15 @@ impl Kind {
         }
     }
 
+    /// What such a file is, and which command takes it.
+    const fn use_of(self) -> &'static str {
+        match self {
+            Kind::Scenario => "a scenario, which `seedbed run` takes",
+            Kind::Matrix => "a connectivity matrix, which `--matrix` takes",
+            Kind::Repro => "a repro file, which `seedbed replay` takes",
+        }
+    }
+
     /// What such a file is called.
     pub const fn noun(self) -> &'static str {
         match self {
@@ -161,16 +172,25 @@ impl BuiltIn {
 /// Where a name of a file of this kind leads; none if there is nothing of that name. Only scenarios have folders.
 pub fn find(kind: Kind, name: &Path) -> Option<Place> {
     let wanted = |place: &Place| kind == Kind::Scenario || matches!(place, Place::File(_) | Place::BuiltIn(_));
-    if let Some(place) = on_disk(name).filter(wanted) {
-        return Some(place);
+    let mut places: Vec<Place> = on_disk(name).filter(wanted).collect();
+    let plain = plain(name);
+    if plain.is_some() {
+        for folder in [Some(""), kind.folder()].into_iter().flatten() {
+            // Where failed runs are written to, and where they are in the repository.
+            for path in [Path::new(folder).join(name), Path::new(FOLDER).join(folder).join(name)] {
+                places.extend(on_disk(&path).filter(wanted));
+            }
+        }
     }
-    let plain = plain(name)?;
-    let folders = [Some(""), kind.folder()];
-    let mut paths = folders.into_iter().flatten().flat_map(|folder| {
-        // Where failed runs are written to, and where they are in the repository.
-        [Path::new(folder).join(name), Path::new(FOLDER).join(folder).join(name)]
-    });
-    paths.find_map(|path| on_disk(&path).filter(wanted)).or_else(|| built_in(kind, &plain).filter(wanted))
+    let is_full = |place: &&Place| !matches!(place, Place::Folder(folder) if !may_hold_files(folder));
+    let full = places.iter().find(is_full).cloned();
+    full.or_else(|| built_in(kind, &plain?).filter(wanted)).or_else(|| places.into_iter().next())
+}
+
+/// Whether a folder holds files that may be scenarios, or cannot be read.
+fn may_hold_files(folder: &Path) -> bool {
+    let is_file = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().ends_with(ENDING);
+    fs::read_dir(folder).map_or(true, |entries| entries.flatten().any(|entry| is_file(&entry)))
 }
 
 /// The built-in file of any kind, or the built-in folder, that a name leads to, whatever is on disk.
@@ -199,24 +219,31 @@ pub fn folders() -> Vec<&'static str> {
     folders
 }
 
-/// What is there under this path, or with the ending of all files.
-fn on_disk(path: &Path) -> Option<Place> {
-    if path.is_dir() {
-        return Some(Place::Folder(path.to_owned()));
-    }
-    if path.exists() {
-        return Some(Place::File(path.to_owned()));
-    }
-    let mut name = path.file_name()?.to_owned();
-    name.push(ENDING);
-    let with_ending = path.with_file_name(name);
-    (with_ending.exists() && !with_ending.is_dir()).then_some(Place::File(with_ending))
+/// The folders of built-in files of this kind.
+fn folders_of(kind: Kind) -> impl Iterator<Item = &'static str> {
+    folders().into_iter().filter(move |folder| files_in(folder).any(|file| file.kind() == kind))
+}
+
+/// What is there under this path, and with the ending of all files. A link that leads nowhere is a file, so that nothing
+/// else takes its place silently.
+fn on_disk(path: &Path) -> impl Iterator<Item = Place> + use<> {
+    let there = |path: &Path| {
+        let place = if path.is_dir() { Place::Folder } else { Place::File };
+        fs::symlink_metadata(path).is_ok().then(|| place(path.to_owned()))
+    };
+    let with_ending = path.file_name().map(|name| {
+        let mut name = name.to_owned();
+        name.push(ENDING);
+        path.with_file_name(name)
+    });
+    let with_ending = with_ending.and_then(|path| there(&path)).filter(|place| matches!(place, Place::File(_)));
+    there(path).into_iter().chain(with_ending)
 }
 
 /// The built-in file or folder of this name.
 pub(super) fn built_in(kind: Kind, name: &str) -> Option<Place> {
     let below = if name == FOLDER { "" } else { below_folder(name) };
-    if let Some(folder) = folders().into_iter().find(|folder| *folder == below) {
+    if let Some(folder) = folders_of(kind).find(|folder| *folder == below) {
         return Some(Place::BuiltInFolder(folder));
     }
     let bare = below.strip_suffix(ENDING).unwrap_or(below);
@@ -273,26 +300,34 @@ pub fn may_be_built_in(name: &Path) -> bool {
     plain(name).is_some()
 }
 
-/// The error that nothing has this name, with the one that may be meant.
+/// The error that nothing of this kind has this name, with the name that may be meant, or what has the name.
 pub fn not_found(kind: Kind, name: &Path) -> ScenarioError {
-    let meant = plain(name).and_then(|name| meant(kind, &name)).map(str::to_owned);
-    ScenarioError::NotFound { file: printable(&name.display().to_string()), noun: kind.noun(), meant }
+    let file = printable(&name.display().to_string());
+    match find_built_in(name) {
+        Some(Place::BuiltIn(other)) => ScenarioError::OtherKind { file, what: other.kind().use_of() },
+        Some(Place::BuiltInFolder(folder)) if kind == Kind::Scenario && !folder.is_empty() => {
+            ScenarioError::OtherKind { file, what: "a folder without scenarios; `seedbed scenarios` lists its files" }
+        }
+        _ => {
+            let meant = plain(name).and_then(|name| meant(kind, &name)).map(str::to_owned);
+            ScenarioError::NotFound { file, noun: kind.noun(), meant }
+        }
+    }
 }
 
-/// The built-in file or folder of scenarios that may be meant by a name.
+/// The built-in file of any kind, or the folder, that may be meant by a name.
 pub fn similar(name: &Path) -> Option<&'static str> {
-    meant(Kind::Scenario, &plain(name)?)
+    let name = plain(name)?;
+    [Kind::Scenario, Kind::Matrix, Kind::Repro].into_iter().find_map(|kind| meant(kind, &name))
 }
 
 /// The built-in file of this kind, or the folder of scenarios, that may be meant.
 fn meant(kind: Kind, name: &str) -> Option<&'static str> {
     let name = below_folder(name).strip_suffix(ENDING).unwrap_or(below_folder(name));
     let of_kind = || FILES.iter().filter(|file| file.kind() == kind);
-    let folders = folders().into_iter().filter(|_| kind == Kind::Scenario);
-    let elsewhere = || FILES.iter().find(|file| file.stem() == name).map(BuiltIn::name);
+    let folders = folders_of(kind).filter(|_| kind == Kind::Scenario);
     nearest(name, of_kind().map(BuiltIn::name).chain(folders))
         .or_else(|| of_kind().find(|file| file.stem() == name).map(BuiltIn::name))
-        .or_else(elsewhere)
         .or_else(|| {
             let stem = nearest(name, of_kind().map(BuiltIn::stem))?;
             of_kind().find(|file| file.stem() == stem).map(BuiltIn::name)

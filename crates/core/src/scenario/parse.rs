@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::error::ScenarioError;
-use super::reader::{Field, Object, Source, Variant, read};
+use super::reader::{Field, Json, Object, Source, Variant, read};
 use super::{Benchmarks, Delay, Network, Order, Scenario, Tests};
 use super::{events, operations};
 use crate::chaos::{ConnectivityMatrix, Loss};
@@ -118,6 +118,10 @@ impl Scenario {
     pub fn parse(name: &str, file: &str, text: &str) -> Result<Loaded, ScenarioError> {
         let source = Source::new(file);
         let json = source.parse(text)?;
+        if matches!(&json, Json::List(rows) if matches!(rows.first(), Some(Json::List(_)))) {
+            let what = "a list of lists, perhaps a connectivity matrix, which `--matrix` takes; allowed is a scenario";
+            return Err(ScenarioError::OtherKind { file: source.file(), what });
+        }
         let mut top = source.top(&json)?;
         let what = match (top.holds("seedbed_repro"), top.holds("seedbed_sweep")) {
             (true, _) => Some("a repro file, which `seedbed replay` takes"),

@@ -142,16 +142,22 @@ fn replays(repro: &Repro) -> bool {
     })
 }
 
-/// Shrinks the failure of every hunt for a broken Raft, with so many runs each at most ([`shrink`]). `progress` is told
-/// after each.
-pub fn specimens(animals: &[Animal], budget: u64, progress: impl Fn() + Sync) -> Vec<Specimen> {
+/// Shrinks the failure of every hunt for a broken Raft, each in at most `budget` runs ([`shrink`]). `progress` is called
+/// after each. Once `goes_on` is false, no other is begun.
+pub fn specimens(
+    animals: &[Animal],
+    budget: u64,
+    progress: impl Fn() + Sync,
+    goes_on: impl Fn() -> bool + Sync,
+) -> Vec<Specimen> {
     let failures: Vec<(Rule, u64, &Failure)> = animals
         .iter()
         .filter_map(|animal| Some((animal.broken?, &animal.hunts)))
         .flat_map(|(rule, hunts)| (0..).zip(hunts).map(move |(start, hunt)| (rule, start, hunt)))
         .filter_map(|(rule, start, hunt)| Some((rule, start, hunt.failure.as_deref()?)))
         .collect();
-    let specimens = failures.into_par_iter().with_max_len(1).map(|(rule, start, failure)| {
+    let wanted = failures.into_par_iter().with_max_len(1).filter(|_| goes_on());
+    let specimens = wanted.map(|(rule, start, failure)| {
         let specimen = Specimen::new(rule, start, failure, budget);
         progress();
         specimen

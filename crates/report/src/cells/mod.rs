@@ -32,14 +32,14 @@ pub fn write_text(
     replay: impl Fn(u64) -> Option<String>,
 ) -> io::Result<()> {
     let all = shown_metrics(digest);
-    let tables = (1..=all.len()).rev().map(|count| table(digest, &all[..count]));
+    let tables = (0..=all.len()).rev().map(|count| table(digest, &all[..count]));
     let fits = |table: &Vec<Vec<String>>| width.is_none_or(|width| line_width(table) <= width);
-    let found = tables.into_iter().find(fits).unwrap_or_else(|| table(digest, &all[..all.len().min(1)]));
+    let found = tables.into_iter().find(fits).unwrap_or_else(|| table(digest, &[]));
     let left_out = &all[found[0].len() - table(digest, &[])[0].len()..];
     write_table(out, &found, &digest.cells)?;
     if !left_out.is_empty() {
         let names: Vec<&str> = left_out.iter().map(|place| COLUMNS[digest.metrics[*place]].name).collect();
-        writeln!(out, "Too wide for this terminal: {}; --metrics chooses columns", names.join(", "))?;
+        writeln!(out, "Too wide for this terminal: {}; --csv and --summary write them", names.join(", "))?;
     }
     if digest.cells.len() > ROWS_MAX {
         writeln!(out, "... and {} more cells", digest.cells.len() - ROWS_MAX)?;

@@ -161,7 +161,7 @@ pub enum MergeError {
         shards: String,
     },
     /// A part ends early.
-    #[error("{file}: is not complete; the same command with --resume goes on with it")]
+    #[error("{file}: is not complete; the same command with --resume continues it")]
     Torn {
         /// The file.
         file: String,
@@ -513,7 +513,7 @@ mod tests {
         for torn in [two.replace("#seedbed end of part 2/3\n", ""), two.trim_end().to_owned()] {
             assert_eq!(
                 refused(&[&one, &torn, &three]),
-                "p2: is not complete; the same command with --resume goes on with it"
+                "p2: is not complete; the same command with --resume continues it"
             );
         }
         let more = two.clone() + "8,s,0\n";

@@ -97,6 +97,29 @@ fn what_is_on_disk_wins() {
 }
 
 #[test]
+fn a_folder_without_files_hides_neither_a_file_nor_a_built_in_scenario() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("mine")).expect("a folder");
+    assert_eq!(find(Kind::Scenario, &path("mine")), Some(Place::Folder(path("mine"))));
+    fs::write(path("mine.json"), "mine").expect("a file");
+    assert_eq!(find(Kind::Scenario, &path("mine")), Some(Place::File(path("mine.json"))));
+    fs::write(path("mine/first.json"), "another").expect("a file");
+    assert_eq!(find(Kind::Scenario, &path("mine")), Some(Place::Folder(path("mine"))));
+    std::os::unix::fs::symlink("nowhere", path("link")).expect("a link");
+    assert_eq!(find(Kind::Scenario, &path("link")), Some(Place::File(path("link"))));
+}
+
+/// What is said of a name if nothing on disk has it.
+fn refusal(kind: Kind, name: &str) -> String {
+    match find(kind, Path::new(name)) {
+        // Tests run in the repository, which has the folder.
+        Some(Place::File(_) | Place::Folder(_)) => not_found(kind, Path::new(name)).to_string(),
+        _ => load(kind, Path::new(name)).unwrap_err().to_string(),
+    }
+}
+
+#[test]
 fn an_unknown_name_is_refused_with_the_one_that_may_be_meant() {
     let list = "(`seedbed scenarios` lists them)";
     for (kind, name, error) in [
@@ -113,13 +136,18 @@ fn an_unknown_name_is_refused_with_the_one_that_may_be_meant() {
                  `chaos/tour`?"
             ),
         ),
+        (Kind::Scenario, "figure-8", "figure-8: is a repro file, which `seedbed replay` takes".to_owned()),
         (
             Kind::Scenario,
-            "figure-8",
-            format!(
-                "figure-8: no such file, and no built-in scenario has this name {list}; did you mean \
-                 `repros/figure-8`?"
-            ),
+            "scenarios/repros/figure-8.json",
+            "scenarios/repros/figure-8.json: is a repro file, which `seedbed replay` takes".to_owned(),
+        ),
+        (Kind::Repro, "crash-3", "crash-3: is a scenario, which `seedbed run` takes".to_owned()),
+        (Kind::Matrix, "crash-3", "crash-3: is a scenario, which `seedbed run` takes".to_owned()),
+        (
+            Kind::Scenario,
+            "matrices",
+            "matrices: is a folder without scenarios; `seedbed scenarios` lists its files".to_owned(),
         ),
         (
             Kind::Scenario,
@@ -136,7 +164,7 @@ fn an_unknown_name_is_refused_with_the_one_that_may_be_meant() {
         ),
         (Kind::Scenario, "./crash-3", "./crash-3: cannot be read: No such file or directory (os error 2)".to_owned()),
     ] {
-        assert_eq!(load(kind, Path::new(name)).unwrap_err().to_string(), error);
+        assert_eq!(refusal(kind, name), error);
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::GridError;
-use super::values::parse_values;
+use super::values::{VALUES_MAX, ValuesError, parse_values};
 use crate::hint::{did_you_mean, nearest};
 use crate::scenario::library::{self, Kind};
 use crate::scenario::{event_keys, event_types, load_matrix};
@@ -116,6 +116,9 @@ pub fn together(lists: &[String]) -> Result<Vec<String>, GridError> {
         if so_far.is_empty() {
             return Ok(words);
         }
+        if so_far.len().saturating_mul(words.len()) > VALUES_MAX {
+            return Err(GridError::Values { name: EVENT.to_owned(), problem: ValuesError::TooMany });
+        }
         Ok(so_far.iter().flat_map(|first| words.iter().map(move |word| format!("{first}+{word}"))).collect())
     })
 }
@@ -169,5 +172,7 @@ mod tests {
         assert_eq!(words.len(), 4);
         assert_eq!(words[1], "part_hard@5+part_end@8+kill_leader@20");
         assert!(together(&[]).unwrap().is_empty());
+        let many = ["kill_leader@0:999:1", "heal@0:999:1"].map(str::to_owned);
+        assert_eq!(together(&many).unwrap_err().to_string(), "values of `event`: there are more than 100000 values");
     }
 }
