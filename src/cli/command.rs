@@ -87,6 +87,11 @@ pub(super) fn replay(path: &Path) -> String {
     Words::new("replay").with(quoted_path(path)).to_string()
 }
 
+/// The command that makes what a repro file holds small.
+pub(super) fn shrink(path: &Path) -> String {
+    Words::new("shrink").with(quoted_path(path)).to_string()
+}
+
 /// The command that is about one scenario.
 pub(super) fn one(command: &CommandLine<'_>, path: &Path, seeds: SeedRange) -> String {
     words(command, file(path), seeds)

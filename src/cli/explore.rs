@@ -158,12 +158,18 @@ fn report_failure(args: &Args, failure: &Failure, out: &mut Stdout) -> Result<()
         writeln!(out, "    {finding}")?;
     }
     match args.repros.write(&Repro::of(&failure.case, &failure.trial)) {
-        Ok(path) => writeln!(out, "    Replay: {}", command::replay(&path))?,
+        Ok(path) => {
+            writeln!(out, "    Replay: {}", command::replay(&path))?;
+            writeln!(out, "    Shrink: {}", command::shrink(&path))?;
+        }
         Err(error) => output::warning(&error.to_string()),
     }
     writeln!(out)?;
     Ok(out.flush()?)
 }
+
+/// After a failure in fewer runs, the table of situations would say nothing.
+const RUNS_FOR_TABLE: u64 = 1_000;
 
 /// Writes the result, and the table of situations.
 fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<()> {
@@ -172,7 +178,13 @@ fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<()> 
         0 => writeln!(out, "{GOOD}No failure in {}{GOOD:#}\n", plural(*runs, "run", "runs"))?,
         _ => writeln!(out, "{BAD}{failures} of {} failed{BAD:#}\n", plural(*runs, "run", "runs"))?,
     }
-    writeln!(out, "How many runs came through each situation that is difficult for Raft; none should be missing:")?;
+    if *runs < RUNS_FOR_TABLE && *failures > 0 {
+        return writeln!(out, "{runs} seeds explored, {events} events, {failures} failed");
+    }
+    writeln!(
+        out,
+        "How many runs had each situation that is difficult for Raft; in {RUNS_FOR_COVERAGE} runs each occurs:"
+    )?;
     let width = Situation::ALL.iter().map(|situation| situation.name().len()).max().unwrap_or(0);
     for situation in Situation::ALL {
         let runs = exploration.coverage.runs(situation);

@@ -167,7 +167,10 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     }
     match with_text {
         true if selected.is_many() => write_end(&mut out, &suite, selected.scenarios.len())?,
-        true => write_one(&mut out, &suite.runs[0], replay.as_deref())?,
+        true => {
+            write_one(&mut out, &suite.runs[0], replay.as_deref())?;
+            write_picture(&mut out, args.timeline.as_deref())?;
+        }
         false => {}
     }
     out.flush()?;
@@ -272,17 +275,27 @@ fn play_watched(
     };
     progress.clear();
     let drawn = timeline.map_or(Ok(()), |path| {
-        let mut changes = vec![format!("{} with seed {seed}", scenario.name)];
-        changes.extend((!label.is_empty()).then(|| label.to_owned()));
-        if let Cast::Virtual(Subject { broken: Some(rule), .. }) = cast {
-            changes.push(format!("without {rule}"));
-        }
-        let title = changes.join(", ");
+        let subject = if let Cast::Virtual(subject) = cast { Some(subject) } else { None };
+        let title = title_of_picture(&scenario.name, seed, label, subject);
         let heading = (title.as_str(), run.description.as_str());
         let chart = figures::timeline(scenario, &record, &run.judgement, &reigns.into_vec(), heading);
         draw(path, &chart)
     });
     Ok((run, written.and(drawn)))
+}
+
+/// What a picture shows: the run, what the command changed, and what the replicas ran if that is not the default.
+pub(super) fn title_of_picture(name: &str, seed: u64, changes: &str, subject: Option<&Subject>) -> String {
+    let mut title = format!("{name} with seed {seed}");
+    let protocol = subject.map(|subject| subject.protocol).filter(|protocol| *protocol != ProtocolName::default());
+    let broken = subject.and_then(|subject| subject.broken);
+    let parts = [
+        Some(changes.to_owned()).filter(|changes| !changes.is_empty()),
+        protocol.map(|protocol| format!("protocol {protocol}")),
+        broken.map(|rule| format!("without {rule}")),
+    ];
+    parts.into_iter().flatten().for_each(|part| title += &format!(", {part}"));
+    title
 }
 
 /// Writes a repro file of a run that failed, if there can be one, and returns the command that replays it. Where no
@@ -310,6 +323,11 @@ fn write_repro(
             None
         }
     }
+}
+
+/// Says where a picture is.
+pub(super) fn write_picture(out: &mut impl Write, path: Option<&Path>) -> io::Result<()> {
+    path.map_or(Ok(()), |path| writeln!(out, "Picture: {}", crate::printable::printable(&path.to_string_lossy())))
 }
 
 /// Writes the report of one run.

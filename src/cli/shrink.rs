@@ -110,7 +110,7 @@ fn parse_budget(text: &str) -> Result<u64, String> {
 
 fn write_text(out: &mut impl Write, repro: &Repro, shrunk: &Shrunk, budget: u64, path: &Path) -> io::Result<()> {
     // The last run may count as several.
-    writeln!(out, "\nShrunk, with {} of {budget} of its budget, to\n", shrunk.runs.min(budget))?;
+    writeln!(out, "\nShrunk, after {} of at most {budget} runs (--budget), to\n", shrunk.runs.min(budget))?;
     repro::write_case(out, &shrunk.case)?;
     writeln!(out)?;
     repro::write_findings(out, &shrunk.trial)?;

@@ -35,7 +35,7 @@ fn what_an_exploration_prints_is_a_function_of_its_seeds_on_any_number_of_cores(
     assert_eq!(stdout(&one), stdout(&two));
     let text = stdout(&one);
     assert!(text.starts_with(
-        "seedbed explore --seeds 100..1700\n\nNo failure in 1600 runs\n\nHow many runs came through each situation "
+        "seedbed explore --seeds 100..1700\n\nNo failure in 1600 runs\n\nHow many runs had each situation "
     ));
     assert!(text.contains("\n  split vote  "), "{text}");
     let last = text.lines().last().expect("a last line");

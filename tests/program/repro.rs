@@ -133,7 +133,7 @@ fn the_first_line_of_a_shrinking_repeats_it_and_the_result_is_shown_with_its_see
     assert_eq!(outcome(&output, 0), "Replay: seedbed replay 'my small.json'");
     let lines: Vec<&str> = text(&output.stdout).lines().collect();
     assert_eq!(lines[0], "seedbed shrink stale.json -o 'my small.json' --budget 200");
-    let place = lines.iter().position(|line| line.ends_with(" of 200 of its budget, to")).expect("what it took");
+    let place = lines.iter().position(|line| line.ends_with(" of at most 200 runs (--budget), to")).expect("what it took");
     let small = Repro::load(&folder.path().join("my small.json")).expect("a repro").repro.case;
     let scenario = format!("Scenario: {}, seed {}: ", small.scenario.name, small.seed);
     assert!(lines[place + 2].starts_with(&scenario), "{lines:?}");
@@ -251,4 +251,20 @@ fn a_replayed_run_can_be_traced() {
     assert!(printed.trim_end().ends_with(last["trace"].as_str().expect("a hash")), "{printed}");
     let refused = processes::seedbed().args(["replay", repro, "--trace", repro]).output();
     assert_eq!(refused.expect("seedbed starts").status.code(), Some(2), "it does not replace its input");
+}
+
+#[test]
+fn a_replayed_run_can_be_drawn_and_the_picture_says_what_it_shows() {
+    let folder = folder(&[]);
+    let drawn = seedbed(&folder, &["replay", "stale-read", "--timeline", "read.svg", "--trace", "read.jsonl"]);
+    assert_eq!(outcome(&drawn, 0), "Picture: read.svg");
+    let picture = fs::read_to_string(folder.path().join("read.svg")).expect("a picture");
+    assert!(picture.contains("stale-read with seed") && picture.contains("without read-only-confirmed"), "{picture}");
+    assert!(picture.contains("FAILED: not linearizable at"));
+    assert!(fs::read_to_string(folder.path().join("read.jsonl")).expect("a trace").lines().count() > 100);
+    assert_refused(
+        &folder,
+        &["replay", "stale-read", "--timeline", "read.jpg"],
+        "read.jpg: cannot be drawn: allowed is a file whose name ends in .svg or .png",
+    );
 }

@@ -136,6 +136,12 @@ fn write_failure(out: &mut impl Write, run: &RunSummary, seed: &str, replay: Opt
 /// If writing fails.
 pub fn write_total(out: &mut impl Write, suite: &SuiteSummary, scenarios: usize) -> io::Result<()> {
     let (passed, runs) = (suite.passed(), suite.runs.len());
+    if passed > 0 {
+        writeln!(
+            out,
+            "Tiers: messages, failures, duplicates, median latency; 0 bonus, 1 full, 2 partial, 3 no credit"
+        )?;
+    }
     if runs <= scenarios {
         return writeln!(out, "Passed {passed} out of {runs} tests");
     }
@@ -255,6 +261,7 @@ crash-3   No drops, 1 leader killed, 60% read   [FAIL]
 crash-10  No drops, 2 leaders killed, 60% read  [PASS]     Performance Tiers: 3 1 2 0
 Other tests (7 replicas, 60.5 seconds, 10 requests):
 own       No drops, no failures, 60% read       [PASS]     Performance Tiers: 3 1 2 0
+Tiers: messages, failures, duplicates, median latency; 0 bonus, 1 full, 2 partial, 3 no credit
 Passed 3 out of 4 tests
 ";
         assert_eq!(String::from_utf8(out.into_inner()).unwrap(), expected);
@@ -297,6 +304,7 @@ simple-2  No drops, no failures, 60% read  [FAIL]  1/2     Performance Tiers: 3 
     Error: seed 4: >0 incorrect responses to get()
     Repeat: seedbed run simple-2.json --seed 4
     Replay: seedbed replay repros/simple-2-4.json
+Tiers: messages, failures, duplicates, median latency; 0 bonus, 1 full, 2 partial, 3 no credit
 Tiers such as 0-2 are the best and the worst of the runs that passed.
 Passed 3 out of 4 runs, and 1 out of 2 tests with every seed
 ";
