@@ -133,7 +133,8 @@ fn the_first_line_of_a_shrinking_repeats_it_and_the_result_is_shown_with_its_see
     assert_eq!(outcome(&output, 0), "Replay: seedbed replay 'my small.json'");
     let lines: Vec<&str> = text(&output.stdout).lines().collect();
     assert_eq!(lines[0], "seedbed shrink stale.json -o 'my small.json' --budget 200");
-    let place = lines.iter().position(|line| line.ends_with(" of at most 200 runs (--budget), to")).expect("what it took");
+    let place =
+        lines.iter().position(|line| line.ends_with(" of at most 200 runs (--budget), to")).expect("what it took");
     let small = Repro::load(&folder.path().join("my small.json")).expect("a repro").repro.case;
     let scenario = format!("Scenario: {}, seed {}: ", small.scenario.name, small.seed);
     assert!(lines[place + 2].starts_with(&scenario), "{lines:?}");
