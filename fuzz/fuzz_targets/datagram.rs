@@ -10,7 +10,10 @@ use seedbed::raft::Message;
 use seedbed::wire::{DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage};
 
 fuzz_target!(|bytes: &[u8]| {
+    let mut rewritten = String::new();
+    let as_python = Datagram::parse_as_python(bytes, &mut rewritten).is_ok();
     let Ok(datagram) = Datagram::parse(bytes) else { return };
+    assert!(as_python, "Python reads all that is JSON");
     let mid = datagram.mid.as_deref().unwrap_or("1");
     let Datagram { src, dst, leader, .. } = datagram;
     let envelope = Envelope { src, dst, leader, mid };

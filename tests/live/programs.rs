@@ -10,6 +10,8 @@ use std::time::Duration;
 use seedbed::protocol::{Operation, Response, Text};
 use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope};
 
+use super::primary::{self, Variant};
+
 /// A way to play a replica.
 type Play = fn(Lan) -> ExitCode;
 
@@ -40,6 +42,19 @@ pub const PROGRAMS: &[(&str, Play)] = &[
     ("deserter", deserter),
     ("tells-leader", tells_leader),
     ("odd-leader", odd_leader),
+    ("redirects-twice", redirects_twice),
+    ("plain", |lan| primary::play(lan, Variant::Plain)),
+    ("slow", |lan| primary::play(lan, Variant::Slow)),
+    ("early", |lan| primary::play(lan, Variant::Early)),
+    ("nan", |lan| primary::play(lan, Variant::NaN)),
+    ("key-twice", |lan| primary::play(lan, Variant::Twice)),
+    ("surrogate", |lan| primary::play(lan, Variant::Surrogate)),
+    ("latin", |lan| primary::play(lan, Variant::Latin)),
+    ("empty", |lan| primary::play(lan, Variant::Empty)),
+    ("bom", |lan| primary::play(lan, Variant::Bom)),
+    ("lower", |lan| primary::play(lan, Variant::Lower)),
+    ("wrong-src", |lan| primary::play(lan, Variant::WrongSrc)),
+    ("stale", |lan| primary::play(lan, Variant::Stale)),
 ];
 
 /// Where programs leave their process IDs, if the environment names a file.
@@ -92,7 +107,27 @@ impl Lan {
         self.others.iter().copied().fold(self.own, Address::min)
     }
 
-    fn hello(&mut self) {
+    /// Its own address.
+    pub fn own(&self) -> Address {
+        self.own
+    }
+
+    /// The addresses of the others.
+    pub fn others(&self) -> &[Address] {
+        &self.others
+    }
+
+    /// From now on, [`Lan::receive`] waits no longer than this.
+    pub fn wait_at_most(&self, time: Duration) {
+        self.socket.set_read_timeout(Some(time)).expect("a timeout");
+    }
+
+    /// The length of the next datagram, if one comes in time.
+    pub fn receive(&self, buffer: &mut [u8]) -> Option<usize> {
+        self.socket.recv(buffer).ok()
+    }
+
+    pub fn hello(&mut self) {
         let leader = Address::BROADCAST;
         self.out.push_hello(&Envelope { src: self.own, dst: Address::BROADCAST, leader, mid: "hello" });
         self.flush();
@@ -105,7 +140,7 @@ impl Lan {
         self.out.clear();
     }
 
-    fn raw(&self, bytes: &[u8]) {
+    pub fn raw(&self, bytes: &[u8]) {
         let _ = self.socket.send(bytes);
     }
 
@@ -189,7 +224,7 @@ fn pause(time: Duration) {
 
 fn garbage(mut lan: Lan) -> ExitCode {
     lan.hello();
-    for bytes in [&b""[..], b"\xff\xff\xff", b"not json", b"{\"src\":\"0000\"}", b"[]", b"\x1b[2J{", &[b'['; 60_000]] {
+    for bytes in [&b"not json"[..], b"{\"src\":\"0000\"}", b"[]", b"\x1b[2J{", &[b'['; 60_000]] {
         lan.raw(bytes);
     }
     stub(lan)
@@ -225,6 +260,8 @@ fn wrong_destination(mut lan: Lan) -> ExitCode {
 fn anothers_src(mut lan: Lan) -> ExitCode {
     lan.hello();
     let other = lan.others[0];
+    // Until all have said hello.
+    pause(Duration::from_millis(500));
     lan.raw(format!(r#"{{"src":"{other}","dst":"FFFF","leader":"{other}","type":"x","MID":"1"}}"#).as_bytes());
     stub(lan)
 }
@@ -274,7 +311,21 @@ fn twice(lan: Lan) -> ExitCode {
     lan.serve(move |lan, from, mid, operation| {
         let response = if lan.leader() == lan.own { store.execute(operation) } else { Response::Redirect };
         lan.reply(from, mid, &response);
-        lan.reply(from, mid, &response);
+        if matches!(response, Response::Ok { .. }) {
+            lan.reply(from, mid, &response);
+        }
+    })
+}
+
+/// The leader answers; the others redirect each request twice.
+fn redirects_twice(lan: Lan) -> ExitCode {
+    let mut store = Store::default();
+    lan.serve(move |lan, from, mid, operation| {
+        let leads = lan.leader() == lan.own;
+        let response = if leads { store.execute(operation) } else { Response::Redirect };
+        for _ in 0..if leads { 1 } else { 2 } {
+            lan.reply(from, mid, &response);
+        }
     })
 }
 

@@ -785,3 +785,72 @@ fn clients_that_are_always_failed_do_not_try_for_ever() {
     assert_code(&output, 1);
     assert!(stdout(&output).contains("Warning: request storm"), "{}", stdout(&output));
 }
+
+/// What small files of the course's kind have in common.
+const THRESHOLDS: &str = r#""benchmarks": {"total_msgs": [600, 1200, 2500], "failures": [1, 10, 60],
+    "duplicates": [0, 3, 10], "median_latency": [0.001, 0.01, 0.1]}"#;
+
+#[test]
+fn the_limit_on_gets_that_cannot_be_generated_is_a_fraction_of_the_gets_that_were_drawn() {
+    let scenario = format!(
+        r#"{{"lifetime": 6, "replicas": 3, "requests": 60, "mix": 0.5, "start_wait": 3, "end_wait": 1,
+        "tests": {{"maximum_get_generation_fail_fraction": 0.25, {THRESHOLDS}}}}}"#
+    );
+    let folder = directory(&[("gen.json", &scenario)]);
+    let path = path(&folder, "gen.json");
+    // 7 of 32 gets that were drawn, of which 25 were sent: 7 is less than a quarter of 32, and more than one of 25.
+    let report = parsed(&run(&[&path, "--seed", "39", "--json", "-"]).stdout);
+    let statistic = |name: &str| report["statistics"][name].as_u64().expect("a count");
+    assert_eq!((statistic("gets_not_generated"), statistic("gets")), (7, 25));
+    assert_eq!(report["correctness"]["passed"], true, "{report}");
+}
+
+#[test]
+fn a_replica_that_is_cut_off_by_a_matrix_never_keeps_kill_leader_from_finding_the_leader() {
+    let cut = "[[0,0,0,0,1],[0,0,0,0,1],[0,0,0,0,1],[0,0,0,0,1],[1,1,1,1,0]]";
+    for event in [
+        format!(r#"{{"type": "set_matrix", "time": 3, "matrix": {cut}}}"#),
+        r#"{"type": "isolate", "time": 3, "replica": 4}"#.to_owned(),
+    ] {
+        let scenario = format!(
+            r#"{{"lifetime": 20, "replicas": 5, "requests": 100, "mix": 0.2, "wait": 3, "end_wait": 3,
+            "events": [{event}, {{"type": "kill_leader", "time": 8}}],
+            "tests": {{"maximum_get_generation_fail_fraction": 1, "maximum_appends_batched_fraction": 1, {THRESHOLDS}}}}}"#
+        );
+        let folder = directory(&[("cut.json", &scenario)]);
+        let output = run(&[&path(&folder, "cut.json"), "--seeds", "0..40", "--json", "-"]);
+        let report = parsed(&output.stdout);
+        let runs = report["runs"].as_array().expect("runs");
+        assert_eq!(runs.len(), 40);
+        for run in runs {
+            let (idle, killed) = (&run["statistics"]["idle_faults"], &run["statistics"]["replicas_killed"]);
+            assert_eq!((idle, killed), (&serde_json::json!([]), &serde_json::json!(1)), "seed {}", run["seed"]);
+        }
+    }
+}
+
+#[test]
+fn an_event_that_does_nothing_is_said_in_text_json_and_csv() {
+    let events =
+        r#""events": [{"type": "kill", "time": 1, "replica": 2}, {"type": "kill", "time": 2, "replica": 2}], "tests""#;
+    let folder = directory(&[("kill.json", &SMALL.replacen("\"tests\"", events, 1))]);
+    let path = path(&folder, "kill.json");
+    let text = run(&[&path, "--seed", "1"]);
+    assert!(stdout(&text).contains(" s did nothing: replica 0002 was dead already\n"), "{}", stdout(&text));
+    let report = parsed(&run(&[&path, "--seed", "1", "--json", "-"]).stdout);
+    assert_eq!(report["statistics"]["idle_faults"][0]["type"], "kill");
+    let csv = run(&[&path, "--seed", "1", "--csv", "-"]);
+    assert!(stdout(&csv).lines().next().expect("a heading").ends_with(",idle_faults"));
+    assert!(stdout(&csv).lines().nth(1).expect("a row").ends_with(",1"), "{}", stdout(&csv));
+}
+
+#[test]
+fn a_file_without_tests_is_refused_with_the_lists_to_write() {
+    let old = r#"{"lifetime": 30, "replicas": 5, "requests": 500, "mix": 0.2, "events": [{"type": "kill_non_leader", "time": 15}]}"#;
+    let folder = directory(&[("crash.json", old)]);
+    let output = run(&[&path(&folder, "crash.json")]);
+    assert_code(&output, 2);
+    let error = stderr(&output);
+    assert!(error.contains("`tests` is missing; allowed is the thresholds of the four benchmarks, as in {\"benchmarks\": {\"total_msgs\": ["));
+    assert_eq!(error.lines().count(), 1);
+}

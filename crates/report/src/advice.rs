@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::summary::RunSummary;
 use super::text::heading;
-use seedbed_core::check::{Checker, Finding};
+use seedbed_core::check::{CUT_SHORT, Checker, Finding};
 
 /// What findings of one kind mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,12 +81,19 @@ const fn rest(checker: Checker, text: &'static str) -> Row {
 const UNGENERATED: &str = "gets not generated";
 
 /// The order is that of causes: what is further up often brings about what is further down.
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 15] = [
+    row(
+        Checker::Course,
+        CUT_SHORT,
+        "While replicas know no leader, or name each other, clients ask again at once, up to a bound. Look at why no \
+         leader was found, and answer only when one is known.",
+    ),
     row(
         Checker::Course,
         "replicas died",
-        "A replica ended although the scenario did not kill it. Read what it printed last and the warning `quit \
-         unexpectedly` on standard error (leave out -s). Most other findings can follow from this one.",
+        "A replica counts as died although the scenario did not kill it: it ended by itself, or it was sent something \
+         before its hello, or it sent an empty datagram or bytes that are not UTF-8. The warnings on standard error say \
+         which; read what it printed last, too (leave out -s). Most other findings can follow from this one.",
     ),
     row(
         Checker::Course,
@@ -113,8 +120,15 @@ const ROWS: [Row; 13] = [
     row(
         Checker::Course,
         "incorrect responses",
-        "A client got a wrong value, or an answer to a request that it did not send. With real processes, datagrams \
-         that make no sense count, too, and the warnings on standard error quote them.",
+        "A client got a wrong value, or an answer to a request that it did not send or that was redirected before. For \
+         the course, a value that the client put without an acknowledgement is wrong, too. With real processes, \
+         malformed datagrams count, and the warnings on standard error quote them.",
+    ),
+    row(
+        Checker::Liveness,
+        CUT_SHORT,
+        "The run did not reach its end, so it says nothing about the rest. Replicas or clients sent far more messages \
+         than there were requests: look for messages that answer each other without end.",
     ),
     row(
         Checker::Liveness,
@@ -201,14 +215,15 @@ mod tests {
     use seedbed_core::record::RunRecord;
 
     /// One of each kind.
-    fn course_errors() -> [CourseError; 7] {
+    fn course_errors() -> [CourseError; 8] {
         [
+            CourseError::CutShort { attempts: 1_000_001 },
             CourseError::IncorrectResponses,
             CourseError::ReplicasDied { died: 1 },
             CourseError::NothingStored,
-            CourseError::UnansweredGets { unanswered: 2, generated: 2, allowed: 0.5 },
-            CourseError::UnansweredPuts { unanswered: 2, generated: 2, allowed: 0.5 },
-            CourseError::UngeneratedGets { failed: 2, generated: 2, allowed: 0.5 },
+            CourseError::UnansweredGets { unanswered: 2, drawn: 2, allowed: 0.5 },
+            CourseError::UnansweredPuts { unanswered: 2, drawn: 2, allowed: 0.5 },
+            CourseError::UngeneratedGets { failed: 2, drawn: 2, allowed: 0.5 },
             CourseError::TooFewMessages { sent: 1, needed: 2.0 },
         ]
     }
@@ -246,7 +261,10 @@ mod tests {
         let kinds: Vec<String> = of(&run(&record)).into_iter().map(|advice| advice.kind).collect();
         assert_eq!(kinds, ["replicas died", "incorrect responses", "gets unanswered", "too few messages"]);
         let text = shown(&run(&record));
-        assert!(text.starts_with("\n## What to Look at First\n1. replicas died: A replica ended although"), "{text}");
+        assert!(
+            text.starts_with("\n## What to Look at First\n1. replicas died: A replica counts as died although"),
+            "{text}"
+        );
         assert_eq!(shown(&run(&fixture::record())), "");
     }
 

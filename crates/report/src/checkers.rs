@@ -35,6 +35,18 @@ pub(super) fn write(out: &mut impl Write, judgement: &Judgement) -> io::Result<(
         }
         liveness::Verdict::NotJudged(excuse) => writeln!(out, "Liveness: {FAIR}not judged{FAIR:#}, {excuse}"),
         liveness::Verdict::Stuck(stuck) => writeln!(out, "Liveness: {BAD}stuck{BAD:#}, {stuck}"),
+        liveness::Verdict::CutShort(flood) => writeln!(out, "Liveness: {BAD}cut short{BAD:#}, {flood}"),
+    }?;
+    match judgement.lost_with_replicas {
+        0 => Ok(()),
+        lost => {
+            let requests = if lost == 1 { "1 request was" } else { &format!("{lost} requests were") };
+            writeln!(
+                out,
+                "Liveness does not judge this: {requests} lost, because the replica was dead or died before it answered \
+                 (clients do not retry)"
+            )
+        }
     }
 }
 
@@ -90,6 +102,7 @@ mod tests {
             linear: linear::Verdict::Linearizable { operations: 500, keys: 171 },
             invariants: Some(raft::Verdict { changes: 4_321, terms_led: 1, violation: None }),
             liveness: liveness::Verdict::Live { after: Span::from_micros(387) },
+            lost_with_replicas: 0,
         }
     }
 

@@ -64,6 +64,7 @@ struct Row<'a> {
     linearizability: &'static str,
     invariants: &'static str,
     liveness: &'static str,
+    idle_faults: usize,
 }
 
 impl<'a> From<&'a RunSummary> for Row<'a> {
@@ -104,6 +105,7 @@ impl<'a> From<&'a RunSummary> for Row<'a> {
             linearizability: judgement.word(Checker::Linearizability),
             invariants: judgement.word(Checker::Invariants),
             liveness: judgement.word(Checker::Liveness),
+            idle_faults: statistics.idle_faults.len(),
         }
     }
 }
@@ -123,11 +125,11 @@ mod tests {
 scenario,protocol,seed,passed,errors,tier_messages,tier_failures,tier_duplicates,tier_latency,messages_sent,\
 messages_dropped,failures,unanswered,duplicates,redirects,incorrect,latency_median,latency_p90,latency_p99,\
 latency_max,leader_changes,seconds,events,trace,world,malformed,linearizability,\
-invariants,liveness
+invariants,liveness,idle_faults
 sample,raft,7,true,,3,1,2,0,6370,183,46,3,3,19,0,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0,ok,\
-not watched,not judged
+not watched,not judged,0
 sample,raft,7,false,>0 incorrect responses to get(); insufficient get() requests answered (33 > 60 * 0.50),,,,,6370,\
-183,46,36,3,19,7,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0,ok,not watched,not judged
+183,46,36,3,19,7,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0,ok,not watched,not judged,0
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -233,6 +233,7 @@ mod tests {
                 "incorrect": 0,
                 "malformed": 0,
                 "unacknowledged_reads": 0,
+                "idle_faults": [],
                 "packet_storm": false,
                 "request_storm": false
             },
@@ -240,7 +241,7 @@ mod tests {
             "checkers": {
                 "passed": true,
                 "linearizability": {
-                    "verdict": "ok", "operations": 138, "keys": 1, "key": null, "time": null, "explanation": null
+                    "verdict": "ok", "operations": 131, "keys": 1, "key": null, "time": null, "explanation": null
                 },
                 "invariants": {
                     "verdict": "not watched", "changes": null, "invariant": null, "time": null, "explanation": null
@@ -249,7 +250,8 @@ mod tests {
                     "verdict": "not judged",
                     "after": null,
                     "lack": null,
-                    "explanation": "at the end no quorum lived and was connected"
+                    "explanation": "at the end no quorum lived and was connected",
+                    "lost_with_replicas": 0
                 },
                 "findings": []
             },

@@ -33,4 +33,4 @@ pub mod trace;
 mod verdicts;
 
 pub use describe::describe;
-pub use summary::{Latency, RunSummary, Statistics, SuiteSummary};
+pub use summary::{IdleFault, Latency, RunSummary, Statistics, SuiteSummary};

@@ -338,7 +338,7 @@ Passed 3 out of 4 runs, and 1 out of 2 tests with every seed
         let text = rows(&scenarios, &runs, &[None]);
         assert!(
             text.contains(
-                "[FAIL]\n    Error: insufficient get() requests generated (1 > 60 * 0.00)\n    Note: this is about the clients' random choices"
+                "[FAIL]\n    Error: insufficient get() requests generated (1 > 61 * 0.00)\n    Note: this is about the clients' random choices"
             ),
             "{text}"
         );

@@ -44,7 +44,7 @@ pub struct RunSummary {
 }
 
 /// The counters of a run. The names of the fields are those of the JSON report.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Statistics {
     /// Each change of the believed leader, as addresses; `FFFF` is none, and the first.
     pub leaders: Vec<String>,
@@ -64,7 +64,7 @@ pub struct Statistics {
     pub puts: u64,
     /// Gets that could not be generated, for want of an acknowledged key.
     pub gets_not_generated: u64,
-    /// Answers to requests that had been answered before.
+    /// Answers to requests that had been answered `ok` before.
     pub duplicates: u64,
     /// Gets without an answer.
     pub unanswered_gets: u64,
@@ -76,16 +76,31 @@ pub struct Statistics {
     pub failed_gets: u64,
     /// Puts answered with `fail`.
     pub failed_puts: u64,
-    /// Gets with a wrong value, answers that name no request of their client, and what `malformed` counts.
+    /// Gets with another value than the newest acknowledged one, answers that name no open request of their client, and
+    /// what `malformed` counts.
     pub incorrect: u64,
     /// Datagrams of replicas that make no sense.
     pub malformed: u64,
     /// Gets that returned a put of the client's own that was not acknowledged (yet).
     pub unacknowledged_reads: u64,
+    /// Fault events that did nothing, in order.
+    pub idle_faults: Vec<IdleFault>,
     /// Whether the run was stopped because of too many messages.
     pub packet_storm: bool,
-    /// Whether the run was stopped because clients had to try again too often.
+    /// Whether the run was cut short because clients had to ask again too often.
     pub request_storm: bool,
+}
+
+/// A fault event that did nothing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct IdleFault {
+    /// Its type, as in `kill_leader`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// When it happened, in seconds from the start of the run.
+    pub time: f64,
+    /// Why it did nothing.
+    pub reason: String,
 }
 
 /// How long answers took, in seconds of the world's clock, over all attempts that were answered.
@@ -117,7 +132,7 @@ impl RunSummary {
             world: record.world.name(),
             seed: record.seed,
             command,
-            statistics: Statistics::of(record),
+            statistics: Statistics::of(scenario, record),
             latency: Latency::of(&record.history.latencies()),
             judgement,
             max_packets: scenario.max_packets,
@@ -144,8 +159,12 @@ impl RunSummary {
 }
 
 impl Statistics {
-    fn of(record: &RunRecord) -> Statistics {
+    fn of(scenario: &Scenario, record: &RunRecord) -> Statistics {
         let history = &record.history;
+        let idle_faults = record.struck.iter().filter_map(|struck| {
+            let (kind, time) = (scenario.events[struck.event].fault.name(), struck.time.as_secs_f64());
+            Some(IdleFault { kind, time, reason: struck.idle?.to_string() })
+        });
         let (requests, unanswered, failures) = (history.requests(), history.unanswered(), history.failures());
         let address = |belief: &Belief| belief.leader.map_or_else(|| "FFFF".to_owned(), |id| format!("{id}"));
         Statistics {
@@ -164,9 +183,10 @@ impl Statistics {
             redirects: history.redirects().total(),
             failed_gets: failures.gets,
             failed_puts: failures.puts,
-            incorrect: course::incorrect(record),
+            incorrect: course::incorrect(scenario, record),
             malformed: record.malformed,
             unacknowledged_reads: history.unacknowledged_reads,
+            idle_faults: idle_faults.collect(),
             packet_storm: record.packet_storm,
             request_storm: record.request_storm,
         }

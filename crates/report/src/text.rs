@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::summary::{RunSummary, Statistics};
+use super::summary::{IdleFault, RunSummary, Statistics};
 use super::{advice, checkers};
 use seedbed_core::check::course::{Measure, Performance, Tier, Verdict};
 use seedbed_core::record::World;
@@ -34,6 +34,9 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
     heading(out, "# Simulation Finished")?;
     writeln!(out)?;
     write_statistics(out, &run.statistics)?;
+    for IdleFault { kind, time, reason } in &run.statistics.idle_faults {
+        writeln!(out, "{FAIR}Warning:{FAIR:#} {kind} at {time:.6} s did nothing: {reason}")?;
+    }
     if run.statistics.packet_storm {
         let (sent, max) = (run.statistics.messages_sent, run.max_packets);
         writeln!(
@@ -43,7 +46,7 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
         )?;
     }
     if run.statistics.request_storm {
-        writeln!(out, "{FAIR}Warning:{FAIR:#} request storm, stopped early since clients had to try again too often")?;
+        writeln!(out, "{FAIR}Warning:{FAIR:#} request storm, cut short because clients had to ask again too often")?;
     }
     writeln!(out)?;
     let course = &run.judgement.course;
@@ -86,8 +89,8 @@ fn write_statistics(out: &mut impl Write, s: &Statistics) -> io::Result<()> {
     if s.unacknowledged_reads > 0 {
         writeln!(
             out,
-            "Total get() that returned the client's own unacknowledged put(): {} (right, but the course's runner \
-             would count it as incorrect)",
+            "Total get() that returned the client's own unacknowledged put(): {} (lawful, but the course's runner \
+             counts it as incorrect)",
             s.unacknowledged_reads
         )?;
     }
@@ -204,13 +207,13 @@ Liveness: not judged, at the end no quorum lived and was connected
     #[test]
     fn the_handouts_failing_sample_is_reproduced_to_the_letter() {
         let text = plain(&fixture::failed_record());
-        let below = text.strip_prefix(&format!("{FAILED}{}", others(105))).unwrap_or_else(|| panic!("{text}"));
+        let below = text.strip_prefix(&format!("{FAILED}{}", others(98))).unwrap_or_else(|| panic!("{text}"));
         assert!(below.starts_with("\n## What to Look at First\n1. incorrect responses: "), "{below}");
     }
 
     #[test]
     fn the_handouts_passing_sample_is_reproduced_to_the_letter() {
-        assert_eq!(plain(&fixture::record()), format!("{PASSED}{}", others(138)));
+        assert_eq!(plain(&fixture::record()), format!("{PASSED}{}", others(131)));
     }
 
     #[test]
@@ -218,6 +221,23 @@ Liveness: not judged, at the end no quorum lived and was connected
         let text = plain(&RunRecord { world: World::Live, ..fixture::record() });
         let begin = "Played with real processes, in 34.0 s of real time (live world)\n\n# Simulation Finished\n";
         assert!(text.starts_with(begin), "{text}");
+    }
+
+    #[test]
+    fn a_fault_that_did_nothing_is_a_warning_below_the_statistics() {
+        use seedbed_core::chaos::{Consequence, Fault, FaultEvent, Idle};
+        use seedbed_core::record::Struck;
+        use seedbed_core::time::{Span, Time};
+        let time = Time::ZERO + Span::from_secs(11);
+        let mut scenario = fixture::scenario();
+        scenario.events = vec![FaultEvent { time, fault: Fault::KillLeader }];
+        let struck = Struck { time, event: 0, consequence: Consequence::default(), idle: Some(Idle::NoLeader) };
+        let record = RunRecord { struck: vec![struck], ..fixture::record() };
+        let mut out = anstream::StripStream::new(Vec::new());
+        write(&mut out, &RunSummary::sample(&scenario, &record)).unwrap();
+        let text = String::from_utf8(out.into_inner()).unwrap();
+        let warning = "incorrect response: 0\nWarning: kill_leader at 11.000000 s did nothing: no leader was known\n";
+        assert!(text.contains(warning), "{text}");
     }
 
     #[test]
@@ -231,19 +251,19 @@ Liveness: not judged, at the end no quorum lived and was connected
     #[test]
     fn a_request_storm_is_a_warning_below_the_statistics() {
         let text = plain(&RunRecord { request_storm: true, ..fixture::record() });
-        let warning = "incorrect response: 0\nWarning: request storm, stopped early since clients had to try again too \
+        let warning = "incorrect response: 0\nWarning: request storm, cut short because clients had to ask again too \
                        often\n\n## Correctness";
         assert!(text.contains(warning), "{text}");
     }
 
     #[test]
-    fn unacknowledged_reads_are_mentioned_and_do_not_fail() {
+    fn unacknowledged_reads_fail_as_in_the_course_and_the_report_says_that_they_are_lawful() {
         let mut record = fixture::record();
         record.history.unacknowledged_reads = 2;
         let text = plain(&record);
-        let line = "Total get() that returned the client's own unacknowledged put(): 2 (right, but the course's \
-                    runner would count it as incorrect)\n";
-        assert!(text.contains(line) && text.contains("All correctness tests passed"), "{text}");
+        let line = "Total get() that returned the client's own unacknowledged put(): 2 (lawful, but the \
+                    course's runner counts it as incorrect)\n";
+        assert!(text.contains(line) && text.contains("Error: >0 incorrect responses to get()"), "{text}");
     }
 
     #[test]

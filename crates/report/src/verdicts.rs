@@ -41,6 +41,7 @@ struct Liveness {
     after: Option<f64>,
     lack: Option<&'static str>,
     explanation: Option<String>,
+    lost_with_replicas: u64,
 }
 
 #[derive(Serialize)]
@@ -111,7 +112,9 @@ impl Liveness {
             liveness::Verdict::Live { after } => (Some(after.as_secs_f64()), None, None),
             liveness::Verdict::NotJudged(excuse) => (None, None, Some(excuse.to_string())),
             liveness::Verdict::Stuck(stuck) => (None, Some(stuck.lack.name()), Some(stuck.to_string())),
+            liveness::Verdict::CutShort(flood) => (None, None, Some(flood.to_string())),
         };
-        Liveness { verdict: judgement.word(Checker::Liveness), after, lack, explanation }
+        let (verdict, lost_with_replicas) = (judgement.word(Checker::Liveness), judgement.lost_with_replicas);
+        Liveness { verdict, after, lack, explanation, lost_with_replicas }
     }
 }

@@ -51,12 +51,12 @@ impl Hostile {
         match self.dice.below(4) {
             0 => datagram["src"] = json!(own),
             1 => datagram["src"] = json!("FFFF"),
-            2 => datagram["dst"] = json!("0000"),
+            2 => datagram["dst"] = json!("00AA"),
             // A replica that nobody knows, or a client that is a replica.
             _ if ["get", "put"].contains(&&*kind) => {
-                datagram["src"] = json!(if own == "0001" { "0004" } else { "0001" })
+                datagram["src"] = json!(if own == "0001" { "0000" } else { "0001" })
             }
-            _ => datagram["src"] = json!("0003"),
+            _ => datagram["src"] = json!("00AA"),
         }
         datagram.to_string().into_bytes()
     }

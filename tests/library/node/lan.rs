@@ -1,198 +1,164 @@
-//! A LAN in memory and in virtual time, with one client.
+//! Nodes in memory and in virtual time, on the course's LAN.
 
 use std::collections::BTreeMap;
 
+use seedbed::id::ReplicaId;
 use seedbed::node::{Members, Node};
-use seedbed::protocol::{Operation, Response};
+use seedbed::record::{RunRecord, World};
 use seedbed::replica::{Config, Replica};
 use seedbed::rng::Stream;
+use seedbed::scenario::Scenario;
 use seedbed::time::{Span, Time};
-use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope};
+use seedbed::wire::{Address, DATAGRAM_BYTES_MAX};
+use seedbed::world::lan::{Lan, Wires, address};
 
 use super::hostile::Hostile;
 
-/// The client's address.
-pub const CLIENT: Address = Address(0x1A0);
-
-/// A replica's address.
-pub fn address(place: usize) -> Address {
-    Address(3 * place as u16 + 1)
-}
-
-pub struct Lan {
+/// A run: nodes, the LAN, and the datagrams between them.
+pub struct Rig<'a> {
     pub nodes: Vec<Node<Replica>>,
-    pub client: Client,
-    /// Every datagram that a replica or the client has sent, in order.
+    /// Every datagram that a replica has sent, in order.
     pub sent: Vec<String>,
+    /// What the LAN found wrong.
+    pub complaints: Vec<String>,
+    lan: Lan<'a>,
     now: Time,
-    /// By time of arrival; the second number keeps apart what arrives at once.
-    under_way: BTreeMap<(Time, usize), Vec<u8>>,
-    loss: f64,
-    dice: Stream,
+    under_way: UnderWay,
     hostile: Option<Hostile>,
+    end: Time,
 }
 
-/// Puts and gets one after another; follows redirects; knows what each get must find.
-pub struct Client {
-    pub answered: usize,
-    pub failures: usize,
-    number: usize,
-    attempt: usize,
-    values: BTreeMap<String, String>,
-    out: Datagrams,
+/// Datagrams by time of arrival; the second number keeps apart what arrives at once.
+struct UnderWay {
+    datagrams: BTreeMap<(Time, u64), Flight>,
+    number: u64,
+    delays: Stream,
 }
 
-impl Lan {
-    /// So many replicas; so many of their datagrams to each other get lost; something hostile on the LAN, or not.
-    pub fn new(replicas: usize, loss: f64, hostile: Option<Hostile>) -> Lan {
-        let addresses: Vec<Address> = (0..replicas).map(address).collect();
+enum Flight {
+    ToLan(ReplicaId, Vec<u8>),
+    ToNode(ReplicaId, Vec<u8>),
+}
+
+/// What the LAN wants done, until it is done.
+struct Outbox<'r> {
+    under_way: &'r mut UnderWay,
+    killed: Vec<ReplicaId>,
+    complaints: &'r mut Vec<String>,
+}
+
+impl UnderWay {
+    fn push(&mut self, now: Time, flight: Flight) {
+        let arrival = now + Span::from_micros(self.delays.between(20, 250));
+        self.number += 1;
+        self.datagrams.insert((arrival, self.number), flight);
+    }
+}
+
+impl Wires for Outbox<'_> {
+    fn send(&mut self, now: Time, to: ReplicaId, bytes: &[u8]) {
+        self.under_way.push(now, Flight::ToNode(to, bytes.to_vec()));
+    }
+
+    fn kill(&mut self, _now: Time, replica: ReplicaId) {
+        self.killed.push(replica);
+    }
+
+    fn complain(&mut self, _now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
+        self.complaints.push(format!("{about}: {}", what()));
+    }
+}
+
+impl<'a> Rig<'a> {
+    /// The replicas of a scenario, with something hostile on the LAN, or not.
+    pub fn new(scenario: &'a Scenario, seed: u64, hostile: Option<Hostile>) -> Rig<'a> {
+        let addresses: Vec<Address> = ReplicaId::all(scenario.replicas).map(address).collect();
         let nodes = addresses.iter().map(|&own| {
             let mut others = addresses.clone();
             others.retain(|&other| other != own);
-            // Everyone is told the others in another order.
+            // Each is told the others in another order.
             let shift = usize::from(own.0) % others.len();
             others.rotate_left(shift);
             let members = Members::new(own, &others).expect("a cluster");
-            Node::new(members, 7, |identity| Replica::new(identity, Config::default()).expect("a replica"))
+            Node::new(members, seed, |identity| Replica::new(identity, Config::default()).expect("a replica"))
         });
-        let values = BTreeMap::new();
-        let client = Client { answered: 0, failures: 0, number: 0, attempt: 0, values, out: Datagrams::new() };
-        let mut lan = Lan {
+        Rig {
             nodes: nodes.collect(),
-            client,
             sent: Vec::new(),
+            complaints: Vec::new(),
+            lan: Lan::new(scenario, seed),
             now: Time::ZERO,
-            under_way: BTreeMap::new(),
-            loss,
-            dice: Stream::new(7, "lan"),
+            under_way: UnderWay { datagrams: BTreeMap::new(), number: 0, delays: Stream::new(seed, "delays") },
             hostile,
-        };
-        lan.ask(address(0));
-        lan
+            end: scenario.end(),
+        }
     }
 
-    pub fn run(&mut self, until: Time) {
-        loop {
-            self.send_all();
-            let arrival = self.under_way.keys().next().map_or(Time::NEVER, |&(time, _)| time);
-            let timeout = self.nodes.iter().map(Node::poll_timeout).min().expect("nodes");
-            let next = arrival.min(timeout);
-            if next > until {
-                return;
-            }
-            self.now = self.now.max(next);
-            if arrival <= timeout {
-                let (_, bytes) = self.under_way.pop_first().expect("something arrives");
-                self.deliver(&bytes);
+    /// Runs to the end.
+    pub fn run(mut self) -> (RunRecord, Rig<'a>) {
+        let mut dead = vec![false; self.nodes.len()];
+        while !self.lan.is_over(self.now) {
+            self.send_all(&dead);
+            let arrival = self.under_way.datagrams.keys().next().map_or(Time::NEVER, |&(time, _)| time);
+            let living = self.nodes.iter().zip(&dead).filter(|(_, dead)| !**dead);
+            let timeout = living.map(|(node, _)| node.poll_timeout()).min().unwrap_or(Time::NEVER);
+            let due = self.lan.poll_due();
+            self.now = self.now.max(arrival.min(timeout).min(due)).min(self.end);
+            if due <= self.now {
+                self.on_lan(&mut dead, |lan, now, wires| lan.handle_due(now, wires));
+            } else if arrival <= self.now {
+                match self.under_way.datagrams.pop_first().expect("something arrives").1 {
+                    Flight::ToLan(from, bytes) => {
+                        self.on_lan(&mut dead, |lan, now, wires| lan.handle_datagram(now, from, &bytes, wires));
+                    }
+                    Flight::ToNode(to, bytes) if !dead[to.index()] => self.deliver(to, &bytes),
+                    Flight::ToNode(..) => {}
+                }
             } else {
-                let node = self.nodes.iter_mut().find(|node| node.poll_timeout() == timeout).expect("one is due");
-                node.handle_timeout(self.now);
+                let now = self.now;
+                let is_due = |(node, dead): &(&mut Node<Replica>, &bool)| !**dead && node.poll_timeout() <= now;
+                let (node, _) = self.nodes.iter_mut().zip(&dead).find(is_due).expect("a node is due");
+                node.handle_timeout(now);
             }
+        }
+        let record = self.lan.finish(World::Live, self.now);
+        (record, self)
+    }
+
+    fn on_lan(&mut self, dead: &mut [bool], act: impl FnOnce(&mut Lan<'a>, Time, &mut Outbox<'_>)) {
+        let mut wires = Outbox { under_way: &mut self.under_way, killed: Vec::new(), complaints: &mut self.complaints };
+        act(&mut self.lan, self.now, &mut wires);
+        for killed in wires.killed {
+            dead[killed.index()] = true;
         }
     }
 
-    fn deliver(&mut self, bytes: &[u8]) {
-        let datagram = Datagram::parse(bytes).expect("honest datagrams can be read");
-        if datagram.dst == CLIENT {
-            return self.answer(&datagram);
-        }
-        for place in 0..self.nodes.len() {
-            if datagram.dst == address(place) || (datagram.dst == Address::BROADCAST && datagram.src != address(place))
-            {
-                self.disturb(place, bytes);
-                self.nodes[place].handle_datagram(self.now, bytes);
-                self.disturb(place, bytes);
-            }
-        }
+    fn deliver(&mut self, to: ReplicaId, bytes: &[u8]) {
+        self.disturb(to, bytes);
+        self.nodes[to.index()].handle_datagram(self.now, bytes);
+        self.disturb(to, bytes);
     }
 
     /// Lets a node have hostile datagrams, which may resemble this honest one.
-    fn disturb(&mut self, place: usize, honest: &[u8]) {
+    fn disturb(&mut self, to: ReplicaId, honest: &[u8]) {
         let Some(hostile) = &mut self.hostile else { return };
-        let sent = self.nodes[place].outgoing().len();
+        let node = &mut self.nodes[to.index()];
+        let sent = node.outgoing().len();
         for _ in 0..3 {
-            let bytes = hostile.datagram(address(place), honest);
-            self.nodes[place].handle_datagram(self.now, &bytes);
-            assert_eq!(self.nodes[place].outgoing().len(), sent, "{}", String::from_utf8_lossy(&bytes));
+            let bytes = hostile.datagram(address(to), honest);
+            node.handle_datagram(self.now, &bytes);
+            assert_eq!(node.outgoing().len(), sent, "{}", String::from_utf8_lossy(&bytes));
         }
     }
 
-    fn send_all(&mut self) {
-        let mut sent: Vec<Vec<u8>> = Vec::new();
-        for out in self.nodes.iter_mut().map(Node::outgoing).chain([&mut self.client.out]) {
-            sent.extend(out.iter().map(<[u8]>::to_vec));
-            out.clear();
-        }
-        for bytes in sent {
-            assert!(bytes.len() <= DATAGRAM_BYTES_MAX);
-            let datagram = Datagram::parse(&bytes).expect("honest datagrams can be read");
-            // The client waits a moment before it asks again.
-            let delay = if datagram.src == CLIENT { 20_000 } else { self.dice.between(50, 500) };
-            let between_replicas = datagram.src != CLIENT && datagram.dst != CLIENT;
-            self.sent.push(String::from_utf8(bytes.clone()).expect("text"));
-            if !(between_replicas && self.dice.chance(self.loss)) {
-                self.under_way.insert((self.now + Span::from_micros(delay), self.sent.len()), bytes);
+    fn send_all(&mut self, dead: &[bool]) {
+        for (from, node) in ReplicaId::all(dead.len()).zip(&mut self.nodes) {
+            for bytes in node.outgoing().iter().filter(|_| !dead[from.index()]) {
+                assert!(bytes.len() <= DATAGRAM_BYTES_MAX);
+                self.sent.push(String::from_utf8(bytes.to_vec()).expect("text"));
+                self.under_way.push(self.now, Flight::ToLan(from, bytes.to_vec()));
             }
-        }
-    }
-
-    /// The client takes an answer and asks on.
-    fn answer(&mut self, datagram: &Datagram<'_>) {
-        let mid = self.client.mid();
-        assert_eq!(datagram.mid.as_deref(), Some(&*mid), "each request is answered once");
-        let leader = datagram.leader;
-        match datagram.response().expect("an answer") {
-            Response::Ok { value } => {
-                self.client.take_value(value.as_deref());
-                self.client.answered += 1;
-                self.client.number += 1;
-            }
-            Response::Fail => self.client.failures += 1,
-            Response::Redirect => assert!(leader != datagram.src && leader != Address::BROADCAST),
-        }
-        let known = leader != Address::BROADCAST && !self.client.number.is_multiple_of(10);
-        let random = address(self.dice.below(self.nodes.len() as u64) as usize);
-        self.ask(if known { leader } else { random });
-    }
-
-    fn ask(&mut self, to: Address) {
-        let client = &mut self.client;
-        client.attempt += 1;
-        let mid = client.mid();
-        let envelope = Envelope { src: CLIENT, dst: to, leader: Address::BROADCAST, mid: &mid };
-        client.out.push_operation(&envelope, &client.operation());
-    }
-}
-
-impl Client {
-    fn mid(&self) -> String {
-        format!("\"{}\" né", self.attempt)
-    }
-
-    fn key(&self) -> String {
-        format!("key {}", self.number % 7)
-    }
-
-    fn value(&self) -> Option<String> {
-        (!self.number.is_multiple_of(3)).then(|| format!("value {}\n", self.number))
-    }
-
-    fn operation(&self) -> Operation {
-        let key = self.key().into();
-        match self.value() {
-            Some(value) => Operation::Put { key, value: value.into() },
-            None => Operation::Get { key },
-        }
-    }
-
-    /// What an `ok` brings is what the request asked for.
-    fn take_value(&mut self, value: Option<&str>) {
-        match self.value() {
-            Some(put) => {
-                assert_eq!(value, None);
-                self.values.insert(self.key(), put);
-            }
-            None => assert_eq!(value, Some(self.values.get(&self.key()).map_or("", |value| value))),
+            node.outgoing().clear();
         }
     }
 }

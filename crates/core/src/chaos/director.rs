@@ -1,5 +1,7 @@
 //! Carries faults out: chooses whom they hit.
 
+use std::fmt;
+
 use crate::chaos::{ChaosMonkey, ConnectivityMatrix, Fault, Loss};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::rng::Stream;
@@ -8,16 +10,18 @@ use crate::rng::Stream;
 ///
 /// The believed leader is the `leader` field of the newest message from a living replica. During a partition only the
 /// replicas of the *chosen group* are listened to, which is the side with the quorum: in an easy partition the
-/// leader's, in a hard one the other. An isolated replica is not listened to either. A belief in a dead replica is no
-/// news and is ignored.
+/// leader's, in a hard one the other. An isolated replica is not listened to either, nor is one that the matrix cuts off
+/// from all others in both directions. A belief in a dead replica is no news and is ignored.
 #[derive(Clone, Debug)]
 pub struct Director {
     replicas: usize,
     living: ReplicaSet,
     monkey: ChaosMonkey,
     believed: Option<ReplicaId>,
-    /// Whose word on the leader counts.
+    /// Whose word on the leader counts, as far as partitions and isolations go.
     heard: ReplicaSet,
+    /// Those whom the matrix alone cuts off from all others.
+    cut_off: ReplicaSet,
     choices: Stream,
 }
 
@@ -36,6 +40,42 @@ pub struct Consequence {
     pub leader_lost: bool,
 }
 
+/// Why a fault did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// No leader was known.
+    NoLeader,
+    /// No replica but the leader was alive.
+    NoOther,
+    /// This replica was dead already.
+    Dead(ReplicaId),
+    /// All replicas were dead.
+    AllDead,
+    /// Nothing was cut.
+    NotCut,
+    /// This replica was isolated already.
+    Isolated(ReplicaId),
+    /// The matrix had these values already.
+    SameMatrix,
+    /// The link had this value already.
+    SameLink,
+}
+
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Idle::NoLeader => f.write_str("no leader was known"),
+            Idle::NoOther => f.write_str("no replica but the leader was alive"),
+            Idle::Dead(replica) => write!(f, "replica {replica} was dead already"),
+            Idle::AllDead => f.write_str("all replicas were dead"),
+            Idle::NotCut => f.write_str("nothing was cut"),
+            Idle::Isolated(replica) => write!(f, "replica {replica} was isolated already"),
+            Idle::SameMatrix => f.write_str("the matrix had these values already"),
+            Idle::SameLink => f.write_str("the link had this value already"),
+        }
+    }
+}
+
 impl Director {
     /// A director over a cluster in which all live, and that loses these messages besides those that the matrix says.
     /// Its choices come from the run's seed.
@@ -46,6 +86,7 @@ impl Director {
         let replicas = matrix.replicas();
         Director {
             replicas,
+            cut_off: cut_off(&matrix),
             living: ReplicaSet::all(replicas),
             monkey: ChaosMonkey::new(matrix, losses, seed),
             believed: None,
@@ -63,7 +104,8 @@ impl Director {
     /// Takes note of the leader that a replica's message is stamped with.
     #[inline]
     pub fn observe_leader(&mut self, from: ReplicaId, leader: Option<ReplicaId>) {
-        if leader != self.believed && self.heard.contains(from) && leader.is_none_or(|l| self.living.contains(l)) {
+        let is_news = leader != self.believed && leader.is_none_or(|leader| self.living.contains(leader));
+        if is_news && self.heard.contains(from) && !self.cut_off.contains(from) {
             self.believed = leader;
         }
     }
@@ -89,6 +131,25 @@ impl Director {
         if self.believed == Some(replica) {
             self.believed = None;
         }
+    }
+
+    /// Why a fault would do nothing now; none if it would do something.
+    pub fn idle(&self, fault: &Fault) -> Option<Idle> {
+        let is_whole = self.monkey.group().is_none() && self.monkey.isolated().is_empty();
+        let others = || self.believed.map_or(self.living, |leader| self.living.without(leader));
+        let (is_idle, why) = match fault {
+            Fault::KillLeader => (self.believed.is_none(), Idle::NoLeader),
+            Fault::KillNonLeader if self.living.is_empty() => (true, Idle::AllDead),
+            Fault::KillNonLeader => (others().is_empty(), Idle::NoOther),
+            Fault::Kill(replica) => (!self.living.contains(*replica), Idle::Dead(*replica)),
+            Fault::PartEasy | Fault::PartHard => (self.living.is_empty(), Idle::AllDead),
+            Fault::PartEnd => (is_whole, Idle::NotCut),
+            Fault::Heal => (is_whole && self.monkey.is_original(), Idle::NotCut),
+            Fault::Isolate(replica) => (self.monkey.isolated().contains(*replica), Idle::Isolated(*replica)),
+            Fault::SetMatrix(matrix) => (self.monkey.matrix() == matrix, Idle::SameMatrix),
+            Fault::SetLink { from, to, value } => (self.monkey.matrix().loss(*from, *to) == *value, Idle::SameLink),
+        };
+        is_idle.then_some(why)
     }
 
     /// Carries a fault out and says what is left for the world to do.
@@ -124,11 +185,11 @@ impl Director {
             }
             Fault::SetMatrix(matrix) => {
                 self.monkey.set_matrix(matrix.clone());
-                Consequence::default()
+                self.note_matrix()
             }
             Fault::SetLink { from, to, value } => {
                 self.monkey.set_link(from.index(), to.index(), *value).expect("a scenario's links are validated");
-                Consequence::default()
+                self.note_matrix()
             }
             Fault::Isolate(replica) => {
                 self.monkey.isolate(*replica);
@@ -137,6 +198,7 @@ impl Director {
             }
             Fault::Heal => {
                 self.monkey.heal();
+                self.note_matrix();
                 self.listen_to_all()
             }
         }
@@ -183,6 +245,13 @@ impl Director {
         Consequence { killed: None, leader_lost: !keeps_quorum }
     }
 
+    /// The matrix has changed. Clients forget a leader that it cuts off, as they do when one is isolated.
+    fn note_matrix(&mut self) -> Consequence {
+        let before = std::mem::replace(&mut self.cut_off, cut_off(self.monkey.matrix()));
+        let is_lost = |leader: ReplicaId| self.cut_off.contains(leader) && !before.contains(leader);
+        Consequence { killed: None, leader_lost: self.believed.is_some_and(is_lost) }
+    }
+
     fn listen_to_all(&mut self) -> Consequence {
         self.heard = ReplicaSet::all(self.replicas);
         Consequence::default()
@@ -194,6 +263,16 @@ impl Director {
         self.choices.shuffle(&mut order);
         order.into_iter().take(count).collect()
     }
+}
+
+/// The replicas whom a matrix cuts off from all others, in both directions.
+fn cut_off(matrix: &ConnectivityMatrix) -> ReplicaSet {
+    let all = || ReplicaId::all(matrix.replicas());
+    let is_cut = |one: &ReplicaId| {
+        let cuts = |other: ReplicaId| matrix.loss(*one, other) >= 1.0 && matrix.loss(other, *one) >= 1.0;
+        all().filter(|other| other != one).all(cuts)
+    };
+    all().filter(is_cut).collect()
 }
 
 /// Whether so many of the candidates are all neighbours of each other; none if that would take more steps.
@@ -324,6 +403,68 @@ mod tests {
             let other = director.living().iter().find(|&r| director.monkey().loss(ReplicaId(0), r) == 1.0).unwrap();
             assert_eq!(side_of(&director, other).len(), 3.min(director.living().len() - 1));
         }
+    }
+
+    #[test]
+    fn a_replica_that_the_matrix_cuts_off_from_all_others_is_not_listened_to_until_it_is_back() {
+        let cut = |to_four: f64| {
+            let loss = |from: usize, to: usize| match (from, to) {
+                (4, 4) => 0.0,
+                (_, 4) => to_four,
+                (4, _) => 1.0,
+                _ => 0.0,
+            };
+            let rows: Vec<Vec<f64>> = (0..5).map(|from| (0..5).map(|to| loss(from, to)).collect()).collect();
+            ConnectivityMatrix::from_rows(5, &rows).unwrap()
+        };
+        let mut director = director(5, 1);
+        director.observe_leader(ReplicaId(4), Some(ReplicaId(4)));
+        let lost = Consequence { killed: None, leader_lost: true };
+        assert_eq!(director.apply(&Fault::SetMatrix(cut(1.0))), lost, "clients forget it");
+        director.observe_leader(ReplicaId(0), Some(ReplicaId(2)));
+        director.observe_leader(ReplicaId(4), None);
+        assert_eq!(director.believed_leader(), Some(ReplicaId(2)));
+        // Cut in one direction only, its word counts.
+        assert_eq!(director.apply(&Fault::SetMatrix(cut(0.0))), Consequence::default());
+        director.observe_leader(ReplicaId(4), None);
+        assert_eq!(director.believed_leader(), None);
+        director.apply(&Fault::SetMatrix(cut(1.0)));
+        director.apply(&Fault::Heal);
+        director.observe_leader(ReplicaId(4), Some(ReplicaId(1)));
+        assert_eq!(director.believed_leader(), Some(ReplicaId(1)));
+    }
+
+    #[test]
+    fn a_fault_that_would_do_nothing_says_why() {
+        let mut director = director(3, 1);
+        let idle = |director: &Director, fault: Fault| director.idle(&fault).map(|why| why.to_string());
+        let same = ConnectivityMatrix::uniform(3, 0.0).unwrap();
+        let link = |value| Fault::SetLink { from: ReplicaId(0), to: ReplicaId(1), value };
+        for (fault, why) in [
+            (Fault::KillLeader, Some("no leader was known")),
+            (Fault::KillNonLeader, None),
+            (Fault::PartEnd, Some("nothing was cut")),
+            (Fault::Heal, Some("nothing was cut")),
+            (Fault::SetMatrix(same), Some("the matrix had these values already")),
+            (link(0.0), Some("the link had this value already")),
+            (link(0.5), None),
+            (Fault::PartEasy, None),
+        ] {
+            assert_eq!(idle(&director, fault.clone()).as_deref(), why, "{fault:?}");
+        }
+        director.apply(&link(0.5));
+        assert_eq!(idle(&director, Fault::Heal), None, "the matrix would be what it was");
+        director.apply(&Fault::Isolate(ReplicaId(1)));
+        assert_eq!(idle(&director, Fault::Isolate(ReplicaId(1))).as_deref(), Some("replica 0001 was isolated already"));
+        assert_eq!(idle(&director, Fault::PartEnd), None);
+        director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
+        director.apply(&Fault::Kill(ReplicaId(1)));
+        director.apply(&Fault::Kill(ReplicaId(2)));
+        assert_eq!(idle(&director, Fault::Kill(ReplicaId(1))).as_deref(), Some("replica 0001 was dead already"));
+        let why = idle(&director, Fault::KillNonLeader);
+        assert_eq!(why.as_deref(), Some("no replica but the leader was alive"));
+        director.apply(&Fault::KillLeader);
+        assert_eq!(idle(&director, Fault::PartHard).as_deref(), Some("all replicas were dead"));
     }
 
     #[test]

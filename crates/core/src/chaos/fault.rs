@@ -37,6 +37,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it is one of the course's five.
+    pub const fn is_of_course(&self) -> bool {
+        matches!(self, Fault::KillLeader | Fault::KillNonLeader | Fault::PartEasy | Fault::PartHard | Fault::PartEnd)
+    }
+
     /// Its name in scenario files.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -13,7 +13,7 @@ mod loss;
 mod matrix;
 mod monkey;
 
-pub use director::{Consequence, Director};
+pub use director::{Consequence, Director, Idle};
 pub use fault::{Fault, FaultEvent};
 pub use loss::Loss;
 pub use matrix::{ConnectivityMatrix, MatrixError};

@@ -89,6 +89,11 @@ impl ChaosMonkey {
         &self.matrix
     }
 
+    /// Whether the matrix is what it was at the start.
+    pub fn is_original(&self) -> bool {
+        self.matrix == self.original
+    }
+
     /// The matrix with the partition and all isolations in it, as one that has no others would need it. Messages that are
     /// lost by number are no part of it.
     pub fn effective_matrix(&self) -> ConnectivityMatrix {

@@ -2,16 +2,19 @@
 //!
 //! The handout's edge cases, decided:
 //!
-//! - Answers that name no request of their client count as incorrect, like gets with a wrong value; so does, in the
+//! - Answers that name no open attempt of their client count as incorrect, like gets with a wrong value; so does, in the
 //!   live world, every datagram of a replica that makes no sense.
-//! - A get that returns a put of the client's own which was not yet acknowledged is right and does not fail a run
-//!   ([`unacknowledged_reads`](crate::record::History::unacknowledged_reads)); the course's runner would count it.
-//! - "Generated" requests are those that the clients began with, not the attempts that repeat them. A get that could
-//!   not be generated is a put, and not among the generated gets.
+//! - A get that returns a put of the client's own which was not acknowledged yet is incorrect here, as in the course's
+//!   runner, although it is lawful ([`unacknowledged_reads`](crate::record::History::unacknowledged_reads)). In scenarios
+//!   that the course's runner could not play ([`Scenario::is_of_course`]) it is not.
+//! - The limits are fractions of the requests that were *drawn* as gets and as puts
+//!   ([`drawn`](crate::record::History::drawn)). Attempts that repeat a request do not count.
 //! - A scenario without requests stores nothing and needs no messages; it passes, with a median latency of infinity.
-//! - A packet storm ends a run early but is no error by itself. Without one acknowledged put, nothing was stored.
+//! - A packet storm ends a run early but is no error by itself, as in the course's runner. A run that was cut short because
+//!   clients asked too often is an error of its own ([`CourseError::CutShort`]): the course's runner has no such bound. Without one acknowledged put, nothing was stored.
 
-use crate::record::RunRecord;
+use super::judgement::CUT_SHORT;
+use crate::record::{RunRecord, World};
 use crate::scenario::Scenario;
 use crate::time::Span;
 
@@ -34,7 +37,14 @@ impl Verdict {
 /// A correctness check that failed, in the handout's wording.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CourseError {
-    /// A get with a wrong value, or an answer that names no request.
+    /// The run did not reach its end, because clients had to ask again too often. The course's runner has no such bound,
+    /// so what it would say is not known.
+    #[error("the run was cut short at {attempts} messages of clients, which were redirected or failed too often")]
+    CutShort {
+        /// How many messages the clients had sent.
+        attempts: u64,
+    },
+    /// A get with a wrong value, or an answer that names no open request.
     #[error(">0 incorrect responses to get()")]
     IncorrectResponses,
     /// Replicas died that the scenario did not kill.
@@ -47,32 +57,32 @@ pub enum CourseError {
     #[error("no state stored at all (0 put() requests acknowledged)")]
     NothingStored,
     /// Too many gets stayed unanswered.
-    #[error("insufficient get() requests answered ({unanswered} > {generated} * {allowed:.2})")]
+    #[error("insufficient get() requests answered ({unanswered} > {drawn} * {allowed:.2})")]
     UnansweredGets {
         /// Gets without an answer.
         unanswered: u64,
-        /// Gets generated.
-        generated: u64,
+        /// Requests drawn as gets.
+        drawn: u64,
         /// The largest fraction that may stay unanswered.
         allowed: f64,
     },
     /// Too many puts stayed unanswered.
-    #[error("insufficient put() requests answered ({unanswered} > {generated} * {allowed:.2})")]
+    #[error("insufficient put() requests answered ({unanswered} > {drawn} * {allowed:.2})")]
     UnansweredPuts {
         /// Puts without an answer.
         unanswered: u64,
-        /// Puts generated.
-        generated: u64,
+        /// Requests drawn as puts.
+        drawn: u64,
         /// The largest fraction that may stay unanswered.
         allowed: f64,
     },
     /// Too many gets could not be generated, for want of acknowledged keys.
-    #[error("insufficient get() requests generated ({failed} > {generated} * {allowed:.2})")]
+    #[error("insufficient get() requests generated ({failed} > {drawn} * {allowed:.2})")]
     UngeneratedGets {
         /// Gets that could not be generated.
         failed: u64,
-        /// Gets generated.
-        generated: u64,
+        /// Requests drawn as gets.
+        drawn: u64,
         /// The largest fraction that may fail.
         allowed: f64,
     },
@@ -90,6 +100,7 @@ impl CourseError {
     /// What kind of failure it is, whatever the figures are.
     pub const fn kind(&self) -> &'static str {
         match self {
+            CourseError::CutShort { .. } => CUT_SHORT,
             CourseError::IncorrectResponses => "incorrect responses",
             CourseError::ReplicasDied { .. } => "replicas died",
             CourseError::NothingStored => "nothing stored",
@@ -167,10 +178,13 @@ pub fn judge(scenario: &Scenario, record: &RunRecord) -> Verdict {
     Verdict { errors: errors(scenario, record), performance: performance(scenario, record) }
 }
 
-/// What the course calls incorrect: gets with a wrong value, answers that name no request of their client, and whatever
-/// else of a replica's makes no sense.
-pub fn incorrect(record: &RunRecord) -> u64 {
-    record.history.incorrect_gets + record.history.unknown + record.malformed
+/// What the course calls incorrect: gets whose value is not the newest one that was acknowledged, answers that name no
+/// open request of their client, and malformed datagrams of replicas.
+pub fn incorrect(scenario: &Scenario, record: &RunRecord) -> u64 {
+    let history = &record.history;
+    let counts = scenario.is_of_course() && record.world != World::Grpc;
+    let unacknowledged = if counts { history.unacknowledged_reads } else { 0 };
+    history.incorrect_gets + unacknowledged + history.unknown + record.malformed
 }
 
 /// The element at this percentage of sorted latencies; 50 gives the course's median, the element n/2. None if there
@@ -182,30 +196,31 @@ pub fn percentile(sorted: &[Span], percent: usize) -> Option<Span> {
 
 fn errors(scenario: &Scenario, record: &RunRecord) -> Vec<CourseError> {
     let (tests, history) = (&scenario.tests, &record.history);
-    let (generated, unanswered) = (history.requests(), history.unanswered());
+    let (drawn, unanswered) = (history.drawn(), history.unanswered());
     let gets = CourseError::UnansweredGets {
         unanswered: unanswered.gets,
-        generated: generated.gets,
+        drawn: drawn.gets,
         allowed: tests.maximum_get_fail_fraction,
     };
     let puts = CourseError::UnansweredPuts {
         unanswered: unanswered.puts,
-        generated: generated.puts,
+        drawn: drawn.puts,
         allowed: tests.maximum_put_fail_fraction,
     };
     let ungenerated = CourseError::UngeneratedGets {
         failed: history.gets_not_generated,
-        generated: generated.gets,
+        drawn: drawn.gets,
         allowed: tests.maximum_get_generation_fail_fraction,
     };
     let needed = messages_needed(scenario);
     let checks = [
-        (incorrect(record) > 0, CourseError::IncorrectResponses),
+        (record.request_storm, CourseError::CutShort { attempts: history.attempts.len() as u64 }),
+        (incorrect(scenario, record) > 0, CourseError::IncorrectResponses),
         (record.died > 0, CourseError::ReplicasDied { died: record.died }),
         (scenario.requests > 0 && history.completed().puts == 0, CourseError::NothingStored),
-        (exceeds(unanswered.gets, generated.gets, tests.maximum_get_fail_fraction), gets),
-        (exceeds(unanswered.puts, generated.puts, tests.maximum_put_fail_fraction), puts),
-        (exceeds(history.gets_not_generated, generated.gets, tests.maximum_get_generation_fail_fraction), ungenerated),
+        (exceeds(unanswered.gets, drawn.gets, tests.maximum_get_fail_fraction), gets),
+        (exceeds(unanswered.puts, drawn.puts, tests.maximum_put_fail_fraction), puts),
+        (exceeds(history.gets_not_generated, drawn.gets, tests.maximum_get_generation_fail_fraction), ungenerated),
         ((record.sent as f64) < needed, CourseError::TooFewMessages { sent: record.sent, needed }),
     ];
     checks.into_iter().filter_map(|(failed, error)| failed.then_some(error)).collect()
@@ -255,12 +270,17 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_and_answers_to_nobody_are_incorrect_but_unacknowledged_reads_are_not() {
+    fn wrong_values_unacknowledged_reads_and_answers_to_no_request_are_incorrect() {
         let expected = [">0 incorrect responses to get()"];
         assert_eq!(errors_after(|_, record| record.history.incorrect_gets = 1), expected);
         assert_eq!(errors_after(|_, record| record.history.unknown = 1), expected);
         assert_eq!(errors_after(|_, record| record.malformed = 1), expected);
-        assert!(errors_after(|_, record| record.history.unacknowledged_reads = 9).is_empty());
+        assert_eq!(errors_after(|_, record| record.history.unacknowledged_reads = 1), expected);
+        // No runner of the course's could play this.
+        let errors = errors_after(|scenario, record| {
+            (scenario.burst, record.history.unacknowledged_reads) = (2, 1);
+        });
+        assert!(errors.is_empty(), "{errors:?}");
     }
 
     #[test]
@@ -285,9 +305,17 @@ mod tests {
 
     #[test]
     fn gets_that_fail_to_be_generated_are_errors_only_above_the_allowed_fraction() {
+        // 60 gets were sent; those that became puts were drawn besides.
         assert!(errors_after(|_, record| record.history.gets_not_generated = 6).is_empty());
-        let expected = ["insufficient get() requests generated (7 > 60 * 0.10)"];
+        let expected = ["insufficient get() requests generated (7 > 67 * 0.10)"];
         assert_eq!(errors_after(|_, record| record.history.gets_not_generated = 7), expected);
+    }
+
+    #[test]
+    fn a_run_that_was_cut_short_because_clients_asked_too_often_never_passes_and_a_packet_storm_may() {
+        assert!(errors_after(|_, record| record.packet_storm = true).is_empty());
+        let cut = errors_after(|_, record| record.request_storm = true);
+        assert!(cut[0].starts_with("the run was cut short at "), "{cut:?}");
     }
 
     #[test]
@@ -314,7 +342,7 @@ mod tests {
     #[test]
     fn errors_come_in_the_order_of_the_checks() {
         let errors = errors_after(|_, record| {
-            (record.sent, record.died, record.history.unknown, record.history.gets_not_generated) = (0, 1, 1, 60);
+            (record.sent, record.died, record.history.unknown, record.history.gets_not_generated) = (0, 1, 1, 20);
         });
         let first_words: Vec<&str> = errors.iter().map(|error| &error[..7]).collect();
         assert_eq!(first_words, [">0 inco", ">0 repl", "insuffi", "too few"]);

@@ -71,6 +71,9 @@ impl fmt::Display for Finding {
 /// The kind of a finding when the budget of the search did not suffice: neither right nor wrong.
 pub const UNKNOWN: &str = "unknown";
 
+/// The kind of a finding about a run that did not reach its end.
+pub const CUT_SHORT: &str = "cut short";
+
 /// What was seen of replicas by those who could look into them.
 #[derive(Clone, Debug)]
 pub struct Inside {
@@ -93,6 +96,8 @@ pub struct Judgement {
     pub invariants: Option<raft::Verdict>,
     /// Whether there was progress.
     pub liveness: liveness::Verdict,
+    /// Requests that went to a dead replica, or to one that died before it answered ([`liveness::lost_with_replicas`]).
+    pub lost_with_replicas: u64,
 }
 
 impl Judgement {
@@ -105,6 +110,7 @@ impl Judgement {
             linear: linear::check(&record.history),
             invariants,
             liveness: liveness::judge(record, bound, diagnosis),
+            lost_with_replicas: liveness::lost_with_replicas(record),
         }
     }
 
@@ -136,6 +142,7 @@ impl Judgement {
                 liveness::Verdict::Live { .. } => "ok",
                 liveness::Verdict::NotJudged(_) => "not judged",
                 liveness::Verdict::Stuck(_) => "stuck",
+                liveness::Verdict::CutShort(_) => "cut short",
             },
             Checker::Course if self.course.passed() => "ok",
             Checker::Course => "failed",
@@ -172,8 +179,10 @@ impl Judgement {
         if let Some(violation) = self.invariants.as_ref().and_then(|verdict| verdict.violation.as_ref()) {
             add(Checker::Invariants, violation.invariant.name(), violation.to_string());
         }
-        if let liveness::Verdict::Stuck(stuck) = &self.liveness {
-            add(Checker::Liveness, stuck.lack.name(), stuck.to_string());
+        match &self.liveness {
+            liveness::Verdict::Live { .. } | liveness::Verdict::NotJudged(_) => {}
+            liveness::Verdict::Stuck(stuck) => add(Checker::Liveness, stuck.lack.name(), stuck.to_string()),
+            liveness::Verdict::CutShort(flood) => add(Checker::Liveness, CUT_SHORT, flood.to_string()),
         }
         for error in &self.course.errors {
             add(Checker::Course, error.kind(), error.to_string());

@@ -7,7 +7,11 @@
 //! - within [`BOUND`] after every write, some write must be acknowledged, and
 //! - every request to a living replica must get some answer within [`BOUND`].
 //!
-//! Where faults go on until the end, or a run is too short, nothing is demanded and nothing is judged.
+//! Where faults go on until the end, or a run is too short, nothing is demanded and nothing is judged. A run that was cut
+//! short, because replicas or clients sent too much, is a failure: nobody knows whether it would ever have become quiet.
+//!
+//! A request to a replica that was dead, or that died before it answered, is owed by no replica. Such requests are
+//! counted ([`lost_with_replicas`]), so that a run in which half of the requests went to the dead says so.
 
 use std::fmt;
 
@@ -32,6 +36,45 @@ pub enum Verdict {
     NotJudged(Excuse),
     /// There was none.
     Stuck(Stuck),
+    /// The run did not reach its end.
+    CutShort(Flood),
+}
+
+/// Why a run was cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flood {
+    /// Replicas sent each other more messages than the scenario's `max_packets`: this many.
+    Packets(u64),
+    /// Clients had to ask again too often: they sent this many messages.
+    Requests(u64),
+}
+
+impl Flood {
+    /// Why this run was cut short; none if it reached its end.
+    pub fn of(record: &RunRecord) -> Option<Flood> {
+        let requests = || record.request_storm.then_some(Flood::Requests(record.history.attempts.len() as u64));
+        if record.packet_storm { Some(Flood::Packets(record.sent)) } else { requests() }
+    }
+}
+
+impl fmt::Display for Flood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Flood::Packets(sent) => {
+                write!(f, "the run was cut short, because replicas had sent each other {sent} messages (`max_packets`)")
+            }
+            Flood::Requests(sent) => write!(
+                f,
+                "the run was cut short, because clients had sent {sent} messages, which were redirected or failed"
+            ),
+        }
+    }
+}
+
+/// How many requests went to a replica that was dead, or that died before it answered them.
+pub fn lost_with_replicas(record: &RunRecord) -> u64 {
+    let lost = |attempt: &&Attempt| attempt.answer.is_none() && !record.living.contains(attempt.replica);
+    record.history.attempts.iter().filter(lost).count() as u64
 }
 
 /// Why nothing could be demanded.
@@ -104,6 +147,9 @@ impl fmt::Display for Stuck {
 /// Judges a run. `diagnosis` is what [`diagnose`] said of its replicas, if it could be asked; `bound` is how long
 /// progress may take, [`BOUND`] unless the replicas are known to be slower.
 pub fn judge(record: &RunRecord, bound: Span, diagnosis: Option<String>) -> Verdict {
+    if let Some(flood) = Flood::of(record) {
+        return Verdict::CutShort(flood);
+    }
     let Some(calm) = record.calm else { return Verdict::NotJudged(Excuse::NeverCalm) };
     let asked = || record.history.attempts.iter().filter(|attempt| record.living.contains(attempt.replica));
     let stuck = |lack, replica, from: Time| {
@@ -262,6 +308,23 @@ mod tests {
     fn a_get_is_owed_an_answer_even_if_nothing_is_written() {
         let get = Attempt { operation: Operation::Get { key: "k".into() }, ..put(LIVING, 60, None) };
         assert_eq!(lack(verdict(vec![get])), Some((Lack::Answer, 60)));
+    }
+
+    #[test]
+    fn a_run_that_was_cut_short_is_not_live_whatever_was_acknowledged() {
+        let progress = History { attempts: vec![put(LIVING, 60, ok(63))], ..History::default() };
+        let cut = RunRecord { history: progress, sent: 7, packet_storm: true, ..fixture::record() };
+        assert_eq!(judge(&cut, BOUND, None), Verdict::CutShort(Flood::Packets(7)));
+        let cut = RunRecord { packet_storm: false, request_storm: true, ..cut };
+        assert_eq!(judge(&cut, BOUND, None), Verdict::CutShort(Flood::Requests(1)));
+    }
+
+    #[test]
+    fn requests_to_the_dead_are_counted_and_those_that_they_answered_before_are_not() {
+        let attempts = vec![put(DEAD, 60, None), put(DEAD, 10, ok(11)), put(LIVING, 60, None)];
+        let living = [LIVING].into_iter().collect();
+        let history = History { attempts, ..History::default() };
+        assert_eq!(lost_with_replicas(&RunRecord { history, living, ..fixture::record() }), 1);
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub enum Rule {
     AnswerAfterCommit,
     /// A deposed leader's put is done only if its own entry was committed, not another one at that index.
     AnswerOwnEntries,
+    /// A deposed leader redirects a put only when another entry was committed at its index, or one of a newer term before
+    /// it. Until then the put may still take effect, and the client sends it a second time.
+    RedirectWhatIsRuledOut,
     /// A read is answered only by a leader that holds a lease, or that a quorum has confirmed since the read came.
     ReadOnlyConfirmed,
     /// A new leader answers no read before it has committed an entry of its term. Until then it may not know what is
@@ -59,7 +62,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them, in the order in which a reader of the paper meets them.
-    pub const ALL: [Rule; 21] = [
+    pub const ALL: [Rule; 22] = [
         Rule::VoteOnce,
         Rule::VoteForUpToDateLogs,
         Rule::CountCurrentVotes,
@@ -77,6 +80,7 @@ impl Rule {
         Rule::ApplyOnce,
         Rule::AnswerAfterCommit,
         Rule::AnswerOwnEntries,
+        Rule::RedirectWhatIsRuledOut,
         Rule::ReadOnlyConfirmed,
         Rule::ReadAfterOwnCommit,
         Rule::LeaseEndsBeforeElections,
@@ -103,6 +107,7 @@ impl Rule {
             Rule::ApplyOnce => "apply-once",
             Rule::AnswerAfterCommit => "answer-after-commit",
             Rule::AnswerOwnEntries => "answer-own-entries",
+            Rule::RedirectWhatIsRuledOut => "redirect-what-is-ruled-out",
             Rule::ReadOnlyConfirmed => "read-only-confirmed",
             Rule::ReadAfterOwnCommit => "read-after-own-commit",
             Rule::LeaseEndsBeforeElections => "lease-ends-before-elections",
@@ -123,7 +128,7 @@ impl Rule {
             Rule::CountFollowersOnce => "paper 5.3",
             Rule::CommitOwnTerm => "paper 5.4.2, figure 8",
             Rule::ApplyOnce => "paper 5.3, figure 2",
-            Rule::AnswerAfterCommit | Rule::AnswerOwnEntries => "paper 5.3, 8",
+            Rule::AnswerAfterCommit | Rule::AnswerOwnEntries | Rule::RedirectWhatIsRuledOut => "paper 5.3, 8",
             Rule::ReadOnlyConfirmed | Rule::ReadAfterOwnCommit => "paper 8, thesis 6.4",
             Rule::LeaseEndsBeforeElections => "thesis 6.4.1",
         }
@@ -149,6 +154,7 @@ impl Rule {
             Rule::ApplyOnce => "applies entries when they come, and again when they are committed",
             Rule::AnswerAfterCommit => "acknowledges puts before they are committed",
             Rule::AnswerOwnEntries => "a deposed leader acknowledges puts that were replaced",
+            Rule::RedirectWhatIsRuledOut => "a deposed leader redirects puts that may still take effect",
             Rule::ReadOnlyConfirmed => "reads without lease or quorum",
             Rule::ReadAfterOwnCommit => "reads before it knows what is committed",
             Rule::LeaseEndsBeforeElections => "holds leases longer than the election timeout",

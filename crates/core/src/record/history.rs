@@ -22,14 +22,21 @@ pub struct Attempt {
     pub answer: Option<(Time, Outcome)>,
 }
 
+impl Attempt {
+    /// Whether the replica answered `redirect`: "not me". So the attempt has not taken effect and never will.
+    pub fn is_redirected(&self) -> bool {
+        matches!(self.answer, Some((_, Outcome::Redirect)))
+    }
+}
+
 /// What an answer said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Done; a get carries the value read.
     Ok(Option<Text>),
-    /// Not done, as far as the replica knew.
+    /// Not done, as far as the replica knew. It may still take effect.
     Fail,
-    /// Ask the leader.
+    /// Ask the leader. It has not taken effect and never will.
     Redirect,
 }
 
@@ -40,14 +47,14 @@ pub struct History {
     pub attempts: Vec<Attempt>,
     /// Gets that could not be generated, for want of an acknowledged key (a put was sent instead).
     pub gets_not_generated: u64,
-    /// Answers to attempts that had been answered before.
+    /// Answers to attempts that had been answered `ok` before.
     pub duplicates: u64,
-    /// Answers that name no attempt of the client.
+    /// Answers that name no open attempt of the client: it never sent it, or it was redirected or failed before.
     pub unknown: u64,
-    /// Gets answered without a value or with a wrong one.
+    /// Gets answered without a value, or with one that the key cannot have.
     pub incorrect_gets: u64,
-    /// Gets answered with a value that the client had put but not yet, or never, been acknowledged. Such an answer is
-    /// right; the course's runner, which knows only the newest acknowledged value, calls it incorrect.
+    /// Gets answered with a value that the client itself had put, but for which it has no acknowledgement. Such an answer
+    /// is lawful. The course's runner knows only the newest acknowledged value and calls it incorrect.
     pub unacknowledged_reads: u64,
 }
 
@@ -76,6 +83,13 @@ impl History {
     /// Requests that the clients generated; attempts that repeat one do not count.
     pub fn requests(&self) -> PerKind {
         self.count(|attempt| attempt.retry_of.is_none())
+    }
+
+    /// Requests by the kind that was drawn for them: a get that could not be generated, and became a put, counts as a
+    /// get here. The course's limits are fractions of these numbers.
+    pub fn drawn(&self) -> PerKind {
+        let PerKind { gets, puts } = self.requests();
+        PerKind { gets: gets + self.gets_not_generated, puts: puts.saturating_sub(self.gets_not_generated) }
     }
 
     /// Attempts that were never answered.

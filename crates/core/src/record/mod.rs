@@ -8,7 +8,7 @@ mod outline;
 mod tally;
 mod trace;
 
-use crate::chaos::Consequence;
+use crate::chaos::{Consequence, Idle};
 use crate::consensus::Term;
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::Time;
@@ -92,6 +92,8 @@ pub struct Struck {
     pub event: usize,
     /// What came of it.
     pub consequence: Consequence,
+    /// Why it did nothing; none if it did something.
+    pub idle: Option<Idle>,
 }
 
 /// Everything that is known of one run after its end.

@@ -14,7 +14,9 @@
 //! or may not comprise, is answered with `fail`.
 //!
 //! A deposed leader keeps the puts that it has not answered until their fate is known: applied after all (`ok`),
-//! replaced in the log by another leader's entries (`redirect`), or undecided for too long (`fail`). In no case is a
+//! ruled out because another entry was committed at their index, or one of a newer term before it (`redirect`), or
+//! undecided for too long (`fail`). That its own log has lost the entry rules nothing out: another replica may hold it, be
+//! elected and commit it. So `redirect` always means that the request has not taken effect and never will. In no case is a
 //! request answered twice.
 
 mod config;
@@ -47,7 +49,8 @@ impl Payload for Arc<Command> {
 ///
 /// Invariants:
 /// - `applied` never passes the commit index.
-/// - `puts` are in ascending order of index; every put in it was proposed by this replica and has not been answered.
+/// - `puts` are in ascending order of index, and for one index of term; every put in it was proposed by this replica and has
+///   not been answered. The index of the first one is above `applied`.
 /// - The log begins no later than after `applied`, and `applied_bytes` is what its entries up to there take.
 #[derive(Clone, Debug)]
 pub struct Replica {
@@ -205,7 +208,14 @@ impl Replica {
         if !self.raft.rules().keep(Rule::AnswerAfterCommit) {
             return out.reply(from, mid, Response::Ok { value: None });
         }
-        self.puts.push_back(ProposedPut { index, term: self.raft.term(), arrived, from, mid });
+        self.note_put(ProposedPut { index, term: self.raft.term(), arrived, from, mid });
+    }
+
+    /// Puts of an earlier term in office may wait for entries that another leader has taken out of this log, with indices
+    /// that are used again.
+    fn note_put(&mut self, put: ProposedPut) {
+        let place = self.puts.partition_point(|other| (other.index, other.term) < (put.index, put.term));
+        self.puts.insert(place, put);
     }
 
     /// Does for clients whatever has become possible.
@@ -251,12 +261,29 @@ impl Replica {
                     Applied::Outdated => done = Response::Fail,
                 }
             }
-            if let Some(put) = self.puts.front().copied().filter(|put| put.index == self.applied) {
+            while let Some(put) = self.puts.front().copied().filter(|put| put.index == self.applied) {
                 self.puts.pop_front();
                 let applied = put.term == entry.term || !self.raft.rules().keep(Rule::AnswerOwnEntries);
-                out.reply(put.from, put.mid, if applied { done } else { Response::Redirect });
+                out.reply(put.from, put.mid, if applied { done.clone() } else { Response::Redirect });
+            }
+            // A leader's first entry has no command.
+            if entry.command.is_none() && !self.puts.is_empty() {
+                let term = entry.term;
+                self.redirect_before(term, out);
             }
         }
+    }
+
+    /// An entry of this term is committed, so every later leader has it, and no entry of an older term can come after
+    /// it in any log: terms never fall along a log. Puts of older terms, which would come after it, are ruled out.
+    fn redirect_before(&mut self, term: Term, out: &mut Outbox<Message<Arc<Command>>>) {
+        self.puts.retain(|put| {
+            let ruled_out = put.term < term;
+            if ruled_out {
+                out.reply(put.from, put.mid, Response::Redirect);
+            }
+            !ruled_out
+        });
     }
 
     /// Drops the oldest of the entries that are applied, but for about half of what the log may hold: followers that are
@@ -285,6 +312,9 @@ impl Replica {
             out.reply(put.from, put.mid, Response::Fail);
             self.puts.pop_front();
         }
+        if let Some(term) = self.raft.log().term(self.applied) {
+            self.redirect_before(term, out);
+        }
     }
 
     /// Without [`Rule::ApplyOnce`]: applies what an append brings before it is committed.
@@ -309,17 +339,11 @@ impl Replica {
 
     /// Not leading: gives back what another leader can serve, once one is known to be alive.
     fn give_back(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) {
-        // Puts that another leader's entries have replaced. They are the newest ones.
-        while let Some(put) = self.puts.back().copied() {
-            if self.raft.log().term(put.index) == Some(put.term) {
-                break;
-            }
-            if !self.raft.rules().keep(Rule::AnswerOwnEntries) {
-                out.reply(put.from, put.mid, Response::Ok { value: None });
-            } else {
-                out.reply(put.from, put.mid, Response::Redirect);
-            }
-            self.puts.pop_back();
+        if !self.raft.rules().keep(Rule::AnswerOwnEntries) {
+            self.answer_replaced(out);
+        }
+        if !self.raft.rules().keep(Rule::RedirectWhatIsRuledOut) {
+            self.puts.drain(..).for_each(|put| out.reply(put.from, put.mid, Response::Redirect));
         }
         // Gets can be answered by anyone who leads; they have come before everything that is held.
         while let Some(get) = self.gets.pop_back() {
@@ -338,6 +362,16 @@ impl Replica {
         }
     }
 
+    /// Without [`Rule::AnswerOwnEntries`]: says `ok` to puts that another leader's entries have replaced in this log. They
+    /// are the newest ones.
+    fn answer_replaced(&mut self, out: &mut Outbox<Message<Arc<Command>>>) {
+        while let Some(put) = self.puts.back().copied().filter(|put| self.raft.log().term(put.index) != Some(put.term))
+        {
+            out.reply(put.from, put.mid, Response::Ok { value: None });
+            self.puts.pop_back();
+        }
+    }
+
     /// When the leader is asked to show that it is alive.
     #[inline]
     fn probe_due(&self) -> Time {
@@ -350,7 +384,9 @@ impl Replica {
     /// When the first request has waited for too long.
     #[inline]
     fn patience(&self) -> Time {
-        let put = self.puts.front().map_or(Time::NEVER, |put| put.arrived);
+        // The first put is the oldest, unless it has an index that an older one had before the log was cut; that is last.
+        let puts = self.puts.front().into_iter().chain(self.puts.back());
+        let put = puts.map(|put| put.arrived).min().unwrap_or(Time::NEVER);
         let get = self.gets.front().map_or(Time::NEVER, |get| get.arrived);
         let held = self.held.front().map_or(Time::NEVER, |held| held.arrived);
         put.min(get).min(held) + self.config.held_time_max

@@ -109,6 +109,18 @@ pub enum ScenarioError {
         /// The path of the key.
         key: String,
     },
+    /// A key that nothing reads, in an object that only seedbed knows.
+    #[error("{file}: unknown key `{key}`; allowed is {allowed}{}", appended(.hint.as_deref()))]
+    Unknown {
+        /// The file.
+        file: String,
+        /// The path of the key.
+        key: String,
+        /// The keys that may stand there.
+        allowed: String,
+        /// The key that may be meant.
+        hint: Option<String>,
+    },
     /// Two keys that contradict each other.
     #[error("{file}: both `{first}` and `{second}` are given; allowed is {allowed}")]
     Conflict {

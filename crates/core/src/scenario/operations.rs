@@ -28,8 +28,7 @@ pub(super) fn operations(field: &Field<'_>, frame: &Frame) -> Result<Vec<Scripte
 fn operation(item: &Field<'_>, frame: &Frame) -> Result<ScriptedOperation, ScenarioError> {
     let mut object = item.object()?;
     let puts = object.holds("put");
-    object
-        .expect(if puts { &["time", "client", "get", "put", "value"] } else { &["time", "client", "get", "put"] }, &[]);
+    object.only(if puts { &["time", "client", "get", "put", "value"] } else { &["time", "client", "get", "put"] })?;
     if puts && object.has("get") {
         return Err(object.conflict("get", "put", "one of them"));
     }
@@ -65,7 +64,7 @@ pub(super) fn losses(field: &Field<'_>, replicas: usize) -> Result<Vec<Loss>, Sc
 
 fn loss(item: &Field<'_>, replicas: usize) -> Result<Loss, ScenarioError> {
     let mut object = item.object()?;
-    object.expect(&["from", "to", "nth"], &[]);
+    object.only(&["from", "to", "nth"])?;
     let from = object.get("from").replica(replicas)?;
     let to = object.get("to").replica(replicas)?;
     if from == to {

@@ -80,6 +80,13 @@ const TESTS_KEYS: [&str; 5] = [
     "benchmarks",
 ];
 
+/// What files without `tests`, such as the course's of before 2019, lack.
+const TESTS_EXAMPLE: &str = "the thresholds of the four benchmarks, as in {\"benchmarks\": {\"total_msgs\": [2500, 4000, 5000], \
+                             \"failures\": [0, 1, 5], \"duplicates\": [0, 2, 5], \"median_latency\": [0.001, 0.005, 0.05]}}";
+
+const BENCHMARKS_EXAMPLE: &str = "four lists of thresholds, as in {\"total_msgs\": [2500, 4000, 5000], \"failures\": [0, 1, 5], \
+                                  \"duplicates\": [0, 2, 5], \"median_latency\": [0.001, 0.005, 0.05]}";
+
 /// Keys of `tests` that several of the course's own files carry at the top.
 const DEEPER_KEYS: [&str; 5] = [
     "tests.maximum_get_fail_fraction",
@@ -326,7 +333,7 @@ fn keys(field: &Field<'_>) -> Result<Keys, ScenarioError> {
 }
 
 fn tests(field: &Field<'_>) -> Result<Tests, ScenarioError> {
-    let mut object = field.object()?;
+    let mut object = field.object_like(TESTS_EXAMPLE)?;
     object.expect(&TESTS_KEYS, &[]);
     Ok(Tests {
         maximum_get_fail_fraction: fraction(&object, "maximum_get_fail_fraction", GET_FAIL_DEFAULT)?,
@@ -346,7 +353,7 @@ fn tests(field: &Field<'_>) -> Result<Tests, ScenarioError> {
 }
 
 fn benchmarks(field: &Field<'_>) -> Result<Benchmarks, ScenarioError> {
-    let mut object = field.object()?;
+    let mut object = field.object_like(BENCHMARKS_EXAMPLE)?;
     object.expect(&["total_msgs", "failures", "duplicates", "median_latency"], &[]);
     Ok(Benchmarks {
         total_msgs: thresholds(&object.get("total_msgs"))?,

@@ -149,7 +149,22 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The form of this object: the word under `tag`. Each form has the keys `common` and its own; warns of all others.
+    /// Says which keys mean something here, and refuses all others. For objects that only seedbed knows: in those of the
+    /// course, [`Object::expect`] warns.
+    pub(crate) fn only(&mut self, known: &[&'static str]) -> Result<(), ScenarioError> {
+        self.known = known.to_vec();
+        match self.entries.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+            None => Ok(()),
+            Some((key, _)) => Err(ScenarioError::Unknown {
+                file: self.source.file(),
+                key: self.path_of(key),
+                allowed: known.join(", "),
+                hint: nearest(key, known.iter().copied()).map(did_you_mean),
+            }),
+        }
+    }
+
+    /// The form of this object: the word under `tag`. Each form has the keys `common` and its own; refuses all others.
     pub(crate) fn variant(
         &mut self,
         tag: &'static str,
@@ -163,7 +178,7 @@ impl<'a> Object<'a> {
         let name = self.get(tag).word(&names)?;
         let own = variants.iter().filter(|variant| variant.name == name).flat_map(|variant| variant.keys);
         let known: Vec<&'static str> = [tag].iter().chain(common).chain(own).copied().collect();
-        self.expect(&known, &[]);
+        self.only(&known)?;
         Ok(name)
     }
 
@@ -317,9 +332,14 @@ impl<'a> Field<'a> {
 
     /// An object.
     pub(crate) fn object(&self) -> Result<Object<'a>, ScenarioError> {
-        match self.value("an object")? {
+        self.object_like("an object")
+    }
+
+    /// An object; errors say what is allowed.
+    pub(crate) fn object_like(&self, allowed: &str) -> Result<Object<'a>, ScenarioError> {
+        match self.value(allowed)? {
             Json::Object(entries) => Object::open(self.source, self.path.clone(), entries),
-            _ => Err(self.invalid("an object")),
+            _ => Err(self.invalid(allowed)),
         }
     }
 

@@ -187,8 +187,18 @@ fn missing_keys_are_named_and_so_is_what_may_be_their_misspelling() {
         ("lifetime", "", "`lifetime` is missing; allowed is a number of seconds from 0.001 to 1000000"),
         ("replicas", "", "`replicas` is missing; allowed is a whole number from 3 to 101"),
         ("requests", "", "`requests` is missing; allowed is a whole number from 0 to 10000000"),
-        ("tests", "", "`tests` is missing; allowed is an object"),
-        ("tests", "{}", "`tests.benchmarks` is missing; allowed is an object"),
+        (
+            "tests",
+            "",
+            "`tests` is missing; allowed is the thresholds of the four benchmarks, as in {\"benchmarks\": {\"total_msgs\": \
+             [2500, 4000, 5000], \"failures\": [0, 1, 5], \"duplicates\": [0, 2, 5], \"median_latency\": [0.001, 0.005, \
+             0.05]}}",
+        ),
+        (
+            "tests",
+            "{}",
+            "`tests.benchmarks` is missing; allowed is four lists of thresholds, as in {\"total_msgs\": [2500, 4000, 5000], \"failures\": [0, 1, 5], \"duplicates\": [0, 2, 5], \"median_latency\": [0.001, 0.005, 0.05]}",
+        ),
         (
             "tests",
             r#"{"benchmarks": {"total_msg": [1, 2, 3]}}"#,
@@ -365,8 +375,15 @@ fn events_are_checked() {
 fn tests_are_checked() {
     let benchmarks = |failures: &str| TESTS.replace("[0, 1, 2]", failures);
     for (value, expected) in [
-        ("7".to_owned(), "`tests` is 7; allowed is an object"),
-        (r#"{"benchmarks": null}"#.to_owned(), "`tests.benchmarks` is null; allowed is an object"),
+        (
+            "7".to_owned(),
+            "`tests` is 7; allowed is the thresholds of the four benchmarks, as in {\"benchmarks\": {\"total_msgs\": [2500, \
+             4000, 5000], \"failures\": [0, 1, 5], \"duplicates\": [0, 2, 5], \"median_latency\": [0.001, 0.005, 0.05]}}",
+        ),
+        (
+            r#"{"benchmarks": null}"#.to_owned(),
+            "`tests.benchmarks` is null; allowed is four lists of thresholds, as in {\"total_msgs\": [2500, 4000, 5000], \"failures\": [0, 1, 5], \"duplicates\": [0, 2, 5], \"median_latency\": [0.001, 0.005, 0.05]}",
+        ),
         (
             r#"{"maximum_get_fail_fraction": 1.5}"#.to_owned(),
             "`tests.maximum_get_fail_fraction` is 1.5; allowed is a number from 0 to 1",
@@ -415,21 +432,33 @@ fn unknown_keys_are_warnings_that_name_the_nearest_known_one() {
     for (changes, expected) in [
         ([("drop", "0.5")], "unknown key `drop` is ignored; did you mean `drops`?"),
         ([("comment", "\"hi\"")], "unknown key `comment` is ignored"),
+    ] {
+        assert_eq!(loaded(&changes).warnings, [format!("s.json: {expected}")]);
+    }
+}
+
+#[test]
+fn unknown_keys_in_objects_of_our_own_are_errors_that_name_the_nearest_known_one() {
+    for (changes, expected) in [
         (
             [("events", r#"[{"type": "part_end", "time": 1, "replica": 1}]"#)],
-            "unknown key `events[0].replica` is ignored",
+            "unknown key `events[0].replica`; allowed is type, time",
+        ),
+        (
+            [("events", r#"[{"type": "kill", "tine": 1, "replica": 1}]"#)],
+            "unknown key `events[0].tine`; allowed is type, time, replica; did you mean `time`?",
         ),
         (
             [("network", r#"{"model": "course", "servce": 1}"#)],
-            "unknown key `network.servce` is ignored; did you mean `service`?",
+            "unknown key `network.servce`; allowed is model, service; did you mean `service`?",
         ),
         (
             [("network", r#"{"model": "course", "service": {"kind": "constant", "ms": 1, "mean_ms": 1}}"#)],
-            "unknown key `network.service.mean_ms` is ignored",
+            "unknown key `network.service.mean_ms`; allowed is kind, ms",
         ),
-        ([("workload", r#"{"keys": "private", "count": 5}"#)], "unknown key `workload.count` is ignored"),
+        ([("workload", r#"{"keys": "private", "count": 5}"#)], "unknown key `workload.count`; allowed is keys"),
     ] {
-        assert_eq!(loaded(&changes).warnings, [format!("s.json: {expected}")]);
+        assert_eq!(error(&file(&changes)), format!("s.json: {expected}"));
     }
 }
 

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::python::{self, Oddity, Rewritten};
 use super::{Address, kind};
 use crate::protocol::{Operation, Response, Text};
 
@@ -65,6 +67,44 @@ impl<'a> Datagram<'a> {
         Ok(Datagram { src, dst, leader, kind, mid: mid.map(|mid| mid.0), text })
     }
 
+    /// Reads the envelope of a datagram as the course's runner does, which is a Python program: more is JSON there
+    /// ([`Oddity`]). If it is not strict JSON, the datagram borrows from `rewritten`, which then holds it as strict JSON.
+    ///
+    /// # Errors
+    /// As [`Datagram::parse`], where Python would fail, too.
+    pub fn parse_as_python(
+        bytes: &'a [u8],
+        rewritten: &'a mut String,
+    ) -> Result<(Datagram<'a>, Option<Oddity>), Malformed> {
+        let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Utf8)?;
+        let read = Datagram::parse(bytes);
+        if read.is_ok() && !python::may_have_surrogates(text) {
+            return read.map(|datagram| (datagram, None));
+        }
+        match (python::as_strict_json(text), read) {
+            (None, read) | (Some(Rewritten { oddity: None, .. }), read @ Ok(_)) => {
+                read.map(|datagram| (datagram, None))
+            }
+            (Some(Rewritten { text, oddity, has_odd_names }), _) => {
+                *rewritten = text;
+                let oddity = oddity.or((!has_odd_names).then_some(Oddity::RepeatedKey));
+                Datagram::parse(rewritten.as_bytes()).map(|datagram| (datagram, oddity))
+            }
+        }
+    }
+
+    /// Whether `dst` is written in upper case, as the course's runner wants it: it compares texts.
+    pub fn has_upper_case_dst(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Destination<'a> {
+            #[serde(borrow)]
+            dst: Cow<'a, str>,
+        }
+        let expected = self.dst.to_string();
+        let has_letters = expected.bytes().any(|digit| digit.is_ascii_alphabetic());
+        !has_letters || self.body::<Destination<'_>>().is_ok_and(|found| found.dst == expected)
+    }
+
     /// Reads further keys of the datagram: those of `T`, whatever others there are.
     ///
     /// # Errors
@@ -100,7 +140,8 @@ impl<'a> Datagram<'a> {
         })
     }
 
-    /// What a replica answers, if it is an answer. A value that is no text counts as none.
+    /// What a replica answers, if it is an answer. A value that is no text counts as none. If there are two, the last one
+    /// counts, as in Python.
     pub fn response(&self) -> Option<Response> {
         #[derive(Deserialize)]
         struct Answer<'a> {
@@ -109,7 +150,13 @@ impl<'a> Datagram<'a> {
         }
         match &*self.kind {
             kind::OK => {
-                let value = self.body::<Answer<'_>>().ok().map(|answer| Text::from(&*answer.value));
+                let value = match self.body::<Answer<'_>>() {
+                    Ok(answer) => Some(Text::from(&*answer.value)),
+                    Err(_) => self
+                        .body::<serde_json::Map<String, Value>>()
+                        .ok()
+                        .and_then(|object| object.get("value").and_then(Value::as_str).map(Text::from)),
+                };
                 Some(Response::Ok { value })
             }
             kind::FAIL => Some(Response::Fail),

@@ -17,9 +17,11 @@
 
 mod address;
 mod datagram;
+mod python;
 
 pub use address::{Address, AddressError};
 pub use datagram::{Datagram, Datagrams, Envelope, Malformed};
+pub use python::Oddity;
 
 /// The most bytes of a datagram that is sent. UDP carries a little more than 65,500.
 pub const DATAGRAM_BYTES_MAX: usize = 65_000;

@@ -10,9 +10,13 @@
 //! 2. A get asks for a random key among those that this client has had acknowledged. With none yet, a put is sent.
 //! 3. A put sets, with equal chance, a fresh key to the MD5 of that key, or one of the client's own keys to the MD5 of
 //!    the value that the client holds for it.
-//! 4. A client remembers the leader that the newest answer named and asks it; while it knows none, it asks a random
-//!    living replica for each request. All forget their leader when it is killed or cut off from its quorum.
-//! 5. On `redirect` and `fail` it sends the same operation again at once, under a new MID. It never times out.
+//! 4. A client remembers the leader that the newest answer to an open attempt named, and asks it. At every sending it
+//!    first checks whether that replica is alive, and forgets it if not. While it knows no leader, it asks a random
+//!    living replica for each request. All clients forget their leader when it is killed or cut off from its quorum.
+//! 5. On `redirect` and `fail` it sends the same operation again at once, under a new MID, however often. It never
+//!    times out.
+//! 6. A second answer to an attempt that was answered `ok` is a duplicate. An answer to an attempt that was redirected or
+//!    failed before, or that the client never sent, is incorrect. Neither changes anything else.
 //!
 //! With [`Keys::Shared`] all clients use the same few keys and every put has a value of its own, for contention.
 //!
@@ -23,6 +27,7 @@ mod keys;
 mod reads;
 mod script;
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
@@ -39,8 +44,13 @@ pub use script::ScriptedOperation;
 /// How many clients a run has.
 pub const CLIENTS: usize = 8;
 
-/// A run is stopped when clients have sent so many messages for each request, redirects and failures followed.
-const ATTEMPTS_PER_REQUEST_MAX: u64 = 40;
+/// A run is cut short after this many attempts, or after [`ATTEMPTS_PER_REQUEST`] for each request if that is more: a
+/// bound for the memory of a history. Clients ask again at once, so replicas that redirect in circles get there in
+/// about a minute on the course's network, which handles a message in some 0.065 ms.
+const ATTEMPTS_MAX: u64 = 1_000_000;
+
+/// Runs with more requests may have more attempts.
+const ATTEMPTS_PER_REQUEST: u64 = 40;
 
 /// When clients send how many requests of which kind.
 #[derive(Clone, Debug)]
@@ -88,12 +98,47 @@ impl Plan {
 pub struct Dispatch {
     /// The client that sends it.
     pub from: ClientId,
-    /// The replica that it goes to, alive or not.
+    /// The replica that it goes to. It is alive, unless none is.
     pub to: ReplicaId,
-    /// Whom the client believes to lead.
+    /// The leader that the client remembers.
     pub leader: Option<ReplicaId>,
     /// What it asks.
     pub request: Request,
+}
+
+/// What a client does about an answer, and what the course's runner calls incorrect about it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Reaction {
+    /// The next attempt, if the request was redirected or failed.
+    pub again: Option<Dispatch>,
+    /// Why the answer is incorrect, if it is.
+    pub incorrect: Option<Incorrect>,
+}
+
+/// Why the course's runner counts an answer as incorrect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incorrect {
+    /// The client has not sent what it answers.
+    NeverSent,
+    /// The attempt was answered `redirect` or `fail` before.
+    Closed,
+    /// A get without a value, or with one that the key cannot have.
+    WrongValue,
+    /// A get with a value that the client itself had put, but for which it has no acknowledgement. This is lawful.
+    Unacknowledged,
+}
+
+impl fmt::Display for Incorrect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Incorrect::NeverSent => "the client sent no request with this MID",
+            Incorrect::Closed => "this MID was answered `redirect` or `fail` before",
+            Incorrect::WrongValue => "the key cannot have this value",
+            Incorrect::Unacknowledged => {
+                "the client's put of this value is not acknowledged yet (lawful, but the course's runner counts it)"
+            }
+        })
+    }
 }
 
 /// All clients of a run.
@@ -111,6 +156,7 @@ pub struct Workload {
     scripted: Vec<Place>,
     issued: u64,
     due: Time,
+    attempts_max: u64,
     history: History,
     /// Beside the history: which key each attempt is about.
     places: Vec<Place>,
@@ -133,6 +179,7 @@ impl Workload {
         let expected = plan.requests.min(1 << 20) as usize;
         Workload {
             due: plan.due(0),
+            attempts_max: ATTEMPTS_MAX.max(plan.requests.saturating_mul(ATTEMPTS_PER_REQUEST)),
             plan,
             leaders: [None; CLIENTS],
             routes: (0..CLIENTS as u64).map(|client| Stream::link(seed, "routes", client, 0)).collect(),
@@ -182,7 +229,7 @@ impl Workload {
         (client, operation, place)
     }
 
-    /// Takes an answer that has reached a client. Hands out the next attempt if the request is to be sent again.
+    /// Takes an answer that has reached a client.
     pub fn handle_answer(
         &mut self,
         now: Time,
@@ -191,21 +238,23 @@ impl Workload {
         leader: Option<ReplicaId>,
         response: &Response,
         living: ReplicaSet,
-    ) -> Option<Dispatch> {
+    ) -> Reaction {
         let Some(client) = to.number(self.plan.replicas).filter(|&client| client < CLIENTS) else {
-            self.history.unknown += 1;
-            return None;
+            return self.unexpected(Incorrect::NeverSent);
+        };
+        let number = usize::try_from(mid.0).unwrap_or(usize::MAX);
+        let attempt = match self.history.attempts.get_mut(number) {
+            // Whosever client it was: the runner has one list of what is done.
+            Some(Attempt { answer: Some((_, Outcome::Ok(_))), .. }) => {
+                self.history.duplicates += 1;
+                return Reaction::default();
+            }
+            Some(attempt) if attempt.client != to => return self.unexpected(Incorrect::NeverSent),
+            Some(attempt) if attempt.answer.is_none() => attempt,
+            Some(_) => return self.unexpected(Incorrect::Closed),
+            None => return self.unexpected(Incorrect::NeverSent),
         };
         self.leaders[client] = leader;
-        let number = usize::try_from(mid.0).unwrap_or(usize::MAX);
-        let Some(attempt) = self.history.attempts.get_mut(number).filter(|attempt| attempt.client == to) else {
-            self.history.unknown += 1;
-            return None;
-        };
-        if attempt.answer.is_some() {
-            self.history.duplicates += 1;
-            return None;
-        }
         let outcome = match response {
             Response::Ok { value } => Outcome::Ok(value.clone()),
             Response::Fail => Outcome::Fail,
@@ -214,11 +263,17 @@ impl Workload {
         let done = matches!(outcome, Outcome::Ok(_));
         attempt.answer = Some((now, outcome));
         if done {
-            self.complete(number);
-            return None;
+            return Reaction { again: None, incorrect: self.complete(number) };
         }
         let operation = attempt.operation.clone();
-        Some(self.dispatch(now, client, operation, self.places[number], Some(mid), living))
+        let again = self.dispatch(now, client, operation, self.places[number], Some(mid), living);
+        Reaction { again: Some(again), incorrect: None }
+    }
+
+    /// An answer that no open attempt waits for changes nothing else.
+    fn unexpected(&mut self, incorrect: Incorrect) -> Reaction {
+        self.history.unknown += 1;
+        Reaction { again: None, incorrect: Some(incorrect) }
     }
 
     /// All clients forget their leader.
@@ -226,11 +281,15 @@ impl Workload {
         self.leaders = [None; CLIENTS];
     }
 
-    /// Whether clients have had to try again so often that the run is stopped: they do so at once, so replicas that
-    /// fail everything could keep them busy for ever.
+    /// Whether clients have had to ask again so often that the run is cut short. Such a run never passes.
     #[inline]
     pub fn is_storm(&self) -> bool {
-        self.history.attempts.len() as u64 > self.plan.requests.saturating_mul(ATTEMPTS_PER_REQUEST_MAX)
+        self.history.attempts.len() as u64 > self.attempts_max
+    }
+
+    /// Sets after how many attempts a run is cut short, if that is more than usual.
+    pub fn allow_attempts(&mut self, attempts: u64) {
+        self.attempts_max = self.attempts_max.max(attempts);
     }
 
     /// What has been asked and answered so far.
@@ -258,7 +317,8 @@ impl Workload {
     ) -> Dispatch {
         let mid = self.next_mid();
         let from = ClientId::numbered(client, self.plan.replicas);
-        let leader = self.leaders[client];
+        let leader = self.leaders[client].filter(|&leader| living.contains(leader));
+        self.leaders[client] = leader;
         let to = leader.unwrap_or_else(|| self.random_replica(client, living));
         let attempt =
             Attempt { client: from, replica: to, operation: operation.clone(), sent: now, retry_of, answer: None };
@@ -278,46 +338,39 @@ impl Workload {
     }
 
     /// Draws the consequences of an attempt's `ok`.
-    fn complete(&mut self, number: usize) {
+    fn complete(&mut self, number: usize) -> Option<Incorrect> {
         let attempt = &self.history.attempts[number];
         match &attempt.operation {
             Operation::Put { value, .. } => self.keys.acknowledge(self.places[number], value),
             // The course's clients send none.
             Operation::Update(update) => self.keys.acknowledge(self.places[number], &update.value),
-            Operation::Get { .. } => match self.judge(number) {
-                Verdict::Right => {}
-                Verdict::Unacknowledged => self.history.unacknowledged_reads += 1,
-                Verdict::Wrong => self.history.incorrect_gets += 1,
-            },
+            Operation::Get { .. } => {
+                let incorrect = self.judge(number)?;
+                let counter = match incorrect {
+                    Incorrect::Unacknowledged => &mut self.history.unacknowledged_reads,
+                    _ => &mut self.history.incorrect_gets,
+                };
+                *counter += 1;
+                return Some(incorrect);
+            }
         }
+        None
     }
 
-    /// Judges the value that a get returned, as far as one key's puts can tell.
-    fn judge(&self, number: usize) -> Verdict {
+    /// Judges the value that a get returned, as far as one key's puts can tell: why it is incorrect, if it is.
+    fn judge(&self, number: usize) -> Option<Incorrect> {
         let get = &self.history.attempts[number];
-        let Some((answered, Outcome::Ok(Some(value)))) = &get.answer else { return Verdict::Wrong };
+        let Some((answered, Outcome::Ok(Some(value)))) = &get.answer else { return Some(Incorrect::WrongValue) };
         let key = self.keys.key(self.places[number]);
         if key.held.as_ref() == Some(value) && !self.keys.shared() {
-            return Verdict::Right;
+            return None;
         }
         let puts = key.puts.iter().map(|mid| &self.history.attempts[mid.0 as usize]);
         match may_return(get.sent, *answered, value, puts) {
-            false => Verdict::Wrong,
-            true if self.keys.shared() => Verdict::Right,
-            true => Verdict::Unacknowledged,
+            false => Some(Incorrect::WrongValue),
+            true => (!self.keys.shared()).then_some(Incorrect::Unacknowledged),
         }
     }
-}
-
-/// What to think of a value that a get returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// It may be the key's value.
-    Right,
-    /// It may be, but the client has not (yet) been told that it was put.
-    Unacknowledged,
-    /// It cannot be.
-    Wrong,
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::time::Time;
 ///
 /// It may if some put wrote the value and was not surely overwritten before the get began, that is, no other put began
 /// after that one was acknowledged and was itself acknowledged before the get began. A put without acknowledgement may
-/// take effect at any time after its sending. "" is what the key has before the first put.
+/// take effect at any time after its sending, but one that was redirected never does. "" is what the key has before the
+/// first put.
 pub fn may_return<'a>(
     sent: Time,
     answered: Time,
@@ -21,7 +22,8 @@ pub fn may_return<'a>(
     if value.is_empty() {
         return newest.is_none();
     }
-    let wrote = |put: &Attempt| put.operation.value().is_some_and(|written| **written == *value);
+    let wrote =
+        |put: &Attempt| !put.is_redirected() && put.operation.value().is_some_and(|written| **written == *value);
     let mut candidates = puts.rev().filter(|put| put.sent <= answered && wrote(put));
     candidates.any(|put| newest.is_none_or(|newest| acknowledged(put) >= newest))
 }

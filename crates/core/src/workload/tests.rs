@@ -23,7 +23,7 @@ fn next(workload: &mut Workload) -> Dispatch {
 
 fn answer(workload: &mut Workload, dispatch: &Dispatch, response: Response) -> Option<Dispatch> {
     let now = workload.history().attempts.last().unwrap().sent + Span(1_000);
-    workload.handle_answer(now, dispatch.from, dispatch.request.mid, Some(dispatch.to), &response, living())
+    workload.handle_answer(now, dispatch.from, dispatch.request.mid, Some(dispatch.to), &response, living()).again
 }
 
 fn ok(value: Option<&str>) -> Response {
@@ -158,7 +158,7 @@ fn a_redirected_request_is_sent_again_at_once_to_the_leader_that_the_answer_name
     let leader = Some(ReplicaId(4));
     let now = Time(2_000_500_000);
     let again = workload.handle_answer(now, first.from, first.request.mid, leader, &Response::Redirect, living());
-    let again = again.expect("another attempt");
+    let again = again.again.expect("another attempt");
     assert_eq!((again.to, &again.request.operation), (ReplicaId(4), &first.request.operation));
     assert_ne!(again.request.mid, first.request.mid);
     assert_eq!(workload.history().requests().total(), 1);
@@ -173,7 +173,8 @@ fn a_failed_request_without_a_known_leader_goes_to_a_living_replica() {
         let first = next(&mut workload);
         let alive: ReplicaSet = [ReplicaId(1), ReplicaId(3)].into_iter().collect();
         let mid = first.request.mid;
-        let again = workload.handle_answer(Time(2_000_500_000), first.from, mid, None, &Response::Fail, alive).unwrap();
+        let again = workload.handle_answer(Time(2_000_500_000), first.from, mid, None, &Response::Fail, alive);
+        let again = again.again.expect("another attempt");
         assert!(alive.contains(again.to));
         assert_eq!(workload.history().failures().puts, 1);
     }
@@ -193,15 +194,91 @@ fn clients_forget_their_leader_when_told() {
 }
 
 #[test]
+fn a_remembered_leader_is_checked_at_every_sending_and_forgotten_when_it_is_dead() {
+    let mut workload = workload(0.0, Keys::Private);
+    let dead = ReplicaId(2);
+    let alive = living().without(dead);
+    for _ in 0..50 {
+        let due = workload.poll_due();
+        let first = workload.handle_due(due, alive).expect("a request that is due");
+        assert_ne!(first.to, dead);
+        // Each answer names the dead one, as followers do until their election timeout.
+        let mid = first.request.mid;
+        let again = workload.handle_answer(due, first.from, mid, Some(dead), &Response::Redirect, alive);
+        let again = again.again.expect("another attempt");
+        assert_eq!((again.to == dead, again.leader), (false, None));
+    }
+}
+
+#[test]
+fn an_answer_that_no_attempt_waits_for_changes_no_remembered_leader() {
+    let mut workload = workload(0.0, Keys::Private);
+    let first = next(&mut workload);
+    let (client, mid) = (first.from, first.request.mid);
+    let told = |workload: &mut Workload, leader, response: &Response| {
+        workload.handle_answer(Time(2_000_500_000), client, mid, Some(ReplicaId(leader)), response, living())
+    };
+    let again = told(&mut workload, 3, &Response::Redirect).again.expect("another attempt");
+    // The same MID again, from a replica that names another leader.
+    let closed = told(&mut workload, 1, &Response::Redirect);
+    assert_eq!(closed, Reaction { again: None, incorrect: Some(Incorrect::Closed) });
+    assert_eq!(told(&mut workload, 1, &ok(None)).incorrect, Some(Incorrect::Closed));
+    assert_eq!((workload.history().unknown, workload.history().duplicates), (2, 0));
+    let mid = again.request.mid;
+    let third = workload.handle_answer(Time(2_000_600_000), client, mid, None, &Response::Fail, living());
+    assert!(third.again.is_some());
+    assert_eq!(workload.leaders[client.number(LIVING).unwrap()], None, "the newest answer named none");
+    let next = told(&mut workload, 4, &ok(None));
+    assert_eq!(next.incorrect, Some(Incorrect::Closed));
+    assert_eq!(workload.leaders[client.number(LIVING).unwrap()], None);
+}
+
+#[test]
+fn a_get_that_shows_an_unacknowledged_put_is_lawful_and_incorrect_for_the_course() {
+    let mut workload = workload(0.5, Keys::Private);
+    let mut open = std::collections::BTreeMap::new();
+    loop {
+        let dispatch = next(&mut workload);
+        match &dispatch.request.operation {
+            Operation::Put { key, value } => {
+                // The first put of a key is acknowledged, later ones are not.
+                if open.insert(key.clone(), value.clone()).is_none() {
+                    answer(&mut workload, &dispatch, ok(None));
+                }
+            }
+            Operation::Get { key } => {
+                let value = &open[key];
+                let now = workload.history().attempts.last().unwrap().sent + Span(1_000);
+                let (client, mid) = (dispatch.from, dispatch.request.mid);
+                let reaction = workload.handle_answer(now, client, mid, None, &ok(Some(value)), living());
+                let puts = workload.history().attempts.iter().filter(|attempt| !attempt.operation.is_get());
+                if puts.filter(|put| put.operation.key() == key).count() > 1 {
+                    assert_eq!(reaction.incorrect, Some(Incorrect::Unacknowledged));
+                    break;
+                }
+                assert_eq!(reaction.incorrect, None);
+            }
+            Operation::Update(_) => unreachable!("the course's clients send none"),
+        }
+    }
+    assert_eq!((workload.history().unacknowledged_reads, workload.history().incorrect_gets), (1, 0));
+}
+
+#[test]
 fn a_second_answer_is_a_duplicate_and_an_answer_to_nothing_is_unknown() {
     let mut workload = workload(0.0, Keys::Private);
     let first = next(&mut workload);
     answer(&mut workload, &first, ok(None));
     answer(&mut workload, &first, Response::Fail);
     assert_eq!((workload.history().duplicates, workload.history().failures().total()), (1, 0));
-    let other = ClientId(first.from.0 ^ 1);
+    let another = |client: ClientId| ClientId::numbered((client.number(LIVING).unwrap() + 1) % CLIENTS, LIVING);
+    let other = another(first.from);
+    workload.handle_answer(Time(3_000_000_000), other, first.request.mid, None, &ok(None), living());
+    assert_eq!(workload.history().duplicates, 2, "what is done is done for all clients");
+    let open = next(&mut workload);
+    let other = another(open.from);
     for (client, mid) in
-        [(first.from, Mid(99)), (other, first.request.mid), (ClientId(3), Mid(0)), (first.from, Mid(u64::MAX))]
+        [(first.from, Mid(99)), (other, open.request.mid), (ClientId(3), Mid(0)), (first.from, Mid(u64::MAX))]
     {
         workload.handle_answer(Time(3_000_000_000), client, mid, None, &ok(None), living());
     }

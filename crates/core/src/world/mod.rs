@@ -2,11 +2,12 @@
 //! [`RunRecord`](crate::record::RunRecord). They differ only in where time comes from and how bytes travel.
 //!
 //! - [`simulation`]: the virtual world, in one process, on a virtual clock.
-//! - [`live`]: real processes over real UDP, in real time.
+//! - [`live`]: real processes over real UDP, in real time. Its rules are those of the course's LAN, [`lan`].
 //! - `grpc`: servers of a gRPC cluster, in real time; only with the feature `grpc`.
 
 #[cfg(feature = "grpc")]
 pub mod grpc;
+pub mod lan;
 pub mod live;
 pub mod processes;
 mod quiet;

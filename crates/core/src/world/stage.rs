@@ -10,7 +10,7 @@ use crate::protocol::Response;
 use crate::record::{Belief, RunRecord, Struck, World};
 use crate::scenario::Scenario;
 use crate::time::Time;
-use crate::workload::{Dispatch, Workload};
+use crate::workload::{Reaction, Workload};
 
 /// A run under way, apart from its replicas and its network.
 #[derive(Debug)]
@@ -35,15 +35,6 @@ pub(super) struct Stage<'a> {
     calm: Option<Time>,
     /// How many messages were lost by number when one was last dropped.
     lost: u64,
-}
-
-/// What is odd about an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Oddity {
-    /// The client has not sent what it answers.
-    UnknownMid,
-    /// A get is answered wrong.
-    WrongGet,
 }
 
 impl<'a> Stage<'a> {
@@ -77,8 +68,10 @@ impl<'a> Stage<'a> {
     /// the clients know already.
     pub fn strike(&mut self, now: Time) -> (usize, Consequence) {
         let event = self.struck.len();
-        let consequence = self.director.apply(&self.scenario.events[event].fault);
-        self.struck.push(Struck { time: now, event, consequence });
+        let fault = &self.scenario.events[event].fault;
+        let idle = self.director.idle(fault);
+        let consequence = self.director.apply(fault);
+        self.struck.push(Struck { time: now, event, consequence, idle });
         self.note_belief(now);
         self.killed += u64::from(consequence.killed.is_some());
         if consequence.leader_lost {
@@ -143,8 +136,7 @@ impl<'a> Stage<'a> {
         now >= self.scenario.end() || self.is_storm() || deserted
     }
 
-    /// Hands an answer to a client. Returns what the client asks next, if it asks again, and what is odd about the
-    /// answer.
+    /// Hands an answer to a client. Returns what the client does about it.
     pub fn answer(
         &mut self,
         now: Time,
@@ -152,22 +144,8 @@ impl<'a> Stage<'a> {
         mid: Mid,
         leader: Option<ReplicaId>,
         response: &Response,
-    ) -> (Option<Dispatch>, Option<Oddity>) {
-        let before = self.odd_answers();
-        let again = self.workload.handle_answer(now, to, mid, leader, response, self.director.living());
-        let (unknown, wrong) = self.odd_answers();
-        let odd = if unknown != before.0 {
-            Some(Oddity::UnknownMid)
-        } else {
-            (wrong != before.1).then_some(Oddity::WrongGet)
-        };
-        (again, odd)
-    }
-
-    /// How many answers named no request, and how many gets were answered wrong.
-    fn odd_answers(&self) -> (u64, u64) {
-        let history = self.workload.history();
-        (history.unknown, history.incorrect_gets)
+    ) -> Reaction {
+        self.workload.handle_answer(now, to, mid, leader, response, self.director.living())
     }
 
     /// Whether replicas or clients have sent so much that the run is stopped.

@@ -241,7 +241,12 @@ mod tests {
             let time = at(5 + event as u64);
             let kills = matches!(fault, Fault::KillLeader | Fault::KillNonLeader | Fault::Kill(_));
             let killed = (kills && std::mem::take(&mut alive)).then_some(ReplicaId(1));
-            record.struck.push(Struck { time, event, consequence: Consequence { killed, leader_lost: false } });
+            record.struck.push(Struck {
+                time,
+                event,
+                consequence: Consequence { killed, leader_lost: false },
+                idle: None,
+            });
             scenario.events.push(FaultEvent { time, fault });
         }
         (scenario, record)

@@ -74,7 +74,7 @@ macro_rules! known {
 }
 
 /// All of them, in their order.
-pub static COLUMNS: [Column; 48] = [
+pub static COLUMNS: [Column; 49] = [
     Column { name: "passed", title: "Passed", unit: Unit::Flag, of: |facts| Value::Flag(facts.findings.is_empty()) },
     known!("linearizability", "Linearizability", Unit::Text, |known| known.word(Checker::Linearizability)),
     known!("invariants", "Raft's invariants", Unit::Text, |known| known.word(Checker::Invariants)),
@@ -132,6 +132,7 @@ pub static COLUMNS: [Column; 48] = [
     known!("failover_median", "Median failover", Unit::Seconds, |known| known.failovers_sorted().at(50)),
     known!("failover_max", "Longest failover", Unit::Seconds, |known| known.failovers_sorted().at(100)),
     known!("failover_times", "Failovers", Unit::Text, |known| known.failover_times()),
+    known!("idle_faults", "Fault events that did nothing", Unit::Count("faults"), |known| known.idle_faults()),
     known!("seconds", "Virtual duration", Unit::Seconds, |known| Some(known.record.end.as_secs_f64())),
     known!("events", "Events", Unit::Count("events"), |known| known.record.events),
     known!("trace", "Trace", Unit::Text, |known| known.record.trace.map(|hash| format!("{hash:016x}"))),

@@ -100,6 +100,11 @@ impl<'a> Known<'a> {
         Some(first.since.as_secs_f64())
     }
 
+    /// Fault events that did nothing.
+    pub fn idle_faults(&self) -> u64 {
+        self.record.struck.iter().filter(|struck| struck.idle.is_some()).count() as u64
+    }
+
     /// The longest part of the time from the first put to the last, sent or acknowledged, in which none was
     /// acknowledged.
     pub fn write_gap(&self) -> Option<f64> {
@@ -278,6 +283,7 @@ mod tests {
             time: at(time),
             event,
             consequence: Consequence { killed: None, leader_lost: event == 1 },
+            idle: None,
         };
         let belief = |time, leader: Option<u8>| Belief { since: at(time), leader: leader.map(ReplicaId) };
         let failovers = |leaders: &[Belief], faults: &[Struck]| {
@@ -306,6 +312,7 @@ mod tests {
             time: at(time),
             event: 0,
             consequence: Consequence { killed: None, leader_lost },
+            idle: None,
         };
         let belief = |time, leader: Option<u8>| Belief { since: at(time), leader: leader.map(ReplicaId) };
         let leaders = vec![

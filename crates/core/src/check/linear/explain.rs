@@ -77,7 +77,7 @@ pub(super) fn violation(history: &History, register: &Register, first: FirstWron
         names.text(value(culprit)),
         shorten(&printable(culprit.operation.key()), KEY_CHARACTERS_MAX),
         seconds(at),
-        cause.words(attempts, &names),
+        cause.words(attempts, culprit, &names),
     );
     if !minimal {
         explanation += " (some earlier answer may be wrong already: the budget was spent)";
@@ -98,7 +98,7 @@ pub(super) fn violation(history: &History, register: &Register, first: FirstWron
 enum Cause {
     /// It returned nothing at all.
     Valueless,
-    /// Nobody put the value.
+    /// No put of the value can have taken effect: there is none, or all were redirected.
     NeverPut,
     /// The value was put later.
     PutLater(Op),
@@ -161,7 +161,7 @@ impl Cause {
         }
     }
 
-    fn words(&self, attempts: &[Attempt], names: &Names) -> String {
+    fn words(&self, attempts: &[Attempt], culprit: &Attempt, names: &Names) -> String {
         let attempt = |op: &Op| &attempts[op.attempt as usize];
         let name = |op: &Op| names.text(value(attempt(op)));
         // "acknowledged at 9.377000 s" or "read by client 0018 at 9.377000 s".
@@ -174,8 +174,13 @@ impl Cause {
         };
         match self {
             Cause::Valueless => "an answer to a get must carry a value".to_owned(),
-            Cause::NeverPut => "nobody ever put that".to_owned(),
+            Cause::NeverPut => {
+                redirected_put(attempts, culprit).map_or("no client ever put that".to_owned(), redirected_words)
+            }
             Cause::PutLater(put) => {
+                if let Some(redirected) = redirected_put(attempts, culprit) {
+                    return redirected_words(redirected);
+                }
                 format!("that was first put by client {} at {}", attempt(put).client, seconds(attempt(put).sent))
             }
             Cause::Overwritten(put) => format!("{} had been {}", name(put), ended(put)),
@@ -197,6 +202,22 @@ impl Cause {
             }
         }
     }
+}
+
+/// A put of what a get returned that was redirected before.
+fn redirected_put<'a>(attempts: &'a [Attempt], get: &Attempt) -> Option<&'a Attempt> {
+    let answered = get.answer.as_ref().map_or(Time::NEVER, |answer| answer.0);
+    attempts.iter().find(|put| {
+        put.is_redirected()
+            && put.sent <= answered
+            && put.operation.key() == get.operation.key()
+            && put.operation.value() == value(get)
+    })
+}
+
+fn redirected_words(put: &Attempt) -> String {
+    let (client, replica, at) = (put.client, put.replica, seconds(put.sent));
+    format!("the put of client {client} at {at} was redirected by {replica}, so it must not take effect")
 }
 
 /// The operations to show: the wrong one, those that the cause speaks of, puts of the value, and the newest others.

@@ -8,7 +8,9 @@
 //! are judged one by one. Of the clients' attempts,
 //!
 //! - a put answered `ok` took effect once, between its sending and its answer;
-//! - a put that failed, was redirected or stayed unanswered may take effect at any time after its sending, or never;
+//! - a put that failed or stayed unanswered may take effect at any time after its sending, or never;
+//! - a put that was redirected has not taken effect and never will, so it is no operation at all: the replica said "not
+//!   me", and a redirect that leaves something in a log is a bug that this finds;
 //! - a get answered `ok` read its value at one point between its sending and its answer;
 //! - any other get counts for nothing;
 //! - an `ok` for a get that carries no value is wrong by itself;
@@ -326,9 +328,14 @@ impl Checker {
     }
 }
 
-/// Whether an attempt is an operation: a get that was not answered with `ok` tells nothing.
+/// Whether an attempt is an operation: a get that was not answered with `ok` says nothing, and what was redirected did
+/// nothing.
 fn counts(attempt: &Attempt) -> bool {
-    !attempt.operation.is_get() || matches!(attempt.answer, Some((_, Outcome::Ok(_))))
+    match attempt.answer {
+        Some((_, Outcome::Ok(_))) => true,
+        Some((_, Outcome::Redirect)) => false,
+        _ => !attempt.operation.is_get(),
+    }
 }
 
 /// What an operation wrote or read. No history has updates; one without a condition would be a put.

@@ -152,8 +152,23 @@ fn a_lost_update_is_wrong() {
 
 #[test]
 fn a_value_that_was_never_put_cannot_be_read() {
-    bad_because("1 put k a 0 1\n 1 get k b 2 3", "nobody ever put that");
-    bad_because("1 put other b 0 1\n 1 get k b 2 3", "nobody ever put that");
+    bad_because("1 put k a 0 1\n 1 get k b 2 3", "no client ever put that");
+    bad_because("1 put other b 0 1\n 1 get k b 2 3", "no client ever put that");
+}
+
+#[test]
+fn a_put_that_was_redirected_never_takes_effect_and_excuses_no_stale_read() {
+    bad_because(
+        "1 put k a 0 1\n 1 put k b 2 redirect 3\n 2 get k b 4 5",
+        "the put of client 0001 at 0.002000 s was redirected by 0000, so it must not take effect",
+    );
+    // The second attempt of b may take effect once, before c or after it, but not both.
+    bad("1 put k b 0 redirect 1\n 1 put k b 2 30\n 2 get k b 3 4\n 2 put k c 5 6\n 2 get k b 7 8\n 2 get k c 9 10");
+    good("1 put k b 0 redirect 1\n 1 put k b 2 30\n 2 get k b 3 4\n 2 put k c 5 6\n 2 get k c 7 8");
+    // Case 19 of the course's: an old value came again although a newer put was acknowledged.
+    bad("1 put k 1 0 redirect 1\n 1 put k 1 1 2\n 1 put k 2 3 redirect 4\n 1 put k 2 4 5\n 1 get k 1 6 7");
+    // What failed may take effect at any time.
+    good("1 put k a 0 1\n 1 put k b 2 fail 3\n 1 get k a 4 5\n 2 get k b 6 7");
 }
 
 #[test]
@@ -180,9 +195,14 @@ fn an_unanswered_put_takes_effect_only_once() {
 }
 
 #[test]
-fn a_redirected_put_may_take_effect_after_its_retry() {
+fn a_failed_put_may_take_effect_after_its_retry_and_a_redirected_one_may_not() {
+    let history = |answer: &str| {
+        format!("1 put k a 0 {answer} 1\n 1 put k a 2 3\n 2 put k b 4 5\n 2 get k b 6 7\n 2 get k a 8 9")
+    };
+    bad(&history("redirect"));
+    good(&history("fail"));
     good(
-        "1 put k a 0 redirect 1
+        "1 put k a 0 fail 1
          1 put k a 2 3
          2 put k b 4 5
          2 get k b 6 7
@@ -256,7 +276,8 @@ fn a_violation_shows_the_operations_around_it() {
          18 put k v4 9350 9377
          18 put other v9 9360 9361
          19 put k v5 9390 -
-         20 put k v6 9391 redirect 10001
+         20 put k v6 9391 fail 10001
+         20 put k v7 9392 redirect 9393
          17 get k v3 9400 9412
          21 get k v4 9413 9414";
     let mut violation = bad(text);
@@ -266,7 +287,7 @@ fn a_violation_shows_the_operations_around_it() {
   9.300000s to  9.310000s  client 0011 at 0000  put v3
   9.350000s to  9.377000s  client 0012 at 0000  put v4
   9.390000s to      never  client 0013 at 0000  put v5, unanswered
-  9.391000s to 10.001000s  client 0014 at 0000  put v6, redirected
+  9.391000s to 10.001000s  client 0014 at 0000  put v6, failed
   9.400000s to  9.412000s  client 0011 at 0000  get -> v3"
     );
     assert_eq!((violation.answers, violation.at, violation.minimal), (4, Time(9_412_000_000), true));

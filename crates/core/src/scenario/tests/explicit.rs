@@ -85,13 +85,13 @@ fn bursts_operations_and_losses_are_checked() {
         (r#"{"from": 1, "to": 1, "nth": 3}"#, "to` is 1; allowed is another replica than `from`"),
         (r#"{"from": 1, "to": 2, "nth": 0}"#, "nth` is 0; allowed is a whole number from 1 to 1000000000"),
         (r#"{"from": 1, "to": 2}"#, "nth` is missing; allowed is a whole number from 1 to 1000000000"),
-        (
-            r#"{"from": 1, "to": 2, "n_th": 1}"#,
-            "nth` is missing; allowed is a whole number from 1 to 1000000000; is `n_th` meant to be it?",
-        ),
     ] {
         assert_eq!(item_error("losses", item), format!("s.json: `losses[0].{expected}"));
     }
+    assert_eq!(
+        item_error("losses", r#"{"from": 1, "to": 2, "n_th": 1}"#),
+        "s.json: unknown key `losses[0].n_th`; allowed is from, to, nth; did you mean `nth`?"
+    );
     let long = "é".repeat(1_001);
     for (item, expected) in [
         (r#"{"client": 0, "get": "k"}"#, "time` is missing; allowed is a number of seconds from 0 to 30 (`lifetime`)"),
@@ -158,17 +158,20 @@ fn operations_contradict_all_that_says_what_clients_draw() {
 }
 
 #[test]
-fn unknown_keys_of_operations_and_losses_are_warnings() {
+fn unknown_keys_of_operations_and_losses_are_errors() {
     for (key, item, expected) in [
-        ("operations", r#"{"time": 0, "client": 0, "get": "k", "value": "v"}"#, "value` is ignored"),
+        (
+            "operations",
+            r#"{"time": 0, "client": 0, "get": "k", "value": "v"}"#,
+            "value`; allowed is time, client, get, put",
+        ),
         (
             "operations",
             r#"{"time": 0, "client": 0, "put": "k", "value": "v", "clients": 0}"#,
-            "clients` is ignored; did you mean `client`?",
+            "clients`; allowed is time, client, get, put, value; did you mean `client`?",
         ),
-        ("losses", r#"{"from": 0, "to": 1, "nth": 1, "time": 0}"#, "time` is ignored"),
+        ("losses", r#"{"from": 0, "to": 1, "nth": 1, "time": 0}"#, "time`; allowed is from, to, nth"),
     ] {
-        let warnings = loaded(&[("requests", "1"), (key, &format!("[{item}]"))]).warnings;
-        assert_eq!(warnings, [format!("s.json: unknown key `{key}[0].{expected}")]);
+        assert_eq!(item_error(key, item), format!("s.json: unknown key `{key}[0].{expected}"));
     }
 }

@@ -23,9 +23,9 @@ use crate::rpc::proto::kvstore::{GetRequest, PutRequest, ReturnCode};
 use crate::rpc::{self, ServerAddress};
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
-use crate::workload::Dispatch;
+use crate::workload::{Dispatch, Reaction};
 use crate::world::processes::{Complaints, Console, Interrupt, PlayError, Processes, Teller, describe_end};
-use crate::world::stage::{Oddity, Stage};
+use crate::world::stage::Stage;
 
 /// How long a cluster may take to come up.
 const START_PATIENCE: Span = Span::from_secs(20);
@@ -217,9 +217,10 @@ impl<'a> Conductor<'a> {
                 // A call that is lost is like a datagram that is: the course's clients wait for ever.
                 let Some((response, leader)) = answer else { return };
                 self.answers += 1;
-                let (again, odd) = self.stage.answer(now, to, mid, leader, &response);
-                if odd == Some(Oddity::WrongGet) {
-                    self.complaints.tell(now, from, || format!("answered a get wrong, MID {mid}: {response:?}"));
+                let Reaction { again, incorrect } = self.stage.answer(now, to, mid, leader, &response);
+                if let Some(incorrect) = incorrect {
+                    self.complaints
+                        .tell(now, from, || format!("incorrect answer, MID {mid}, {response:?}: {incorrect}"));
                 }
                 if let Some(dispatch) = again {
                     self.send_request(dispatch);

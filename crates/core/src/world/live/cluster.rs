@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::{Setup, as_file};
 use crate::id::ReplicaId;
 use crate::rng::Stream;
-use crate::wire::Address;
+use crate::world::lan::address;
 use crate::world::processes::{Outputs, PlayError, Processes};
 
 /// Starts a process for each socket.
@@ -31,9 +31,4 @@ fn command(setup: &Setup, seed: u64, replica: ReplicaId, replicas: usize, port: 
     command.args(others.into_iter().map(|other| address(other).to_string()));
     command.stdin(Stdio::null()).stdout(output()).stderr(output());
     command
-}
-
-/// The address of a replica: its place.
-pub(super) fn address(replica: ReplicaId) -> Address {
-    Address(u16::from(replica.0))
 }

@@ -29,6 +29,10 @@ use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 use router::Router;
 
+/// The run's clock starts when all replicas have said hello, but at the latest this long after they were started: a
+/// program whose runtime starts slowly, or a busy machine, is not the replicas' fault.
+const HELLO_PATIENCE: Span = Span::from_secs(10);
+
 /// How often processes are looked after.
 const WATCH_INTERVAL: Span = Span::from_millis(100);
 
@@ -75,18 +79,19 @@ pub fn play(
     let _hold = interrupt.hold();
     let (cluster, outputs) = cluster::spawn(setup, seed, &sockets)?;
     // However this ends, also by a panic: first the processes are gone, then the console has shown their last words.
-    let console = Console::start(clock, outputs, spectator);
+    let console = Console::start_early(clock, outputs, spectator);
     // Moved here, so that it is dropped before the console.
     let mut cluster = cluster;
-    let router = Router::new(scenario, seed, clock, &sockets, &console);
-    let result = route(router, &mut cluster, &sockets, interrupt);
+    let router = Router::new(scenario, seed, &sockets, &console);
+    let result = route(router, clock, &mut cluster, &sockets, interrupt);
     cluster.shut_down();
     result
 }
 
-/// Routes until the run is over.
+/// Routes until the run is over. The clock was started with the processes.
 fn route(
     mut router: Router<'_>,
+    clock: Clock,
     cluster: &mut Processes,
     sockets: &[UdpSocket],
     interrupt: &Interrupt,
@@ -97,18 +102,19 @@ fn route(
         .collect();
     let mut watch_due = Time::ZERO;
     loop {
+        router.begin(clock.now() >= Time::ZERO + HELLO_PATIENCE);
         let now = router.now();
-        if now >= watch_due {
-            watch_due = now + WATCH_INTERVAL;
+        if clock.now() >= watch_due {
+            watch_due = clock.now() + WATCH_INTERVAL;
             router.watch(now, cluster);
         }
-        let due = router.do_due(now, cluster).min(watch_due);
+        let due = router.do_due(now, cluster);
         if router.is_over(now) {
             // Who has died in the meantime counts, too.
             router.watch(now, cluster);
             return Ok(router.finish(now));
         }
-        wait(&mut fds, due.since(router.now()))?;
+        wait(&mut fds, due.since(router.now()).min(watch_due.since(clock.now())))?;
         interrupt.check()?;
         for (place, fd) in ReplicaId::all(sockets.len()).zip(&fds[1..]) {
             if !fd.revents().is_empty() {

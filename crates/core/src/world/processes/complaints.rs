@@ -18,6 +18,11 @@ impl Complaints {
         Complaints { teller, told: vec![0; replicas] }
     }
 
+    /// Tells something that must be known, however much was told of the replica already.
+    pub fn insist(&self, now: Time, replica: ReplicaId, what: String) {
+        self.teller.complain(now, replica, what);
+    }
+
     /// Tells what is wrong with a replica, unless too much was told of it already. `what` is asked only if it is told.
     pub fn tell(&mut self, now: Time, replica: ReplicaId, what: impl FnOnce() -> String) {
         let told = &mut self.told[replica.index()];

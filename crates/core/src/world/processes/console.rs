@@ -105,7 +105,6 @@ impl Teller {
     }
 
     /// The run begins only now: from here on its time is counted.
-    #[cfg(any(test, feature = "grpc"))]
     pub fn begin(&self) {
         self.shared.begun.store(self.shared.clock.now().nanos(), Ordering::Relaxed);
     }
@@ -118,12 +117,12 @@ impl Teller {
 
 impl Console {
     /// Starts to show what comes from the replicas' ends. The clock is the run's.
+    #[cfg(feature = "grpc")]
     pub fn start(clock: Clock, outputs: Vec<(ReplicaId, OwnedFd)>, spectator: Arc<dyn Spectator>) -> Console {
         Console::start_with(Shared::new(clock, 0), outputs, spectator)
     }
 
     /// As [`Console::start`], before the run has begun: until [`Teller::begin`] its time is zero.
-    #[cfg(any(test, feature = "grpc"))]
     pub fn start_early(clock: Clock, outputs: Vec<(ReplicaId, OwnedFd)>, spectator: Arc<dyn Spectator>) -> Console {
         Console::start_with(Shared::new(clock, NOT_BEGUN), outputs, spectator)
     }

@@ -5,7 +5,7 @@ mod console;
 mod group;
 mod interrupt;
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::id::ReplicaId;
@@ -38,13 +38,24 @@ fn advice(program: &Path, source: &io::Error) -> &'static str {
         (io::ErrorKind::NotFound, _) if has_arguments => {
             "; PROGRAM is one file without arguments: write a script that runs the rest with \"$@\" at its end"
         }
+        (io::ErrorKind::NotFound, _) if program.exists() && has_carriage_return(program) => {
+            "; its #! line ends in CR LF, as Windows writes it, so the interpreter's name ends in CR: save it with LF"
+        }
         (io::ErrorKind::NotFound, _) if program.exists() => {
             "; the file is there, but not the interpreter that its #! line names"
         }
         (io::ErrorKind::PermissionDenied, _) if program.is_file() => "; chmod +x makes a file executable",
-        (_, Some(ENOEXEC)) => "; a script needs a first line like #!/usr/bin/env python3",
+        (_, Some(ENOEXEC)) => "; has it a #! line? A script needs a first line like #!/usr/bin/env python3",
         _ => "",
     }
+}
+
+/// Whether the first line of a script ends in CR LF.
+fn has_carriage_return(program: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = std::fs::File::open(program).and_then(|file| file.take(1024).read_to_end(&mut start));
+    let first = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    read.is_ok() && start.starts_with(b"#!") && first.ends_with(b"\r")
 }
 
 /// Why a scenario could not be played to its end.

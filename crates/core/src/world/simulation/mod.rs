@@ -200,9 +200,8 @@ impl<'a, P: Protocol, O: Observer<P>> Simulation<'a, P, O> {
             }
             Some(Arrival::Client { from, to, mid, leader, response }) => {
                 self.record(&Event::Answered { from, to, mid, leader, response: &response });
-                let living = self.stage.director.living();
-                let again = self.stage.workload.handle_answer(self.now, to, mid, leader, &response, living);
-                self.dispatch(again);
+                let reaction = self.stage.answer(self.now, to, mid, leader, &response);
+                self.dispatch(reaction.again);
             }
             None => {}
         }

@@ -15,7 +15,7 @@ fn try_all(history: &[Attempt]) -> bool {
                 let Some(value) = value else { return false };
                 left.push((sent, Some(*answered), false, &**value));
             }
-            (Operation::Get { .. }, _) => {}
+            (Operation::Get { .. }, _) | (_, Some((_, Outcome::Redirect))) => {}
             (Operation::Put { value, .. }, Some((answered, Outcome::Ok(_)))) => {
                 left.push((sent, Some(*answered), true, &**value));
             }
@@ -61,7 +61,8 @@ fn first_wrong(history: &[Attempt]) -> Option<usize> {
             let mut prefix: Vec<Attempt> = history.iter().filter(|attempt| attempt.sent <= last.0).cloned().collect();
             let places = (0..history.len()).filter(|&place| history[place].sent <= last.0);
             for (attempt, place) in prefix.iter_mut().zip(places) {
-                if attempt.answer.as_ref().is_some_and(|(time, _)| (*time, place) > last) {
+                // What is redirected at any time never takes effect.
+                if !attempt.is_redirected() && attempt.answer.as_ref().is_some_and(|(time, _)| (*time, place) > last) {
                     attempt.answer = None;
                 }
             }

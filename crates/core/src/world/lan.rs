@@ -1,0 +1,348 @@
+//! The course's LAN without I/O: who can be reached, what is malformed, what is lost, what clients ask and are told.
+//!
+//! A [`Lan`] takes datagrams of replicas as bytes, with the time at which they came, and says through [`Wires`] what goes
+//! where. The live world puts sockets and processes under it, and a test can put replicas in memory under it. The rules
+//! are those of the course's runner (version 2, read and run), where the handout is silent:
+//!
+//! - A replica can be reached from its first `hello` on. If a client or another replica sends it something before, it
+//!   counts as died, although it runs on and hears its peers later.
+//! - An empty datagram, or bytes that are not UTF-8, close the replica that sent them. It counts as died.
+//! - JSON is read as Python reads it ([`Datagram::parse_as_python`]). What is not an object with `src`, `dst`, `leader` and
+//!   `type`, or has an address that is not four hexadecimal digits, is incorrect. So is an unknown destination.
+//! - `dst` is compared as text, so it must be in upper case. `src` is not compared with the replica that sent the datagram.
+//! - Clients' messages always get through. Those between replicas are counted when they are sent, and meet the chaos
+//!   monkey when they arrive, which is at once.
+
+use super::stage::Stage;
+use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
+use crate::printable::Excerpt;
+use crate::protocol::Response;
+use crate::record::{RunRecord, World};
+use crate::scenario::Scenario;
+use crate::time::Time;
+use crate::wire::{Address, Datagram, Datagrams, Envelope, Malformed, kind};
+use crate::workload::{CLIENTS, Dispatch, Incorrect, Reaction};
+
+/// A run is cut short after this many messages of clients: a bound for memory (0.7 GB). Real routers and replicas take time
+/// for each, so none is known to get there.
+const ATTEMPTS_MAX: u64 = 5_000_000;
+
+/// What a [`Lan`] wants done.
+pub trait Wires {
+    /// Hand these bytes to a replica, which has said `hello`.
+    fn send(&mut self, now: Time, to: ReplicaId, bytes: &[u8]);
+
+    /// A replica has said `hello`, in the datagram that is being received: it can be reached from now on.
+    fn connect(&mut self, replica: ReplicaId) {
+        let _ = replica;
+    }
+
+    /// A replica is to be ended: by a fault of the scenario, or because of what it sent.
+    fn kill(&mut self, now: Time, replica: ReplicaId);
+
+    /// Something is wrong with a replica. `what` is one line; it is only asked for if it is shown.
+    fn complain(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
+        let _ = (now, about, what);
+    }
+
+    /// As [`Wires::complain`], about something that counts the replica as died: to be shown in any case.
+    fn report_death(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
+        self.complain(now, about, what);
+    }
+}
+
+/// A run on the course's LAN, apart from its replicas, its sockets and its clock.
+#[derive(Debug)]
+pub struct Lan<'a> {
+    stage: Stage<'a>,
+    ports: Vec<Port>,
+    /// The replicas that run no longer. One that only counts as died still runs.
+    gone: ReplicaSet,
+    requests: Datagrams,
+    routed: u64,
+}
+
+/// One replica's connection to the LAN.
+#[derive(Clone, Copy, Debug, Default)]
+struct Port {
+    /// It has said hello.
+    reachable: bool,
+    /// It was said that it has not said hello.
+    silence_told: bool,
+    /// It was said that its `src` is not its own.
+    src_told: bool,
+    /// It was said that its JSON is not strict.
+    json_told: bool,
+    /// It was said that it names a leader that does not exist.
+    leader_told: bool,
+}
+
+/// What is incorrect about a datagram.
+#[derive(Debug, thiserror::Error)]
+enum Nonsense {
+    #[error("sent a malformed datagram ({0})")]
+    Malformed(#[from] Malformed),
+    #[error("sent to an unknown destination")]
+    UnknownDestination,
+    #[error("sent to a destination in lower case, which the course's runner does not know")]
+    LowerCase,
+    #[error("sent a client something that is no answer")]
+    NoAnswer,
+    #[error("answered a client without a MID")]
+    NoMid,
+}
+
+impl<'a> Lan<'a> {
+    /// The LAN before the run. All replicas are about to start.
+    pub fn new(scenario: &'a Scenario, seed: u64) -> Lan<'a> {
+        let mut stage = Stage::new(scenario, seed);
+        stage.workload.allow_attempts(ATTEMPTS_MAX);
+        Lan {
+            stage,
+            ports: vec![Port::default(); scenario.replicas],
+            gone: ReplicaSet::EMPTY,
+            requests: Datagrams::new(),
+            routed: 0,
+        }
+    }
+
+    /// When the next thing is due: a fault, a request, or the end.
+    pub fn poll_due(&self) -> Time {
+        self.stage.next_due()
+    }
+
+    /// Makes everything happen that is due.
+    pub fn handle_due(&mut self, now: Time, wires: &mut impl Wires) {
+        while self.stage.next_fault() <= now {
+            let (_, consequence) = self.stage.strike(now);
+            if let Some(killed) = consequence.killed {
+                self.gone.insert(killed);
+                wires.kill(now, killed);
+            }
+        }
+        while let Some(dispatch) = self.stage.workload.handle_due(now, self.stage.director.living()) {
+            self.send_request(now, &dispatch, wires);
+        }
+    }
+
+    /// Takes a datagram that a replica has sent.
+    pub fn handle_datagram(&mut self, now: Time, from: ReplicaId, bytes: &[u8], wires: &mut impl Wires) {
+        // What comes after its end was sent before it, or never should have been.
+        if self.gone.contains(from) {
+            return;
+        }
+        self.routed += 1;
+        if bytes.is_empty() || std::str::from_utf8(bytes).is_err() {
+            return self.close(now, from, bytes, wires);
+        }
+        if let Err(nonsense) = self.route(now, from, bytes, wires) {
+            self.stage.malformed += 1;
+            wires.complain(now, from, &|| format!("{nonsense}: {}", Excerpt(bytes)));
+        }
+    }
+
+    /// A replica has ended by itself.
+    pub fn note_end(&mut self, now: Time, replica: ReplicaId) {
+        self.gone.insert(replica);
+        if self.stage.director.living().contains(replica) {
+            self.stage.bury(now, replica);
+        }
+    }
+
+    /// Whether all replicas that run have said hello.
+    pub fn all_have_said_hello(&self) -> bool {
+        ReplicaId::all(self.ports.len()).zip(&self.ports).all(|(id, port)| port.reachable || self.gone.contains(id))
+    }
+
+    /// Complains about replicas that have not said hello when clients begin.
+    pub fn note_silence(&mut self, now: Time, wires: &mut impl Wires) {
+        if now < Time::ZERO + self.stage.scenario.wait {
+            return;
+        }
+        for (replica, port) in ReplicaId::all(self.ports.len()).zip(&mut self.ports) {
+            if !port.reachable && !port.silence_told && self.stage.director.living().contains(replica) {
+                port.silence_told = true;
+                wires.complain(now, replica, &|| {
+                    "has not said hello yet: whatever is sent to it before counts it as died".to_owned()
+                });
+            }
+        }
+    }
+
+    /// Whether the run is over: at its end, cut short, or without replicas that count as living.
+    pub fn is_over(&self, now: Time) -> bool {
+        self.stage.is_over(now)
+    }
+
+    /// Ends the run: what is known of it.
+    pub fn finish(&mut self, world: World, now: Time) -> RunRecord {
+        self.stage.finish(world, now, self.routed, None)
+    }
+
+    /// How many replicas there are.
+    pub fn replicas(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// The course's runner shuts a replica down whose datagram it cannot decode.
+    fn close(&mut self, now: Time, from: ReplicaId, bytes: &[u8], wires: &mut impl Wires) {
+        wires.report_death(now, from, &|| match bytes {
+            [] => "sent an empty datagram: the course's runner closes such a replica, and it counts as died".to_owned(),
+            _ => format!(
+                "sent bytes that are not UTF-8: the course's runner closes such a replica, and it counts as died: {}",
+                Excerpt(bytes)
+            ),
+        });
+        self.note_end(now, from);
+        wires.kill(now, from);
+    }
+
+    fn route(&mut self, now: Time, from: ReplicaId, bytes: &[u8], wires: &mut impl Wires) -> Result<(), Nonsense> {
+        let mut rewritten = String::new();
+        let (datagram, oddity) = Datagram::parse_as_python(bytes, &mut rewritten)?;
+        let port = &mut self.ports[from.index()];
+        if let Some(oddity) = oddity
+            && !std::mem::replace(&mut port.json_told, true)
+        {
+            wires
+                .complain(now, from, &|| format!("sends JSON that only Python accepts ({oddity}): {}", Excerpt(bytes)));
+        }
+        if datagram.src != address(from) && !std::mem::replace(&mut port.src_told, true) {
+            wires.complain(now, from, &|| {
+                format!(
+                    "sends a src that is not its own, which the course's runner does not notice: {}",
+                    Excerpt(bytes)
+                )
+            });
+        }
+        if datagram.kind == kind::HELLO {
+            self.greet(now, from, wires);
+            return Ok(());
+        }
+        let leader = self.replica(datagram.leader);
+        let is_odd = leader.is_none() && datagram.leader != Address::BROADCAST;
+        if is_odd && !std::mem::replace(&mut self.ports[from.index()].leader_told, true) {
+            wires.complain(now, from, &|| format!("believes in a leader that does not exist: {}", Excerpt(bytes)));
+        }
+        if !datagram.has_upper_case_dst() {
+            return Err(Nonsense::LowerCase);
+        }
+        let client = ClientId(datagram.dst.0);
+        if datagram.dst == Address::BROADCAST {
+            for to in ReplicaId::all(self.ports.len()).filter(|&to| to != from) {
+                self.forward(now, from, to, bytes, wires);
+            }
+        } else if let Some(to) = self.replica(datagram.dst) {
+            self.forward(now, from, to, bytes, wires);
+        } else if client.number(self.ports.len()).is_some_and(|number| number < CLIENTS) {
+            self.answer(now, from, client, leader, &datagram, wires)?;
+        } else {
+            return Err(Nonsense::UnknownDestination);
+        }
+        self.stage.observe_leader(now, from, leader);
+        Ok(())
+    }
+
+    fn greet(&mut self, now: Time, from: ReplicaId, wires: &mut impl Wires) {
+        wires.connect(from);
+        let port = &mut self.ports[from.index()];
+        if !std::mem::replace(&mut port.reachable, true) && port.silence_told {
+            wires.complain(now, from, &|| "has said hello after all".to_owned());
+        }
+    }
+
+    /// The replica with this address.
+    fn replica(&self, address: Address) -> Option<ReplicaId> {
+        let place = u8::try_from(address.0).ok().filter(|&place| usize::from(place) < self.ports.len());
+        place.map(ReplicaId)
+    }
+
+    /// Hands a message from one replica on to another.
+    fn forward(&mut self, now: Time, from: ReplicaId, to: ReplicaId, bytes: &[u8], wires: &mut impl Wires) {
+        self.stage.sent += 1;
+        if self.gone.contains(to) {
+            return;
+        }
+        // First the chaos monkey: a message that is dropped does not reach a replica before its hello either.
+        if self.stage.admits(now, from, to) && self.is_up(now, to, &|| format!("a message of replica {from}"), wires) {
+            wires.send(now, to, bytes);
+        }
+    }
+
+    /// Whether a replica takes what is sent to it now. One that has not said hello counts as died from then on.
+    fn is_up(&mut self, now: Time, to: ReplicaId, what: &dyn Fn() -> String, wires: &mut impl Wires) -> bool {
+        if self.gone.contains(to) {
+            return false;
+        }
+        if !self.ports[to.index()].reachable {
+            if self.stage.director.living().contains(to) {
+                wires.report_death(now, to, &|| {
+                    format!(
+                        "was sent {} before it said hello: the course's runner takes it off the list of living \
+                         replicas, and it counts as died",
+                        what()
+                    )
+                });
+                self.stage.bury(now, to);
+            }
+            return false;
+        }
+        true
+    }
+
+    /// Hands an answer to a client, and sends what the client asks next.
+    fn answer(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        to: ClientId,
+        leader: Option<ReplicaId>,
+        datagram: &Datagram<'_>,
+        wires: &mut impl Wires,
+    ) -> Result<(), Nonsense> {
+        let response = datagram.response().ok_or(Nonsense::NoAnswer)?;
+        let text = datagram.mid.as_deref().ok_or(Nonsense::NoMid)?;
+        // No request has the largest number.
+        let mid = text.parse().unwrap_or(Mid(u64::MAX));
+        let Reaction { again, incorrect } = self.stage.answer(now, to, mid, leader, &response);
+        let is_counted = incorrect != Some(Incorrect::Unacknowledged) || self.stage.scenario.is_of_course();
+        if let Some(incorrect) = incorrect.filter(|_| is_counted) {
+            wires.complain(now, from, &|| {
+                let mid = Excerpt(text.as_bytes());
+                let value = match &response {
+                    Response::Ok { value: Some(value) } => format!(", value {}", Excerpt(value.as_bytes())),
+                    Response::Ok { value: None } => ", no value".to_owned(),
+                    Response::Fail | Response::Redirect => String::new(),
+                };
+                format!("incorrect answer to client {to}, MID {mid}{value}: {incorrect}")
+            });
+        }
+        if let Some(dispatch) = again {
+            self.send_request(now, &dispatch, wires);
+        }
+        Ok(())
+    }
+
+    fn send_request(&mut self, now: Time, dispatch: &Dispatch, wires: &mut impl Wires) {
+        let Dispatch { from, to, leader, request } = dispatch;
+        if !self.is_up(now, *to, &|| format!("a request of client {from}"), wires) {
+            return;
+        }
+        let mid = request.mid.to_string();
+        let leader = leader.map_or(Address::BROADCAST, address);
+        let envelope = Envelope { src: Address(from.0), dst: address(*to), leader, mid: &mid };
+        self.requests.push_operation(&envelope, &request.operation);
+        for bytes in self.requests.iter() {
+            wires.send(now, *to, bytes);
+        }
+        self.requests.clear();
+    }
+}
+
+/// The address of a replica: its place.
+pub fn address(replica: ReplicaId) -> Address {
+    Address(u16::from(replica.0))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+use super::*;
+use crate::time::Span;
+
+const SCENARIO: &str = r#"{"lifetime": 5, "replicas": 3, "requests": 50, "mix": 0.5, "wait": 1, "end_wait": 1,
+    "events": [{"type": "kill", "time": 2, "replica": 2}],
+    "tests": {"maximum_get_generation_fail_fraction": 1, "maximum_appends_batched_fraction": 1, "benchmarks": {
+        "total_msgs": [1, 2, 3], "failures": [1, 2, 3], "duplicates": [1, 2, 3], "median_latency": [1, 2, 3]}}}"#;
+
+/// Takes down everything that the LAN wants.
+#[derive(Default)]
+struct Notes {
+    sent: Vec<(ReplicaId, String)>,
+    killed: Vec<ReplicaId>,
+    complaints: Vec<String>,
+}
+
+impl Wires for Notes {
+    fn send(&mut self, _now: Time, to: ReplicaId, bytes: &[u8]) {
+        self.sent.push((to, String::from_utf8(bytes.to_vec()).expect("text")));
+    }
+
+    fn kill(&mut self, _now: Time, replica: ReplicaId) {
+        self.killed.push(replica);
+    }
+
+    fn complain(&mut self, _now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
+        self.complaints.push(format!("{about} {}", what()));
+    }
+}
+
+fn scenario() -> Scenario {
+    Scenario::parse("lan", "lan.json", SCENARIO).expect("a scenario").scenario
+}
+
+fn at(millis: u64) -> Time {
+    Time::ZERO + Span::from_millis(millis)
+}
+
+const ALL: [ReplicaId; 3] = [ReplicaId(0), ReplicaId(1), ReplicaId(2)];
+
+fn datagram(src: &str, dst: &str, kind: &str, rest: &str) -> String {
+    format!(r#"{{"src":"{src}","dst":"{dst}","leader":"0000","type":"{kind}"{rest}}}"#)
+}
+
+/// A LAN on which all have said hello.
+fn greeted(scenario: &Scenario) -> (Lan<'_>, Notes) {
+    let (mut lan, mut notes) = (Lan::new(scenario, 1), Notes::default());
+    for replica in ALL {
+        let hello = datagram(&replica.to_string(), "FFFF", "hello", "");
+        lan.handle_datagram(at(1), replica, hello.as_bytes(), &mut notes);
+    }
+    (lan, notes)
+}
+
+#[test]
+fn messages_go_to_whom_they_are_for_and_are_counted() {
+    let scenario = scenario();
+    let (mut lan, mut notes) = greeted(&scenario);
+    let (one, all) = (datagram("0000", "0001", "x", ""), datagram("0000", "FFFF", "y", ""));
+    lan.handle_datagram(at(2), ALL[0], one.as_bytes(), &mut notes);
+    lan.handle_datagram(at(3), ALL[0], all.as_bytes(), &mut notes);
+    assert_eq!(notes.sent, [(ALL[1], one), (ALL[1], all.clone()), (ALL[2], all)]);
+    let record = lan.finish(World::Live, at(9));
+    assert_eq!((record.sent, record.died, record.malformed, notes.complaints), (3, 0, 0, vec![]));
+}
+
+#[test]
+fn whatever_is_sent_to_a_replica_before_its_hello_counts_it_as_died_and_it_hears_its_peers_later() {
+    let scenario = scenario();
+    let (mut lan, mut notes) = (Lan::new(&scenario, 1), Notes::default());
+    let hello = |replica: ReplicaId| datagram(&replica.to_string(), "FFFF", "hello", "");
+    lan.handle_datagram(at(1), ALL[0], hello(ALL[0]).as_bytes(), &mut notes);
+    lan.handle_datagram(at(1), ALL[2], hello(ALL[2]).as_bytes(), &mut notes);
+    let early = datagram("0000", "FFFF", "ping", "");
+    lan.handle_datagram(at(2), ALL[0], early.as_bytes(), &mut notes);
+    assert_eq!(notes.sent, [(ALL[2], early.clone())]);
+    assert_eq!(notes.killed, [], "it runs on");
+    lan.handle_datagram(at(3), ALL[1], hello(ALL[1]).as_bytes(), &mut notes);
+    lan.handle_datagram(at(4), ALL[0], early.as_bytes(), &mut notes);
+    assert_eq!(notes.sent[1..], [(ALL[1], early.clone()), (ALL[2], early)]);
+    let expected = "0001 was sent a message of replica 0000 before it said hello: the course's runner takes it off the list \
+                    of living replicas, and it counts as died";
+    assert_eq!(notes.complaints, [expected]);
+    // Clients no longer ask it.
+    notes.sent.clear();
+    lan.handle_due(at(6_000), &mut notes);
+    assert!(notes.sent.len() > 20 && notes.sent.iter().all(|(to, _)| *to == ALL[0]), "{:?}", notes.sent);
+    assert_eq!(lan.finish(World::Live, at(7_000)).died, 1);
+}
+
+#[test]
+fn an_empty_datagram_or_bytes_that_are_no_text_close_the_replica() {
+    for bytes in [&b""[..], b"{\"n\": \"\xe9\"}"] {
+        let scenario = scenario();
+        let (mut lan, mut notes) = greeted(&scenario);
+        lan.handle_datagram(at(2), ALL[1], bytes, &mut notes);
+        assert_eq!(notes.killed, [ALL[1]]);
+        let end = if bytes.is_empty() { "counts as died" } else { "counts as died: {\"n\": \"\u{FFFD}\"}" };
+        assert!(notes.complaints[0].ends_with(end), "{:?}", notes.complaints);
+        let more = datagram("0001", "0000", "x", "");
+        lan.handle_datagram(at(3), ALL[1], more.as_bytes(), &mut notes);
+        lan.note_end(at(4), ALL[1]);
+        let record = lan.finish(World::Live, at(9));
+        assert_eq!((record.died, record.malformed, record.sent), (1, 0, 0), "it is heard no more, and died once");
+    }
+}
+
+#[test]
+fn what_python_takes_for_json_is_routed_as_it_is_with_one_warning_and_anything_else_is_incorrect() {
+    let scenario = scenario();
+    let (mut lan, mut notes) = greeted(&scenario);
+    let odd =
+        [r#","age":Infinity"#, r#","type":"x""#, r#","note":"\ud800""#].map(|rest| datagram("0000", "0001", "x", rest));
+    for bytes in &odd {
+        lan.handle_datagram(at(2), ALL[0], bytes.as_bytes(), &mut notes);
+    }
+    assert_eq!(notes.sent, odd.map(|bytes| (ALL[1], bytes)));
+    assert_eq!(notes.complaints.len(), 1);
+    assert!(notes.complaints[0].starts_with("0000 sends JSON that only Python accepts (NaN or Infinity): "));
+    for bytes in [
+        "\u{feff}{}",
+        "[]",
+        "{",
+        r#"{"src":"0000","dst":"0001","leader":"FFFF"}"#,
+        r#"{"src":"000","dst":"0001","leader":"FFFF","type":"x"}"#,
+        &datagram("0000", "0003", "x", ""),
+        &datagram("0000", "0012", "maybe", r#","MID":"1""#),
+        &datagram("0000", "0013", "ok", ""),
+    ] {
+        let before = lan.stage.malformed;
+        lan.handle_datagram(at(3), ALL[0], bytes.as_bytes(), &mut notes);
+        assert_eq!(lan.stage.malformed, before + 1, "{bytes}");
+    }
+    let record = lan.finish(World::Live, at(9));
+    assert_eq!((record.malformed, record.died, notes.sent.len()), (8, 0, 3));
+}
+
+#[test]
+fn another_src_is_a_warning_and_no_more() {
+    let scenario = scenario();
+    let (mut lan, mut notes) = greeted(&scenario);
+    for _ in 0..3 {
+        let wrong = datagram("FFFF", "0001", "ping", "");
+        lan.handle_datagram(at(2), ALL[0], wrong.as_bytes(), &mut notes);
+    }
+    assert_eq!((notes.sent.len(), notes.complaints.len()), (3, 1));
+    assert!(notes.complaints[0].starts_with("0000 sends a src that is not its own"), "{:?}", notes.complaints);
+    assert_eq!(lan.finish(World::Live, at(9)).malformed, 0);
+}
+
+#[test]
+fn a_type_or_mid_that_is_no_string_is_delivered_to_peers_and_is_no_answer() {
+    let scenario = scenario();
+    let (mut lan, mut notes) = (Lan::new(&scenario, 1), Notes::default());
+    for replica in ALL {
+        let hello = datagram(&replica.to_string(), "FFFF", "hello", r#","MID":17"#);
+        lan.handle_datagram(at(1), replica, hello.as_bytes(), &mut notes);
+    }
+    let odd = r#"{"src":"0000","dst":"0001","leader":"0000","type":7,"MID":[1]}"#;
+    lan.handle_datagram(at(2), ALL[0], odd.as_bytes(), &mut notes);
+    assert_eq!((notes.sent.clone(), notes.complaints.clone()), (vec![(ALL[1], odd.to_owned())], vec![]));
+    lan.handle_datagram(at(3), ALL[0], datagram("0000", "0013", "ok", r#","MID":17"#).as_bytes(), &mut notes);
+    let record = lan.finish(World::Live, at(9));
+    assert_eq!((record.died, record.malformed, record.history.unknown), (0, 0, 1));
+}
+
+#[test]
+fn a_destination_in_lower_case_is_unknown_and_a_message_that_is_dropped_counts_nobody_as_died() {
+    let scenario = scenario();
+    let (mut lan, mut notes) = greeted(&scenario);
+    for bytes in [datagram("0000", "ffff", "x", ""), datagram("0000", "001a", "ok", r#","MID":"1""#)] {
+        lan.handle_datagram(at(2), ALL[0], bytes.as_bytes(), &mut notes);
+    }
+    assert_eq!((notes.sent.len(), notes.complaints.len(), lan.stage.malformed), (0, 2, 2));
+    assert!(notes.complaints[0].contains("in lower case"), "{:?}", notes.complaints);
+    let deaf =
+        Scenario { matrix: crate::chaos::ConnectivityMatrix::uniform(3, 1.0).expect("a matrix"), ..scenario.clone() };
+    let mut lan = Lan::new(&deaf, 1);
+    lan.handle_datagram(at(1), ALL[0], datagram("0000", "0001", "ping", "").as_bytes(), &mut notes);
+    let record = lan.finish(World::Live, at(9));
+    assert_eq!((record.sent, record.dropped, record.died), (1, 1, 0));
+}
+
+#[test]
+fn faults_kill_and_the_dead_are_neither_heard_nor_asked() {
+    let scenario = scenario();
+    let (mut lan, mut notes) = greeted(&scenario);
+    assert_eq!(lan.poll_due(), at(1_000));
+    lan.handle_due(at(3_000), &mut notes);
+    assert_eq!(notes.killed, [ALL[2]]);
+    notes.sent.clear();
+    let late = datagram("0002", "0000", "x", "");
+    lan.handle_datagram(at(3_001), ALL[2], late.as_bytes(), &mut notes);
+    lan.handle_datagram(at(3_002), ALL[0], datagram("0000", "0002", "x", "").as_bytes(), &mut notes);
+    assert_eq!(notes.sent, []);
+    lan.handle_due(at(6_000), &mut notes);
+    assert!(notes.sent.iter().all(|(to, _)| *to != ALL[2]));
+    let record = lan.finish(World::Live, at(7_000));
+    assert_eq!((record.killed, record.died, record.sent), (1, 0, 1));
+}
+
+#[test]
+fn an_incorrect_answer_says_which_rule_of_the_runner_it_met() {
+    let scenario = scenario();
+    let (mut lan, mut notes) = greeted(&scenario);
+    lan.handle_due(at(1_000), &mut notes);
+    let (to, request) = notes.sent.pop().expect("a request");
+    let request = Datagram::parse(request.as_bytes()).expect("a datagram");
+    let (client, mid) = (request.src.to_string(), request.mid.as_deref().expect("a MID").to_owned());
+    let own = to.to_string();
+    let mut answer = |kind: &str, mid: &str| {
+        let bytes = datagram(&own, &client, kind, &format!(r#","MID":"{mid}""#));
+        lan.handle_datagram(at(1_001), to, bytes.as_bytes(), &mut notes);
+    };
+    answer("redirect", &mid);
+    answer("ok", &mid);
+    answer("ok", "never");
+    assert_eq!(
+        notes.complaints,
+        [
+            format!(
+                "{to} incorrect answer to client {client}, MID {mid}, no value: this MID was answered `redirect` or \
+                 `fail` before"
+            ),
+            format!(
+                "{to} incorrect answer to client {client}, MID never, no value: the client sent no request with this MID"
+            ),
+        ]
+    );
+    assert_eq!(lan.finish(World::Live, at(9)).history.unknown, 2);
+}
