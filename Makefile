@@ -15,11 +15,11 @@ SEEDBED = target/release/seedbed
 TIMEOUTS = raft.election_timeout_min_ms=150,300,450,600,900+raft.election_timeout_max_ms=300,600,900,1200,1800
 results: all
 	$(SEEDBED) sweep all --seeds 0..200 --summary results/suite.csv --plot results/suite.svg
-	$(SEEDBED) sweep scenarios/simple-2.json --drops 0:0.45:0.05 --seeds 0..200 \
+	$(SEEDBED) sweep scenarios/simple-2.json --drops 0:0.4:0.05 --seeds 0..200 \
 		--summary results/drops.csv --plot results/drops.svg --cdf results/drops-latency.svg
-	$(SEEDBED) sweep scenarios/simple-2.json --drops 0:0.3:0.1 --partition none,easy,hard,flapping --seeds 0..200 \
+	$(SEEDBED) sweep scenarios/simple-2.json --drops 0:0.2:0.1 --partition none,easy,hard,flapping --seeds 0..200 \
 		--summary results/partitions.csv --plot results/partitions.svg
-	$(SEEDBED) sweep scenarios/crash-3.json --set raft.heartbeat_ms=10,20,50,100,140 --set $(TIMEOUTS) --seeds 0..100 \
+	$(SEEDBED) sweep scenarios/crash-3.json --set raft.heartbeat_ms=20,30,50,100,140 --set $(TIMEOUTS) --seeds 0..100 \
 		--metrics messages_per_put,failover_max,write_gap --summary results/timeouts.csv --plot results/timeouts.svg
 	$(SEEDBED) sweep all --protocol raft,broadcast --seeds 0..50 --failures target/repros \
 		--summary results/protocols.csv --plot results/protocols.svg; test $$? -eq 1
