@@ -256,7 +256,7 @@ mod tests {
         let path = folder.path().join("there");
         fs::create_dir(&path).expect("a folder");
         assert!(write_new(&path, &repro("a", 1)).is_err(), "a folder is no file");
-        fs::write(folder.path().join(".new.json.unfinished"), "of somebody else").expect("a file");
+        fs::write(folder.path().join(".new.json.unfinished"), "of another program").expect("a file");
         output::probe(&folder.path().join("new.json")).expect("it can be written");
         write_new(&folder.path().join("new.json"), &repro("a", 1)).expect("it can be written");
         let names = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name());

@@ -19,7 +19,7 @@ pub enum Variant {
     /// Nothing. For a second after the primary's death the others still name it, as any follower of Raft does until its
     /// election timeout.
     Plain,
-    /// It takes 2.5 s from the first request to find its primary. Until then all say that nobody leads.
+    /// It takes 2.5 s from the first request to find its primary. Until then all name `FFFF` as the leader.
     Slow,
     /// It pings before the others can have said hello.
     Early,

@@ -82,7 +82,7 @@ fn every_command_in_the_documents_that_plays_in_real_time_works_with_short_scena
     thread::scope(|scope| {
         for _ in 0..LIVE_AT_ONCE {
             scope.spawn(move || {
-                let next = || queue.lock().expect("nobody panics with it").next();
+                let next = || queue.lock().expect("no thread panics with it").next();
                 while let Some(Shown { place, command, code }) = next() {
                     let arguments = command.strip_prefix(RUN).expect("one of those above");
                     let output = seedbed(folder, &with_few_seeds(arguments));

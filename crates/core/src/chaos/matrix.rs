@@ -107,6 +107,12 @@ impl ConnectivityMatrix {
         self.entries[from.index() * self.replicas + to.index()]
     }
 
+    /// The loss on every link, the diagonal included, if it is the same on all.
+    pub fn uniform_loss(&self) -> Option<f64> {
+        let first = *self.entries.first()?;
+        self.entries.iter().all(|loss| *loss == first).then_some(first)
+    }
+
     /// How many replicas it is for.
     pub fn replicas(&self) -> usize {
         self.replicas

@@ -142,7 +142,7 @@ impl Judgement {
                 liveness::Verdict::Live { .. } => "ok",
                 liveness::Verdict::NotJudged(_) => "not judged",
                 liveness::Verdict::Stuck(_) => "stuck",
-                liveness::Verdict::CutShort(_) => "cut short",
+                liveness::Verdict::CutShort(_) => CUT_SHORT,
             },
             Checker::Course if self.course.passed() => "ok",
             Checker::Course => "failed",

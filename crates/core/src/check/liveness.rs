@@ -8,7 +8,7 @@
 //! - every request to a living replica must get some answer within [`BOUND`].
 //!
 //! Where faults go on until the end, or a run is too short, nothing is demanded and nothing is judged. A run that was cut
-//! short, because replicas or clients sent too much, is a failure: nobody knows whether it would ever have become quiet.
+//! short, because replicas or clients sent too much, is a failure: whether it would ever have become quiet is unknown.
 //!
 //! A request to a replica that was dead, or that died before it answered, is owed by no replica. Such requests are
 //! counted ([`lost_with_replicas`]), so that a run in which half of the requests went to the dead says so.

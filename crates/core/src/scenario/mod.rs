@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::chaos::{ConnectivityMatrix, FaultEvent, Loss};
-use crate::id::{COURSE_REPLICAS_MAX, ReplicaId};
+use crate::id::COURSE_REPLICAS_MAX;
 use crate::time::{Span, Time};
 use crate::workload::{Keys, Plan, ScriptedOperation};
 
@@ -96,10 +96,6 @@ impl Scenario {
     /// Whether the course's own runner could play it: up to 21 replicas, the same loss on every link, its network, its five
     /// events, and clients with keys of their own. Only then is there such a thing as the runner's word.
     pub fn is_of_course(&self) -> bool {
-        let is_uniform = || {
-            let first = self.matrix.loss(ReplicaId(0), ReplicaId(1));
-            ConnectivityMatrix::uniform(self.replicas, first).is_ok_and(|uniform| uniform == self.matrix)
-        };
         self.replicas <= COURSE_REPLICAS_MAX
             && self.burst == 1
             && self.keys == Keys::Private
@@ -107,7 +103,7 @@ impl Scenario {
             && self.losses.is_empty()
             && matches!(self.network, Network::Course { .. })
             && self.events.iter().all(|event| event.fault.is_of_course())
-            && is_uniform()
+            && self.matrix.uniform_loss().is_some()
     }
 
     /// The same scenario with these operations in place of what its clients draw. [`Plan::script`] makes such a list of

@@ -114,7 +114,7 @@ impl<'a> From<&'a Scenario> for File<'a> {
         let drawn = scenario.operations.is_none();
         let start = Time::ZERO + scenario.wait;
         let wait = |span| unless(Plain(WAIT_SECS_DEFAULT), Plain::seconds(span));
-        let drops = uniform(&scenario.matrix);
+        let drops = scenario.matrix.uniform_loss();
         File {
             lifetime: Plain::seconds(scenario.lifetime),
             replicas: scenario.replicas,
@@ -135,13 +135,6 @@ impl<'a> From<&'a Scenario> for File<'a> {
             tests: TestsFile::from(&scenario.tests),
         }
     }
-}
-
-/// The loss on every link, the diagonal included, if it is the same.
-fn uniform(matrix: &ConnectivityMatrix) -> Option<f64> {
-    let mut losses = matrix.rows().flatten().copied();
-    let first = losses.next()?;
-    losses.all(|loss| loss == first).then_some(first)
 }
 
 fn rows(matrix: &ConnectivityMatrix) -> Vec<Vec<Plain>> {

@@ -161,7 +161,7 @@ impl Wires for Cables<'_> {
         }
     }
 
-    /// Connected, so that nobody else is heard, and so that a closed socket shows.
+    /// Connected, so that no other sender is heard, and so that a closed socket shows.
     fn connect(&mut self, replica: ReplicaId) {
         let (connected, socket) = (&mut self.connected[replica.index()], &self.sockets[replica.index()]);
         *connected = *connected || self.source.is_some_and(|source| socket.connect(source).is_ok());
