@@ -38,6 +38,13 @@ pub(super) struct AxisArgs {
     #[arg(long, value_name = "FILES")]
     matrix: Option<String>,
 
+    /// Whose rules count where the course's handout and its runner disagree: handout (the default), runner
+    ///
+    /// They differ in the default of `wait`, in what part_hard cuts, and in who is drawn for partitions:
+    /// see docs/live.md.
+    #[arg(long, value_name = "RULES")]
+    rules: Option<String>,
+
     /// Fault events besides the scenario's own: TYPE@SECONDS, as in kill_leader@5 or part_hard@5+part_end@8
     ///
     /// Some types need more: kill:REPLICA@5, isolate:REPLICA@5, set_link:FROM:TO:VALUE@5 and
@@ -56,12 +63,13 @@ pub(super) struct AxisArgs {
 }
 
 /// The names that have an option of their own.
-const OPTIONS: [&str; 7] = ["drops", "replicas", "mix", "requests", PARTITION, MATRIX, EVENT];
+const OPTIONS: [&str; 8] = ["drops", "replicas", "mix", "requests", PARTITION, MATRIX, "rules", EVENT];
 
 impl AxisArgs {
     /// What is changed, in order.
     pub fn specs(&self) -> Result<Vec<AxisSpec>, GridError> {
-        let values = [&self.drops, &self.replicas, &self.mix, &self.requests, &self.partition, &self.matrix];
+        let values =
+            [&self.drops, &self.replicas, &self.mix, &self.requests, &self.partition, &self.matrix, &self.rules];
         let named = OPTIONS.into_iter().zip(values).filter_map(|(name, values)| Some((name, values.as_ref()?)));
         let named = named.map(|(name, values)| AxisSpec::of(name, values));
         let events = match &together(&self.event)?[..] {

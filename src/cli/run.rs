@@ -14,6 +14,7 @@ use super::repro::Repros;
 use super::selection::{Selected, Selection};
 use super::sweep::{draw, picture};
 use super::trace::{TraceArgs, TraceFile};
+use crate::chaos::Rulebook;
 use crate::raft::Rule;
 use crate::report::figures;
 use crate::report::suite::{self, Table};
@@ -129,6 +130,9 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     if with_text {
         // Before the run, so that it is there whatever happens.
         writeln!(out, "{command}\n")?;
+        if selected.is_many() && selected.scenarios.iter().any(|(_, scenario)| scenario.rules == Rulebook::Runner) {
+            writeln!(out, "{}\n", text::RUNNER)?;
+        }
         out.flush()?;
     }
     let mut suite = SuiteSummary { command, runs: Vec::with_capacity(selected.scenarios.len()) };

@@ -56,7 +56,7 @@ unreliable-3 | 500 0.2 0.15 0.2 2 | | 2300 4500 6000 | 0 1 5 | 0 3 6 | 0.001 0.0
 
 /// A scenario as a line of [`SUITE`].
 fn line(scenario: &Scenario) -> String {
-    let start = Time::ZERO + scenario.wait;
+    let start = scenario.start();
     let event = |event: &FaultEvent| {
         let letter = match event.fault {
             Fault::KillLeader => "L",
@@ -91,7 +91,7 @@ fn the_suite_is_the_courses() {
     for scenario in &scenarios {
         let name = &scenario.name;
         assert_eq!((scenario.replicas, scenario.lifetime), (5, Span::from_secs(30)), "{name}");
-        assert_eq!((scenario.wait, scenario.max_packets), (Span::from_secs(2), 20_000), "{name}");
+        assert_eq!((scenario.wait(), scenario.max_packets), (Span::from_secs(2), 20_000), "{name}");
         assert_eq!(scenario.matrix, ConnectivityMatrix::uniform(5, loss(scenario)).unwrap(), "{name}");
         assert_eq!((&scenario.network, scenario.keys), (&Network::default(), Keys::Private), "{name}");
     }
@@ -257,7 +257,7 @@ fn assert_valid(scenario: &Scenario) {
     assert!(scenario.matrix.rows().flatten().all(|loss| (0.0..=1.0).contains(loss)), "{text}");
     assert!(scenario.max_packets >= scenario.requests, "{text}");
     assert!(scenario.events.is_sorted_by_key(|event| event.time), "{text}");
-    let (first, last) = (Time::ZERO + scenario.wait, Time::ZERO + scenario.wait + scenario.lifetime);
+    let (first, last) = (scenario.start(), scenario.start() + scenario.lifetime);
     assert!(scenario.events.iter().all(|event| (first..=last).contains(&event.time)), "{text}");
     assert!((1..=1_000).contains(&scenario.burst), "{text}");
     let replicas = 0..scenario.replicas;

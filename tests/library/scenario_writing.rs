@@ -1,7 +1,7 @@
 //! Scenarios that are written to files and read again.
 
 use crate::common::{all_scenario_files, scenario};
-use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss};
+use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook};
 use seedbed::id::ReplicaId;
 use seedbed::protocol::{Operation, Text};
 use seedbed::rng::Stream;
@@ -142,14 +142,16 @@ fn an_empty_list_of_operations_is_not_left_out() {
 fn random_scenario(dice: &mut Stream) -> Scenario {
     let replicas = dice.between(3, 101) as usize;
     let lifetime = long(dice).max(Span::from_millis(1));
-    let wait = if dice.chance(0.3) { Span::from_secs(2) } else { long(dice) };
+    let rules = Rulebook::ALL[dice.below(2) as usize];
+    let wait = if dice.chance(0.3) { Some(Span::from_secs(2)) } else { dice.chance(0.7).then(|| long(dice)) };
+    let start = Time::ZERO + wait.unwrap_or(rules.default_wait());
     let requests = dice.pick(&[0, 1, 500, 501, 30_000, 10_000_000]).copied().unwrap();
-    let mut events: Vec<FaultEvent> =
-        (0..dice.below(8)).map(|_| event(replicas, Time::ZERO + wait, lifetime, dice)).collect();
+    let mut events: Vec<FaultEvent> = (0..dice.below(8)).map(|_| event(replicas, start, lifetime, dice)).collect();
     events.sort_by_key(|event| event.time);
     let max_packets = if dice.chance(0.5) { 20_000.max(40 * requests) } else { 900_000.max(requests) };
     let scenario = Scenario {
         name: "random".to_owned(),
+        rules,
         replicas,
         wait,
         lifetime,

@@ -67,7 +67,7 @@ impl<P: Protocol> Observer<P> for Script {
 /// Five gossiping replicas for a second: ten thousand events.
 fn short() -> Scenario {
     let mut scenario = suite("simple-1");
-    (scenario.wait, scenario.lifetime, scenario.end_wait) = (Span::ZERO, Span::from_secs(1), Span::ZERO);
+    (scenario.wait, scenario.lifetime, scenario.end_wait) = (Some(Span::ZERO), Span::from_secs(1), Span::ZERO);
     scenario.requests = 0;
     scenario
 }

@@ -854,3 +854,54 @@ fn a_file_without_tests_is_refused_with_the_lists_to_write() {
     assert!(error.contains("`tests` is missing; allowed is the thresholds of the four benchmarks, as in {\"benchmarks\": {\"total_msgs\": ["));
     assert_eq!(error.lines().count(), 1);
 }
+
+#[test]
+fn the_rules_of_the_courses_runner_are_chosen_by_an_option_or_a_key_and_the_report_says_so() {
+    let waiting = SMALL.replacen("\"lifetime\"", "\"wait\": 2, \"lifetime\"", 1);
+    let keyed = SMALL.replacen("\"lifetime\"", "\"rules\": \"runner\", \"lifetime\"", 1);
+    let folder = directory(&[("plain.json", SMALL), ("waiting.json", &waiting), ("keyed.json", &keyed)]);
+    let seconds = |file: &str, rules: &[&str]| {
+        let path = path(&folder, file);
+        let report = parsed(&run(&[&[&path, "--seed", "1", "--json", "-"], rules].concat()).stdout);
+        (report["seconds"].as_f64().expect("a time"), report["rules"].as_str().expect("a name").to_owned())
+    };
+    let (handout, runner) = (["--rules", "handout"], ["--rules", "runner"]);
+    assert_eq!(seconds("plain.json", &[]), (9.0, "handout".to_owned()));
+    assert_eq!(seconds("plain.json", &runner), (12.0, "runner".to_owned()), "the runner waits for 5 s");
+    assert_eq!(seconds("waiting.json", &runner), (9.0, "runner".to_owned()), "unless the file says how long");
+    assert_eq!(seconds("keyed.json", &[]), (12.0, "runner".to_owned()));
+    assert_eq!(seconds("keyed.json", &handout), (9.0, "handout".to_owned()), "the option counts");
+
+    let said = "\n\nPlayed by the rules of the course's runner, where they are not the handout's (rules: runner)\n\n";
+    let plain = path(&folder, "plain.json");
+    for (arguments, is_said) in [
+        (&[&plain, "--seed", "1", "--rules", "runner"][..], true),
+        (&["all", "-c", folder.path().to_str().expect("a path in text"), "--seed", "1", "--rules", "runner"], true),
+        (&[&plain, "--seed", "1"], false),
+    ] {
+        let output = run(arguments);
+        assert_eq!(stdout(&output).contains(said), is_said, "{}", stdout(&output));
+    }
+    assert_refused(
+        &[CRASH, "--rules", "grader"],
+        "error: scenarios/crash-3.json with rules=grader: `rules` is \"grader\"; allowed is handout, runner",
+    );
+}
+
+#[test]
+fn the_runners_hard_partition_leaves_some_leaders_their_quorum_and_the_handouts_none() {
+    // A leader that keeps its quorum answers writes all the time.
+    let stalled = |rules: &str| {
+        let output = seedbed()
+            .args(["sweep", "partition-3", "--seeds", "0..40", "--set", "wait=2", "--csv", "-", "--rules", rules])
+            .output()
+            .expect("it starts");
+        assert_code(&output, 0);
+        let mut rows = csv::Reader::from_reader(&output.stdout[..]);
+        let place = rows.headers().expect("a heading").iter().position(|name| name == "write_gap");
+        let gaps = rows.records().map(|row| row.expect("a row")[place.expect("the column")].parse::<f64>());
+        gaps.filter(|gap| *gap.as_ref().expect("a number") > 0.6).count()
+    };
+    assert_eq!(stalled("handout"), 40);
+    assert!((10..30).contains(&stalled("runner")));
+}

@@ -143,6 +143,13 @@ impl ReplicaSet {
         ReplicaSet(self.0 & other.0)
     }
 
+    /// The set with this replica, too.
+    #[must_use]
+    pub const fn with(mut self, replica: ReplicaId) -> ReplicaSet {
+        self.insert(replica);
+        self
+    }
+
     /// The set without this replica.
     #[must_use]
     pub const fn without(mut self, replica: ReplicaId) -> ReplicaSet {

@@ -7,6 +7,7 @@
 //! | `scenario`, `description` | texts |
 //! | `protocol` | what the replicas ran: a protocol's name or a program's path |
 //! | `world` | `virtual` or `live` |
+//! | `rules` | `handout` or `runner`: whose rules it was played by |
 //! | `seed` | a whole number of up to 64 bits |
 //! | `command` | the command that repeats the run |
 //! | `statistics` | the counters, see [`Statistics`] |
@@ -115,6 +116,7 @@ struct Run<'a> {
     description: &'a str,
     protocol: &'a str,
     world: &'static str,
+    rules: &'static str,
     seed: u64,
     command: &'a str,
     statistics: &'a Statistics,
@@ -157,6 +159,7 @@ impl<'a> From<&'a RunSummary> for Run<'a> {
             description: &run.description,
             protocol: &run.protocol,
             world: run.world,
+            rules: run.rules.name(),
             seed: run.seed,
             command: &run.command,
             statistics: &run.statistics,
@@ -212,6 +215,7 @@ mod tests {
             "description": "No drops, no failures, 60% read",
             "protocol": "raft",
             "world": "virtual",
+            "rules": "handout",
             "seed": 7,
             "command": "seedbed run sample.json --seed 7",
             "statistics": {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::describe;
+use seedbed_core::chaos::Rulebook;
 use seedbed_core::check::{Judgement, course};
 use seedbed_core::hash::StableHasher;
 use seedbed_core::record::{Belief, RunRecord};
@@ -21,6 +22,8 @@ pub struct RunSummary {
     pub protocol: String,
     /// The world's name: `virtual` or `live`.
     pub world: &'static str,
+    /// Whose rules it was played by.
+    pub rules: Rulebook,
     /// The seed of the run.
     pub seed: u64,
     /// The command that repeats the run.
@@ -130,6 +133,7 @@ impl RunSummary {
             description: describe(scenario),
             protocol: protocol.to_owned(),
             world: record.world.name(),
+            rules: scenario.rules,
             seed: record.seed,
             command,
             statistics: Statistics::of(scenario, record),

@@ -11,6 +11,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::summary::{IdleFault, RunSummary, Statistics};
 use super::{advice, checkers};
+use seedbed_core::chaos::Rulebook;
 use seedbed_core::check::course::{Measure, Performance, Tier, Verdict};
 use seedbed_core::record::World;
 
@@ -22,6 +23,9 @@ const BONUS: Style = AnsiColor::Green.on_default().bold();
 pub(super) const FAIR: Style = AnsiColor::Yellow.on_default();
 const HEADING: Style = Style::new().bold();
 
+/// Says that a run, or many, did not follow the handout's rules.
+pub const RUNNER: &str = "Played by the rules of the course's runner, where they are not the handout's (rules: runner)";
+
 /// Writes the report of one run.
 ///
 /// # Errors
@@ -30,6 +34,9 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
     if run.world != World::Virtual.name() {
         let (world, seconds) = (run.world, run.seconds);
         writeln!(out, "Played with real processes, in {seconds:.1} s of real time ({world} world)\n")?;
+    }
+    if run.rules == Rulebook::Runner {
+        writeln!(out, "{RUNNER}\n")?;
     }
     heading(out, "# Simulation Finished")?;
     writeln!(out)?;
@@ -41,8 +48,7 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
         let (sent, max) = (run.statistics.messages_sent, run.max_packets);
         writeln!(
             out,
-            "{FAIR}Warning:{FAIR:#} packet storm, stopped early after {sent} messages between replicas (more than \
-             {max})"
+            "{FAIR}Warning:{FAIR:#} packet storm, stopped early after {sent} messages between replicas (limit: {max})"
         )?;
     }
     if run.statistics.request_storm {
@@ -244,7 +250,7 @@ Liveness: not judged, at the end no quorum lived and was connected
     fn a_packet_storm_is_a_warning_below_the_statistics() {
         let text = plain(&RunRecord { packet_storm: true, sent: 20_001, ..fixture::record() });
         let warning = "incorrect response: 0\nWarning: packet storm, stopped early after 20001 messages between \
-                       replicas (more than 20000)\n\n## Correctness";
+                       replicas (limit: 20000)\n\n## Correctness";
         assert!(text.contains(warning), "{text}");
     }
 

@@ -100,7 +100,7 @@ impl Plot {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Signals)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Signals)?;
         println(&format!("{}\n", self.command))?;
-        let mut director = Director::new(self.scenario.matrix.clone(), &[], self.seed);
+        let mut director = Director::new(self.scenario.matrix.clone(), &[], self.scenario.rules, self.seed);
         let answers = chaos.upload(&director.monkey().effective_matrix()).await?;
         // If nobody has done this, nobody will do the rest.
         if let [(server, Err(reason)), ..] = &answers[..]
@@ -170,7 +170,7 @@ fn is_kill(fault: &Fault) -> bool {
 
 /// When an event happens, from the end of the scenario's `wait` on.
 fn at(scenario: &Scenario, event: &FaultEvent) -> Span {
-    event.time.since(Time::ZERO + scenario.wait)
+    event.time.since(scenario.start())
 }
 
 /// Waits until so much time has passed since the clock was started.

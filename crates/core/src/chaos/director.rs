@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::chaos::{ChaosMonkey, ConnectivityMatrix, Fault, Loss};
+use crate::chaos::{ChaosMonkey, ConnectivityMatrix, Fault, Loss, Rulebook};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::rng::Stream;
 
@@ -12,8 +12,13 @@ use crate::rng::Stream;
 /// replicas of the *chosen group* are listened to, which is the side with the quorum: in an easy partition the
 /// leader's, in a hard one the other. An isolated replica is not listened to either, nor is one that the matrix cuts off
 /// from all others in both directions. A belief in a dead replica is no news and is ignored.
+///
+/// That is how it goes by the handout. Under [`Rulebook::Runner`] partitions are drawn among all replicas, the group is
+/// random while the leader is unknown and in hard partitions, after which the leader is unknown, and a belief in a dead
+/// replica counts.
 #[derive(Clone, Debug)]
 pub struct Director {
+    rules: Rulebook,
     replicas: usize,
     living: ReplicaSet,
     monkey: ChaosMonkey,
@@ -81,10 +86,11 @@ impl Director {
     /// Its choices come from the run's seed.
     ///
     /// # Panics
-    /// If a loss names a replica that the matrix has not.
-    pub fn new(matrix: ConnectivityMatrix, losses: &[Loss], seed: u64) -> Director {
+    /// If a loss names a replica outside the matrix.
+    pub fn new(matrix: ConnectivityMatrix, losses: &[Loss], rules: Rulebook, seed: u64) -> Director {
         let replicas = matrix.replicas();
         Director {
+            rules,
             replicas,
             cut_off: cut_off(&matrix),
             living: ReplicaSet::all(replicas),
@@ -104,7 +110,8 @@ impl Director {
     /// Takes note of the leader that a replica's message is stamped with.
     #[inline]
     pub fn observe_leader(&mut self, from: ReplicaId, leader: Option<ReplicaId>) {
-        let is_news = leader != self.believed && leader.is_none_or(|leader| self.living.contains(leader));
+        let counts = |leader| self.rules == Rulebook::Runner || self.living.contains(leader);
+        let is_news = leader != self.believed && leader.is_none_or(counts);
         if is_news && self.heard.contains(from) && !self.cut_off.contains(from) {
             self.believed = leader;
         }
@@ -125,10 +132,10 @@ impl Director {
         &self.monkey
     }
 
-    /// Takes note that a replica no longer lives.
+    /// Takes note that a replica no longer lives. The runner does not notice that it was the leader.
     pub fn bury(&mut self, replica: ReplicaId) {
         self.living.remove(replica);
-        if self.believed == Some(replica) {
+        if self.believed == Some(replica) && self.rules == Rulebook::Handout {
             self.believed = None;
         }
     }
@@ -138,7 +145,10 @@ impl Director {
         let is_whole = self.monkey.group().is_none() && self.monkey.isolated().is_empty();
         let others = || self.believed.map_or(self.living, |leader| self.living.without(leader));
         let (is_idle, why) = match fault {
-            Fault::KillLeader => (self.believed.is_none(), Idle::NoLeader),
+            Fault::KillLeader => match self.believed {
+                Some(leader) => (!self.living.contains(leader), Idle::Dead(leader)),
+                None => (true, Idle::NoLeader),
+            },
             Fault::KillNonLeader if self.living.is_empty() => (true, Idle::AllDead),
             Fault::KillNonLeader => (others().is_empty(), Idle::NoOther),
             Fault::Kill(replica) => (!self.living.contains(*replica), Idle::Dead(*replica)),
@@ -156,7 +166,7 @@ impl Director {
     pub fn apply(&mut self, fault: &Fault) -> Consequence {
         match fault {
             Fault::KillLeader => {
-                let killed = self.believed;
+                let killed = self.believed.take().filter(|&leader| self.living.contains(leader));
                 self.kill(killed, killed.is_some())
             }
             Fault::KillNonLeader => {
@@ -169,11 +179,12 @@ impl Director {
                 self.kill(Some(*replica), leader_lost)
             }
             Fault::Kill(_) => Consequence::default(),
+            Fault::PartEasy | Fault::PartHard if self.rules == Rulebook::Runner => {
+                self.part_as_runner(*fault == Fault::PartEasy)
+            }
             Fault::PartEasy => self.part(|director, leader| {
                 let followers = director.reachable().without(leader);
-                let mut group = director.choose(followers, director.quorum() - 1);
-                group.insert(leader);
-                group
+                director.choose(followers, director.quorum() - 1).with(leader)
             }),
             Fault::PartHard => self.part(|director, leader| {
                 let followers = director.reachable().without(leader);
@@ -228,6 +239,7 @@ impl Director {
     fn kill(&mut self, killed: Option<ReplicaId>, leader_lost: bool) -> Consequence {
         if let Some(replica) = killed {
             self.bury(replica);
+            self.believed = self.believed.filter(|&leader| leader != replica);
         }
         Consequence { killed, leader_lost }
     }
@@ -243,6 +255,20 @@ impl Director {
         self.heard = group.minus(self.monkey.isolated());
         let keeps_quorum = self.heard.contains(leader) && self.heard.len() >= self.quorum();
         Consequence { killed: None, leader_lost: !keeps_quorum }
+    }
+
+    /// Partitions the cluster as the course's runner does: a group of a majority, drawn among all replicas. It is the
+    /// leader's in an easy partition. Else it is any, and nobody is believed to lead.
+    fn part_as_runner(&mut self, is_easy: bool) -> Consequence {
+        let all = ReplicaSet::all(self.replicas);
+        self.believed = self.believed.filter(|_| is_easy);
+        let group = match self.believed {
+            Some(leader) => self.choose(all.without(leader), self.quorum() - 1).with(leader),
+            None => self.choose(all, self.quorum()),
+        };
+        self.monkey.partition(group);
+        self.heard = group.minus(self.monkey.isolated());
+        Consequence { killed: None, leader_lost: self.believed.is_none() }
     }
 
     /// The matrix has changed. Clients forget a leader that it cuts off, as they do when one is isolated.
@@ -324,7 +350,11 @@ mod tests {
     use crate::id::REPLICAS_MAX;
 
     fn director(replicas: usize, seed: u64) -> Director {
-        Director::new(ConnectivityMatrix::uniform(replicas, 0.0).unwrap(), &[], seed)
+        director_by(Rulebook::Handout, replicas, seed)
+    }
+
+    fn director_by(rules: Rulebook, replicas: usize, seed: u64) -> Director {
+        Director::new(ConnectivityMatrix::uniform(replicas, 0.0).unwrap(), &[], rules, seed)
     }
 
     fn side_of(director: &Director, replica: ReplicaId) -> ReplicaSet {
@@ -481,6 +511,50 @@ mod tests {
             director.apply(&Fault::Isolate(ReplicaId(3)));
             assert!(director.apply(&Fault::PartEasy).leader_lost, "two cannot be a quorum of five");
         }
+    }
+
+    #[test]
+    fn the_runner_draws_an_easy_partition_around_the_leader_among_all_replicas_dead_ones_included() {
+        let mut sizes = [0; 4];
+        for seed in 0..200 {
+            let mut director = director_by(Rulebook::Runner, 5, seed);
+            director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
+            director.apply(&Fault::KillNonLeader);
+            director.apply(&Fault::KillNonLeader);
+            assert_eq!(director.apply(&Fault::PartEasy), Consequence::default());
+            sizes[side_of(&director, ReplicaId(0)).len()] += 1;
+        }
+        assert!(sizes[0] == 0 && sizes[1..].iter().all(|&count| count > 20), "{sizes:?}");
+    }
+
+    #[test]
+    fn the_runners_hard_partition_is_any_majority_after_which_no_leader_is_known() {
+        let mut sizes = [0; 6];
+        for seed in 0..200 {
+            let mut director = director_by(Rulebook::Runner, 5, seed);
+            director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
+            assert_eq!(director.apply(&Fault::PartHard), Consequence { killed: None, leader_lost: true });
+            assert_eq!(director.believed_leader(), None);
+            sizes[side_of(&director, ReplicaId(0)).len()] += 1;
+        }
+        assert!(sizes[2] > 20 && sizes[3] > 20 && sizes[2] + sizes[3] == 200, "{sizes:?}");
+    }
+
+    #[test]
+    fn the_runner_believes_in_a_leader_that_is_dead_and_cannot_kill_it_again() {
+        let mut director = director_by(Rulebook::Runner, 5, 1);
+        director.observe_leader(ReplicaId(0), Some(ReplicaId(4)));
+        assert_eq!(director.apply(&Fault::KillLeader).killed, Some(ReplicaId(4)));
+        assert_eq!(director.believed_leader(), None);
+        director.observe_leader(ReplicaId(0), Some(ReplicaId(4)));
+        assert_eq!(director.believed_leader(), Some(ReplicaId(4)));
+        let why = director.idle(&Fault::KillLeader).map(|why| why.to_string());
+        assert_eq!(why.as_deref(), Some("replica 0004 was dead already"));
+        assert_eq!(director.apply(&Fault::KillLeader), Consequence::default());
+        assert_eq!(director.believed_leader(), None);
+        director.observe_leader(ReplicaId(0), Some(ReplicaId(1)));
+        director.bury(ReplicaId(1));
+        assert_eq!(director.believed_leader(), Some(ReplicaId(1)), "it does not notice");
     }
 
     #[test]

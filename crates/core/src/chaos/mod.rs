@@ -6,15 +6,18 @@
 //! - [`Fault`]: what a scenario can do to a cluster, and when.
 //! - [`Director`]: carries faults out. It knows who lives and whom the network believes to be the leader, so it can
 //!   choose whom "kill the leader" means. Every world has one and only obeys it.
+//! - [`Rulebook`]: whose rules it follows, where the course's handout and its runner disagree.
 
 mod director;
 mod fault;
 mod loss;
 mod matrix;
 mod monkey;
+mod rulebook;
 
 pub use director::{Consequence, Director, Idle};
 pub use fault::{Fault, FaultEvent};
 pub use loss::Loss;
 pub use matrix::{ConnectivityMatrix, MatrixError};
 pub use monkey::ChaosMonkey;
+pub use rulebook::{Rulebook, UnknownRulebook};

@@ -1,6 +1,6 @@
 //! A scenario and runs made by hand, for tests of checkers and reports: the handout's sample output.
 
-use crate::chaos::ConnectivityMatrix;
+use crate::chaos::{ConnectivityMatrix, Rulebook};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::protocol::Operation;
 use crate::record::{Attempt, Belief, History, Outcome, RunRecord, World};
@@ -13,7 +13,8 @@ pub fn scenario() -> Scenario {
     Scenario {
         name: "sample".to_owned(),
         replicas: 5,
-        wait: Span::from_secs(2),
+        rules: Rulebook::Handout,
+        wait: None,
         lifetime: Span::from_secs(30),
         end_wait: Span::from_secs(2),
         requests: 100,

@@ -4,7 +4,6 @@ use super::error::ScenarioError;
 use super::parse::Frame;
 use super::reader::{Field, Object, Variant};
 use crate::chaos::{Fault, FaultEvent};
-use crate::time::Time;
 
 /// The course's five types, then our own, with the keys that each has besides `type` and `time`.
 static TYPES: [Variant; 10] = [
@@ -42,7 +41,7 @@ pub(super) fn events(field: &Field<'_>, frame: &Frame) -> Result<Vec<FaultEvent>
 fn event(item: &Field<'_>, frame: &Frame) -> Result<FaultEvent, ScenarioError> {
     let mut object = item.object()?;
     let name = object.variant("type", &["time"], &TYPES)?;
-    let time = Time::ZERO + frame.wait + frame.time(&object)?;
+    let time = frame.start + frame.time(&object)?;
     Ok(FaultEvent { time, fault: fault(name, &object, frame.replicas)? })
 }
 

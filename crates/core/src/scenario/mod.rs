@@ -21,7 +21,7 @@ pub(crate) mod write;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::chaos::{ConnectivityMatrix, FaultEvent, Loss};
+use crate::chaos::{ConnectivityMatrix, FaultEvent, Loss, Rulebook};
 use crate::id::COURSE_REPLICAS_MAX;
 use crate::time::{Span, Time};
 use crate::workload::{Keys, Plan, ScriptedOperation};
@@ -38,10 +38,13 @@ pub(crate) use parse::{packets_default, packets_max};
 pub struct Scenario {
     /// The file's name without folder and ending.
     pub name: String,
+    /// Whose rules it is played by.
+    pub rules: Rulebook,
     /// How many replicas run, 3 to 101.
     pub replicas: usize,
-    /// Time before the first client request (`wait`, also spelt `start_wait`).
-    pub wait: Span,
+    /// Time before the first client request (`wait`, also spelt `start_wait`), if the file says. [`Scenario::wait`] knows
+    /// what it is if not.
+    pub wait: Option<Span>,
     /// Time during which clients send requests, at even intervals or when `operations` says.
     pub lifetime: Span,
     /// Time after the last request before the run is judged.
@@ -74,16 +77,33 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Time before the first client request.
+    pub fn wait(&self) -> Span {
+        self.wait.unwrap_or(self.rules.default_wait())
+    }
+
+    /// Changes the time before the first client request. Events keep their absolute times.
+    pub fn set_wait(&mut self, wait: Span) {
+        if self.wait() != wait {
+            self.wait = Some(wait);
+        }
+    }
+
+    /// When clients may send their first request. The times of events in files count from here.
+    pub fn start(&self) -> Time {
+        Time::ZERO + self.wait()
+    }
+
     /// When the run ends.
     pub fn end(&self) -> Time {
-        Time::ZERO + self.wait + self.lifetime + self.end_wait
+        self.start() + self.lifetime + self.end_wait
     }
 
     /// What the clients do.
     pub fn plan(&self) -> Plan {
         Plan {
             replicas: self.replicas,
-            start: Time::ZERO + self.wait,
+            start: self.start(),
             lifetime: self.lifetime,
             requests: self.requests,
             burst: self.burst,

@@ -6,10 +6,10 @@ use super::error::ScenarioError;
 use super::reader::{Field, Json, Object, Source, Variant, read};
 use super::{Benchmarks, Delay, Network, Order, Scenario, Tests};
 use super::{events, operations};
-use crate::chaos::{ConnectivityMatrix, Loss};
+use crate::chaos::{ConnectivityMatrix, Loss, Rulebook};
 use crate::id::{COURSE_REPLICAS_MAX, REPLICAS_MAX, REPLICAS_MIN};
 use crate::printable::printable;
-use crate::time::Span;
+use crate::time::{Span, Time};
 use crate::workload::Keys;
 
 /// The shortest `lifetime`, in seconds. The handout's is 5, but what is left of a failure may take less.
@@ -18,8 +18,8 @@ const LIFETIME_SECS_MIN: f64 = 0.001;
 /// The longest duration of any kind, in seconds: eleven days, so that no sum of durations comes near a `Span`'s limit.
 const DURATION_SECS_MAX: f64 = 1_000_000.0;
 
-/// `wait` and `end_wait` of a file that does not say (the handout's).
-pub(super) const WAIT_SECS_DEFAULT: f64 = 2.0;
+/// `end_wait` of a file that does not say (the handout's).
+pub(super) const END_WAIT_SECS_DEFAULT: f64 = 2.0;
 
 /// The most requests, which bounds the length of a history.
 const REQUESTS_MAX: u64 = 10_000_000;
@@ -51,7 +51,8 @@ pub(super) const APPENDS_BATCHED_DEFAULT: f64 = 0.5;
 const DELAY_MS_MIN: f64 = 0.001;
 const DELAY_MS_MAX: f64 = 60_000.0;
 
-const TOP_KEYS: [&str; 18] = [
+const TOP_KEYS: [&str; 19] = [
+    "rules",
     "lifetime",
     "replicas",
     "requests",
@@ -151,6 +152,7 @@ impl Scenario {
         let requests = requests(top, operations.as_ref().map(|operations| operations.len() as u64))?;
         let scenario = Scenario {
             name: name.to_owned(),
+            rules: frame.rules,
             replicas: frame.replicas,
             wait: frame.wait,
             lifetime: Span::from_secs_f64(frame.lifetime_secs),
@@ -178,7 +180,10 @@ impl Scenario {
 /// What many other keys depend on.
 pub(super) struct Frame {
     pub replicas: usize,
-    pub wait: Span,
+    rules: Rulebook,
+    wait: Option<Span>,
+    /// When clients may send their first request.
+    pub start: Time,
     /// As the file has it, for messages.
     lifetime_secs: f64,
     lifetime_path: String,
@@ -186,11 +191,14 @@ pub(super) struct Frame {
 
 impl Frame {
     fn read(top: &Object<'_>) -> Result<Frame, ScenarioError> {
+        let (rules, wait) = (rules(top)?, wait(top)?);
         Ok(Frame {
+            rules,
+            wait,
+            start: Time::ZERO + wait.unwrap_or(rules.default_wait()),
             lifetime_secs: seconds(&top.get("lifetime"), LIFETIME_SECS_MIN)?,
             lifetime_path: top.path_of("lifetime"),
             replicas: replicas(top)?,
-            wait: wait(top)?,
         })
     }
 
@@ -226,18 +234,26 @@ fn replicas(top: &Object<'_>) -> Result<usize, ScenarioError> {
     Ok(top.get("replicas").integer(min..=max, &whole_number(min, max))? as usize)
 }
 
+fn rules(top: &Object<'_>) -> Result<Rulebook, ScenarioError> {
+    let read = |field: &Field<'_>| {
+        let word = field.word(&Rulebook::ALL.map(Rulebook::name))?;
+        Ok(word.parse().expect("only names of rules are read"))
+    };
+    Ok(top.get("rules").optional(read)?.unwrap_or_default())
+}
+
 /// `wait` has two names: the handout's and, in the course's runner, `start_wait`.
-fn wait(top: &Object<'_>) -> Result<Span, ScenarioError> {
+fn wait(top: &Object<'_>) -> Result<Option<Span>, ScenarioError> {
     let read = |key| top.get(key).optional(|field| seconds(field, 0.0));
     let (wait, start_wait) = (read("wait")?, read("start_wait")?);
     if wait.zip(start_wait).is_some_and(|(wait, start_wait)| wait != start_wait) {
         return Err(top.conflict("wait", "start_wait", "one of them, or the same value in both"));
     }
-    Ok(Span::from_secs_f64(wait.or(start_wait).unwrap_or(WAIT_SECS_DEFAULT)))
+    Ok(wait.or(start_wait).map(Span::from_secs_f64))
 }
 
 fn end_wait(top: &Object<'_>) -> Result<f64, ScenarioError> {
-    Ok(top.get("end_wait").optional(|field| seconds(field, 0.0))?.unwrap_or(WAIT_SECS_DEFAULT))
+    Ok(top.get("end_wait").optional(|field| seconds(field, 0.0))?.unwrap_or(END_WAIT_SECS_DEFAULT))
 }
 
 fn max_packets(top: &Object<'_>, requests: u64, replicas: usize) -> Result<u64, ScenarioError> {

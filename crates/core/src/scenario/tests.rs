@@ -1,6 +1,6 @@
 use super::parse::PACKETS_MAX;
 use super::*;
-use crate::chaos::Fault;
+use crate::chaos::{Fault, Rulebook};
 use crate::id::ReplicaId;
 use crate::time::Time;
 
@@ -41,7 +41,8 @@ fn a_file_with_only_the_required_keys_gets_the_defaults_of_the_handout() {
     let expected = Scenario {
         name: "s".to_owned(),
         replicas: 5,
-        wait: Span::from_secs(2),
+        rules: Rulebook::Handout,
+        wait: None,
         lifetime: Span::from_secs(30),
         end_wait: Span::from_secs(2),
         requests: 100,
@@ -83,7 +84,7 @@ fn every_key_at_the_top_is_read() {
         ("workload", r#"{"keys": "shared", "count": 7}"#),
     ])
     .scenario;
-    assert_eq!((scenario.wait, scenario.end_wait), (Span::from_millis(1_500), Span::ZERO));
+    assert_eq!((scenario.wait, scenario.end_wait), (Some(Span::from_millis(1_500)), Span::ZERO));
     assert_eq!((scenario.mix, scenario.seed, scenario.max_packets), (1.0, Some(u64::MAX), 900_000));
     assert_eq!(scenario.matrix, ConnectivityMatrix::uniform(5, 0.25).unwrap());
     assert_eq!(scenario.keys, Keys::Shared { count: 7 });
@@ -97,8 +98,8 @@ fn whole_numbers_may_be_written_with_a_point() {
 
 #[test]
 fn wait_has_two_names() {
-    assert_eq!(loaded(&[("start_wait", "3")]).scenario.wait, Span::from_secs(3));
-    assert_eq!(loaded(&[("start_wait", "3"), ("wait", "3.0")]).scenario.wait, Span::from_secs(3));
+    assert_eq!(loaded(&[("start_wait", "3")]).scenario.wait(), Span::from_secs(3));
+    assert_eq!(loaded(&[("start_wait", "3"), ("wait", "3.0")]).scenario.wait(), Span::from_secs(3));
 }
 
 #[test]

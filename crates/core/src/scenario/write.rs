@@ -9,12 +9,12 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 
 use super::parse::{
-    APPENDS_BATCHED_DEFAULT, GET_FAIL_DEFAULT, GET_GENERATION_FAIL_DEFAULT, MIX_DEFAULT, PUT_FAIL_DEFAULT,
-    WAIT_SECS_DEFAULT, packets_default,
+    APPENDS_BATCHED_DEFAULT, END_WAIT_SECS_DEFAULT, GET_FAIL_DEFAULT, GET_GENERATION_FAIL_DEFAULT, MIX_DEFAULT,
+    PUT_FAIL_DEFAULT, packets_default,
 };
 use super::pretty::write_pretty;
 use super::{Benchmarks, Delay, Network, Order, Scenario, Tests};
-use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss};
+use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook};
 use crate::protocol::Operation;
 use crate::time::{Span, Time};
 use crate::workload::{Keys, ScriptedOperation};
@@ -75,6 +75,8 @@ fn unless<T: PartialEq>(default: T, value: T) -> Option<T> {
 
 #[derive(Serialize)]
 struct File<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<&'static str>,
     lifetime: Plain,
     replicas: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,17 +114,17 @@ impl<'a> From<&'a Scenario> for File<'a> {
     fn from(scenario: &'a Scenario) -> File<'a> {
         // What operations say is not said twice.
         let drawn = scenario.operations.is_none();
-        let start = Time::ZERO + scenario.wait;
-        let wait = |span| unless(Plain(WAIT_SECS_DEFAULT), Plain::seconds(span));
+        let start = scenario.start();
         let drops = scenario.matrix.uniform_loss();
         File {
+            rules: unless(Rulebook::default(), scenario.rules).map(Rulebook::name),
             lifetime: Plain::seconds(scenario.lifetime),
             replicas: scenario.replicas,
             requests: drawn.then_some(scenario.requests),
             burst: unless(1, scenario.burst).filter(|_| drawn),
             mix: unless(Plain(MIX_DEFAULT), Plain(scenario.mix)).filter(|_| drawn),
-            wait: wait(scenario.wait),
-            end_wait: wait(scenario.end_wait),
+            wait: scenario.wait.map(Plain::seconds),
+            end_wait: unless(Plain(END_WAIT_SECS_DEFAULT), Plain::seconds(scenario.end_wait)),
             seed: scenario.seed,
             drops: drops.and_then(|loss| unless(Plain(0.0), Plain(loss))),
             matrix: drops.is_none().then(|| rows(&scenario.matrix)),

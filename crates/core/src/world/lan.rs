@@ -14,6 +14,7 @@
 //!   monkey when they arrive, which is at once.
 
 use super::stage::Stage;
+use crate::chaos::Rulebook;
 use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use crate::printable::Excerpt;
 use crate::protocol::Response;
@@ -156,7 +157,7 @@ impl<'a> Lan<'a> {
 
     /// Complains about replicas that have not said hello when clients begin.
     pub fn note_silence(&mut self, now: Time, wires: &mut impl Wires) {
-        if now < Time::ZERO + self.stage.scenario.wait {
+        if now < self.stage.scenario.start() {
             return;
         }
         for (replica, port) in ReplicaId::all(self.ports.len()).zip(&mut self.ports) {
@@ -177,6 +178,11 @@ impl<'a> Lan<'a> {
     /// Ends the run: what is known of it.
     pub fn finish(&mut self, world: World, now: Time) -> RunRecord {
         self.stage.finish(world, now, self.routed, None)
+    }
+
+    /// Whose rules the run follows.
+    pub fn rules(&self) -> Rulebook {
+        self.stage.scenario.rules
     }
 
     /// How many replicas there are.

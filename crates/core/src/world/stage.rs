@@ -40,7 +40,7 @@ pub(super) struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// The stage before the run.
     pub fn new(scenario: &'a Scenario, seed: u64) -> Stage<'a> {
-        let director = Director::new(scenario.matrix.clone(), &scenario.losses, seed);
+        let director = Director::new(scenario.matrix.clone(), &scenario.losses, scenario.rules, seed);
         Stage {
             scenario,
             seed,
@@ -155,7 +155,7 @@ impl<'a> Stage<'a> {
     }
 
     fn is_packet_storm(&self) -> bool {
-        self.sent > self.scenario.max_packets
+        self.sent >= self.scenario.max_packets.max(1)
     }
 
     /// Ends the run at `end`: what is known of it. `events` and `trace` are the world's own.

@@ -6,7 +6,7 @@
 //! faults end, and there is time enough to demand progress.
 
 use super::super::{Case, ProtocolName, Subject};
-use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent};
+use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Rulebook};
 use crate::check::liveness;
 use crate::id::ReplicaId;
 use crate::replica::Config;
@@ -172,8 +172,9 @@ impl Sketch {
         };
         Scenario {
             name: format!("explore-{seed}"),
+            rules: Rulebook::Handout,
             replicas: self.replicas,
-            wait,
+            wait: Some(wait),
             lifetime: self.hectic + Span(2 * self.pace.nanos()),
             end_wait: liveness::BOUND + Span::from_secs(1),
             requests,

@@ -58,7 +58,7 @@ fn every_cell_is_the_scenario_with_its_values_and_nothing_else_changed() {
     let (plain, changed) = (base("crash-4.json").scenario, case("crash-4.json", &texts));
     let mut expected = plain.clone();
     expected.matrix = crate::chaos::ConnectivityMatrix::uniform(5, 0.3).unwrap();
-    expected.events[1].time = crate::time::Time::ZERO + expected.wait + crate::time::Span::from_secs(20);
+    expected.events[1].time = expected.start() + crate::time::Span::from_secs(20);
     expected.network = crate::scenario::Network::Links {
         delay: crate::scenario::Delay::Constant(crate::time::Span::from_millis(3)),
         order: crate::scenario::Order::Any,

@@ -119,11 +119,11 @@ impl Shrinker<'_> {
     fn stretched(&self, share: f64) -> Case {
         let span = |span: Span| Span((span.nanos() as f64 * share / 1e6).ceil() as u64 * 1_000_000);
         self.changed(|scenario, operations| {
+            let (start, wait) = (scenario.start(), span(scenario.wait()));
             for event in &mut scenario.events {
-                let after = event.time.since(Time::ZERO + scenario.wait);
-                event.time = Time::ZERO + span(scenario.wait) + span(after);
+                event.time = Time::ZERO + wait + span(event.time.since(start));
             }
-            scenario.wait = span(scenario.wait);
+            scenario.set_wait(wait);
             scenario.lifetime = span(scenario.lifetime);
             for scripted in operations {
                 scripted.time = span(scripted.time);
@@ -150,12 +150,12 @@ impl Shrinker<'_> {
 
     /// Nothing happens for as short as may be.
     fn close_gaps(&mut self) {
-        let start = |shrinker: &Self| Time::ZERO + shrinker.best.case.scenario.wait;
+        let start = |shrinker: &Self| shrinker.best.case.scenario.start();
         // The time before the first request is a gap, too.
         self.take(self.changed(|scenario, operations| {
-            operations.iter_mut().for_each(|scripted| scripted.time = scripted.time + scenario.wait);
-            scenario.lifetime = scenario.lifetime + scenario.wait;
-            scenario.wait = Span::ZERO;
+            operations.iter_mut().for_each(|scripted| scripted.time = scripted.time + scenario.wait());
+            scenario.lifetime = scenario.lifetime + scenario.wait();
+            scenario.set_wait(Span::ZERO);
         }));
         let times = |shrinker: &Self| {
             let scenario = &shrinker.best.case.scenario;
@@ -181,9 +181,9 @@ impl Shrinker<'_> {
     /// The case in which all from this time on comes sooner.
     fn sooner(&self, from: Time, by: Span) -> Case {
         let case = self.changed(|scenario, operations| {
-            let start = Time::ZERO + scenario.wait;
+            let start = scenario.start();
             if from <= start {
-                scenario.wait = (start - by).since(Time::ZERO);
+                scenario.set_wait((start - by).since(Time::ZERO));
                 scenario.events.iter_mut().for_each(|event| event.time = event.time - by);
                 return;
             }
@@ -207,7 +207,7 @@ impl Shrinker<'_> {
         for quantum in ROUND_MS {
             let all = self.changed(|scenario, operations| {
                 operations.iter_mut().for_each(|scripted| scripted.time = rounded(scripted.time, quantum));
-                let start = Time::ZERO + scenario.wait;
+                let start = scenario.start();
                 for event in &mut scenario.events {
                     event.time = start + rounded(event.time.since(start), quantum);
                 }
@@ -227,7 +227,7 @@ impl Shrinker<'_> {
         for place in (0..self.best.case.scenario.events.len()).rev() {
             ROUND_MS.into_iter().any(|quantum| {
                 let case = self.changed(|scenario, _| {
-                    let start = Time::ZERO + scenario.wait;
+                    let start = scenario.start();
                     let event = &mut scenario.events[place];
                     event.time = start + rounded(event.time.since(start), quantum);
                     scenario.events.sort_by_key(|event| event.time);
@@ -237,16 +237,16 @@ impl Shrinker<'_> {
         }
         for quantum in ROUND_MS {
             let spans = self.changed(|scenario, _| {
-                let wait = rounded(scenario.wait, quantum);
+                let (start, wait) = (scenario.start(), rounded(scenario.wait(), quantum));
                 for event in &mut scenario.events {
-                    event.time = Time::ZERO + wait + event.time.since(Time::ZERO + scenario.wait);
+                    event.time = Time::ZERO + wait + event.time.since(start);
                 }
-                scenario.wait = wait;
+                scenario.set_wait(wait);
             });
             self.take(spans);
             self.take(self.changed(|scenario, _| {
                 let longer = Span(scenario.lifetime.nanos().next_multiple_of(quantum.max(1) * 1_000_000));
-                scenario.end_wait = scenario.end().since(Time::ZERO + scenario.wait + longer);
+                scenario.end_wait = scenario.end().since(scenario.start() + longer);
                 scenario.lifetime = longer;
             }));
             self.take(self.changed(|scenario, _| scenario.end_wait = rounded(scenario.end_wait, quantum)));
@@ -325,7 +325,7 @@ fn rounded(span: Span, quantum_ms: u64) -> Span {
 /// With events in order of time, and a lifetime that holds all that happens; the run ends when it did, if it can.
 fn fitted(mut case: Case) -> Case {
     let scenario = &mut case.scenario;
-    let (start, end) = (Time::ZERO + scenario.wait, scenario.end());
+    let (start, end) = (scenario.start(), scenario.end());
     scenario.events.sort_by_key(|event: &FaultEvent| event.time);
     let events = scenario.events.iter().map(|event| event.time.since(start));
     let operations = scenario.operations.iter().flat_map(|list| list.iter()).map(|scripted| scripted.time);

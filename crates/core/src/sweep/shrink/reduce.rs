@@ -116,7 +116,7 @@ impl Shrinker<'_> {
     /// The case that ends then.
     pub(super) fn ending(&self, end: Time) -> Case {
         self.changed(|scenario, operations| {
-            let start = Time::ZERO + scenario.wait;
+            let start = scenario.start();
             scenario.events.retain(|event| event.time <= end);
             operations.retain(|scripted| start + scripted.time <= end);
             let events = scenario.events.iter().map(|event| event.time.since(start));

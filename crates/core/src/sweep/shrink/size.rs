@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::chaos::{ConnectivityMatrix, Fault};
 use crate::scenario::{Delay, Network, Order, Scenario, packets_default};
 use crate::sweep::Case;
-use crate::time::{Span, Time};
+use crate::time::Span;
 
 /// How much there is to a case. The first number that differs says which of two is smaller, so no other can be bought
 /// with it.
@@ -98,7 +98,7 @@ fn network(network: &Network) -> usize {
 }
 
 fn characters(scenario: &Scenario) -> usize {
-    let start = Time::ZERO + scenario.wait;
+    let start = scenario.start();
     let events = scenario.events.iter().map(|event| digits(event.time.since(start)));
     let operations = scenario.operations.iter().flat_map(|operations| operations.iter());
     let texts = operations.map(|scripted| {
@@ -113,7 +113,7 @@ fn characters(scenario: &Scenario) -> usize {
             Delay::Exponential { floor, mean } => digits(floor) + digits(mean),
         },
     };
-    let spans = [scenario.wait, scenario.lifetime, scenario.end_wait].map(digits);
+    let spans = [scenario.wait(), scenario.lifetime, scenario.end_wait].map(digits);
     let limit = if scenario.max_packets == packets_default(scenario.requests, scenario.replicas) { 0 } else { 6 };
     limit + events.sum::<usize>() + texts.sum::<usize>() + delays + spans.into_iter().sum::<usize>()
 }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags};
 
 use super::processes::{Console, Interrupt, PlayError, Processes, Spectator};
+use crate::chaos::Rulebook;
 use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
 use crate::record::RunRecord;
@@ -30,7 +31,7 @@ use crate::time::{Span, Time};
 use router::Router;
 
 /// The run's clock starts when all replicas have said hello, but at the latest this long after they were started: a
-/// program whose runtime starts slowly, or a busy machine, is not the replicas' fault.
+/// program whose runtime starts slowly, or a busy machine, is not the replicas' fault. The course's runner does not wait.
 const HELLO_PATIENCE: Span = Span::from_secs(10);
 
 /// How often processes are looked after.
@@ -101,8 +102,12 @@ fn route(
         .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
         .collect();
     let mut watch_due = Time::ZERO;
+    let patience = match router.rules() {
+        Rulebook::Handout => Time::ZERO + HELLO_PATIENCE,
+        Rulebook::Runner => Time::ZERO,
+    };
     loop {
-        router.begin(clock.now() >= Time::ZERO + HELLO_PATIENCE);
+        router.begin(clock.now() >= patience);
         let now = router.now();
         if clock.now() >= watch_due {
             watch_due = clock.now() + WATCH_INTERVAL;

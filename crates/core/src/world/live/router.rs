@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
+use crate::chaos::Rulebook;
 use crate::clock::Clock;
 use crate::id::ReplicaId;
 use crate::record::{RunRecord, World};
@@ -109,6 +110,11 @@ impl<'a> Router<'a> {
         if self.clock.is_some() {
             lan.note_silence(now, cables);
         }
+    }
+
+    /// Whose rules the run follows.
+    pub fn rules(&self) -> Rulebook {
+        self.lan.rules()
     }
 
     /// Whether the run is over.
