@@ -50,12 +50,13 @@ fn main() -> ExitCode {
 fn measure(rounds: u64) -> ExitCode {
     let scenario = Scenario::parse("latency", "latency", SCENARIO).expect("the scenario is valid").scenario;
     let program = std::env::current_exe().expect("the path of this program");
-    let setup = Setup::new(&program, true).expect("a program");
+    let setup = Setup::new(&program).expect("a program");
     let interrupt = Interrupt::install().expect("signals");
     println!("medians in microseconds   at once: get   put   replicated: get   put   ratio: get   put");
     let (mut gets, mut puts) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
-        let history = play(&scenario, round, &setup, Arc::new(Nobody), &interrupt).expect("the run is played").history;
+        let history =
+            play(&scenario, round, &setup, Arc::new(Nobody), &mut (), &interrupt).expect("the run is played").history;
         let median = |at_once, gets| median(&history, at_once, gets) * 1e6;
         let [floor_get, floor_put] = [true, false].map(|gets| median(true, gets));
         let [get, put] = [true, false].map(|gets| median(false, gets));

@@ -104,7 +104,7 @@ pub(super) struct Changed {
     /// What the replicas run.
     pub subject: Subject,
     /// The words of a command line that change them so.
-    pub words: String,
+    pub words: Words,
     /// What is changed, for names of files.
     pub label: String,
     /// The files that were read besides the scenarios.
@@ -136,6 +136,6 @@ impl Changed {
         let words = specs.iter().fold(Words::empty(), words_of).given("--without", broken);
         let label = specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let files = specs.iter().flat_map(AxisSpec::files).collect();
-        Ok(Changed { scenarios, subject, words: words.to_string(), label, files })
+        Ok(Changed { scenarios, subject, words, label, files })
     }
 }

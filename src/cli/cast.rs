@@ -1,6 +1,7 @@
 //! What plays a scenario: replicas of a protocol in the virtual world, or processes of a program in the live one.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::ops::Add;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -10,14 +11,14 @@ use std::thread;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use super::command::{self, CommandLine};
+use super::command::{self, CommandLine, Words};
 use super::error::CliError;
 use super::output;
 use super::progress::{Progress, Screen};
 use super::selection::Selected;
 use crate::check::Judgement;
 use crate::raft::Rule;
-use crate::record::RunRecord;
+use crate::record::{RunRecord, Witness};
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
 use crate::sweep::{Case, Judged, ProtocolName, Repro, SeedRange, Subject, Watcher};
@@ -32,14 +33,29 @@ pub(super) enum Cast {
     Live {
         name: String,
         setup: Setup,
+        silence: bool,
         interrupt: Interrupt,
     },
     #[cfg(feature = "grpc")]
     Grpc {
         launch: crate::world::grpc::Launch,
+        silence: bool,
         interrupt: Interrupt,
     },
 }
+
+/// What came of a run.
+#[derive(Debug)]
+pub(super) struct Played {
+    pub run: RunSummary,
+    /// What the replicas printed, if the run failed and it was not shown.
+    pub output: Option<Vec<u8>>,
+}
+
+/// Watches runs of any shipped protocol, and of programs.
+pub(super) trait Onlooker: Watcher + Witness {}
+
+impl<O: Watcher + Witness> Onlooker for O {}
 
 /// The worlds that `--world` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -63,9 +79,18 @@ pub(super) struct Booking<'a> {
 /// How processes are run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Staging {
-    /// Do not show what replicas print (in the virtual world they print nothing)
+    /// Do not show what replicas print; if a run fails, write it to a file beside the repro files
+    ///
+    /// In the virtual world, replicas print nothing.
     #[arg(short, long)]
     silence: bool,
+
+    /// Set an environment variable for replicas of -r; without a value, this process's own
+    ///
+    /// By default they have only PATH, HOME, USER, LOGNAME and TMPDIR of this process, and LANG=C.UTF-8.
+    /// May be given several times.
+    #[arg(long, value_name = "NAME[=VALUE]", requires = "replica")]
+    env: Vec<String>,
 
     /// How many scenarios run at a time, with `all`
     ///
@@ -78,6 +103,25 @@ impl Staging {
     /// How many scenarios run at a time.
     pub fn jobs(&self) -> usize {
         usize::from(self.jobs)
+    }
+
+    /// With the options that change what replicas do.
+    pub fn words(&self, words: Words) -> Words {
+        self.env.iter().fold(words, |words, variable| words.option("--env", command::quoted(variable.as_ref())))
+    }
+
+    /// The variables of the environment that replicas have besides the usual ones.
+    #[expect(clippy::disallowed_methods, reason = "the user asks for it")]
+    fn variables(&self) -> Result<Vec<(OsString, OsString)>, CliError> {
+        let variable = |text: &String| match text.split_once('=') {
+            Some(("", _)) => Err(CliError::Variable { text: text.clone(), problem: "has no name" }),
+            Some((name, value)) => Ok((name.into(), value.into())),
+            None => match std::env::var_os(text) {
+                Some(value) => Ok((text.into(), value)),
+                None => Err(CliError::Variable { text: text.clone(), problem: "is not set here" }),
+            },
+        };
+        self.env.iter().map(variable).collect()
     }
 }
 
@@ -119,8 +163,10 @@ impl Cast {
     /// Processes of this program.
     pub fn live(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
         let name = program.display().to_string();
-        let setup = Setup::new(program, staging.silence).map_err(CliError::Live)?;
-        Ok(Cast::Live { name, setup, interrupt: Interrupt::install().map_err(CliError::Signals)? })
+        let setup = Setup::new(program).map_err(CliError::Live)?;
+        let setup = staging.variables()?.into_iter().fold(setup, |setup, (name, value)| setup.with_env(name, value));
+        let interrupt = Interrupt::install().map_err(CliError::Signals)?;
+        Ok(Cast::Live { name, setup, silence: staging.silence, interrupt })
     }
 
     /// Servers of a gRPC cluster.
@@ -129,8 +175,9 @@ impl Cast {
         let launch = crate::world::grpc::Launch::own_program().map_err(CliError::Live)?;
         // What is no trouble is of no interest here.
         let arguments = ["--log", "error"].map(str::to_owned).to_vec();
-        let launch = crate::world::grpc::Launch { silence: staging.silence, arguments, ..launch };
-        Ok(Cast::Grpc { launch, interrupt: Interrupt::install().map_err(CliError::Signals)? })
+        let launch = crate::world::grpc::Launch { arguments, ..launch };
+        let interrupt = Interrupt::install().map_err(CliError::Signals)?;
+        Ok(Cast::Grpc { launch, silence: staging.silence, interrupt })
     }
 
     /// The same, in a program that has none.
@@ -175,7 +222,7 @@ impl Cast {
         &self,
         bookings: &[Booking<'_>],
         jobs: usize,
-        mut finished: impl FnMut(usize, RunSummary, &Progress) -> Result<(), CliError>,
+        mut finished: impl FnMut(usize, Played, &Progress) -> Result<(), CliError>,
     ) -> Result<(), CliError> {
         let progress = &self.progress(bookings);
         let next = AtomicUsize::new(0);
@@ -231,54 +278,59 @@ impl Cast {
     }
 
     /// Plays one booking and has all checkers judge it. If something panics, says how to repeat that.
-    pub fn play(&self, booking: &Booking<'_>, progress: &Progress) -> Result<RunSummary, CliError> {
-        let (summary, _) = self.play_with(booking, progress, None)?;
-        Ok(summary)
+    pub fn play(&self, booking: &Booking<'_>, progress: &Progress) -> Result<Played, CliError> {
+        let (played, _) = self.play_with(booking, progress, None)?;
+        Ok(played)
     }
 
-    /// As [`Cast::play`]; the watcher sees what is simulated.
+    /// As [`Cast::play`]; the onlooker sees what is simulated, or what is on the LAN of processes.
     pub fn play_observed(
         &self,
         booking: &Booking<'_>,
         progress: &Progress,
-        watcher: &mut dyn Watcher,
-    ) -> Result<(RunSummary, RunRecord), CliError> {
-        self.play_with(booking, progress, Some(watcher))
+        onlooker: &mut dyn Onlooker,
+    ) -> Result<(Played, RunRecord), CliError> {
+        self.play_with(booking, progress, Some(onlooker))
     }
 
     fn play_with(
         &self,
         booking: &Booking<'_>,
         progress: &Progress,
-        watcher: Option<&mut dyn Watcher>,
-    ) -> Result<(RunSummary, RunRecord), CliError> {
+        onlooker: Option<&mut dyn Onlooker>,
+    ) -> Result<(Played, RunRecord), CliError> {
         let Booking { scenario, seed, command, name } = booking;
         progress.begin(name);
         let tell = || output::note(&format!("this repeats the run that panicked: {command}"));
         let play = || {
-            let screen = || Arc::new(Screen::new(progress, name, scenario.end()));
+            let screen = |silence| Arc::new(Screen::new(progress, name, scenario.end(), silence));
             let (screen, record) = match self {
                 Cast::Virtual(subject) => {
                     let case = case(subject, booking);
-                    return Ok(watcher.map_or_else(|| case.run(), |watcher| case.run_observed(watcher)));
+                    let judged = onlooker.map_or_else(|| case.run(), |onlooker| case.run_observed(onlooker));
+                    return Ok((judged, None));
                 }
-                Cast::Live { setup, interrupt, .. } => {
-                    let screen = screen();
-                    (Arc::clone(&screen), live::play(scenario, *seed, setup, screen, interrupt)?)
+                Cast::Live { setup, silence, interrupt, .. } => {
+                    let screen = screen(*silence);
+                    let nobody: &mut dyn Witness = &mut ();
+                    let witness = onlooker.map_or(nobody, |onlooker| onlooker);
+                    (Arc::clone(&screen), live::play(scenario, *seed, setup, screen, witness, interrupt)?)
                 }
                 #[cfg(feature = "grpc")]
-                Cast::Grpc { launch, interrupt } => {
-                    let screen = screen();
+                Cast::Grpc { launch, silence, interrupt } => {
+                    let screen = screen(*silence);
                     (Arc::clone(&screen), crate::world::grpc::play(scenario, *seed, launch, screen, interrupt)?)
                 }
             };
             screen.finish();
             let judgement = Judgement::of(scenario, &record, None);
-            Ok(Judged { record, judgement })
+            Ok((Judged { record, judgement }, screen.take_kept()))
         };
-        let Judged { record, judgement } = telling_of_panics(play, tell).map_err(CliError::Live)?;
+        let (Judged { record, judgement }, output) = telling_of_panics(play, tell).map_err(CliError::Live)?;
         progress.end();
-        Ok((RunSummary::new(scenario, &record, judgement, self.name(), command.clone()), record))
+        let run = RunSummary::new(scenario, &record, judgement, self.name(), command.clone());
+        let output = output.filter(|_| !run.passed());
+        Ok((Played { run, output }, record))
     }
 }
 

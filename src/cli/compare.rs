@@ -54,7 +54,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         verb: "compare",
         protocol: args.protocol,
         program: Some(&args.replica),
-        changes: "",
+        changes: &args.staging.words(Words::empty()).to_string(),
         grpc: false,
     };
     let simulated = Booking::all(&selected, &CommandLine { verb: "run", program: None, ..line });
@@ -68,7 +68,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         out.flush()?;
     }
     let played = processes.play_all(&live, args.staging.jobs(), |place, live, progress| {
-        let pair = Pair { simulated: simulation.play(&simulated[place], progress)?, live };
+        let pair = Pair { simulated: simulation.play(&simulated[place], progress)?.run, live: live.run };
         if with_text {
             progress.suspend(|| compare::write_row(&mut out, &pair).and_then(|()| out.flush()))?;
         }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
@@ -124,12 +124,37 @@ pub(super) struct Screen {
     end: Time,
     /// The run's time, in nanoseconds, up to which progress has been shown.
     shown: AtomicU64,
+    /// What replicas print, if it is kept and not shown.
+    kept: Option<Mutex<Vec<u8>>>,
 }
 
+/// The most bytes that are kept of what all replicas of a run print.
+const KEPT_BYTES_MAX: usize = 16 << 20;
+
 impl Screen {
-    /// A screen for a run of this name that ends at this time.
-    pub fn new(progress: &Progress, name: &str, end: Time) -> Screen {
-        Screen { progress: progress.clone(), name: name.to_owned(), end, shown: AtomicU64::new(0) }
+    /// A screen for a run of this name that ends at this time. With `silence`, what replicas print is kept and not shown.
+    pub fn new(progress: &Progress, name: &str, end: Time, silence: bool) -> Screen {
+        let kept = silence.then(Mutex::default);
+        Screen { progress: progress.clone(), name: name.to_owned(), end, shown: AtomicU64::new(0), kept }
+    }
+
+    /// What replicas have printed, and what was wrong with them, if that was kept.
+    pub fn take_kept(&self) -> Option<Vec<u8>> {
+        let kept = self.kept.as_ref()?;
+        Some(std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn keep(&self, line: &str) {
+        if let Some(kept) = &self.kept {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = kept.len();
+            if before < KEPT_BYTES_MAX {
+                kept.extend(line.bytes().chain(*b"\n"));
+            }
+            if before < KEPT_BYTES_MAX && kept.len() >= KEPT_BYTES_MAX {
+                kept.extend(b"(the rest is not kept)\n");
+            }
+        }
     }
 
     /// The run has ended, early or not.
@@ -154,12 +179,16 @@ impl Spectator for Screen {
 
     fn printed(&self, now: Time, replica: ReplicaId, line: &str) {
         let prefix = self.prefix(now, replica);
+        if self.kept.is_some() {
+            return self.keep(&format!("{prefix} {line}"));
+        }
         // If standard error cannot be written, nobody can be told.
         self.progress.suspend(|| _ = writeln!(io::stderr(), "{prefix} {line}"));
     }
 
     fn complaint(&self, now: Time, replica: ReplicaId, complaint: &str) {
         let prefix = self.prefix(now, replica);
+        self.keep(&format!("{prefix} warning: {complaint}"));
         self.progress.suspend(|| output::warning(&format!("{prefix} {complaint}")));
     }
 }

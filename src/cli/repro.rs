@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::output::{self, plural};
 use crate::check::{Checker, linear};
 use crate::hash::StableHasher;
+use crate::report::RunSummary;
 use crate::scenario::Scenario;
 use crate::scenario::library::{self, Kind};
 use crate::sweep::{Case, ProtocolName, Repro, Trial};
@@ -132,6 +133,16 @@ impl Repros {
         Ok(path)
     }
 
+    /// Writes what the replicas of a failed run printed and returns the path. The name says which scenario, changes and seed
+    /// it is of; what an earlier run of the same left is replaced.
+    pub fn write_output(&self, run: &RunSummary, label: &str, output: &[u8]) -> Result<PathBuf, CliError> {
+        let path = self.directory.join(format!("{}-{}-output.log", changed_name(&run.scenario, label), run.seed));
+        fs::create_dir_all(&self.directory)
+            .and_then(|()| output::write_whole(&path, |out| out.write_all(output)))
+            .map_err(|source| CliError::Repro { path: path.clone(), source })?;
+        Ok(path)
+    }
+
     /// With the option that names the folder, if it is not the usual one.
     pub fn words(&self, words: Words) -> Words {
         let is_usual = self.directory == Path::new(DEFAULT_DIRECTORY);
@@ -153,13 +164,7 @@ fn is_of(case: &Case, other: &Case) -> bool {
 
 /// The name of a case's file, without its ending. The label says what is special about its scenario.
 fn stem(case: &Case, label: &str) -> String {
-    let join = if label.is_empty() { "" } else { "-" };
-    let name = format!("{}{join}{label}", case.scenario.name);
-    let mut stem = plain(&name);
-    if !label.is_empty() && name.chars().count() > CHARS_MAX {
-        // What is cut off may be all that tells two cells apart.
-        let _ = write!(stem, "-{:016x}", StableHasher::of(label));
-    }
+    let mut stem = changed_name(&case.scenario.name, label);
     // Scenarios that are drawn are named after their seed.
     if stem != format!("explore-{}", case.seed) {
         let _ = write!(stem, "-{}", case.seed);
@@ -169,6 +174,18 @@ fn stem(case: &Case, label: &str) -> String {
     }
     if let Some(rule) = case.subject.broken {
         let _ = write!(stem, "-{rule}");
+    }
+    stem
+}
+
+/// A scenario's name and what is changed in it, as a part of a file's name.
+fn changed_name(scenario: &str, label: &str) -> String {
+    let join = if label.is_empty() { "" } else { "-" };
+    let name = format!("{scenario}{join}{label}");
+    let mut stem = plain(&name);
+    if !label.is_empty() && name.chars().count() > CHARS_MAX {
+        // What is cut off may be all that tells two cells apart.
+        let _ = write!(stem, "-{:016x}", StableHasher::of(label));
     }
     stem
 }

@@ -6,20 +6,21 @@ use std::path::{Path, PathBuf};
 
 use super::Outcome;
 use super::axes::{AxisArgs, Changed};
-use super::cast::{self, Booking, Cast, WorldName};
+use super::cast::{self, Booking, Cast, Played, WorldName};
 use super::command::{self, CommandLine, Words};
 use super::error::{CliError, RUNS_SHOWN_MAX};
-use super::output::{self, ExportArgs, Exports, Report, Stdout};
+use super::output::{self, ExportArgs, Exports, OutputFile, Report, Stdout};
 use super::repro::Repros;
 use super::selection::{Selected, Selection};
 use super::sweep::{draw, picture};
 use super::trace::{TraceArgs, TraceFile};
 use crate::chaos::Rulebook;
+use crate::printable::printable;
 use crate::raft::Rule;
-use crate::report::figures;
 use crate::report::suite::{self, Table};
 use crate::report::trace::Heading;
 use crate::report::{RunSummary, SuiteSummary, text};
+use crate::report::{figures, history};
 use crate::sweep::{ProtocolName, Reigns, SeedRange, Subject};
 
 /// Run one scenario, or all of a directory, and judge it by all checkers
@@ -80,7 +81,7 @@ pub(super) struct Args {
     ///
     /// Any program that speaks the course's protocol will do, in any language. It is started once for
     /// each replica, as `PROGRAM <UDP port> <its ID> <ID> <ID>...`.
-    #[arg(short, long, value_name = "PROGRAM", conflicts_with_all = ["protocol", "without", "trace"])]
+    #[arg(short, long, value_name = "PROGRAM", conflicts_with_all = ["protocol", "without"])]
     replica: Option<PathBuf>,
 
     /// In which world to run
@@ -99,6 +100,12 @@ pub(super) struct Args {
     #[command(flatten)]
     trace: TraceArgs,
 
+    /// Write what clients asked and were told, as lines of JSON; `-` is standard output, in place of the text
+    ///
+    /// Only for a single scenario, in any world. docs/output.md lists all fields.
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+
     /// Draw a single run over time: answers, wrong ones too, faults, leaders (.svg or .png)
     #[arg(long, value_name = "FILE")]
     timeline: Option<PathBuf>,
@@ -115,18 +122,26 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     }
     let changed = Changed::new(&args.axes, mem::take(&mut selected.scenarios), args.protocol, args.without)?;
     selected.scenarios = changed.scenarios;
-    let alone = args.trace.is_wanted().then_some("--trace").or(args.timeline.as_ref().map(|_| "--timeline"));
+    let wanted = [
+        ("--trace", args.trace.is_wanted()),
+        ("--history", args.history.is_some()),
+        ("--timeline", args.timeline.is_some()),
+    ];
+    let alone = wanted.into_iter().find_map(|(option, is_wanted)| is_wanted.then_some(option));
     if let Some(option) = alone.filter(|_| selected.is_many()) {
         return Err(CliError::OfMany { option });
     }
     let inputs = [selected.files(), changed.files.clone(), args.replica.iter().cloned().collect()].concat();
-    let (trace, exports) = args.open_outputs(&inputs)?;
+    let Outputs { trace, history, exports } = args.open_outputs(&inputs)?;
     let cast = args.cast(changed.subject)?;
-    let (program, changes) = (args.replica.as_deref(), changed.words.as_str());
+    let words = args.staging.words(changed.words).to_string();
+    let (program, changes) = (args.replica.as_deref(), words.as_str());
     let line = CommandLine { verb: "run", protocol: args.protocol, program, changes, grpc: args.plays_grpc() };
     let command = selected.command(&line);
     let mut out = output::stdout();
-    let with_text = exports.leaves_stdout() && trace.as_ref().is_none_or(TraceFile::leaves_stdout);
+    let with_text = exports.leaves_stdout()
+        && trace.as_ref().is_none_or(TraceFile::leaves_stdout)
+        && !history.as_ref().is_some_and(OutputFile::is_stdout);
     if with_text {
         // Before the run, so that it is there whatever happens.
         writeln!(out, "{command}\n")?;
@@ -140,10 +155,10 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let bookings = Booking::all(&selected, &line);
     let played = match alone {
         Some(_) => {
-            let timeline = args.timeline.as_deref();
-            play_watched(trace, timeline, &changed.label, &cast, &bookings[0], &mut out).map(|(run, written)| {
+            let wanted = Wanted { trace, history, timeline: args.timeline.as_deref(), label: &changed.label };
+            play_watched(wanted, &cast, &bookings[0], &mut out).map(|(played, written)| {
                 watched = written;
-                let replay = write_repro(&args.repros, &changed.label, &cast, &bookings[0], &run, with_text);
+                let (run, replay) = keep(&args.repros, &changed.label, &cast, &bookings[0], played, with_text);
                 suite.runs.push(run);
                 replay
             })
@@ -188,17 +203,26 @@ impl Args {
     }
 
     /// Opens the files for results, before anything is played.
-    fn open_outputs(&self, inputs: &[PathBuf]) -> Result<(Option<TraceFile>, Exports), CliError> {
+    fn open_outputs(&self, inputs: &[PathBuf]) -> Result<Outputs, CliError> {
         let inputs = output::paths(inputs);
         let mut places = self.exports.places();
+        let mut history = None;
+        if let Some(path) = &self.history {
+            places.push(("--history", path));
+            output::check(&places, &inputs)?;
+            history = Some(OutputFile::open(path)?);
+        }
         if let Some(path) = &self.timeline {
             picture(path)?;
             places.push(("--timeline", path));
             output::check(&places, &inputs)?;
             output::check_writable(path)?;
         }
+        if self.replica.is_some() && self.trace.leaves_heartbeats_out() {
+            return Err(CliError::Heartbeats);
+        }
         let trace = self.trace.open(places, &inputs)?;
-        Ok((trace, Exports::open(&self.exports, &inputs)?))
+        Ok(Outputs { trace, history, exports: Exports::open(&self.exports, &inputs)? })
     }
 
     /// What the replicas are. Those of another program have no parameters that a command could change.
@@ -217,7 +241,8 @@ impl Args {
 
     /// With the options that say where results go. They change no run, so reports do not show them.
     fn outputs(&self, words: Words) -> Words {
-        let words = self.exports.words(words).output("--timeline", self.timeline.as_deref());
+        let words = self.exports.words(words).output("--history", self.history.as_deref());
+        let words = words.output("--timeline", self.timeline.as_deref());
         self.repros.words(words)
     }
 }
@@ -236,10 +261,11 @@ fn play(
     let table = Table::new(&selected.scenarios.iter().map(|(_, scenario)| scenario).collect::<Vec<_>>());
     let seeds = bookings.len() / selected.scenarios.len();
     let mut replays = Vec::with_capacity(bookings.len());
-    cast.play_all(bookings, args.staging.jobs(), |place, run, progress| {
+    cast.play_all(bookings, args.staging.jobs(), |place, played, progress| {
         // The bar makes way, as all that is written may go to the same terminal.
-        let replay = || write_repro(&args.repros, label, cast, &bookings[place], &run, out.is_some());
-        replays.push(progress.suspend(replay));
+        let kept = || keep(&args.repros, label, cast, &bookings[place], played, out.is_some());
+        let (run, replay) = progress.suspend(kept);
+        replays.push(replay);
         runs.push(run);
         let is_whole = (place + 1).is_multiple_of(seeds);
         if let Some(out) = out.as_mut().filter(|_| selected.is_many() && is_whole) {
@@ -254,38 +280,56 @@ fn play(
     Ok(replays.pop().flatten())
 }
 
+/// The files for results.
+struct Outputs {
+    trace: Option<TraceFile>,
+    history: Option<OutputFile>,
+    exports: Exports,
+}
+
+/// What is wanted of a single run, besides its report.
+struct Wanted<'a> {
+    trace: Option<TraceFile>,
+    history: Option<OutputFile>,
+    timeline: Option<&'a Path>,
+    /// What the command changes in the scenario.
+    label: &'a str,
+}
+
 /// Plays one run that is watched, on this thread, since it is the one that may write to standard output. The run is
 /// worth reporting even if what was seen could not be written.
 fn play_watched(
-    trace: Option<TraceFile>,
-    timeline: Option<&Path>,
-    label: &str,
+    wanted: Wanted<'_>,
     cast: &Cast,
     booking: &Booking<'_>,
     stdout: &mut Stdout,
-) -> Result<(RunSummary, Result<(), CliError>), CliError> {
+) -> Result<(Played, Result<(), CliError>), CliError> {
+    let Wanted { trace, history, timeline, label } = wanted;
     let &Booking { scenario, seed, ref command, .. } = booking;
+    let heading = Heading { scenario, seed, protocol: cast.name(), command };
     let mut reigns = Reigns::default();
     let progress = cast.progress(std::slice::from_ref(booking));
-    let ((run, record), written) = match trace {
-        Some(trace) => {
-            let heading = Heading { scenario, seed, protocol: cast.name(), command };
-            trace.write(&heading, stdout, |writer| {
-                let (run, record) = cast.play_observed(booking, &progress, &mut (writer, &mut reigns))?;
-                Ok(((run, record.clone()), Some(record)))
-            })?
-        }
+    let ((played, record), written) = match trace {
+        Some(trace) => trace.write(&heading, stdout, |writer| {
+            let (played, record) = cast.play_observed(booking, &progress, &mut (writer, &mut reigns))?;
+            Ok(((played, record.clone()), Some(record)))
+        })?,
         None => (cast.play_observed(booking, &progress, &mut reigns)?, Ok(())),
     };
     progress.clear();
+    let kept = history.map_or(Ok(()), |file| {
+        let mut writing = file.begin(stdout)?;
+        let written = history::write(&mut writing, &heading, &record);
+        writing.finish(written)
+    });
     let drawn = timeline.map_or(Ok(()), |path| {
         let subject = if let Cast::Virtual(subject) = cast { Some(subject) } else { None };
         let title = title_of_picture(&scenario.name, seed, label, subject);
-        let heading = (title.as_str(), run.description.as_str());
-        let chart = figures::timeline(scenario, &record, &run.judgement, &reigns.into_vec(), heading);
+        let heading = (title.as_str(), played.run.description.as_str());
+        let chart = figures::timeline(scenario, &record, &played.run.judgement, &reigns.into_vec(), heading);
         draw(path, &chart)
     });
-    Ok((run, written.and(drawn)))
+    Ok((played, written.and(kept).and(drawn)))
 }
 
 /// What a picture shows: the run, what the command changed, and what the replicas ran if that is not the default.
@@ -300,6 +344,27 @@ pub(super) fn title_of_picture(name: &str, seed: u64, changes: &str, subject: Op
     ];
     parts.into_iter().flatten().for_each(|part| title += &format!(", {part}"));
     title
+}
+
+/// Keeps what a failed run leaves: a repro file, or what its replicas printed. Returns the run, and the command that
+/// replays it if there is one.
+fn keep(
+    repros: &Repros,
+    label: &str,
+    cast: &Cast,
+    booking: &Booking<'_>,
+    played: Played,
+    with_text: bool,
+) -> (RunSummary, Option<String>) {
+    let Played { mut run, output } = played;
+    if let Some(output) = output {
+        match repros.write_output(&run, label, &output) {
+            Ok(path) => run.output = Some(printable(&path.to_string_lossy())),
+            Err(error) => output::warning(&error.to_string()),
+        }
+    }
+    let replay = write_repro(repros, label, cast, booking, &run, with_text);
+    (run, replay)
 }
 
 /// Writes a repro file of a run that failed, if there can be one, and returns the command that replays it. Where no
@@ -331,7 +396,7 @@ fn write_repro(
 
 /// Says where a picture is.
 pub(super) fn write_picture(out: &mut impl Write, path: Option<&Path>) -> io::Result<()> {
-    path.map_or(Ok(()), |path| writeln!(out, "Picture: {}", crate::printable::printable(&path.to_string_lossy())))
+    path.map_or(Ok(()), |path| writeln!(out, "Picture: {}", printable(&path.to_string_lossy())))
 }
 
 /// Writes the report of one run.
@@ -339,6 +404,7 @@ fn write_one(out: &mut impl Write, run: &RunSummary, replay: Option<&str>) -> io
     text::write(out, run)?;
     if !run.passed() {
         writeln!(out, "\nRepeat: {}", run.command)?;
+        run.output.iter().try_for_each(|path| writeln!(out, "Output of its replicas: {path}"))?;
         replay.iter().try_for_each(|replay| writeln!(out, "Replay: {replay}"))?;
     } else if run.trace.is_some() {
         writeln!(out)?;

@@ -12,7 +12,7 @@ use crate::report::trace::{Heading, TraceWriter};
 pub(super) struct TraceArgs {
     /// Write every event of the run as a line of JSON; `-` is standard output, in place of the text
     ///
-    /// Only for a single scenario in the virtual world. docs/output.md lists all fields.
+    /// Only for a single scenario, in the virtual world or with -r. docs/output.md lists all fields.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 
@@ -37,6 +37,11 @@ impl TraceArgs {
         outputs.push(("--trace", path));
         output::check(&outputs, inputs)?;
         Ok(Some(TraceFile { file: OutputFile::open(path)?, heartbeats: !self.no_heartbeats }))
+    }
+
+    /// Whether heartbeats are left out.
+    pub fn leaves_heartbeats_out(&self) -> bool {
+        self.no_heartbeats
     }
 
     /// Whether a trace is asked for.

@@ -5,6 +5,7 @@
 
 mod primary;
 mod programs;
+mod surroundings;
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&'static Folder);
 
-fn tests() -> [(&'static str, Test); 46] {
+fn tests() -> [(&'static str, Test); 54] {
     [
         ("the_real_replicas_pass_a_scenario_with_every_kind_of_fault", real_replicas_pass),
         ("the_same_seed_brings_the_same_requests_and_the_same_faults", same_seed_same_requests),
@@ -66,7 +67,7 @@ fn tests() -> [(&'static str, Test); 46] {
         ("a_packet_storm_ends_the_run", storm),
         ("a_closed_socket_is_reported_and_stops_nobody", closes),
         ("megabytes_of_output_are_cut_short_and_stop_nobody", chatter),
-        ("silence_hides_what_replicas_print", silence),
+        ("what_replicas_print_is_shown_with_their_names", silence),
         ("no_process_is_left_of_replicas_that_ignore_their_end", stubborn),
         ("no_process_is_left_after_an_interrupt", interrupted),
         ("replicas_that_die_by_themselves_fail_the_run", dies_of_requests),
@@ -94,6 +95,14 @@ fn tests() -> [(&'static str, Test); 46] {
         ("both_worlds_are_shown_side_by_side", both_worlds),
         ("worlds_that_disagree_are_told_apart", worlds_apart),
         ("the_python_replica_of_the_guide_passes", python_guide),
+        ("whatever_a_replica_has_started_is_gone_after_the_run", surroundings::leaver),
+        ("replicas_have_a_small_environment_and_what_the_command_line_adds", surroundings::environment),
+        ("what_silent_replicas_print_is_kept_for_a_failed_run", surroundings::output_is_kept),
+        ("a_run_on_a_machine_that_is_too_busy_is_not_judged", surroundings::busy),
+        ("a_trace_and_a_history_of_processes_can_be_written", surroundings::trace_and_history),
+        ("the_runners_clock_starts_with_the_replicas", surroundings::runners_clock),
+        ("a_replica_that_prints_all_the_time_passes", surroundings::talk),
+        ("a_stale_read_of_a_redirected_put_is_found_once", surroundings::stale_once),
     ]
 }
 
@@ -111,6 +120,8 @@ impl Folder {
             write_script(&scripts.join(name), &script);
         }
         write_script(&scripts.join("prints"), "#!/bin/sh\necho \"args $*\"\necho problem >&2\nexec sleep 60\n");
+        write_script(&scripts.join("leaver"), surroundings::LEAVER);
+        write_script(&scripts.join("environment"), surroundings::ENVIRONMENT);
         fs::write(scripts.join("not-executable"), "#!/bin/sh\n").expect("a file");
         write_script(&scripts.join("replica.py"), &python_replica());
         let mut patient = scenario(&json!([]));
@@ -406,15 +417,17 @@ fn silence(folder: &Folder) {
     assert!(stderr.contains("Replica 0004] problem"), "{stderr}");
     let lists = stderr.lines().filter_map(|line| line.split_once(" args ")).map(|(_, args)| args.split(' ').skip(2));
     assert!(lists.into_iter().any(|list| !list.is_sorted()), "peer lists are shuffled: {stderr}");
-
-    let run = Run::of(command(folder, "short.json", &folder.path("prints")).arg("-s"));
-    assert!(!run.stderr.contains("args") && !run.stderr.contains("problem"), "{}", run.stderr);
 }
 
 /// The IDs that processes left in a file.
 fn pids(path: &Path) -> Vec<Pid> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().map(|line| Pid::from_raw(line.parse().expect("a process ID")).expect("a process ID")).collect()
+}
+
+/// The option that has processes leave their IDs in a file.
+fn pids_to(path: &Path) -> [String; 2] {
+    ["--env".to_owned(), format!("{}={}", programs::PIDS, path.display())]
 }
 
 /// Waits until so many processes have left their IDs.
@@ -449,7 +462,7 @@ fn pause() {
 
 fn stubborn(folder: &Folder) {
     let path = folder.path("stubborn.pids");
-    let run = Run::of(command(folder, "short.json", &folder.path("stubborn")).env(programs::PIDS, &path));
+    let run = Run::of(command(folder, "short.json", &folder.path("stubborn")).args(pids_to(&path)));
     run.fails_with("too few messages");
     let pids = pids(&path);
     assert_eq!(pids.len(), 10);
@@ -460,7 +473,7 @@ fn interrupted(folder: &Folder) {
     for (number, signal) in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT].into_iter().enumerate() {
         let path = folder.path(&format!("interrupted-{number}.pids"));
         let mut command = command(folder, "short.json", &folder.path("stubborn"));
-        let child = command.env(programs::PIDS, &path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = command.args(pids_to(&path)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child: Child = child.expect("seedbed starts");
         await_pids(&path, 10);
         let output = processes::end_with(signal, child);
@@ -600,7 +613,7 @@ fn ghost(folder: &Folder) {
 
 fn deserter(folder: &Folder) {
     let path = folder.path("deserter.pids");
-    let run = Run::of(command(folder, "kill.json", &folder.path("deserter")).env(programs::PIDS, &path));
+    let run = Run::of(command(folder, "kill.json", &folder.path("deserter")).args(pids_to(&path)));
     assert_eq!((run.count("replicas_killed"), run.count("replicas_died")), (1, 0));
     assert_gone(&pids(&path));
 }
@@ -621,9 +634,13 @@ fn odd_leader(folder: &Folder) {
 fn half_started(folder: &Folder) {
     let path = folder.path("half-started.pids");
     let (exe, scenario, program) = (env!("CARGO_BIN_EXE_seedbed"), folder.path("short.json"), folder.path("stubborn"));
-    let script = format!("ulimit -n 22; exec '{exe}' run '{}' -r '{}'", scenario.display(), program.display());
-    let output =
-        processes::program("/bin/sh").args(["-c", &script]).env(programs::PIDS, &path).output().expect("a shell");
+    let [_, variable] = pids_to(&path);
+    let script = format!(
+        "ulimit -n 22; exec '{exe}' run '{}' -r '{}' --env '{variable}'",
+        scenario.display(),
+        program.display()
+    );
+    let output = processes::program("/bin/sh").args(["-c", &script]).output().expect("a shell");
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
     // Those that were started have been ended before they could leave anything, or would do so by now.
     (0..25).for_each(|_| pause());
@@ -633,9 +650,11 @@ fn half_started(folder: &Folder) {
 fn ignored_hangup(folder: &Folder) {
     let (exe, scenario, program) = (env!("CARGO_BIN_EXE_seedbed"), folder.path("short.json"), folder.path("stub"));
     let path = folder.path("hangup.pids");
-    let script = format!("trap '' HUP; exec '{exe}' run '{}' -r '{}'", scenario.display(), program.display());
+    let [_, variable] = pids_to(&path);
+    let script =
+        format!("trap '' HUP; exec '{exe}' run '{}' -r '{}' --env '{variable}'", scenario.display(), program.display());
     let mut command = processes::program("/bin/sh");
-    command.args(["-c", &script]).env(programs::PIDS, &path).stdout(Stdio::piped());
+    command.args(["-c", &script]).stdout(Stdio::piped());
     let child = command.spawn().expect("a shell");
     await_pids(&path, 5);
     let output = processes::end_with(Signal::HUP, child);
@@ -645,7 +664,7 @@ fn ignored_hangup(folder: &Folder) {
 fn unread(folder: &Folder) {
     let path = folder.path("unread.pids");
     let mut command = command(folder, "short.json", &folder.path("chatter"));
-    command.env(programs::PIDS, &path).arg("--json").arg(folder.path("unread.out")).stdout(Stdio::null());
+    command.args(pids_to(&path)).arg("--json").arg(folder.path("unread.out")).stdout(Stdio::null());
     let mut child = command.stderr(Stdio::piped()).spawn().expect("seedbed starts");
     let clock = Clock::start();
     let status = loop {
@@ -664,7 +683,7 @@ fn interrupted_suite(folder: &Folder) {
     fs::write(&result, "older").expect("an older result");
     let mut command = processes::seedbed();
     command.args(["run", "all", "--seed", "3", "-c"]).arg(folder.path("suite")).arg("-r").arg(folder.path("stub"));
-    command.arg("--json").arg(&result).env(programs::PIDS, &path).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.arg("--json").arg(&result).args(pids_to(&path)).stdout(Stdio::null()).stderr(Stdio::piped());
     let child = command.spawn().expect("seedbed starts");
     await_pids(&path, 1);
     assert_eq!(

@@ -39,6 +39,8 @@ pub enum Variant {
     Lower,
     /// `FFFF` as the source of pings.
     WrongSrc,
+    /// It prints a page with each message.
+    Talk,
     /// A get returns the value before the newest one.
     Stale,
 }
@@ -123,6 +125,9 @@ impl Primary {
         let mut message = json!({"src": src, "dst": to.to_string(), "leader": leader, "type": kind, "from": own});
         message.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         let text = message.to_string();
+        if self.variant == Variant::Talk {
+            (0..300).for_each(|_| println!("{own} says {text}"));
+        }
         let open = &text[..text.len() - 1];
         let text = match self.variant {
             Variant::NaN => format!("{open}, \"age\": -Infinity}}"),

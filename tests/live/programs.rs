@@ -54,6 +54,7 @@ pub const PROGRAMS: &[(&str, Play)] = &[
     ("bom", |lan| primary::play(lan, Variant::Bom)),
     ("lower", |lan| primary::play(lan, Variant::Lower)),
     ("wrong-src", |lan| primary::play(lan, Variant::WrongSrc)),
+    ("talk", |lan| primary::play(lan, Variant::Talk)),
     ("stale", |lan| primary::play(lan, Variant::Stale)),
 ];
 

@@ -103,6 +103,7 @@ mod tests {
             invariants: Some(raft::Verdict { changes: 4_321, terms_led: 1, violation: None }),
             liveness: liveness::Verdict::Live { after: Span::from_micros(387) },
             lost_with_replicas: 0,
+            too_busy: None,
         }
     }
 

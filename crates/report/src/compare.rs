@@ -43,10 +43,10 @@ impl Pair {
     }
 
     /// Whether both runs passed, or both failed, all checkers that there are in both worlds
-    /// ([`Judgement::passed_outside`](seedbed_core::check::Judgement::passed_outside)).
+    /// ([`Judgement::passed_outside`](seedbed_core::check::Judgement::passed_outside)). False if the live run is not judged.
     pub fn has_same_verdict(&self) -> bool {
         let [simulated, live] = self.runs().map(|run| run.judgement.passed_outside());
-        simulated == live
+        self.live.judgement.is_judged() && simulated == live
     }
 
     /// Whether both runs are correct, and so have tiers, and all four are the same.
@@ -92,6 +92,14 @@ pub fn write_heading(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{bold}{}{bold:#}", line(&columns))
 }
 
+fn verdict(run: &RunSummary) -> &'static str {
+    match run.judgement.passed_outside() {
+        true => "pass",
+        false if run.judgement.is_judged() => "fail",
+        false => "not judged",
+    }
+}
+
 /// Writes the row of one scenario.
 ///
 /// # Errors
@@ -102,7 +110,7 @@ pub fn write_row(out: &mut impl Write, pair: &Pair) -> io::Result<()> {
     let excess = pair.excess().map_or(String::new(), |excess| format!(" ({:+.1} %)", excess * 100.0));
     let cells = [
         pair.live.scenario.clone(),
-        both(&|run| if run.judgement.passed_outside() { "pass" } else { "fail" }.to_owned()),
+        both(&|run| verdict(run).to_owned()),
         both(&|run| run.statistics.messages_sent.to_string()) + &excess,
         both(&|run| measure(run.judgement.course.performance.failures.value)),
         both(&|run| run.statistics.duplicates.to_string()),

@@ -65,6 +65,9 @@ struct Row<'a> {
     invariants: &'static str,
     liveness: &'static str,
     idle_faults: usize,
+    outcome: &'static str,
+    lag: f64,
+    lost_with_replicas: u64,
 }
 
 impl<'a> From<&'a RunSummary> for Row<'a> {
@@ -106,6 +109,9 @@ impl<'a> From<&'a RunSummary> for Row<'a> {
             invariants: judgement.word(Checker::Invariants),
             liveness: judgement.word(Checker::Liveness),
             idle_faults: statistics.idle_faults.len(),
+            outcome: run.outcome(),
+            lag: run.lag,
+            lost_with_replicas: judgement.lost_with_replicas,
         }
     }
 }
@@ -125,11 +131,11 @@ mod tests {
 scenario,protocol,seed,passed,errors,tier_messages,tier_failures,tier_duplicates,tier_latency,messages_sent,\
 messages_dropped,failures,unanswered,duplicates,redirects,incorrect,latency_median,latency_p90,latency_p99,\
 latency_max,leader_changes,seconds,events,trace,world,malformed,linearizability,\
-invariants,liveness,idle_faults
+invariants,liveness,idle_faults,outcome,lag,lost_with_replicas
 sample,raft,7,true,,3,1,2,0,6370,183,46,3,3,19,0,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0,ok,\
-not watched,not judged,0
+not watched,not judged,0,passed,0.0,0
 sample,raft,7,false,>0 incorrect responses to get(); insufficient get() requests answered (33 > 60 * 0.50),,,,,6370,\
-183,46,36,3,19,7,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0,ok,not watched,not judged,0
+183,46,36,3,19,7,0.0001,0.0001,0.0001,0.0001,3,34.0,12345,0123456789abcdef,virtual,0,ok,not watched,not judged,0,failed,0.0,0
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

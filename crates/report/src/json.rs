@@ -13,6 +13,9 @@
 //! | `statistics` | the counters, see [`Statistics`] |
 //! | `correctness` | `{"passed": bool, "errors": [text]}`: the course's verdict |
 //! | `checkers` | what all say: `passed`, `linearizability`, `invariants`, `liveness`, `findings`, see `docs/output.md` |
+//! | `outcome` | `passed`, `failed` or `not judged`: the machine was too busy |
+//! | `lag` | how late the machine was with what was due, at most, in seconds |
+//! | `output` | the file with what the replicas printed; null if it was not kept |
 //! | `performance` | `messages`, `failures`, `duplicates`, `median_latency`: each `{"value", "thresholds", "tier"}` |
 //! | `latency` | `median`, `p90`, `p99`, `max` in seconds of the world's clock; null if nothing was answered |
 //! | `seconds`, `events` | when the run ended, how many events it had |
@@ -120,6 +123,9 @@ struct Run<'a> {
     seed: u64,
     command: &'a str,
     statistics: &'a Statistics,
+    outcome: &'static str,
+    lag: f64,
+    output: Option<&'a str>,
     correctness: Correctness,
     checkers: Checkers,
     performance: Option<Performance>,
@@ -163,6 +169,9 @@ impl<'a> From<&'a RunSummary> for Run<'a> {
             seed: run.seed,
             command: &run.command,
             statistics: &run.statistics,
+            outcome: run.outcome(),
+            lag: run.lag,
+            output: run.output.as_deref(),
             correctness: Correctness {
                 passed: course.passed(),
                 errors: course.errors.iter().map(ToString::to_string).collect(),
@@ -216,6 +225,9 @@ mod tests {
             "protocol": "raft",
             "world": "virtual",
             "rules": "handout",
+            "outcome": "passed",
+            "lag": 0.0,
+            "output": null,
             "seed": 7,
             "command": "seedbed run sample.json --seed 7",
             "statistics": {

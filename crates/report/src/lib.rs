@@ -7,7 +7,7 @@
 //! - [`rows`]: the runs of a sweep; [`digest`]: their statistics; [`cells`]: what is shown of these.
 //! - [`plot`]: data of any origin as pictures; [`figures`]: runs and sweeps as such data.
 //!
-//! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on. None
+//! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on, [`history`] what its clients did. None
 //! shows wall-clock time or the machine: a report is as repeatable as its run.
 
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ mod describe;
 pub mod digest;
 #[cfg(feature = "plot")]
 pub mod figures;
+pub mod history;
 pub mod json;
 #[cfg(feature = "plot")]
 pub mod plot;

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use super::checkers::{first_findings, line};
 use super::summary::{RunSummary, SuiteSummary};
-use super::text::{BAD, GOOD};
+use super::text::{BAD, FAIR, GOOD, too_busy};
 use super::{advice, describe};
 use seedbed_core::check::course::Tier;
 use seedbed_core::scenario::Scenario;
@@ -82,6 +82,8 @@ impl Table {
         write!(out, "{label}  ")?;
         if passed.len() == runs.len() {
             write!(out, "{GOOD}[PASS]{GOOD:#}")?;
+        } else if runs.iter().all(|run| run.passed() || !run.judgement.is_judged()) {
+            write!(out, "{FAIR}[BUSY]{FAIR:#}")?;
         } else {
             write!(out, "{BAD}[FAIL]{BAD:#}")?;
         }
@@ -119,6 +121,9 @@ fn tiers(runs: &[&RunSummary]) -> String {
 
 /// Writes what is below the row of a run that failed. `seed` begins each error.
 fn write_failure(out: &mut impl Write, run: &RunSummary, seed: &str, replay: Option<&str>) -> io::Result<()> {
+    if !run.judgement.is_judged() {
+        writeln!(out, "    Not judged: {seed}{}", too_busy(run))?;
+    }
     for finding in first_findings(&run.judgement) {
         writeln!(out, "    Error: {seed}{}", line(&finding))?;
     }
@@ -126,6 +131,7 @@ fn write_failure(out: &mut impl Write, run: &RunSummary, seed: &str, replay: Opt
         writeln!(out, "    Note: {advice}")?;
     }
     writeln!(out, "    Repeat: {}", run.command)?;
+    run.output.iter().try_for_each(|path| writeln!(out, "    Output: {path}"))?;
     replay.map_or(Ok(()), |replay| writeln!(out, "    Replay: {replay}"))
 }
 
@@ -141,6 +147,10 @@ pub fn write_total(out: &mut impl Write, suite: &SuiteSummary, scenarios: usize)
             out,
             "Tiers: messages, failures, duplicates, median latency; 0 bonus, 1 full, 2 partial, 3 no credit"
         )?;
+    }
+    match suite.not_judged() {
+        0 => {}
+        busy => writeln!(out, "Not judged because this machine was too busy: {busy}")?,
     }
     if runs <= scenarios {
         return writeln!(out, "Passed {passed} out of {runs} tests");

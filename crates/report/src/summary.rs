@@ -34,6 +34,10 @@ pub struct RunSummary {
     pub latency: Option<Latency>,
     /// What all checkers say.
     pub judgement: Judgement,
+    /// How late the machine was with what was due, at most, in seconds; zero in the virtual world.
+    pub lag: f64,
+    /// The file that holds what the replicas printed, if it was kept.
+    pub output: Option<String>,
     /// The most messages that the scenario allows before it stops a run.
     pub max_packets: u64,
     /// Seconds from one request of a client to its next, on average; infinite if there are no requests.
@@ -139,6 +143,8 @@ impl RunSummary {
             statistics: Statistics::of(scenario, record),
             latency: Latency::of(&record.history.latencies()),
             judgement,
+            lag: record.lag.as_secs_f64(),
+            output: None,
             max_packets: scenario.max_packets,
             client_interval: scenario.lifetime.as_secs_f64() * CLIENTS as f64 / scenario.requests as f64,
             seconds: record.end.as_secs_f64(),
@@ -150,6 +156,15 @@ impl RunSummary {
     /// Whether no checker has found anything.
     pub fn passed(&self) -> bool {
         self.judgement.passed()
+    }
+
+    /// `passed`, `failed` or `not judged`: the machine was too busy.
+    pub fn outcome(&self) -> &'static str {
+        match self.passed() {
+            true => "passed",
+            false if self.judgement.is_judged() => "failed",
+            false => "not judged",
+        }
     }
 }
 
@@ -217,6 +232,11 @@ impl SuiteSummary {
     /// How many runs passed: no checker has found anything.
     pub fn passed(&self) -> usize {
         self.runs.iter().filter(|run| run.passed()).count()
+    }
+
+    /// How many runs are not judged, because the machine was too busy.
+    pub fn not_judged(&self) -> usize {
+        self.runs.iter().filter(|run| !run.judgement.is_judged()).count()
     }
 
     /// One hash over the hashes of all runs, in order, if all have one.

@@ -12,6 +12,7 @@ use anstyle::{AnsiColor, Style};
 use super::summary::{IdleFault, RunSummary, Statistics};
 use super::{advice, checkers};
 use seedbed_core::chaos::Rulebook;
+use seedbed_core::check::LAG_MAX;
 use seedbed_core::check::course::{Measure, Performance, Tier, Verdict};
 use seedbed_core::record::World;
 
@@ -26,6 +27,15 @@ const HEADING: Style = Style::new().bold();
 /// Says that a run, or many, did not follow the handout's rules.
 pub const RUNNER: &str = "Played by the rules of the course's runner, where they are not the handout's (rules: runner)";
 
+/// Why a run is not judged.
+pub(super) fn too_busy(run: &RunSummary) -> String {
+    let (lag, bound) = (run.lag * 1e3, LAG_MAX.as_secs_f64() * 1e3);
+    format!(
+        "this machine was too busy: seedbed was up to {lag:.0} ms late (allowed: {bound:.0} ms). What was found may be the \
+         machine's doing. Run it again with fewer programs beside it"
+    )
+}
+
 /// Writes the report of one run.
 ///
 /// # Errors
@@ -34,6 +44,9 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
     if run.world != World::Virtual.name() {
         let (world, seconds) = (run.world, run.seconds);
         writeln!(out, "Played with real processes, in {seconds:.1} s of real time ({world} world)\n")?;
+    }
+    if !run.judgement.is_judged() {
+        writeln!(out, "{BAD}Not judged:{BAD:#} {}\n", too_busy(run))?;
     }
     if run.rules == Rulebook::Runner {
         writeln!(out, "{RUNNER}\n")?;

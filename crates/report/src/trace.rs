@@ -3,7 +3,7 @@
 //! The first line is a header, the last one tells how many events there were and what their hash is, so that a file
 //! that was cut off is recognised. Between them stands an object for each event. `docs/output.md` lists all fields;
 //! names of fields are stable, and new ones may be added. What a message says is written as on the course's LAN,
-//! without the envelope ([`Datagrams::bare`]), whatever the protocol is.
+//! without the envelope ([`Datagrams::bare`]), whatever the protocol is. What programs say to each other is written whole.
 //!
 //! Nothing is kept but what is needed to tell answers to heartbeats from others, so memory is bounded.
 
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use seedbed_core::chaos::FaultEvent;
 use seedbed_core::id::{ClientId, ReplicaId};
 use seedbed_core::protocol::Protocol;
-use seedbed_core::record::{Event, Observer, RunRecord, Scene};
+use seedbed_core::record::{Event, Observer, RunRecord, Scene, Witness};
 use seedbed_core::scenario::Scenario;
 use seedbed_core::time::Time;
 use seedbed_core::wire::{Address, Datagrams, Envelope, PeerMessage, Pulse};
@@ -112,7 +112,7 @@ enum Message<'a> {
     Several(Vec<&'a RawValue>),
 }
 
-/// Writes the trace of one run: an observer of the simulation.
+/// Writes the trace of one run: an observer of the simulation, or a witness of programs.
 pub struct TraceWriter<'s> {
     out: &'s mut dyn Write,
     faults: &'s [FaultEvent],
@@ -178,7 +178,7 @@ impl<'s> TraceWriter<'s> {
         self.failure.map_or(Ok(()), Err)?;
         let footer = Footer {
             kind: "end",
-            events: record.events,
+            events: self.events,
             written: self.written,
             ns: record.end.nanos(),
             time: record.end.as_secs_f64(),
@@ -272,6 +272,24 @@ where
             message.encode(&NO_ENVELOPE, &mut self.message);
         }
         match self.write(scene.now, &event.without_message()) {
+            Ok(()) => self.written += 1,
+            Err(error) => self.failure = Some(error),
+        }
+    }
+}
+
+/// Programs say JSON, which is written as it is, in one line.
+impl Witness for TraceWriter<'_> {
+    fn event(&mut self, now: Time, event: &Event<'_, &str>) {
+        self.events += 1;
+        if self.failure.is_some() {
+            return;
+        }
+        self.message.clear();
+        if let Event::Delivered { message, .. } | Event::Dropped { message, .. } = event {
+            self.message.push_text(message);
+        }
+        match self.write(now, &event.without_message()) {
             Ok(()) => self.written += 1,
             Err(error) => self.failure = Some(error),
         }

@@ -65,6 +65,7 @@ pub fn record() -> RunRecord {
         history: History { duplicates: 3, ..history(gets, puts) },
         packet_storm: false,
         request_storm: false,
+        lag: Span::ZERO,
         end: Time::ZERO + Span::from_secs(34),
         living: [0, 2, 4].into_iter().map(ReplicaId).collect(),
         calm: None,

@@ -16,4 +16,4 @@ pub mod raft;
 #[doc(hidden)]
 pub mod fixture;
 
-pub use judgement::{CUT_SHORT, Checker, Finding, Inside, Judgement, UNKNOWN};
+pub use judgement::{CUT_SHORT, Checker, Finding, Inside, Judgement, LAG_MAX, UNKNOWN};

@@ -11,10 +11,10 @@ mod trace;
 use crate::chaos::{Consequence, Idle};
 use crate::consensus::Term;
 use crate::id::{ReplicaId, ReplicaSet};
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 pub use history::{Attempt, History, Outcome, PerKind};
-pub use observer::{Observer, Scene};
+pub use observer::{Observer, Scene, Witness};
 pub use outline::Outline;
 pub use tally::{LinkCount, MessageKind, Tally};
 pub use trace::{Event, Trace};
@@ -124,6 +124,8 @@ pub struct RunRecord {
     pub packet_storm: bool,
     /// The run was stopped early, because clients had to send too many messages for each request.
     pub request_storm: bool,
+    /// How late the world was with what was due, at most: zero in the virtual world.
+    pub lag: Span,
     /// When the run ended.
     pub end: Time,
     /// The replicas that lived then.

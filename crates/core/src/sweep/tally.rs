@@ -8,7 +8,7 @@ use crate::id::ReplicaId;
 use crate::kv::Command;
 use crate::protocol::Protocol;
 use crate::raft::{AppendEntries, Message, RequestVote};
-use crate::record::{Event, MessageKind, Observer, Reign, Scene, Tally};
+use crate::record::{Event, MessageKind, Observer, Reign, Scene, Tally, Witness};
 use crate::replica::Replica;
 
 /// A message that says what it is for.
@@ -88,6 +88,9 @@ impl Reigns {
         self.reigns
     }
 }
+
+/// Programs do not show who leads.
+impl Witness for Reigns {}
 
 impl Observer<Replica> for Reigns {
     fn handled(&mut self, scene: &Scene<'_, Replica>, replica: ReplicaId) {

@@ -18,9 +18,9 @@ use crate::chaos::Rulebook;
 use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use crate::printable::Excerpt;
 use crate::protocol::Response;
-use crate::record::{RunRecord, World};
+use crate::record::{Event, RunRecord, World};
 use crate::scenario::Scenario;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::{Address, Datagram, Datagrams, Envelope, Malformed, kind};
 use crate::workload::{CLIENTS, Dispatch, Incorrect, Reaction};
 
@@ -44,6 +44,11 @@ pub trait Wires {
     /// Something is wrong with a replica. `what` is one line; it is only asked for if it is shown.
     fn complain(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
         let _ = (now, about, what);
+    }
+
+    /// Something has happened that a trace has.
+    fn witness(&mut self, now: Time, event: &Event<'_, &str>) {
+        let _ = (now, event);
     }
 
     /// As [`Wires::complain`], about something that counts the replica as died: to be shown in any case.
@@ -115,7 +120,8 @@ impl<'a> Lan<'a> {
     /// Makes everything happen that is due.
     pub fn handle_due(&mut self, now: Time, wires: &mut impl Wires) {
         while self.stage.next_fault() <= now {
-            let (_, consequence) = self.stage.strike(now);
+            let (event, consequence) = self.stage.strike(now);
+            wires.witness(now, &Event::Struck { event, consequence });
             if let Some(killed) = consequence.killed {
                 self.gone.insert(killed);
                 wires.kill(now, killed);
@@ -173,6 +179,11 @@ impl<'a> Lan<'a> {
     /// Whether the run is over: at its end, cut short, or without replicas that count as living.
     pub fn is_over(&self, now: Time) -> bool {
         self.stage.is_over(now)
+    }
+
+    /// The driver comes this much later than it should. The record has the longest time.
+    pub fn note_lag(&mut self, lag: Span) {
+        self.stage.lag = self.stage.lag.max(lag);
     }
 
     /// Ends the run: what is known of it.
@@ -236,10 +247,10 @@ impl<'a> Lan<'a> {
         let client = ClientId(datagram.dst.0);
         if datagram.dst == Address::BROADCAST {
             for to in ReplicaId::all(self.ports.len()).filter(|&to| to != from) {
-                self.forward(now, from, to, bytes, wires);
+                self.forward(now, from, to, bytes, datagram.text(), wires);
             }
         } else if let Some(to) = self.replica(datagram.dst) {
-            self.forward(now, from, to, bytes, wires);
+            self.forward(now, from, to, bytes, datagram.text(), wires);
         } else if client.number(self.ports.len()).is_some_and(|number| number < CLIENTS) {
             self.answer(now, from, client, leader, &datagram, wires)?;
         } else {
@@ -263,15 +274,20 @@ impl<'a> Lan<'a> {
         place.map(ReplicaId)
     }
 
-    /// Hands a message from one replica on to another.
-    fn forward(&mut self, now: Time, from: ReplicaId, to: ReplicaId, bytes: &[u8], wires: &mut impl Wires) {
+    /// Hands a message from one replica on to another. `text` is what the bytes say.
+    fn forward(&mut self, now: Time, from: ReplicaId, to: ReplicaId, bytes: &[u8], text: &str, wires: &mut impl Wires) {
         self.stage.sent += 1;
         if self.gone.contains(to) {
-            return;
+            return wires.witness(now, &Event::Lost { to });
         }
         // First the chaos monkey: a message that is dropped does not reach a replica before its hello either.
-        if self.stage.admits(now, from, to) && self.is_up(now, to, &|| format!("a message of replica {from}"), wires) {
+        if !self.stage.admits(now, from, to) {
+            wires.witness(now, &Event::Dropped { from, to, message: &text });
+        } else if self.is_up(now, to, &|| format!("a message of replica {from}"), wires) {
+            wires.witness(now, &Event::Delivered { from, to, message: &text });
             wires.send(now, to, bytes);
+        } else {
+            wires.witness(now, &Event::Lost { to });
         }
     }
 
@@ -310,6 +326,7 @@ impl<'a> Lan<'a> {
         let text = datagram.mid.as_deref().ok_or(Nonsense::NoMid)?;
         // No request has the largest number.
         let mid = text.parse().unwrap_or(Mid(u64::MAX));
+        wires.witness(now, &Event::Answered { from, to, mid, leader, response: &response });
         let Reaction { again, incorrect } = self.stage.answer(now, to, mid, leader, &response);
         let is_counted = incorrect != Some(Incorrect::Unacknowledged) || self.stage.scenario.is_of_course();
         if let Some(incorrect) = incorrect.filter(|_| is_counted) {
@@ -332,8 +349,9 @@ impl<'a> Lan<'a> {
     fn send_request(&mut self, now: Time, dispatch: &Dispatch, wires: &mut impl Wires) {
         let Dispatch { from, to, leader, request } = dispatch;
         if !self.is_up(now, *to, &|| format!("a request of client {from}"), wires) {
-            return;
+            return wires.witness(now, &Event::Lost { to: *to });
         }
+        wires.witness(now, &Event::Requested { from: *from, to: *to, request });
         let mid = request.mid.to_string();
         let leader = leader.map_or(Address::BROADCAST, address);
         let envelope = Envelope { src: Address(from.0), dst: address(*to), leader, mid: &mid };

@@ -9,7 +9,7 @@ use crate::id::{ClientId, Mid, ReplicaId};
 use crate::protocol::Response;
 use crate::record::{Belief, RunRecord, Struck, World};
 use crate::scenario::Scenario;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::workload::{Reaction, Workload};
 
 /// A run under way, apart from its replicas and its network.
@@ -35,6 +35,8 @@ pub(super) struct Stage<'a> {
     calm: Option<Time>,
     /// How many messages were lost by number when one was last dropped.
     lost: u64,
+    /// How late the world was, at most.
+    pub lag: Span,
 }
 
 impl<'a> Stage<'a> {
@@ -55,6 +57,7 @@ impl<'a> Stage<'a> {
             leaders: vec![Belief { since: Time::ZERO, leader: None }],
             struck: Vec::with_capacity(scenario.events.len()),
             lost: 0,
+            lag: Span::ZERO,
         }
     }
 
@@ -173,6 +176,7 @@ impl<'a> Stage<'a> {
             packet_storm: self.is_packet_storm(),
             request_storm: self.workload.is_storm(),
             history: self.workload.take_history(),
+            lag: self.lag,
             end,
             living: self.director.living(),
             calm: self.calm,

@@ -64,7 +64,7 @@ impl Launch {
         let ports = ports.map_err(PlayError::system("the ports of its sockets"))?;
         let addresses: Vec<ServerAddress> = ports.into_iter().map(ServerAddress::local).collect();
         let peers = addresses.iter().map(ServerAddress::to_string).collect::<Vec<_>>().join(",");
-        let mut processes = Processes::default();
+        let mut processes = Processes::new();
         // A listener that is handed over is closed here, so that nobody listens for a server that has died.
         for (replica, listener) in ReplicaId::all(replicas).zip(listeners) {
             let mut command = self.command(replica, &peers);

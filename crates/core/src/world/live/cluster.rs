@@ -11,7 +11,7 @@ use crate::world::processes::{Outputs, PlayError, Processes};
 
 /// Starts a process for each socket.
 pub(super) fn spawn(setup: &Setup, seed: u64, sockets: &[UdpSocket]) -> Result<(Processes, Outputs), PlayError> {
-    let mut processes = Processes::default();
+    let mut processes = Processes::new();
     for (replica, socket) in ReplicaId::all(sockets.len()).zip(sockets) {
         let port = socket.local_addr().map_err(PlayError::system("the port of a socket"))?.port();
         let command = command(setup, seed, replica, sockets.len(), port);
@@ -25,10 +25,10 @@ pub(super) fn spawn(setup: &Setup, seed: u64, sockets: &[UdpSocket]) -> Result<(
 fn command(setup: &Setup, seed: u64, replica: ReplicaId, replicas: usize, port: u16) -> Command {
     let mut others: Vec<ReplicaId> = ReplicaId::all(replicas).filter(|&other| other != replica).collect();
     Stream::link(seed, "peer lists", u64::from(replica.0), 0).shuffle(&mut others);
-    let output = || if setup.silence { Stdio::null() } else { Stdio::piped() };
     let mut command = Command::new(as_file(&setup.program));
     command.arg(port.to_string()).arg(address(replica).to_string());
     command.args(others.into_iter().map(|other| address(other).to_string()));
-    command.stdin(Stdio::null()).stdout(output()).stderr(output());
+    command.env_clear().envs(setup.environment());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -6,11 +6,12 @@
 //! clients, and makes the scenario's faults happen. Faults, clients, matrix and counters are those of the virtual world.
 //!
 //! A replica can misbehave as it likes: what it sends is checked and counted ([`RunRecord::malformed`]) and told to a
-//! [`Spectator`]; the run goes on. Whatever way a run ends, no process of a replica's group is left.
+//! [`Spectator`]; the run goes on. However a run ends, no process that a replica has started is left.
 
 mod cluster;
 mod router;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::UdpSocket;
@@ -25,7 +26,7 @@ use super::processes::{Console, Interrupt, PlayError, Processes, Spectator};
 use crate::chaos::Rulebook;
 use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
-use crate::record::RunRecord;
+use crate::record::{RunRecord, Witness};
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 use router::Router;
@@ -37,20 +38,31 @@ const HELLO_PATIENCE: Span = Span::from_secs(10);
 /// How often processes are looked after.
 const WATCH_INTERVAL: Span = Span::from_millis(100);
 
+/// The router wakes up at least this often, to notice when the machine is too busy to wake it up in time.
+const BEAT: Span = Span::from_millis(20);
+
 /// How a run in the live world is set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
     program: PathBuf,
-    silence: bool,
+    /// Variables of the environment besides the usual ones.
+    further: Vec<(OsString, OsString)>,
 }
 
+/// The environment variables that replicas have from this process: what interpreters and runtimes do not start without.
+/// Others may hold secrets.
+const INHERITED: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR"];
+
+/// Those that replicas find the same everywhere.
+const FIXED: [(&str, &str); 1] = [("LANG", "C.UTF-8")];
+
 impl Setup {
-    /// Every replica runs this program, which is a file: a bare name is looked up in the current folder. With `silence`,
-    /// what replicas print goes nowhere.
+    /// Every replica runs this program, which is a file: a bare name is looked up in the current folder. Its environment is
+    /// small: `PATH`, `HOME`, `USER`, `LOGNAME` and `TMPDIR` of this process, and `LANG=C.UTF-8`.
     ///
     /// # Errors
     /// If there is no such program, or it cannot be executed.
-    pub fn new(program: &Path, silence: bool) -> Result<Setup, PlayError> {
+    pub fn new(program: &Path) -> Result<Setup, PlayError> {
         let error = |source| PlayError::Program { program: program.to_owned(), source };
         let file = fs::metadata(program).map_err(error)?;
         if !file.is_file() {
@@ -59,12 +71,27 @@ impl Setup {
         if file.permissions().mode() & 0o111 == 0 {
             return Err(error(io::Error::other("it is not executable")));
         }
-        Ok(Setup { program: program.to_owned(), silence })
+        Ok(Setup { program: program.to_owned(), further: Vec::new() })
+    }
+
+    /// With one more variable in the replicas' environment.
+    #[must_use]
+    pub fn with_env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Setup {
+        self.further.push((name.into(), value.into()));
+        self
+    }
+
+    /// The replicas' environment.
+    #[expect(clippy::disallowed_methods, reason = "programs do not start without a PATH")]
+    fn environment(&self) -> impl Iterator<Item = (OsString, OsString)> {
+        let inherited = INHERITED.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+        let fixed = FIXED.into_iter().map(|(name, value)| (name.into(), value.into()));
+        fixed.chain(inherited).chain(self.further.iter().cloned())
     }
 }
 
 /// Plays a scenario with real processes, from beginning to end. The seed is that of the clients, the faults and the
-/// dice; replicas have seeds of their own.
+/// dice; replicas have seeds of their own. The witness sees each event on the router's thread: one that is slow holds it up.
 ///
 /// # Errors
 /// If the program does not start, the system refuses something, or the run is interrupted.
@@ -73,6 +100,7 @@ pub fn play(
     seed: u64,
     setup: &Setup,
     spectator: Arc<dyn Spectator>,
+    witness: &mut dyn Witness,
     interrupt: &Interrupt,
 ) -> Result<RunRecord, PlayError> {
     let sockets: Vec<UdpSocket> = (0..scenario.replicas).map(|_| router::socket()).collect::<Result<_, _>>()?;
@@ -83,7 +111,7 @@ pub fn play(
     let console = Console::start_early(clock, outputs, spectator);
     // Moved here, so that it is dropped before the console.
     let mut cluster = cluster;
-    let router = Router::new(scenario, seed, &sockets, &console);
+    let router = Router::new(scenario, seed, &sockets, &console, witness);
     let result = route(router, clock, &mut cluster, &sockets, interrupt);
     cluster.shut_down();
     result
@@ -119,7 +147,10 @@ fn route(
             router.watch(now, cluster);
             return Ok(router.finish(now));
         }
-        wait(&mut fds, due.since(router.now()).min(watch_due.since(clock.now())))?;
+        let span = due.since(router.now()).min(watch_due.since(clock.now())).min(BEAT);
+        let wanted = clock.now() + span;
+        wait(&mut fds, span)?;
+        router.note_lag(clock.now().since(wanted));
         interrupt.check()?;
         for (place, fd) in ReplicaId::all(sockets.len()).zip(&fds[1..]) {
             if !fd.revents().is_empty() {

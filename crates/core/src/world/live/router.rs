@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use crate::chaos::Rulebook;
 use crate::clock::Clock;
 use crate::id::ReplicaId;
-use crate::record::{RunRecord, World};
+use crate::record::{Event, RunRecord, Witness, World};
 use crate::scenario::Scenario;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::UDP_BYTES_MAX;
 use crate::world::lan::{Lan, Wires};
 use crate::world::processes::{Complaints, Console, PlayError, Processes, Teller, describe_end};
@@ -35,6 +35,7 @@ struct Cables<'a> {
     /// Where the datagram that is being received came from.
     source: Option<SocketAddr>,
     complaints: Complaints,
+    witness: &'a mut dyn Witness,
     /// Who is to be ended.
     killed: Vec<ReplicaId>,
 }
@@ -49,13 +50,20 @@ pub(super) fn socket() -> Result<UdpSocket, PlayError> {
 }
 
 impl<'a> Router<'a> {
-    pub fn new(scenario: &'a Scenario, seed: u64, sockets: &'a [UdpSocket], console: &Console) -> Router<'a> {
+    pub fn new(
+        scenario: &'a Scenario,
+        seed: u64,
+        sockets: &'a [UdpSocket],
+        console: &Console,
+        witness: &'a mut dyn Witness,
+    ) -> Router<'a> {
         let cables = Cables {
             sockets,
             connected: vec![false; sockets.len()],
             refusal_told: vec![false; sockets.len()],
             source: None,
             complaints: Complaints::new(scenario.replicas, console.teller()),
+            witness,
             killed: Vec::new(),
         };
         Router {
@@ -80,12 +88,20 @@ impl<'a> Router<'a> {
         }
     }
 
+    /// The router woke up this much later than it meant to. Before the run has begun that does no harm.
+    pub fn note_lag(&mut self, lag: Span) {
+        if self.clock.is_some() {
+            self.lan.note_lag(lag);
+        }
+    }
+
     /// Makes everything happen that is due. Returns when the next thing is, in the run's time; never, before it has begun.
     pub fn do_due(&mut self, now: Time, cluster: &mut Processes) -> Time {
         if self.clock.is_none() {
             return Time::NEVER;
         }
         if self.lan.poll_due() <= now {
+            self.lan.note_lag(now.since(self.lan.poll_due()));
             // Who has died by itself before is not killed now.
             self.watch(now, cluster);
         }
@@ -175,6 +191,10 @@ impl Wires for Cables<'_> {
 
     fn kill(&mut self, _now: Time, replica: ReplicaId) {
         self.killed.push(replica);
+    }
+
+    fn witness(&mut self, now: Time, event: &Event<'_, &str>) {
+        self.witness.event(now, event);
     }
 
     fn complain(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {

@@ -4,9 +4,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, kill_process_group, waitid};
 
+use super::orphans;
 use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
 use crate::time::{Span, Time};
@@ -23,17 +25,25 @@ const LOOK_INTERVAL: Span = Span::from_millis(5);
 /// What replicas print: whose it is, and the end to read from.
 pub(crate) type Outputs = Vec<(ReplicaId, OwnedFd)>;
 
-/// The processes of all replicas, in order, each in a process group of its own. None is left when this is dropped.
-#[derive(Debug, Default)]
+/// The processes of all replicas, in order, each in a process group of its own. When this is dropped, none of them is left,
+/// nor any process that they have started.
+#[derive(Debug)]
 pub(crate) struct Processes {
+    /// Tells the runs of this process apart.
+    run: u64,
     processes: Vec<Process>,
 }
+
+/// How many runs have had processes.
+static RUNS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 struct Process {
     replica: ReplicaId,
     child: Child,
     state: State,
+    /// Its mark in the environment, which what it starts inherits.
+    mark: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +56,21 @@ enum State {
 }
 
 impl Processes {
+    /// No process yet.
+    pub fn new() -> Processes {
+        orphans::adopt();
+        Processes { run: RUNS.fetch_add(1, Ordering::Relaxed), processes: Vec::new() }
+    }
+
     /// Starts the process of the next replica.
     ///
     /// # Errors
     /// If it does not start.
     pub fn spawn(&mut self, mut command: Command) -> io::Result<()> {
-        let child = command.process_group(0).spawn()?;
         let replica = ReplicaId(self.processes.len() as u8);
-        self.processes.push(Process { replica, child, state: State::Running });
+        let mark = format!("{}-{}-{replica}", getpid().as_raw_nonzero(), self.run);
+        let child = command.env(orphans::MARK, &mark).process_group(0).spawn()?;
+        self.processes.push(Process { replica, child, state: State::Running, mark });
         Ok(())
     }
 
@@ -152,7 +169,7 @@ impl Process {
         !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
     }
 
-    /// Kills what is left of its group and waits for it.
+    /// Kills what is left of its group and waits for it, and kills what has left the group.
     fn destroy(&mut self) -> Option<ExitStatus> {
         if self.state == State::Gone {
             return None;
@@ -160,18 +177,20 @@ impl Process {
         self.signal(Signal::KILL);
         self.state = State::Gone;
         let clock = Clock::start();
-        loop {
+        let status = loop {
             match self.child.try_wait() {
                 Ok(None) if clock.now() < Time::ZERO + KILL_PATIENCE => pause(),
                 // One that may not be killed, as it runs under another user, is left.
-                result => return result.ok().flatten(),
+                result => break result.ok().flatten(),
             }
-        }
+        };
+        orphans::end_marked(&self.mark);
+        status
     }
 }
 
 /// Waits for nothing but time. If the system refuses even that, whoever waits looks again all the sooner.
-fn pause() {
+pub(super) fn pause() {
     let _ = rustix::event::poll(&mut [], Some(&timespec(LOOK_INTERVAL)));
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::PlayError;
+use super::{PlayError, orphans};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 /// Takes note of the signals that ask the program to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), so that runs can end in
@@ -29,6 +29,9 @@ pub struct Interrupt {
 impl Interrupt {
     /// Takes note of signals from now on, in place of what they would do else. Those that the program was told to
     /// ignore when it was started, as by `nohup`, stay ignored.
+    ///
+    /// This is for a program whose only child processes are replicas: when no run has processes any more, all children
+    /// that are left are taken for what replicas left behind, and killed.
     ///
     /// # Errors
     /// If the system refuses.
@@ -87,6 +90,10 @@ impl Interrupt {
     fn count(&self, change: isize) {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         *runs = runs.saturating_add_signed(change);
+        if *runs == 0 {
+            // No other run begins meanwhile. Signals are still only taken note of.
+            orphans::end_all();
+        }
         self.released.store(*runs == 0, Ordering::SeqCst);
     }
 }

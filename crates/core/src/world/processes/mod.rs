@@ -4,6 +4,7 @@ mod complaints;
 mod console;
 mod group;
 mod interrupt;
+mod orphans;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
