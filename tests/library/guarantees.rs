@@ -3,7 +3,7 @@
 //! `cargo test --release --test library guarantees -- --nocapture` prints the figures.
 
 use crate::common::{SUITE, all_scenario_files, raft, scenario, suite};
-use seedbed::chaos::{ConnectivityMatrix, Fault};
+use seedbed::chaos::{ConnectivityMatrix, Fault, Rulebook};
 use seedbed::check::Judgement;
 use seedbed::check::course::{self, Tier};
 use seedbed::check::liveness;
@@ -42,24 +42,43 @@ fn judged(protocol: ProtocolName, scenario: &Scenario, seed: u64) -> Judged {
     Case { scenario: scenario.clone(), seed, subject }.run()
 }
 
+/// A scenario of the suite by these rules.
+fn suite_by(rules: Rulebook, name: &str) -> Scenario {
+    let mut file = suite(name).to_json();
+    file["rules"] = rules.name().into();
+    Scenario::parse(name, name, &file.to_string()).expect("a scenario").scenario
+}
+
 #[test]
 fn raft_is_correct_and_in_its_tiers_in_every_scenario_of_the_suite_for_two_hundred_seeds() {
+    assert_tiers(Rulebook::Handout);
+}
+
+#[test]
+fn raft_is_correct_and_in_its_tiers_by_the_rules_of_the_courses_runner_too() {
+    assert_tiers(Rulebook::Runner);
+}
+
+fn assert_tiers(rules: Rulebook) {
     println!("{:14} {:>22} {:>8} {:>10} {:>24}", "", "messages", "failures", "duplicates", "median latency, us");
     println!(
         "{:14} {:>7}{:>7}{:>8} {:>8} {:>10} {:>8}{:>8}{:>8}",
         "", "median", "worst", "bonus<", "worst", "worst", "median", "worst", "full<"
     );
     for name in SUITE {
-        let scenario = suite(name);
+        let scenario = suite_by(rules, name);
         let runs: Vec<Judged> = SEEDS.map(|seed| judged(ProtocolName::Raft, &scenario, seed)).collect();
         let advanced = name.starts_with("advanced");
         for Judged { record, judgement } in &runs {
             let history = &record.history;
-            let repeat = format!("seedbed run scenarios/{name}.json --seed {}", record.seed);
+            let repeat = format!("seedbed run scenarios/{name}.json --seed {} --rules {rules}", record.seed);
             assert!(judgement.passed(), "{repeat}: {:#?}", judgement.findings());
             assert_eq!((history.incorrect_gets, history.unknown, history.duplicates), (0, 0, 0), "{repeat}");
             let tiers = &judgement.course.performance;
-            let messages = if advanced { Tier::Passed } else { Tier::Bonus };
+            // By the runner's rules three idle seconds more of heartbeats, which are lost and repeated, are more than
+            // unreliable-3 has room for in some seeds.
+            let is_tight = rules == Rulebook::Runner && name == "unreliable-3";
+            let messages = if advanced || is_tight { Tier::Passed } else { Tier::Bonus };
             assert!(tiers.messages.tier() <= messages, "{repeat}: {} messages", record.sent);
             assert!(tiers.failures.tier() <= Tier::Passed, "{repeat}: {} failures", tiers.failures.value);
             assert!(tiers.duplicates.tier() <= Tier::Passed, "{repeat}");

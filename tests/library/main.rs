@@ -12,6 +12,7 @@ mod linearizability;
 mod my_protocol;
 mod node;
 mod raft_scripts;
+mod redirects;
 mod safety;
 mod scenario_files;
 mod scenario_writing;

@@ -88,11 +88,10 @@ impl<'a> Router<'a> {
         }
     }
 
-    /// The router woke up this much later than it meant to. Before the run has begun that does no harm.
+    /// The router woke up this much later than it meant to. Before the run has begun that counts, too: replicas start
+    /// late then.
     pub fn note_lag(&mut self, lag: Span) {
-        if self.clock.is_some() {
-            self.lan.note_lag(lag);
-        }
+        self.lan.note_lag(lag);
     }
 
     /// Makes everything happen that is due. Returns when the next thing is, in the run's time; never, before it has begun.

@@ -1,0 +1,87 @@
+//! `redirect` means: this attempt has not taken effect and never will. So of each put, no more entries are ever committed than
+//! it had attempts that were not redirected.
+
+use std::collections::BTreeMap;
+
+use seedbed::consensus::Consensus;
+use seedbed::kv::Command;
+use seedbed::protocol::{Operation, Text};
+use seedbed::raft::{Index, Rule};
+use seedbed::record::{Attempt, Observer, Scene};
+use seedbed::replica::Replica;
+use seedbed::sweep::explore::draw;
+
+/// Counts what is committed, once for each index.
+#[derive(Default)]
+struct Committed {
+    seen: Index,
+    /// By the command's digest.
+    entries: BTreeMap<u64, usize>,
+}
+
+impl Observer<Replica> for Committed {
+    fn handled(&mut self, scene: &Scene<'_, Replica>, replica: seedbed::id::ReplicaId) {
+        let watched = &scene.replicas[replica.index()];
+        while self.seen < watched.commit_index() {
+            // Whichever commits an index first still has its entry.
+            let Some(entry) = watched.entry(self.seen + 1) else { return };
+            self.seen += 1;
+            if let Some(command) = entry.command {
+                *self.entries.entry(command).or_default() += 1;
+            }
+        }
+    }
+}
+
+impl Observer<seedbed::broadcast::Broadcast> for Committed {}
+
+/// What was seen in one run.
+#[derive(Debug, Default)]
+struct Seen {
+    redirected: usize,
+    committed: usize,
+    /// Puts of which more entries were committed than could be.
+    broken: Vec<(Text, Text)>,
+}
+
+fn see(seed: u64, broken: Option<Rule>) -> Seen {
+    let mut case = draw(seed);
+    case.subject.broken = broken;
+    let mut committed = Committed::default();
+    let judged = case.run_observed(&mut committed);
+    let mut puts: BTreeMap<(Text, Text), Vec<&Attempt>> = BTreeMap::new();
+    for attempt in &judged.record.history.attempts {
+        if let Operation::Put { key, value } = &attempt.operation {
+            puts.entry((key.clone(), value.clone())).or_default().push(attempt);
+        }
+    }
+    let mut seen = Seen::default();
+    for ((key, value), attempts) in puts {
+        let redirected = attempts.iter().filter(|attempt| attempt.is_redirected()).count();
+        let entries = committed.entries.get(&Command::new(key.clone(), value.clone()).digest()).copied();
+        seen.redirected += redirected;
+        seen.committed += entries.unwrap_or_default();
+        if entries.unwrap_or_default() > attempts.len() - redirected {
+            seen.broken.push((key, value));
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_redirected_put_is_never_committed() {
+    let (mut redirected, mut committed) = (0, 0);
+    for seed in 0..3_000 {
+        let seen = see(seed, None);
+        assert!(seen.broken.is_empty(), "seed {seed}: {:?}", seen.broken);
+        redirected += seen.redirected;
+        committed += seen.committed;
+    }
+    assert!(redirected > 10_000 && committed > 100_000, "{redirected} redirected, {committed} committed");
+}
+
+#[test]
+fn a_raft_that_redirects_what_it_has_logged_is_seen_to_commit_it_later() {
+    let found = (0..3_000).find(|&seed| !see(seed, Some(Rule::RedirectWhatIsRuledOut)).broken.is_empty());
+    assert!(found.is_some());
+}
