@@ -39,6 +39,8 @@ pub enum Variant {
     Lower,
     /// `FFFF` as the source of pings.
     WrongSrc,
+    /// It sends each message but its hello from another socket.
+    ManySockets,
     /// It prints a page with each message.
     Talk,
     /// A get returns the value before the newest one.
@@ -136,7 +138,10 @@ impl Primary {
             Variant::Bom => format!("\u{feff}{text}"),
             _ => text,
         };
-        self.lan.raw(text.as_bytes());
+        match self.variant {
+            Variant::ManySockets => self.lan.raw_from_elsewhere(text.as_bytes()),
+            _ => self.lan.raw(text.as_bytes()),
+        }
     }
 
     fn handle(&mut self, bytes: &[u8]) {

@@ -54,6 +54,7 @@ pub const PROGRAMS: &[(&str, Play)] = &[
     ("bom", |lan| primary::play(lan, Variant::Bom)),
     ("lower", |lan| primary::play(lan, Variant::Lower)),
     ("wrong-src", |lan| primary::play(lan, Variant::WrongSrc)),
+    ("many-sockets", |lan| primary::play(lan, Variant::ManySockets)),
     ("talk", |lan| primary::play(lan, Variant::Talk)),
     ("stale", |lan| primary::play(lan, Variant::Stale)),
 ];
@@ -139,6 +140,12 @@ impl Lan {
             let _ = self.socket.send(bytes);
         }
         self.out.clear();
+    }
+
+    /// Sends this from a socket of its own, as programs do that open one for each message.
+    pub fn raw_from_elsewhere(&self, bytes: &[u8]) {
+        let port = self.socket.peer_addr().expect("a port");
+        let _ = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket").send_to(bytes, port);
     }
 
     pub fn raw(&self, bytes: &[u8]) {

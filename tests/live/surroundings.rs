@@ -158,6 +158,12 @@ pub fn runners_clock(folder: &Folder) {
     run.says("before it said hello: the course's runner takes it off the list of living replicas");
 }
 
+pub fn many_sockets(folder: &Folder) {
+    let run = super::primary(folder, "many-sockets", &json!([{"type": "kill_leader", "time": 2}]));
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.report);
+    assert!(run.count("unanswered_puts") + run.count("unanswered_gets") <= 2, "{}", run.report);
+}
+
 pub fn talk(folder: &Folder) {
     let run = super::primary(folder, "talk", &json!([]));
     assert_eq!((run.code, run.count("unanswered_puts")), (Some(0), 0), "{}", run.report);

@@ -1,20 +1,19 @@
 //! The replicas' processes.
 
-use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 
+use super::router::Port;
 use super::{Setup, as_file};
 use crate::id::ReplicaId;
 use crate::rng::Stream;
 use crate::world::lan::address;
 use crate::world::processes::{Outputs, PlayError, Processes};
 
-/// Starts a process for each socket.
-pub(super) fn spawn(setup: &Setup, seed: u64, sockets: &[UdpSocket]) -> Result<(Processes, Outputs), PlayError> {
+/// Starts a process for each port.
+pub(super) fn spawn(setup: &Setup, seed: u64, ports: &[Port]) -> Result<(Processes, Outputs), PlayError> {
     let mut processes = Processes::new();
-    for (replica, socket) in ReplicaId::all(sockets.len()).zip(sockets) {
-        let port = socket.local_addr().map_err(PlayError::system("the port of a socket"))?.port();
-        let command = command(setup, seed, replica, sockets.len(), port);
+    for (replica, port) in ReplicaId::all(ports.len()).zip(ports) {
+        let command = command(setup, seed, replica, ports.len(), port.number()?);
         processes.spawn(command).map_err(|source| PlayError::Program { program: setup.program.clone(), source })?;
     }
     let outputs = processes.take_outputs();

@@ -14,7 +14,6 @@ mod router;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -29,7 +28,7 @@ use crate::id::ReplicaId;
 use crate::record::{RunRecord, Witness};
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
-use router::Router;
+use router::{Port, Router};
 
 /// The run's clock starts when all replicas have said hello, but at the latest this long after they were started: a
 /// program whose runtime starts slowly, or a busy machine, is not the replicas' fault. The course's runner does not wait.
@@ -103,16 +102,16 @@ pub fn play(
     witness: &mut dyn Witness,
     interrupt: &Interrupt,
 ) -> Result<RunRecord, PlayError> {
-    let sockets: Vec<UdpSocket> = (0..scenario.replicas).map(|_| router::socket()).collect::<Result<_, _>>()?;
+    let ports: Vec<Port> = (0..scenario.replicas).map(|_| Port::open()).collect::<Result<_, _>>()?;
     let clock = Clock::start();
     let _hold = interrupt.hold();
-    let (cluster, outputs) = cluster::spawn(setup, seed, &sockets)?;
+    let (cluster, outputs) = cluster::spawn(setup, seed, &ports)?;
     // However this ends, also by a panic: first the processes are gone, then the console has shown their last words.
     let console = Console::start_early(clock, outputs, spectator);
     // Moved here, so that it is dropped before the console.
     let mut cluster = cluster;
-    let router = Router::new(scenario, seed, &sockets, &console, witness);
-    let result = route(router, clock, &mut cluster, &sockets, interrupt);
+    let router = Router::new(scenario, seed, &ports, &console, witness);
+    let result = route(router, clock, &mut cluster, &ports, interrupt);
     cluster.shut_down();
     result
 }
@@ -122,11 +121,12 @@ fn route(
     mut router: Router<'_>,
     clock: Clock,
     cluster: &mut Processes,
-    sockets: &[UdpSocket],
+    ports: &[Port],
     interrupt: &Interrupt,
 ) -> Result<RunRecord, PlayError> {
+    let sockets = ports.iter().flat_map(Port::sockets).map(AsFd::as_fd);
     let mut fds: Vec<PollFd<'_>> = std::iter::once(interrupt.as_fd())
-        .chain(sockets.iter().map(AsFd::as_fd))
+        .chain(sockets)
         .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
         .collect();
     let mut watch_due = Time::ZERO;
@@ -152,8 +152,8 @@ fn route(
         wait(&mut fds, span)?;
         router.note_lag(clock.now().since(wanted));
         interrupt.check()?;
-        for (place, fd) in ReplicaId::all(sockets.len()).zip(&fds[1..]) {
-            if !fd.revents().is_empty() {
+        for (place, pair) in ReplicaId::all(ports.len()).zip(fds[1..].chunks(2)) {
+            if pair.iter().any(|fd| !fd.revents().is_empty()) {
                 router.drain(place);
             }
         }

@@ -3,6 +3,9 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
+use rustix::io::FdFlags;
+use rustix::net::{AddressFamily, SocketType, sockopt};
+
 use crate::chaos::Rulebook;
 use crate::clock::Clock;
 use crate::id::ReplicaId;
@@ -26,9 +29,9 @@ pub(super) struct Router<'a> {
     buffer: Box<[u8]>,
 }
 
-/// The sockets of all replicas, and who is told what is wrong with them.
+/// The ports of all replicas, and who is told what is wrong with them.
 struct Cables<'a> {
-    sockets: &'a [UdpSocket],
+    ports: &'a [Port],
     connected: Vec<bool>,
     /// Of whom it was said that the socket is closed.
     refusal_told: Vec<bool>,
@@ -40,27 +43,62 @@ struct Cables<'a> {
     killed: Vec<ReplicaId>,
 }
 
-/// A socket that a replica can talk to.
-pub(super) fn socket() -> Result<UdpSocket, PlayError> {
-    let bound = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| {
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    });
-    bound.map_err(PlayError::system("UDP sockets on the loopback interface"))
+/// A replica's port: two sockets on it.
+///
+/// It takes what comes from any socket, as the port of the course's runner does. The second socket is connected to where the
+/// replica's first `hello` came from, and takes what comes from there after that: only a connected socket notices that the
+/// other end is closed. Until then the system chooses one of the two for each sender.
+#[derive(Debug)]
+pub(super) struct Port {
+    any: UdpSocket,
+    own: UdpSocket,
+}
+
+impl Port {
+    /// A free port.
+    pub fn open() -> Result<Port, PlayError> {
+        let open = || {
+            let any = bound(0)?;
+            let own = bound(any.local_addr()?.port())?;
+            Ok(Port { any, own })
+        };
+        open().map_err(PlayError::system("UDP sockets on the loopback interface"))
+    }
+
+    /// Its number.
+    pub fn number(&self) -> Result<u16, PlayError> {
+        Ok(self.any.local_addr().map_err(PlayError::system("the port of a socket"))?.port())
+    }
+
+    /// Its sockets. What is in the first one came earlier than what the same sender has in the second one.
+    pub fn sockets(&self) -> [&UdpSocket; 2] {
+        [&self.any, &self.own]
+    }
+}
+
+/// A socket on this port, or on a free one if it is 0. Another socket may share it.
+fn bound(port: u16) -> io::Result<UdpSocket> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    rustix::net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    let socket = UdpSocket::from(socket);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 impl<'a> Router<'a> {
     pub fn new(
         scenario: &'a Scenario,
         seed: u64,
-        sockets: &'a [UdpSocket],
+        ports: &'a [Port],
         console: &Console,
         witness: &'a mut dyn Witness,
     ) -> Router<'a> {
         let cables = Cables {
-            sockets,
-            connected: vec![false; sockets.len()],
-            refusal_told: vec![false; sockets.len()],
+            ports,
+            connected: vec![false; ports.len()],
+            refusal_told: vec![false; ports.len()],
             source: None,
             complaints: Complaints::new(scenario.replicas, console.teller()),
             witness,
@@ -145,8 +183,10 @@ impl<'a> Router<'a> {
     /// Takes what a replica has sent.
     pub fn drain(&mut self, from: ReplicaId) {
         let now = || self.clock.map_or(Time::ZERO, |clock| clock.now());
+        let mut sockets = self.cables.ports[from.index()].sockets().into_iter();
+        let Some(mut socket) = sockets.next() else { return };
         for _ in 0..DRAINED_MAX {
-            match self.cables.sockets[from.index()].recv_from(&mut self.buffer) {
+            match socket.recv_from(&mut self.buffer) {
                 Ok((length, source)) => {
                     self.cables.source = Some(source);
                     self.lan.handle_datagram(now(), from, &self.buffer[..length], &mut self.cables);
@@ -155,7 +195,11 @@ impl<'a> Router<'a> {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     self.cables.note_refusal(now(), from);
                 }
-                Err(_) => break,
+                // It is empty.
+                Err(_) => match sockets.next() {
+                    Some(next) => socket = next,
+                    None => break,
+                },
             }
         }
     }
@@ -172,20 +216,20 @@ impl Cables<'_> {
 impl Wires for Cables<'_> {
     /// If its buffers are full they are lost, as on any network of datagrams.
     fn send(&mut self, now: Time, to: ReplicaId, bytes: &[u8]) {
-        let socket = &self.sockets[to.index()];
-        if let Err(error) = socket.send(bytes)
+        let Port { own, .. } = &self.ports[to.index()];
+        if let Err(error) = own.send(bytes)
             && error.kind() == io::ErrorKind::ConnectionRefused
         {
             // The error is that of an earlier datagram; this one was not sent.
             self.note_refusal(now, to);
-            let _ = self.sockets[to.index()].send(bytes);
+            let _ = self.ports[to.index()].own.send(bytes);
         }
     }
 
-    /// Connected, so that no other sender is heard, and so that a closed socket shows.
+    /// It is sent everything to where its first `hello` came from.
     fn connect(&mut self, replica: ReplicaId) {
-        let (connected, socket) = (&mut self.connected[replica.index()], &self.sockets[replica.index()]);
-        *connected = *connected || self.source.is_some_and(|source| socket.connect(source).is_ok());
+        let (connected, Port { own, .. }) = (&mut self.connected[replica.index()], &self.ports[replica.index()]);
+        *connected = *connected || self.source.is_some_and(|source| own.connect(source).is_ok());
     }
 
     fn kill(&mut self, _now: Time, replica: ReplicaId) {
