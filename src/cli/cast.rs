@@ -79,15 +79,16 @@ pub(super) struct Booking<'a> {
 /// How processes are run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Staging {
-    /// Do not show what replicas print; if a run fails, write it to a file beside the repro files
+    /// Do not show what replicas print
     ///
-    /// In the virtual world, replicas print nothing.
+    /// If a run of `seedbed run` fails, it is in a file beside the repro files, which the report names. In
+    /// the virtual world, replicas print nothing.
     #[arg(short, long)]
     silence: bool,
 
     /// Set an environment variable for replicas of -r; without a value, this process's own
     ///
-    /// By default they have only PATH, HOME, USER, LOGNAME and TMPDIR of this process, and LANG=C.UTF-8.
+    /// Reports show the command, so pass secrets by name alone. By default replicas have only PATH, HOME, USER, LOGNAME and TMPDIR of this process, and LANG=C.UTF-8.
     /// May be given several times.
     #[arg(long, value_name = "NAME[=VALUE]", requires = "replica")]
     env: Vec<String>,
@@ -115,6 +116,7 @@ impl Staging {
     fn variables(&self) -> Result<Vec<(OsString, OsString)>, CliError> {
         let variable = |text: &String| match text.split_once('=') {
             Some(("", _)) => Err(CliError::Variable { text: text.clone(), problem: "has no name" }),
+            None if text.is_empty() => Err(CliError::Variable { text: text.clone(), problem: "has no name" }),
             Some((name, value)) => Ok((name.into(), value.into())),
             None => match std::env::var_os(text) {
                 Some(value) => Ok((text.into(), value)),
@@ -312,8 +314,8 @@ impl Cast {
                 }
                 Cast::Live { setup, silence, interrupt, .. } => {
                     let screen = screen(*silence);
-                    let nobody: &mut dyn Witness = &mut ();
-                    let witness = onlooker.map_or(nobody, |onlooker| onlooker);
+                    let blind: &mut dyn Witness = &mut ();
+                    let witness = onlooker.map_or(blind, |onlooker| onlooker);
                     (Arc::clone(&screen), live::play(scenario, *seed, setup, screen, witness, interrupt)?)
                 }
                 #[cfg(feature = "grpc")]

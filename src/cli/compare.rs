@@ -57,7 +57,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         changes: &args.staging.words(Words::empty()).to_string(),
         grpc: false,
     };
-    let simulated = Booking::all(&selected, &CommandLine { verb: "run", program: None, ..line });
+    let simulated = Booking::all(&selected, &CommandLine { verb: "run", program: None, changes: "", ..line });
     let live = Booking::all(&selected, &CommandLine { verb: "run", protocol: ProtocolName::default(), ..line });
     let mut out = output::stdout();
     let with_text = exports.leaves_stdout();

@@ -59,7 +59,7 @@ pub(super) enum CliError {
     ManyValues { name: String, count: usize },
     #[error("`{name}` is a parameter of simulated replicas; a program has its own")]
     ForeignReplicas { name: &'static str },
-    #[error("--env {}: {problem}; allowed is NAME=VALUE, or the NAME of a variable that is set", printable(text))]
+    #[error("--env `{}`: {problem}; allowed is NAME=VALUE, or the NAME of a variable that is set", printable(text))]
     Variable { text: String, problem: &'static str },
     #[error("--no-heartbeats: which messages of a program are heartbeats is not known; leave it out with -r")]
     Heartbeats,

@@ -90,7 +90,7 @@ fn run(
 ) -> Result<(Trial, Result<(), CliError>), CliError> {
     let Some(trace) = trace else { return Ok((Trial::of(|| case.run_observed(reigns)), Ok(()))) };
     let (scenario, seed, protocol) = (&case.scenario, case.seed, case.subject.protocol.name());
-    trace.write(&Heading { scenario, seed, protocol, command }, out, |writer| {
+    trace.write(&Heading { scenario, seed, protocol, command }, out, 0, |writer| {
         let trial = Trial::of(|| case.run_observed(&mut (writer, reigns)));
         let record = trial.judged.as_ref().map(|judged| judged.record.clone());
         Ok((trial, record))

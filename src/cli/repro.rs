@@ -133,10 +133,12 @@ impl Repros {
         Ok(path)
     }
 
-    /// Writes what the replicas of a failed run printed and returns the path. The name says which scenario, changes and seed
-    /// it is of; what an earlier run of the same left is replaced.
+    /// Writes what the replicas of a failed run printed and returns the path. The name says which scenario, changes, seed and
+    /// program it is of; what an earlier run of the same left is replaced.
     pub fn write_output(&self, run: &RunSummary, label: &str, output: &[u8]) -> Result<PathBuf, CliError> {
-        let path = self.directory.join(format!("{}-{}-output.log", changed_name(&run.scenario, label), run.seed));
+        let program = Path::new(&run.protocol).file_name().unwrap_or_default();
+        let (name, program) = (changed_name(&run.scenario, label), plain(&program.to_string_lossy()));
+        let path = self.directory.join(format!("{name}-{}-{program}.log", run.seed));
         fs::create_dir_all(&self.directory)
             .and_then(|()| output::write_whole(&path, |out| out.write_all(output)))
             .map_err(|source| CliError::Repro { path: path.clone(), source })?;

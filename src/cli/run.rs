@@ -58,7 +58,7 @@ Examples:
                                                  a change, and a picture of what happened when
   seedbed run crash-3 --seed 7 --trace - | jq 'select(.type == \"fault\")'
 
-Exit codes: 0 all correct, 1 a checker found something, 2 bad usage or input.")]
+Exit codes: 0 all correct, 1 a checker found something or a run is not judged, 2 bad usage or input.")]
 pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
@@ -280,6 +280,9 @@ fn play(
     Ok(replays.pop().flatten())
 }
 
+/// The trace of a live run is kept back up to this many bytes, so that a slow disk or reader does not hold the router up.
+const LIVE_TRACE_BUFFER: usize = 64 << 20;
+
 /// The files for results.
 struct Outputs {
     trace: Option<TraceFile>,
@@ -309,8 +312,9 @@ fn play_watched(
     let heading = Heading { scenario, seed, protocol: cast.name(), command };
     let mut reigns = Reigns::default();
     let progress = cast.progress(std::slice::from_ref(booking));
+    let buffer = if matches!(cast, Cast::Virtual(_)) { 0 } else { LIVE_TRACE_BUFFER };
     let ((played, record), written) = match trace {
-        Some(trace) => trace.write(&heading, stdout, |writer| {
+        Some(trace) => trace.write(&heading, stdout, buffer, |writer| {
             let (played, record) = cast.play_observed(booking, &progress, &mut (writer, &mut reigns))?;
             Ok(((played, record.clone()), Some(record)))
         })?,

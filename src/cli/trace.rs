@@ -1,5 +1,6 @@
 //! `--trace`: the events of a run, written to a file while it goes on.
 
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
@@ -12,7 +13,7 @@ use crate::report::trace::{Heading, TraceWriter};
 pub(super) struct TraceArgs {
     /// Write every event of the run as a line of JSON; `-` is standard output, in place of the text
     ///
-    /// Only for a single scenario, in the virtual world or with -r. docs/output.md lists all fields.
+    /// Only for a single scenario. docs/output.md lists all fields.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 
@@ -56,18 +57,21 @@ impl TraceFile {
         !self.file.is_stdout()
     }
 
-    /// Runs something and writes its trace; what has no record, since it panicked, has a trace without an end. The run
+    /// Runs something and writes its trace, once there are `buffer` bytes of it; what has no record, since it panicked, has a trace without an end. The run
     /// is worth reporting even if the trace could not be written.
     pub fn write<T>(
         self,
         heading: &Heading<'_>,
         stdout: &mut Stdout,
+        buffer: usize,
         run: impl FnOnce(&mut TraceWriter<'_>) -> Result<(T, Option<RunRecord>), CliError>,
     ) -> Result<(T, Result<(), CliError>), CliError> {
         let mut writing = self.file.begin(stdout)?;
-        let mut writer = TraceWriter::new(&mut writing, heading, self.heartbeats);
+        let mut buffered = BufWriter::with_capacity(buffer, &mut writing);
+        let mut writer = TraceWriter::new(&mut buffered, heading, self.heartbeats);
         let (result, record) = run(&mut writer)?;
         let written = record.map_or(Ok(()), |record| writer.finish(&record));
+        drop(buffered);
         let written = writing.finish(written);
         Ok((result, written))
     }

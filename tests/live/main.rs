@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&'static Folder);
 
-fn tests() -> [(&'static str, Test); 55] {
+fn tests() -> [(&'static str, Test); 56] {
     [
         ("the_real_replicas_pass_a_scenario_with_every_kind_of_fault", real_replicas_pass),
         ("the_same_seed_brings_the_same_requests_and_the_same_faults", same_seed_same_requests),
@@ -101,6 +101,7 @@ fn tests() -> [(&'static str, Test); 55] {
         ("a_run_on_a_machine_that_is_too_busy_is_not_judged", surroundings::busy),
         ("a_trace_and_a_history_of_processes_can_be_written", surroundings::trace_and_history),
         ("the_runners_clock_starts_with_the_replicas", surroundings::runners_clock),
+        ("children_from_before_the_run_are_not_those_of_replicas", surroundings::children_of_before),
         ("a_replica_may_send_from_many_sockets", surroundings::many_sockets),
         ("a_replica_that_prints_all_the_time_passes", surroundings::talk),
         ("a_stale_read_of_a_redirected_put_is_found_once", surroundings::stale_once),

@@ -62,11 +62,11 @@ pub fn environment(folder: &Folder) {
     let command = run.report["command"].as_str().expect("a command");
     assert!(command.contains("--env 'GIVEN=a b' --env CALLERS"), "{command}");
 
-    for (variable, problem) in [("=x", "has no name"), ("NOT_SET_ANYWHERE", "is not set here")] {
+    for (variable, problem) in [("=x", "has no name"), ("", "has no name"), ("NOT_SET_ANYWHERE", "is not set here")] {
         let mut command = super::command(folder, "short.json", &folder.path("environment"));
         let output = command.args(["--env", variable]).output().expect("seedbed starts");
         let error = format!(
-            "error: --env {variable}: {problem}; allowed is NAME=VALUE, or the NAME of a variable that is set\n"
+            "error: --env `{variable}`: {problem}; allowed is NAME=VALUE, or the NAME of a variable that is set\n"
         );
         assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(2), &*error));
     }
@@ -79,7 +79,7 @@ pub fn output_is_kept(folder: &Folder) {
     let output = silent.output().expect("seedbed starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(!stderr.contains("args") && !stderr.contains("problem"), "{stderr}");
-    let path = repros.join("short-7-output.log");
+    let path = repros.join("short-7-prints.log");
     assert!(stdout.contains(&format!("\nOutput of its replicas: {}\n", path.display())), "{stdout}");
     let kept = fs::read_to_string(&path).expect("what replicas printed");
     for replica in 0..5 {
@@ -94,7 +94,7 @@ pub fn output_is_kept(folder: &Folder) {
     suite.args(["run", "all", "--seed", "7", "-s", "-j", "3", "-c"]).arg(folder.path("suite"));
     suite.arg("-r").arg(folder.path("prints")).arg("--repros").arg(&repros);
     let output = suite.output().expect("seedbed starts");
-    let line = format!("    Output: {}\n", repros.join("simple-10-7-output.log").display());
+    let line = format!("    Output: {}\n", repros.join("simple-10-7-prints.log").display());
     assert!(String::from_utf8_lossy(&output.stdout).contains(&line), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
@@ -187,4 +187,25 @@ pub fn stale_once(folder: &Folder) {
     assert!(run.count("redirects") > 0, "{}", run.report);
     run.fails_with(super::INCORRECT);
     assert_eq!(run.report["checkers"]["linearizability"]["verdict"], "violation", "{}", run.report);
+}
+
+pub fn children_of_before(folder: &Folder) {
+    let path = folder.path("before.pid");
+    let script = format!(
+        "sleep 60 & echo $! > '{}'; exec '{}' run '{}' --seed 7 -r '{}'",
+        path.display(),
+        env!("CARGO_BIN_EXE_seedbed"),
+        folder.path("short.json").display(),
+        folder.path("quits").display(),
+    );
+    let status = processes::program("/bin/sh")
+        .args(["-c", &script])
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .expect("a shell");
+    assert_eq!(status.code(), Some(1));
+    let [pid] = pids(&path)[..] else { panic!("one process") };
+    rustix::process::test_kill_process(pid).expect("it is not one of a replica");
+    kill_process(pid, Signal::KILL).expect("it runs");
 }

@@ -353,4 +353,21 @@ Passed 3 out of 4 runs, and 1 out of 2 tests with every seed
             "{text}"
         );
     }
+
+    #[test]
+    fn a_run_that_is_not_judged_is_neither_a_pass_nor_a_failure() {
+        let record = RunRecord { lag: Span::from_millis(312), ..fixture::failed_record() };
+        let scenario = fixture::scenario();
+        let run = RunSummary::sample(&scenario, &record);
+        let mut out = anstream::StripStream::new(Vec::new());
+        Table::new(&[&scenario]).write_row(&mut out, 0, std::slice::from_ref(&run), &[None]).unwrap();
+        let suite = SuiteSummary { command: String::new(), runs: vec![run] };
+        write_total(&mut out, &suite, 1).unwrap();
+        let text = String::from_utf8(out.into_inner()).unwrap();
+        assert!(
+            text.contains("  [BUSY]\n    Not judged: this machine was too busy: seedbed was up to 312 ms late"),
+            "{text}"
+        );
+        assert!(text.ends_with("too busy: 1\nPassed 0 out of 1 tests\n"), "{text}");
+    }
 }

@@ -300,4 +300,14 @@ mod tests {
         assert!(!one.is_like(&Finding { kind: "another kind".to_owned(), ..other.clone() }));
         assert!(!one.is_like(&Finding { checker: Checker::Liveness, ..other }));
     }
+
+    #[test]
+    fn what_is_found_on_a_machine_that_is_later_than_the_bound_is_not_judged_and_what_passes_has_passed() {
+        let of = |record: &RunRecord, lag| {
+            Judgement::of(&fixture::scenario(), &RunRecord { lag, ..record.clone() }, None).is_judged()
+        };
+        let late = LAG_MAX + Span::from_micros(1);
+        let (good, bad) = (fixture::record(), fixture::failed_record());
+        assert_eq!([of(&good, late), of(&bad, LAG_MAX), of(&bad, late)], [true, true, false]);
+    }
 }

@@ -120,7 +120,7 @@ pub struct RunRecord {
     pub malformed: u64,
     /// What clients asked and were told.
     pub history: History,
-    /// The run was stopped early, because replicas sent more than the scenario's `max_packets`.
+    /// The run was stopped early, because replicas sent as many messages as the scenario's `max_packets`.
     pub packet_storm: bool,
     /// The run was stopped early, because clients had to send too many messages for each request.
     pub request_storm: bool,

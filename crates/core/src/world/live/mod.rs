@@ -153,8 +153,8 @@ fn route(
         router.note_lag(clock.now().since(wanted));
         interrupt.check()?;
         for (place, pair) in ReplicaId::all(ports.len()).zip(fds[1..].chunks(2)) {
-            if pair.iter().any(|fd| !fd.revents().is_empty()) {
-                router.drain(place);
+            for (socket, _) in pair.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()) {
+                router.drain(place, socket);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 
 use rustix::io::FdFlags;
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -57,9 +58,15 @@ pub(super) struct Port {
 impl Port {
     /// A free port.
     pub fn open() -> Result<Port, PlayError> {
+        // Only when the first socket has its port may it be shared: of sockets that share theirs, the system would hand out the
+        // same free port twice.
         let open = || {
-            let any = bound(0)?;
-            let own = bound(any.local_addr()?.port())?;
+            let any = UdpSocket::from(udp_socket()?);
+            rustix::net::bind(&any, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+            sockopt::set_socket_reuseport(&any, true)?;
+            let own = UdpSocket::from(udp_socket()?);
+            sockopt::set_socket_reuseport(&own, true)?;
+            rustix::net::bind(&own, &any.local_addr()?)?;
             Ok(Port { any, own })
         };
         open().map_err(PlayError::system("UDP sockets on the loopback interface"))
@@ -70,20 +77,17 @@ impl Port {
         Ok(self.any.local_addr().map_err(PlayError::system("the port of a socket"))?.port())
     }
 
-    /// Its sockets. What is in the first one came earlier than what the same sender has in the second one.
+    /// Its sockets.
     pub fn sockets(&self) -> [&UdpSocket; 2] {
         [&self.any, &self.own]
     }
 }
 
-/// A socket on this port, or on a free one if it is 0. Another socket may share it.
-fn bound(port: u16) -> io::Result<UdpSocket> {
+/// A socket without a port, which waits for nothing and which no replica inherits.
+fn udp_socket() -> io::Result<OwnedFd> {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
-    sockopt::set_socket_reuseport(&socket, true)?;
-    rustix::net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-    let socket = UdpSocket::from(socket);
-    socket.set_nonblocking(true)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(socket)
 }
 
@@ -180,13 +184,11 @@ impl<'a> Router<'a> {
         self.lan.finish(World::Live, now)
     }
 
-    /// Takes what a replica has sent.
-    pub fn drain(&mut self, from: ReplicaId) {
+    /// Takes what a replica has sent to one of the two sockets of its port.
+    pub fn drain(&mut self, from: ReplicaId, place: usize) {
         let now = || self.clock.map_or(Time::ZERO, |clock| clock.now());
-        let mut sockets = self.cables.ports[from.index()].sockets().into_iter();
-        let Some(mut socket) = sockets.next() else { return };
         for _ in 0..DRAINED_MAX {
-            match socket.recv_from(&mut self.buffer) {
+            match self.cables.ports[from.index()].sockets()[place].recv_from(&mut self.buffer) {
                 Ok((length, source)) => {
                     self.cables.source = Some(source);
                     self.lan.handle_datagram(now(), from, &self.buffer[..length], &mut self.cables);
@@ -195,11 +197,7 @@ impl<'a> Router<'a> {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     self.cables.note_refusal(now(), from);
                 }
-                // It is empty.
-                Err(_) => match sockets.next() {
-                    Some(next) => socket = next,
-                    None => break,
-                },
+                Err(_) => break,
             }
         }
     }
@@ -246,5 +244,21 @@ impl Wires for Cables<'_> {
 
     fn report_death(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
         self.complaints.insist(now, about, what());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_replicas_get_the_same_port() {
+        for _ in 0..20 {
+            let ports: Vec<Port> = (0..101).map(|_| Port::open().expect("a port")).collect();
+            let numbers: BTreeSet<u16> = ports.iter().map(|port| port.number().expect("a number")).collect();
+            assert_eq!(numbers.len(), ports.len());
+        }
     }
 }

@@ -68,7 +68,7 @@ impl Processes {
     /// If it does not start.
     pub fn spawn(&mut self, mut command: Command) -> io::Result<()> {
         let replica = ReplicaId(self.processes.len() as u8);
-        let mark = format!("{}-{}-{replica}", getpid().as_raw_nonzero(), self.run);
+        let mark = format!("{}{replica}", self.mark());
         let child = command.env(orphans::MARK, &mark).process_group(0).spawn()?;
         self.processes.push(Process { replica, child, state: State::Running, mark });
         Ok(())
@@ -117,10 +117,16 @@ impl Processes {
                 process.look(now);
             }
             if self.processes.iter().all(|process| process.state == State::Gone) {
-                return;
+                break;
             }
             pause();
         }
+        orphans::end_marked(&self.mark());
+    }
+
+    /// How the marks of this run's replicas begin.
+    fn mark(&self) -> String {
+        format!("{}-{}-", getpid().as_raw_nonzero(), self.run)
     }
 }
 
@@ -129,6 +135,7 @@ impl Drop for Processes {
         for process in &mut self.processes {
             process.destroy();
         }
+        orphans::end_marked(&self.mark());
     }
 }
 
@@ -184,13 +191,14 @@ impl Process {
                 result => break result.ok().flatten(),
             }
         };
-        orphans::end_marked(&self.mark);
+        // One look only: whoever waits here may have others to serve. The rest is done at the end.
+        orphans::kill_marked(&self.mark);
         status
     }
 }
 
 /// Waits for nothing but time. If the system refuses even that, whoever waits looks again all the sooner.
-pub(super) fn pause() {
+fn pause() {
     let _ = rustix::event::poll(&mut [], Some(&timespec(LOOK_INTERVAL)));
 }
 

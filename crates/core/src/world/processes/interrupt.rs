@@ -30,8 +30,8 @@ impl Interrupt {
     /// Takes note of signals from now on, in place of what they would do else. Those that the program was told to
     /// ignore when it was started, as by `nohup`, stay ignored.
     ///
-    /// This is for a program whose only child processes are replicas: when no run has processes any more, all children
-    /// that are left are taken for what replicas left behind, and killed.
+    /// This is for a program that starts no processes but replicas. When no run has processes any more, all its children are
+    /// taken for what replicas left behind, and killed, but for those that it had before the first run.
     ///
     /// # Errors
     /// If the system refuses.
@@ -91,7 +91,7 @@ impl Interrupt {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         *runs = runs.saturating_add_signed(change);
         if *runs == 0 {
-            // No other run begins meanwhile. Signals are still only taken note of.
+            // No other run begins meanwhile. Signals are still only recorded.
             orphans::end_all();
         }
         self.released.store(*runs == 0, Ordering::SeqCst);

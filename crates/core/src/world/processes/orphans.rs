@@ -6,21 +6,27 @@
 //! inherit, so it is known which replica an orphan came from. One that has wiped its environment is found with the last run.
 
 use std::fs;
+use std::sync::OnceLock;
 
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 
-use super::group::pause;
 use crate::clock::Clock;
 use crate::time::{Span, Time};
 
 /// The environment variable that tells which replica of which run a process came from.
 pub(super) const MARK: &str = "SEEDBED_REPLICA";
 
-/// How long it may take until all orphans are gone. Longer takes only one that may not be killed.
-const PATIENCE: Span = Span::from_secs(2);
+/// How long it may take until all orphans are gone. Longer takes only one that may not be killed, or many that fork all the
+/// time.
+const PATIENCE: Span = Span::from_secs(10);
 
-/// From now on, descendants of this process that lose their parent become its children. Only Linux can do that.
+/// The children that this process had before it started a replica: a shell may leave it some when it becomes this program.
+static OTHERS: OnceLock<Vec<Pid>> = OnceLock::new();
+
+/// From now on, descendants of this process that lose their parent become its children. Only Linux can do that. To be called
+/// before the first replica is started.
 pub(super) fn adopt() {
+    OTHERS.get_or_init(|| children().collect());
     #[cfg(target_os = "linux")]
     {
         // An old kernel refuses. Then such processes are out of reach, as they are elsewhere.
@@ -28,36 +34,44 @@ pub(super) fn adopt() {
     }
 }
 
-/// Ends the orphans that have this mark, and what they leave behind in turn. The marked replica itself is gone.
-pub(super) fn end_marked(mark: &str) {
-    let entry = format!("{MARK}={mark}");
-    end(|pid| {
-        let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
-        environment.split(|&byte| byte == 0).any(|variable| variable == entry.as_bytes())
-    });
+/// Kills the orphans whose mark begins like this, and waits for none.
+pub(super) fn kill_marked(mark: &str) {
+    kill(|pid| is_marked(pid, mark));
 }
 
-/// Ends all children of this process, and what they leave behind in turn.
+/// Ends the orphans whose mark begins like this, and what they leave behind in turn. The marked replicas are gone.
+pub(super) fn end_marked(mark: &str) {
+    end(|pid| is_marked(pid, mark));
+}
+
+/// Ends all children of this process that replicas have left behind, and what they leave behind in turn.
 pub(super) fn end_all() {
     end(|_| true);
 }
 
-/// Kills and waits for those of this process's children that are meant, until none is left. Their own children are
-/// this process's once they are gone.
-fn end(is_meant: impl Fn(Pid) -> bool) {
+fn is_marked(pid: Pid, mark: &str) -> bool {
+    let entry = format!("{MARK}={mark}");
+    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
+    environment.split(|&byte| byte == 0).any(|variable| variable.starts_with(entry.as_bytes()))
+}
+
+/// Kills the selected children of this process until none is left. Their own children are this process's once they are gone.
+/// It never pauses: a process that forks and ends all the time is only hit by one that looks again at once.
+fn end(is_selected: impl Fn(Pid) -> bool) {
     let clock = Clock::start();
-    loop {
-        let mut is_clear = true;
-        for pid in children().filter(|&pid| is_meant(pid)) {
-            is_clear = false;
-            let _ = kill_process(pid, Signal::KILL);
-            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
-        }
-        if is_clear || clock.now() >= Time::ZERO + PATIENCE {
-            return;
-        }
-        pause();
+    while kill(&is_selected) && clock.now() < Time::ZERO + PATIENCE {}
+}
+
+/// Kills the selected children of this process, but for those that it had before. Returns whether there was one.
+fn kill(is_selected: impl Fn(Pid) -> bool) -> bool {
+    let mut any = false;
+    let is_other = |pid: &Pid| OTHERS.get().is_some_and(|others| others.contains(pid));
+    for pid in children().filter(|pid| !is_other(pid) && is_selected(*pid)) {
+        any = true;
+        let _ = kill_process(pid, Signal::KILL);
+        let _ = waitpid(Some(pid), WaitOptions::NOHANG);
     }
+    any
 }
 
 /// The children of this process, as `/proc` shows them; without `/proc`, none.
