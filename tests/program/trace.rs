@@ -245,8 +245,6 @@ fn a_trace_that_cannot_be_written_is_refused_or_an_error() {
         &["all", "--trace", "-"],
         "error: --trace shows a single run; allowed is one scenario with one seed",
     );
-    let conflict = "error: the argument '--replica <PROGRAM>' cannot be used with '--trace <FILE>'";
-    assert_refused(&[CRASH, "-r", "./3700kvstore", "--trace", "-"], conflict);
     assert_refused(&[CRASH, "--no-heartbeats"], "error: the following required arguments were not provided:");
     let same = "error: --json and --trace cannot be written to the same place";
     assert_refused(&[CRASH, "--trace", "-", "--json", "-"], same);
