@@ -134,7 +134,7 @@ impl Repros {
     }
 
     /// Writes what the replicas of a failed run printed and returns the path. The name says which scenario, changes, seed and
-    /// program it is of; what an earlier run of the same left is replaced.
+    /// program it is of; the file of an earlier run of the same is replaced.
     pub fn write_output(&self, run: &RunSummary, label: &str, output: &[u8]) -> Result<PathBuf, CliError> {
         let program = Path::new(&run.protocol).file_name().unwrap_or_default();
         let (name, program) = (changed_name(&run.scenario, label), plain(&program.to_string_lossy()));

@@ -23,8 +23,8 @@ impl Observer<Replica> for Committed {
     fn handled(&mut self, scene: &Scene<'_, Replica>, replica: seedbed::id::ReplicaId) {
         let watched = &scene.replicas[replica.index()];
         while self.seen < watched.commit_index() {
-            // Whichever commits an index first still has its entry.
-            let Some(entry) = watched.entry(self.seen + 1) else { return };
+            // The first replica to commit an index still has its entry.
+            let entry = watched.entry(self.seen + 1).expect("an entry that was not compacted");
             self.seen += 1;
             if let Some(command) = entry.command {
                 *self.entries.entry(command).or_default() += 1;

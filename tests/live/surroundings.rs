@@ -133,7 +133,7 @@ pub fn trace_and_history(folder: &Folder) {
     assert_eq!((&ping["from"], &ping["message"]["dst"]), (&ping["message"]["src"], &json!("FFFF")), "it is whole");
     let attempts = operations.len() - 2;
     assert_eq!(operations.last().expect("an end"), &json!({"type": "end", "operations": attempts}));
-    assert!(of_type("request").len() <= attempts && of_type("request").len() >= 60, "{attempts} attempts");
+    assert!((60..=attempts).contains(&of_type("request").len()), "{attempts} attempts");
     let answered = operations.iter().filter(|operation| operation["answer"] == "ok").count() as u64;
     let asked = run.count("gets") + run.count("puts");
     assert_eq!(answered + run.count("unanswered_gets") + run.count("unanswered_puts"), asked);

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::trace::Heading;
+use super::trace::{Heading, write_line};
 use seedbed_core::protocol::Operation;
 use seedbed_core::record::{Attempt, Outcome, RunRecord};
 use seedbed_core::time::Time;
@@ -118,9 +118,4 @@ impl<'a> Line<'a> {
             result,
         }
     }
-}
-
-fn write_line(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
-    out.write_all(b"\n")
 }

@@ -319,7 +319,8 @@ fn client(id: ClientId) -> Address {
     Address(id.0)
 }
 
-fn write_line(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
+/// Writes a line of JSON.
+pub(super) fn write_line(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, line)?;
     out.write_all(b"\n")
 }

@@ -132,7 +132,7 @@ impl Director {
         &self.monkey
     }
 
-    /// Takes note that a replica no longer lives. The runner does not notice that it was the leader.
+    /// A replica no longer lives. By the runner's rules, the observed leader stays what it was.
     pub fn bury(&mut self, replica: ReplicaId) {
         self.living.remove(replica);
         if self.believed == Some(replica) && self.rules == Rulebook::Handout {
@@ -258,7 +258,7 @@ impl Director {
     }
 
     /// Partitions the cluster as the course's runner does: a group of a majority, drawn among all replicas. It is the
-    /// leader's in an easy partition. Else it is any, and nobody is believed to lead.
+    /// leader's in an easy partition. Else it is any, and no leader is known.
     fn part_as_runner(&mut self, is_easy: bool) -> Consequence {
         let all = ReplicaSet::all(self.replicas);
         self.believed = self.believed.filter(|_| is_easy);

@@ -176,7 +176,7 @@ impl Process {
         !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
     }
 
-    /// Kills what is left of its group and waits for it, and kills what has left the group.
+    /// Kills the rest of its group and waits for it, and kills processes that have left the group.
     fn destroy(&mut self) -> Option<ExitStatus> {
         if self.state == State::Gone {
             return None;
@@ -191,7 +191,7 @@ impl Process {
                 result => break result.ok().flatten(),
             }
         };
-        // One look only: whoever waits here may have others to serve. The rest is done at the end.
+        // One look only, because the router may be waiting. The run's end does the rest.
         orphans::kill_marked(&self.mark);
         status
     }
