@@ -7,9 +7,9 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use seedbed::check::linear::{Budget, Checker, Verdict};
 use seedbed::id::{ClientId, Mid, ReplicaId};
-use seedbed::protocol::{Operation, Text};
 use seedbed::record::{Attempt, History, Outcome};
 use seedbed::rng::Stream;
+use seedbed::service::{Operation, Text};
 use seedbed::time::Time;
 
 /// What clients do to registers that behave.

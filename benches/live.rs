@@ -9,6 +9,7 @@
 //! cargo bench --bench live -- 20           # 20 rounds
 //! ```
 
+use std::convert::Infallible;
 use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use std::sync::Arc;
 use seedbed::check::course;
 use seedbed::clock::Clock;
 use seedbed::id::ReplicaId;
+use seedbed::machine::{Input, Machine, Outbox, delegate};
 use seedbed::node::log::{Level, Log};
 use seedbed::node::{Members, Node, udp};
-use seedbed::protocol::{Input, Outbox, Protocol, Response, Text};
 use seedbed::record::{History, Outcome};
 use seedbed::replica::{Config, Replica};
 use seedbed::scenario::Scenario;
+use seedbed::service::{Operation, Response, Service, Text};
 use seedbed::time::{Span, Time};
 use seedbed::wire::Address;
 use seedbed::world::live::{Setup, play};
@@ -97,23 +99,28 @@ struct Half {
     requests: u64,
 }
 
-impl Protocol for Half {
-    type Message = <Replica as Protocol>::Message;
+impl Machine for Half {
+    type Message = <Replica as Machine>::Message;
+    type Request = Operation;
+    type Response = Response;
+    type Record = Infallible;
 
-    fn handle(&mut self, now: Time, input: Input<Self::Message>, out: &mut Outbox<Self::Message>) {
-        if let Input::Client { from, request } = &input {
+    fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
+        if let Input::Client { from, mid, .. } = &input {
             self.requests += 1;
             if self.requests.is_multiple_of(2) {
-                return out.reply(*from, request.mid, Response::Ok { value: Some(Text::from(AT_ONCE)) });
+                return out.reply(*from, *mid, Response::Ok { value: Some(Text::from(AT_ONCE)) });
             }
         }
-        self.replica.handle(now, input, out);
+        delegate(&mut self.replica, now, input, out);
     }
 
     fn poll_timeout(&self) -> Time {
         self.replica.poll_timeout()
     }
+}
 
+impl Service for Half {
     fn leader(&self) -> Option<ReplicaId> {
         self.replica.leader()
     }

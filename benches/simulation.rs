@@ -15,11 +15,11 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use gossip::Gossip;
 use seedbed::chaos::ConnectivityMatrix;
 use seedbed::check::raft::Invariants;
-use seedbed::protocol::Protocol;
 use seedbed::record::Observer;
 use seedbed::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::scenario::Scenario;
+use seedbed::service::Service;
 use seedbed::sweep::{Case, ProtocolName, Subject};
 use seedbed::world::simulation::Simulation;
 
@@ -35,7 +35,7 @@ fn links() -> Scenario {
 }
 
 /// Lets so many events happen. What is left is given back, so that taking it down is not measured.
-fn step<P: Protocol, O: Observer<P>>(mut simulation: Simulation<'_, P, O>) -> Simulation<'_, P, O> {
+fn step<P: Service, O: Observer<P>>(mut simulation: Simulation<'_, P, O>) -> Simulation<'_, P, O> {
     while simulation.events() < EVENTS && simulation.step() {}
     assert!(simulation.events() >= EVENTS, "the run is long enough");
     simulation

@@ -5,12 +5,14 @@
 //! it stops for good when the primary dies.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::error::Error;
 
 use seedbed::check::Judgement;
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
-use seedbed::protocol::{Identity, Input, Operation, Outbox, Protocol, Response, Text};
+use seedbed::machine::{Identity, Input, Machine, Outbox};
 use seedbed::scenario::Scenario;
+use seedbed::service::{Operation, Response, Service, Text};
 use seedbed::sweep::verify::verify;
 use seedbed::time::{Span, Time};
 use seedbed::world::simulation::simulate;
@@ -52,7 +54,7 @@ impl Replica {
     }
 
     /// Sends a pending put to the replicas that have not acknowledged it.
-    fn copy(&self, number: u64, out: &mut Outbox<Message>) {
+    fn copy(&self, number: u64, out: &mut Outbox<Replica>) {
         let put = &self.pending[&number];
         let all = ReplicaId::all(self.identity.replicas);
         for to in all.filter(|&to| to != PRIMARY && !put.acknowledged.contains(to)) {
@@ -66,7 +68,7 @@ impl Replica {
         from: ClientId,
         mid: Mid,
         operation: Operation,
-        out: &mut Outbox<Message>,
+        out: &mut Outbox<Replica>,
     ) {
         match operation {
             _ if self.identity.id != PRIMARY => out.reply(from, mid, Response::Redirect),
@@ -85,7 +87,7 @@ impl Replica {
         }
     }
 
-    fn handle_copied(&mut self, number: u64, from: ReplicaId, out: &mut Outbox<Message>) {
+    fn handle_copied(&mut self, number: u64, from: ReplicaId, out: &mut Outbox<Replica>) {
         let Some(put) = self.pending.get_mut(&number) else { return };
         put.acknowledged.insert(from);
         // The primary has it, too.
@@ -97,12 +99,15 @@ impl Replica {
     }
 }
 
-impl Protocol for Replica {
+impl Machine for Replica {
     type Message = Message;
+    type Request = Operation;
+    type Response = Response;
+    type Record = Infallible;
 
-    fn handle(&mut self, now: Time, input: Input<Message>, out: &mut Outbox<Message>) {
+    fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Replica>) {
         match input {
-            Input::Client { from, request } => self.handle_operation(now, from, request.mid, request.operation, out),
+            Input::Client { from, mid, request } => self.handle_operation(now, from, mid, request, out),
             Input::Peer { from, message: Message::Copied { number } } => self.handle_copied(number, from, out),
             Input::Peer { from, message: Message::Copy { number, key, value } } => {
                 self.store.insert(key, value);
@@ -112,14 +117,16 @@ impl Protocol for Replica {
                 self.pending.keys().for_each(|&number| self.copy(number, out));
                 self.retry_at = if self.pending.is_empty() { Time::NEVER } else { now + RETRY };
             }
-            Input::Timeout => {}
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
         }
     }
 
     fn poll_timeout(&self) -> Time {
         self.retry_at
     }
+}
 
+impl Service for Replica {
     /// The replica that clients are told to ask.
     fn leader(&self) -> Option<ReplicaId> {
         Some(PRIMARY)

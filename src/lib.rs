@@ -4,7 +4,7 @@
 //! cluster; a replica is a state machine without I/O behind the [`protocol`] seam; a [`world`] runs the one on the
 //! other and leaves a [`record`]; a [`check`] judges the record and a [`report`] shows it.
 //!
-//! A protocol of your own is an implementation of [`protocol::Protocol`] in a crate of yours; run it with
+//! A protocol of your own is an implementation of [`machine::Machine`] in a crate of yours; run it with
 //! [`world::simulation::simulate`]:
 //!
 //! ```

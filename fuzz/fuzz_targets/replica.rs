@@ -9,7 +9,7 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use seedbed::kv::Command;
 use seedbed::node::{Members, Node};
-use seedbed::protocol::Operation;
+use seedbed::service::Operation;
 use seedbed::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
 use seedbed::replica::{Config, Replica};
 use seedbed::time::{Span, Time};

@@ -1,9 +1,11 @@
 //! A bare gossip protocol: what the simulator costs when the protocol costs next to nothing.
 
 use seedbed::id::ReplicaId;
-use seedbed::protocol::{Identity, Input, Outbox, Protocol};
+use seedbed::machine::{Identity, Input, Machine, Outbox};
 use seedbed::rng::Stream;
+use seedbed::service::{Operation, Response, Service};
 use seedbed::time::Time;
+use std::convert::Infallible;
 
 /// Every replica starts a rumour for each other one; who hears a rumour passes it on to a random other replica.
 #[derive(Debug)]
@@ -26,11 +28,14 @@ impl Gossip {
     }
 }
 
-impl Protocol for Gossip {
+impl Machine for Gossip {
     /// How often the rumour was passed on.
     type Message = u64;
+    type Request = Operation;
+    type Response = Response;
+    type Record = Infallible;
 
-    fn handle(&mut self, _: Time, input: Input<u64>, out: &mut Outbox<u64>) {
+    fn handle(&mut self, _: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         match input {
             Input::Peer { message, .. } => out.send(self.other(), message + 1),
             Input::Timeout if !self.started => {
@@ -39,14 +44,16 @@ impl Protocol for Gossip {
                     out.send(other, 0);
                 }
             }
-            Input::Timeout | Input::Client { .. } => {}
+            Input::Timeout | Input::Client { .. } | Input::Synced { .. } | Input::DiskFull => {}
         }
     }
 
     fn poll_timeout(&self) -> Time {
         if self.started { Time::NEVER } else { Time::ZERO }
     }
+}
 
+impl Service for Gossip {
     fn leader(&self) -> Option<ReplicaId> {
         None
     }

@@ -6,7 +6,7 @@ pub mod processes;
 
 use std::path::{Path, PathBuf};
 
-use seedbed::protocol::Identity;
+use seedbed::machine::Identity;
 use seedbed::replica::{Config, Replica};
 use seedbed::scenario::Scenario;
 

@@ -1,12 +1,14 @@
 //! A run is a pure function of program, scenario and seed.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::gossip::Gossip;
 use crate::common::processes::seedbed;
 use crate::common::{SUITE, scenario, suite};
 use seedbed::id::ReplicaId;
-use seedbed::protocol::{Identity, Input, Outbox, Protocol};
+use seedbed::machine::{Identity, Input, Machine, Outbox, delegate};
+use seedbed::service::{Operation, Response, Service};
 use seedbed::sweep::ProtocolName;
 use seedbed::time::Time;
 use seedbed::world::simulation::simulate;
@@ -83,22 +85,27 @@ struct Leaky {
     outside: &'static AtomicU64,
 }
 
-impl Protocol for Leaky {
+impl Machine for Leaky {
     type Message = u64;
+    type Request = Operation;
+    type Response = Response;
+    type Record = Infallible;
 
-    fn handle(&mut self, now: Time, input: Input<u64>, out: &mut Outbox<u64>) {
+    fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         let leak = self.outside.fetch_add(1, Ordering::Relaxed);
         let input = match input {
             Input::Peer { from, message } if leak == 5_000 => Input::Peer { from, message: message + 1 },
             other => other,
         };
-        self.gossip.handle(now, input, out);
+        delegate(&mut self.gossip, now, input, out);
     }
 
     fn poll_timeout(&self) -> Time {
         self.gossip.poll_timeout()
     }
+}
 
+impl Service for Leaky {
     fn leader(&self) -> Option<ReplicaId> {
         self.gossip.leader()
     }

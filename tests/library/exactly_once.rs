@@ -2,28 +2,19 @@
 //! any replica. Whatever the network loses, repeats and delays, and however often leaders hand over and logs are
 //! compacted, the counter is in the end what was counted, and Raft's invariants hold after each input.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use seedbed::check::raft::Invariants;
+use seedbed::engine::{Ahead, Carrier, Due, Engine};
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
-use seedbed::kv::Command;
-use seedbed::protocol::{
-    Effect, Identity, Input, Operation, Outbox, Protocol, Request, RequestId, Response, Text, Update,
-};
-use seedbed::raft::{self, Entry, Message};
+use seedbed::machine::{Emission, Identity, Input};
+use seedbed::raft::{self, Entry};
 use seedbed::replica::{Config, Replica};
 use seedbed::rng::Stream;
+use seedbed::service::{Operation, RequestId, Response, Text, Update};
 use seedbed::time::{Span, Time};
 
 const CLIENTS: usize = 4;
 
 enum Event {
-    Peer {
-        from: ReplicaId,
-        to: ReplicaId,
-        message: Message<Arc<Command>>,
-    },
     Request {
         client: usize,
         to: ReplicaId,
@@ -60,18 +51,51 @@ struct Tally {
     retries: u64,
 }
 
-struct Cluster {
-    now: Time,
-    replicas: Vec<Replica>,
-    log_bytes_max: usize,
-    invariants: Invariants,
-    events: BTreeMap<(Time, u64), Event>,
-    sequence: u64,
+/// A network that loses, repeats and delays.
+struct Network {
     dice: Stream,
     loss: f64,
+}
+
+impl Network {
+    /// When the copies of one message arrive: mostly soon, seldom very late, and now and then twice or never.
+    fn arrivals(&mut self, now: Time) -> impl Iterator<Item = Time> {
+        let copies = if self.dice.chance(self.loss) { 0 } else { 1 + usize::from(self.dice.chance(0.05)) };
+        let times = [(); 2].map(|()| {
+            let most = if self.dice.chance(0.02) { 400_000 } else { 4_000 };
+            now + Span::from_micros(1 + self.dice.below(most))
+        });
+        times.into_iter().take(copies)
+    }
+}
+
+impl Carrier<Replica, Event> for Network {
+    fn carry(&mut self, now: Time, from: ReplicaId, emission: Emission<Replica>, ahead: &mut Ahead<Replica, Event>) {
+        match emission {
+            Emission::Send { to, message } => {
+                for at in self.arrivals(now) {
+                    ahead.input(at, to, Input::Peer { from, message: message.clone() });
+                }
+            }
+            Emission::Reply { to, mid, response } => {
+                for at in self.arrivals(now) {
+                    ahead.event(at, Event::Answer { client: usize::from(to.0), mid, response: response.clone() });
+                }
+            }
+        }
+    }
+}
+
+struct Cluster {
+    engine: Engine<'static, Replica, Event>,
+    network: Network,
+    log_bytes_max: usize,
+    invariants: Invariants,
+    attempts: u64,
+    dice: Stream,
     clients: [Counter; CLIENTS],
     tally: Tally,
-    /// To whom leadership was handed over last.
+    /// To which replica leadership was handed over last.
     successor: Option<ReplicaId>,
 }
 
@@ -92,15 +116,14 @@ impl Cluster {
             log_bytes_max: *dice.pick(&[1, 300, usize::MAX]).expect("sizes"),
             ..Config::default()
         };
-        let start = |id| Replica::new(Identity { id, replicas, seed }, config.clone()).expect("valid");
+        let log_bytes_max = config.log_bytes_max;
+        let start = move |identity: Identity| Replica::new(identity, config.clone()).expect("valid");
         let mut cluster = Cluster {
-            now: Time::ZERO,
-            replicas: ReplicaId::all(replicas).map(start).collect(),
-            log_bytes_max: config.log_bytes_max,
+            engine: Engine::new(replicas, seed, start),
+            network: Network { loss: dice.unit() * 0.3, dice: Stream::new(seed, "network") },
+            log_bytes_max,
             invariants: Invariants::new(),
-            events: BTreeMap::new(),
-            sequence: 0,
-            loss: dice.unit() * 0.3,
+            attempts: 0,
             dice,
             clients: Default::default(),
             tally: Tally::default(),
@@ -111,31 +134,17 @@ impl Cluster {
         }
         for millis in (300..3_000).step_by(170) {
             let at = Time::ZERO + Span::from_millis(millis + cluster.dice.below(100));
-            cluster.put_off(at, Event::HandOver);
+            cluster.engine.ahead().event(at, Event::HandOver);
         }
         cluster
-    }
-
-    fn put_off(&mut self, at: Time, event: Event) {
-        self.sequence += 1;
-        self.events.insert((at, self.sequence), event);
-    }
-
-    /// Lets something arrive: mostly soon, seldom very late, and now and then twice or never.
-    fn pass(&mut self, event: impl Fn() -> Event) {
-        let copies = if self.dice.chance(self.loss) { 0 } else { 1 + u64::from(self.dice.chance(0.05)) };
-        for _ in 0..copies {
-            let most = if self.dice.chance(0.02) { 400_000 } else { 4_000 };
-            let at = self.now + Span::from_micros(1 + self.dice.below(most));
-            self.put_off(at, event());
-        }
     }
 
     /// A client begins with its next update.
     fn begin(&mut self, client: usize) {
         let number = self.clients[client].number + 1;
         self.clients[client].number = number;
-        self.put_off(self.now, Event::Send { client, number });
+        let now = self.engine.now();
+        self.engine.ahead().event(now, Event::Send { client, number });
     }
 
     fn update(&self, client: usize) -> Update {
@@ -147,50 +156,59 @@ impl Cluster {
 
     fn run(&mut self, end: Time) {
         loop {
-            let event = self.events.first_key_value().map_or(Time::NEVER, |((at, _), _)| *at);
-            let timers = ReplicaId::all(self.replicas.len()).zip(&self.replicas);
-            let (timer, id) =
-                timers.map(|(id, replica)| (replica.poll_timeout().max(self.now), id)).min().expect("replicas");
-            if event.min(timer) > end {
+            let (arrival, timeout) = (self.engine.next_arrival(), self.engine.next_timeout());
+            if arrival.min(timeout) > end {
                 return;
             }
-            self.now = event.min(timer);
-            if timer < event {
-                self.hand(id, Input::Timeout);
+            self.engine.advance(arrival.min(timeout));
+            if timeout < arrival {
+                self.hand(self.engine.next_to_time_out(), Input::Timeout);
                 continue;
             }
-            match self.events.pop_first().expect("an event").1 {
-                Event::Peer { from, to, message } => self.hand(to, Input::Peer { from, message }),
-                Event::Request { client, to, mid } => {
-                    // A late one is of an older update, which the replicas must tell by its number. The world here
-                    // has forgotten it, so it is left out.
-                    let number = mid.0 >> 32;
-                    if number == self.clients[client].number {
-                        let operation = Operation::Update(self.update(client).into());
-                        let request = Request { mid, operation };
-                        self.hand(to, Input::Client { from: ClientId(client as u16), request });
-                    }
-                }
-                Event::Answer { client, mid, response } => self.answer(client, mid, &response),
-                Event::Send { client, number } => self.send(client, number),
-                Event::HandOver => self.hand_over(),
+            match self.engine.take_arrival() {
+                Some(Due::Input { to, input }) => self.hand(to, input),
+                Some(Due::Event(event)) => self.handle_event(event),
+                Some(Due::Synced { .. }) | None => {}
             }
         }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Request { client, to, mid } => {
+                // A late one is of an older update, which the replicas must tell by its number. The world here has
+                // forgotten it, so it is left out.
+                if mid.0 >> 32 == self.clients[client].number {
+                    let request = Operation::Update(self.update(client).into());
+                    self.hand(to, Input::Client { from: ClientId(client as u16), mid, request });
+                }
+            }
+            Event::Answer { client, mid, response } => self.answer(client, mid, &response),
+            Event::Send { client, number } => self.send(client, number),
+            Event::HandOver => self.hand_over(),
+        }
+    }
+
+    fn leader(&self) -> Option<ReplicaId> {
+        let replicas = self.engine.machines();
+        ReplicaId::all(replicas.len()).find(|id| replicas[id.index()].raft().is_leader())
     }
 
     fn send(&mut self, client: usize, number: u64) {
         if number != self.clients[client].number {
             return;
         }
-        let to = ReplicaId(self.dice.below(self.replicas.len() as u64) as u8);
-        let leads = |id: &ReplicaId| self.replicas[id.index()].raft().is_leader();
-        let leader = ReplicaId::all(self.replicas.len()).find(leads).filter(|_| self.dice.chance(0.7));
-        self.sequence += 1;
+        let to = ReplicaId(self.dice.below(self.engine.machines().len() as u64) as u8);
+        let leader = self.leader().filter(|_| self.dice.chance(0.7));
+        self.attempts += 1;
         // The number of the update, and of the attempt.
-        let (to, mid) = (leader.unwrap_or(to), Mid((number << 32) + self.sequence));
-        self.pass(|| Event::Request { client, to, mid });
-        let again = self.now + Span::from_millis(20 + self.dice.below(200));
-        self.put_off(again, Event::Send { client, number });
+        let (to, mid) = (leader.unwrap_or(to), Mid((number << 32) + self.attempts));
+        let now = self.engine.now();
+        for at in self.network.arrivals(now) {
+            self.engine.ahead().event(at, Event::Request { client, to, mid });
+        }
+        let again = now + Span::from_millis(20 + self.dice.below(200));
+        self.engine.ahead().event(again, Event::Send { client, number });
         self.tally.retries += 1;
     }
 
@@ -214,41 +232,26 @@ impl Cluster {
     }
 
     fn hand_over(&mut self) {
-        let leads = |id: &ReplicaId| self.replicas[id.index()].raft().is_leader();
-        let Some(leader) = ReplicaId::all(self.replicas.len()).find(leads) else { return };
-        let mut out = Outbox::new();
-        self.successor = self.replicas[leader.index()].hand_over(self.now, &mut out);
+        let Some(leader) = self.leader() else { return };
+        (self.successor, _) = self.engine.act(leader, &mut self.network, Replica::hand_over);
         self.tally.handovers += u64::from(self.successor.is_some());
-        self.carry_out(leader, out);
+        self.look(leader);
     }
 
-    fn hand(&mut self, id: ReplicaId, input: Input<Message<Arc<Command>>>) {
-        let mut out = Outbox::new();
-        let replica = &mut self.replicas[id.index()];
+    fn hand(&mut self, id: ReplicaId, input: Input<Replica>) {
+        let replica = &self.engine.machines()[id.index()];
         let (applied, led) = (replica.applied(), replica.raft().is_leader());
-        replica.handle(self.now, input, &mut out);
+        self.engine.handle(id, input, &mut self.network);
+        let replica = &self.engine.machines()[id.index()];
         self.tally.installed += u64::from(replica.raft().log().first_index() > applied + 1);
-        if replica.raft().is_leader() && !led && self.successor == Some(id) {
-            self.tally.successors += 1;
-        }
-        self.carry_out(id, out);
+        self.tally.successors += u64::from(replica.raft().is_leader() && !led && self.successor == Some(id));
+        self.look(id);
     }
 
-    fn carry_out(&mut self, from: ReplicaId, mut out: Outbox<Message<Arc<Command>>>) {
-        let living: ReplicaSet = ReplicaId::all(self.replicas.len()).collect();
-        self.invariants.look(self.now, &self.replicas, living, from);
+    fn look(&mut self, id: ReplicaId) {
+        let living: ReplicaSet = ReplicaId::all(self.engine.machines().len()).collect();
+        self.invariants.look(self.engine.now(), self.engine.machines(), living, id);
         assert_eq!(self.invariants.violation(), None);
-        for effect in out.drain() {
-            match effect {
-                Effect::Send { to, message } => {
-                    self.pass(|| Event::Peer { from, to, message: message.clone() });
-                }
-                Effect::Reply { to, mid, response } => {
-                    let client = usize::from(to.0);
-                    self.pass(|| Event::Answer { client, mid, response: response.clone() });
-                }
-            }
-        }
     }
 }
 
@@ -259,13 +262,13 @@ fn what_is_counted_is_what_was_acknowledged_whatever_happens() {
         let mut cluster = Cluster::new(seed);
         cluster.run(Time::ZERO + Span::from_secs(3));
         // Nothing is lost any more, nobody begins anything new, and all come to the same.
-        cluster.loss = 0.0;
+        cluster.network.loss = 0.0;
         let pending: Vec<u64> = cluster.clients.iter().map(|client| client.number).collect();
         cluster.run(Time::ZERO + Span::from_secs(5));
         for (client, number) in cluster.clients.iter().zip(pending) {
             assert!(client.number > number, "seed {seed}: a client makes no progress");
         }
-        for replica in cluster.replicas.iter().filter(|_| cluster.log_bytes_max < usize::MAX) {
+        for replica in cluster.engine.machines().iter().filter(|_| cluster.log_bytes_max < usize::MAX) {
             let log = replica.raft().log();
             let bytes: usize = log.from(1).iter().map(Entry::bytes).sum();
             assert!(
@@ -274,7 +277,7 @@ fn what_is_counted_is_what_was_acknowledged_whatever_happens() {
                 log.last_index()
             );
         }
-        let values = cluster.replicas.iter().map(|replica| {
+        let values = cluster.engine.machines().iter().map(|replica| {
             let value = replica.store().get("counter").map_or(0, |value| value.parse().expect("a count"));
             (replica.applied(), value)
         });

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use seedbed::consensus::Consensus;
 use seedbed::kv::Command;
-use seedbed::protocol::{Operation, Text};
 use seedbed::raft::{Index, Rule};
 use seedbed::record::{Attempt, Observer, Scene};
 use seedbed::replica::Replica;
+use seedbed::service::{Operation, Text};
 use seedbed::sweep::explore::draw;
 
 /// Counts what is committed, once for each index.

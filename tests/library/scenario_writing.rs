@@ -3,9 +3,9 @@
 use crate::common::{all_scenario_files, scenario};
 use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook};
 use seedbed::id::ReplicaId;
-use seedbed::protocol::{Operation, Text};
 use seedbed::rng::Stream;
 use seedbed::scenario::{Benchmarks, Delay, Network, Order, Scenario, Tests};
+use seedbed::service::{Operation, Text};
 use seedbed::time::{Span, Time};
 use seedbed::workload::{CLIENTS, Keys, ScriptedOperation};
 

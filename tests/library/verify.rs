@@ -1,6 +1,7 @@
 //! A nondeterminism that is planted in a protocol is found, and located to the event.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -8,10 +9,11 @@ use crate::common::gossip::Gossip;
 use crate::common::processes;
 use crate::common::{SUITE, raft, suite};
 use seedbed::id::ReplicaId;
-use seedbed::protocol::{Identity, Input, Outbox, Protocol};
+use seedbed::machine::{Identity, Input, Machine, Outbox, delegate};
 use seedbed::record::{Event, Observer, Scene};
 use seedbed::replica::Replica;
 use seedbed::scenario::Scenario;
+use seedbed::service::{Operation, Response, Service};
 use seedbed::sweep::ProtocolName;
 use seedbed::sweep::verify::{Agreement, Divergence, verify, verify_all};
 use seedbed::time::{Span, Time};
@@ -32,23 +34,28 @@ fn planted<L: Fn() -> Vec<u64>>(identity: Identity, leak: L) -> Planted<L> {
     Planted { gossip: Gossip::new(identity), identity, handled: 0, leak }
 }
 
-impl<L: Fn() -> Vec<u64>> Protocol for Planted<L> {
+impl<L: Fn() -> Vec<u64>> Machine for Planted<L> {
     type Message = u64;
+    type Request = Operation;
+    type Response = Response;
+    type Record = Infallible;
 
-    fn handle(&mut self, now: Time, input: Input<u64>, out: &mut Outbox<u64>) {
+    fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         self.handled += 1;
         if (self.identity.id, self.handled) == PLACE {
             for message in (self.leak)() {
                 out.send(ReplicaId(0), message);
             }
         }
-        self.gossip.handle(now, input, out);
+        delegate(&mut self.gossip, now, input, out);
     }
 
     fn poll_timeout(&self) -> Time {
         self.gossip.poll_timeout()
     }
+}
 
+impl<L: Fn() -> Vec<u64>> Service for Planted<L> {
     fn leader(&self) -> Option<ReplicaId> {
         None
     }
@@ -58,7 +65,7 @@ impl<L: Fn() -> Vec<u64>> Protocol for Planted<L> {
 #[derive(Default)]
 struct Script(Vec<(Time, String)>);
 
-impl<P: Protocol> Observer<P> for Script {
+impl<P: Service> Observer<P> for Script {
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         self.0.push((scene.now, event.to_string()));
     }
@@ -215,14 +222,21 @@ fn a_message_that_changes_once_and_never_again_is_located() {
 fn an_event_that_only_one_run_has_is_located() {
     /// Wants a single timeout, unless it has had it.
     struct Once(bool);
-    impl Protocol for Once {
+    impl Machine for Once {
         type Message = u64;
-        fn handle(&mut self, _: Time, _: Input<u64>, _: &mut Outbox<u64>) {
+        type Request = Operation;
+        type Response = Response;
+        type Record = Infallible;
+
+        fn handle(&mut self, _: Time, _: Input<Self>, _: &mut Outbox<Self>) {
             self.0 = true;
         }
         fn poll_timeout(&self) -> Time {
             if self.0 { Time::NEVER } else { Time(1_000) }
         }
+    }
+
+    impl Service for Once {
         fn leader(&self) -> Option<ReplicaId> {
             None
         }
@@ -275,15 +289,22 @@ fn a_panic_on_one_thread_only_is_seen_in_lockstep() {
 fn a_panic_long_after_the_event_that_differs_is_told_of() {
     static REPLICAS: AtomicU64 = AtomicU64::new(0);
     struct Doomed(Planted<Box<dyn Fn() -> Vec<u64>>>, bool);
-    impl Protocol for Doomed {
+    impl Machine for Doomed {
         type Message = u64;
-        fn handle(&mut self, now: Time, input: Input<u64>, out: &mut Outbox<u64>) {
+        type Request = Operation;
+        type Response = Response;
+        type Record = Infallible;
+
+        fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
             assert!(!self.1 || self.0.handled < 3 * PLACE.1, "later");
-            self.0.handle(now, input, out);
+            delegate(&mut self.0, now, input, out);
         }
         fn poll_timeout(&self) -> Time {
             self.0.poll_timeout()
         }
+    }
+
+    impl Service for Doomed {
         fn leader(&self) -> Option<ReplicaId> {
             None
         }
@@ -314,14 +335,21 @@ fn two_runs_that_panic_alike_are_told_of_too() {
 fn records_that_differ_while_events_do_not_are_told_of() {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     struct Fickle(Gossip, Option<ReplicaId>);
-    impl Protocol for Fickle {
+    impl Machine for Fickle {
         type Message = u64;
-        fn handle(&mut self, now: Time, input: Input<u64>, out: &mut Outbox<u64>) {
-            self.0.handle(now, input, out);
+        type Request = Operation;
+        type Response = Response;
+        type Record = Infallible;
+
+        fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
+            delegate(&mut self.0, now, input, out);
         }
         fn poll_timeout(&self) -> Time {
             self.0.poll_timeout()
         }
+    }
+
+    impl Service for Fickle {
         /// Messages between replicas are stamped with it, but are no other events for that.
         fn leader(&self) -> Option<ReplicaId> {
             self.1
@@ -341,19 +369,24 @@ struct Late {
     late: Span,
 }
 
-impl Protocol for Late {
-    type Message = <Replica as Protocol>::Message;
+impl Machine for Late {
+    type Message = <Replica as Machine>::Message;
+    type Request = Operation;
+    type Response = Response;
+    type Record = Infallible;
 
-    fn handle(&mut self, now: Time, input: Input<Self::Message>, out: &mut Outbox<Self::Message>) {
+    fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         self.timeouts += u64::from(matches!(input, Input::Timeout));
-        self.replica.handle(now, input, out);
+        delegate(&mut self.replica, now, input, out);
     }
 
     fn poll_timeout(&self) -> Time {
         let timeout = self.replica.poll_timeout();
         if self.timeouts == 2 { timeout + self.late } else { timeout }
     }
+}
 
+impl Service for Late {
     fn leader(&self) -> Option<ReplicaId> {
         self.replica.leader()
     }
@@ -382,18 +415,25 @@ fn a_very_long_run_is_located_to_the_event_if_it_differs_again() {
     (long.lifetime, long.max_packets) = (Span::from_secs(20), u64::MAX);
     /// Every replica leaks with its 40,000th input.
     struct Long(Gossip, u64, u64);
-    impl Protocol for Long {
+    impl Machine for Long {
         type Message = u64;
-        fn handle(&mut self, now: Time, input: Input<u64>, out: &mut Outbox<u64>) {
+        type Request = Operation;
+        type Response = Response;
+        type Record = Infallible;
+
+        fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
             self.1 += 1;
             if self.1 == 40_000 {
                 out.send(ReplicaId(0), self.2);
             }
-            self.0.handle(now, input, out);
+            delegate(&mut self.0, now, input, out);
         }
         fn poll_timeout(&self) -> Time {
             self.0.poll_timeout()
         }
+    }
+
+    impl Service for Long {
         fn leader(&self) -> Option<ReplicaId> {
             None
         }

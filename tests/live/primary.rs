@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use seedbed::protocol::{Operation, Text};
+use seedbed::service::{Operation, Text};
 use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagram};
 use serde_json::{Value, json};
 

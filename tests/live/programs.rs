@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use seedbed::protocol::{Operation, Response, Text};
+use seedbed::service::{Operation, Response, Text};
 use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope};
 
 use super::primary::{self, Variant};

@@ -6,11 +6,11 @@ use crate::common::gossip::Gossip;
 use crate::common::{raft, scenario};
 use crate::counting;
 use seedbed::chaos::ConnectivityMatrix;
-use seedbed::protocol::Protocol;
+use seedbed::service::Service;
 use seedbed::world::simulation::Simulation;
 
 /// Allocations while the next `events` events happen.
-fn allocations<P: Protocol>(simulation: &mut Simulation<'_, P>, events: u64) -> u64 {
+fn allocations<P: Service>(simulation: &mut Simulation<'_, P>, events: u64) -> u64 {
     let goal = simulation.events() + events;
     let before = counting::allocations();
     while simulation.events() < goal {

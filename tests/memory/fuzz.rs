@@ -10,10 +10,10 @@ use std::sync::Arc;
 use seedbed::clock::Clock;
 use seedbed::kv::Command;
 use seedbed::node::{Members, Node};
-use seedbed::protocol::Operation;
 use seedbed::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
 use seedbed::replica::{Config, Replica};
 use seedbed::rng::Stream;
+use seedbed::service::Operation;
 use seedbed::time::{Span, Time};
 use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage};
 

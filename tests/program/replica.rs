@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use seedbed::clock::Clock;
 use seedbed::node::{Members, Node};
-use seedbed::protocol::{Operation, Response};
 use seedbed::replica::{Config, Replica};
+use seedbed::service::{Operation, Response};
 use seedbed::time::{Span, Time};
 use seedbed::wire::{Address, Datagram, Datagrams, Envelope};
 

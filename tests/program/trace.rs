@@ -7,7 +7,7 @@ use std::process::Output;
 use crate::common::processes;
 use crate::common::{raft, scenario};
 use seedbed::kv;
-use seedbed::protocol::Protocol;
+use seedbed::machine::Machine;
 use seedbed::record::{Event, Observer, RunRecord, Scene};
 use seedbed::replica::Replica;
 use seedbed::report::trace::{Heading, TraceWriter};
@@ -136,10 +136,10 @@ fn heartbeats_and_their_answers_can_be_left_out_and_nothing_else_changes() {
 
 /// Takes down what is delivered.
 #[derive(Default)]
-struct Delivered(Vec<<Replica as Protocol>::Message>);
+struct Delivered(Vec<<Replica as Machine>::Message>);
 
 impl Observer<Replica> for Delivered {
-    fn event(&mut self, _: &Scene<'_, Replica>, event: &Event<'_, <Replica as Protocol>::Message>) {
+    fn event(&mut self, _: &Scene<'_, Replica>, event: &Event<'_, <Replica as Machine>::Message>) {
         if let Event::Delivered { message, .. } = event {
             self.0.push((*message).clone());
         }

@@ -15,11 +15,11 @@ const TABLE: &str = "\
 | 8 | `cli` | | |
 | 7 | `sweep` | | `report` |
 | 6 | | | `world`, `check` |
-| 5 | | | `scenario` |
-| 4 | `node` | | `workload`, `client` |
-| 3 | `rpc` | `replica`, `broadcast` | `record` |
-| 2 | `wire` | `raft`, `kv` | `chaos` |
-| 1 | `protocol`, `rng`, `clock`, `consensus` | | |
+| 5 | `node` | | `scenario`, `client` |
+| 4 | `rpc` | `replica`, `broadcast` | `workload` |
+| 3 | `wire` | `kv` | `record` |
+| 2 | `service` | `raft` | `engine`, `chaos` |
+| 1 | `machine`, `rng`, `clock`, `consensus` | | |
 | 0 | `time`, `id`, `hash`, `printable`, `hint` | | |
 ";
 

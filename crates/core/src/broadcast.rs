@@ -4,6 +4,7 @@
 //! is quick and cheap, and wrong as soon as a message is lost. The testbed must convict it.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::ReplicaId;
 use crate::kv::{Command, Store};
-use crate::protocol::{Identity, Input, Operation, Outbox, Protocol, Response};
+use crate::machine::{Identity, Input, Machine, Outbox};
+use crate::service::{Operation, Response, Service};
 use crate::time::Time;
 use crate::wire::{Datagram, Datagrams, Envelope, PeerMessage};
 
@@ -29,15 +31,18 @@ impl Broadcast {
     }
 }
 
-impl Protocol for Broadcast {
+impl Machine for Broadcast {
     type Message = Arc<Command>;
+    type Request = Operation;
+    type Response = Response;
+    type Record = Infallible;
 
-    fn handle(&mut self, _: Time, input: Input<Self::Message>, out: &mut Outbox<Self::Message>) {
+    fn handle(&mut self, _: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         match input {
-            Input::Timeout => {}
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
             Input::Peer { message, .. } => drop(self.store.apply(&message)),
-            Input::Client { from, request } => {
-                let value = match request.operation {
+            Input::Client { from, mid, request } => {
+                let value = match request {
                     Operation::Get { key } => Some(self.store.get(&key).cloned().unwrap_or_default()),
                     Operation::Put { key, value } => {
                         let command = Arc::new(Command::new(key, value));
@@ -49,9 +54,9 @@ impl Protocol for Broadcast {
                         None
                     }
                     // Without agreement nothing is done exactly once, and nothing on a condition.
-                    Operation::Update(_) => return out.reply(from, request.mid, Response::Fail),
+                    Operation::Update(_) => return out.reply(from, mid, Response::Fail),
                 };
-                out.reply(from, request.mid, Response::Ok { value });
+                out.reply(from, mid, Response::Ok { value });
             }
         }
     }
@@ -59,7 +64,9 @@ impl Protocol for Broadcast {
     fn poll_timeout(&self) -> Time {
         Time::NEVER
     }
+}
 
+impl Service for Broadcast {
     /// Nobody leads.
     fn leader(&self) -> Option<ReplicaId> {
         None

@@ -92,8 +92,8 @@ mod tests {
     use seedbed_core::check::raft::{self, Invariant, Violation};
     use seedbed_core::check::{course, fixture};
     use seedbed_core::id::{ClientId, ReplicaId};
-    use seedbed_core::protocol::Operation;
     use seedbed_core::record::{Attempt, History, Outcome};
+    use seedbed_core::service::Operation;
     use seedbed_core::time::{Span, Time};
 
     fn judgement() -> Judgement {

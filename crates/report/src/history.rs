@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::trace::{Heading, write_line};
-use seedbed_core::protocol::Operation;
 use seedbed_core::record::{Attempt, Outcome, RunRecord};
+use seedbed_core::service::Operation;
 use seedbed_core::time::Time;
 
 /// The version of the format. It changes when a field goes away or comes to mean something else.

@@ -15,9 +15,9 @@ use serde_json::value::RawValue;
 
 use seedbed_core::chaos::FaultEvent;
 use seedbed_core::id::{ClientId, ReplicaId};
-use seedbed_core::protocol::Protocol;
 use seedbed_core::record::{Event, Observer, RunRecord, Scene, Witness};
 use seedbed_core::scenario::Scenario;
+use seedbed_core::service::Service;
 use seedbed_core::time::Time;
 use seedbed_core::wire::{Address, Datagrams, Envelope, PeerMessage, Pulse};
 
@@ -224,9 +224,9 @@ impl<'s> TraceWriter<'s> {
             }
             Event::Lost { to } => out.line("lost", Place { to: replica(to) }),
             Event::Timeout { replica: at } => out.line("timeout", Place { to: replica(at) }),
-            Event::Requested { from, to, request } => {
-                said.push_operation(&NO_ENVELOPE, &request.operation);
-                let (mid, message) = (request.mid.to_string(), Message::of(said)?);
+            Event::Requested { from, to, mid, request } => {
+                said.push_operation(&NO_ENVELOPE, request);
+                let (mid, message) = (mid.to_string(), Message::of(said)?);
                 out.line("request", Asked { from: client(from), to: replica(to), mid, message })
             }
             Event::Answered { from, to, mid, leader, response } => {
@@ -258,7 +258,7 @@ impl Out<'_> {
     }
 }
 
-impl<P: Protocol> Observer<P> for TraceWriter<'_>
+impl<P: Service> Observer<P> for TraceWriter<'_>
 where
     P::Message: PeerMessage,
 {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use seedbed::client::{Kv, Servers, Settings};
 use seedbed::id::{ClientId, ReplicaId};
-use seedbed::protocol::Operation;
 use seedbed::record::{Attempt, History, Outcome};
 use seedbed::rng::Stream;
+use seedbed::service::Operation;
 
 use super::{SERVERS, Soak};
 use crate::cluster::millis;

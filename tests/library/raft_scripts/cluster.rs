@@ -1,12 +1,15 @@
 //! A few replicas with a clock, a network and clients that a script drives by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use seedbed::check::raft::Invariants;
+use seedbed::engine::{Ahead, Carrier, Engine};
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
-use seedbed::protocol::{Effect, Identity, Input, Operation, Outbox, Protocol, Request};
+use seedbed::machine::{Emission, Input, Machine, Outbox};
 use seedbed::raft::{self, Role, Vote};
 use seedbed::replica::{Config, Replica};
+use seedbed::service::{Operation, Service};
 use seedbed::time::{Span, Time};
 
 use super::network::{Filter, Network, Packet};
@@ -15,22 +18,31 @@ use super::notation::{Message, Result, show_message, show_operation, show_respon
 /// Delivering this often without getting quiet is an endless exchange.
 const ROUNDS_MAX: usize = 200;
 
-#[derive(Default)]
 pub struct Cluster {
-    pub now: Time,
-    replicas: Vec<Replica>,
+    engine: Engine<'static, Replica, Infallible>,
     /// Those that only stand there: the script plays them.
     played: ReplicaSet,
+    pub wires: Wires,
+    invariants: Invariants,
+    /// The time that the reader was told last.
+    told: Time,
+}
+
+/// The network, and what it has carried.
+#[derive(Default)]
+pub struct Wires {
     pub network: Network,
+    /// Those who are played do not get what they are sent.
+    played: ReplicaSet,
     /// When the newest append was sent, by sender and receiver.
     appended: BTreeMap<(ReplicaId, ReplicaId), Time>,
     requests: BTreeMap<(ClientId, Mid), Operation>,
     answered: BTreeSet<(ReplicaId, ClientId, Mid)>,
-    invariants: Invariants,
     output: String,
-    /// The time of the last line of output, and of the last one that the reader saw.
+    /// The time of the last line of output.
     shown: Time,
-    told: Time,
+    /// Whom the replica that acts believes to lead.
+    leader: Option<ReplicaId>,
 }
 
 /// Round numbers, so that a script can be followed in the head.
@@ -55,22 +67,73 @@ pub fn config() -> Config {
     }
 }
 
+impl Carrier<Replica, Infallible> for Wires {
+    fn begin(&mut self, _: Time, _: ReplicaId, replica: &Replica) {
+        self.leader = replica.leader();
+    }
+
+    fn carry(&mut self, now: Time, from: ReplicaId, emission: Emission<Replica>, _: &mut Ahead<Replica, Infallible>) {
+        let line = self.line(now, from, emission);
+        if self.shown != now {
+            self.output += &format!("[{} ms]\n", now.nanos() / 1_000_000);
+            self.shown = now;
+        }
+        self.output += &line;
+        self.output.push('\n');
+    }
+}
+
+impl Wires {
+    fn line(&mut self, now: Time, from: ReplicaId, emission: Emission<Replica>) -> String {
+        match emission {
+            Emission::Send { to, message } => {
+                if matches!(message, Message::AppendEntries(_) | Message::InstallSnapshot(_)) {
+                    self.appended.insert((from, to), now);
+                }
+                let lost = self.network.loses(from, to);
+                let line =
+                    format!("{}→{} {}{}", from.0, to.0, show_message(&message), if lost { " (lost)" } else { "" });
+                if !lost && !self.played.contains(to) {
+                    self.network.under_way.push(Packet { from, to, message });
+                }
+                line
+            }
+            Emission::Reply { to, mid, response } => {
+                assert!(self.answered.insert((from, to, mid)), "{from} answers {mid} of {to} twice");
+                let asked = show_operation(&self.requests[&(to, mid)]);
+                format!("{} answers {asked}: {}", from.0, show_response(&response, self.leader))
+            }
+        }
+    }
+}
+
 impl Cluster {
     pub fn start(ids: impl Iterator<Item = ReplicaId>, replicas: usize, config: &Config) -> Result<Cluster> {
-        let start = |id| Ok(Replica::new(Identity { id, replicas, seed: 1 }, config.clone())?);
-        let all: Vec<Replica> = ReplicaId::all(replicas).map(start).collect::<Result<_>>()?;
+        config.validate()?;
         let running: ReplicaSet = ids.collect();
         let played = ReplicaId::all(replicas).filter(|&id| !running.contains(id)).collect();
-        Ok(Cluster { replicas: all, played, ..Cluster::default() })
+        let config = config.clone();
+        let start = move |identity| Replica::new(identity, config.clone()).expect("the configuration is valid");
+        Ok(Cluster {
+            engine: Engine::new(replicas, 1, start),
+            played,
+            wires: Wires { played, ..Wires::default() },
+            invariants: Invariants::default(),
+            told: Time::ZERO,
+        })
+    }
+
+    pub fn now(&self) -> Time {
+        self.engine.now()
     }
 
     /// What has happened since the last call. What the reader does not see does not tell the time.
     pub fn take_output(&mut self, silent: bool) -> String {
         if !silent {
-            self.told = self.shown;
+            self.told = self.wires.shown;
         }
-        self.shown = self.told;
-        std::mem::take(&mut self.output)
+        self.wires.shown = self.told;
+        std::mem::take(&mut self.wires.output)
     }
 
     /// Moves the clock to the first whole millisecond at which this replica has a timeout, which it takes.
@@ -79,90 +142,54 @@ impl Cluster {
         if due == Time::NEVER {
             return Err("this replica waits for no timeout".into());
         }
-        self.now = self.now.max(whole_millisecond(due));
+        self.engine.advance(whole_millisecond(due));
         self.hand(id, [Input::Timeout])
     }
 
     /// Moves the clock; every replica takes the timeouts that fall due, in order. If asked to, messages arrive at once.
     pub fn wait(&mut self, span: Span, delivering: bool) -> Result<()> {
-        let end = self.now + span;
+        let end = self.now() + span;
         for _ in 0..ROUNDS_MAX {
             if delivering {
                 self.settle()?;
             }
-            let alive = self.running().filter(|&(id, _)| !self.network.dead.contains(id));
-            let next = alive.map(|(id, replica)| (whole_millisecond(replica.poll_timeout()).max(self.now), id)).min();
+            let alive = self.running().filter(|&(id, _)| !self.wires.network.dead.contains(id));
+            let next = alive.map(|(id, replica)| (whole_millisecond(replica.poll_timeout()).max(self.now()), id)).min();
             let Some((due, id)) = next.filter(|&(due, _)| due <= end) else {
-                self.now = end;
+                self.engine.advance(end);
                 return Ok(());
             };
-            self.now = due;
+            self.engine.advance(due);
             self.hand(id, [Input::Timeout])?;
         }
         Err("timeouts without end".into())
     }
 
     /// Hands a replica inputs of one moment, and then the timeout if they make it due at once.
-    pub fn hand(&mut self, id: ReplicaId, inputs: impl IntoIterator<Item = Input<Message>>) -> Result<()> {
-        let now = self.now;
-        let overdue = self.replica(id)?.poll_timeout() <= now;
+    pub fn hand(&mut self, id: ReplicaId, inputs: impl IntoIterator<Item = Input<Replica>>) -> Result<()> {
+        let overdue = self.replica(id)?.poll_timeout() <= self.now();
         for input in inputs {
-            self.step(id, input)?;
+            self.act(id, |replica, now, out| replica.handle(now, input, out));
         }
-        if !overdue && self.replica(id)?.poll_timeout() <= now {
-            self.step(id, Input::Timeout)?;
+        if !overdue && self.replica(id)?.poll_timeout() <= self.now() {
+            self.act(id, |replica, now, out| replica.handle(now, Input::Timeout, out));
         }
         Ok(())
     }
 
-    fn step(&mut self, id: ReplicaId, input: Input<Message>) -> Result<()> {
-        let mut out = Outbox::new();
-        self.replica(id)?;
-        let now = self.now;
-        self.replicas[id.index()].handle(now, input, &mut out);
-        self.carry_out_all(id, out);
-        Ok(())
-    }
-
-    fn carry_out_all(&mut self, id: ReplicaId, mut out: Outbox<Message>) {
-        for effect in out.drain() {
-            let line = self.carry_out(id, effect);
-            if self.shown != self.now {
-                self.output += &format!("[{} ms]\n", self.now.nanos() / 1_000_000);
-                self.shown = self.now;
-            }
-            self.output += &line;
-            self.output.push('\n');
-        }
-        let living = ReplicaId::all(self.replicas.len()).filter(|&id| !self.network.dead.contains(id)).collect();
-        self.invariants.look(self.now, &self.replicas, living, id);
+    fn act<T>(&mut self, id: ReplicaId, act: impl FnOnce(&mut Replica, Time, &mut Outbox<Replica>) -> T) -> T {
+        let (done, exit) = self.engine.act_once(id, &mut self.wires, act);
+        assert_eq!(exit, None);
+        let replicas = self.engine.machines();
+        let living = ReplicaId::all(replicas.len()).filter(|&id| !self.wires.network.dead.contains(id)).collect();
+        self.invariants.look(self.engine.now(), replicas, living, id);
         assert_eq!(self.invariants.violation(), None);
-    }
-
-    fn carry_out(&mut self, id: ReplicaId, effect: Effect<Message>) -> String {
-        match effect {
-            Effect::Send { to, message } => {
-                if matches!(message, Message::AppendEntries(_) | Message::InstallSnapshot(_)) {
-                    self.appended.insert((id, to), self.now);
-                }
-                let lost = self.network.loses(id, to);
-                let line = format!("{}→{} {}{}", id.0, to.0, show_message(&message), if lost { " (lost)" } else { "" });
-                if !lost && !self.played.contains(to) {
-                    self.network.under_way.push(Packet { from: id, to, message });
-                }
-                line
-            }
-            Effect::Reply { to, mid, response } => {
-                assert!(self.answered.insert((id, to, mid)), "{id} answers {mid} of {to} twice");
-                let asked = show_operation(&self.requests[&(to, mid)]);
-                format!("{} answers {asked}: {}", id.0, show_response(&response, &self.replicas[id.index()]))
-            }
-        }
+        done
     }
 
     pub fn deliver(&mut self, filter: &Filter) -> Result<()> {
-        for Packet { from, to, message } in self.network.take(filter)? {
-            if !self.network.dead.contains(to) {
+        for Packet { from, to, message } in self.wires.network.take(filter)? {
+            if !self.wires.network.dead.contains(to) {
                 self.hand(to, [Input::Peer { from, message }])?;
             }
         }
@@ -171,7 +198,7 @@ impl Cluster {
 
     pub fn settle(&mut self) -> Result<()> {
         for _ in 0..ROUNDS_MAX {
-            if self.network.under_way.is_empty() {
+            if self.wires.network.under_way.is_empty() {
                 return Ok(());
             }
             self.deliver(&Filter::default())?;
@@ -181,24 +208,22 @@ impl Cluster {
 
     /// When the newest append from one replica to another was sent.
     pub fn newest_append(&self, from: ReplicaId, to: ReplicaId) -> Option<Time> {
-        self.appended.get(&(from, to)).copied()
+        self.wires.appended.get(&(from, to)).copied()
     }
 
     pub fn request(&mut self, id: ReplicaId, from: ClientId, operations: Vec<(Mid, Operation)>) -> Result<()> {
-        let inputs = operations.into_iter().map(|(mid, operation)| {
-            self.requests.insert((from, mid), operation.clone());
-            Input::Client { from, request: Request { mid, operation } }
+        let inputs = operations.into_iter().map(|(mid, request)| {
+            self.wires.requests.insert((from, mid), request.clone());
+            Input::Client { from, mid, request }
         });
-        let inputs: Vec<Input<Message>> = inputs.collect();
+        let inputs: Vec<Input<Replica>> = inputs.collect();
         self.hand(id, inputs)
     }
 
-    /// Tells a replica to hand over; says to whom it does.
+    /// Tells a replica to hand over; says to which one it does.
     pub fn hand_over(&mut self, id: ReplicaId) -> Result<String> {
-        let mut out = Outbox::new();
         self.replica(id)?;
-        let successor = self.replicas[id.index()].hand_over(self.now, &mut out);
-        self.carry_out_all(id, out);
+        let successor = self.act(id, Replica::hand_over);
         let name = successor.map_or("nobody".to_string(), |id| id.0.to_string());
         Ok(format!("{} hands over to {name}\n", id.0))
     }
@@ -239,11 +264,12 @@ impl Cluster {
 
     fn replica(&self, id: ReplicaId) -> Result<&Replica> {
         let runs = |_: &&Replica| !self.played.contains(id);
-        self.replicas.get(id.index()).filter(runs).ok_or_else(|| "this replica is played by the script".into())
+        self.engine.machines().get(id.index()).filter(runs).ok_or_else(|| "this replica is played by the script".into())
     }
 
     fn running(&self) -> impl Iterator<Item = (ReplicaId, &Replica)> {
-        let all = ReplicaId::all(self.replicas.len()).zip(&self.replicas);
+        let replicas = self.engine.machines();
+        let all = ReplicaId::all(replicas.len()).zip(replicas);
         all.filter(|&(id, _)| !self.played.contains(id))
     }
 }

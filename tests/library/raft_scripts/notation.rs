@@ -5,12 +5,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use goldenscript::ArgumentConsumer;
+use seedbed::id::ReplicaId;
 use seedbed::kv::Command;
-use seedbed::protocol::{Operation, RequestId, Response};
 use seedbed::raft::{
     self, AppendEntries, AppendOutcome, AppendReply, Entries, Index, InstallSnapshot, Log, RequestVote, Term, Vote,
 };
 use seedbed::replica::Replica;
+use seedbed::service::{Operation, RequestId, Response};
 use seedbed::time::{Span, Time};
 
 pub type Message = raft::Message<Arc<Command>>;
@@ -93,13 +94,13 @@ fn show_command(command: &Command) -> String {
     text
 }
 
-pub fn show_response(response: &Response, replica: &Replica) -> String {
+pub fn show_response(response: &Response, leader: Option<ReplicaId>) -> String {
     match response {
         Response::Ok { value: None } => "ok".to_string(),
         Response::Ok { value: Some(value) } => format!("{value:?}"),
         Response::Fail => "fail".to_string(),
         Response::Redirect => {
-            let leader = replica.raft().leader().map_or("nobody".to_string(), |leader| leader.0.to_string());
+            let leader = leader.map_or("nobody".to_string(), |leader| leader.0.to_string());
             format!("redirect to {leader}")
         }
     }

@@ -4,18 +4,26 @@ use std::error::Error;
 
 use goldenscript::{ArgumentConsumer, Command, Context};
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
-use seedbed::protocol::{Input, Operation, RequestId, Text, Update};
+use seedbed::machine::Input;
 use seedbed::replica::Config;
+use seedbed::service::{Operation, RequestId, Text, Update};
 use seedbed::time::Span;
 
 use super::cluster::{self, Cluster};
 use super::network::Filter;
 use super::notation::{Result, number, read_message, show_message};
 
-#[derive(Default)]
 pub struct Runner {
     cluster: Cluster,
     mids: u64,
+}
+
+impl Default for Runner {
+    /// A script starts with a cluster of its own; until then there is the smallest.
+    fn default() -> Runner {
+        let cluster = Cluster::start(std::iter::empty(), 3, &cluster::config()).expect("a cluster");
+        Runner { cluster, mids: 0 }
+    }
 }
 
 impl goldenscript::Runner for Runner {
@@ -48,24 +56,28 @@ impl Runner {
                 cluster.wait(span, name == "run")?;
             }
             "deliver" => cluster.deliver(&filter(args)?)?,
-            "drop" => drop(cluster.network.take(&filter(args)?)?),
+            "drop" => drop(cluster.wires.network.take(&filter(args)?)?),
             "duplicate" => {
-                let packets = cluster.network.take(&filter(args)?)?;
-                cluster.network.under_way.extend(packets.iter().flat_map(|packet| [packet.clone(), packet.clone()]));
+                let packets = cluster.wires.network.take(&filter(args)?)?;
+                cluster
+                    .wires
+                    .network
+                    .under_way
+                    .extend(packets.iter().flat_map(|packet| [packet.clone(), packet.clone()]));
             }
             "hold" => {
-                let packets = cluster.network.take(&filter(args)?)?;
-                cluster.network.held.extend(packets);
+                let packets = cluster.wires.network.take(&filter(args)?)?;
+                cluster.wires.network.held.extend(packets);
             }
-            "release" => cluster.network.under_way.append(&mut cluster.network.held),
+            "release" => cluster.wires.network.under_way.append(&mut cluster.wires.network.held),
             "settle" => cluster.settle()?,
-            "partition" => cluster.network.cut_off = replicas(args)?.into_iter().collect(),
-            "heal" => cluster.network.cut_off = ReplicaSet::EMPTY,
-            "kill" => replicas(args)?.into_iter().for_each(|id| cluster.network.dead.insert(id)),
+            "partition" => cluster.wires.network.cut_off = replicas(args)?.into_iter().collect(),
+            "heal" => cluster.wires.network.cut_off = ReplicaSet::EMPTY,
+            "kill" => replicas(args)?.into_iter().for_each(|id| cluster.wires.network.dead.insert(id)),
             "send" => {
                 let (from, to) = (replica(args)?, replica(args)?);
-                let answered = cluster.newest_append(to, from).unwrap_or(cluster.now);
-                let message = read_message(args, cluster.now, answered)?;
+                let answered = cluster.newest_append(to, from).unwrap_or(cluster.now());
+                let message = read_message(args, cluster.now(), answered)?;
                 cluster.hand(to, [Input::Peer { from, message }])?;
             }
             "get" | "put" => self.request(name, args)?,
@@ -77,7 +89,7 @@ impl Runner {
                 let show = |packet: &super::network::Packet| {
                     format!("{}→{} {}\n", packet.from.0, packet.to.0, show_message(&packet.message))
                 };
-                return Ok(cluster.network.under_way.iter().map(show).collect());
+                return Ok(cluster.wires.network.under_way.iter().map(show).collect());
             }
             other => return Err(format!("no command is called {other}").into()),
         }

@@ -2,9 +2,9 @@
 
 use crate::chaos::{ConnectivityMatrix, Rulebook};
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::protocol::Operation;
 use crate::record::{Attempt, Belief, History, Outcome, RunRecord, World};
 use crate::scenario::{Benchmarks, Network, Scenario, Tests};
+use crate::service::Operation;
 use crate::time::{Span, Time};
 use crate::workload::Keys;
 

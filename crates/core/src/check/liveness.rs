@@ -218,8 +218,8 @@ mod tests {
     use super::*;
     use crate::check::fixture;
     use crate::id::ClientId;
-    use crate::protocol::Operation;
     use crate::record::History;
+    use crate::service::Operation;
 
     const LIVING: ReplicaId = ReplicaId(0);
     const DEAD: ReplicaId = ReplicaId(4);

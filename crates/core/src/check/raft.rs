@@ -18,8 +18,8 @@ use smallvec::SmallVec;
 use crate::consensus::{Consensus, Index, LogEntry, Role, Term, applied_digest};
 use crate::hash::StableHasher;
 use crate::id::{ReplicaId, ReplicaSet};
-use crate::protocol::Protocol;
 use crate::record::{Observer, Scene};
+use crate::service::Service;
 use crate::time::Time;
 
 /// What must hold at every moment of every run.
@@ -485,7 +485,7 @@ fn extended(prefix: u64, entry: Option<LogEntry>) -> u64 {
     hasher.value()
 }
 
-impl<P: Protocol + Consensus> Observer<P> for Invariants {
+impl<P: Service + Consensus> Observer<P> for Invariants {
     #[inline]
     fn handled(&mut self, scene: &Scene<'_, P>, replica: ReplicaId) {
         self.look(scene.now, scene.replicas, scene.director.living(), replica);

@@ -13,7 +13,7 @@ use hashbrown::HashTable;
 
 use crate::consensus::applied_digest;
 use crate::hash::StableHasher;
-use crate::protocol::{RequestId, Text, Update, text_bytes};
+use crate::service::{RequestId, Text, Update, text_bytes};
 pub use sessions::CLIENTS_MAX;
 use sessions::Sessions;
 

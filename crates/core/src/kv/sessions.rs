@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 
 use super::Applied;
 use crate::hash::StableHasher;
-use crate::protocol::{RequestId, Text};
+use crate::service::{RequestId, Text};
 
 /// So many clients are remembered. Beyond that the one is forgotten whose newest request is the longest ago in the log:
 /// what it sends again then is applied again. A client takes about a hundred bytes, and, as long as its newest request

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use super::{Ignored, Node};
 use crate::printable::Excerpt;
-use crate::protocol::Protocol;
+use crate::service::Service;
 use crate::time::{Span, Time};
 use crate::wire::PeerMessage;
 
@@ -69,7 +69,7 @@ impl Log {
     /// Tells that the node runs.
     pub fn started<P>(&mut self, now: Time, node: &Node<P>, seed: u64)
     where
-        P: Protocol<Message: PeerMessage> + Display,
+        P: Service<Message: PeerMessage> + Display,
     {
         if self.level >= Level::Info {
             let replicas = node.members().identity(seed).replicas;
@@ -82,7 +82,7 @@ impl Log {
     #[inline]
     pub fn datagram<P>(&mut self, now: Time, node: &Node<P>, arrow: &str, bytes: &[u8])
     where
-        P: Protocol<Message: PeerMessage> + Display,
+        P: Service<Message: PeerMessage> + Display,
     {
         if self.level >= Level::Debug {
             self.write(now, node, format_args!("{arrow} {}", Excerpt(bytes)));
@@ -92,7 +92,7 @@ impl Log {
     /// Tells that something went wrong with the socket.
     pub fn trouble<P>(&mut self, now: Time, node: &Node<P>, text: impl Display)
     where
-        P: Protocol<Message: PeerMessage> + Display,
+        P: Service<Message: PeerMessage> + Display,
     {
         if self.level >= Level::Info {
             self.write(now, node, format_args!("{text}"));
@@ -103,7 +103,7 @@ impl Log {
     #[inline]
     pub fn look<P>(&mut self, now: Time, node: &Node<P>)
     where
-        P: Protocol<Message: PeerMessage> + Display,
+        P: Service<Message: PeerMessage> + Display,
     {
         if self.level >= Level::Info {
             self.look_at_standing(now, node);
@@ -113,7 +113,7 @@ impl Log {
 
     fn look_at_standing<P>(&mut self, now: Time, node: &Node<P>)
     where
-        P: Protocol<Message: PeerMessage> + Display,
+        P: Service<Message: PeerMessage> + Display,
     {
         let standing = format!("{:#}, leader {}", node.protocol(), node.leader());
         if standing != self.standing {
@@ -124,7 +124,7 @@ impl Log {
 
     fn look_at_ignored<P>(&mut self, now: Time, node: &Node<P>)
     where
-        P: Protocol<Message: PeerMessage> + Display,
+        P: Service<Message: PeerMessage> + Display,
     {
         let ignored = node.ignored();
         if ignored != self.ignored && now >= self.ignored_shown + IGNORED_EVERY {
@@ -135,7 +135,7 @@ impl Log {
 
     fn write<P>(&mut self, now: Time, node: &Node<P>, text: fmt::Arguments<'_>)
     where
-        P: Protocol<Message: PeerMessage> + Display,
+        P: Service<Message: PeerMessage> + Display,
     {
         self.line.clear();
         let (seconds, micros) = (now.nanos() / 1_000_000_000, now.nanos() / 1_000 % 1_000_000);

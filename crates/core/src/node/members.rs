@@ -1,7 +1,7 @@
 //! Who is on the LAN.
 
 use crate::id::{REPLICAS_MAX, ReplicaId};
-use crate::protocol::Identity;
+use crate::machine::Identity;
 use crate::wire::Address;
 
 /// The replicas of a cluster by address, and which of them this one is.

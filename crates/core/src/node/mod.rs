@@ -18,7 +18,8 @@ use std::fmt;
 use md5::{Digest, Md5};
 
 use crate::id::{ClientId, Mid};
-use crate::protocol::{Effect, Identity, Input, Operation, Outbox, Protocol, Request, Response, text_bytes};
+use crate::machine::{Emission, Identity, Input, Outbox};
+use crate::service::{Operation, Response, Service, text_bytes};
 use crate::time::Time;
 use crate::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage, kind};
 
@@ -39,17 +40,17 @@ const OPEN_REQUESTS_MAX: usize = 16_384;
 
 /// A protocol on the course's LAN, without I/O.
 ///
-/// It wants to be called like a [`Protocol`]: with times that never fall, and with [`Node::handle_timeout`] when
+/// It wants to be called like a [`Machine`]: with times that never fall, and with [`Node::handle_timeout`] when
 /// [`Node::poll_timeout`] has come, though first with all datagrams that are at hand. After each call,
 /// [`Node::outgoing`] holds what is to be sent.
 ///
 /// The protocol's `Display` is what a log shows of its state; `{:#}` shows only what changes with an election.
 #[derive(Debug)]
-pub struct Node<P: Protocol> {
+pub struct Node<P: Service> {
     members: Members,
     protocol: P,
     seed: u64,
-    outbox: Outbox<P::Message>,
+    outbox: Outbox<P>,
     outgoing: Datagrams,
     mids: MidTexts,
     /// How many datagrams to other replicas have been named.
@@ -95,7 +96,7 @@ impl fmt::Display for Ignored {
     }
 }
 
-impl<P: Protocol<Message: PeerMessage> + fmt::Display> Node<P> {
+impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
     /// A node that has just started, with its `hello` to be sent. Its protocol is what `start` makes.
     pub fn new(members: Members, seed: u64, start: impl FnOnce(Identity) -> P) -> Node<P> {
         let protocol = start(members.identity(seed));
@@ -198,7 +199,7 @@ impl<P: Protocol<Message: PeerMessage> + fmt::Display> Node<P> {
         }
         let (from, mid) = (ClientId(datagram.src.0), self.mid_of(text));
         self.mids.insert(from, mid, text);
-        self.handle(now, Input::Client { from, request: Request { mid, operation } });
+        self.handle(now, Input::Client { from, mid, request: operation });
     }
 
     /// A number for a MID, which is any text on the wire. Two texts that shared one would be one request, and the second
@@ -211,17 +212,17 @@ impl<P: Protocol<Message: PeerMessage> + fmt::Display> Node<P> {
     }
 
     /// Hands an input in and writes the effects at once, so that they bear the leader of that moment.
-    fn handle(&mut self, now: Time, input: Input<P::Message>) {
+    fn handle(&mut self, now: Time, input: Input<P>) {
         self.protocol.handle(now, input, &mut self.outbox);
         let mut outbox = std::mem::take(&mut self.outbox);
-        for effect in outbox.drain() {
-            match effect {
-                Effect::Send { to, message } => {
+        for emission in outbox.emissions() {
+            match emission {
+                Emission::Send { to, message } => {
                     self.name_datagram();
                     let envelope = self.envelope(self.members.address(to), &self.mid);
                     message.encode(&envelope, &mut self.outgoing);
                 }
-                Effect::Reply { to, mid, response } => self.reply(to, mid, &response),
+                Emission::Reply { to, mid, response } => self.reply(to, mid, &response),
             }
         }
         self.outbox = outbox;

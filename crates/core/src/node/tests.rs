@@ -9,7 +9,7 @@ use crate::time::Span;
 
 fn node<P>(own: u16, others: &[u16], start: impl FnOnce(Identity) -> P) -> Node<P>
 where
-    P: Protocol<Message: PeerMessage> + fmt::Display,
+    P: Service<Message: PeerMessage> + fmt::Display,
 {
     let others: Vec<Address> = others.iter().copied().map(Address).collect();
     Node::new(Members::new(Address(own), &others).unwrap(), 7, start)
@@ -29,7 +29,7 @@ fn broadcast() -> Node<Broadcast> {
 /// Takes what is to be sent.
 fn take<P>(node: &mut Node<P>) -> Vec<String>
 where
-    P: Protocol<Message: PeerMessage> + fmt::Display,
+    P: Service<Message: PeerMessage> + fmt::Display,
 {
     let sent = node.outgoing().iter().map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()).collect();
     node.outgoing().clear();
@@ -39,7 +39,7 @@ where
 /// What the node sends for a datagram with this type and these further keys, from a client.
 fn ask<P>(node: &mut Node<P>, rest: &str) -> Vec<String>
 where
-    P: Protocol<Message: PeerMessage> + fmt::Display,
+    P: Service<Message: PeerMessage> + fmt::Display,
 {
     let text = format!(r#"{{"src":"001A","dst":"0001","leader":"FFFF","type":{rest}}}"#);
     node.handle_datagram(Time::ZERO, text.as_bytes());

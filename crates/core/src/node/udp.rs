@@ -20,8 +20,8 @@ use rustix::net::sockopt::set_socket_recv_buffer_size;
 use super::log::{Level, Log};
 use super::{Members, Node};
 use crate::clock::{Clock, timespec};
-use crate::protocol::Protocol;
 use crate::replica::{Config, Replica};
+use crate::service::Service;
 use crate::time::{Span, Time};
 use crate::wire::{PeerMessage, UDP_BYTES_MAX};
 
@@ -57,7 +57,7 @@ const ERROR_PAUSE: Span = Span::from_millis(20);
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 
 /// A node on a socket.
-struct Loop<'a, P: Protocol> {
+struct Loop<'a, P: Service> {
     node: &'a mut Node<P>,
     socket: UdpSocket,
     clock: Clock,
@@ -97,7 +97,7 @@ pub fn run_raft(port: u16, members: Members, seed: u64, level: Level) -> io::Res
 /// If there can be no socket, or it breaks.
 pub fn run<P>(port: u16, node: &mut Node<P>, clock: Clock, log: &mut Log) -> io::Result<()>
 where
-    P: Protocol<Message: PeerMessage> + Display,
+    P: Service<Message: PeerMessage> + Display,
 {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect((Ipv4Addr::LOCALHOST, port))?;
@@ -117,7 +117,7 @@ where
 
 impl<P> Loop<'_, P>
 where
-    P: Protocol<Message: PeerMessage> + Display,
+    P: Service<Message: PeerMessage> + Display,
 {
     fn turn(&mut self, buffer: &mut [u8]) -> Result<(), End> {
         let errors = self.errors;

@@ -1,19 +1,18 @@
 //! Elections: sections 5.2 and 5.4.1 of the paper, with pre-vote (thesis 9.6).
 
-use super::{AppendOutcome, AppendReply, Message, Payload, Raft, RequestVote, Role, Rule, Term, Vote};
+use super::{AppendOutcome, AppendReply, Effects, Message, Payload, Raft, RequestVote, Role, Rule, Term, Vote};
 use crate::id::{ReplicaId, ReplicaSet};
-use crate::protocol::Outbox;
 use crate::time::{Span, Time};
 
 impl<C: Payload> Raft<C> {
     /// Campaigns, since no leader was heard from for too long. Before the first term nobody can lead, so nobody could
     /// be disturbed and a pre-vote would only cost time and messages.
-    pub(super) fn campaign(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    pub(super) fn campaign(&mut self, now: Time, out: &mut impl Effects<C>) {
         if self.term == 0 { self.become_candidate(now, out) } else { self.become_pre_candidate(now, out) }
     }
 
     /// Begins to ask whether it would be elected. Its term stays what it is.
-    fn become_pre_candidate(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    fn become_pre_candidate(&mut self, now: Time, out: &mut impl Effects<C>) {
         self.role = Role::PreCandidate;
         self.leader = None;
         self.votes = ReplicaSet::EMPTY;
@@ -22,7 +21,7 @@ impl<C: Payload> Raft<C> {
     }
 
     /// Begins a new term and asks to be elected in it.
-    pub(super) fn become_candidate(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    pub(super) fn become_candidate(&mut self, now: Time, out: &mut impl Effects<C>) {
         self.role = Role::Candidate;
         self.leader = None;
         self.term += 1;
@@ -39,7 +38,7 @@ impl<C: Payload> Raft<C> {
 
     /// Asks all whose vote, or pre-vote, it does not have; again and again, ever more rarely, since the question or the
     /// answer may be lost and since a refused pre-vote may be granted later.
-    pub(super) fn ask_for_votes(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    pub(super) fn ask_for_votes(&mut self, now: Time, out: &mut impl Effects<C>) {
         let pre = self.role == Role::PreCandidate;
         let term = if pre { self.term + 1 } else { self.term };
         let (last_index, last_term) = (self.log.last_index(), self.log.last_term());
@@ -64,7 +63,7 @@ impl<C: Payload> Raft<C> {
         now: Time,
         from: ReplicaId,
         request: &RequestVote,
-        out: &mut Outbox<Message<C>>,
+        out: &mut impl Effects<C>,
     ) {
         if self.is_absurd(request.term) || request.last_term >= request.term {
             return self.ignore();
@@ -117,7 +116,7 @@ impl<C: Payload> Raft<C> {
     }
 
     /// A replica answers a request for its vote.
-    pub(super) fn handle_vote(&mut self, now: Time, from: ReplicaId, vote: Vote, out: &mut Outbox<Message<C>>) {
+    pub(super) fn handle_vote(&mut self, now: Time, from: ReplicaId, vote: Vote, out: &mut impl Effects<C>) {
         if self.is_absurd(vote.term) {
             return self.ignore();
         }
@@ -152,7 +151,7 @@ impl<C: Payload> Raft<C> {
         from: ReplicaId,
         term: Term,
         sent: Time,
-        out: &mut Outbox<Message<C>>,
+        out: &mut impl Effects<C>,
     ) -> bool {
         if term < self.term {
             let outcome = AppendOutcome::Stale;
@@ -181,7 +180,7 @@ impl<C: Payload> Raft<C> {
     }
 
     /// Asks the leader, once after each contact, to show that it still leads.
-    pub fn probe_leader(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    pub fn probe_leader(&mut self, now: Time, out: &mut impl Effects<C>) {
         if let Some(leader) = self.leader.filter(|_| self.can_probe()) {
             self.probed = Some(now);
             out.send(leader, Message::Probe { term: self.term });

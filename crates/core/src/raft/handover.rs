@@ -1,8 +1,7 @@
 //! Leadership transfer: section 3.10 of the thesis.
 
-use super::{Index, Message, Payload, Raft, Role, Term};
+use super::{Effects, Index, Message, Payload, Raft, Role, Term};
 use crate::id::ReplicaId;
-use crate::protocol::Outbox;
 use crate::time::Time;
 
 /// How a leader hands over.
@@ -23,7 +22,7 @@ impl<C: Payload> Raft<C> {
     /// While [`Raft::is_handing_over`], nothing more should be proposed, so that the successor can catch up. If it does
     /// not lead after an election timeout, the leader goes on as before, but for the lease, which it has given up for
     /// the rest of its term.
-    pub fn hand_over(&mut self, now: Time, out: &mut Outbox<Message<C>>) -> Option<ReplicaId> {
+    pub fn hand_over(&mut self, now: Time, out: &mut impl Effects<C>) -> Option<ReplicaId> {
         if self.role != Role::Leader {
             return None;
         }
@@ -49,13 +48,13 @@ impl<C: Payload> Raft<C> {
 
     /// Sees to it that the successor gets the rest of the log, and then tells it to campaign.
     #[inline]
-    pub(super) fn advance_handover(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    pub(super) fn advance_handover(&mut self, now: Time, out: &mut impl Effects<C>) {
         if self.handover.is_some() {
             self.advance(now, out);
         }
     }
 
-    fn advance(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    fn advance(&mut self, now: Time, out: &mut impl Effects<C>) {
         let Some(mut handover) = self.handover else { return };
         if now >= handover.until {
             self.handover = None;
@@ -85,7 +84,7 @@ impl<C: Payload> Raft<C> {
 
     /// The leader tells this follower to campaign at once. It asks nobody first whether it would be elected: the leader
     /// wants it.
-    pub(super) fn handle_timeout_now(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut Outbox<Message<C>>) {
+    pub(super) fn handle_timeout_now(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut impl Effects<C>) {
         if self.is_absurd(term) {
             return self.ignore();
         }

@@ -67,7 +67,7 @@ mod rules;
 mod snapshot;
 
 use crate::id::{ReplicaId, ReplicaSet};
-use crate::protocol::{Identity, Outbox};
+use crate::machine::Identity;
 use crate::rng::Stream;
 use crate::time::{Span, Time};
 
@@ -88,6 +88,12 @@ const TERM_MAX: Term = 1 << 60;
 /// Beyond [`TERM_MAX`], only terms that are not further ahead than this are believed. So a broken message cannot bring
 /// a cluster to the end of the numbers, and a cluster that was brought to `TERM_MAX` still goes on.
 const TERM_LEAD_MAX: Term = 1 << 32;
+
+/// Takes the effects of a [`Raft`]. It talks to other replicas, never to clients.
+pub trait Effects<C> {
+    /// Sends a message to a replica.
+    fn send(&mut self, to: ReplicaId, message: Message<C>);
+}
 
 /// One replica's part in consensus.
 ///
@@ -216,7 +222,7 @@ impl<C: Payload> Raft<C> {
     }
 
     /// Takes a message from another replica.
-    pub fn handle_message(&mut self, now: Time, from: ReplicaId, message: Message<C>, out: &mut Outbox<Message<C>>) {
+    pub fn handle_message(&mut self, now: Time, from: ReplicaId, message: Message<C>, out: &mut impl Effects<C>) {
         if from == self.id || from.index() >= self.replicas {
             self.ignored += 1;
             return;
@@ -234,7 +240,7 @@ impl<C: Payload> Raft<C> {
     }
 
     /// Does what is due by now, and nothing if nothing is.
-    pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    pub fn handle_timeout(&mut self, now: Time, out: &mut impl Effects<C>) {
         match self.role {
             Role::Leader => self.drive(now, out),
             Role::Follower | Role::Candidate if now >= self.election_deadline => self.campaign(now, out),

@@ -1,9 +1,10 @@
 //! Replication: sections 5.3 and 5.4.2 of the paper; contact with followers, leases and reads (thesis 6.2 and 6.4).
 
 use super::progress::Progress;
-use super::{AppendEntries, AppendOutcome, AppendReply, Entry, Index, Message, Payload, Raft, Role, Rule, Term};
+use super::{
+    AppendEntries, AppendOutcome, AppendReply, Effects, Entry, Index, Message, Payload, Raft, Role, Rule, Term,
+};
 use crate::id::ReplicaId;
-use crate::protocol::Outbox;
 use crate::time::Time;
 
 /// Up to so many followers beside the leader, a quorum's values are found by insertion, which is the fastest then.
@@ -11,7 +12,7 @@ const SMALL_QUORUM_MAX: usize = 10;
 
 impl<C: Payload> Raft<C> {
     /// Leads from now on: begins the term with an empty entry and tells everyone.
-    pub(super) fn become_leader(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    pub(super) fn become_leader(&mut self, now: Time, out: &mut impl Effects<C>) {
         let voted = self.voted_for == Some(self.id) || !self.rules.keep_all();
         assert!(voted && self.votes.len() >= self.quorum(), "a leader is elected");
         self.role = Role::Leader;
@@ -93,7 +94,7 @@ impl<C: Payload> Raft<C> {
     /// 2. something to every follower whose last acknowledged contact is a heartbeat interval ago.
     ///
     /// It steps down if a quorum has been silent for too long.
-    pub(super) fn drive(&mut self, now: Time, out: &mut Outbox<Message<C>>) {
+    pub(super) fn drive(&mut self, now: Time, out: &mut impl Effects<C>) {
         self.unsent = false;
         if now >= self.quorum_deadline() {
             return self.become_follower(now, self.term, None);
@@ -126,7 +127,7 @@ impl<C: Payload> Raft<C> {
 
     /// Asks so many followers more for everything up to `last`, and to confirm this leader since `asked`. First those
     /// that seem alive, and among these the one whose last contact is the longest ago.
-    fn ask_more(&mut self, now: Time, last: Index, asked: Time, missing: usize, out: &mut Outbox<Message<C>>) {
+    fn ask_more(&mut self, now: Time, last: Index, asked: Time, missing: usize, out: &mut impl Effects<C>) {
         for _ in 0..missing {
             let candidates = self.followers.iter().filter(|follower| {
                 !(follower.covers(last) && follower.confirms(asked)) && follower.sendable(&self.config)
@@ -144,7 +145,7 @@ impl<C: Payload> Raft<C> {
     }
 
     /// Sends a follower what comes next for it, which may be nothing but a heartbeat.
-    pub(super) fn send_append(&mut self, now: Time, to: ReplicaId, out: &mut Outbox<Message<C>>) {
+    pub(super) fn send_append(&mut self, now: Time, to: ReplicaId, out: &mut impl Effects<C>) {
         let place = self.place(to);
         let follower = &mut self.followers[place];
         if follower.fetch.is_some() {
@@ -178,7 +179,7 @@ impl<C: Payload> Raft<C> {
         now: Time,
         from: ReplicaId,
         append: AppendEntries<C>,
-        out: &mut Outbox<Message<C>>,
+        out: &mut impl Effects<C>,
     ) {
         if !is_well_formed(&append) {
             return self.ignore();
@@ -283,7 +284,7 @@ impl<C: Payload> Raft<C> {
         now: Time,
         from: ReplicaId,
         reply: &AppendReply,
-        out: &mut Outbox<Message<C>>,
+        out: &mut impl Effects<C>,
     ) {
         if self.is_absurd(reply.term) {
             return self.ignore();
@@ -352,7 +353,7 @@ impl<C: Payload> Raft<C> {
     /// after another, whether a quorum needs it or not: with a batch per heartbeat it might never catch up. What has
     /// been proposed since the newest append is no reason to send another. If it has been sent something beyond `next`
     /// already, that will do.
-    fn continue_batches(&mut self, now: Time, place: usize, next: Index, out: &mut Outbox<Message<C>>) {
+    fn continue_batches(&mut self, now: Time, place: usize, next: Index, out: &mut impl Effects<C>) {
         let follower = &self.followers[place];
         let more = follower.cut_short && follower.next == next && next <= self.log.last_index();
         if self.role == Role::Leader && more && follower.sendable(&self.config) {
@@ -390,7 +391,7 @@ impl<C: Payload> Raft<C> {
     }
 
     /// A follower asks this replica to show that it leads. It does, if it can be sure of that.
-    pub(super) fn handle_probe(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut Outbox<Message<C>>) {
+    pub(super) fn handle_probe(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut impl Effects<C>) {
         if self.is_absurd(term) {
             return self.ignore();
         }

@@ -6,9 +6,8 @@
 
 use super::log::ENTRY_BYTES;
 use super::progress::Fetch;
-use super::{AppendOutcome, AppendReply, Index, InstallSnapshot, Message, Payload, Raft, Role, Term};
+use super::{AppendOutcome, AppendReply, Effects, Index, InstallSnapshot, Message, Payload, Raft, Role, Term};
 use crate::id::{ReplicaId, ReplicaSet};
-use crate::protocol::Outbox;
 use crate::time::Time;
 
 /// Snapshots up to this index are believed, for the same reason as terms.
@@ -66,7 +65,7 @@ impl<C: Payload> Raft<C> {
     }
 
     /// Hands in a snapshot and sends its first part to those who need it.
-    pub fn offer_snapshot(&mut self, now: Time, snapshot: Snapshot<C>, out: &mut Outbox<Message<C>>) {
+    pub fn offer_snapshot(&mut self, now: Time, snapshot: Snapshot<C>, out: &mut impl Effects<C>) {
         let wanted = std::mem::replace(&mut self.snapshots.wanted, ReplicaSet::EMPTY);
         let useful = (self.log.first_index() - 1..=self.commit_index).contains(&snapshot.last_index);
         assert!(useful, "a snapshot ends where the log goes on");
@@ -95,7 +94,7 @@ impl<C: Payload> Raft<C> {
 
     /// Sends a follower the next part of the leader's state. If there is no snapshot from which the log goes on, one is
     /// wanted, and the part is sent when it is there.
-    pub(super) fn send_part(&mut self, now: Time, to: ReplicaId, out: &mut Outbox<Message<C>>) {
+    pub(super) fn send_part(&mut self, now: Time, to: ReplicaId, out: &mut impl Effects<C>) {
         let place = self.place(to);
         self.followers[place].handle_part_sent(now, &self.config);
         let base = self.log.first_index() - 1;
@@ -107,7 +106,7 @@ impl<C: Payload> Raft<C> {
         }
     }
 
-    fn push_part(&mut self, now: Time, to: ReplicaId, out: &mut Outbox<Message<C>>) {
+    fn push_part(&mut self, now: Time, to: ReplicaId, out: &mut impl Effects<C>) {
         let place = self.place(to);
         let Some((snapshot, _)) = &self.snapshots.sending else { return };
         let fetch = self.followers[place].fetch.get_or_insert_default();
@@ -141,7 +140,7 @@ impl<C: Payload> Raft<C> {
         now: Time,
         from: ReplicaId,
         (index, count): (Index, u64),
-        out: &mut Outbox<Message<C>>,
+        out: &mut impl Effects<C>,
     ) {
         let place = self.place(from);
         let known = self.snapshots.sending.as_ref().map_or(0, |(snapshot, _)| snapshot.commands.len());
@@ -164,7 +163,7 @@ impl<C: Payload> Raft<C> {
         now: Time,
         from: ReplicaId,
         part: InstallSnapshot<C>,
-        out: &mut Outbox<Message<C>>,
+        out: &mut impl Effects<C>,
     ) {
         if !is_well_formed(&part) {
             return self.ignore();

@@ -1,7 +1,7 @@
 //! The clients' side of a run: every request, when it was sent and how it was answered.
 
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::protocol::{Operation, Text};
+use crate::service::{Operation, Text};
 use crate::time::{Span, Time};
 
 /// One message of a client to a replica and its answer. A request that is redirected or failed is sent again as a new

@@ -3,8 +3,9 @@
 //! An [`Observer`] looks into simulated replicas, a [`Witness`] at the LAN of programs.
 
 use crate::chaos::Director;
+use crate::engine::Condition;
 use crate::id::ReplicaId;
-use crate::protocol::Protocol;
+use crate::machine::Machine;
 use crate::record::Event;
 use crate::time::Time;
 
@@ -13,15 +14,25 @@ use crate::time::Time;
 pub struct Scene<'s, P> {
     /// The time.
     pub now: Time,
-    /// All replicas, dead ones included.
+    /// All replicas; those that are down as they were when they ended.
     pub replicas: &'s [P],
+    /// Whether each of them runs, and what its clock shows.
+    pub conditions: &'s [Condition],
     /// Who lives, who is believed to lead and who can hear whom.
     pub director: &'s Director,
 }
 
+impl<P> Scene<'_, P> {
+    /// The time on a replica's clock.
+    #[inline]
+    pub fn local(&self, replica: ReplicaId) -> Time {
+        self.conditions[replica.index()].clock.local(self.now)
+    }
+}
+
 /// Watches a simulation without taking part in it: an observer sees everything and can change nothing, so the run and
 /// its trace are the same with it and without. `()` sees nothing and costs nothing; a pair is two observers.
-pub trait Observer<P: Protocol> {
+pub trait Observer<P: Machine> {
     /// An event of the trace. What is delivered has not been handled yet; a fault has struck already.
     #[inline]
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
@@ -41,9 +52,9 @@ pub trait Observer<P: Protocol> {
     }
 }
 
-impl<P: Protocol> Observer<P> for () {}
+impl<P: Machine> Observer<P> for () {}
 
-impl<P: Protocol, O: Observer<P> + ?Sized> Observer<P> for &mut O {
+impl<P: Machine, O: Observer<P> + ?Sized> Observer<P> for &mut O {
     #[inline]
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         (**self).event(scene, event);
@@ -60,7 +71,7 @@ impl<P: Protocol, O: Observer<P> + ?Sized> Observer<P> for &mut O {
     }
 }
 
-impl<P: Protocol, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
+impl<P: Machine, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
     #[inline]
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         self.0.event(scene, event);
@@ -81,7 +92,7 @@ impl<P: Protocol, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
 }
 
 /// An observer that may be left at home.
-impl<P: Protocol, O: Observer<P>> Observer<P> for Option<O> {
+impl<P: Machine, O: Observer<P>> Observer<P> for Option<O> {
     #[inline]
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         if let Some(observer) = self {

@@ -60,7 +60,7 @@ impl<M: fmt::Debug> fmt::Display for Event<'_, M> {
         write!(f, "{}", self.outline())?;
         match self {
             Event::Delivered { message, .. } | Event::Dropped { message, .. } => write!(f, ": {message:?}"),
-            Event::Requested { request, .. } => write!(f, ": {} {:?}", request.mid, request.operation),
+            Event::Requested { mid, request, .. } => write!(f, ": {mid} {request:?}"),
             Event::Answered { mid, leader, response, .. } => {
                 write!(f, ": {mid} {response:?}, ")?;
                 match leader {
@@ -82,12 +82,12 @@ mod tests {
     use super::*;
     use crate::chaos::Consequence;
     use crate::id::Mid;
-    use crate::protocol::{Operation, Request, Response};
+    use crate::service::{Operation, Response};
 
     #[test]
     fn an_event_is_shown_in_a_line_with_all_that_it_says() {
         let (one, two, client) = (ReplicaId(1), ReplicaId(2), ClientId(26));
-        let request = &Request { mid: Mid(7), operation: Operation::Get { key: "k".into() } };
+        let (mid, request) = (Mid(7), &Operation::Get { key: "k".into() });
         let consequence = Consequence { killed: Some(two), leader_lost: true };
         for (event, text) in [
             (Event::Delivered { from: one, to: two, message: &3 }, "deliver 0001 -> 0002: 3"),
@@ -95,7 +95,7 @@ mod tests {
             (Event::Lost { to: two }, "lost -> 0002"),
             (Event::Timeout { replica: two }, "timeout 0002"),
             (
-                Event::Requested { from: client, to: one, request },
+                Event::Requested { from: client, to: one, mid, request },
                 "request 001A -> 0001: 000000000007 Get { key: \"k\" }",
             ),
             (

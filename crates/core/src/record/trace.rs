@@ -5,7 +5,7 @@ use std::hash::Hash;
 use crate::chaos::Consequence;
 use crate::hash::StableHasher;
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::protocol::{Request, Response};
+use crate::service::{Operation, Response};
 use crate::time::Time;
 
 /// One event of a run, as the world saw it happen.
@@ -46,8 +46,10 @@ pub enum Event<'a, M> {
         from: ClientId,
         /// The replica.
         to: ReplicaId,
+        /// Names the request.
+        mid: Mid,
         /// What it asked.
-        request: &'a Request,
+        request: &'a Operation,
     },
     /// A replica's answer reached a client.
     Answered {
@@ -79,7 +81,7 @@ impl<'a, M> Event<'a, M> {
             Event::Dropped { from, to, .. } => Event::Dropped { from, to, message: &() },
             Event::Lost { to } => Event::Lost { to },
             Event::Timeout { replica } => Event::Timeout { replica },
-            Event::Requested { from, to, request } => Event::Requested { from, to, request },
+            Event::Requested { from, to, mid, request } => Event::Requested { from, to, mid, request },
             Event::Answered { from, to, mid, leader, response } => Event::Answered { from, to, mid, leader, response },
             Event::Struck { event, consequence } => Event::Struck { event, consequence },
         }

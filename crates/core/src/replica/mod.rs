@@ -1,4 +1,4 @@
-//! The Raft key-value replica: consensus, store and the clients' requests behind the [`Protocol`] seam.
+//! The Raft key-value replica: consensus, store and the clients' requests behind the [`Machine`] seam.
 //!
 //! A put, or any update, is proposed to the log and answered when it has been applied here, so never before it is
 //! committed. The store sees to it that an update which comes again is not applied again. A get is answered from the
@@ -25,19 +25,28 @@ mod settings;
 mod wire;
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::consensus::{Consensus, LogEntry, Role};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::kv::{Applied, Command, Store};
-use crate::protocol::{Identity, Input, Operation, Outbox, Protocol, Request, Response};
-use crate::raft::{ConfigError, Index, Message, Payload, Raft, Rule, Rules, Snapshot, Term};
+use crate::machine::{Identity, Input, Machine, Outbox};
+use crate::raft::{self, ConfigError, Index, Message, Payload, Raft, Rule, Rules, Snapshot, Term};
+use crate::service::{Operation, Response, Service};
 use crate::time::Time;
 
 pub use config::Config;
 use seen::SeenRequests;
 pub use settings::SettingError;
+
+impl raft::Effects<Arc<Command>> for Outbox<Replica> {
+    #[inline]
+    fn send(&mut self, to: ReplicaId, message: Message<Arc<Command>>) {
+        Outbox::send(self, to, message);
+    }
+}
 
 impl Payload for Arc<Command> {
     fn bytes(&self) -> usize {
@@ -74,7 +83,8 @@ pub struct Replica {
 struct Held {
     arrived: Time,
     from: ClientId,
-    request: Request,
+    mid: Mid,
+    operation: Operation,
 }
 
 /// A put in the log.
@@ -150,8 +160,8 @@ impl Replica {
     /// Hands leadership over to the follower that is the most up to date, so that this replica can be stopped without a
     /// pause; says to which. None if it does not lead, or hears from no follower. See [`Raft::hand_over`].
     ///
-    /// Until that one leads, requests wait as they do while no leader is known. [`Protocol::leader`] tells when.
-    pub fn hand_over(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) -> Option<ReplicaId> {
+    /// Until that one leads, requests wait as they do while no leader is known. [`Service::leader`] tells when.
+    pub fn hand_over(&mut self, now: Time, out: &mut Outbox<Replica>) -> Option<ReplicaId> {
         let successor = self.raft.hand_over(now, out);
         self.settle(now, out);
         successor
@@ -161,7 +171,7 @@ impl Replica {
     /// waits for them any more. What is in the log stays there.
     pub fn withdraw(&mut self, is_one: impl Fn(Mid) -> bool) {
         for queue in [&mut self.gets, &mut self.held] {
-            queue.retain(|held| !is_one(held.request.mid));
+            queue.retain(|held| !is_one(held.mid));
         }
     }
 
@@ -171,15 +181,15 @@ impl Replica {
         self.raft.is_leader() && !self.raft.is_handing_over()
     }
 
-    fn handle_request(&mut self, now: Time, from: ClientId, request: Request, out: &mut Outbox<Message<Arc<Command>>>) {
-        if !self.seen.is_first(from, request.mid) {
+    fn handle_request(&mut self, now: Time, from: ClientId, mid: Mid, operation: Operation, out: &mut Outbox<Replica>) {
+        if !self.seen.is_first(from, mid) {
             self.ignored += 1;
             return;
         }
         if self.waiting() >= self.config.held_requests_max {
-            return out.reply(from, request.mid, Response::Fail);
+            return out.reply(from, mid, Response::Fail);
         }
-        let held = Held { arrived: now, from, request };
+        let held = Held { arrived: now, from, mid, operation };
         if self.takes_on() { self.lead(now, held, out) } else { self.held.push_back(held) }
     }
 
@@ -189,8 +199,8 @@ impl Replica {
     }
 
     /// Takes a request on as the leader.
-    fn lead(&mut self, now: Time, held: Held, out: &mut Outbox<Message<Arc<Command>>>) {
-        let command = match held.request.operation {
+    fn lead(&mut self, now: Time, held: Held, out: &mut Outbox<Replica>) {
+        let command = match held.operation {
             Operation::Get { .. } => {
                 if !self.raft.may_read(now, held.arrived) {
                     self.raft.confirm_for_read(held.arrived);
@@ -204,7 +214,7 @@ impl Replica {
             self.store.apply(&command);
         }
         let index = self.raft.propose(command).expect("a leader can propose");
-        let (arrived, from, mid) = (held.arrived, held.from, held.request.mid);
+        let (arrived, from, mid) = (held.arrived, held.from, held.mid);
         if !self.raft.rules().keep(Rule::AnswerAfterCommit) {
             return out.reply(from, mid, Response::Ok { value: None });
         }
@@ -219,7 +229,7 @@ impl Replica {
     }
 
     /// Does for clients whatever has become possible.
-    fn settle(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) {
+    fn settle(&mut self, now: Time, out: &mut Outbox<Replica>) {
         if let Some(snapshot) = self.raft.take_snapshot() {
             self.install(&snapshot, out);
         }
@@ -248,7 +258,7 @@ impl Replica {
     }
 
     /// Applies what is committed, in order, and answers the puts among it.
-    fn apply_committed(&mut self, out: &mut Outbox<Message<Arc<Command>>>) {
+    fn apply_committed(&mut self, out: &mut Outbox<Replica>) {
         while self.applied < self.raft.commit_index() {
             self.applied += 1;
             let entry = self.raft.log().get(self.applied).expect("what is committed is in the log");
@@ -276,7 +286,7 @@ impl Replica {
 
     /// An entry of this term is committed, so every later leader has it, and no entry of an older term can come after
     /// it in any log: terms never fall along a log. Puts of older terms, which would come after it, are ruled out.
-    fn redirect_before(&mut self, term: Term, out: &mut Outbox<Message<Arc<Command>>>) {
+    fn redirect_before(&mut self, term: Term, out: &mut Outbox<Replica>) {
         self.puts.retain(|put| {
             let ruled_out = put.term < term;
             if ruled_out {
@@ -304,7 +314,7 @@ impl Replica {
     }
 
     /// Takes over the state of a leader.
-    fn install(&mut self, snapshot: &Snapshot<Arc<Command>>, out: &mut Outbox<Message<Arc<Command>>>) {
+    fn install(&mut self, snapshot: &Snapshot<Arc<Command>>, out: &mut Outbox<Replica>) {
         self.store = Store::restored(&snapshot.commands, snapshot.digest);
         (self.applied, self.applied_bytes) = (snapshot.last_index, 0);
         // Puts of this replica up to there may have been committed, or others in their place: nobody can tell.
@@ -329,16 +339,16 @@ impl Replica {
     }
 
     /// Answers gets from the store, while this replica is sure to lead.
-    fn answer_gets(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) {
+    fn answer_gets(&mut self, now: Time, out: &mut Outbox<Replica>) {
         while let Some(get) = self.gets.front().filter(|get| self.raft.may_read(now, get.arrived)) {
-            let value = self.store.get(get.request.operation.key()).cloned().unwrap_or_default();
-            out.reply(get.from, get.request.mid, Response::Ok { value: Some(value) });
+            let value = self.store.get(get.operation.key()).cloned().unwrap_or_default();
+            out.reply(get.from, get.mid, Response::Ok { value: Some(value) });
             self.gets.pop_front();
         }
     }
 
     /// Not leading: gives back what another leader can serve, once one is known to be alive.
-    fn give_back(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) {
+    fn give_back(&mut self, now: Time, out: &mut Outbox<Replica>) {
         if !self.raft.rules().keep(Rule::AnswerOwnEntries) {
             self.answer_replaced(out);
         }
@@ -354,7 +364,7 @@ impl Replica {
         }
         let Some(contact) = self.raft.leader_contact() else { return };
         while let Some(held) = self.held.front().filter(|held| held.arrived <= contact) {
-            out.reply(held.from, held.request.mid, Response::Redirect);
+            out.reply(held.from, held.mid, Response::Redirect);
             self.held.pop_front();
         }
         if now >= self.probe_due() {
@@ -364,7 +374,7 @@ impl Replica {
 
     /// Without [`Rule::AnswerOwnEntries`]: says `ok` to puts that another leader's entries have replaced in this log. They
     /// are the newest ones.
-    fn answer_replaced(&mut self, out: &mut Outbox<Message<Arc<Command>>>) {
+    fn answer_replaced(&mut self, out: &mut Outbox<Replica>) {
         while let Some(put) = self.puts.back().copied().filter(|put| self.raft.log().term(put.index) != Some(put.term))
         {
             out.reply(put.from, put.mid, Response::Ok { value: None });
@@ -393,7 +403,7 @@ impl Replica {
     }
 
     /// Answers `fail` to all that have waited for too long. A put among them may still take effect.
-    fn fail_overdue(&mut self, now: Time, out: &mut Outbox<Message<Arc<Command>>>) {
+    fn fail_overdue(&mut self, now: Time, out: &mut Outbox<Replica>) {
         let overdue = |arrived: Time| now >= arrived + self.config.held_time_max;
         self.puts.retain(|put| {
             let fails = overdue(put.arrived);
@@ -406,7 +416,7 @@ impl Replica {
             queue.retain(|held| {
                 let fails = overdue(held.arrived);
                 if fails {
-                    out.reply(held.from, held.request.mid, Response::Fail);
+                    out.reply(held.from, held.mid, Response::Fail);
                 }
                 !fails
             });
@@ -473,10 +483,13 @@ impl fmt::Display for Replica {
     }
 }
 
-impl Protocol for Replica {
+impl Machine for Replica {
     type Message = Message<Arc<Command>>;
+    type Request = Operation;
+    type Response = Response;
+    type Record = Infallible;
 
-    fn handle(&mut self, now: Time, input: Input<Self::Message>, out: &mut Outbox<Self::Message>) {
+    fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         match input {
             Input::Timeout => self.raft.handle_timeout(now, out),
             Input::Peer { from, message } => {
@@ -485,7 +498,8 @@ impl Protocol for Replica {
                 }
                 self.raft.handle_message(now, from, message, out);
             }
-            Input::Client { from, request } => self.handle_request(now, from, request, out),
+            Input::Client { from, mid, request } => self.handle_request(now, from, mid, request, out),
+            Input::Synced { .. } | Input::DiskFull => {}
         }
         self.settle(now, out);
     }
@@ -493,7 +507,9 @@ impl Protocol for Replica {
     fn poll_timeout(&self) -> Time {
         self.raft.poll_timeout().min(self.patience()).min(self.probe_due())
     }
+}
 
+impl Service for Replica {
     fn leader(&self) -> Option<ReplicaId> {
         self.raft.leader()
     }

@@ -20,7 +20,7 @@
 //! without the term. All numbers are whole and unsigned; `s` is in
 //! nanoseconds of the leader's own clock.
 //!
-//! Appends are batched by the length that their text has in ASCII at most ([`crate::protocol::text_bytes`]), so one
+//! Appends are batched by the length that their text has in ASCII at most ([`crate::service::text_bytes`]), so one
 //! fits in a datagram with room to spare. As a backstop, for a configuration with larger batches, an append that does
 //! not fit is sent as several, each of which would do as an append by itself.
 
@@ -33,10 +33,10 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::kv::Command;
-use crate::protocol::{RequestId, Text};
 use crate::raft::{
     AppendEntries, AppendOutcome, AppendReply, Entries, Entry, Index, InstallSnapshot, Message, RequestVote, Term, Vote,
 };
+use crate::service::{RequestId, Text};
 use crate::time::Time;
 use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage, Pulse};
 

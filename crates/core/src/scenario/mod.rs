@@ -26,10 +26,11 @@ use crate::id::COURSE_REPLICAS_MAX;
 use crate::time::{Span, Time};
 use crate::workload::{Keys, Plan, ScriptedOperation};
 
+pub use crate::engine::Delay;
 pub use error::ScenarioError;
 pub(crate) use events::{event_keys, event_types};
 pub use matrix_file::{builtin_matrix, load_matrix};
-pub use network::{Delay, Network, Order};
+pub use network::{Network, Order};
 pub use parse::Loaded;
 pub(crate) use parse::{packets_default, packets_max};
 

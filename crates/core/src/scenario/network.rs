@@ -1,6 +1,6 @@
 //! How long messages take: the timing models.
 
-use crate::rng::Stream;
+use crate::engine::Delay;
 use crate::time::Span;
 
 /// How messages travel in the virtual world.
@@ -36,86 +36,4 @@ pub enum Order {
     Any,
     /// No message arrives before one that was sent earlier on its link, as on a stream.
     Fifo,
-}
-
-/// A distribution of durations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delay {
-    /// Always the same.
-    Constant(Span),
-    /// Evenly between two bounds, both included.
-    Uniform {
-        /// The shortest.
-        min: Span,
-        /// The longest.
-        max: Span,
-    },
-    /// A floor plus an exponentially distributed rest.
-    Exponential {
-        /// The shortest.
-        floor: Span,
-        /// The mean of what comes on top.
-        mean: Span,
-    },
-}
-
-impl Delay {
-    /// Draws one duration. The stream advances by the same number of draws whatever the parameters are.
-    #[inline]
-    pub fn draw(&self, stream: &mut Stream) -> Span {
-        match *self {
-            Delay::Constant(span) => {
-                stream.next_u64();
-                span
-            }
-            Delay::Uniform { min, max } => {
-                // A plain multiplication: its bias, at most one part in 2^64 / width, is far below what can be seen.
-                let width = u128::from(max.nanos() - min.nanos()) + 1;
-                let offset = (u128::from(stream.next_u64()) * width) >> 64;
-                Span(min.nanos() + offset as u64)
-            }
-            Delay::Exponential { floor, mean } => {
-                // `libm` is plain Rust: the platform's logarithm may differ in the last bit between machines.
-                let rest = -libm::log(1.0 - stream.unit()) * mean.nanos() as f64;
-                floor + Span(rest as u64)
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn draws(delay: Delay) -> Vec<u64> {
-        let mut stream = Stream::new(11, "delay");
-        (0..100_000).map(|_| delay.draw(&mut stream).nanos()).collect()
-    }
-
-    fn mean(draws: &[u64]) -> f64 {
-        draws.iter().sum::<u64>() as f64 / draws.len() as f64
-    }
-
-    #[test]
-    fn uniform_delays_stay_within_their_bounds_and_fill_them() {
-        let draws = draws(Delay::Uniform { min: Span(1_000), max: Span(1_009) });
-        for wanted in 1_000..=1_009 {
-            let count = draws.iter().filter(|&&draw| draw == wanted).count();
-            assert!((9_500..10_500).contains(&count), "{wanted}: {count}");
-        }
-    }
-
-    #[test]
-    fn exponential_delays_start_at_their_floor_and_have_their_mean() {
-        let draws = draws(Delay::Exponential { floor: Span(5_000), mean: Span(20_000) });
-        assert!(draws.iter().all(|&draw| draw >= 5_000));
-        assert!((mean(&draws) - 25_000.0).abs() < 300.0, "{}", mean(&draws));
-        let beyond = draws.iter().filter(|&&draw| draw > 5_000 + 3 * 20_000).count() as f64 / draws.len() as f64;
-        assert!((beyond - libm::exp(-3.0)).abs() < 0.004, "{beyond}");
-    }
-
-    #[test]
-    fn constant_delays_are_constant() {
-        assert!(draws(Delay::Constant(Span(7))).iter().all(|&draw| draw == 7));
-    }
 }

@@ -6,7 +6,7 @@ use super::error::ScenarioError;
 use super::parse::{Frame, whole_number};
 use super::reader::{Field, Object};
 use crate::chaos::Loss;
-use crate::protocol::{Operation, Text};
+use crate::service::{Operation, Text};
 use crate::workload::{CLIENTS, ScriptedOperation};
 
 /// The most operations, and the most losses. Both bound the length of a file that is worth reading.

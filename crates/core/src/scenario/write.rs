@@ -15,7 +15,7 @@ use super::parse::{
 use super::pretty::write_pretty;
 use super::{Benchmarks, Delay, Network, Order, Scenario, Tests};
 use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook};
-use crate::protocol::Operation;
+use crate::service::Operation;
 use crate::time::{Span, Time};
 use crate::workload::{Keys, ScriptedOperation};
 

@@ -6,7 +6,7 @@ use crate::broadcast::Broadcast;
 use crate::check::liveness::{self, diagnose};
 use crate::check::raft::Invariants;
 use crate::check::{Checker, Finding, Inside, Judgement};
-use crate::protocol::Identity;
+use crate::machine::Identity;
 use crate::raft::{Rule, Rules};
 use crate::record::{Observer, RunRecord, Tally};
 use crate::replica::{Config, Replica};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::broadcast::Broadcast;
-use crate::protocol::Identity;
+use crate::machine::Identity;
 use crate::record::{Observer, RunRecord};
 use crate::replica::{Config, Replica};
 use crate::scenario::Scenario;

@@ -6,7 +6,7 @@ use crate::broadcast::Broadcast;
 use crate::consensus::{Consensus, Role};
 use crate::id::ReplicaId;
 use crate::kv::Command;
-use crate::protocol::Protocol;
+use crate::machine::Machine;
 use crate::raft::{AppendEntries, Message, RequestVote};
 use crate::record::{Event, MessageKind, Observer, Reign, Scene, Tally, Witness};
 use crate::replica::Replica;
@@ -54,12 +54,12 @@ impl Counter {
 
 impl Observer<Replica> for Counter {
     #[inline]
-    fn event(&mut self, _: &Scene<'_, Replica>, event: &Event<'_, <Replica as Protocol>::Message>) {
+    fn event(&mut self, _: &Scene<'_, Replica>, event: &Event<'_, <Replica as Machine>::Message>) {
         self.count_drop(event);
     }
 
     #[inline]
-    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &<Replica as Protocol>::Message) {
+    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &<Replica as Machine>::Message) {
         self.0.note_sent(from, to, message.message_kind());
     }
 }

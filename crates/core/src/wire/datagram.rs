@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::python::{self, Oddity, Rewritten};
 use super::{Address, kind};
-use crate::protocol::{Operation, Response, Text};
+use crate::service::{Operation, Response, Text};
 
 /// Bytes that are not what they should be.
 #[derive(Debug, thiserror::Error)]
@@ -288,7 +288,7 @@ impl Datagrams {
             Operation::Get { key } => self.push(envelope, kind::GET, &Get { key }),
             Operation::Put { key, value } => self.push(envelope, kind::PUT, &Put { key, value }),
             Operation::Update(update) => {
-                let crate::protocol::Update { key, value, expected, request } = &**update;
+                let crate::service::Update { key, value, expected, request } = &**update;
                 let (client, number) = request.map(|request| (request.client, request.number)).unzip();
                 self.push(envelope, "update", &Update { key, value, expected: expected.as_deref(), client, number })
             }
@@ -417,8 +417,8 @@ mod tests {
 
     #[test]
     fn an_update_can_be_shown_but_not_asked_for() {
-        let request = Some(crate::protocol::RequestId { client: 7, number: 1 });
-        let update = |expected: Option<&str>, request| crate::protocol::Update {
+        let request = Some(crate::service::RequestId { client: 7, number: 1 });
+        let update = |expected: Option<&str>, request| crate::service::Update {
             key: "k".into(),
             value: "v".into(),
             expected: expected.map(Text::from),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use md5::{Digest, Md5};
 
 use crate::id::Mid;
-use crate::protocol::{Operation, Text};
 use crate::rng::Stream;
+use crate::service::{Operation, Text};
 use crate::workload::{CLIENTS, ScriptedOperation};
 
 /// Whose keys clients use: the scenario's `workload`.

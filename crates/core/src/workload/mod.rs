@@ -31,9 +31,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
-use crate::protocol::{Operation, Request, Response};
 use crate::record::{Attempt, History, Outcome};
 use crate::rng::Stream;
+use crate::service::{Operation, Response};
 use crate::time::{Span, Time};
 
 pub use keys::Keys;
@@ -102,8 +102,10 @@ pub struct Dispatch {
     pub to: ReplicaId,
     /// The leader that the client remembers.
     pub leader: Option<ReplicaId>,
+    /// Names the attempt.
+    pub mid: Mid,
     /// What it asks.
-    pub request: Request,
+    pub operation: Operation,
 }
 
 /// What a client does about an answer, and what the course's runner calls incorrect about it.
@@ -327,7 +329,7 @@ impl Workload {
         if !operation.is_get() {
             self.keys.note_put(place, mid);
         }
-        Dispatch { from, to, leader, request: Request { mid, operation } }
+        Dispatch { from, to, leader, mid, operation }
     }
 
     /// A random living replica; when none lives, a dead one, where the request is lost.

@@ -1,7 +1,7 @@
 //! Operations that are written down instead of drawn.
 
-use crate::protocol::Operation;
 use crate::record::History;
+use crate::service::Operation;
 use crate::time::Span;
 use crate::workload::{CLIENTS, Plan};
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::protocol::Text;
+use crate::service::Text;
 
 const LIVING: usize = 5;
 
@@ -23,7 +23,7 @@ fn next(workload: &mut Workload) -> Dispatch {
 
 fn answer(workload: &mut Workload, dispatch: &Dispatch, response: Response) -> Option<Dispatch> {
     let now = workload.history().attempts.last().unwrap().sent + Span(1_000);
-    workload.handle_answer(now, dispatch.from, dispatch.request.mid, Some(dispatch.to), &response, living()).again
+    workload.handle_answer(now, dispatch.from, dispatch.mid, Some(dispatch.to), &response, living()).again
 }
 
 fn ok(value: Option<&str>) -> Response {
@@ -92,7 +92,7 @@ fn operations_are_sent_as_they_are_written_down() {
     for ScriptedOperation { time, client, operation } in &operations {
         assert_eq!(workload.poll_due(), plan.start + *time);
         let dispatch = next(&mut workload);
-        assert_eq!((dispatch.from.number(LIVING), &dispatch.request.operation), (Some(*client), operation));
+        assert_eq!((dispatch.from.number(LIVING), &dispatch.operation), (Some(*client), operation));
     }
     assert_eq!(workload.poll_due(), Time::NEVER);
     assert_eq!(workload.history().gets_not_generated, 0);
@@ -129,7 +129,7 @@ fn keys_of_operations_are_shared_by_all_clients() {
 fn a_first_get_becomes_a_put_and_counts_as_not_generated() {
     let mut workload = workload(1.0, Keys::Private);
     let dispatch = next(&mut workload);
-    assert!(!dispatch.request.operation.is_get());
+    assert!(!dispatch.operation.is_get());
     assert_eq!(workload.history().gets_not_generated, 1);
 }
 
@@ -141,7 +141,7 @@ fn a_fresh_key_gets_its_md5_and_an_own_key_the_md5_of_what_the_client_holds() {
     let (mut fresh, mut own) = (0, 0);
     for _ in 0..300 {
         let dispatch = next(&mut workload);
-        let Operation::Put { key, value } = dispatch.request.operation.clone() else { panic!("only puts") };
+        let Operation::Put { key, value } = dispatch.operation.clone() else { panic!("only puts") };
         let expected = held.get(&key).map_or_else(|| keys::md5_hex(&key), |value| keys::md5_hex(value));
         assert_eq!((key.len(), &value), (32, &expected));
         *(if held.insert(key, value).is_none() { &mut fresh } else { &mut own }) += 1;
@@ -157,10 +157,10 @@ fn a_redirected_request_is_sent_again_at_once_to_the_leader_that_the_answer_name
     let first = next(&mut workload);
     let leader = Some(ReplicaId(4));
     let now = Time(2_000_500_000);
-    let again = workload.handle_answer(now, first.from, first.request.mid, leader, &Response::Redirect, living());
+    let again = workload.handle_answer(now, first.from, first.mid, leader, &Response::Redirect, living());
     let again = again.again.expect("another attempt");
-    assert_eq!((again.to, &again.request.operation), (ReplicaId(4), &first.request.operation));
-    assert_ne!(again.request.mid, first.request.mid);
+    assert_eq!((again.to, &again.operation), (ReplicaId(4), &first.operation));
+    assert_ne!(again.mid, first.mid);
     assert_eq!(workload.history().requests().total(), 1);
     assert_eq!(workload.history().redirects().puts, 1);
     assert_eq!(workload.history().latencies(), [Span(500_000)]);
@@ -172,7 +172,7 @@ fn a_failed_request_without_a_known_leader_goes_to_a_living_replica() {
         let mut workload = Workload::new(plan(0.0, Keys::Private), seed);
         let first = next(&mut workload);
         let alive: ReplicaSet = [ReplicaId(1), ReplicaId(3)].into_iter().collect();
-        let mid = first.request.mid;
+        let mid = first.mid;
         let again = workload.handle_answer(Time(2_000_500_000), first.from, mid, None, &Response::Fail, alive);
         let again = again.again.expect("another attempt");
         assert!(alive.contains(again.to));
@@ -186,7 +186,7 @@ fn clients_forget_their_leader_when_told() {
     for _ in 0..100 {
         let dispatch = next(&mut workload);
         let now = workload.poll_due();
-        workload.handle_answer(now, dispatch.from, dispatch.request.mid, Some(ReplicaId(2)), &ok(None), living());
+        workload.handle_answer(now, dispatch.from, dispatch.mid, Some(ReplicaId(2)), &ok(None), living());
     }
     assert!((0..20).all(|_| next(&mut workload).to == ReplicaId(2)));
     workload.forget_leaders();
@@ -203,7 +203,7 @@ fn a_remembered_leader_is_checked_at_every_sending_and_forgotten_when_it_is_dead
         let first = workload.handle_due(due, alive).expect("a request that is due");
         assert_ne!(first.to, dead);
         // Each answer names the dead one, as followers do until their election timeout.
-        let mid = first.request.mid;
+        let mid = first.mid;
         let again = workload.handle_answer(due, first.from, mid, Some(dead), &Response::Redirect, alive);
         let again = again.again.expect("another attempt");
         assert_eq!((again.to == dead, again.leader), (false, None));
@@ -214,7 +214,7 @@ fn a_remembered_leader_is_checked_at_every_sending_and_forgotten_when_it_is_dead
 fn an_answer_that_no_attempt_waits_for_changes_no_remembered_leader() {
     let mut workload = workload(0.0, Keys::Private);
     let first = next(&mut workload);
-    let (client, mid) = (first.from, first.request.mid);
+    let (client, mid) = (first.from, first.mid);
     let told = |workload: &mut Workload, leader, response: &Response| {
         workload.handle_answer(Time(2_000_500_000), client, mid, Some(ReplicaId(leader)), response, living())
     };
@@ -224,7 +224,7 @@ fn an_answer_that_no_attempt_waits_for_changes_no_remembered_leader() {
     assert_eq!(closed, Reaction { again: None, incorrect: Some(Incorrect::Closed) });
     assert_eq!(told(&mut workload, 1, &ok(None)).incorrect, Some(Incorrect::Closed));
     assert_eq!((workload.history().unknown, workload.history().duplicates), (2, 0));
-    let mid = again.request.mid;
+    let mid = again.mid;
     let third = workload.handle_answer(Time(2_000_600_000), client, mid, None, &Response::Fail, living());
     assert!(third.again.is_some());
     assert_eq!(workload.leaders[client.number(LIVING).unwrap()], None, "the newest answer named none");
@@ -239,7 +239,7 @@ fn a_get_that_shows_an_unacknowledged_put_is_lawful_and_incorrect_for_the_course
     let mut open = std::collections::BTreeMap::new();
     loop {
         let dispatch = next(&mut workload);
-        match &dispatch.request.operation {
+        match &dispatch.operation {
             Operation::Put { key, value } => {
                 // The first put of a key is acknowledged, later ones are not.
                 if open.insert(key.clone(), value.clone()).is_none() {
@@ -249,7 +249,7 @@ fn a_get_that_shows_an_unacknowledged_put_is_lawful_and_incorrect_for_the_course
             Operation::Get { key } => {
                 let value = &open[key];
                 let now = workload.history().attempts.last().unwrap().sent + Span(1_000);
-                let (client, mid) = (dispatch.from, dispatch.request.mid);
+                let (client, mid) = (dispatch.from, dispatch.mid);
                 let reaction = workload.handle_answer(now, client, mid, None, &ok(Some(value)), living());
                 let puts = workload.history().attempts.iter().filter(|attempt| !attempt.operation.is_get());
                 if puts.filter(|put| put.operation.key() == key).count() > 1 {
@@ -273,12 +273,11 @@ fn a_second_answer_is_a_duplicate_and_an_answer_to_nothing_is_unknown() {
     assert_eq!((workload.history().duplicates, workload.history().failures().total()), (1, 0));
     let another = |client: ClientId| ClientId::numbered((client.number(LIVING).unwrap() + 1) % CLIENTS, LIVING);
     let other = another(first.from);
-    workload.handle_answer(Time(3_000_000_000), other, first.request.mid, None, &ok(None), living());
+    workload.handle_answer(Time(3_000_000_000), other, first.mid, None, &ok(None), living());
     assert_eq!(workload.history().duplicates, 2, "what is done is done for all clients");
     let open = next(&mut workload);
     let other = another(open.from);
-    for (client, mid) in
-        [(first.from, Mid(99)), (other, open.request.mid), (ClientId(3), Mid(0)), (first.from, Mid(u64::MAX))]
+    for (client, mid) in [(first.from, Mid(99)), (other, open.mid), (ClientId(3), Mid(0)), (first.from, Mid(u64::MAX))]
     {
         workload.handle_answer(Time(3_000_000_000), client, mid, None, &ok(None), living());
     }
@@ -292,7 +291,7 @@ fn a_get_without_a_value_or_with_an_old_or_foreign_one_is_incorrect() {
         let mut held = std::collections::BTreeMap::<Text, Text>::new();
         loop {
             let dispatch = next(&mut workload);
-            match &dispatch.request.operation {
+            match &dispatch.operation {
                 Operation::Put { key, value } => {
                     held.insert(key.clone(), value.clone());
                     answer(&mut workload, &dispatch, ok(None));
@@ -336,7 +335,7 @@ fn shared_keys_are_few_and_every_put_has_a_value_of_its_own() {
     let mut workload = workload(0.0, Keys::Shared { count: 3 });
     let (mut keys, mut values) = (Vec::new(), Vec::new());
     for _ in 0..300 {
-        let Operation::Put { key, value } = next(&mut workload).request.operation else { panic!("only puts") };
+        let Operation::Put { key, value } = next(&mut workload).operation else { panic!("only puts") };
         keys.push(key);
         values.push(value);
     }
@@ -354,7 +353,7 @@ fn what_happens_to_one_request_never_changes_what_later_ones_draw() {
         let dispatches = (0..50).map(|_| {
             let dispatch = next(&mut workload);
             answer(&mut workload, &dispatch, response.clone());
-            (dispatch.from, dispatch.request.operation.key().clone())
+            (dispatch.from, dispatch.operation.key().clone())
         });
         dispatches.collect::<Vec<_>>()
     };

@@ -17,9 +17,9 @@ use super::stage::Stage;
 use crate::chaos::Rulebook;
 use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use crate::printable::Excerpt;
-use crate::protocol::Response;
 use crate::record::{Event, RunRecord, World};
 use crate::scenario::Scenario;
+use crate::service::Response;
 use crate::time::{Span, Time};
 use crate::wire::{Address, Datagram, Datagrams, Envelope, Malformed, kind};
 use crate::workload::{CLIENTS, Dispatch, Incorrect, Reaction};
@@ -347,15 +347,15 @@ impl<'a> Lan<'a> {
     }
 
     fn send_request(&mut self, now: Time, dispatch: &Dispatch, wires: &mut impl Wires) {
-        let Dispatch { from, to, leader, request } = dispatch;
+        let Dispatch { from, to, leader, mid, operation } = dispatch;
         if !self.is_up(now, *to, &|| format!("a request of client {from}"), wires) {
             return wires.witness(now, &Event::Lost { to: *to });
         }
-        wires.witness(now, &Event::Requested { from: *from, to: *to, request });
-        let mid = request.mid.to_string();
+        wires.witness(now, &Event::Requested { from: *from, to: *to, mid: *mid, request: operation });
+        let mid = mid.to_string();
         let leader = leader.map_or(Address::BROADCAST, address);
         let envelope = Envelope { src: Address(from.0), dst: address(*to), leader, mid: &mid };
-        self.requests.push_operation(&envelope, &request.operation);
+        self.requests.push_operation(&envelope, operation);
         for bytes in self.requests.iter() {
             wires.send(now, *to, bytes);
         }

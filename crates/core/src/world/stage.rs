@@ -6,9 +6,9 @@ use std::mem;
 
 use crate::chaos::{Consequence, Director};
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::protocol::Response;
 use crate::record::{Belief, RunRecord, Struck, World};
 use crate::scenario::Scenario;
+use crate::service::Response;
 use crate::time::{Span, Time};
 use crate::workload::{Reaction, Workload};
 

@@ -217,8 +217,8 @@ mod tests {
     use seedbed_core::check::raft::{self, Invariant, Violation};
     use seedbed_core::check::{Inside, fixture};
     use seedbed_core::id::ClientId;
-    use seedbed_core::protocol::Operation;
     use seedbed_core::record::{Attempt, History, Struck, World};
+    use seedbed_core::service::Operation;
     use seedbed_core::time::Span;
 
     fn of(scenario: &Scenario, record: &RunRecord, judgement: &Judgement, reigns: &[Reign]) -> Timeline {

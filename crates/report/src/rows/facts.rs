@@ -206,8 +206,8 @@ mod tests {
     use seedbed_core::chaos::{Consequence, FaultEvent};
     use seedbed_core::check::fixture;
     use seedbed_core::id::{ClientId, Mid};
-    use seedbed_core::protocol::Operation;
     use seedbed_core::record::{Attempt, Belief, Struck};
+    use seedbed_core::service::Operation;
 
     fn at(millis: u64) -> Time {
         Time::ZERO + Span::from_millis(millis)

@@ -7,8 +7,8 @@ use crate::check::linear::register::{FirstWrong, INITIAL, Op, Register};
 use crate::check::linear::{NEVER, WrongRead, value};
 use crate::id::Mid;
 use crate::printable::printable;
-use crate::protocol::Text;
 use crate::record::{Attempt, History, Outcome};
+use crate::service::Text;
 use crate::time::Time;
 
 /// A history that no order of its operations explains.

@@ -40,8 +40,8 @@ mod zones;
 use hashbrown::HashTable;
 
 use crate::hash::StableHasher;
-use crate::protocol::Text;
 use crate::record::{Attempt, History, Outcome};
+use crate::service::Text;
 
 pub use explain::Violation;
 use register::{Op, Register};

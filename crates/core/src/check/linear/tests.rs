@@ -3,7 +3,7 @@ mod hard;
 
 use super::*;
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::protocol::Operation;
+use crate::service::Operation;
 use crate::time::Time;
 
 /// A history from lines like `1 put k v 0 10`: client, kind, key, value, times of sending and answer in milliseconds.

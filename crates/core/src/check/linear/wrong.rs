@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use super::value;
 use crate::id::Mid;
-use crate::protocol::Text;
 use crate::record::{Attempt, History, Outcome};
+use crate::service::Text;
 use crate::workload::{may_return, newest_done};
 
 /// A get with a wrong answer.

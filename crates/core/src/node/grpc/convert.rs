@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::core::{Answer, PeerMessage};
 use crate::kv::Command;
-use crate::protocol::{Operation, RequestId, Text, Update};
 use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
 use crate::rpc::proto::raft as proto;
 use crate::rpc::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::service::{Operation, RequestId, Text, Update};
 use crate::time::Time;
 use proto::forward::Operation as ForwardOperation;
 use proto::forwarded::Answer as ForwardedAnswer;

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::kv::Command;
-use crate::protocol::{self, Input, Operation, Outbox, Protocol, Request, RequestId, Response, Text, Update};
+use crate::machine::{Input, Machine, Outbox};
 use crate::raft::Message;
 use crate::replica::Replica;
 use crate::rng::Stream;
+use crate::service::{Operation, RequestId, Response, Service, Text, Update};
 use crate::time::{Span, Time};
 
 /// How long a request that was passed on waits for its answer before it is sent again the first time. Each further wait
@@ -91,14 +92,14 @@ pub enum Effect<T> {
     },
 }
 
-/// A server without I/O. Called like a [`Protocol`]; after each call, [`Core::effects`] holds what is to be done.
+/// A server without I/O. Called like a [`Machine`]; after each call, [`Core::effects`] holds what is to be done.
 #[derive(Debug)]
 pub struct Core<T> {
     id: ReplicaId,
     replica: Replica,
     /// Whether requests are passed on to the leader.
     forward: bool,
-    out: Outbox<Message<Arc<Command>>>,
+    out: Outbox<Replica>,
     /// Requests without an answer, by token, which is the order in which they came.
     open: BTreeMap<u64, Open<T>>,
     /// Requests of other servers among them, by whose they are and their token there.
@@ -251,8 +252,8 @@ impl<T> Core<T> {
                 open.place = Place::Here;
                 let mid = Mid(token.wrapping_mul(ATTEMPTS) + open.attempts % ATTEMPTS);
                 open.attempts += 1;
-                let request = Request { mid, operation: open.operation.clone() };
-                self.replica.handle(now, Input::Client { from: ClientId(0), request }, &mut self.out);
+                let request = open.operation.clone();
+                self.replica.handle(now, Input::Client { from: ClientId(0), mid, request }, &mut self.out);
             }
         }
     }
@@ -282,12 +283,12 @@ impl<T> Core<T> {
     fn settle(&mut self, now: Time) {
         loop {
             let mut out = mem::take(&mut self.out);
-            for effect in out.drain() {
-                match effect {
-                    protocol::Effect::Send { to, message } => {
+            for emission in out.emissions() {
+                match emission {
+                    Emission::Send { to, message } => {
                         self.effects.push(Effect::Send { to, message: PeerMessage::Raft(message) });
                     }
-                    protocol::Effect::Reply { mid, response, .. } => self.handle_reply(mid.0 / ATTEMPTS, response),
+                    Emission::Reply { mid, response, .. } => self.handle_reply(mid.0 / ATTEMPTS, response),
                 }
             }
             if self.out.is_empty() {

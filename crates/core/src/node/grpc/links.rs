@@ -357,7 +357,7 @@ async fn receive(shared: &Arc<Shared>, from: ReplicaId, message: Message) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Operation;
+    use crate::service::Operation;
 
     /// A queue with room for so many batches, and its end.
     fn queue(batches: usize) -> (Frames, mpsc::Receiver<Queued>) {

@@ -36,10 +36,11 @@ use crate::chaos::{ChaosMonkey, ConnectivityMatrix};
 use crate::clock::Clock;
 use crate::consensus::{Index, Role, Term};
 use crate::id::ReplicaId;
-use crate::protocol::{Identity, Operation, Text};
+use crate::machine::Identity;
 use crate::replica::Replica;
 use crate::rng::Stream;
 use crate::rpc::{ServerAddress, TlsError};
+use crate::service::{Operation, Text};
 use crate::time::Time;
 
 pub use self::core::{Answer, Core, Effect, PeerMessage};

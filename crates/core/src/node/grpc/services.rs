@@ -17,7 +17,6 @@ use super::{Answer, Event, Limits, ServeError, Settings, Shared, Ticket, listene
 use crate::chaos::ConnectivityMatrix;
 use crate::consensus::Role;
 use crate::id::ReplicaId;
-use crate::protocol::{self, Operation, Text, Update};
 use crate::rpc::proto::admin::admin_server::{Admin, AdminServer};
 use crate::rpc::proto::admin::{MessageCount, Role as RoleName, ServerStatus, StatusRequest};
 use crate::rpc::proto::chaosmonkey::chaos_monkey_server::{ChaosMonkey, ChaosMonkeyServer};
@@ -30,6 +29,7 @@ use crate::rpc::proto::kvstore::{
 use crate::rpc::proto::raft::Frame;
 use crate::rpc::proto::raft::raft_server::{Raft, RaftServer};
 use crate::rpc::{self, KEY_BYTES_MAX, MESSAGE_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::service::{Operation, Text, Update};
 use crate::time::{Span, Time};
 
 /// The unit in which the memory of waiting requests is counted. No request is free.
@@ -296,7 +296,7 @@ impl From<Change> for Update {
             key: key.into(),
             value: value.into(),
             expected: expected.map(Into::into),
-            request: id.map(|RequestId { client, number }| protocol::RequestId { client, number }),
+            request: id.map(|RequestId { client, number }| service::RequestId { client, number }),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Bursts, operations, losses and kills.
 
 use super::*;
-use crate::protocol::Operation;
+use crate::service::Operation;
 
 /// The message for a list, under `key`, of this one item.
 fn item_error(key: &str, item: &str) -> String {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use crate::consensus::{Consensus, Index, Role, Term};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::kv::Command;
-use crate::protocol::Response;
 use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Vote};
 use crate::record::{Event, Observer, Scene};
 use crate::replica::Replica;
+use crate::service::Response;
 
 /// Something that makes Raft difficult.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

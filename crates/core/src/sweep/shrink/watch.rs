@@ -3,9 +3,10 @@
 use crate::broadcast::Broadcast;
 use crate::chaos::{ConnectivityMatrix, Fault, Loss};
 use crate::id::ReplicaId;
-use crate::protocol::{Identity, Protocol};
+use crate::machine::Identity;
 use crate::record::{Event, History, Observer, Scene};
 use crate::scenario::Scenario;
+use crate::service::Service;
 use crate::sweep::{Case, ProtocolName};
 use crate::time::Time;
 use crate::world::catch_quietly;
@@ -55,7 +56,7 @@ impl Log {
         }
     }
 
-    fn watch<P: Protocol>(case: &Case, build: impl FnMut(Identity) -> P) -> Log {
+    fn watch<P: Service>(case: &Case, build: impl FnMut(Identity) -> P) -> Log {
         let mut log = Log::default();
         let mut simulation = Simulation::observed(&case.scenario, case.seed, &mut log, build);
         // What a panic leaves of the simulation is good for what has happened before.
@@ -66,7 +67,7 @@ impl Log {
     }
 }
 
-impl<P: Protocol> Observer<P> for Log {
+impl<P: Service> Observer<P> for Log {
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         let count = scene.replicas.len();
         match *event {

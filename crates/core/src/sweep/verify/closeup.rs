@@ -8,16 +8,17 @@ use std::thread;
 
 use super::divergence::{Line, Side, Sighting};
 use super::{AFTER, CONTEXT, panic_message};
-use crate::protocol::{Identity, Protocol};
+use crate::machine::Identity;
 use crate::record::{Event, Observer, Scene, Trace};
 use crate::scenario::Scenario;
+use crate::service::Service;
 use crate::world::simulation::Simulation;
 
 /// The two runs compare notes after so many events. Less often would hardly be faster.
 const CHUNK: usize = 256;
 
 /// Runs a scenario twice at the same time; what differed first, if anything did.
-pub(super) fn closeup<P: Protocol>(
+pub(super) fn closeup<P: Service>(
     scenario: &Scenario,
     seed: u64,
     build: &(impl Fn(Identity) -> P + Sync),
@@ -45,7 +46,7 @@ struct Found {
 }
 
 /// Plays one of the two.
-fn play<P: Protocol>(
+fn play<P: Service>(
     scenario: &Scenario,
     seed: u64,
     build: impl Fn(Identity) -> P,
@@ -91,7 +92,7 @@ struct Partner<'d> {
     receiver: Receiver<Vec<u64>>,
 }
 
-impl<P: Protocol> Observer<P> for Partner<'_> {
+impl<P: Service> Observer<P> for Partner<'_> {
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         if self.done.get() {
             return;

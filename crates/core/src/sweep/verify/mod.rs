@@ -20,9 +20,10 @@ use std::thread;
 
 pub use divergence::{Divergence, Line, Side, Sighting};
 
-use crate::protocol::{Identity, Protocol};
+use crate::machine::Identity;
 use crate::record::{Event, Observer, RunRecord, Scene};
 use crate::scenario::Scenario;
+use crate::service::Service;
 use crate::world::simulation::simulate_observed;
 use tape::{MARKS_MAX, Tape};
 
@@ -54,7 +55,7 @@ pub struct Agreement {
 ///
 /// # Errors
 /// If two runs differ, or both panic: the first seed with which they do.
-pub fn verify<P: Protocol>(
+pub fn verify<P: Service>(
     scenario: &Scenario,
     seeds: impl IntoIterator<Item = u64, IntoIter: Send>,
     build: impl Fn(Identity) -> P + Sync,
@@ -66,7 +67,7 @@ pub fn verify<P: Protocol>(
 ///
 /// # Errors
 /// As [`verify`]: about the first run that differs.
-pub fn verify_all<'s, P: Protocol>(
+pub fn verify_all<'s, P: Service>(
     runs: impl Iterator<Item = (&'s Scenario, u64)> + Send,
     watch: impl Fn(&Scenario) + Sync,
     build: impl Fn(Identity) -> P + Sync,
@@ -115,7 +116,7 @@ struct First<'s> {
 }
 
 impl<'s> First<'s> {
-    fn play<P: Protocol>(
+    fn play<P: Service>(
         scenario: &'s Scenario,
         seed: u64,
         watch: impl Fn(&Scenario),
@@ -128,7 +129,7 @@ impl<'s> First<'s> {
     }
 
     /// Plays it again; what differs, if anything does.
-    fn again<P: Protocol>(&self, watch: impl Fn(&Scenario), build: impl Fn(Identity) -> P) -> Option<Divergence> {
+    fn again<P: Service>(&self, watch: impl Fn(&Scenario), build: impl Fn(Identity) -> P) -> Option<Divergence> {
         let mut second = Second { tape: Tape::new(MARKS_MAX), first: &self.tape, odd: None };
         let end = catch(|| simulate_observed(self.scenario, self.seed, &mut second, build));
         watch(self.scenario);
@@ -165,7 +166,7 @@ struct Second<'f> {
     odd: Option<Line>,
 }
 
-impl<P: Protocol> Observer<P> for Second<'_> {
+impl<P: Service> Observer<P> for Second<'_> {
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         self.tape.record(scene.now, event);
         if self.odd.is_none() && self.first.is_complete() && self.tape.is_complete() {
@@ -191,7 +192,7 @@ fn lines(tape: &Tape, first: u64, last: u64) -> Vec<Line> {
 }
 
 /// The divergence, with what two runs in lockstep show of it.
-fn closer<P: Protocol>(
+fn closer<P: Service>(
     mut divergence: Divergence,
     scenario: &Scenario,
     build: &(impl Fn(Identity) -> P + Sync),

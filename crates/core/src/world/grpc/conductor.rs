@@ -12,7 +12,6 @@ use tonic::transport::Channel;
 
 use crate::clock::Clock;
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::protocol::{Operation, Response};
 use crate::record::{RunRecord, World};
 use crate::rpc::proto::admin::admin_client::AdminClient;
 use crate::rpc::proto::admin::{Role, ServerStatus, StatusRequest};
@@ -22,6 +21,7 @@ use crate::rpc::proto::kvstore::key_value_store_client::KeyValueStoreClient;
 use crate::rpc::proto::kvstore::{GetRequest, PutRequest, ReturnCode};
 use crate::rpc::{self, ServerAddress};
 use crate::scenario::Scenario;
+use crate::service::{Operation, Response};
 use crate::time::{Span, Time};
 use crate::workload::{Dispatch, Incorrect, Reaction};
 use crate::world::processes::{Complaints, Console, Interrupt, PlayError, Processes, Teller, describe_end};

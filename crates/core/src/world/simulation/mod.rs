@@ -8,39 +8,36 @@
 //! A message is sent, takes its time ([`Network`](crate::scenario::Network)), and when it arrives the receiver's chaos
 //! monkey decides whether it gets through. Clients' messages always do, unless the replica is dead.
 
-mod queue;
 mod transport;
 
 use crate::chaos::Director;
+use crate::engine::{Ahead, Carrier, Due, Engine};
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::protocol::{Effect, Identity, Input, Outbox, Protocol, Response};
+use crate::machine::{Emission, Exit, Identity, Input};
 use crate::record::{Event, Observer, RunRecord, Scene, Trace, World};
 use crate::scenario::Scenario;
+use crate::service::{Response, Service};
 use crate::time::Time;
 use crate::workload::Dispatch;
 use crate::world::quiet::is_quiet;
 use crate::world::stage::Stage;
 
-pub use queue::{Queue, Wakeups};
 pub use transport::{Route, Transport};
-
-/// A protocol may ask for so many timeouts in a row without time moving on; more would never end.
-const IMMEDIATE_TIMEOUTS_MAX: usize = 1_000;
 
 /// Runs a scenario from beginning to end. `build` makes each replica.
 ///
 /// # Panics
 /// If the protocol panics, sends to or believes in a replica that does not exist, or asks for timeouts at one time
 /// without end. A note on standard error then names scenario, seed and time.
-pub fn simulate<P: Protocol>(scenario: &Scenario, seed: u64, build: impl FnMut(Identity) -> P) -> RunRecord {
+pub fn simulate<P: Service>(scenario: &Scenario, seed: u64, build: impl FnMut(Identity) -> P) -> RunRecord {
     simulate_observed(scenario, seed, (), build)
 }
 
-/// As [`simulate`], with somebody who watches.
+/// As [`simulate`], with an observer.
 ///
 /// # Panics
 /// As [`simulate`].
-pub fn simulate_observed<P: Protocol, O: Observer<P>>(
+pub fn simulate_observed<P: Service, O: Observer<P>>(
     scenario: &Scenario,
     seed: u64,
     observer: O,
@@ -53,69 +50,59 @@ pub fn simulate_observed<P: Protocol, O: Observer<P>>(
 
 /// A run under way. [`simulate`] is the short way to a finished one.
 #[derive(Debug)]
-pub struct Simulation<'a, P: Protocol, O = ()> {
+pub struct Simulation<'a, P: Service, O = ()> {
     stage: Stage<'a>,
     observer: O,
-    now: Time,
-    replicas: Vec<P>,
+    engine: Engine<'a, P, Answer>,
     transport: Transport,
-    queue: Queue<Arrival<P::Message>>,
-    wakeups: Wakeups,
-    outbox: Outbox<P::Message>,
     trace: Trace,
 }
 
-/// Says where a run was when it panicked, so that nobody is left with a panic and no seed.
-impl<P: Protocol, O> Drop for Simulation<'_, P, O> {
+/// Says where a run was when it panicked, so that a panic never comes without its seed.
+impl<P: Service, O> Drop for Simulation<'_, P, O> {
     fn drop(&mut self) {
         if std::thread::panicking() && !is_quiet() {
             eprintln!(
                 "note: scenario {} with seed {} panicked at {}",
-                self.stage.scenario.name, self.stage.seed, self.now
+                self.stage.scenario.name,
+                self.stage.seed,
+                self.engine.now()
             );
         }
     }
 }
 
-/// Something under way to someone.
+/// An answer under way to a client.
 #[derive(Clone, Debug)]
-enum Arrival<M> {
-    /// A message or a request, in the form in which a replica takes it, so that it need not be moved about.
-    Replica { to: ReplicaId, input: Input<M> },
-    /// An answer.
-    Client { from: ReplicaId, to: ClientId, mid: Mid, leader: Option<ReplicaId>, response: Response },
+struct Answer {
+    from: ReplicaId,
+    to: ClientId,
+    mid: Mid,
+    leader: Option<ReplicaId>,
+    response: Response,
 }
 
-impl<'a, P: Protocol> Simulation<'a, P> {
-    /// A run at its beginning, that nobody watches.
-    pub fn new(scenario: &'a Scenario, seed: u64, build: impl FnMut(Identity) -> P) -> Simulation<'a, P> {
+impl<'a, P: Service> Simulation<'a, P> {
+    /// A run at its beginning, without an observer.
+    pub fn new(scenario: &'a Scenario, seed: u64, build: impl FnMut(Identity) -> P + 'a) -> Simulation<'a, P> {
         Simulation::observed(scenario, seed, (), build)
     }
 }
 
-impl<'a, P: Protocol, O: Observer<P>> Simulation<'a, P, O> {
+impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
     /// A run at its beginning. An observer that is to be asked afterwards is lent, as `&mut`.
     pub fn observed(
         scenario: &'a Scenario,
         seed: u64,
         observer: O,
-        mut build: impl FnMut(Identity) -> P,
+        build: impl FnMut(Identity) -> P + 'a,
     ) -> Simulation<'a, P, O> {
         let count = scenario.replicas;
-        let replicas: Vec<P> = ReplicaId::all(count).map(|id| build(Identity { id, replicas: count, seed })).collect();
-        let mut wakeups = Wakeups::new(count);
-        for (id, replica) in ReplicaId::all(count).zip(&replicas) {
-            wakeups.set(id, replica.poll_timeout());
-        }
         Simulation {
             stage: Stage::new(scenario, seed),
             observer,
-            now: Time::ZERO,
-            replicas,
+            engine: Engine::new(count, seed, build),
             transport: Transport::new(&scenario.network, count, seed),
-            queue: Queue::new(),
-            wakeups,
-            outbox: Outbox::new(),
             trace: Trace::new(),
         }
     }
@@ -123,24 +110,24 @@ impl<'a, P: Protocol, O: Observer<P>> Simulation<'a, P, O> {
     /// Makes the next event happen. False if there is none before the run's end, or the run was stopped.
     pub fn step(&mut self) -> bool {
         let fault = self.stage.next_fault();
-        let arrival = self.queue.next_time();
+        let arrival = self.engine.next_arrival();
         let request = self.stage.workload.poll_due();
-        let wakeup = self.wakeups.next_time();
-        let next = fault.min(arrival).min(request).min(wakeup);
+        let timeout = self.engine.next_timeout();
+        let next = fault.min(arrival).min(request).min(timeout);
         if next > self.stage.scenario.end() || self.stage.is_storm() {
             return false;
         }
         // A deadline in the past (of a replica that wants to be called at its start) is due now.
-        self.now = self.now.max(next);
+        self.engine.advance(next);
         if fault == next {
             self.strike();
         } else if arrival == next {
             self.arrive();
         } else if request == next {
-            let dispatch = self.stage.workload.handle_due(self.now, self.stage.director.living());
+            let dispatch = self.stage.workload.handle_due(self.engine.now(), self.stage.director.living());
             self.dispatch(dispatch);
         } else {
-            let replica = self.wakeups.next_replica();
+            let replica = self.engine.next_to_time_out();
             self.record(&Event::Timeout { replica });
             self.handle(replica, Input::Timeout);
         }
@@ -149,21 +136,21 @@ impl<'a, P: Protocol, O: Observer<P>> Simulation<'a, P, O> {
 
     /// Ends the run: what is known of it.
     pub fn finish(mut self) -> RunRecord {
-        let end = if self.stage.is_storm() { self.now } else { self.stage.scenario.end() };
+        let end = if self.stage.is_storm() { self.engine.now() } else { self.stage.scenario.end() };
         self.stage.finish(World::Virtual, end, self.trace.events(), Some(self.trace.hash()))
     }
 
     /// The time of the newest event.
     pub fn now(&self) -> Time {
-        self.now
+        self.engine.now()
     }
 
-    /// The replicas, dead ones included.
+    /// The replicas; those that are down as they were when they ended.
     pub fn replicas(&self) -> &[P] {
-        &self.replicas
+        self.engine.machines()
     }
 
-    /// Who lives, who is believed to lead and who can hear whom.
+    /// Which replicas live, which one is believed to lead, and who can hear whom.
     pub fn director(&self) -> &Director {
         &self.stage.director
     }
@@ -175,33 +162,37 @@ impl<'a, P: Protocol, O: Observer<P>> Simulation<'a, P, O> {
 
     #[inline]
     fn record(&mut self, event: &Event<'_, P::Message>) {
-        self.trace.record(self.now, event);
-        let scene = Scene { now: self.now, replicas: &self.replicas, director: &self.stage.director };
-        self.observer.event(&scene, event);
+        self.trace.record(self.engine.now(), event);
+        self.observer.event(&scene(&self.engine, &self.stage), event);
     }
 
     /// The next fault of the scenario strikes.
     fn strike(&mut self) {
-        let (event, consequence) = self.stage.strike(self.now);
+        let (event, consequence) = self.stage.strike(self.engine.now());
         self.record(&Event::Struck { event, consequence });
         if let Some(killed) = consequence.killed {
-            self.wakeups.set(killed, Time::NEVER);
+            self.engine.fail_power(killed);
         }
     }
 
     /// The first message under way arrives.
     fn arrive(&mut self) {
-        match self.queue.pop() {
-            Some(Arrival::Replica { to, input }) => {
+        match self.engine.take_arrival() {
+            Some(Due::Input { to, input }) => {
                 let gets_through = self.reaches(to, &input);
                 if gets_through {
                     self.handle(to, input);
                 }
             }
-            Some(Arrival::Client { from, to, mid, leader, response }) => {
+            Some(Due::Event(Answer { from, to, mid, leader, response })) => {
                 self.record(&Event::Answered { from, to, mid, leader, response: &response });
-                let reaction = self.stage.answer(self.now, to, mid, leader, &response);
+                let reaction = self.stage.answer(self.engine.now(), to, mid, leader, &response);
                 self.dispatch(reaction.again);
+            }
+            Some(Due::Synced { to }) => {
+                let mut carrier = wires(&mut self.stage, &mut self.transport, &mut self.observer);
+                let exit = self.engine.handle_synced(to, &mut carrier);
+                self.handled(to, exit);
             }
             None => {}
         }
@@ -209,75 +200,97 @@ impl<'a, P: Protocol, O: Observer<P>> Simulation<'a, P, O> {
 
     /// Whether what has arrived for a replica gets through to it.
     #[inline]
-    fn reaches(&mut self, to: ReplicaId, input: &Input<P::Message>) -> bool {
+    fn reaches(&mut self, to: ReplicaId, input: &Input<P>) -> bool {
         if !self.stage.director.living().contains(to) {
             self.record(&Event::Lost { to });
             return false;
         }
         match input {
-            &Input::Peer { from, ref message } if self.stage.admits(self.now, from, to) => {
+            &Input::Peer { from, ref message } if self.stage.admits(self.engine.now(), from, to) => {
                 self.record(&Event::Delivered { from, to, message });
             }
             &Input::Peer { from, ref message } => {
                 self.record(&Event::Dropped { from, to, message });
                 return false;
             }
-            &Input::Client { from, ref request } => self.record(&Event::Requested { from, to, request }),
-            Input::Timeout => {}
+            &Input::Client { from, mid, ref request } => self.record(&Event::Requested { from, to, mid, request }),
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
         }
         true
     }
 
-    /// Hands one input to a replica and carries out what it leaves; again with a timeout as long as it wants one now.
-    fn handle(&mut self, id: ReplicaId, input: Input<P::Message>) {
-        let replica = &mut self.replicas[id.index()];
-        replica.handle(self.now, input, &mut self.outbox);
-        let mut timeouts = 0;
-        let deadline = loop {
-            let deadline = replica.poll_timeout();
-            if deadline > self.now {
-                break deadline;
-            }
-            timeouts += 1;
-            assert!(timeouts <= IMMEDIATE_TIMEOUTS_MAX, "replica {id} asks for timeouts at {} without end", self.now);
-            replica.handle(self.now, Input::Timeout, &mut self.outbox);
-        };
-        self.wakeups.set(id, deadline);
-        if !self.outbox.is_empty() {
-            self.carry_out(id);
-        }
-        let scene = Scene { now: self.now, replicas: &self.replicas, director: &self.stage.director };
-        self.observer.handled(&scene, id);
+    /// Hands one input to a replica and carries out what it leaves.
+    #[inline]
+    fn handle(&mut self, id: ReplicaId, input: Input<P>) {
+        let mut carrier = wires(&mut self.stage, &mut self.transport, &mut self.observer);
+        let exit = self.engine.handle(id, input, &mut carrier);
+        self.handled(id, exit);
     }
 
-    /// Carries out what a replica has left in the outbox.
-    fn carry_out(&mut self, from: ReplicaId) {
-        let leader = self.replicas[from.index()].leader();
-        let exists = leader.is_none_or(|leader| leader.index() < self.replicas.len());
-        assert!(exists, "replica {from} believes in a leader that does not exist");
-        self.stage.observe_leader(self.now, from, leader);
-        for effect in self.outbox.drain() {
-            match effect {
-                Effect::Send { to, message } => {
-                    assert!(to.index() < self.replicas.len(), "replica {from} sends to {to}, which does not exist");
-                    self.stage.sent += 1;
-                    self.observer.sent(from, to, &message);
-                    let arrival = self.transport.arrival(self.now, Route::Peer { from, to });
-                    self.queue.push(arrival, Arrival::Replica { to, input: Input::Peer { from, message } });
-                }
-                Effect::Reply { to, mid, response } => {
-                    let arrival = self.transport.arrival(self.now, Route::Answer { from, to });
-                    self.queue.push(arrival, Arrival::Client { from, to, mid, leader, response });
-                }
-            }
+    /// A replica has handled an input, and perhaps ended with it.
+    #[inline]
+    fn handled(&mut self, id: ReplicaId, exit: Option<Exit>) {
+        if exit.is_some() {
+            self.stage.bury(self.engine.now(), id);
         }
+        self.observer.handled(&scene(&self.engine, &self.stage), id);
     }
 
     /// Sends a client's request, if there is one.
     fn dispatch(&mut self, dispatch: Option<Dispatch>) {
-        if let Some(Dispatch { from, to, request, .. }) = dispatch {
-            let arrival = self.transport.arrival(self.now, Route::Request { from, to });
-            self.queue.push(arrival, Arrival::Replica { to, input: Input::Client { from, request } });
+        if let Some(Dispatch { from, to, mid, operation, .. }) = dispatch {
+            let arrival = self.transport.arrival(self.engine.now(), Route::Request { from, to });
+            self.engine.ahead().input(arrival, to, Input::Client { from, mid, request: operation });
         }
     }
+}
+
+#[inline]
+fn scene<'s, P: Service>(engine: &'s Engine<'_, P, Answer>, stage: &'s Stage<'_>) -> Scene<'s, P> {
+    Scene { now: engine.now(), replicas: engine.machines(), conditions: engine.conditions(), director: &stage.director }
+}
+
+/// The network between replicas and clients: counts what is sent, and how long it takes.
+struct Wires<'w, 'a, O> {
+    stage: &'w mut Stage<'a>,
+    transport: &'w mut Transport,
+    observer: &'w mut O,
+    /// The leader that all messages of one moment are stamped with.
+    stamp: Option<ReplicaId>,
+}
+
+impl<P: Service, O: Observer<P>> Carrier<P, Answer> for Wires<'_, '_, O> {
+    #[inline]
+    fn begin(&mut self, now: Time, from: ReplicaId, replica: &P) {
+        let leader = replica.leader();
+        let exists = leader.is_none_or(|leader| leader.index() < self.stage.scenario.replicas);
+        assert!(exists, "replica {from} believes in a leader that does not exist");
+        self.stage.observe_leader(now, from, leader);
+        self.stamp = leader;
+    }
+
+    #[inline]
+    fn carry(&mut self, now: Time, from: ReplicaId, emission: Emission<P>, ahead: &mut Ahead<P, Answer>) {
+        match emission {
+            Emission::Send { to, message } => {
+                assert!(
+                    to.index() < self.stage.scenario.replicas,
+                    "replica {from} sends to {to}, which does not exist"
+                );
+                self.stage.sent += 1;
+                self.observer.sent(from, to, &message);
+                let arrival = self.transport.arrival(now, Route::Peer { from, to });
+                ahead.input(arrival, to, Input::Peer { from, message });
+            }
+            Emission::Reply { to, mid, response } => {
+                let arrival = self.transport.arrival(now, Route::Answer { from, to });
+                ahead.event(arrival, Answer { from, to, mid, leader: self.stamp, response });
+            }
+        }
+    }
+}
+
+#[inline]
+fn wires<'w, 'a, O>(stage: &'w mut Stage<'a>, transport: &'w mut Transport, observer: &'w mut O) -> Wires<'w, 'a, O> {
+    Wires { stage, transport, observer, stamp: None }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::{Answer, Core, Effect, PeerMessage};
 use crate::id::ReplicaId;
+use crate::machine::Identity;
 use crate::node::grpc::default_replica_config;
-use crate::protocol::{Identity, Operation, RequestId, Update};
 use crate::replica::Replica;
 use crate::rng::Stream;
+use crate::service::{Operation, RequestId, Update};
 use crate::time::{Span, Time};
 
 /// How long every message is under way.

@@ -1,25 +1,15 @@
-//! The seam: a replica is a state machine without I/O.
-//!
-//! A protocol under test is a plain struct. It has no clock, socket, thread, file or global randomness; a world hands
-//! it the time with every input and carries out the effects that it leaves in an [`Outbox`]. Verbs carry meaning:
-//! `handle` takes input, `poll_*` asks, bare nouns read.
-//!
-//! Three things are the whole contract between a protocol and a world:
-//!
-//! - Effects happen in the order in which they were left.
-//! - When `poll_timeout` is at or before the present, the world hands in [`Input::Timeout`] before time moves on. A
-//!   world that has several inputs at hand may hand them all in first, so that a protocol which puts work off to a
-//!   timeout "now" gets batches for nothing.
-//! - Early timeouts are harmless: the protocol looks at `now` and does only what is due.
-//!
-//! Randomness is a seed, given at construction ([`Identity`]).
+//! What clients ask of the replicated key-value store, and what they are told.
 
-use std::fmt::Debug;
-use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::id::{ClientId, Mid, ReplicaId};
-use crate::time::Time;
+use crate::id::ReplicaId;
+use crate::machine::Machine;
+
+/// A machine that serves the key-value store to clients.
+pub trait Service: Machine<Request = Operation, Response = Response> {
+    /// The replica that this one believes to be the leader. It is stamped on everything this replica sends.
+    fn leader(&self) -> Option<ReplicaId>;
+}
 
 /// Keys and values: immutable text that is cheap to share.
 pub type Text = Arc<str>;
@@ -44,63 +34,6 @@ pub fn text_bytes(text: &str) -> usize {
         _ => 6,
     });
     bytes.sum()
-}
-
-/// A replicated protocol, as a deterministic state machine.
-pub trait Protocol {
-    /// What replicas of this protocol send each other. `Hash` feeds the run's trace hash, so it should cover every
-    /// field; `Debug` shows the message to a person.
-    type Message: Clone + Debug + Hash;
-
-    /// Takes one input at time `now` and leaves the effects in `out`. Never called with an earlier `now` than before.
-    fn handle(&mut self, now: Time, input: Input<Self::Message>, out: &mut Outbox<Self::Message>);
-
-    /// When the protocol wants [`Input::Timeout`] next; [`Time::NEVER`] if not at all.
-    fn poll_timeout(&self) -> Time;
-
-    /// The replica that this one believes to be the leader. It is stamped on everything this replica sends.
-    fn leader(&self) -> Option<ReplicaId>;
-}
-
-/// What a replica is told of itself when it starts.
-#[derive(Clone, Copy, Debug)]
-pub struct Identity {
-    /// Its own place in the cluster.
-    pub id: ReplicaId,
-    /// How many replicas the cluster has, itself included.
-    pub replicas: usize,
-    /// Seed of all its randomness. Replicas of one cluster may share it: streams are named with the replica's place.
-    pub seed: u64,
-}
-
-/// What a world hands to a protocol.
-#[derive(Clone, Debug)]
-pub enum Input<M> {
-    /// The time that `poll_timeout` asked for has come (or an early call, which does nothing).
-    Timeout,
-    /// A message from another replica (or from itself) has arrived.
-    Peer {
-        /// The sender.
-        from: ReplicaId,
-        /// What it sent.
-        message: M,
-    },
-    /// A client's request has arrived.
-    Client {
-        /// The client.
-        from: ClientId,
-        /// What it asks.
-        request: Request,
-    },
-}
-
-/// A client's request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Request {
-    /// Names this request; the answer carries it back.
-    pub mid: Mid,
-    /// What the client wants done.
-    pub operation: Operation,
 }
 
 /// What a client wants done with the store.
@@ -191,70 +124,6 @@ pub enum Response {
     Fail,
     /// Not done here; the client should ask the leader that this answer is stamped with.
     Redirect,
-}
-
-/// One effect of a protocol on the world.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect<M> {
-    /// Send a message to a replica. It may be lost, and it may be late.
-    Send {
-        /// The receiver.
-        to: ReplicaId,
-        /// What to send.
-        message: M,
-    },
-    /// Answer a client's request.
-    Reply {
-        /// The client.
-        to: ClientId,
-        /// The request that this answers.
-        mid: Mid,
-        /// The answer.
-        response: Response,
-    },
-}
-
-/// The ordered list of effects that a protocol leaves for its world. Worlds reuse one, so that it allocates nothing
-/// in the steady state.
-#[derive(Clone, Debug)]
-pub struct Outbox<M> {
-    effects: Vec<Effect<M>>,
-}
-
-impl<M> Outbox<M> {
-    /// An empty outbox.
-    pub const fn new() -> Outbox<M> {
-        Outbox { effects: Vec::new() }
-    }
-
-    /// Leaves a message to be sent.
-    #[inline]
-    pub fn send(&mut self, to: ReplicaId, message: M) {
-        self.effects.push(Effect::Send { to, message });
-    }
-
-    /// Leaves an answer to be given.
-    #[inline]
-    pub fn reply(&mut self, to: ClientId, mid: Mid, response: Response) {
-        self.effects.push(Effect::Reply { to, mid, response });
-    }
-
-    /// Takes all effects out, in order.
-    #[inline]
-    pub fn drain(&mut self) -> impl Iterator<Item = Effect<M>> + '_ {
-        self.effects.drain(..)
-    }
-
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.effects.is_empty()
-    }
-}
-
-impl<M> Default for Outbox<M> {
-    fn default() -> Outbox<M> {
-        Outbox::new()
-    }
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ pub struct Wakeups {
 }
 
 impl Wakeups {
-    /// So many replicas, none with a wake-up.
+    /// One place for each of this many replicas, none with a wake-up.
     pub fn new(replicas: usize) -> Wakeups {
         Wakeups { times: vec![Time::NEVER; replicas], first: 0 }
     }

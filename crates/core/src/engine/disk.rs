@@ -1,0 +1,321 @@
+//! A host's disk: records in order, of which a prefix is synced.
+//!
+//! What is not synced is in the cache of an operating system. When the power fails, the disk keeps a part of it from
+//! the beginning, and the record after that may be torn: the file ends within it. Synced records survive, unless the
+//! disk damages one ([`Disk::corrupt`]) or has lied about a sync ([`Disk::set_lying`]).
+
+use crate::engine::Delay;
+use crate::machine::{Record, Recovered, Stored};
+use crate::rng::Stream;
+use crate::time::Span;
+
+/// The disk of one host. Records are numbered from 0 in the order in which they were persisted.
+///
+/// Invariants:
+/// - `synced <= persisted`, and a sync under way ends between the two.
+/// - Only records before `synced` have been dropped, because a synced checkpoint replaces them.
+#[derive(Clone, Debug)]
+pub struct Disk<R> {
+    records: Vec<Stored<R>>,
+    /// How many records came before the first of `records` and were dropped.
+    dropped: u64,
+    /// So many records are synced.
+    synced: u64,
+    /// So many records would survive a power failure: fewer than are synced if the disk has lied.
+    durable: u64,
+    /// A sync is under way, and covers so many records.
+    syncing: Option<u64>,
+    /// The machine waits for so many records to be synced.
+    wanted: u64,
+    /// The newest record that replaces all before it, by number.
+    checkpoint: Option<u64>,
+    latency: Delay,
+    /// How often longer than drawn a sync takes.
+    slowness: u64,
+    full: bool,
+    lying: bool,
+    stream: Stream,
+}
+
+/// What a power failure has done to a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PowerFailure {
+    /// How many records were lost.
+    pub lost: u64,
+    /// Whether the first of them is torn.
+    pub torn: bool,
+}
+
+impl<R: Record> Disk<R> {
+    /// An empty disk whose syncs take this long. The stream draws how long, and what a crash loses.
+    pub const fn new(latency: Delay, stream: Stream) -> Disk<R> {
+        Disk {
+            records: Vec::new(),
+            dropped: 0,
+            synced: 0,
+            durable: 0,
+            syncing: None,
+            wanted: 0,
+            checkpoint: None,
+            latency,
+            slowness: 1,
+            full: false,
+            lying: false,
+            stream,
+        }
+    }
+
+    /// How many records were ever persisted.
+    pub fn persisted(&self) -> u64 {
+        self.dropped + self.records.len() as u64
+    }
+
+    /// How many records are synced.
+    pub fn synced(&self) -> u64 {
+        self.synced
+    }
+
+    /// Whether there is no room for more.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Appends a record to the queue of writes. False, and nothing is changed, if there is no room.
+    pub fn persist(&mut self, record: R) -> bool {
+        if self.full {
+            return false;
+        }
+        if record.is_checkpoint() {
+            self.checkpoint = Some(self.persisted());
+        }
+        self.records.push(Stored::Intact(record));
+        true
+    }
+
+    /// Wants all that was persisted to be synced; false if it is already.
+    pub fn want_sync(&mut self) -> bool {
+        self.wanted = self.persisted();
+        self.wanted > self.synced
+    }
+
+    /// Begins a sync if one is wanted and none is under way. Returns how long it takes. It covers all that was persisted
+    /// by now, so that those who have waited together are served together.
+    pub fn begin_sync(&mut self) -> Option<Span> {
+        if self.syncing.is_some() || self.wanted <= self.synced {
+            return None;
+        }
+        self.syncing = Some(self.persisted());
+        Some(self.latency.draw(&mut self.stream) * self.slowness)
+    }
+
+    /// The sync under way is done: returns how many records are synced now.
+    pub fn finish_sync(&mut self) -> u64 {
+        if let Some(up_to) = self.syncing.take() {
+            self.synced = up_to;
+            if !self.lying {
+                self.durable = up_to;
+                self.drop_replaced();
+            }
+        }
+        self.synced
+    }
+
+    /// A checkpoint that is on the disk replaces what comes before it, in one step.
+    fn drop_replaced(&mut self) {
+        if let Some(checkpoint) = self.checkpoint.filter(|&checkpoint| checkpoint < self.durable) {
+            self.records.drain(..(checkpoint - self.dropped) as usize);
+            self.dropped = checkpoint;
+            self.checkpoint = None;
+        }
+    }
+
+    /// The power fails: of what is not synced a drawn number of records survives, from the first on.
+    pub fn fail_power(&mut self) -> PowerFailure {
+        let kept = self.stream.between(self.durable, self.persisted());
+        let torn = self.stream.chance(0.5);
+        self.fail_power_after(kept, torn)
+    }
+
+    /// The power fails after this many records have reached the disk, and perhaps within the next one.
+    ///
+    /// # Panics
+    /// If that is less than was synced, or more than was persisted.
+    pub fn fail_power_after(&mut self, kept: u64, torn: bool) -> PowerFailure {
+        assert!(
+            (self.durable..=self.persisted()).contains(&kept),
+            "a disk keeps what is synced, and no more than it has"
+        );
+        let failure = PowerFailure { lost: self.persisted() - kept, torn: torn && kept < self.persisted() };
+        self.records.truncate((kept - self.dropped) as usize);
+        (self.synced, self.durable, self.wanted, self.syncing) = (kept, kept, kept, None);
+        self.checkpoint = self.newest_checkpoint();
+        self.drop_replaced();
+        failure
+    }
+
+    fn newest_checkpoint(&self) -> Option<u64> {
+        let is_checkpoint = |stored: &Stored<R>| matches!(stored, Stored::Intact(record) if record.is_checkpoint());
+        let place = self.records.iter().rposition(is_checkpoint)?;
+        (place > 0).then_some(self.dropped + place as u64)
+    }
+
+    /// What a machine reads when it starts.
+    pub fn read(&self, torn: bool) -> Recovered<R> {
+        Recovered { records: self.records.clone(), torn }
+    }
+
+    /// Damages one synced record, chosen at random. False if there is none.
+    pub fn corrupt(&mut self) -> bool {
+        let synced = (self.durable - self.dropped) as usize;
+        if synced == 0 {
+            return false;
+        }
+        let place = self.stream.below(synced as u64) as usize;
+        self.records[place] = Stored::Damaged;
+        true
+    }
+
+    /// Forgets everything, as a new disk does.
+    pub fn wipe(&mut self) {
+        let all = self.persisted();
+        self.records.clear();
+        (self.dropped, self.synced, self.durable, self.wanted) = (all, all, all, all);
+        (self.syncing, self.checkpoint) = (None, None);
+    }
+
+    /// Makes each sync take this many times as long from now on.
+    pub fn set_slowness(&mut self, times: u64) {
+        self.slowness = times;
+    }
+
+    /// Leaves no room for further records, or some again.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    /// Reports syncs from now on that have not happened, or is honest again from the next sync on. No Raft survives a
+    /// majority of such disks.
+    pub fn set_lying(&mut self, lying: bool) {
+        self.lying = lying;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Line(u64, bool);
+
+    impl Record for Line {
+        fn is_checkpoint(&self) -> bool {
+            self.1
+        }
+    }
+
+    fn disk(seed: u64) -> Disk<Line> {
+        Disk::new(Delay::Constant(Span(5)), Stream::new(seed, "disk"))
+    }
+
+    fn sync(disk: &mut Disk<Line>) {
+        assert!(disk.want_sync());
+        assert_eq!(disk.begin_sync(), Some(Span(5)));
+        disk.finish_sync();
+    }
+
+    fn numbers(disk: &Disk<Line>) -> Vec<u64> {
+        let records = disk.read(false).records.into_iter();
+        records.map(|stored| if let Stored::Intact(Line(number, _)) = stored { number } else { 999 }).collect()
+    }
+
+    #[test]
+    fn a_power_failure_keeps_what_is_synced_and_any_prefix_of_the_rest() {
+        let mut kept = [0; 6];
+        let mut torn = 0;
+        for seed in 0..600 {
+            let mut disk = disk(seed);
+            (0..2).for_each(|number| assert!(disk.persist(Line(number, false))));
+            sync(&mut disk);
+            (2..5).for_each(|number| assert!(disk.persist(Line(number, false))));
+            let failure = disk.fail_power();
+            let left = numbers(&disk);
+            assert_eq!(left, (0..left.len() as u64).collect::<Vec<_>>());
+            assert_eq!(failure.lost, 5 - left.len() as u64);
+            assert!(!failure.torn || failure.lost > 0, "only what is lost can be torn");
+            kept[left.len()] += 1;
+            torn += u64::from(failure.torn);
+        }
+        assert_eq!(kept[..2], [0, 0], "what was synced is never lost");
+        assert!(kept[2..].iter().all(|&count| count > 100), "{kept:?}");
+        assert!((150..300).contains(&torn), "{torn} torn");
+    }
+
+    #[test]
+    fn one_sync_serves_all_that_waited_for_it_and_what_came_later_waits_for_the_next() {
+        let mut disk = disk(1);
+        disk.persist(Line(0, false));
+        assert!(disk.want_sync());
+        disk.persist(Line(1, false));
+        assert_eq!(disk.begin_sync(), Some(Span(5)));
+        disk.persist(Line(2, false));
+        assert!(disk.want_sync());
+        assert_eq!(disk.begin_sync(), None, "one at a time");
+        assert_eq!(disk.finish_sync(), 2);
+        assert_eq!(disk.begin_sync(), Some(Span(5)));
+        assert_eq!(disk.finish_sync(), 3);
+        assert!(!disk.want_sync(), "all is synced");
+        assert_eq!(disk.begin_sync(), None);
+    }
+
+    #[test]
+    fn a_checkpoint_replaces_what_comes_before_it_when_it_is_synced_and_not_before() {
+        for keep_checkpoint in [false, true] {
+            let mut disk = disk(1);
+            disk.persist(Line(0, false));
+            sync(&mut disk);
+            disk.persist(Line(1, false));
+            disk.persist(Line(2, true));
+            disk.persist(Line(3, false));
+            assert_eq!(numbers(&disk), [0, 1, 2, 3]);
+            disk.fail_power_after(if keep_checkpoint { 3 } else { 2 }, false);
+            assert_eq!(numbers(&disk), if keep_checkpoint { vec![2] } else { vec![0, 1] });
+        }
+        let mut disk = disk(1);
+        disk.persist(Line(0, true));
+        disk.persist(Line(1, false));
+        disk.persist(Line(2, true));
+        sync(&mut disk);
+        assert_eq!(numbers(&disk), [2]);
+        disk.persist(Line(3, false));
+        assert_eq!(disk.fail_power_after(3, true), PowerFailure { lost: 1, torn: true });
+        assert_eq!(numbers(&disk), [2]);
+    }
+
+    #[test]
+    fn a_lying_disk_loses_what_it_said_was_synced() {
+        let mut disk = disk(1);
+        disk.set_lying(true);
+        disk.persist(Line(0, false));
+        sync(&mut disk);
+        assert_eq!(disk.synced(), 1);
+        assert_eq!(disk.fail_power_after(0, false).lost, 1);
+        disk.set_lying(false);
+        disk.persist(Line(0, false));
+        sync(&mut disk);
+        assert_eq!(disk.fail_power().lost, 0);
+    }
+
+    #[test]
+    fn a_full_disk_takes_nothing_and_a_damaged_record_is_read_as_damaged() {
+        let mut disk = disk(1);
+        assert!(!disk.corrupt(), "there is nothing yet");
+        disk.persist(Line(0, false));
+        sync(&mut disk);
+        disk.set_full(true);
+        assert!(!disk.persist(Line(1, false)));
+        assert!(disk.corrupt());
+        assert_eq!(disk.read(false).records, [Stored::Damaged]);
+        disk.wipe();
+        assert_eq!(disk.read(false), Recovered::empty());
+    }
+}

@@ -1,0 +1,71 @@
+//! What a host knows of the machine that runs on it.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::engine::{Clock, Disk};
+use crate::id::ReplicaId;
+use crate::machine::{Emission, Input, Machine};
+
+/// Whether a host's machine runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It runs.
+    #[default]
+    Up,
+    /// It is stopped: messages and timeouts wait for it.
+    Paused,
+    /// It has ended. What arrives for it is lost.
+    Down,
+}
+
+/// The state of one host, for all who look on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Whether its machine runs.
+    pub state: State,
+    /// How often its machine was started again.
+    pub incarnation: u32,
+    /// Its clock.
+    pub clock: Clock,
+}
+
+impl Condition {
+    /// A host that has just started its machine for the first time.
+    pub const FIRST: Condition = Condition { state: State::Up, incarnation: 0, clock: Clock::EXACT };
+}
+
+/// What waits on one host, and its disk.
+pub(super) struct Storage<M: Machine> {
+    pub disk: Disk<M::Record>,
+    /// How many records were on the disk, or had been, when the machine started.
+    pub before: u64,
+    /// Emissions that wait until so many records are synced, in order.
+    pub waiting: VecDeque<(u64, Emission<M>)>,
+    /// Whether the file ended within a record at the last crash.
+    pub torn: bool,
+    /// Whether the disk has refused a record of this machine, and whether the machine was told.
+    pub refused: bool,
+    pub told_full: bool,
+}
+
+impl<M: Machine> Storage<M> {
+    pub const fn new(disk: Disk<M::Record>) -> Storage<M> {
+        Storage { disk, before: 0, waiting: VecDeque::new(), torn: false, refused: false, told_full: false }
+    }
+}
+
+impl<M: Machine> fmt::Debug for Storage<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storage").field("disk", &self.disk).field("waiting", &self.waiting).finish_non_exhaustive()
+    }
+}
+
+/// Something that has arrived for a paused machine.
+pub(super) enum Parked<M: Machine> {
+    Input(Input<M>),
+    Synced,
+}
+
+/// What has arrived for paused machines, in order.
+pub(super) type ParkedInputs<M> = Vec<(ReplicaId, Parked<M>)>;

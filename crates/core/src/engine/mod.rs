@@ -1,0 +1,512 @@
+//! The discrete-event engine: hosts, what is under way to them, and what happens next.
+//!
+//! An [`Engine`] keeps a host for each machine: whether it is up, paused or down, its incarnation, its clock and its
+//! disk. It knows nothing of clients, scenarios or networks. A *driver* owns it, decides what happens next, and says
+//! through [`Carrier`] what becomes of the things that machines emit. The virtual world is one driver; tests that drive
+//! machines by hand are others.
+
+mod clock;
+mod delay;
+mod disk;
+mod host;
+mod queue;
+
+use std::fmt;
+
+use crate::id::ReplicaId;
+use crate::machine::{Boot, Effect, Emission, Exit, Identity, Input, Machine, Outbox, Recovered};
+use crate::rng::Stream;
+use crate::time::{Span, Time};
+
+pub use clock::{Clock, Rate};
+pub use delay::Delay;
+pub use disk::{Disk, PowerFailure};
+pub use host::{Condition, State};
+use host::{Parked, ParkedInputs, Storage};
+pub use queue::{Queue, Wakeups};
+
+/// A machine may ask for so many timeouts in a row without time moving on; more would never end.
+const IMMEDIATE_TIMEOUTS_MAX: usize = 1_000;
+
+/// How a machine is started.
+pub type Build<'b, M> = dyn FnMut(Boot<<M as Machine>::Record>) -> Result<M, Exit> + 'b;
+
+/// Takes what machines emit, and decides what becomes of it. `E` is what else the driver lets happen later.
+pub trait Carrier<M: Machine, E> {
+    /// A machine's emissions follow.
+    #[inline]
+    fn begin(&mut self, now: Time, from: ReplicaId, machine: &M) {
+        let _ = (now, from, machine);
+    }
+
+    /// A machine emits something now. Whatever is to come of it later goes `ahead`.
+    fn carry(&mut self, now: Time, from: ReplicaId, emission: Emission<M>, ahead: &mut Ahead<M, E>);
+}
+
+/// What is under way: inputs of machines, and events of the driver, by time.
+pub struct Ahead<M: Machine, E> {
+    queue: Queue<Happening<M, E>>,
+}
+
+/// Something under way.
+enum Happening<M: Machine, E> {
+    Input { to: ReplicaId, input: Input<M> },
+    Synced { to: ReplicaId, incarnation: u32 },
+    Event(E),
+}
+
+/// What has come.
+pub enum Due<M: Machine, E> {
+    /// An input for a machine that is up or down. The driver decides whether it gets through, and hands it in.
+    Input {
+        /// The machine.
+        to: ReplicaId,
+        /// The input.
+        input: Input<M>,
+    },
+    /// A sync of this machine's disk is done: the driver calls [`Engine::handle_synced`].
+    Synced {
+        /// The machine.
+        to: ReplicaId,
+    },
+    /// An event of the driver's own.
+    Event(E),
+}
+
+/// Hosts, and what is under way to them.
+pub struct Engine<'b, M: Machine, E> {
+    now: Time,
+    build: Box<Build<'b, M>>,
+    seed: u64,
+    machines: Vec<M>,
+    conditions: Vec<Condition>,
+    /// Empty if no machine has a disk.
+    storages: Vec<Storage<M>>,
+    parked: ParkedInputs<M>,
+    ahead: Ahead<M, E>,
+    wakeups: Wakeups,
+    outbox: Outbox<M>,
+    /// Effects that concern the host, until it has dealt with them.
+    concerns: Outbox<M>,
+}
+
+impl<'b, M: Machine, E> Engine<'b, M, E> {
+    /// Machines without disks, at time zero.
+    pub fn new(replicas: usize, seed: u64, mut build: impl FnMut(Identity) -> M + 'b) -> Engine<'b, M, E> {
+        Engine::with_storages(replicas, seed, Vec::new(), Box::new(move |boot: Boot<_>| Ok(build(boot.identity))))
+    }
+
+    /// Machines with disks, whose syncs take this long, at time zero.
+    ///
+    /// # Panics
+    /// If a machine refuses to start although its disk is empty.
+    pub fn with_disks(
+        replicas: usize,
+        seed: u64,
+        sync: Delay,
+        build: impl FnMut(Boot<M::Record>) -> Result<M, Exit> + 'b,
+    ) -> Engine<'b, M, E> {
+        let disk = |id: ReplicaId| Disk::new(sync, Stream::link(seed, "disk", u64::from(id.0), 0));
+        let storages = ReplicaId::all(replicas).map(|id| Storage::new(disk(id))).collect();
+        Engine::with_storages(replicas, seed, storages, Box::new(build))
+    }
+
+    fn with_storages(
+        replicas: usize,
+        seed: u64,
+        storages: Vec<Storage<M>>,
+        mut build: Box<Build<'b, M>>,
+    ) -> Engine<'b, M, E> {
+        let has_disks = !storages.is_empty();
+        let boot = |id| Boot {
+            identity: Identity { id, replicas, seed },
+            incarnation: 0,
+            now: Time::ZERO,
+            disk: has_disks.then_some(Recovered::empty()),
+        };
+        let start = |id| build(boot(id)).unwrap_or_else(|why| panic!("replica {id} refuses to start: {why}"));
+        let machines: Vec<M> = ReplicaId::all(replicas).map(start).collect();
+        let mut wakeups = Wakeups::new(replicas);
+        for (id, machine) in ReplicaId::all(replicas).zip(&machines) {
+            wakeups.set(id, machine.poll_timeout());
+        }
+        Engine {
+            now: Time::ZERO,
+            build,
+            seed,
+            machines,
+            conditions: vec![Condition::FIRST; replicas],
+            storages,
+            parked: Vec::new(),
+            ahead: Ahead { queue: Queue::new() },
+            wakeups,
+            outbox: Outbox::new(),
+            concerns: Outbox::new(),
+        }
+    }
+
+    /// The time.
+    #[inline]
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Moves time on; not back.
+    #[inline]
+    pub fn advance(&mut self, to: Time) {
+        self.now = self.now.max(to);
+    }
+
+    /// All machines; those that are down as they were when they ended.
+    #[inline]
+    pub fn machines(&self) -> &[M] {
+        &self.machines
+    }
+
+    /// The state of each host.
+    #[inline]
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// A machine's disk; none if machines have none.
+    pub fn disk(&self, id: ReplicaId) -> Option<&Disk<M::Record>> {
+        self.storages.get(id.index()).map(|storage| &storage.disk)
+    }
+
+    /// The same, to be changed.
+    pub fn disk_mut(&mut self, id: ReplicaId) -> Option<&mut Disk<M::Record>> {
+        self.storages.get_mut(id.index()).map(|storage| &mut storage.disk)
+    }
+
+    /// What is under way.
+    pub fn ahead(&mut self) -> &mut Ahead<M, E> {
+        &mut self.ahead
+    }
+
+    /// When the first thing under way arrives; never, if nothing is.
+    #[inline]
+    pub fn next_arrival(&self) -> Time {
+        self.ahead.queue.next_time()
+    }
+
+    /// When the first machine wants its timeout.
+    #[inline]
+    pub fn next_timeout(&self) -> Time {
+        self.wakeups.next_time()
+    }
+
+    /// Whose timeout that is; of several at one time, the replica with the lowest number.
+    #[inline]
+    pub fn next_to_time_out(&self) -> ReplicaId {
+        self.wakeups.next_replica()
+    }
+
+    /// Takes out the first thing under way. None if there is nothing, or nothing for the driver to do: it was for a
+    /// paused machine and waits until that one is resumed, or of an earlier incarnation.
+    #[inline]
+    pub fn take_arrival(&mut self) -> Option<Due<M, E>> {
+        match self.ahead.queue.pop()? {
+            Happening::Event(event) => Some(Due::Event(event)),
+            Happening::Input { to, input } if self.conditions[to.index()].state != State::Paused => {
+                Some(Due::Input { to, input })
+            }
+            Happening::Input { to, input } => {
+                self.parked.push((to, Parked::Input(input)));
+                None
+            }
+            Happening::Synced { to, incarnation } => self.take_synced(to, incarnation),
+        }
+    }
+
+    fn take_synced(&mut self, to: ReplicaId, incarnation: u32) -> Option<Due<M, E>> {
+        let condition = self.conditions[to.index()];
+        match condition.state {
+            State::Up if condition.incarnation == incarnation => Some(Due::Synced { to }),
+            State::Paused if condition.incarnation == incarnation => {
+                self.parked.push((to, Parked::Synced));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Hands one input to a machine that is up and carries out what it leaves; again with a timeout as long as it wants
+    /// one now. Says why if the machine ends.
+    ///
+    /// # Panics
+    /// If the machine asks for timeouts at one time without end.
+    #[inline]
+    pub fn handle(&mut self, id: ReplicaId, input: Input<M>, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
+        self.act(id, carrier, |machine, now, out| machine.handle(now, input, out)).1
+    }
+
+    /// The same with something else that makes a machine act.
+    ///
+    /// # Panics
+    /// If the machine asks for timeouts at one time without end.
+    #[inline]
+    pub fn act<T>(
+        &mut self,
+        id: ReplicaId,
+        carrier: &mut impl Carrier<M, E>,
+        act: impl FnOnce(&mut M, Time, &mut Outbox<M>) -> T,
+    ) -> (T, Option<Exit>) {
+        let clock = &self.conditions[id.index()].clock;
+        let now = clock.local(self.now);
+        let machine = &mut self.machines[id.index()];
+        let done = act(machine, now, &mut self.outbox);
+        let mut timeouts = 0;
+        let deadline = loop {
+            let deadline = machine.poll_timeout();
+            if deadline > now {
+                break deadline;
+            }
+            timeouts += 1;
+            assert!(timeouts <= IMMEDIATE_TIMEOUTS_MAX, "replica {id} asks for timeouts at {} without end", self.now);
+            machine.handle(now, Input::Timeout, &mut self.outbox);
+        };
+        self.wakeups.set(id, clock.world(deadline));
+        (done, self.carry_out(id, carrier))
+    }
+
+    /// As [`Engine::act`], but a timeout that is due afterwards is left to the driver: for those that move machines by
+    /// hand, and let one be slower than another.
+    pub fn act_once<T>(
+        &mut self,
+        id: ReplicaId,
+        carrier: &mut impl Carrier<M, E>,
+        act: impl FnOnce(&mut M, Time, &mut Outbox<M>) -> T,
+    ) -> (T, Option<Exit>) {
+        let clock = &self.conditions[id.index()].clock;
+        let machine = &mut self.machines[id.index()];
+        let done = act(machine, clock.local(self.now), &mut self.outbox);
+        self.wakeups.set(id, clock.world(machine.poll_timeout()));
+        (done, self.carry_out(id, carrier))
+    }
+
+    #[inline]
+    fn carry_out(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
+        if self.outbox.concerns_host() {
+            return self.attend(id, carrier);
+        }
+        self.emit(id, carrier);
+        None
+    }
+
+    /// Carries out what a machine emits.
+    #[inline]
+    fn emit(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) {
+        if !self.outbox.is_empty() {
+            carrier.begin(self.now, id, &self.machines[id.index()]);
+            for emission in self.outbox.emissions() {
+                carrier.carry(self.now, id, emission, &mut self.ahead);
+            }
+        }
+    }
+
+    /// Deals with records, syncs and exits, and carries out what need not wait for them.
+    fn attend(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
+        let had = self.storages.get(id.index()).map_or(0, |storage| storage.disk.synced());
+        let exit = self.sort_out(id);
+        self.emit(id, carrier);
+        if exit.is_some() {
+            self.fail_power(id);
+            return exit;
+        }
+        let storage = self.storages.get_mut(id.index())?;
+        if storage.refused && !storage.told_full {
+            storage.told_full = true;
+            return self.handle(id, Input::DiskFull, carrier);
+        }
+        match storage.disk.begin_sync() {
+            Some(Span::ZERO) => {
+                storage.disk.finish_sync();
+            }
+            Some(span) => {
+                let incarnation = self.conditions[id.index()].incarnation;
+                self.ahead.queue.push(self.now + span, Happening::Synced { to: id, incarnation });
+            }
+            None => {}
+        }
+        if self.storages[id.index()].disk.synced() > had { self.release(id, carrier) } else { None }
+    }
+
+    /// Gives the disk its records, and leaves in the outbox what need not wait.
+    fn sort_out(&mut self, id: ReplicaId) -> Option<Exit> {
+        std::mem::swap(&mut self.outbox, &mut self.concerns);
+        let mut storage = self.storages.get_mut(id.index());
+        let mut held = None;
+        for effect in self.concerns.drain() {
+            match (effect, &mut storage) {
+                (Effect::Persist(record), Some(storage)) => storage.refused |= !storage.disk.persist(record),
+                // What was refused is never on the disk.
+                (Effect::Sync, Some(storage)) if storage.refused => held = Some(u64::MAX),
+                (Effect::Sync, Some(storage)) => {
+                    held = storage.disk.want_sync().then(|| storage.disk.persisted());
+                }
+                (Effect::Emit(emission), Some(storage)) if held.is_some() => {
+                    storage.waiting.push_back((held.unwrap_or_default(), emission));
+                }
+                (Effect::Emit(emission), _) => self.outbox.emit(emission),
+                (Effect::Persist(_) | Effect::Sync, None) => {}
+                (Effect::Exit(why), _) => return Some(why),
+            }
+        }
+        None
+    }
+
+    /// A sync of this machine's disk is done: what waited for it happens, and the machine learns of it. Says why if the
+    /// machine ends.
+    pub fn handle_synced(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
+        self.storages.get_mut(id.index())?.disk.finish_sync();
+        self.release(id, carrier)
+    }
+
+    fn release(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
+        let storage = self.storages.get_mut(id.index())?;
+        let synced = storage.disk.synced();
+        let ready = storage.waiting.partition_point(|(up_to, _)| *up_to <= synced);
+        for (_, emission) in storage.waiting.drain(..ready) {
+            self.outbox.emit(emission);
+        }
+        let up_to = synced - storage.before;
+        self.emit(id, carrier);
+        let exit = self.handle(id, Input::Synced { up_to }, carrier);
+        if exit.is_some() {
+            return exit;
+        }
+        // What was persisted while the disk was busy is next.
+        self.attend(id, carrier)
+    }
+
+    /// The power of a host fails, or its machine ends: what it had in memory is gone, and what was not synced may be.
+    /// Does nothing to a host that is down.
+    pub fn fail_power(&mut self, id: ReplicaId) -> PowerFailure {
+        self.fail(id, Disk::fail_power)
+    }
+
+    /// The same, with a choice of what the disk keeps.
+    ///
+    /// # Panics
+    /// As [`Disk::fail_power_after`].
+    pub fn fail_power_after(&mut self, id: ReplicaId, kept: u64, torn: bool) -> PowerFailure {
+        self.fail(id, |disk| disk.fail_power_after(kept, torn))
+    }
+
+    fn fail(&mut self, id: ReplicaId, fail: impl FnOnce(&mut Disk<M::Record>) -> PowerFailure) -> PowerFailure {
+        let condition = &mut self.conditions[id.index()];
+        if condition.state == State::Down {
+            return PowerFailure::default();
+        }
+        condition.state = State::Down;
+        self.wakeups.set(id, Time::NEVER);
+        self.parked.retain(|(to, _)| *to != id);
+        let Some(storage) = self.storages.get_mut(id.index()) else { return PowerFailure::default() };
+        let failure = fail(&mut storage.disk);
+        storage.waiting.clear();
+        storage.torn = failure.torn;
+        failure
+    }
+
+    /// Starts the machine of a host that is down, from what its disk kept; from nothing if there is no disk. Does nothing
+    /// to a host that is not down.
+    ///
+    /// # Errors
+    /// If the machine refuses to start. The host stays down.
+    pub fn restart(&mut self, id: ReplicaId) -> Result<(), Exit> {
+        let condition = &mut self.conditions[id.index()];
+        if condition.state != State::Down {
+            return Ok(());
+        }
+        condition.incarnation += 1;
+        let storage = self.storages.get_mut(id.index());
+        let boot = Boot {
+            identity: Identity { id, replicas: self.machines.len(), seed: self.seed },
+            incarnation: condition.incarnation,
+            now: condition.clock.local(self.now),
+            disk: storage.map(|storage| {
+                storage.before = storage.disk.persisted();
+                (storage.refused, storage.told_full) = (false, false);
+                storage.disk.read(std::mem::take(&mut storage.torn))
+            }),
+        };
+        let machine = (self.build)(boot)?;
+        condition.state = State::Up;
+        self.wakeups.set(id, condition.clock.world(machine.poll_timeout()));
+        self.machines[id.index()] = machine;
+        Ok(())
+    }
+
+    /// Stops a machine that is up: it handles nothing until it is resumed.
+    pub fn pause(&mut self, id: ReplicaId) {
+        let condition = &mut self.conditions[id.index()];
+        if condition.state == State::Up {
+            condition.state = State::Paused;
+            self.wakeups.set(id, Time::NEVER);
+        }
+    }
+
+    /// Lets a paused machine go on. Its timeout comes first if it is overdue, as with a process that looks at its clock
+    /// before its socket. What has arrived meanwhile arrives now, in order.
+    pub fn resume(&mut self, id: ReplicaId) {
+        let condition = &mut self.conditions[id.index()];
+        if condition.state != State::Paused {
+            return;
+        }
+        condition.state = State::Up;
+        self.wakeups.set(id, condition.clock.world(self.machines[id.index()].poll_timeout()));
+        let incarnation = condition.incarnation;
+        for (_, parked) in self.parked.extract_if(.., |(to, _)| *to == id) {
+            let happening = match parked {
+                Parked::Input(input) => Happening::Input { to: id, input },
+                Parked::Synced => Happening::Synced { to: id, incarnation },
+            };
+            self.ahead.queue.push(self.now, happening);
+        }
+    }
+
+    /// From now on this host's clock runs at this rate, and it jumps ahead first.
+    pub fn set_clock(&mut self, id: ReplicaId, rate: Rate, jump: Span) {
+        let condition = &mut self.conditions[id.index()];
+        condition.clock.set(self.now, rate, jump);
+        if condition.state == State::Up {
+            self.wakeups.set(id, condition.clock.world(self.machines[id.index()].poll_timeout()));
+        }
+    }
+}
+
+impl<M: Machine, E> Ahead<M, E> {
+    /// An input that arrives at a machine at this time.
+    #[inline]
+    pub fn input(&mut self, at: Time, to: ReplicaId, input: Input<M>) {
+        self.queue.push(at, Happening::Input { to, input });
+    }
+
+    /// An event of the driver's own at this time.
+    #[inline]
+    pub fn event(&mut self, at: Time, event: E) {
+        self.queue.push(at, Happening::Event(event));
+    }
+
+    /// How much is under way.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+impl<M: Machine, E> fmt::Debug for Engine<'_, M, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Engine");
+        shown.field("now", &self.now).field("conditions", &self.conditions).field("under_way", &self.ahead.len());
+        shown.finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

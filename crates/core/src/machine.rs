@@ -1,0 +1,338 @@
+//! The seam: a machine does no I/O of its own.
+//!
+//! A machine under test is a plain struct. It has no clock, socket, thread, file or global randomness. Its host hands
+//! it the time with every input and carries out the effects that the machine leaves in an [`Outbox`]. Verbs carry
+//! meaning: `handle` takes input, `poll_*` asks, bare nouns read.
+//!
+//! The contract between a machine and its host has four clauses:
+//!
+//! 1. Effects of one input happen in the order in which they were left.
+//! 2. When `poll_timeout` is at or before the present, [`Input::Timeout`] is handed in before time moves on. A host that
+//!    has several inputs at hand may hand them all in first, so a machine that defers work to a timeout "now" gets
+//!    batches at no cost. Early timeouts are harmless: the machine looks at `now` and does only what is due.
+//! 3. [`Outbox::persist`] appends a record to the disk's queue of writes and returns at once. [`Outbox::sync`] names the
+//!    end of that queue: what stands behind it, in the same input, waits until everything persisted so far, in this
+//!    input or earlier ones, is on the disk. What stands before it does not wait. A sync costs nothing when all of it is
+//!    there already. Effects that wait keep their order among themselves, and hold back no effect that need not wait.
+//!    [`Input::Synced`] says how far the disk has come.
+//! 4. After a crash a machine is built anew from what the disk kept ([`Recovered`]): all that was synced, in order, and
+//!    perhaps some of what was not. What was left behind a sync that never came has not happened.
+//!
+//! A machine without a disk never persists and pays nothing for disks.
+//!
+//! Randomness is a seed, given at construction ([`Identity`]).
+
+use std::convert::Infallible;
+use std::fmt::{self, Debug};
+use std::hash::Hash;
+
+use crate::id::{ClientId, Mid, ReplicaId};
+use crate::time::Time;
+
+/// A replica of some protocol, as a deterministic state machine.
+pub trait Machine: Sized {
+    /// What machines of one cluster send each other. `Hash` feeds the run's trace hash, so it should cover every
+    /// field; `Debug` shows the message to a person.
+    type Message: Clone + Debug + Hash;
+
+    /// What clients ask.
+    type Request: Debug;
+
+    /// What clients are told.
+    type Response: Debug;
+
+    /// What the machine writes to its disk; [`Infallible`] if it has none.
+    type Record: Record;
+
+    /// Takes one input at time `now` and leaves the effects in `out`. Never called with an earlier `now` than before.
+    fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>);
+
+    /// When the machine wants [`Input::Timeout`] next; [`Time::NEVER`] if not at all.
+    fn poll_timeout(&self) -> Time;
+}
+
+/// What a machine writes to its disk, one after another.
+pub trait Record: Clone + Debug {
+    /// Whether this record replaces all that come before it: a snapshot. The disk drops what it replaces as soon as the
+    /// record itself is synced, in one step that a crash cannot split.
+    fn is_checkpoint(&self) -> bool {
+        false
+    }
+}
+
+/// The records of a machine without a disk: there are none.
+impl Record for Infallible {}
+
+/// What a replica is told of itself when it starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Its own place in the cluster.
+    pub id: ReplicaId,
+    /// How many replicas the cluster has, itself included.
+    pub replicas: usize,
+    /// Seed of all its randomness. Replicas of one cluster may share it: streams are named with the replica's place.
+    pub seed: u64,
+}
+
+/// What a machine is started with, for the first time or after a crash.
+#[derive(Clone, Debug)]
+pub struct Boot<R> {
+    /// Which replica it is.
+    pub identity: Identity,
+    /// How often it was started before.
+    pub incarnation: u32,
+    /// The time on its clock.
+    pub now: Time,
+    /// What its disk has; none if the host has no disk, which is for machines that are never started again.
+    pub disk: Option<Recovered<R>>,
+}
+
+/// What a disk kept, in the order in which it was persisted. Nothing precedes the newest synced checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered<R> {
+    /// The records that are complete.
+    pub records: Vec<Stored<R>>,
+    /// Whether the file ends within one more record, which was never synced, and is lost.
+    pub torn: bool,
+}
+
+/// One record as it is read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored<R> {
+    /// As it was written.
+    Intact(R),
+    /// Its checksum does not fit: the disk has damaged it. It was complete once, so it may have been synced and other
+    /// machines may rely on it. A machine that goes on without it forgets promises.
+    Damaged,
+}
+
+impl<R> Recovered<R> {
+    /// A disk on which nothing was ever written.
+    pub const fn empty() -> Recovered<R> {
+        Recovered { records: Vec::new(), torn: false }
+    }
+}
+
+/// Why a machine ends, for people. It is down until its host starts it again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{0}")]
+pub struct Exit(pub String);
+
+/// What a host hands to a machine.
+pub enum Input<M: Machine> {
+    /// The time that `poll_timeout` asked for has come (or an early call, which does nothing).
+    Timeout,
+    /// A message from another replica (or from itself) has arrived.
+    Peer {
+        /// The sender.
+        from: ReplicaId,
+        /// What it sent.
+        message: M::Message,
+    },
+    /// A client's request has arrived.
+    Client {
+        /// The client.
+        from: ClientId,
+        /// Names this request among those of the client; the answer carries it back.
+        mid: Mid,
+        /// What it asks.
+        request: M::Request,
+    },
+    /// The disk has come further.
+    Synced {
+        /// How many of the records that this machine has persisted since its start are on the disk.
+        up_to: u64,
+    },
+    /// The disk is full. Nothing that was persisted and is not synced will ever be, nor anything persisted from now on.
+    DiskFull,
+}
+
+/// One effect of a machine on the world.
+pub enum Effect<M: Machine> {
+    /// Something that leaves the machine.
+    Emit(Emission<M>),
+    /// Append a record to the disk's queue of writes.
+    Persist(M::Record),
+    /// What follows waits until all that was persisted is on the disk.
+    Sync,
+    /// The machine ends.
+    Exit(Exit),
+}
+
+/// What leaves a machine.
+pub enum Emission<M: Machine> {
+    /// Send a message to a replica. It may be lost, and it may be late.
+    Send {
+        /// The receiver.
+        to: ReplicaId,
+        /// What to send.
+        message: M::Message,
+    },
+    /// Answer a client's request.
+    Reply {
+        /// The client.
+        to: ClientId,
+        /// The request that this answers.
+        mid: Mid,
+        /// The answer.
+        response: M::Response,
+    },
+}
+
+/// The ordered list of effects that a machine leaves for its host. Hosts reuse one, so that it allocates nothing in the
+/// steady state.
+pub struct Outbox<M: Machine> {
+    effects: Vec<Effect<M>>,
+    /// Whether some effect is not an emission.
+    concerns_host: bool,
+}
+
+impl<M: Machine> Outbox<M> {
+    /// An empty outbox.
+    pub const fn new() -> Outbox<M> {
+        Outbox { effects: Vec::new(), concerns_host: false }
+    }
+
+    /// Leaves a message to be sent.
+    #[inline]
+    pub fn send(&mut self, to: ReplicaId, message: M::Message) {
+        self.effects.push(Effect::Emit(Emission::Send { to, message }));
+    }
+
+    /// Leaves an answer to be given.
+    #[inline]
+    pub fn reply(&mut self, to: ClientId, mid: Mid, response: M::Response) {
+        self.effects.push(Effect::Emit(Emission::Reply { to, mid, response }));
+    }
+
+    /// Appends a record to the disk's queue of writes.
+    pub fn persist(&mut self, record: M::Record) {
+        self.concerns_host = true;
+        self.effects.push(Effect::Persist(record));
+    }
+
+    /// Holds what follows back until all that was persisted so far is on the disk.
+    pub fn sync(&mut self) {
+        self.concerns_host = true;
+        self.effects.push(Effect::Sync);
+    }
+
+    /// Ends the machine. What follows never happens.
+    pub fn exit(&mut self, why: Exit) {
+        self.concerns_host = true;
+        self.effects.push(Effect::Exit(why));
+    }
+
+    /// Takes all effects out, in order.
+    #[inline]
+    pub fn drain(&mut self) -> impl Iterator<Item = Effect<M>> + '_ {
+        self.concerns_host = false;
+        self.effects.drain(..)
+    }
+
+    /// Takes everything out that leaves the machine, in order. The host has dealt with all other effects.
+    #[inline]
+    pub fn emissions(&mut self) -> impl Iterator<Item = Emission<M>> + '_ {
+        debug_assert!(!self.concerns_host, "records and syncs are for the host's disk");
+        self.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Emit(emission) => Some(emission),
+            Effect::Persist(_) | Effect::Sync | Effect::Exit(_) => None,
+        })
+    }
+
+    /// Adds something that leaves the machine.
+    #[inline]
+    pub fn emit(&mut self, emission: Emission<M>) {
+        self.effects.push(Effect::Emit(emission));
+    }
+
+    /// Whether there is a record, a sync or an exit among the effects.
+    #[inline]
+    pub fn concerns_host(&self) -> bool {
+        self.concerns_host
+    }
+
+    /// Whether there is nothing to do.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.effects.is_empty()
+    }
+}
+
+impl<M: Machine> Default for Outbox<M> {
+    fn default() -> Outbox<M> {
+        Outbox::new()
+    }
+}
+
+/// Lets an inner machine handle an input of the machine around it, which says the same things.
+pub fn delegate<Outer: Machine, Inner>(inner: &mut Inner, now: Time, input: Input<Outer>, out: &mut Outbox<Outer>)
+where
+    Inner:
+        Machine<Message = Outer::Message, Request = Outer::Request, Response = Outer::Response, Record = Outer::Record>,
+{
+    let input = match input {
+        Input::Timeout => Input::Timeout,
+        Input::Peer { from, message } => Input::Peer { from, message },
+        Input::Client { from, mid, request } => Input::Client { from, mid, request },
+        Input::Synced { up_to } => Input::Synced { up_to },
+        Input::DiskFull => Input::DiskFull,
+    };
+    let mut left = Outbox::new();
+    inner.handle(now, input, &mut left);
+    for effect in left.drain() {
+        match effect {
+            Effect::Emit(Emission::Send { to, message }) => out.send(to, message),
+            Effect::Emit(Emission::Reply { to, mid, response }) => out.reply(to, mid, response),
+            Effect::Persist(record) => out.persist(record),
+            Effect::Sync => out.sync(),
+            Effect::Exit(why) => out.exit(why),
+        }
+    }
+}
+
+// By hand, since a derived one would ask the same of the machine itself.
+
+impl<M: Machine> Debug for Input<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Input::Timeout => f.write_str("Timeout"),
+            Input::Peer { from, message } => {
+                f.debug_struct("Peer").field("from", from).field("message", message).finish()
+            }
+            Input::Client { from, mid, request } => {
+                f.debug_struct("Client").field("from", from).field("mid", mid).field("request", request).finish()
+            }
+            Input::Synced { up_to } => f.debug_struct("Synced").field("up_to", up_to).finish(),
+            Input::DiskFull => f.write_str("DiskFull"),
+        }
+    }
+}
+
+impl<M: Machine> Debug for Effect<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Effect::Emit(emission) => emission.fmt(f),
+            Effect::Persist(record) => f.debug_tuple("Persist").field(record).finish(),
+            Effect::Sync => f.write_str("Sync"),
+            Effect::Exit(why) => f.debug_tuple("Exit").field(why).finish(),
+        }
+    }
+}
+
+impl<M: Machine> Debug for Emission<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Emission::Send { to, message } => f.debug_struct("Send").field("to", to).field("message", message).finish(),
+            Emission::Reply { to, mid, response } => {
+                f.debug_struct("Reply").field("to", to).field("mid", mid).field("response", response).finish()
+            }
+        }
+    }
+}
+
+impl<M: Machine> Debug for Outbox<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.effects).finish()
+    }
+}
