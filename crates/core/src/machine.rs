@@ -116,7 +116,7 @@ impl<R> Recovered<R> {
 /// Why a machine ends, for people. It is down until its host starts it again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{0}")]
-pub struct Exit(pub String);
+pub struct Exit(pub Box<str>);
 
 /// What a host hands to a machine.
 pub enum Input<M: Machine> {
@@ -182,80 +182,98 @@ pub enum Emission<M: Machine> {
 /// The ordered list of effects that a machine leaves for its host. Hosts reuse one, so that it allocates nothing in the
 /// steady state.
 pub struct Outbox<M: Machine> {
-    effects: Vec<Effect<M>>,
-    /// Whether some effect is not an emission.
-    concerns_host: bool,
+    emissions: Vec<Emission<M>>,
+    /// What concerns the host, each with the number of emissions that stand before it. Mostly there is none.
+    concerns: Vec<(usize, Concern<M::Record>)>,
+}
+
+/// An effect that does not leave the machine's host.
+#[derive(Debug)]
+enum Concern<R> {
+    /// [`Effect::Persist`].
+    Persist(R),
+    /// [`Effect::Sync`].
+    Sync,
+    /// [`Effect::Exit`].
+    Exit(Exit),
 }
 
 impl<M: Machine> Outbox<M> {
     /// An empty outbox.
     pub const fn new() -> Outbox<M> {
-        Outbox { effects: Vec::new(), concerns_host: false }
+        Outbox { emissions: Vec::new(), concerns: Vec::new() }
     }
 
     /// Leaves a message to be sent.
     #[inline]
     pub fn send(&mut self, to: ReplicaId, message: M::Message) {
-        self.effects.push(Effect::Emit(Emission::Send { to, message }));
+        self.emissions.push(Emission::Send { to, message });
     }
 
     /// Leaves an answer to be given.
     #[inline]
     pub fn reply(&mut self, to: ClientId, mid: Mid, response: M::Response) {
-        self.effects.push(Effect::Emit(Emission::Reply { to, mid, response }));
+        self.emissions.push(Emission::Reply { to, mid, response });
     }
 
     /// Appends a record to the disk's queue of writes.
     pub fn persist(&mut self, record: M::Record) {
-        self.concerns_host = true;
-        self.effects.push(Effect::Persist(record));
+        self.concern(Concern::Persist(record));
     }
 
     /// Holds what follows back until all that was persisted so far is on the disk.
     pub fn sync(&mut self) {
-        self.concerns_host = true;
-        self.effects.push(Effect::Sync);
+        self.concern(Concern::Sync);
     }
 
     /// Ends the machine. What follows never happens.
     pub fn exit(&mut self, why: Exit) {
-        self.concerns_host = true;
-        self.effects.push(Effect::Exit(why));
+        self.concern(Concern::Exit(why));
+    }
+
+    fn concern(&mut self, concern: Concern<M::Record>) {
+        self.concerns.push((self.emissions.len(), concern));
+    }
+
+    /// Leaves something that leaves the machine.
+    pub fn emit(&mut self, emission: Emission<M>) {
+        self.emissions.push(emission);
     }
 
     /// Takes all effects out, in order.
-    #[inline]
     pub fn drain(&mut self) -> impl Iterator<Item = Effect<M>> + '_ {
-        self.concerns_host = false;
-        self.effects.drain(..)
-    }
-
-    /// Takes everything out that leaves the machine, in order. The host has dealt with all other effects.
-    #[inline]
-    pub fn emissions(&mut self) -> impl Iterator<Item = Emission<M>> + '_ {
-        debug_assert!(!self.concerns_host, "records and syncs are for the host's disk");
-        self.effects.drain(..).filter_map(|effect| match effect {
-            Effect::Emit(emission) => Some(emission),
-            Effect::Persist(_) | Effect::Sync | Effect::Exit(_) => None,
+        let mut concerns = self.concerns.drain(..).peekable();
+        let mut emissions = self.emissions.drain(..);
+        let mut place = 0;
+        std::iter::from_fn(move || {
+            if let Some((_, concern)) = concerns.next_if(|(at, _)| *at == place) {
+                return Some(match concern {
+                    Concern::Persist(record) => Effect::Persist(record),
+                    Concern::Sync => Effect::Sync,
+                    Concern::Exit(why) => Effect::Exit(why),
+                });
+            }
+            place += 1;
+            emissions.next().map(Effect::Emit)
         })
     }
 
-    /// Adds something that leaves the machine.
+    /// Takes everything out that leaves the machine, in order. Whatever else there is stays.
     #[inline]
-    pub fn emit(&mut self, emission: Emission<M>) {
-        self.effects.push(Effect::Emit(emission));
+    pub fn emissions(&mut self) -> std::vec::Drain<'_, Emission<M>> {
+        self.emissions.drain(..)
     }
 
     /// Whether there is a record, a sync or an exit among the effects.
     #[inline]
     pub fn concerns_host(&self) -> bool {
-        self.concerns_host
+        !self.concerns.is_empty()
     }
 
     /// Whether there is nothing to do.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.effects.is_empty()
+        self.emissions.is_empty() && self.concerns.is_empty()
     }
 }
 
@@ -333,6 +351,6 @@ impl<M: Machine> Debug for Emission<M> {
 
 impl<M: Machine> Debug for Outbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.effects).finish()
+        f.debug_struct("Outbox").field("emissions", &self.emissions).field("concerns", &self.concerns).finish()
     }
 }

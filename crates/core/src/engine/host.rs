@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::engine::{Clock, Disk};
-use crate::id::ReplicaId;
-use crate::machine::{Emission, Input, Machine};
+use crate::machine::{Emission, Machine};
 
 /// Whether a host's machine runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -60,12 +59,3 @@ impl<M: Machine> fmt::Debug for Storage<M> {
         f.debug_struct("Storage").field("disk", &self.disk).field("waiting", &self.waiting).finish_non_exhaustive()
     }
 }
-
-/// Something that has arrived for a paused machine.
-pub(super) enum Parked<M: Machine> {
-    Input(Input<M>),
-    Synced,
-}
-
-/// What has arrived for paused machines, in order.
-pub(super) type ParkedInputs<M> = Vec<(ReplicaId, Parked<M>)>;

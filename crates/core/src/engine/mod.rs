@@ -21,8 +21,8 @@ use crate::time::{Span, Time};
 pub use clock::{Clock, Rate};
 pub use delay::Delay;
 pub use disk::{Disk, PowerFailure};
+use host::Storage;
 pub use host::{Condition, State};
-use host::{Parked, ParkedInputs, Storage};
 pub use queue::{Queue, Wakeups};
 
 /// A machine may ask for so many timeouts in a row without time moving on; more would never end.
@@ -45,17 +45,10 @@ pub trait Carrier<M: Machine, E> {
 
 /// What is under way: inputs of machines, and events of the driver, by time.
 pub struct Ahead<M: Machine, E> {
-    queue: Queue<Happening<M, E>>,
+    queue: Queue<Due<M, E>>,
 }
 
-/// Something under way.
-enum Happening<M: Machine, E> {
-    Input { to: ReplicaId, input: Input<M> },
-    Synced { to: ReplicaId, incarnation: u32 },
-    Event(E),
-}
-
-/// What has come.
+/// Something under way, or that has come.
 pub enum Due<M: Machine, E> {
     /// An input for a machine that is up or down. The driver decides whether it gets through, and hands it in.
     Input {
@@ -68,6 +61,8 @@ pub enum Due<M: Machine, E> {
     Synced {
         /// The machine.
         to: ReplicaId,
+        /// The incarnation that has asked for it.
+        incarnation: u32,
     },
     /// An event of the driver's own.
     Event(E),
@@ -82,7 +77,10 @@ pub struct Engine<'b, M: Machine, E> {
     conditions: Vec<Condition>,
     /// Empty if no machine has a disk.
     storages: Vec<Storage<M>>,
-    parked: ParkedInputs<M>,
+    /// What has arrived for paused machines, in order.
+    parked: Vec<(ReplicaId, Due<M, E>)>,
+    /// How many machines are paused.
+    paused: usize,
     ahead: Ahead<M, E>,
     wakeups: Wakeups,
     outbox: Outbox<M>,
@@ -138,6 +136,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
             conditions: vec![Condition::FIRST; replicas],
             storages,
             parked: Vec::new(),
+            paused: 0,
             ahead: Ahead { queue: Queue::new() },
             wakeups,
             outbox: Outbox::new(),
@@ -204,31 +203,36 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
 
     /// Takes out the first thing under way. None if there is nothing, or nothing for the driver to do: it was for a
     /// paused machine and waits until that one is resumed, or of an earlier incarnation.
-    #[inline]
+    #[inline(always)]
     pub fn take_arrival(&mut self) -> Option<Due<M, E>> {
-        match self.ahead.queue.pop()? {
-            Happening::Event(event) => Some(Due::Event(event)),
-            Happening::Input { to, input } if self.conditions[to.index()].state != State::Paused => {
-                Some(Due::Input { to, input })
-            }
-            Happening::Input { to, input } => {
-                self.parked.push((to, Parked::Input(input)));
-                None
-            }
-            Happening::Synced { to, incarnation } => self.take_synced(to, incarnation),
+        if self.storages.is_empty() && self.paused == 0 {
+            self.ahead.queue.pop()
+        } else {
+            self.take_what_need_not_wait()
         }
     }
 
-    fn take_synced(&mut self, to: ReplicaId, incarnation: u32) -> Option<Due<M, E>> {
-        let condition = self.conditions[to.index()];
-        match condition.state {
-            State::Up if condition.incarnation == incarnation => Some(Due::Synced { to }),
-            State::Paused if condition.incarnation == incarnation => {
-                self.parked.push((to, Parked::Synced));
-                None
+    fn take_what_need_not_wait(&mut self) -> Option<Due<M, E>> {
+        let due = self.ahead.queue.pop()?;
+        match due {
+            Due::Input { to, .. } if self.conditions[to.index()].state == State::Paused => self.park(to, due),
+            Due::Synced { to, incarnation } => {
+                let condition = self.conditions[to.index()];
+                if condition.incarnation != incarnation || condition.state == State::Down {
+                    None
+                } else if condition.state == State::Paused {
+                    self.park(to, due)
+                } else {
+                    Some(due)
+                }
             }
-            _ => None,
+            due => Some(due),
         }
+    }
+
+    fn park(&mut self, to: ReplicaId, due: Due<M, E>) -> Option<Due<M, E>> {
+        self.parked.push((to, due));
+        None
     }
 
     /// Hands one input to a machine that is up and carries out what it leaves; again with a timeout as long as it wants
@@ -285,7 +289,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         (done, self.carry_out(id, carrier))
     }
 
-    #[inline]
+    #[inline(always)]
     fn carry_out(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         if self.outbox.concerns_host() {
             return self.attend(id, carrier);
@@ -325,7 +329,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
             }
             Some(span) => {
                 let incarnation = self.conditions[id.index()].incarnation;
-                self.ahead.queue.push(self.now + span, Happening::Synced { to: id, incarnation });
+                self.ahead.queue.push(self.now + span, Due::Synced { to: id, incarnation });
             }
             None => {}
         }
@@ -399,6 +403,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         if condition.state == State::Down {
             return PowerFailure::default();
         }
+        self.paused -= usize::from(condition.state == State::Paused);
         condition.state = State::Down;
         self.wakeups.set(id, Time::NEVER);
         self.parked.retain(|(to, _)| *to != id);
@@ -443,6 +448,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         let condition = &mut self.conditions[id.index()];
         if condition.state == State::Up {
             condition.state = State::Paused;
+            self.paused += 1;
             self.wakeups.set(id, Time::NEVER);
         }
     }
@@ -455,14 +461,10 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
             return;
         }
         condition.state = State::Up;
+        self.paused -= 1;
         self.wakeups.set(id, condition.clock.world(self.machines[id.index()].poll_timeout()));
-        let incarnation = condition.incarnation;
-        for (_, parked) in self.parked.extract_if(.., |(to, _)| *to == id) {
-            let happening = match parked {
-                Parked::Input(input) => Happening::Input { to: id, input },
-                Parked::Synced => Happening::Synced { to: id, incarnation },
-            };
-            self.ahead.queue.push(self.now, happening);
+        for (_, due) in self.parked.extract_if(.., |(to, _)| *to == id) {
+            self.ahead.queue.push(self.now, due);
         }
     }
 
@@ -480,13 +482,13 @@ impl<M: Machine, E> Ahead<M, E> {
     /// An input that arrives at a machine at this time.
     #[inline]
     pub fn input(&mut self, at: Time, to: ReplicaId, input: Input<M>) {
-        self.queue.push(at, Happening::Input { to, input });
+        self.queue.push(at, Due::Input { to, input });
     }
 
     /// An event of the driver's own at this time.
     #[inline]
     pub fn event(&mut self, at: Time, event: E) {
-        self.queue.push(at, Happening::Event(event));
+        self.queue.push(at, Due::Event(event));
     }
 
     /// How much is under way.

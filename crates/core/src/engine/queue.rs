@@ -74,7 +74,7 @@ impl<E> Queue<E> {
     }
 
     /// Takes out the first message.
-    #[inline]
+    #[inline(always)]
     pub fn pop(&mut self) -> Option<E> {
         let Reverse(key) = self.heap.pop()?;
         self.free.push(key.slot() as u32);

@@ -56,7 +56,7 @@ impl Machine for Puppet {
                 Do::Sync => out.sync(),
                 Do::Say(number) => out.send(ReplicaId(1), vec![Do::Say(number)]),
                 Do::Answer(number) => out.reply(ClientId(0), Mid(number), number),
-                Do::Exit => out.exit(Exit("told to".to_owned())),
+                Do::Exit => out.exit(Exit("told to".into())),
             }
         }
     }
@@ -92,7 +92,7 @@ impl Stand {
         let build = |boot: Boot<Line>| {
             let damaged = boot.disk.as_ref().is_some_and(|disk| disk.records.contains(&Stored::Damaged));
             if damaged {
-                return Err(Exit("a record is damaged".to_owned()));
+                return Err(Exit("a record is damaged".into()));
             }
             Ok(Puppet { boot, heard: Vec::new(), timeout: Time::NEVER })
         };
@@ -119,7 +119,7 @@ impl Stand {
             }
             match self.engine.take_arrival() {
                 Some(Due::Input { to, input }) => drop(self.engine.handle(to, input, &mut self.ledger)),
-                Some(Due::Synced { to }) => drop(self.engine.handle_synced(to, &mut self.ledger)),
+                Some(Due::Synced { to, .. }) => drop(self.engine.handle_synced(to, &mut self.ledger)),
                 Some(Due::Event(())) | None => {}
             }
         }
@@ -237,7 +237,7 @@ fn a_checkpoint_replaces_what_comes_before_it_in_one_step() {
 #[test]
 fn a_machine_that_ends_or_whose_disk_is_full_is_down_and_nothing_reaches_it() {
     let mut stand = Stand::new(100);
-    assert_eq!(stand.tell(&[Do::Say(1), Do::Exit, Do::Say(2)]), Some(Exit("told to".to_owned())));
+    assert_eq!(stand.tell(&[Do::Say(1), Do::Exit, Do::Say(2)]), Some(Exit("told to".into())));
     assert_eq!((stand.emitted(), stand.engine.conditions()[0].state), (say([(0, 1)]), State::Down));
     stand.engine.restart(A).expect("it starts");
     stand.tell(&[Do::Persist(1), Do::Sync]);
@@ -258,7 +258,7 @@ fn a_machine_with_a_damaged_record_refuses_to_start_and_stays_down() {
     stand.run(100);
     assert!(stand.engine.disk_mut(A).expect("a disk").corrupt());
     stand.engine.fail_power(A);
-    assert_eq!(stand.engine.restart(A), Err(Exit("a record is damaged".to_owned())));
+    assert_eq!(stand.engine.restart(A), Err(Exit("a record is damaged".into())));
     assert_eq!(stand.engine.conditions()[0].state, State::Down);
     stand.engine.disk_mut(A).expect("a disk").wipe();
     assert_eq!(stand.engine.restart(A), Ok(()));

@@ -189,7 +189,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
                 let reaction = self.stage.answer(self.engine.now(), to, mid, leader, &response);
                 self.dispatch(reaction.again);
             }
-            Some(Due::Synced { to }) => {
+            Some(Due::Synced { to, .. }) => {
                 let mut carrier = wires(&mut self.stage, &mut self.transport, &mut self.observer);
                 let exit = self.engine.handle_synced(to, &mut carrier);
                 self.handled(to, exit);
@@ -228,7 +228,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
     }
 
     /// A replica has handled an input, and perhaps ended with it.
-    #[inline]
+    #[inline(always)]
     fn handled(&mut self, id: ReplicaId, exit: Option<Exit>) {
         if exit.is_some() {
             self.stage.bury(self.engine.now(), id);
