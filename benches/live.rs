@@ -9,7 +9,6 @@
 //! cargo bench --bench live -- 20           # 20 rounds
 //! ```
 
-use std::convert::Infallible;
 use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -103,7 +102,7 @@ impl Machine for Half {
     type Message = <Replica as Machine>::Message;
     type Request = Operation;
     type Response = Response;
-    type Record = Infallible;
+    type Record = <Replica as Machine>::Record;
 
     fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         if let Input::Client { from, mid, .. } = &input {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use seedbed::consensus::Consensus;
 use seedbed::kv::Command;
-use seedbed::raft::{Index, Rule};
+use seedbed::raft::{Index, Rule, Rules};
 use seedbed::record::{Attempt, Observer, Scene};
 use seedbed::replica::Replica;
 use seedbed::service::{Operation, Text};
@@ -19,8 +19,8 @@ struct Committed {
     entries: BTreeMap<u64, usize>,
 }
 
-impl Observer<Replica> for Committed {
-    fn handled(&mut self, scene: &Scene<'_, Replica>, replica: seedbed::id::ReplicaId) {
+impl<R: Rules> Observer<Replica<R>> for Committed {
+    fn handled(&mut self, scene: &Scene<'_, Replica<R>>, replica: seedbed::id::ReplicaId) {
         let watched = &scene.replicas[replica.index()];
         while self.seen < watched.commit_index() {
             // The first replica to commit an index still has its entry.

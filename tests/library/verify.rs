@@ -373,7 +373,7 @@ impl Machine for Late {
     type Message = <Replica as Machine>::Message;
     type Request = Operation;
     type Response = Response;
-    type Record = Infallible;
+    type Record = <Replica as Machine>::Record;
 
     fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         self.timeouts += u64::from(matches!(input, Input::Timeout));

@@ -94,18 +94,19 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         Engine::with_storages(replicas, seed, Vec::new(), Box::new(move |boot: Boot<_>| Ok(build(boot.identity))))
     }
 
-    /// Machines with disks, whose syncs take this long, at time zero.
+    /// Machines that may be started again, at time zero. If syncs take some time, even none, they have disks.
     ///
     /// # Panics
     /// If a machine refuses to start although its disk is empty.
-    pub fn with_disks(
+    pub fn booting(
         replicas: usize,
         seed: u64,
-        sync: Delay,
+        sync: Option<Delay>,
         build: impl FnMut(Boot<M::Record>) -> Result<M, Exit> + 'b,
     ) -> Engine<'b, M, E> {
-        let disk = |id: ReplicaId| Disk::new(sync, Stream::link(seed, "disk", u64::from(id.0), 0));
-        let storages = ReplicaId::all(replicas).map(|id| Storage::new(disk(id))).collect();
+        let disk = |sync, id: ReplicaId| Disk::new(sync, Stream::link(seed, "disk", u64::from(id.0), 0));
+        let all = |sync| ReplicaId::all(replicas).map(move |id| Storage::new(disk(sync, id)));
+        let storages = sync.into_iter().flat_map(all).collect();
         Engine::with_storages(replicas, seed, storages, Box::new(build))
     }
 

@@ -96,7 +96,7 @@ impl Stand {
             }
             Ok(Puppet { boot, heard: Vec::new(), timeout: Time::NEVER })
         };
-        Stand { engine: Engine::with_disks(2, 7, Delay::Constant(Span(sync)), build), ledger: Ledger::default() }
+        Stand { engine: Engine::booting(2, 7, Some(Delay::Constant(Span(sync))), build), ledger: Ledger::default() }
     }
 
     fn tell(&mut self, orders: &[Do]) -> Option<Exit> {

@@ -1,63 +1,119 @@
 //! Elections: sections 5.2 and 5.4.1 of the paper, with pre-vote (thesis 9.6).
 
-use super::{AppendOutcome, AppendReply, Effects, Message, Payload, Raft, RequestVote, Role, Rule, Term, Vote};
+use super::role::{Campaign, Follower, Leader, State};
+use super::server::Server;
+use super::{Effects, Message, Payload, Raft, RequestVote, Role, Rule, Rules, Term, Vote};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::{Span, Time};
 
-impl<C: Payload> Raft<C> {
-    /// Campaigns, since no leader was heard from for too long. Before the first term nobody can lead, so nobody could
+impl<C: Payload, R: Rules> Raft<C, R> {
+    /// Campaigns, since no leader was heard from for too long. Before the first term there is no leader, so none could
     /// be disturbed and a pre-vote would only cost time and messages.
     pub(super) fn campaign(&mut self, now: Time, out: &mut impl Effects<C>) {
-        if self.term == 0 { self.become_candidate(now, out) } else { self.become_pre_candidate(now, out) }
+        if self.server.term() == 0 {
+            self.become_candidate(now, false, out)
+        } else {
+            self.become_pre_candidate(now, out)
+        }
     }
 
     /// Begins to ask whether it would be elected. Its term stays what it is.
     fn become_pre_candidate(&mut self, now: Time, out: &mut impl Effects<C>) {
-        self.role = Role::PreCandidate;
-        self.leader = None;
-        self.votes = ReplicaSet::EMPTY;
-        self.votes.insert(self.id);
+        let campaign = Campaign::new(self.server.id, Time::NEVER, false);
+        self.change_role(State::PreCandidate(campaign));
         self.ask_for_votes(now, out);
     }
 
-    /// Begins a new term and asks to be elected in it.
-    pub(super) fn become_candidate(&mut self, now: Time, out: &mut impl Effects<C>) {
-        self.role = Role::Candidate;
-        self.leader = None;
-        self.term += 1;
-        self.early.clear();
-        self.snapshots.abandon();
-        self.voted_for = Some(self.id);
-        self.votes = ReplicaSet::EMPTY;
-        self.votes.insert(self.id);
-        self.draw_election_timeout();
-        self.election_deadline = now + self.election_timeout;
-        self.rounds = 0;
+    /// Begins a new term, votes for itself and asks to be elected.
+    pub(super) fn become_candidate(&mut self, now: Time, handed_over: bool, out: &mut impl Effects<C>) {
+        let server = &mut self.server;
+        server.hard.enter_term(server.term() + 1, out);
+        server.hard.vote_for(server.id, out);
+        server.draw_election_timeout();
+        server.rounds = 0;
+        let campaign = Campaign::new(server.id, now + server.election_timeout, handed_over);
+        self.change_role(State::Candidate(campaign));
         self.ask_for_votes(now, out);
+    }
+
+    /// Follows: in a new term, or in the same one with its vote kept.
+    pub(super) fn become_follower(
+        &mut self,
+        now: Time,
+        term: Term,
+        leader: Option<ReplicaId>,
+        out: &mut impl Effects<C>,
+    ) {
+        if term > self.server.term() && self.server.rules.keep(Rule::RaiseTerm) {
+            self.server.hard.enter_term(term, out);
+            if let State::Leader(leader) = &mut self.role
+                && !self.server.rules.keep(Rule::StepDownForHigherTerm)
+            {
+                leader.sending.abandon();
+                return;
+            }
+        }
+        self.server.draw_election_timeout();
+        let deadline = now + self.server.election_timeout;
+        self.change_role(State::Follower(Follower::new(leader, deadline)));
+    }
+
+    /// Leads from now on: begins the term with an empty entry and tells everyone.
+    fn become_leader(&mut self, now: Time, out: &mut impl Effects<C>) {
+        let State::Candidate(campaign) = self.role else { panic!("only a candidate is elected") };
+        let server = &mut self.server;
+        let elected = server.hard.vote() == Some(server.id) && campaign.votes.len() >= server.quorum();
+        assert!(elected || !server.rules.keep_all(), "a leader is elected by a quorum, itself included");
+        server.rounds = 0;
+        let leader = Leader::elected(now, server, out);
+        self.change_role(State::Leader(Box::new(leader)));
+        for other in self.server.others() {
+            self.send_append(now, other, out);
+        }
+        self.drive(now, out);
+    }
+
+    /// Becomes something else. What a leader has measured it keeps for another time.
+    pub(super) fn change_role(&mut self, role: State<C>) {
+        if let State::Leader(leader) = &self.role {
+            let measured = leader.followers.iter().map(|follower| follower.round_trip);
+            self.server.round_trips.clear();
+            self.server.round_trips.extend(measured);
+        }
+        self.role = role;
     }
 
     /// Asks all whose vote, or pre-vote, it does not have; again and again, ever more rarely, since the question or the
     /// answer may be lost and since a refused pre-vote may be granted later.
     pub(super) fn ask_for_votes(&mut self, now: Time, out: &mut impl Effects<C>) {
-        let pre = self.role == Role::PreCandidate;
-        let term = if pre { self.term + 1 } else { self.term };
-        let (last_index, last_term) = (self.log.last_index(), self.log.last_term());
-        let handed_over = !pre && self.handed_over == Some(term);
-        let asked = self.others().filter(|&other| !self.votes.contains(other));
-        for other in asked {
-            out.send(other, Message::RequestVote(RequestVote { term, last_index, last_term, pre, handed_over }));
+        let server = &mut self.server;
+        let (campaign, pre) = match &mut self.role {
+            State::PreCandidate(campaign) => (campaign, true),
+            State::Candidate(campaign) => (campaign, false),
+            State::Follower(_) | State::Leader(_) => return,
+        };
+        let term = if pre { server.term() + 1 } else { server.term() };
+        let (last_index, last_term) = (server.hard.log().last_index(), server.hard.log().last_term());
+        let request = RequestVote { term, last_index, last_term, pre, handed_over: campaign.handed_over };
+        // Its own vote must not be forgotten once others count on it.
+        if server.rules.keep(Rule::SyncBeforeVoting) {
+            server.hard.sync(out);
+        }
+        for other in server.others().filter(|&other| !campaign.votes.contains(other)) {
+            out.send(other, Message::RequestVote(request));
         }
         // Where all campaign, all ask all others. A network that takes one message after another needs time with the
         // square then. Large clusters that ask again too soon keep it so busy that no answer comes in time.
-        let crowd = 1 + (self.replicas * self.replicas) as u64 / 1_024;
-        let guess = self.config.round_trip_guess.nanos().saturating_mul(crowd);
-        let pause = guess.saturating_mul(1 << self.rounds.min(20)).min(self.config.election_timeout_max.nanos());
-        self.rounds = self.rounds.saturating_add(1);
+        let crowd = 1 + (server.replicas * server.replicas) as u64 / 1_024;
+        let guess = server.config.round_trip_guess.nanos().saturating_mul(crowd);
+        let pause = guess.saturating_mul(1 << server.rounds.min(20)).min(server.config.election_timeout_max.nanos());
+        server.rounds = server.rounds.saturating_add(1);
         // Up to a quarter more, so that rivals do not stay in step.
-        self.ask_again = now + Span(pause + self.dice.between(0, pause / 4));
+        campaign.ask_again = now + Span(pause + server.stream.between(0, pause / 4));
     }
 
-    /// A candidate asks for a vote, or whether it would get one.
+    /// A candidate asks for a vote, or whether it would get one: does this replica listen, does it follow the candidate
+    /// into its term, does it grant the vote?
     pub(super) fn handle_request_vote(
         &mut self,
         now: Time,
@@ -65,132 +121,127 @@ impl<C: Payload> Raft<C> {
         request: &RequestVote,
         out: &mut impl Effects<C>,
     ) {
-        if self.is_absurd(request.term) || request.last_term >= request.term {
-            return self.ignore();
+        if self.server.is_absurd(request.term) || request.last_term >= request.term {
+            return self.server.ignore();
         }
-        // This leader may have handed over to the candidate; then its own vote may be needed.
-        let successor = self.lease_given_up && request.handed_over && request.term > self.term;
-        if self.role == Role::Leader && request.term >= self.term && !successor {
-            // It still leads, or will notice by itself that it does not; the candidate has missed that.
+        if self.goes_on_leading(request) {
+            // It still leads, or will notice by itself that it does not. The candidate has missed that.
             self.send_append(now, from, out);
             return self.drive(now, out);
         }
-        let loyal = self.is_loyal(now);
-        let newer = (request.last_term, request.last_index) >= (self.log.last_term(), self.log.last_index())
-            || !self.rules.keep(Rule::VoteForUpToDateLogs);
         if request.pre {
-            let granted = !loyal && newer && request.term > self.term;
-            let term = if granted { request.term } else { self.term };
-            return out.send(from, Message::Vote(Vote { term, granted, pre: true }));
+            return self.answer_pre_vote(now, from, request, out);
         }
-        let has_vote = request.term > self.term || (request.term == self.term && self.voted_for.is_none());
-        // The leader of the term before the candidate's has given its lease up before it has handed over. Older leaders
-        // have no lease, since that one was elected. But nobody has spoken for the leader of the candidate's own term,
-        // if there is one already.
-        let released = request.handed_over && request.term > self.term;
-        if loyal && has_vote && !released {
-            // The leader's lease rests on this silence (thesis 6.4.1).
+        if !self.server.listens(now, request) {
             return;
         }
-        if request.term > self.term {
-            self.become_follower(now, request.term, None);
+        if request.term > self.server.term() {
+            self.become_follower(now, request.term, None, out);
         }
-        let free = self.voted_for.is_none_or(|candidate| candidate == from) || !self.rules.keep(Rule::VoteOnce);
-        let granted = if self.rules.keep(Rule::RaiseTerm) {
-            request.term == self.term && free && newer
-        } else {
-            request.term > self.term && newer
-        };
+        let granted = self.server.grants(from, request);
         if granted {
-            self.voted_for = Some(from).filter(|_| self.rules.keep(Rule::RaiseTerm));
-            self.election_deadline = now + self.election_timeout;
+            self.grant(now, from, out);
         }
-        out.send(from, Message::Vote(Vote { term: self.term, granted, pre: false }));
+        // The candidate counts on the vote: it must be on the disk first.
+        if self.server.rules.keep(Rule::SyncBeforeVoting) {
+            self.server.hard.sync(out);
+        }
+        out.send(from, Message::Vote(Vote { term: self.server.term(), granted, pre: false }));
     }
 
-    /// Whether it has heard from a leader so recently that it votes for nobody else. What it has heard of newer terms
-    /// since does not matter: the leader may not have, and its lease counts on this replica.
-    fn is_loyal(&self, now: Time) -> bool {
-        let heard = self.contact.is_some_and(|contact| now < contact + self.config.election_timeout_min);
-        heard && self.rules.keep(Rule::LoyalToLeader)
+    /// Whether this leader goes on leading, whatever the candidate asks. If it may have handed over to the candidate, its
+    /// own vote may be needed.
+    fn goes_on_leading(&self, request: &RequestVote) -> bool {
+        let State::Leader(leader) = &self.role else { return false };
+        let is_successor = leader.lease_given_up && request.handed_over && request.term > self.server.term();
+        request.term >= self.server.term() && !is_successor
+    }
+
+    fn answer_pre_vote(&mut self, now: Time, from: ReplicaId, request: &RequestVote, out: &mut impl Effects<C>) {
+        let server = &self.server;
+        let granted = !server.is_loyal(now) && server.is_up_to_date(request) && request.term > server.term();
+        let term = if granted { request.term } else { server.term() };
+        server.hard.sync(out);
+        out.send(from, Message::Vote(Vote { term, granted, pre: true }));
+    }
+
+    fn grant(&mut self, now: Time, candidate: ReplicaId, out: &mut impl Effects<C>) {
+        self.server.hard.vote_for(candidate, out);
+        if !self.server.rules.keep(Rule::RaiseTerm) {
+            self.server.hard.forget_vote();
+        }
+        let deadline = now + self.server.election_timeout;
+        match &mut self.role {
+            State::Follower(follower) => follower.deadline = deadline,
+            State::PreCandidate(campaign) | State::Candidate(campaign) => campaign.deadline = deadline,
+            State::Leader(_) => {}
+        }
     }
 
     /// A replica answers a request for its vote.
     pub(super) fn handle_vote(&mut self, now: Time, from: ReplicaId, vote: Vote, out: &mut impl Effects<C>) {
-        if self.is_absurd(vote.term) {
-            return self.ignore();
+        if self.server.is_absurd(vote.term) {
+            return self.server.ignore();
         }
         let would_grant = vote.pre && vote.granted;
-        if vote.term > self.term && !would_grant {
-            return self.become_follower(now, vote.term, None);
+        if vote.term > self.server.term() && !would_grant {
+            return self.become_follower(now, vote.term, None, out);
         }
-        let wanted = match self.role {
-            Role::PreCandidate => vote.pre && vote.term == self.term + 1,
-            Role::Candidate if !self.rules.keep(Rule::CountCurrentVotes) => true,
-            Role::Candidate => !vote.pre && vote.term == self.term,
-            Role::Follower | Role::Leader => false,
+        let server = &self.server;
+        let (campaign, counts) = match &mut self.role {
+            State::PreCandidate(campaign) => (campaign, vote.pre && vote.term == server.term() + 1),
+            State::Candidate(campaign) => {
+                let counts = !vote.pre && vote.term == server.term();
+                (campaign, counts || !server.rules.keep(Rule::CountCurrentVotes))
+            }
+            State::Follower(_) | State::Leader(_) => return,
         };
-        if !wanted || !vote.granted {
+        if !counts || !vote.granted {
             return;
         }
-        self.votes.insert(from);
-        if self.votes.len() >= self.quorum() {
-            match self.role {
-                Role::PreCandidate => self.become_candidate(now, out),
+        campaign.votes.insert(from);
+        campaign.count += 1;
+        let votes = if server.rules.keep(Rule::CountVotersOnce) { campaign.votes.len() } else { campaign.count };
+        if votes >= server.quorum() {
+            match self.role() {
+                Role::PreCandidate => self.become_candidate(now, false, out),
                 _ => self.become_leader(now, out),
             }
         }
     }
+}
 
-    /// Recognises the sender of an append as the leader of its term.
-    ///
-    /// False if the append is of an older term, which the sender is told, or cannot be right.
-    pub(super) fn recognise_leader(
-        &mut self,
-        now: Time,
-        from: ReplicaId,
-        term: Term,
-        sent: Time,
-        out: &mut impl Effects<C>,
-    ) -> bool {
-        if term < self.term {
-            let outcome = AppendOutcome::Stale;
-            out.send(from, Message::AppendReply(AppendReply { term: self.term, sent, outcome }));
-            return false;
-        }
-        // A second line of defence: where a rule is broken it would hide what follows from that.
-        let other_leads = self.leader.is_some_and(|known| known != from) && self.rules.keep_all();
-        let usurped = term == self.term && (self.role == Role::Leader || other_leads);
-        if usurped || self.is_absurd(term) {
-            // Two leaders in one term: not from a sound replica.
-            self.ignore();
-            return false;
-        }
-        if term > self.term || self.role != Role::Follower {
-            self.become_follower(now, term, Some(from));
-            if self.role == Role::Leader {
-                return false;
-            }
-        }
-        self.leader = Some(from);
-        self.contact = Some(now);
-        self.rounds = 0;
-        self.election_deadline = now + self.election_timeout;
-        true
+impl Campaign {
+    fn new(own: ReplicaId, deadline: Time, handed_over: bool) -> Campaign {
+        let votes = ReplicaSet::EMPTY.with(own);
+        Campaign { votes, count: 1, ask_again: Time::ZERO, deadline, handed_over }
+    }
+}
+
+impl<C: Payload, R: Rules> Server<C, R> {
+    /// Whether it takes a request for its vote in at all. It does not while it hears from a leader.
+    fn listens(&self, now: Time, request: &RequestVote) -> bool {
+        let is_newer = request.term > self.term();
+        let could_vote = is_newer || (request.term == self.term() && self.hard.vote().is_none());
+        // The leader of the term before the candidate's has given its lease up before it has handed over. Older leaders
+        // have no lease, since that one was elected. But the leader of the candidate's own term, if there is one already,
+        // has released nobody.
+        let is_released = request.handed_over && is_newer;
+        !(self.is_loyal(now) && could_vote) || is_released
     }
 
-    /// Asks the leader, once after each contact, to show that it still leads.
-    pub fn probe_leader(&mut self, now: Time, out: &mut impl Effects<C>) {
-        if let Some(leader) = self.leader.filter(|_| self.can_probe()) {
-            self.probed = Some(now);
-            out.send(leader, Message::Probe { term: self.term });
-        }
+    /// Whether the candidate's log is at least as up to date as its own (5.4.1).
+    fn is_up_to_date(&self, request: &RequestVote) -> bool {
+        let own = (self.hard.log().last_term(), self.hard.log().last_index());
+        (request.last_term, request.last_index) >= own || !self.rules.keep(Rule::VoteForUpToDateLogs)
     }
 
-    /// Whether [`Raft::probe_leader`] would do anything.
-    #[inline]
-    pub fn can_probe(&self) -> bool {
-        let leader_elsewhere = self.leader.is_some_and(|leader| leader != self.id);
-        leader_elsewhere && (self.probed.is_none() || self.probed < self.contact)
+    /// Whether it votes for this candidate in its own term.
+    fn grants(&self, candidate: ReplicaId, request: &RequestVote) -> bool {
+        if !self.rules.keep(Rule::RaiseTerm) {
+            return request.term > self.term() && self.is_up_to_date(request);
+        }
+        let is_free = self.hard.vote().is_none_or(|other| other == candidate) || !self.rules.keep(Rule::VoteOnce);
+        request.term == self.term() && is_free && self.is_up_to_date(request)
     }
 }

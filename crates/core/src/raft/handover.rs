@@ -1,6 +1,8 @@
 //! Leadership transfer: section 3.10 of the thesis.
 
-use super::{Effects, Index, Message, Payload, Raft, Role, Term};
+use super::role::{Leader, State};
+use super::server::Server;
+use super::{Effects, Index, Message, Payload, Raft, Rules, Term};
 use crate::id::ReplicaId;
 use crate::time::Time;
 
@@ -15,26 +17,25 @@ pub(super) struct Handover {
     tell: Time,
 }
 
-impl<C: Payload> Raft<C> {
+impl<C: Payload, R: Rules> Raft<C, R> {
     /// Hands leadership over to the follower that is the most up to date of those in contact, and says to which; none
-    /// if this replica does not lead or nobody is in contact. If it is handing over already, that goes on.
+    /// if this replica does not lead or none is in contact. If it is handing over already, that goes on.
     ///
     /// While [`Raft::is_handing_over`], nothing more should be proposed, so that the successor can catch up. If it does
     /// not lead after an election timeout, the leader goes on as before, but for the lease, which it has given up for
     /// the rest of its term.
     pub fn hand_over(&mut self, now: Time, out: &mut impl Effects<C>) -> Option<ReplicaId> {
-        if self.role != Role::Leader {
-            return None;
-        }
-        if let Some(under_way) = &self.handover {
+        let State::Leader(leader) = &mut self.role else { return None };
+        if let Some(under_way) = &leader.handover {
             return Some(under_way.to);
         }
-        let recent = |contact: Time| contact > Time::ZERO && now < contact + self.config.election_timeout_min;
-        let candidates = self.followers.iter();
-        let candidates = candidates.filter(|follower| recent(follower.acked) && !follower.suspect(&self.config));
+        let config = &self.server.config;
+        let recent = |contact: Time| contact > Time::ZERO && now < contact + config.election_timeout_min;
+        let candidates = leader.followers.iter();
+        let candidates = candidates.filter(|follower| recent(follower.acked) && !follower.suspect(config));
         let to = candidates.max_by_key(|follower| (follower.matched, follower.acked))?.id;
-        self.handover = Some(Handover { to, until: now + self.config.election_timeout_min, tell: Time::NEVER });
-        self.advance_handover(now, out);
+        leader.handover = Some(Handover { to, until: now + config.election_timeout_min, tell: Time::NEVER });
+        leader.advance_handover(&mut self.server, now, out);
         self.drive(now, out);
         self.timeout = self.next_timeout();
         Some(to)
@@ -43,55 +44,59 @@ impl<C: Payload> Raft<C> {
     /// Whether this leader is handing over, so that it should take on nothing more.
     #[inline]
     pub fn is_handing_over(&self) -> bool {
-        self.handover.is_some()
+        matches!(&self.role, State::Leader(leader) if leader.handover.is_some())
     }
 
-    /// Sees to it that the successor gets the rest of the log, and then tells it to campaign.
+    /// The leader tells this follower to campaign at once. It does not ask first whether it would be elected: the leader
+    /// wants it.
+    pub(super) fn handle_timeout_now(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut impl Effects<C>) {
+        if self.server.is_absurd(term) {
+            return self.server.ignore();
+        }
+        // A late one, of a leader of an older term, has no meaning any more.
+        if let State::Follower(follower) = &self.role
+            && term == self.server.term()
+            && follower.leader == Some(from)
+        {
+            self.become_candidate(now, true, out);
+        }
+    }
+}
+
+impl<C: Payload> Leader<C> {
+    /// Gives the successor the rest of the log, and then tells it to campaign.
     #[inline]
-    pub(super) fn advance_handover(&mut self, now: Time, out: &mut impl Effects<C>) {
+    pub fn advance_handover<R: Rules>(&mut self, server: &mut Server<C, R>, now: Time, out: &mut impl Effects<C>) {
         if self.handover.is_some() {
-            self.advance(now, out);
+            self.advance(server, now, out);
         }
     }
 
-    fn advance(&mut self, now: Time, out: &mut impl Effects<C>) {
+    fn advance<R: Rules>(&mut self, server: &mut Server<C, R>, now: Time, out: &mut impl Effects<C>) {
         let Some(mut handover) = self.handover else { return };
         if now >= handover.until {
             self.handover = None;
             return;
         }
-        let last: Index = self.log.last_index();
-        let follower = &self.followers[self.place(handover.to)];
+        let last: Index = server.hard.log().last_index();
+        let follower = &self.followers[server.place(handover.to)];
         if follower.matched == last {
             if handover.tell == Time::NEVER || now >= handover.tell {
                 // From now on the successor can be elected at any time, also by those who hear from this leader. So it
                 // must not answer reads by itself any more (thesis 6.4.1). This message may arrive late, even after
                 // this leader has given the handover up. So the lease does not come back in this term.
                 self.lease_given_up = true;
-                out.send(handover.to, Message::TimeoutNow { term: self.term });
-                handover.tell = now + self.config.round_trip_guess;
+                out.send(handover.to, Message::TimeoutNow { term: server.term() });
+                handover.tell = now + server.config.round_trip_guess;
             }
             self.handover = Some(handover);
-        } else if !follower.covers(last) && follower.sendable(&self.config) {
-            self.send_append(now, handover.to, out);
+        } else if !follower.covers(last) && follower.sendable(&server.config) {
+            self.send_append(server, now, handover.to, out);
         }
     }
 
     /// When the handover has to be looked after again.
-    pub(super) fn handover_wake(&self) -> Time {
+    pub fn handover_wake(&self) -> Time {
         self.handover.map_or(Time::NEVER, |handover| handover.until.min(handover.tell))
-    }
-
-    /// The leader tells this follower to campaign at once. It asks nobody first whether it would be elected: the leader
-    /// wants it.
-    pub(super) fn handle_timeout_now(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut impl Effects<C>) {
-        if self.is_absurd(term) {
-            return self.ignore();
-        }
-        // A late one, of a leader of an older term, has no meaning any more.
-        if self.role == Role::Follower && term == self.term && self.leader == Some(from) {
-            self.handed_over = Some(self.term + 1);
-            self.become_candidate(now, out);
-        }
     }
 }

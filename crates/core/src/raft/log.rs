@@ -56,6 +56,11 @@ impl<C> Log<C> {
         Log { base: 0, base_term: 0, entries: Vec::new(), truncations: 0 }
     }
 
+    /// A log that has dropped what comes up to this index, whose entry is of this term, and has these entries after it.
+    pub fn continued((base, base_term): (Index, Term), entries: Vec<Entry<C>>) -> Log<C> {
+        Log { base, base_term, entries, truncations: 0 }
+    }
+
     /// The index of the first entry that has not been dropped; that of the next one if there is none.
     #[inline]
     pub fn first_index(&self) -> Index {

@@ -49,37 +49,47 @@
 //!
 //! **The leader dies.** Followers hear nothing more and it all begins again.
 //!
+//! **A replica restarts** from its disk. Term, vote and log are persisted as they change ([`Record`]), and what others
+//! count on is sent when it is on the disk: a vote, an acknowledgement. A leader sends entries while its own disk still
+//! writes, and counts itself when they are there (thesis 10.2.1). What is committed is learned anew. For an election
+//! timeout the replica votes for no one, since it may have heard from a leader just before it crashed.
+//!
 //! # Caveats: what is not here, and why
 //!
-//! - No persistence, so no restarts: in the course a replica that dies stays dead. A replica that came back without its
-//!   memory could vote twice in a term.
+//! - A replica without a disk must not be started again: it could vote twice in a term. In the course a replica that dies
+//!   stays dead, so there it has none.
 //! - No membership changes.
 //! - A lying peer is not guarded against, only a broken one: what cannot be right is counted and ignored.
 
 mod config;
 mod election;
+mod follower;
 mod handover;
+mod hard_state;
+mod leader;
 mod log;
 mod message;
 mod progress;
-mod replication;
+mod role;
 mod rules;
+mod server;
 mod snapshot;
 
-use crate::id::{ReplicaId, ReplicaSet};
-use crate::machine::Identity;
+use crate::id::ReplicaId;
+use crate::machine::{Boot, Exit, Identity};
 use crate::rng::Stream;
-use crate::time::{Span, Time};
+use crate::time::Time;
 
 pub use crate::consensus::{Index, Role, Term};
 pub use config::{Config, ConfigError};
-use handover::Handover;
+pub use hard_state::{Checkpoint, Record};
+use hard_state::{HardState, Restored};
 pub use log::{Entries, Entry, Log, Payload};
 pub use message::{AppendEntries, AppendOutcome, AppendReply, InstallSnapshot, Message, RequestVote, Vote};
-use progress::Progress;
-pub use rules::{Rule, Rules, UnknownRule};
+use role::{Follower, State};
+pub use rules::{Mutant, Rule, Rules, Sound, UnknownRule};
+use server::Server;
 pub use snapshot::Snapshot;
-use snapshot::Snapshots;
 
 /// Terms up to here are believed. No sound cluster comes near: at an election every millisecond it would take thirty
 /// million years.
@@ -89,143 +99,96 @@ const TERM_MAX: Term = 1 << 60;
 /// a cluster to the end of the numbers, and a cluster that was brought to `TERM_MAX` still goes on.
 const TERM_LEAD_MAX: Term = 1 << 32;
 
-/// Takes the effects of a [`Raft`]. It talks to other replicas, never to clients.
+/// Takes the effects of a [`Raft`]: it talks to other replicas and to its disk, never to clients.
 pub trait Effects<C> {
     /// Sends a message to a replica.
     fn send(&mut self, to: ReplicaId, message: Message<C>);
+
+    /// Appends a record to the disk's queue of writes.
+    fn persist(&mut self, record: Record<C>);
+
+    /// Holds what is sent from now on back until all that was persisted is on the disk.
+    fn sync(&mut self);
 }
 
-/// One replica's part in consensus.
+/// One replica's part in consensus. `R` says which rules it keeps; all of them, unless a test wants to see one broken.
 ///
 /// Invariants (figure 3 of the paper):
-/// - Election safety: at most one leader is elected in a term. Hence `voted_for` changes at most once in a term, and a
-///   candidate has voted for itself.
-/// - Leader append-only: a leader never overwrites or removes entries of its log.
+/// - Election safety: at most one leader is elected in a term. Hence a replica votes at most once in a term, and a
+///   leader was elected by a quorum, itself included.
+/// - Leader append-only: a leader never overwrites or removes entries of its log. Only a follower has the code for it.
 /// - Log matching: if two logs have an entry of the same index and term, they are the same up to there.
 /// - Leader completeness: an entry committed in one term is in the logs of the leaders of all later ones.
-/// - State-machine safety: no two replicas apply different entries at one index. Hence `commit_index` never falls, and
+/// - State-machine safety: no two replicas apply different entries at one index. Hence the commit index never falls, and
 ///   nothing at or below it is ever truncated. Nothing above it is ever dropped from the log's beginning.
 /// - The term never falls.
 #[derive(Clone, Debug)]
-pub struct Raft<C> {
-    id: ReplicaId,
-    replicas: usize,
-    config: Config,
-    rules: Rules,
-    dice: Stream,
-
-    term: Term,
-    voted_for: Option<ReplicaId>,
-    log: Log<C>,
-    commit_index: Index,
-
-    role: Role,
-    leader: Option<ReplicaId>,
-    /// When a leader was last heard from.
-    contact: Option<Time>,
-    /// This replica's own draw between the shortest and the longest election timeout.
-    election_timeout: Span,
-    /// A follower campaigns, and a candidate gives up, at this time.
-    election_deadline: Time,
-    /// Appends of the current leader that overtook the ones before them, as datagrams do.
-    early: Vec<AppendEntries<C>>,
-    snapshots: Snapshots<C>,
-    /// When the leader was last probed.
-    probed: Option<Time>,
-
-    /// Who has granted a vote, or a pre-vote, in this campaign.
-    votes: ReplicaSet,
-    /// How often votes were asked for in this term, or since a leader was last heard from.
-    rounds: u32,
-    /// When a (pre-)candidate asks again those who have not granted theirs.
-    ask_again: Time,
-
-    /// What a leader knows of each other replica, in order.
-    followers: Vec<Progress>,
-    elected: Time,
-    /// Index of the empty entry with which this leader's term began.
-    term_start: Index,
-    /// A quorum, the leader included, has recognised the leader of this term at this time or later.
-    quorum_contact: Option<Time>,
-    /// The newest read that waits for `quorum_contact` to reach it.
-    read_asked: Option<Time>,
-    handover: Option<Handover>,
-    /// Somebody else may have been told to campaign, so the lease is worth nothing for the rest of the term.
-    lease_given_up: bool,
-    /// The term in which this replica campaigns since the leader before has told it to.
-    handed_over: Option<Term>,
-    /// There is something to send that the next timeout is to look after, so that several proposals share an append.
-    unsent: bool,
-
-    /// When a leader has to look after its followers again.
-    leader_wake: Time,
+pub struct Raft<C, R = Sound> {
+    server: Server<C, R>,
+    role: State<C>,
+    /// A snapshot that has come, or that was read back, and that is not taken out yet.
+    installed: Option<Snapshot<C>>,
     /// When to wake up; worked out at the end of every input.
     timeout: Time,
-    ignored: u64,
-    given_up: u64,
 }
 
-impl<C: Payload> Raft<C> {
-    /// A replica that has just started, at time zero of its clock.
+impl<C: Payload, R: Rules> Raft<C, R> {
+    /// A replica without a disk that has just started, at time zero of its clock.
     ///
     /// # Errors
     /// If the configuration makes no sense.
-    pub fn new(identity: Identity, config: Config) -> Result<Raft<C>, ConfigError> {
-        Raft::with_rules(identity, config, Rules::ALL)
+    pub fn new(identity: Identity, config: Config, rules: R) -> Result<Raft<C, R>, ConfigError> {
+        config.validate()?;
+        let stream = Stream::link(identity.seed, "election", u64::from(identity.id.0), 0);
+        let server = Server::new(identity.id, identity.replicas, config, stream, HardState::new(rules), rules);
+        Ok(Raft::start(server, Time::ZERO))
     }
 
-    /// The same, keeping only some of the rules: a known bad Raft, for those who want to know whether a test finds it.
+    /// A replica that starts, for the first time or again, from what its disk has. The state that was compacted is taken
+    /// out by [`Raft::take_snapshot`].
     ///
     /// # Errors
-    /// If the configuration makes no sense.
-    pub fn with_rules(identity: Identity, config: Config, rules: Rules) -> Result<Raft<C>, ConfigError> {
-        config.validate()?;
-        let mut raft = Raft {
-            id: identity.id,
-            replicas: identity.replicas,
-            dice: Stream::link(identity.seed, "election", u64::from(identity.id.0), 0),
-            term: 0,
-            voted_for: None,
-            log: Log::new(),
-            commit_index: 0,
-            role: Role::Follower,
-            leader: None,
-            contact: None,
-            election_timeout: Span::ZERO,
-            election_deadline: Time::ZERO,
-            early: Vec::new(),
-            snapshots: Snapshots::new(),
-            probed: None,
-            votes: ReplicaSet::EMPTY,
-            rounds: 0,
-            ask_again: Time::NEVER,
-            followers: others(identity.id, identity.replicas).map(|id| Progress::new(id, &config)).collect(),
-            elected: Time::ZERO,
-            term_start: 0,
-            quorum_contact: None,
-            read_asked: None,
-            handover: None,
-            lease_given_up: false,
-            handed_over: None,
-            unsent: false,
-            leader_wake: Time::NEVER,
-            timeout: Time::ZERO,
-            ignored: 0,
-            given_up: 0,
-            config,
-            rules,
+    /// If a record is damaged, or does not fit those before it.
+    ///
+    /// # Panics
+    /// If the configuration makes no sense: the caller has validated it.
+    pub fn boot(boot: Boot<Record<C>>, config: Config, rules: R) -> Result<Raft<C, R>, Exit> {
+        config.validate().expect("the configuration was validated");
+        let Boot { identity, incarnation, now, disk } = boot;
+        let stream = Stream::link(identity.seed, "election", u64::from(identity.id.0), u64::from(incarnation));
+        let is_new = disk.as_ref().is_none_or(|disk| disk.records.is_empty());
+        let restored = match disk {
+            Some(recovered) => HardState::restore(recovered, rules)?,
+            None => Restored { hard: HardState::new(rules), snapshot: None, commit_index: 0 },
         };
-        raft.draw_election_timeout();
-        raft.election_deadline = Time::ZERO + raft.election_timeout;
-        raft.timeout = raft.next_timeout();
+        let mut server = Server::new(identity.id, identity.replicas, config, stream, restored.hard, rules);
+        if !is_new && rules.keep(Rule::LoyalAfterRestart) {
+            server.loyal_until = now + server.config.election_timeout_min;
+        }
+        server.restore_commit(if rules.keep(Rule::ApplyOnlyCommitted) {
+            restored.commit_index
+        } else {
+            server.hard.log().last_index()
+        });
+        let mut raft = Raft::start(server, now);
+        raft.installed = restored.snapshot;
+        if !is_new && !rules.keep(Rule::FollowAfterRestart) {
+            raft.lead_on(now);
+            raft.timeout = raft.next_timeout();
+        }
         Ok(raft)
+    }
+
+    fn start(mut server: Server<C, R>, now: Time) -> Raft<C, R> {
+        server.draw_election_timeout();
+        let deadline = now + server.election_timeout;
+        Raft { server, role: State::Follower(Follower::new(None, deadline)), installed: None, timeout: deadline }
     }
 
     /// Takes a message from another replica.
     pub fn handle_message(&mut self, now: Time, from: ReplicaId, message: Message<C>, out: &mut impl Effects<C>) {
-        if from == self.id || from.index() >= self.replicas {
-            self.ignored += 1;
-            return;
+        if from == self.server.id || from.index() >= self.server.replicas {
+            return self.server.ignore();
         }
         match message {
             Message::RequestVote(request) => self.handle_request_vote(now, from, &request, out),
@@ -241,13 +204,32 @@ impl<C: Payload> Raft<C> {
 
     /// Does what is due by now, and nothing if nothing is.
     pub fn handle_timeout(&mut self, now: Time, out: &mut impl Effects<C>) {
-        match self.role {
-            Role::Leader => self.drive(now, out),
-            Role::Follower | Role::Candidate if now >= self.election_deadline => self.campaign(now, out),
-            Role::PreCandidate | Role::Candidate if now >= self.ask_again => self.ask_for_votes(now, out),
+        match &self.role {
+            State::Leader(_) => self.drive(now, out),
+            State::Follower(follower) if now >= follower.deadline => self.campaign(now, out),
+            State::Candidate(campaign) if now >= campaign.deadline => self.campaign(now, out),
+            State::PreCandidate(campaign) | State::Candidate(campaign) if now >= campaign.ask_again => {
+                self.ask_for_votes(now, out);
+            }
             _ => {}
         }
         self.timeout = self.next_timeout();
+    }
+
+    /// This many of the records that were persisted are on the disk now.
+    pub fn handle_synced(&mut self, now: Time, up_to: u64, out: &mut impl Effects<C>) {
+        self.server.hard.handle_synced(up_to);
+        self.count_own_disk(now, out);
+        self.timeout = self.next_timeout();
+    }
+
+    /// The disk takes nothing more. Says why if the replica has to end: what it cannot write it must not promise.
+    pub fn handle_full_disk(&mut self) -> Option<Exit> {
+        if self.server.rules.keep(Rule::StopWhenDiskIsFull) {
+            return Some(Exit("the disk is full".into()));
+        }
+        self.server.hard.abandon_disk();
+        None
     }
 
     /// When [`Raft::handle_timeout`] wants to be called next.
@@ -258,134 +240,88 @@ impl<C: Payload> Raft<C> {
 
     #[inline]
     fn next_timeout(&self) -> Time {
-        match self.role {
-            Role::Follower => self.election_deadline,
-            Role::PreCandidate => self.ask_again,
-            Role::Candidate => self.ask_again.min(self.election_deadline),
-            Role::Leader if self.unsent => Time::ZERO,
-            Role::Leader => self.leader_wake,
+        match &self.role {
+            State::Follower(follower) => follower.deadline,
+            State::PreCandidate(campaign) => campaign.ask_again,
+            State::Candidate(campaign) => campaign.ask_again.min(campaign.deadline),
+            State::Leader(leader) if leader.unsent => Time::ZERO,
+            State::Leader(leader) => leader.wake,
         }
     }
 
     /// What this replica is.
     #[inline]
     pub fn role(&self) -> Role {
-        self.role
+        self.role.role()
     }
 
     /// Whether this replica leads, as far as it knows.
     #[inline]
     pub fn is_leader(&self) -> bool {
-        self.role == Role::Leader
+        matches!(self.role, State::Leader(_))
     }
 
-    /// Who leads, as far as this replica knows.
+    /// The leader, as far as this replica knows.
     #[inline]
     pub fn leader(&self) -> Option<ReplicaId> {
-        self.leader
+        match &self.role {
+            State::Follower(follower) => follower.leader,
+            State::PreCandidate(_) | State::Candidate(_) => None,
+            State::Leader(_) => Some(self.server.id),
+        }
     }
 
     /// When this replica last heard from a leader.
     #[inline]
     pub fn leader_contact(&self) -> Option<Time> {
-        self.contact
+        self.server.contact
     }
 
     /// The current term.
     pub fn term(&self) -> Term {
-        self.term
+        self.server.term()
     }
 
-    /// Whom this replica voted for in the current term.
+    /// The candidate that this replica voted for in the current term.
     pub fn voted_for(&self) -> Option<ReplicaId> {
-        self.voted_for
+        self.server.hard.vote()
     }
 
     /// The log.
     #[inline]
     pub fn log(&self) -> &Log<C> {
-        &self.log
+        self.server.hard.log()
+    }
+
+    /// The log is on the disk up to here; all of it if there is no disk.
+    pub fn synced_index(&self) -> Index {
+        self.server.hard.synced_index()
+    }
+
+    /// Whether it has a disk.
+    pub fn is_durable(&self) -> bool {
+        self.server.hard.is_durable()
     }
 
     /// All entries up to this index are committed.
     #[inline]
     pub fn commit_index(&self) -> Index {
-        self.commit_index
+        self.server.commit_index()
     }
 
     /// The rules that it keeps.
     #[inline]
-    pub fn rules(&self) -> Rules {
-        self.rules
+    pub fn rules(&self) -> R {
+        self.server.rules
     }
 
-    /// How many times followers were given up as too slow, so that others were asked in their place.
+    /// How many times followers timed out, so that others were asked in their place.
     pub fn given_up(&self) -> u64 {
-        self.given_up
+        self.server.given_up
     }
 
     /// How many messages could not be right and were ignored.
     pub fn ignored(&self) -> u64 {
-        self.ignored
+        self.server.ignored
     }
-
-    /// How many replicas make a majority.
-    fn quorum(&self) -> usize {
-        if self.rules.keep(Rule::QuorumIsMajority) { self.replicas / 2 + 1 } else { (self.replicas / 2).max(2) }
-    }
-
-    /// All replicas but this one.
-    fn others(&self) -> impl Iterator<Item = ReplicaId> + use<C> {
-        others(self.id, self.replicas)
-    }
-
-    /// Where another replica stands among the followers.
-    #[inline]
-    fn place(&self, other: ReplicaId) -> usize {
-        other.index() - usize::from(other > self.id)
-    }
-
-    /// Whether a message's term cannot be right.
-    #[inline]
-    fn is_absurd(&self, term: Term) -> bool {
-        term > TERM_MAX && term - TERM_MAX > self.term.saturating_sub(TERM_MAX) + TERM_LEAD_MAX
-    }
-
-    /// Takes note of a message that cannot be right.
-    fn ignore(&mut self) {
-        self.ignored += 1;
-    }
-
-    /// Follows: in a new term, or in the same one with its vote kept.
-    fn become_follower(&mut self, now: Time, term: Term, leader: Option<ReplicaId>) {
-        assert!(term >= self.term, "the term never falls");
-        if term > self.term && self.rules.keep(Rule::RaiseTerm) {
-            self.term = term;
-            self.voted_for = None;
-            self.early.clear();
-            self.snapshots.abandon();
-            if self.role == Role::Leader && !self.rules.keep(Rule::StepDownForHigherTerm) {
-                return;
-            }
-        }
-        if self.role == Role::Leader {
-            self.snapshots.abandon();
-        }
-        self.role = Role::Follower;
-        self.leader = leader;
-        self.read_asked = None;
-        self.handover = None;
-        self.unsent = false;
-        self.draw_election_timeout();
-        self.election_deadline = now + self.election_timeout;
-    }
-
-    fn draw_election_timeout(&mut self) {
-        let (min, max) = (self.config.election_timeout_min, self.config.election_timeout_max);
-        self.election_timeout = Span(self.dice.between(min.nanos(), max.nanos()));
-    }
-}
-
-fn others(id: ReplicaId, replicas: usize) -> impl Iterator<Item = ReplicaId> {
-    ReplicaId::all(replicas).filter(move |&replica| replica != id)
 }

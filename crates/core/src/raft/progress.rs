@@ -35,7 +35,7 @@ pub(super) struct Progress {
     pub inflight: u32,
     /// Appends given up in a row.
     pub silent: u32,
-    round_trip: RoundTrip,
+    pub round_trip: RoundTrip,
 }
 
 /// How far a follower is with the leader's state.
@@ -48,17 +48,8 @@ pub(super) struct Fetch {
 }
 
 impl Progress {
-    /// A follower of which nothing is known.
-    pub fn new(id: ReplicaId, config: &Config) -> Progress {
-        Progress::starting(id, 1, Time::NEVER, RoundTrip::guess(config))
-    }
-
-    /// Forgets all but the round trip, at the beginning of a term.
-    pub fn reset(&mut self, now: Time, next: Index, config: &Config) {
-        *self = Progress::starting(self.id, next, now + config.heartbeat, self.round_trip);
-    }
-
-    fn starting(id: ReplicaId, next: Index, contact_due: Time, round_trip: RoundTrip) -> Progress {
+    /// A follower of a new leader, which assumes that it has all before `next`.
+    pub const fn new(id: ReplicaId, next: Index, contact_due: Time, round_trip: RoundTrip) -> Progress {
         Progress {
             id,
             matched: 0,
@@ -210,7 +201,7 @@ impl Progress {
 /// The round trip to a follower, as TCP measures it (Jacobson 1988, RFC 6298). No sample is ambiguous, since an answer
 /// says which append it answers.
 #[derive(Clone, Copy, Debug)]
-struct RoundTrip {
+pub(super) struct RoundTrip {
     /// Smoothed round trip, in nanoseconds.
     mean: u64,
     /// Smoothed deviation from it, in nanoseconds.
@@ -219,7 +210,7 @@ struct RoundTrip {
 }
 
 impl RoundTrip {
-    fn guess(config: &Config) -> RoundTrip {
+    pub fn guess(config: &Config) -> RoundTrip {
         RoundTrip { mean: config.round_trip_guess.nanos(), deviation: 0, measured: false }
     }
 

@@ -25,15 +25,16 @@ mod settings;
 mod wire;
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::consensus::{Consensus, LogEntry, Role};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::kv::{Applied, Command, Store};
-use crate::machine::{Identity, Input, Machine, Outbox};
-use crate::raft::{self, ConfigError, Index, Message, Payload, Raft, Rule, Rules, Snapshot, Term};
+use crate::machine::{Boot, Exit, Identity, Input, Machine, Outbox};
+use crate::raft::{
+    self, ConfigError, Entry, Index, Message, Payload, Raft, Record, Rule, Rules, Snapshot, Sound, Term,
+};
 use crate::service::{Operation, Response, Service};
 use crate::time::Time;
 
@@ -41,10 +42,18 @@ pub use config::Config;
 use seen::SeenRequests;
 pub use settings::SettingError;
 
-impl raft::Effects<Arc<Command>> for Outbox<Replica> {
+impl<R: Rules> raft::Effects<Arc<Command>> for Outbox<Replica<R>> {
     #[inline]
     fn send(&mut self, to: ReplicaId, message: Message<Arc<Command>>) {
         Outbox::send(self, to, message);
+    }
+
+    fn persist(&mut self, record: Record<Arc<Command>>) {
+        Outbox::persist(self, record);
+    }
+
+    fn sync(&mut self) {
+        Outbox::sync(self);
     }
 }
 
@@ -62,11 +71,14 @@ impl Payload for Arc<Command> {
 ///   not been answered. The index of the first one is above `applied`.
 /// - The log begins no later than after `applied`, and `applied_bytes` is what its entries up to there take.
 #[derive(Clone, Debug)]
-pub struct Replica {
-    raft: Raft<Arc<Command>>,
+pub struct Replica<R = Sound> {
+    raft: Raft<Arc<Command>, R>,
     store: Store,
     applied: Index,
     applied_bytes: usize,
+    /// What the newest snapshot on the disk takes. The log is compacted when it takes more: so a byte of the state is
+    /// written at most about as often as a byte of the log.
+    snapshot_bytes: usize,
     config: Config,
     /// Puts proposed here that have no answer yet.
     puts: VecDeque<ProposedPut>,
@@ -98,37 +110,63 @@ struct ProposedPut {
 }
 
 impl Replica {
-    /// A replica that has just started, at time zero of its clock.
+    /// A replica without a disk that has just started, at time zero of its clock.
     ///
     /// # Errors
     /// If the configuration makes no sense.
     pub fn new(identity: Identity, config: Config) -> Result<Replica, ConfigError> {
-        Replica::with_rules(identity, config, Rules::ALL)
+        Replica::with_rules(identity, config, Sound)
     }
+}
 
-    /// The same, keeping only some of Raft's rules: a known bad replica, for those who want to know whether a test
-    /// finds it.
+impl<R: Rules> Replica<R> {
+    /// The same, keeping only some of Raft's rules: a known bad replica, to find out whether a test detects it.
     ///
     /// # Errors
     /// If the configuration makes no sense.
-    pub fn with_rules(identity: Identity, config: Config, rules: Rules) -> Result<Replica, ConfigError> {
+    pub fn with_rules(identity: Identity, config: Config, rules: R) -> Result<Replica<R>, ConfigError> {
         config.validate()?;
-        Ok(Replica {
-            raft: Raft::with_rules(identity, config.raft.clone(), rules)?,
+        let raft = Raft::new(identity, config.raft.clone(), rules)?;
+        Ok(Replica::around(raft, config))
+    }
+
+    /// A replica that starts, for the first time or again, from what its disk has.
+    ///
+    /// # Errors
+    /// If it refuses to: a record on the disk is damaged.
+    ///
+    /// # Panics
+    /// If the configuration makes no sense: the caller has validated it.
+    pub fn boot(boot: Boot<Record<Arc<Command>>>, config: Config, rules: R) -> Result<Replica<R>, Exit> {
+        config.validate().expect("the configuration was validated");
+        let mut replica = Replica::around(Raft::boot(boot, config.raft.clone(), rules)?, config);
+        if let Some(snapshot) = replica.raft.take_snapshot() {
+            replica.restore(&snapshot);
+            let log = replica.raft.log();
+            let kept = log.from(log.first_index()).iter().take((replica.applied + 1 - log.first_index()) as usize);
+            replica.applied_bytes = kept.map(Entry::bytes).sum();
+        }
+        Ok(replica)
+    }
+
+    fn around(raft: Raft<Arc<Command>, R>, config: Config) -> Replica<R> {
+        Replica {
+            raft,
             store: Store::new(),
             applied: 0,
             applied_bytes: 0,
+            snapshot_bytes: 0,
             puts: VecDeque::new(),
             gets: VecDeque::new(),
             held: VecDeque::new(),
             seen: SeenRequests::new(config.remembered_requests),
             ignored: 0,
             config,
-        })
+        }
     }
 
     /// Its part in consensus.
-    pub fn raft(&self) -> &Raft<Arc<Command>> {
+    pub fn raft(&self) -> &Raft<Arc<Command>, R> {
         &self.raft
     }
 
@@ -161,7 +199,7 @@ impl Replica {
     /// pause; says to which. None if it does not lead, or hears from no follower. See [`Raft::hand_over`].
     ///
     /// Until that one leads, requests wait as they do while no leader is known. [`Service::leader`] tells when.
-    pub fn hand_over(&mut self, now: Time, out: &mut Outbox<Replica>) -> Option<ReplicaId> {
+    pub fn hand_over(&mut self, now: Time, out: &mut Outbox<Self>) -> Option<ReplicaId> {
         let successor = self.raft.hand_over(now, out);
         self.settle(now, out);
         successor
@@ -181,7 +219,7 @@ impl Replica {
         self.raft.is_leader() && !self.raft.is_handing_over()
     }
 
-    fn handle_request(&mut self, now: Time, from: ClientId, mid: Mid, operation: Operation, out: &mut Outbox<Replica>) {
+    fn handle_request(&mut self, now: Time, from: ClientId, mid: Mid, operation: Operation, out: &mut Outbox<Self>) {
         if !self.seen.is_first(from, mid) {
             self.ignored += 1;
             return;
@@ -199,7 +237,7 @@ impl Replica {
     }
 
     /// Takes a request on as the leader.
-    fn lead(&mut self, now: Time, held: Held, out: &mut Outbox<Replica>) {
+    fn lead(&mut self, now: Time, held: Held, out: &mut Outbox<Self>) {
         let command = match held.operation {
             Operation::Get { .. } => {
                 if !self.raft.may_read(now, held.arrived) {
@@ -213,7 +251,7 @@ impl Replica {
         if !self.raft.rules().keep(Rule::ApplyOnce) {
             self.store.apply(&command);
         }
-        let index = self.raft.propose(command).expect("a leader can propose");
+        let index = self.raft.propose(command, out).expect("a leader can propose");
         let (arrived, from, mid) = (held.arrived, held.from, held.mid);
         if !self.raft.rules().keep(Rule::AnswerAfterCommit) {
             return out.reply(from, mid, Response::Ok { value: None });
@@ -229,18 +267,18 @@ impl Replica {
     }
 
     /// Does for clients whatever has become possible.
-    fn settle(&mut self, now: Time, out: &mut Outbox<Replica>) {
+    fn settle(&mut self, now: Time, out: &mut Outbox<Self>) {
         if let Some(snapshot) = self.raft.take_snapshot() {
             self.install(&snapshot, out);
         }
         // What has been applied only now stays for another input, so that whoever looks on can see it.
         if self.applied_bytes > self.config.log_bytes_max {
-            self.compact();
+            self.compact(out);
         }
         self.apply_committed(out);
         if self.raft.wants_snapshot() {
-            let (last_index, digest, commands) = (self.applied, self.store.digest(), self.store.snapshot());
-            self.raft.offer_snapshot(now, Snapshot { last_index, digest, commands }, out);
+            let snapshot = snapshot(&self.raft, self.applied, &self.store);
+            self.raft.offer_snapshot(now, snapshot, out);
         }
         if self.raft.is_leader() {
             while self.takes_on()
@@ -258,7 +296,7 @@ impl Replica {
     }
 
     /// Applies what is committed, in order, and answers the puts among it.
-    fn apply_committed(&mut self, out: &mut Outbox<Replica>) {
+    fn apply_committed(&mut self, out: &mut Outbox<Self>) {
         while self.applied < self.raft.commit_index() {
             self.applied += 1;
             let entry = self.raft.log().get(self.applied).expect("what is committed is in the log");
@@ -286,7 +324,7 @@ impl Replica {
 
     /// An entry of this term is committed, so every later leader has it, and no entry of an older term can come after
     /// it in any log: terms never fall along a log. Puts of older terms, which would come after it, are ruled out.
-    fn redirect_before(&mut self, term: Term, out: &mut Outbox<Replica>) {
+    fn redirect_before(&mut self, term: Term, out: &mut Outbox<Self>) {
         self.puts.retain(|put| {
             let ruled_out = put.term < term;
             if ruled_out {
@@ -298,8 +336,9 @@ impl Replica {
 
     /// Drops the oldest of the entries that are applied, but for about half of what the log may hold: followers that are
     /// only a little behind are best served from it.
-    fn compact(&mut self) {
-        if self.applied_bytes <= self.config.log_bytes_max.saturating_add(self.raft.snapshot_bytes()) {
+    fn compact(&mut self, out: &mut Outbox<Self>) {
+        let most = self.config.log_bytes_max.max(self.snapshot_bytes);
+        if self.applied_bytes <= most.saturating_add(self.raft.snapshot_bytes()) {
             return;
         }
         let mut first = self.raft.log().first_index();
@@ -310,13 +349,20 @@ impl Replica {
             self.applied_bytes -= entry.bytes();
             first += 1;
         }
-        self.raft.compact(first - 1);
+        // The log is about to lose entries, the last applied one perhaps included.
+        let last_term = self.raft.log().term(self.applied).expect("what is applied is in the log");
+        let (last_index, store, bytes) = (self.applied, &self.store, &mut self.snapshot_bytes);
+        let make = || {
+            let commands = store.snapshot();
+            *bytes = commands.iter().map(|command| command.bytes()).sum();
+            Snapshot { last_index, last_term, digest: store.digest(), commands }
+        };
+        self.raft.compact(first - 1, make, out);
     }
 
     /// Takes over the state of a leader.
-    fn install(&mut self, snapshot: &Snapshot<Arc<Command>>, out: &mut Outbox<Replica>) {
-        self.store = Store::restored(&snapshot.commands, snapshot.digest);
-        (self.applied, self.applied_bytes) = (snapshot.last_index, 0);
+    fn install(&mut self, snapshot: &Snapshot<Arc<Command>>, out: &mut Outbox<Self>) {
+        self.restore(snapshot);
         // Puts of this replica up to there may have been committed, or others in their place: nobody can tell.
         while let Some(put) = self.puts.front().copied().filter(|put| put.index <= self.applied) {
             out.reply(put.from, put.mid, Response::Fail);
@@ -325,6 +371,14 @@ impl Replica {
         if let Some(term) = self.raft.log().term(self.applied) {
             self.redirect_before(term, out);
         }
+    }
+
+    /// Makes a snapshot's state its own.
+    fn restore(&mut self, snapshot: &Snapshot<Arc<Command>>) {
+        self.store = Store::restored(&snapshot.commands, snapshot.digest);
+        (self.applied, self.applied_bytes) = (snapshot.last_index, 0);
+        self.snapshot_bytes =
+            if self.raft.is_durable() { snapshot.commands.iter().map(|command| command.bytes()).sum() } else { 0 };
     }
 
     /// Without [`Rule::ApplyOnce`]: applies what an append brings before it is committed.
@@ -339,7 +393,7 @@ impl Replica {
     }
 
     /// Answers gets from the store, while this replica is sure to lead.
-    fn answer_gets(&mut self, now: Time, out: &mut Outbox<Replica>) {
+    fn answer_gets(&mut self, now: Time, out: &mut Outbox<Self>) {
         while let Some(get) = self.gets.front().filter(|get| self.raft.may_read(now, get.arrived)) {
             let value = self.store.get(get.operation.key()).cloned().unwrap_or_default();
             out.reply(get.from, get.mid, Response::Ok { value: Some(value) });
@@ -348,7 +402,7 @@ impl Replica {
     }
 
     /// Not leading: gives back what another leader can serve, once one is known to be alive.
-    fn give_back(&mut self, now: Time, out: &mut Outbox<Replica>) {
+    fn give_back(&mut self, now: Time, out: &mut Outbox<Self>) {
         if !self.raft.rules().keep(Rule::AnswerOwnEntries) {
             self.answer_replaced(out);
         }
@@ -374,7 +428,7 @@ impl Replica {
 
     /// Without [`Rule::AnswerOwnEntries`]: says `ok` to puts that another leader's entries have replaced in this log. They
     /// are the newest ones.
-    fn answer_replaced(&mut self, out: &mut Outbox<Replica>) {
+    fn answer_replaced(&mut self, out: &mut Outbox<Self>) {
         while let Some(put) = self.puts.back().copied().filter(|put| self.raft.log().term(put.index) != Some(put.term))
         {
             out.reply(put.from, put.mid, Response::Ok { value: None });
@@ -403,7 +457,7 @@ impl Replica {
     }
 
     /// Answers `fail` to all that have waited for too long. A put among them may still take effect.
-    fn fail_overdue(&mut self, now: Time, out: &mut Outbox<Replica>) {
+    fn fail_overdue(&mut self, now: Time, out: &mut Outbox<Self>) {
         let overdue = |arrived: Time| now >= arrived + self.config.held_time_max;
         self.puts.retain(|put| {
             let fails = overdue(put.arrived);
@@ -424,7 +478,13 @@ impl Replica {
     }
 }
 
-impl Consensus for Replica {
+/// The state of a store up to the last entry that it has applied.
+fn snapshot<R: Rules>(raft: &Raft<Arc<Command>, R>, applied: Index, store: &Store) -> Snapshot<Arc<Command>> {
+    let last_term = raft.log().term(applied).expect("the log goes on after what is applied");
+    Snapshot { last_index: applied, last_term, digest: store.digest(), commands: store.snapshot() }
+}
+
+impl<R: Rules> Consensus for Replica<R> {
     fn role(&self) -> Role {
         self.raft.role()
     }
@@ -473,7 +533,7 @@ impl Consensus for Replica {
 
 /// `{}` shows role, term, last index and commit index, as in `leader term 3 index 120 commit 118`; `{:#}` only what
 /// changes with an election, as in `leader term 3`.
-impl fmt::Display for Replica {
+impl<R: Rules> fmt::Display for Replica<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} term {}", self.raft.role().name(), self.raft.term())?;
         if !f.alternate() {
@@ -483,11 +543,11 @@ impl fmt::Display for Replica {
     }
 }
 
-impl Machine for Replica {
+impl<R: Rules> Machine for Replica<R> {
     type Message = Message<Arc<Command>>;
     type Request = Operation;
     type Response = Response;
-    type Record = Infallible;
+    type Record = Record<Arc<Command>>;
 
     fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         match input {
@@ -499,7 +559,12 @@ impl Machine for Replica {
                 self.raft.handle_message(now, from, message, out);
             }
             Input::Client { from, mid, request } => self.handle_request(now, from, mid, request, out),
-            Input::Synced { .. } | Input::DiskFull => {}
+            Input::Synced { up_to } => self.raft.handle_synced(now, up_to, out),
+            Input::DiskFull => {
+                if let Some(why) = self.raft.handle_full_disk() {
+                    return out.exit(why);
+                }
+            }
         }
         self.settle(now, out);
     }
@@ -509,7 +574,7 @@ impl Machine for Replica {
     }
 }
 
-impl Service for Replica {
+impl<R: Rules> Service for Replica<R> {
     fn leader(&self) -> Option<ReplicaId> {
         self.raft.leader()
     }

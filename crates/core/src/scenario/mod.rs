@@ -78,6 +78,11 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// How long a sync of a replica's disk takes; none if replicas have no disks.
+    pub fn sync(&self) -> Option<Delay> {
+        None
+    }
+
     /// Time before the first client request.
     pub fn wait(&self) -> Span {
         self.wait.unwrap_or(self.rules.default_wait())

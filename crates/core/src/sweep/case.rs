@@ -1,13 +1,16 @@
 //! One run of a shipped protocol with all that decides it, and with all checkers.
 
 use super::tally::Counter;
-use super::{ProtocolName, Watcher};
+use std::sync::Arc;
+
+use super::{ProtocolName, RaftWatcher, Watcher};
 use crate::broadcast::Broadcast;
 use crate::check::liveness::{self, diagnose};
 use crate::check::raft::Invariants;
 use crate::check::{Checker, Finding, Inside, Judgement};
-use crate::machine::Identity;
-use crate::raft::{Rule, Rules};
+use crate::kv::Command;
+use crate::machine::{Boot, Exit};
+use crate::raft::{Mutant, Record, Rule, Rules, Sound};
 use crate::record::{Observer, RunRecord, Tally};
 use crate::replica::{Config, Replica};
 use crate::scenario::Scenario;
@@ -71,17 +74,17 @@ impl Trial {
 }
 
 impl Subject {
-    /// A replica of this Raft.
+    /// A replica of this Raft, with or without one of its rules.
+    ///
+    /// # Errors
+    /// If its disk is damaged.
     ///
     /// # Panics
-    /// If the configuration makes no sense; who makes a subject from what a user says checks it first.
-    pub fn replica(&self, identity: Identity) -> Replica {
-        let rules = self.broken.map_or(Rules::ALL, Rules::without);
-        Replica::with_rules(identity, self.config.clone(), rules).expect("the configuration is valid")
+    /// If the configuration makes no sense; a subject is made from what was checked.
+    fn boot<R: Rules>(&self, boot: Boot<Record<Arc<Command>>>, rules: R) -> Result<Replica<R>, Exit> {
+        Replica::boot(boot, self.config.clone(), rules)
     }
-}
 
-impl Subject {
     /// How long progress may take this Raft: as long as any, or, if its timeouts are long, eight elections or as long
     /// as it may hold a request.
     fn progress_bound(&self) -> Span {
@@ -108,7 +111,7 @@ impl Case {
         self.run_with(watcher)
     }
 
-    fn run_with<O: Observer<Replica> + Observer<Broadcast>>(&self, observer: O) -> Judged {
+    fn run_with<O: Watcher>(&self, observer: O) -> Judged {
         match self.subject.protocol {
             ProtocolName::Raft => self.run_raft(observer),
             ProtocolName::Broadcast => {
@@ -125,17 +128,31 @@ impl Case {
     ///
     /// # Panics
     /// If a replica does.
-    pub(super) fn run_raft(&self, observer: impl Observer<Replica>) -> Judged {
+    pub(super) fn run_raft<O: RaftWatcher>(&self, observer: O) -> Judged {
+        match self.subject.broken {
+            None => self.run_raft_by(Sound, observer),
+            Some(rule) => self.run_raft_by(Mutant(rule), observer),
+        }
+    }
+
+    fn run_raft_by<R: Rules>(&self, rules: R, observer: impl Observer<Replica<R>>) -> Judged {
         let mut invariants = Invariants::new();
-        let observers = (&mut invariants, observer);
-        let build = |identity| self.subject.replica(identity);
-        let mut simulation = Simulation::observed(&self.scenario, self.seed, observers, build);
+        let mut simulation = self.simulation(rules, (&mut invariants, observer));
         while simulation.step() {}
         let diagnosis = diagnose(simulation.replicas(), simulation.director().living());
         let record = simulation.finish();
         let inside = Inside { invariants: invariants.into_verdict(), bound: self.subject.progress_bound(), diagnosis };
         let judgement = Judgement::of(&self.scenario, &record, Some(inside));
         Judged { record, judgement }
+    }
+
+    /// A run of Raft at its beginning.
+    pub(super) fn simulation<R: Rules, O: Observer<Replica<R>>>(
+        &self,
+        rules: R,
+        observer: O,
+    ) -> Simulation<'_, Replica<R>, O> {
+        Simulation::booting(&self.scenario, self.seed, observer, move |boot| self.subject.boot(boot, rules))
     }
 
     /// Runs the case; a panic of a replica is a finding, too, and prints nothing.

@@ -26,6 +26,6 @@ pub mod zoo;
 pub use case::{Case, Judged, PANIC, Subject, Trial};
 pub use ordered::in_order;
 pub use repro::{LoadedRepro, Repro};
-pub use runner::{ProtocolName, UnknownProtocol, Watcher};
+pub use runner::{ProtocolName, RaftWatcher, UnknownProtocol, Watcher};
 pub use seeds::{SeedRange, SeedsError};
 pub use tally::Reigns;

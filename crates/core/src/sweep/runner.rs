@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::broadcast::Broadcast;
 use crate::machine::Identity;
+use crate::raft::Mutant;
 use crate::record::{Observer, RunRecord};
 use crate::replica::{Config, Replica};
 use crate::scenario::Scenario;
@@ -21,10 +22,15 @@ pub enum ProtocolName {
     Broadcast,
 }
 
-/// Watches runs of any shipped protocol.
-pub trait Watcher: Observer<Replica> + Observer<Broadcast> {}
+/// Watches runs of Raft, sound or not.
+pub trait RaftWatcher: Observer<Replica> + Observer<Replica<Mutant>> {}
 
-impl<O: Observer<Replica> + Observer<Broadcast>> Watcher for O {}
+impl<O: Observer<Replica> + Observer<Replica<Mutant>>> RaftWatcher for O {}
+
+/// Watches runs of any shipped protocol.
+pub trait Watcher: RaftWatcher + Observer<Broadcast> {}
+
+impl<O: RaftWatcher + Observer<Broadcast>> Watcher for O {}
 
 /// A name that no shipped protocol has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

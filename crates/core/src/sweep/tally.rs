@@ -7,7 +7,7 @@ use crate::consensus::{Consensus, Role};
 use crate::id::ReplicaId;
 use crate::kv::Command;
 use crate::machine::Machine;
-use crate::raft::{AppendEntries, Message, RequestVote};
+use crate::raft::{AppendEntries, Message, RequestVote, Rules};
 use crate::record::{Event, MessageKind, Observer, Reign, Scene, Tally, Witness};
 use crate::replica::Replica;
 
@@ -52,9 +52,9 @@ impl Counter {
     }
 }
 
-impl Observer<Replica> for Counter {
+impl<R: Rules> Observer<Replica<R>> for Counter {
     #[inline]
-    fn event(&mut self, _: &Scene<'_, Replica>, event: &Event<'_, <Replica as Machine>::Message>) {
+    fn event(&mut self, _: &Scene<'_, Replica<R>>, event: &Event<'_, <Replica as Machine>::Message>) {
         self.count_drop(event);
     }
 
@@ -92,8 +92,8 @@ impl Reigns {
 /// Programs do not show who leads.
 impl Witness for Reigns {}
 
-impl Observer<Replica> for Reigns {
-    fn handled(&mut self, scene: &Scene<'_, Replica>, replica: ReplicaId) {
+impl<R: Rules> Observer<Replica<R>> for Reigns {
+    fn handled(&mut self, scene: &Scene<'_, Replica<R>>, replica: ReplicaId) {
         let watched = &scene.replicas[replica.index()];
         let term = (watched.role() == Role::Leader).then(|| watched.term());
         let open = self.reigns.iter_mut().rev().find(|reign| reign.leader == replica && reign.until.is_none());

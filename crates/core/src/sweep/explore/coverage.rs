@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::consensus::{Consensus, Index, Role, Term};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::kv::Command;
-use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Vote};
+use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Rules, Vote};
 use crate::record::{Event, Observer, Scene};
 use crate::replica::Replica;
 use crate::service::Response;
@@ -225,7 +225,7 @@ struct Known {
 }
 
 impl Known {
-    fn of(replica: &Replica, scene: &Scene<'_, Replica>) -> Known {
+    fn of<R: Rules>(replica: &Replica<R>, scene: &Scene<'_, Replica<R>>) -> Known {
         let raft = replica.raft();
         let gets = replica.waiting_gets();
         Known {
@@ -256,7 +256,7 @@ impl Watch {
     }
 
     /// A message is about to be handled.
-    fn look_at_message(&mut self, to: &Replica, message: &Message<Arc<Command>>) {
+    fn look_at_message<R: Rules>(&mut self, to: &Replica<R>, message: &Message<Arc<Command>>) {
         let raft = to.raft();
         match message {
             Message::RequestVote(RequestVote { term, pre: false, .. }) => self.asked = Some(*term),
@@ -277,7 +277,7 @@ impl Watch {
         }
     }
 
-    fn look_at_append(&mut self, to: &Replica, append: &AppendEntries<Arc<Command>>) {
+    fn look_at_append<R: Rules>(&mut self, to: &Replica<R>, append: &AppendEntries<Arc<Command>>) {
         let log = to.raft().log();
         self.seen.insert(StaleAppend, append.term < to.raft().term());
         self.seen.insert(AppendOvertaken, append.prev_index > log.last_index());
@@ -288,7 +288,7 @@ impl Watch {
     }
 
     /// A replica has changed.
-    fn compare(&mut self, scene: &Scene<'_, Replica>, id: ReplicaId, before: Known, after: Known) {
+    fn compare<R: Rules>(&mut self, scene: &Scene<'_, Replica<R>>, id: ReplicaId, before: Known, after: Known) {
         let led = before.role == Role::Leader;
         let leads = after.role == Role::Leader;
         if led && !leads {
@@ -352,7 +352,7 @@ impl Watch {
 }
 
 /// Whether the first entry that a leader has not committed is of an older term, and on a majority.
-fn has_old_entry_on_majority(replicas: &[Replica], leader: ReplicaId) -> bool {
+fn has_old_entry_on_majority<R: Rules>(replicas: &[Replica<R>], leader: ReplicaId) -> bool {
     let raft = replicas[leader.index()].raft();
     let index = raft.commit_index() + 1;
     let Some(entry) = raft.log().get(index).filter(|entry| entry.term < raft.term()) else { return false };
@@ -360,8 +360,8 @@ fn has_old_entry_on_majority(replicas: &[Replica], leader: ReplicaId) -> bool {
     holders.count() > replicas.len() / 2
 }
 
-impl Observer<Replica> for Watch {
-    fn event(&mut self, scene: &Scene<'_, Replica>, event: &Event<'_, Message<Arc<Command>>>) {
+impl<R: Rules> Observer<Replica<R>> for Watch {
+    fn event(&mut self, scene: &Scene<'_, Replica<R>>, event: &Event<'_, Message<Arc<Command>>>) {
         match *event {
             Event::Delivered { to, message, .. } => self.look_at_message(&scene.replicas[to.index()], message),
             Event::Answered { response, .. } => self.seen.insert(RequestFailed, *response == Response::Fail),
@@ -384,9 +384,9 @@ impl Observer<Replica> for Watch {
         }
     }
 
-    fn handled(&mut self, scene: &Scene<'_, Replica>, id: ReplicaId) {
+    fn handled(&mut self, scene: &Scene<'_, Replica<R>>, id: ReplicaId) {
         if self.known.is_empty() {
-            let start = |replica: &Replica| Known {
+            let start = |replica: &Replica<R>| Known {
                 role: Role::Follower,
                 term: 0,
                 first_index: 1,

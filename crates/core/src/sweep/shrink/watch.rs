@@ -3,8 +3,8 @@
 use crate::broadcast::Broadcast;
 use crate::chaos::{ConnectivityMatrix, Fault, Loss};
 use crate::id::ReplicaId;
-use crate::machine::Identity;
-use crate::record::{Event, History, Observer, Scene};
+use crate::raft::{Mutant, Sound};
+use crate::record::{Event, History, Observer, RunRecord, Scene};
 use crate::scenario::Scenario;
 use crate::service::Service;
 use crate::sweep::{Case, ProtocolName};
@@ -50,20 +50,26 @@ pub(super) struct Strike {
 impl Log {
     /// Runs a case and takes down what happens.
     pub fn of(case: &Case) -> Log {
-        match case.subject.protocol {
-            ProtocolName::Raft => Log::watch(case, |identity| case.subject.replica(identity)),
-            ProtocolName::Broadcast => Log::watch(case, Broadcast::new),
-        }
+        let mut log = Log::default();
+        let end = match (case.subject.protocol, case.subject.broken) {
+            (ProtocolName::Raft, None) => log.watch(|log| case.simulation(Sound, log)),
+            (ProtocolName::Raft, Some(rule)) => log.watch(|log| case.simulation(Mutant(rule), log)),
+            (ProtocolName::Broadcast, _) => {
+                log.watch(|log| Simulation::observed(&case.scenario, case.seed, log, Broadcast::new))
+            }
+        };
+        (log.history, log.end, log.calm, log.events) = (end.history, end.end, end.calm, end.events);
+        log
     }
 
-    fn watch<P: Service>(case: &Case, build: impl FnMut(Identity) -> P) -> Log {
-        let mut log = Log::default();
-        let mut simulation = Simulation::observed(&case.scenario, case.seed, &mut log, build);
+    fn watch<'a, 'l, P: Service>(
+        &'l mut self,
+        start: impl FnOnce(&'l mut Log) -> Simulation<'a, P, &'l mut Log>,
+    ) -> RunRecord {
+        let mut simulation = start(self);
         // What a panic leaves of the simulation is good for what has happened before.
         let _ = catch_quietly(|| while simulation.step() {});
-        let record = simulation.finish();
-        (log.history, log.end, log.calm, log.events) = (record.history, record.end, record.calm, record.events);
-        log
+        simulation.finish()
     }
 }
 

@@ -13,7 +13,7 @@ mod transport;
 use crate::chaos::Director;
 use crate::engine::{Ahead, Carrier, Due, Engine};
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::machine::{Emission, Exit, Identity, Input};
+use crate::machine::{Boot, Emission, Exit, Identity, Input};
 use crate::record::{Event, Observer, RunRecord, Scene, Trace, World};
 use crate::scenario::Scenario;
 use crate::service::{Response, Service};
@@ -97,12 +97,29 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         observer: O,
         build: impl FnMut(Identity) -> P + 'a,
     ) -> Simulation<'a, P, O> {
-        let count = scenario.replicas;
+        Simulation::around(scenario, seed, observer, Engine::new(scenario.replicas, seed, build))
+    }
+
+    /// The same with replicas that may be started again, from their disks if the scenario gives them some.
+    ///
+    /// # Panics
+    /// If a replica refuses to start although its disk is empty.
+    pub fn booting(
+        scenario: &'a Scenario,
+        seed: u64,
+        observer: O,
+        build: impl FnMut(Boot<P::Record>) -> Result<P, Exit> + 'a,
+    ) -> Simulation<'a, P, O> {
+        let engine = Engine::booting(scenario.replicas, seed, scenario.sync(), build);
+        Simulation::around(scenario, seed, observer, engine)
+    }
+
+    fn around(scenario: &'a Scenario, seed: u64, observer: O, engine: Engine<'a, P, Answer>) -> Simulation<'a, P, O> {
         Simulation {
             stage: Stage::new(scenario, seed),
             observer,
-            engine: Engine::new(count, seed, build),
-            transport: Transport::new(&scenario.network, count, seed),
+            engine,
+            transport: Transport::new(&scenario.network, scenario.replicas, seed),
             trace: Trace::new(),
         }
     }

@@ -1,0 +1,357 @@
+//! What survives a crash: term, vote and log (figure 2, "persistent state on all servers").
+//!
+//! Each change goes through a setter, which checks it and persists it as a [`Record`]. The caller says with
+//! [`HardState::sync`] what must not be sent before it is on the disk.
+
+use std::collections::VecDeque;
+
+use super::{Effects, Entry, Index, Log, Payload, Rule, Rules, Snapshot, Term};
+use crate::id::ReplicaId;
+use crate::machine::{self, Exit, Recovered, Stored};
+
+/// One change of the hard state, as it is written to the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Record<C> {
+    /// The current term, and the vote in it.
+    Vote {
+        /// The term.
+        term: Term,
+        /// The candidate, if the replica has voted.
+        vote: Option<ReplicaId>,
+    },
+    /// An entry at the end of the log.
+    Append {
+        /// Its index.
+        index: Index,
+        /// The entry.
+        entry: Entry<C>,
+    },
+    /// The entry at this index and all after it are removed.
+    Truncate {
+        /// The index.
+        index: Index,
+    },
+    /// All of the state, which replaces what was written before. In a box, so that it makes no other record larger.
+    Checkpoint(Box<Checkpoint<C>>),
+    /// A commit index. Only a Raft that breaks [`Rule::DeriveCommitIndex`] writes it.
+    Commit {
+        /// The index.
+        index: Index,
+    },
+}
+
+/// All that a replica has to remember.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Checkpoint<C> {
+    /// The current term.
+    pub term: Term,
+    /// The vote in it.
+    pub vote: Option<ReplicaId>,
+    /// What the commands up to some entry have come to.
+    pub snapshot: Snapshot<C>,
+    /// The index and the term of the last entry that the log has dropped.
+    pub base: (Index, Term),
+    /// The entries after that.
+    pub entries: Vec<Entry<C>>,
+}
+
+impl<C: Payload> machine::Record for Record<C> {
+    fn is_checkpoint(&self) -> bool {
+        matches!(self, Record::Checkpoint(_))
+    }
+}
+
+/// Term, vote and log of one replica.
+///
+/// Invariants, each asserted in the setter that could break it:
+/// - The term never falls.
+/// - A replica votes at most once in a term (5.2).
+/// - Terms never fall along the log, and no entry has a newer term than the replica.
+/// - Nothing that is committed is truncated (state-machine safety), and nothing that is not is dropped.
+#[derive(Clone, Debug)]
+pub(super) struct HardState<C, R> {
+    term: Term,
+    vote: Option<ReplicaId>,
+    log: Log<C>,
+    rules: R,
+    /// None if there is no disk.
+    journal: Option<Journal>,
+}
+
+/// How far the disk has come.
+#[derive(Clone, Debug, Default)]
+struct Journal {
+    /// How many records were persisted since the start.
+    persisted: u64,
+    /// Ends of the log that are on the disk when so many records are, in order.
+    pending: VecDeque<(u64, Index)>,
+    /// The log is on the disk up to here.
+    synced: Index,
+}
+
+/// What was read back.
+pub(super) struct Restored<C, R> {
+    pub hard: HardState<C, R>,
+    /// The state that the log continues; none if nothing was ever dropped.
+    pub snapshot: Option<Snapshot<C>>,
+    /// A commit index that was written, which only a broken Raft believes.
+    pub commit_index: Index,
+}
+
+impl<C: Payload, R: Rules> HardState<C, R> {
+    /// That of a replica without a disk.
+    pub fn new(rules: R) -> HardState<C, R> {
+        HardState { term: 0, vote: None, log: Log::new(), rules, journal: None }
+    }
+
+    /// Reads back what a disk kept. A torn last record was never synced, so no promise rests on it.
+    ///
+    /// # Errors
+    /// If a record is damaged, or does not fit those before it: to start without it would be to forget promises.
+    pub fn restore(recovered: Recovered<Record<C>>, rules: R) -> Result<Restored<C, R>, Exit> {
+        let hard = HardState { journal: Some(Journal::default()), ..HardState::new(rules) };
+        let mut restored = Restored { hard, snapshot: None, commit_index: 0 };
+        for (place, stored) in recovered.records.into_iter().enumerate() {
+            let fits = match stored {
+                Stored::Intact(record) => restored.replay(record),
+                Stored::Damaged if !rules.keep(Rule::RefuseDamage) => true,
+                Stored::Damaged => return Err(refusal(place, "is damaged")),
+            };
+            if !fits {
+                return Err(refusal(place, "does not fit those before it"));
+            }
+        }
+        let hard = &mut restored.hard;
+        // Without records of the term, the log still knows one.
+        hard.term = hard.term.max(hard.log.last_term());
+        if let Some(journal) = &mut hard.journal {
+            journal.synced = hard.log.last_index();
+        }
+        Ok(restored)
+    }
+
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
+    pub fn vote(&self) -> Option<ReplicaId> {
+        self.vote
+    }
+
+    #[inline]
+    pub fn log(&self) -> &Log<C> {
+        &self.log
+    }
+
+    /// Whether there is a disk.
+    pub fn is_durable(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// Enters a newer term, without a vote.
+    pub fn enter_term(&mut self, term: Term, out: &mut impl Effects<C>) {
+        assert!(term > self.term, "the term never falls");
+        (self.term, self.vote) = (term, None);
+        self.persist_vote(out);
+    }
+
+    /// Votes in the current term.
+    pub fn vote_for(&mut self, candidate: ReplicaId, out: &mut impl Effects<C>) {
+        let is_free = self.vote.is_none_or(|other| other == candidate);
+        assert!(is_free || !self.rules.keep(Rule::VoteOnce), "a replica votes once in a term");
+        if self.vote != Some(candidate) {
+            self.vote = Some(candidate);
+            self.persist_vote(out);
+        }
+    }
+
+    /// Forgets a vote, which only a broken Raft does.
+    pub fn forget_vote(&mut self) {
+        self.vote = None;
+    }
+
+    /// Adds an entry at the end of the log and returns its index.
+    pub fn append(&mut self, entry: Entry<C>, out: &mut impl Effects<C>) -> Index {
+        let ordered = entry.term >= self.log.last_term() && entry.term <= self.term;
+        assert!(ordered || !self.rules.keep_all(), "terms never fall in a log, nor pass the replica's own");
+        if self.journal.is_some() {
+            self.persist(Record::Append { index: self.log.last_index() + 1, entry: entry.clone() }, out);
+        }
+        self.log.append(entry);
+        self.note_end();
+        self.log.last_index()
+    }
+
+    /// Removes the entry at this index and all after it. Only a follower does that, and never to a committed entry.
+    pub fn truncate(&mut self, index: Index, commit_index: Index, out: &mut impl Effects<C>) {
+        assert!(index > commit_index, "what is committed is never removed");
+        if index > self.log.last_index() {
+            return;
+        }
+        if self.rules.keep(Rule::PersistTruncations) {
+            self.persist(Record::Truncate { index }, out);
+        }
+        self.log.truncate(index);
+        if let Some(journal) = &mut self.journal {
+            journal.pending.retain(|(_, end)| *end < index);
+            journal.synced = journal.synced.min(index - 1);
+        }
+    }
+
+    /// Drops all entries up to this index, which must be applied. On the disk the state takes their place, in one step.
+    pub fn compact(
+        &mut self,
+        index: Index,
+        commit_index: Index,
+        snapshot: impl FnOnce() -> Snapshot<C>,
+        out: &mut impl Effects<C>,
+    ) {
+        assert!(index <= commit_index, "what is dropped is committed");
+        if index < self.log.first_index() {
+            return;
+        }
+        self.log.drop_to(index);
+        if self.journal.is_some() {
+            self.persist_checkpoint(snapshot(), out);
+        }
+    }
+
+    /// Forgets all entries and continues after a snapshot. Whatever the log has contradicts it, or comes before its end.
+    pub fn install(&mut self, snapshot: &Snapshot<C>, commit_index: Index, out: &mut impl Effects<C>) {
+        assert!(snapshot.last_index > commit_index, "a snapshot is never older than what is committed");
+        self.log.restart(snapshot.last_index, snapshot.last_term);
+        if let Some(journal) = &mut self.journal {
+            journal.pending.clear();
+            journal.synced = 0;
+            self.persist_checkpoint(snapshot.clone(), out);
+        }
+    }
+
+    /// Writes a commit index down, which only a broken Raft does.
+    pub fn persist_commit(&mut self, index: Index, out: &mut impl Effects<C>) {
+        self.persist(Record::Commit { index }, out);
+    }
+
+    /// What follows must not be sent before all that was persisted is on the disk.
+    #[inline]
+    pub fn sync(&self, out: &mut impl Effects<C>) {
+        if self.journal.is_some() {
+            out.sync();
+        }
+    }
+
+    /// The log is on the disk up to here.
+    #[inline]
+    pub fn synced_index(&self) -> Index {
+        match &self.journal {
+            Some(journal) if self.rules.keep(Rule::CountOwnSync) => journal.synced,
+            _ => self.log.last_index(),
+        }
+    }
+
+    /// Takes in how many records are on the disk.
+    pub fn handle_synced(&mut self, up_to: u64) {
+        let Some(journal) = &mut self.journal else { return };
+        while let Some(&(_, end)) = journal.pending.front().filter(|(records, _)| *records <= up_to) {
+            journal.synced = end;
+            journal.pending.pop_front();
+        }
+    }
+
+    /// Goes on in memory, which only a broken Raft does.
+    pub fn abandon_disk(&mut self) {
+        self.journal = None;
+    }
+
+    fn persist_vote(&mut self, out: &mut impl Effects<C>) {
+        if self.rules.keep(Rule::PersistTerm) {
+            let vote = self.vote.filter(|_| self.rules.keep(Rule::PersistVote));
+            self.persist(Record::Vote { term: self.term, vote }, out);
+        }
+    }
+
+    fn persist_checkpoint(&mut self, snapshot: Snapshot<C>, out: &mut impl Effects<C>) {
+        let log = &self.log;
+        let base = log.first_index() - 1;
+        let covers = (base..=log.last_index()).contains(&snapshot.last_index);
+        assert!(covers, "the log continues a checkpoint's snapshot");
+        let checkpoint = Checkpoint {
+            term: self.term,
+            vote: self.vote.filter(|_| self.rules.keep(Rule::PersistVote)),
+            snapshot,
+            base: (base, log.term(base).expect("the term of the last entry that was dropped is known")),
+            entries: log.from(base + 1).to_vec(),
+        };
+        if !self.rules.keep(Rule::ReplaceInOneStep) {
+            let mut early = checkpoint.clone();
+            early.snapshot.commands.clear();
+            self.persist(Record::Checkpoint(Box::new(early)), out);
+        }
+        self.persist(Record::Checkpoint(Box::new(checkpoint)), out);
+        self.note_end();
+    }
+
+    fn persist(&mut self, record: Record<C>, out: &mut impl Effects<C>) {
+        if let Some(journal) = &mut self.journal {
+            journal.persisted += 1;
+            out.persist(record);
+        }
+    }
+
+    /// The newest record has the log end where it ends now.
+    fn note_end(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.pending.push_back((journal.persisted, self.log.last_index()));
+        }
+    }
+}
+
+impl<C: Payload, R: Rules> Restored<C, R> {
+    /// Does once more what a record says. False if it does not fit what came before.
+    fn replay(&mut self, record: Record<C>) -> bool {
+        let hard = &mut self.hard;
+        let lenient = !hard.rules.keep_all();
+        match record {
+            Record::Vote { term, vote } => {
+                let fits = term >= hard.term;
+                (hard.term, hard.vote) = (term, vote);
+                fits || lenient
+            }
+            Record::Append { index, entry } if index == hard.log.last_index() + 1 => {
+                let fits = entry.term >= hard.log.last_term();
+                hard.log.append(entry);
+                fits || lenient
+            }
+            // A broken Raft did not write down what it removed; what it finds there stays.
+            Record::Append { .. } => lenient,
+            Record::Truncate { index } => {
+                let fits = (hard.log.first_index()..=hard.log.last_index()).contains(&index);
+                if fits {
+                    hard.log.truncate(index);
+                }
+                fits || lenient
+            }
+            Record::Checkpoint(checkpoint) => {
+                let Checkpoint { term, vote, snapshot, base, entries } = *checkpoint;
+                let end = base.0 + entries.len() as Index;
+                let fits = term >= hard.term && (base.0..=end).contains(&snapshot.last_index);
+                (hard.term, hard.vote) = (term, vote);
+                hard.log = Log::continued(base, entries);
+                self.commit_index = self.commit_index.max(snapshot.last_index);
+                self.snapshot = Some(snapshot);
+                fits
+            }
+            Record::Commit { index } => {
+                self.commit_index = self.commit_index.max(index);
+                lenient
+            }
+        }
+    }
+}
+
+fn refusal(place: usize, what: &str) -> Exit {
+    let number = place + 1;
+    Exit(
+        format!("record {number} on the disk {what}: other replicas may rely on it, so this one does not start").into(),
+    )
+}
