@@ -27,9 +27,14 @@ fn nodes_on_the_courses_lan_elect_a_leader_and_pass_its_checks() {
         let (record, rig) = Rig::new(&scenario, 7, None).run();
         let judgement = Judgement::of(&scenario, &record, None);
         assert_eq!(judgement.findings(), [], "{replicas} replicas");
-        assert_eq!((record.malformed, record.died, rig.complaints.len()), (0, 0, 0), "{:?}", rig.complaints);
+        assert_eq!(
+            (record.malformed, record.died, rig.cables.complaints.len()),
+            (0, 0, 0),
+            "{:?}",
+            rig.cables.complaints
+        );
         assert_eq!((record.dropped > 0, record.killed > 0), (drops > 0.0, !events.is_empty()));
-        let ignored: u64 = rig.nodes.iter().map(|node| node.ignored().total()).sum();
+        let ignored: u64 = rig.nodes().iter().map(|node| node.ignored().total()).sum();
         assert_eq!(ignored, 0);
     }
 }
@@ -40,18 +45,18 @@ fn what_cannot_be_right_changes_nothing() {
         let scenario = scenario(replicas, drops, "");
         let (_, quiet) = Rig::new(&scenario, 7, None).run();
         let (_, noisy) = Rig::new(&scenario, 7, Some(Hostile::new(9))).run();
-        for (place, (left, right)) in quiet.sent.iter().zip(&noisy.sent).enumerate() {
+        for (place, (left, right)) in quiet.cables.sent.iter().zip(&noisy.cables.sent).enumerate() {
             assert_eq!(left, right, "datagram {place}");
         }
-        assert_eq!(quiet.sent.len(), noisy.sent.len());
-        let counts: Vec<_> = noisy.nodes.iter().map(|node| node.ignored()).collect();
+        assert_eq!(quiet.cables.sent.len(), noisy.cables.sent.len());
+        let counts: Vec<_> = noisy.nodes().iter().map(|node| node.ignored()).collect();
         for counts in counts {
             let counts = [counts.malformed, counts.misdirected, counts.own, counts.strange, counts.senseless];
             assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
         }
         // Clients ask the leader alone once they know it.
-        assert!(noisy.nodes.iter().any(|node| node.ignored().nameless > 0));
-        assert!(noisy.nodes.iter().any(|node| node.protocol().ignored() > 0));
+        assert!(noisy.nodes().iter().any(|node| node.ignored().nameless > 0));
+        assert!(noisy.nodes().iter().any(|node| node.protocol().ignored() > 0));
     }
 }
 
@@ -61,7 +66,7 @@ fn a_lan_with_the_same_seed_runs_the_same_way() {
     let run = |seed| {
         let (record, rig) = Rig::new(&scenario, seed, None).run();
         assert_eq!(Judgement::of(&scenario, &record, None).word(Checker::Linearizability), "ok");
-        rig.sent
+        rig.cables.sent
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));

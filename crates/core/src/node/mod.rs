@@ -2,7 +2,8 @@
 //!
 //! [`Node`] puts a protocol behind the handout's datagrams, still without I/O: datagrams and the time go in, datagrams
 //! come out. So a fuzzer, or a test in virtual time, drives exactly what the program `3700kvstore` runs. [`udp`] is the
-//! loop that connects a node to a socket and a clock, [`log`] what it tells about itself.
+//! loop that connects a node to a socket and a clock, [`log`] what it tells about itself. For the discrete-event engine a
+//! node is a [`Machine`], whose messages are datagrams.
 //!
 //! Nothing that comes in is trusted. What cannot be right is counted ([`Ignored`]) and changes nothing else.
 
@@ -13,12 +14,13 @@ mod members;
 mod mids;
 pub mod udp;
 
+use std::convert::Infallible;
 use std::fmt;
 
 use md5::{Digest, Md5};
 
 use crate::id::{ClientId, Mid};
-use crate::machine::{Emission, Identity, Input, Outbox};
+use crate::machine::{Emission, Identity, Input, Machine, Outbox};
 use crate::service::{Operation, Response, Service, text_bytes};
 use crate::time::Time;
 use crate::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage, kind};
@@ -136,7 +138,7 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
             self.ignored.misdirected += 1;
         } else if let Some(from) = self.members.replica(datagram.src) {
             match P::Message::decode(&datagram) {
-                Some(message) => self.handle(now, Input::Peer { from, message }),
+                Some(message) => self.hand_in(now, Input::Peer { from, message }),
                 // Everyone knows of everyone from the start.
                 None if datagram.kind == kind::HELLO => {}
                 None => self.ignored.senseless += 1,
@@ -150,7 +152,7 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
 
     /// Tells the protocol that the time for which it asked has come. Harmless if it has not.
     pub fn handle_timeout(&mut self, now: Time) {
-        self.handle(now, Input::Timeout);
+        self.hand_in(now, Input::Timeout);
     }
 
     /// When [`Node::handle_timeout`] is to be called next; [`Time::NEVER`] if not at all.
@@ -199,7 +201,7 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
         }
         let (from, mid) = (ClientId(datagram.src.0), self.mid_of(text));
         self.mids.insert(from, mid, text);
-        self.handle(now, Input::Client { from, mid, request: operation });
+        self.hand_in(now, Input::Client { from, mid, request: operation });
     }
 
     /// A number for a MID, which is any text on the wire. Two texts that shared one would be one request, and the second
@@ -212,7 +214,7 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
     }
 
     /// Hands an input in and writes the effects at once, so that they bear the leader of that moment.
-    fn handle(&mut self, now: Time, input: Input<P>) {
+    fn hand_in(&mut self, now: Time, input: Input<P>) {
         self.protocol.handle(now, input, &mut self.outbox);
         let mut outbox = std::mem::take(&mut self.outbox);
         for emission in outbox.emissions() {
@@ -251,6 +253,39 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
         self.sent += 1;
         self.mid.clear();
         write!(self.mid, "{:x}", self.sent).expect("memory takes any text");
+    }
+}
+
+/// A node among others on an engine, whose driver plays the LAN's router.
+///
+/// A message is a datagram. All go to the router and come from it, and the addresses in a datagram say the rest. The
+/// router is no replica, so the node's own place stands for it: the node sends to that, and does not look at who a
+/// message is from. Clients' requests and answers are datagrams, too.
+impl<P: Service<Message: PeerMessage> + fmt::Display> Machine for Node<P> {
+    type Message = Box<[u8]>;
+    type Request = Infallible;
+    type Response = Infallible;
+    type Record = Infallible;
+
+    fn handle(&mut self, now: Time, input: Input<Node<P>>, out: &mut Outbox<Node<P>>) {
+        match input {
+            Input::Timeout => self.handle_timeout(now),
+            Input::Peer { message, .. } => self.handle_datagram(now, &message),
+            Input::Client { request, .. } => match request {},
+            // It has no disk.
+            Input::Synced { .. } | Input::DiskFull => {}
+        }
+        let router = self.members.identity(self.seed).id;
+        for bytes in self.outgoing.iter() {
+            out.send(router, bytes.into());
+        }
+        self.outgoing.clear();
+    }
+
+    /// As [`Node::poll_timeout`], but at once while there is something to be sent. Only `handle` hands that over, and the
+    /// first `hello` is there before the first input.
+    fn poll_timeout(&self) -> Time {
+        if self.outgoing.is_empty() { self.protocol.poll_timeout() } else { Time::ZERO }
     }
 }
 

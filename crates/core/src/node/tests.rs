@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::broadcast::Broadcast;
+use crate::id::ReplicaId;
+use crate::machine::Effect;
 use crate::replica::{Config, Replica};
 use crate::time::Span;
 
@@ -253,6 +255,36 @@ fn what_is_of_no_use_is_counted_and_changes_nothing() {
         assert_eq!(node.ignored().total(), u64::from(counted != Ignored::default()));
         assert!(node.outgoing().is_empty() && node.protocol().ignored() == 0, "{text}");
         assert_eq!((node.protocol().to_string(), node.poll_timeout()), (state, timeout), "{text}");
+    }
+}
+
+#[test]
+fn as_a_machine_it_sends_all_its_datagrams_to_the_router() {
+    let mut node = replica(1, &[0, 2]);
+    let mut out = Outbox::new();
+    let mut sent = |node: &mut Node<Replica>, now, input| {
+        Machine::handle(node, now, input, &mut out);
+        let emissions = out.drain().map(|effect| match effect {
+            Effect::Emit(Emission::Send { to, message }) => (to, String::from_utf8(message.into_vec()).unwrap()),
+            other => panic!("{other:?}"),
+        });
+        emissions.collect::<Vec<_>>()
+    };
+    let own = ReplicaId(1);
+    assert_eq!(Machine::poll_timeout(&node), Time::ZERO);
+    let hello = r#"{"src":"0001","dst":"FFFF","leader":"FFFF","type":"hello","MID":"1"}"#;
+    assert_eq!(sent(&mut node, Time::ZERO, Input::Timeout), [(own, hello.to_owned())]);
+    assert!(node.outgoing().is_empty());
+    let campaign = Machine::poll_timeout(&node);
+    assert_eq!(campaign, node.poll_timeout());
+    // Whoever it is from: the datagram says it.
+    let message = br#"{"src":"0002","dst":"0001","leader":"FFFF","type":"hello","MID":"1"}"#.as_slice().into();
+    assert_eq!(sent(&mut node, Time::ZERO, Input::Peer { from: own, message }), []);
+    assert_eq!(node.ignored(), Ignored::default());
+    let asked = sent(&mut node, campaign, Input::Timeout);
+    assert!(asked.len() == 2 && asked.iter().all(|(to, _)| *to == own), "{asked:?}");
+    for (other, (_, text)) in [0, 2].into_iter().zip(&asked) {
+        assert_eq!(Datagram::parse(text.as_bytes()).unwrap().dst, Address(other));
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::kv::Command;
-use crate::machine::{Input, Machine, Outbox};
+use crate::machine::{Emission, Input, Machine, Outbox};
 use crate::raft::Message;
 use crate::replica::Replica;
 use crate::rng::Stream;
@@ -36,7 +36,7 @@ const FOREIGN_TIME_MAX: Span = Span::from_secs(30);
 const ATTEMPTS: u64 = 256;
 
 /// What servers of one cluster send each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PeerMessage {
     /// Raft's own.
     Raft(Message<Arc<Command>>),
@@ -57,7 +57,7 @@ pub enum PeerMessage {
 }
 
 /// What has become of a client's request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// The update is done.
     Done,

@@ -29,7 +29,7 @@ use crate::rpc::proto::kvstore::{
 use crate::rpc::proto::raft::Frame;
 use crate::rpc::proto::raft::raft_server::{Raft, RaftServer};
 use crate::rpc::{self, KEY_BYTES_MAX, MESSAGE_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::service::{Operation, Text, Update};
+use crate::service::{self, Operation, Text, Update};
 use crate::time::{Span, Time};
 
 /// The unit in which the memory of waiting requests is counted. No request is free.

@@ -13,7 +13,6 @@ use super::core::{Answer, Core, Effect, PeerMessage};
 use super::{Event, Report, Shared, Ticket};
 use crate::consensus::{Consensus, Role, Term};
 use crate::id::ReplicaId;
-use crate::machine::Machine;
 use crate::service::Service;
 use crate::time::Time;
 
