@@ -1,7 +1,7 @@
 //! seedbed: a deterministic simulation testbed for replicated systems, with a built-in Raft key-value store.
 //!
 //! One idea carries everything: *one scenario, one replica, many worlds*. A [`scenario`] says what happens to a
-//! cluster; a replica is a state machine without I/O behind the [`protocol`] seam; a [`world`] runs the one on the
+//! cluster; a replica is a state machine without I/O behind the [`machine`] seam; a [`world`] runs the one on the
 //! other and leaves a [`record`]; a [`check`] judges the record and a [`report`] shows it.
 //!
 //! A protocol of your own is an implementation of [`machine::Machine`] in a crate of yours; run it with

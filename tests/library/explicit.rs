@@ -125,7 +125,7 @@ fn a_loss_is_a_fault_so_the_network_is_calm_after_the_last_one() {
 #[test]
 fn kill_kills_the_replica_that_it_names_once() {
     let kill =
-        |secs, replica| FaultEvent { time: Time::ZERO + Span::from_secs(secs), fault: Fault::Kill(ReplicaId(replica)) };
+        |secs, replica| FaultEvent { time: Time::ZERO + Span::from_secs(secs), fault: Fault::kill(ReplicaId(replica)) };
     let events = vec![kill(5, 3), kill(6, 3), kill(10, 0)];
     let run = raft(&Scenario { events, ..calm() }, 1);
     assert_eq!((run.killed, run.died), (2, 0));
@@ -144,5 +144,5 @@ fn killing_the_leader_by_its_number_is_the_same_as_kill_leader() {
     };
     let by_role = strike(Fault::KillLeader);
     let leader = by_role.believed_leaders().next().expect("a leader");
-    assert_eq!(strike(Fault::Kill(leader)), by_role);
+    assert_eq!(strike(Fault::kill(leader)), by_role);
 }

@@ -109,7 +109,7 @@ fn clusters_of_all_sizes_up_to_the_largest_pass_all_checkers_through_kills_losse
     // From 22 on, more than ten followers make a quorum, which are counted in another way.
     for replicas in [21, 22, 23, 32, 51, 64, 65, 75, REPLICAS_MAX] {
         let matrix = ConnectivityMatrix::uniform(replicas, 0.1).unwrap();
-        for network in [largest.network.clone(), links.clone()] {
+        for network in [largest.network, links] {
             let scenario = Scenario { replicas, matrix: matrix.clone(), network, ..largest.clone() };
             for seed in 1..=5 {
                 let Judged { record, judgement } = judged(ProtocolName::Raft, &scenario, seed);

@@ -11,6 +11,7 @@ mod judge;
 mod linearizability;
 mod my_protocol;
 mod node;
+mod power;
 mod raft_scripts;
 mod redirects;
 mod safety;

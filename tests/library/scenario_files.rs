@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent};
+use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent, Target};
 use seedbed::id::{REPLICAS_MAX, REPLICAS_MIN, ReplicaId};
 use seedbed::rng::Stream;
 use seedbed::scenario::{Network, Scenario, ScenarioError, load_matrix};
@@ -270,7 +270,7 @@ fn assert_valid(scenario: &Scenario) {
         assert!(loss.from != loss.to && loss.nth >= 1, "{text}");
     }
     for kill in scenario.events.iter().filter_map(|event| match event.fault {
-        Fault::Kill(replica) => Some(replica),
+        Fault::Host { at: Some(Target::Replica(replica)), .. } => Some(replica),
         _ => None,
     }) {
         assert!(replicas.contains(&kill.index()), "{text}");

@@ -1,10 +1,11 @@
 //! Scenarios that are written to files and read again.
 
 use crate::common::{all_scenario_files, scenario};
-use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook};
-use seedbed::id::ReplicaId;
+use seedbed::chaos::{Act, ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook, Target};
+use seedbed::engine::Rate;
+use seedbed::id::{ReplicaId, ReplicaSet};
 use seedbed::rng::Stream;
-use seedbed::scenario::{Benchmarks, Delay, Network, Order, Scenario, Tests};
+use seedbed::scenario::{Benchmarks, Delay, LinkDelay, Network, Order, Scenario, Tests};
 use seedbed::service::{Operation, Text};
 use seedbed::time::{Span, Time};
 use seedbed::workload::{CLIENTS, Keys, ScriptedOperation};
@@ -145,8 +146,13 @@ fn random_scenario(dice: &mut Stream) -> Scenario {
     let rules = Rulebook::ALL[dice.below(2) as usize];
     let wait = if dice.chance(0.3) { Some(Span::from_secs(2)) } else { dice.chance(0.7).then(|| long(dice)) };
     let start = Time::ZERO + wait.unwrap_or(rules.default_wait());
+    let network = network(dice);
     let requests = dice.pick(&[0, 1, 500, 501, 30_000, 10_000_000]).copied().unwrap();
     let mut events: Vec<FaultEvent> = (0..dice.below(8)).map(|_| event(replicas, start, lifetime, dice)).collect();
+    events.retain(|event| {
+        let delays_link = matches!(event.fault, Fault::DelayLink { .. });
+        !delays_link || matches!(network, Network::Links { .. })
+    });
     events.sort_by_key(|event| event.time);
     let max_packets = if dice.chance(0.5) { 20_000.max(40 * requests) } else { 900_000.max(requests) };
     let scenario = Scenario {
@@ -161,7 +167,10 @@ fn random_scenario(dice: &mut Stream) -> Scenario {
         mix: fraction(dice),
         seed: dice.chance(0.5).then(|| dice.next_u64()),
         matrix: matrix(replicas, dice),
-        network: network(dice),
+        network,
+        links: links(replicas, network, dice),
+        duplicate: if dice.chance(0.5) { 0.0 } else { fraction(dice) },
+        disk: dice.chance(0.5).then(|| delay(dice)),
         keys: if dice.chance(0.5) { Keys::Private } else { Keys::Shared { count: dice.between(1, 1_000_000) as u32 } },
         operations: None,
         max_packets,
@@ -222,15 +231,27 @@ fn matrix(replicas: usize, dice: &mut Stream) -> ConnectivityMatrix {
     ConnectivityMatrix::from_rows(replicas, &rows).unwrap()
 }
 
-fn network(dice: &mut Stream) -> Network {
-    let delay = match dice.below(3) {
+fn delay(dice: &mut Stream) -> Delay {
+    match dice.below(3) {
         0 => Delay::Constant(delay_part(1_000, dice)),
         1 => {
             let (one, other) = (delay_part(1_000, dice), delay_part(1_000, dice));
             Delay::Uniform { min: one.min(other), max: one.max(other) }
         }
         _ => Delay::Exponential { floor: delay_part(1_000, dice), mean: delay_part(0, dice) },
-    };
+    }
+}
+
+fn links(replicas: usize, network: Network, dice: &mut Stream) -> Vec<LinkDelay> {
+    if !matches!(network, Network::Links { .. }) {
+        return Vec::new();
+    }
+    let mut link = |_| LinkDelay { from: replica(replicas, dice), to: replica(replicas, dice), delay: delay(dice) };
+    (0..3).map(&mut link).collect()
+}
+
+fn network(dice: &mut Stream) -> Network {
+    let delay = delay(dice);
     match dice.below(4) {
         0 => Network::default(),
         1 => Network::Course { service: delay },
@@ -244,19 +265,59 @@ fn replica(replicas: usize, dice: &mut Stream) -> ReplicaId {
 }
 
 fn event(replicas: usize, start: Time, lifetime: Span, dice: &mut Stream) -> FaultEvent {
-    let fault = match dice.below(10) {
+    let fault = match dice.below(14) {
         0 => Fault::KillLeader,
         1 => Fault::KillNonLeader,
         2 => Fault::PartEasy,
         3 => Fault::PartHard,
         4 => Fault::PartEnd,
-        5 => Fault::Kill(replica(replicas, dice)),
+        5 => {
+            let act = act(dice);
+            let may_hit_all = act.row().required == 0;
+            let at = if may_hit_all && dice.chance(0.5) { None } else { Some(target(replicas, dice)) };
+            Fault::Host { at, act }
+        }
         6 => Fault::SetMatrix(matrix(replicas, dice)),
         7 => Fault::SetLink { from: replica(replicas, dice), to: replica(replicas, dice), value: fraction(dice) },
-        8 => Fault::Isolate(replica(replicas, dice)),
+        8 => Fault::Isolate(target(replicas, dice)),
+        9 => Fault::Duplicate(fraction(dice)),
+        10 => Fault::DelayLink {
+            from: replica(replicas, dice),
+            to: replica(replicas, dice),
+            delay: dice.chance(0.7).then(|| delay(dice)),
+        },
+        11 => {
+            let one: ReplicaSet = (0..4).map(|_| replica(replicas, dice)).collect();
+            let other: ReplicaSet = (0..4).map(|_| replica(replicas, dice)).collect();
+            Fault::Partition([one, other.minus(one)].into_iter().filter(|group| !group.is_empty()).collect())
+        }
         _ => Fault::Heal,
     };
     FaultEvent { time: start + Span(any_size(lifetime.nanos(), dice)), fault }
+}
+
+fn target(replicas: usize, dice: &mut Stream) -> Target {
+    let one = Target::Replica(replica(replicas, dice));
+    *dice.pick(&[Target::Leader, Target::Follower, one]).unwrap()
+}
+
+fn act(dice: &mut Stream) -> Act {
+    let jump = if dice.chance(0.5) { Span::ZERO } else { delay_part(0, dice) };
+    let rate = if dice.chance(0.5) { Rate::EXACT } else { Rate::new(0.01 + 99.0 * dice.unit()).unwrap() };
+    let acts = [
+        Act::Kill,
+        Act::Crash,
+        Act::Restart { wipe: dice.chance(0.5) },
+        Act::Pause,
+        Act::Resume,
+        Act::Clock { rate, jump },
+        Act::SlowDisk { times: dice.between(1, 1_000_000) },
+        Act::FullDisk,
+        Act::CorruptDisk,
+        Act::LyingDisk,
+        Act::MendDisk,
+    ];
+    *dice.pick(&acts).unwrap()
 }
 
 fn losses(replicas: usize, dice: &mut Stream) -> Vec<Loss> {

@@ -134,7 +134,7 @@ fn runs_of_sound_protocols_are_the_same() {
     let watch = |_: &Scenario| _ = watched.fetch_add(1, Ordering::Relaxed);
     let scenarios = [short(), scenario];
     let runs = scenarios.iter().flat_map(|scenario| (0..20).map(move |seed| (scenario, seed)));
-    assert_eq!(verify_all(runs, watch, Gossip::new).expect("they are the same").runs, 40);
+    assert_eq!(verify_all(runs, watch, |boot| Ok(Gossip::new(boot.identity))).expect("they are the same").runs, 40);
     assert_eq!(watched.into_inner(), 80);
 }
 

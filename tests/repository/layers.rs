@@ -12,14 +12,15 @@ use std::path::{Path, PathBuf};
 const TABLE: &str = "\
 | layer | both sides | replicas | testbed |
 |---|---|---|---|
-| 8 | `cli` | | |
-| 7 | `sweep` | | `report` |
-| 6 | | | `world`, `check` |
-| 5 | `node` | | `scenario`, `client` |
-| 4 | `rpc` | `replica`, `broadcast` | `workload` |
-| 3 | `wire` | `kv` | `record` |
-| 2 | `service` | `raft` | `engine`, `chaos` |
-| 1 | `machine`, `rng`, `clock`, `consensus` | | |
+| 9 | `cli` | | |
+| 8 | `sweep` | | `report` |
+| 7 | | | `world`, `check` |
+| 6 | | | `scenario` |
+| 5 | `node` | | `workload`, `client` |
+| 4 | `rpc` | `replica`, `broadcast` | `record` |
+| 3 | `wire` | `raft`, `kv` | `chaos` |
+| 2 | `service`, `consensus` | | `engine` |
+| 1 | `machine`, `rng`, `clock` | | |
 | 0 | `time`, `id`, `hash`, `printable`, `hint` | | |
 ";
 

@@ -6,6 +6,7 @@
 
 use crate::hash::StableHasher;
 use crate::id::ReplicaId;
+use crate::machine::Machine;
 use crate::time::Time;
 
 /// A term: a period with at most one leader, counted from 1. 0 is before the first.
@@ -48,11 +49,27 @@ pub struct LogEntry {
     pub command: Option<u64>,
 }
 
+/// What a message promises its receiver. The sender must keep it, whatever crashes come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// In this term the sender votes for the receiver, and for no other.
+    Vote {
+        /// The term.
+        term: Term,
+    },
+    /// The sender keeps its log, as it is in this term, up to this index.
+    Kept {
+        /// The term.
+        term: Term,
+        /// The index.
+        index: Index,
+    },
+}
+
 /// A replica's consensus, read-only.
 ///
 /// A log is changed at its end: entries are appended, and a suffix may be removed. Besides, its beginning may be
-/// dropped: entries that have been applied, no sooner than with the input after the one that they were applied with, so
-/// that whoever looks on sees each. Or the state of another replica is taken over, and the log begins after it. That is
+/// dropped: entries that have been applied, at a later time than they were applied, so that an observer sees each. Or the state of another replica is taken over, and the log begins after it. That is
 /// the data structure's promise, not the protocol's, and checkers rely on it.
 pub trait Consensus {
     /// What the replica is.
@@ -88,8 +105,27 @@ pub trait Consensus {
     /// which they were applied, from 0.
     fn state_digest(&self) -> u64;
 
-    /// Whether it would answer a read now by itself, since it holds a lease.
+    /// Whether it would answer a read now by itself, since it holds a lease. `now` is the time on its own clock.
     fn holds_read_lease(&self, now: Time) -> bool;
+
+    /// Whether it has a disk.
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    /// Its log is on its disk up to here, as far as it was told.
+    fn durable_index(&self) -> Index {
+        self.last_index()
+    }
+
+    /// What a message of its promises, if anything.
+    fn promise(message: &Self::Message) -> Option<Promise>
+    where
+        Self: Machine,
+    {
+        let _ = message;
+        None
+    }
 }
 
 /// The digest of a state machine that has applied one command more.

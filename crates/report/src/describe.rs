@@ -1,6 +1,6 @@
 //! Scenarios in a few words.
 
-use seedbed_core::chaos::{ConnectivityMatrix, Fault};
+use seedbed_core::chaos::{Act, ConnectivityMatrix, Fault};
 use seedbed_core::scenario::Scenario;
 
 /// A scenario in a few words, as in `10% drops, 1 leader killed, 20% read`.
@@ -27,14 +27,25 @@ fn drops(matrix: &ConnectivityMatrix) -> String {
 /// The kinds of faults with their numbers. The ends of partitions are not mentioned.
 fn faults(scenario: &Scenario) -> String {
     type Kind = (&'static str, &'static str, fn(&Fault) -> bool);
-    const KINDS: [Kind; 7] = [
+    const KINDS: [Kind; 14] = [
         ("easy partition", "easy partitions", |fault| matches!(fault, Fault::PartEasy)),
         ("hard partition", "hard partitions", |fault| matches!(fault, Fault::PartHard)),
         ("isolation", "isolations", |fault| matches!(fault, Fault::Isolate(_))),
         ("change of links", "changes of links", |fault| matches!(fault, Fault::SetMatrix(_) | Fault::SetLink { .. })),
         ("non-leader killed", "non-leaders killed", |fault| matches!(fault, Fault::KillNonLeader)),
         ("leader killed", "leaders killed", |fault| matches!(fault, Fault::KillLeader)),
-        ("replica killed", "replicas killed", |fault| matches!(fault, Fault::Kill(_))),
+        ("replica killed", "replicas killed", |fault| matches!(fault, Fault::Host { act: Act::Kill, .. })),
+        ("partition", "partitions", |fault| matches!(fault, Fault::Partition(_))),
+        ("slow link", "slow links", |fault| matches!(fault, Fault::DelayLink { delay: Some(_), .. })),
+        ("duplication", "duplications", |fault| matches!(fault, Fault::Duplicate(_))),
+        ("crash", "crashes", |fault| matches!(fault.act(), Some(Act::Crash))),
+        ("pause", "pauses", |fault| matches!(fault.act(), Some(Act::Pause))),
+        ("clock changed", "clocks changed", |fault| matches!(fault.act(), Some(Act::Clock { .. }))),
+        (
+            "disk fault",
+            "disk faults",
+            |fault| matches!(fault.act(), Some(act) if act.row().needs_disks && !act.is_of_power()),
+        ),
     ];
     let mut words = Vec::new();
     for (one, many, is_kind) in KINDS {
@@ -76,7 +87,7 @@ mod tests {
             Fault::PartHard,
             Fault::Heal,
             Fault::KillNonLeader,
-            Fault::Isolate(ReplicaId(1)),
+            Fault::isolate(ReplicaId(1)),
         ];
         assert_eq!(
             describe(&with(0.125, 0.0, &faults)),
@@ -86,7 +97,7 @@ mod tests {
 
     #[test]
     fn replicas_that_are_killed_by_their_numbers_are_counted() {
-        let kill = |replica| Fault::Kill(ReplicaId(replica));
+        let kill = |replica| Fault::kill(ReplicaId(replica));
         assert_eq!(describe(&with(0.0, 0.2, &[kill(1)])), "No drops, 1 replica killed, 20% read");
         assert_eq!(
             describe(&with(0.0, 0.2, &[Fault::KillLeader, kill(1), kill(1)])),

@@ -101,7 +101,23 @@ struct Strike<'a> {
     fault: usize,
     name: &'a str,
     killed: Option<Address>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hit: Vec<Address>,
     leader_lost: bool,
+}
+
+#[derive(Serialize)]
+struct Crash {
+    to: Address,
+    /// How many records were lost, and whether the first of them is torn.
+    lost: u64,
+    torn: bool,
+}
+
+#[derive(Serialize)]
+struct End<'a> {
+    to: Address,
+    why: &'a str,
 }
 
 /// What a datagram says, or several.
@@ -238,8 +254,16 @@ impl<'s> TraceWriter<'s> {
             Event::Struck { event: fault, consequence } => {
                 let name = self.faults.get(fault).map_or("", |event| event.fault.name());
                 let (killed, leader_lost) = (consequence.killed.map(replica), consequence.leader_lost);
-                out.line("fault", Strike { fault, name, killed, leader_lost })
+                // A kill has its own key, which is older.
+                let hit = consequence.hit.iter().filter(|_| killed.is_none()).map(replica).collect();
+                out.line("fault", Strike { fault, name, killed, hit, leader_lost })
             }
+            Event::Crashed { replica: at, failure } => {
+                out.line("crash", Crash { to: replica(at), lost: failure.lost, torn: failure.torn })
+            }
+            Event::Started { replica: at } => out.line("start", Place { to: replica(at) }),
+            Event::Ended { replica: at, why } => out.line("end", End { to: replica(at), why: &why.0 }),
+            Event::Synced { replica: at } => out.line("synced", Place { to: replica(at) }),
         }
     }
 }

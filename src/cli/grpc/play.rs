@@ -165,7 +165,7 @@ impl Plot {
 }
 
 fn is_kill(fault: &Fault) -> bool {
-    matches!(fault, Fault::Kill(_) | Fault::KillLeader | Fault::KillNonLeader)
+    fault.kills()
 }
 
 /// When an event happens, from the end of the scenario's `wait` on.
@@ -219,7 +219,7 @@ fn told(fault: &Fault, monkey: &ChaosMonkey, replicas: usize) -> String {
             let group = monkey.group().unwrap_or_default();
             format!("{name}: {} | {}", names(group), names(ReplicaSet::all(replicas).minus(group)))
         }
-        Fault::Isolate(replica) => format!("{name}: {}", replica.index()),
+        Fault::Isolate(_) => format!("{name}: {}", names(monkey.isolated())),
         Fault::SetLink { from, to, value } => format!("{name}: {} to {} loses {value:?}", from.index(), to.index()),
         _ => name.to_owned(),
     }
@@ -258,7 +258,7 @@ mod tests {
         let mut monkey = ChaosMonkey::new(ConnectivityMatrix::uniform(5, 0.0).expect("a matrix"), &[], 1);
         monkey.partition([1, 4].into_iter().map(ReplicaId).collect());
         assert_eq!(told(&Fault::PartHard, &monkey, 5), "part_hard: 1, 4 | 0, 2, 3");
-        assert_eq!(told(&Fault::Isolate(ReplicaId(3)), &monkey, 5), "isolate: 3");
+        assert_eq!(told(&Fault::isolate(ReplicaId(3)), &monkey, 5), "isolate: 3");
         let link = Fault::SetLink { from: ReplicaId(0), to: ReplicaId(2), value: 0.5 };
         assert_eq!(told(&link, &monkey, 5), "set_link: 0 to 2 loses 0.5");
     }

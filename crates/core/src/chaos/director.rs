@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::chaos::{ChaosMonkey, ConnectivityMatrix, Fault, Loss, Rulebook};
+use crate::chaos::{Act, ChaosMonkey, ConnectivityMatrix, Fault, Hosts, Loss, Rulebook, Target};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::rng::Stream;
 
@@ -20,7 +20,7 @@ use crate::rng::Stream;
 pub struct Director {
     rules: Rulebook,
     replicas: usize,
-    living: ReplicaSet,
+    hosts: Hosts,
     monkey: ChaosMonkey,
     believed: Option<ReplicaId>,
     /// Whose word on the leader counts, as far as partitions and isolations go.
@@ -39,8 +39,10 @@ const CLIQUE_STEPS_MAX: u32 = 100_000;
 /// What a world has to do about a fault, beyond what the [`Director`] has done by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Consequence {
-    /// This replica crash-fails now.
+    /// This replica crash-fails now, for ever.
     pub killed: Option<ReplicaId>,
+    /// The fault acts on the hosts of these replicas.
+    pub hit: ReplicaSet,
     /// The clients forget their leader (the leader was killed, or cut off from its quorum).
     pub leader_lost: bool,
 }
@@ -54,6 +56,18 @@ pub enum Idle {
     NoOther,
     /// This replica was dead already.
     Dead(ReplicaId),
+    /// This replica was down already.
+    Down(ReplicaId),
+    /// This replica was up already.
+    Up(ReplicaId),
+    /// This replica was paused already.
+    Paused(ReplicaId),
+    /// This replica was not paused.
+    NotPaused(ReplicaId),
+    /// Nothing was wrong with this replica's disk.
+    GoodDisk(ReplicaId),
+    /// There was no host to which it could have happened.
+    NoHost,
     /// All replicas were dead.
     AllDead,
     /// Nothing was cut.
@@ -72,6 +86,12 @@ impl fmt::Display for Idle {
             Idle::NoLeader => f.write_str("no leader was known"),
             Idle::NoOther => f.write_str("no replica but the leader was alive"),
             Idle::Dead(replica) => write!(f, "replica {replica} was dead already"),
+            Idle::Down(replica) => write!(f, "replica {replica} was down already"),
+            Idle::Up(replica) => write!(f, "replica {replica} was up already"),
+            Idle::Paused(replica) => write!(f, "replica {replica} was paused already"),
+            Idle::NotPaused(replica) => write!(f, "replica {replica} was not paused"),
+            Idle::GoodDisk(replica) => write!(f, "nothing was wrong with the disk of replica {replica}"),
+            Idle::NoHost => f.write_str("no replica was in a state for it"),
             Idle::AllDead => f.write_str("all replicas were dead"),
             Idle::NotCut => f.write_str("nothing was cut"),
             Idle::Isolated(replica) => write!(f, "replica {replica} was isolated already"),
@@ -93,7 +113,7 @@ impl Director {
             rules,
             replicas,
             cut_off: cut_off(&matrix),
-            living: ReplicaSet::all(replicas),
+            hosts: Hosts::new(replicas),
             monkey: ChaosMonkey::new(matrix, losses, seed),
             believed: None,
             heard: ReplicaSet::all(replicas),
@@ -110,7 +130,7 @@ impl Director {
     /// Takes note of the leader that a replica's message is stamped with.
     #[inline]
     pub fn observe_leader(&mut self, from: ReplicaId, leader: Option<ReplicaId>) {
-        let counts = |leader| self.rules == Rulebook::Runner || self.living.contains(leader);
+        let counts = |leader| self.rules == Rulebook::Runner || self.living().contains(leader);
         let is_news = leader != self.believed && leader.is_none_or(counts);
         if is_news && self.heard.contains(from) && !self.cut_off.contains(from) {
             self.believed = leader;
@@ -119,7 +139,12 @@ impl Director {
 
     /// The replicas that live.
     pub fn living(&self) -> ReplicaSet {
-        self.living
+        self.hosts.living
+    }
+
+    /// The state of all hosts.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
     }
 
     /// The replica believed to be the leader.
@@ -134,7 +159,7 @@ impl Director {
 
     /// A replica no longer lives. By the runner's rules, the observed leader stays what it was.
     pub fn bury(&mut self, replica: ReplicaId) {
-        self.living.remove(replica);
+        self.hosts.note_end(replica);
         if self.believed == Some(replica) && self.rules == Rulebook::Handout {
             self.believed = None;
         }
@@ -142,43 +167,80 @@ impl Director {
 
     /// Why a fault would do nothing now; none if it would do something.
     pub fn idle(&self, fault: &Fault) -> Option<Idle> {
-        let is_whole = self.monkey.group().is_none() && self.monkey.isolated().is_empty();
-        let others = || self.believed.map_or(self.living, |leader| self.living.without(leader));
+        let is_whole = self.monkey.is_whole();
+        let living = self.living();
+        let others = || self.believed.map_or(living, |leader| living.without(leader));
         let (is_idle, why) = match fault {
             Fault::KillLeader => match self.believed {
-                Some(leader) => (!self.living.contains(leader), Idle::Dead(leader)),
+                Some(leader) => (!living.contains(leader), Idle::Dead(leader)),
                 None => (true, Idle::NoLeader),
             },
-            Fault::KillNonLeader if self.living.is_empty() => (true, Idle::AllDead),
+            Fault::KillNonLeader if living.is_empty() => (true, Idle::AllDead),
             Fault::KillNonLeader => (others().is_empty(), Idle::NoOther),
-            Fault::Kill(replica) => (!self.living.contains(*replica), Idle::Dead(*replica)),
-            Fault::PartEasy | Fault::PartHard => (self.living.is_empty(), Idle::AllDead),
+            Fault::PartEasy | Fault::PartHard => (living.is_empty(), Idle::AllDead),
             Fault::PartEnd => (is_whole, Idle::NotCut),
             Fault::Heal => (is_whole && self.monkey.is_original(), Idle::NotCut),
-            Fault::Isolate(replica) => (self.monkey.isolated().contains(*replica), Idle::Isolated(*replica)),
+            Fault::Isolate(target) => return self.idle_isolation(*target),
             Fault::SetMatrix(matrix) => (self.monkey.matrix() == matrix, Idle::SameMatrix),
             Fault::SetLink { from, to, value } => (self.monkey.matrix().loss(*from, *to) == *value, Idle::SameLink),
+            Fault::Partition(_) | Fault::Duplicate(_) | Fault::DelayLink { .. } => return None,
+            Fault::Host { at, act } => return self.idle_act(*at, act),
         };
         is_idle.then_some(why)
+    }
+
+    fn idle_isolation(&self, target: Target) -> Option<Idle> {
+        match target {
+            Target::Replica(replica) => self.monkey.isolated().contains(replica).then_some(Idle::Isolated(replica)),
+            Target::Leader => match self.believed {
+                Some(leader) => self.monkey.isolated().contains(leader).then_some(Idle::Isolated(leader)),
+                None => Some(Idle::NoLeader),
+            },
+            Target::Follower => self.followers(self.living()).is_empty().then_some(Idle::NoOther),
+        }
+    }
+
+    fn idle_act(&self, at: Option<Target>, act: &Act) -> Option<Idle> {
+        let eligible = self.hosts.eligible(act);
+        let replica = match at {
+            None => return eligible.is_empty().then_some(Idle::NoHost),
+            Some(Target::Follower) => return self.followers(eligible).is_empty().then_some(Idle::NoOther),
+            Some(Target::Leader) => match self.believed {
+                Some(leader) => leader,
+                None => return Some(Idle::NoLeader),
+            },
+            Some(Target::Replica(replica)) => replica,
+        };
+        (!eligible.contains(replica)).then(|| self.hosts.why_not(act, replica))
+    }
+
+    fn followers(&self, of: ReplicaSet) -> ReplicaSet {
+        self.believed.map_or(of, |leader| of.without(leader))
+    }
+
+    /// The replicas that a fault at this target hits, of those that it can hit.
+    fn aim(&mut self, at: Option<Target>, eligible: ReplicaSet) -> ReplicaSet {
+        match at {
+            None => eligible,
+            Some(Target::Replica(replica)) => eligible.and(ReplicaSet::EMPTY.with(replica)),
+            Some(Target::Leader) => {
+                self.believed.map_or(ReplicaSet::EMPTY, |one| eligible.and(ReplicaSet::EMPTY.with(one)))
+            }
+            Some(Target::Follower) => self.choose(self.followers(eligible), 1),
+        }
     }
 
     /// Carries a fault out and says what is left for the world to do.
     pub fn apply(&mut self, fault: &Fault) -> Consequence {
         match fault {
             Fault::KillLeader => {
-                let killed = self.believed.take().filter(|&leader| self.living.contains(leader));
+                let killed = self.believed.take().filter(|&leader| self.living().contains(leader));
                 self.kill(killed, killed.is_some())
             }
             Fault::KillNonLeader => {
-                let others = self.believed.map_or(self.living, |leader| self.living.without(leader));
-                let killed = self.choose(others, 1).iter().next();
+                let killed = self.choose(self.followers(self.living()), 1).first();
                 self.kill(killed, false)
             }
-            Fault::Kill(replica) if self.living.contains(*replica) => {
-                let leader_lost = self.believed == Some(*replica);
-                self.kill(Some(*replica), leader_lost)
-            }
-            Fault::Kill(_) => Consequence::default(),
             Fault::PartEasy | Fault::PartHard if self.rules == Rulebook::Runner => {
                 self.part_as_runner(*fault == Fault::PartEasy)
             }
@@ -190,6 +252,7 @@ impl Director {
                 let followers = director.reachable().without(leader);
                 director.choose(followers, director.quorum())
             }),
+            Fault::Partition(groups) => self.part_into(groups),
             Fault::PartEnd => {
                 self.monkey.end_partition();
                 self.listen_to_all()
@@ -202,29 +265,52 @@ impl Director {
                 self.monkey.set_link(from.index(), to.index(), *value).expect("a scenario's links are validated");
                 self.note_matrix()
             }
-            Fault::Isolate(replica) => {
-                self.monkey.isolate(*replica);
-                self.heard.remove(*replica);
-                Consequence { killed: None, leader_lost: self.believed == Some(*replica) }
+            Fault::Isolate(target) => {
+                let eligible = ReplicaSet::all(self.replicas).minus(self.monkey.isolated());
+                let hit = self.aim(Some(*target), eligible);
+                let leader_lost = self.believed.is_some_and(|leader| hit.contains(leader));
+                for replica in hit.iter() {
+                    self.monkey.isolate(replica);
+                    self.heard.remove(replica);
+                }
+                Consequence { hit, leader_lost, ..Consequence::default() }
             }
             Fault::Heal => {
                 self.monkey.heal();
                 self.note_matrix();
                 self.listen_to_all()
             }
+            Fault::Duplicate(_) | Fault::DelayLink { .. } => Consequence::default(),
+            Fault::Host { at, act } => self.act(*at, act),
         }
     }
 
-    /// Whether so many living replicas that they are a quorum can all hear each other well: what a protocol needs to
-    /// make progress. False also if that cannot be found out in reasonable time, which no matrix was seen to do.
+    /// Something happens to hosts.
+    fn act(&mut self, at: Option<Target>, act: &Act) -> Consequence {
+        let eligible = self.hosts.eligible(act);
+        let hit = self.aim(at, eligible);
+        let loses_leader = matches!(act, Act::Kill | Act::Crash) && self.believed.is_some_and(|one| hit.contains(one));
+        if *act == Act::Kill {
+            return self.kill(hit.first(), loses_leader);
+        }
+        self.hosts.note(act, hit);
+        if loses_leader {
+            self.believed = None;
+        }
+        Consequence { hit, leader_lost: loses_leader, killed: None }
+    }
+
+    /// Whether as many replicas as make a quorum are up, in time, with sound disks, and can all hear each other well: what
+    /// a protocol needs to make progress. False also if that cannot be found out in reasonable time, which no matrix was seen to do.
     pub fn has_connected_quorum(&self) -> bool {
         let hears = |from, to| self.monkey.loss(from, to) <= CONNECTED_LOSS_MAX;
         let connected = |one, other| one == other || (hears(one, other) && hears(other, one));
+        let sound = self.hosts.sound();
         let strangers: Vec<ReplicaSet> = ReplicaId::all(self.replicas)
-            .map(|one| self.living.iter().filter(|&other| !connected(one, other)).collect())
+            .map(|one| sound.iter().filter(|&other| !connected(one, other)).collect())
             .collect();
         let mut steps = CLIQUE_STEPS_MAX;
-        has_clique(self.living, self.quorum(), &strangers, &mut steps).unwrap_or(false)
+        has_clique(sound, self.quorum(), &strangers, &mut steps).unwrap_or(false)
     }
 
     fn quorum(&self) -> usize {
@@ -233,28 +319,38 @@ impl Director {
 
     /// The living replicas that are not cut off already, which alone can make up a side.
     fn reachable(&self) -> ReplicaSet {
-        self.living.minus(self.monkey.isolated())
+        self.living().minus(self.monkey.isolated())
     }
 
     fn kill(&mut self, killed: Option<ReplicaId>, leader_lost: bool) -> Consequence {
-        if let Some(replica) = killed {
-            self.bury(replica);
-            self.believed = self.believed.filter(|&leader| leader != replica);
-        }
-        Consequence { killed, leader_lost }
+        let hit = killed.map_or(ReplicaSet::EMPTY, |replica| ReplicaSet::EMPTY.with(replica));
+        self.hosts.note(&Act::Kill, hit);
+        self.believed = self.believed.filter(|&leader| !hit.contains(leader));
+        Consequence { killed, hit, leader_lost }
     }
 
     /// Partitions the cluster into the group that `choose` makes around the leader, and the rest. While nobody is
     /// believed in, a random living replica stands in for the leader.
     fn part(&mut self, choose: impl FnOnce(&mut Director, ReplicaId) -> ReplicaSet) -> Consequence {
-        let Some(leader) = self.believed.or_else(|| self.choose(self.living, 1).iter().next()) else {
+        let Some(leader) = self.believed.or_else(|| self.choose(self.living(), 1).first()) else {
             return Consequence::default();
         };
         let group = choose(self, leader);
         self.monkey.partition(group);
         self.heard = group.minus(self.monkey.isolated());
         let keeps_quorum = self.heard.contains(leader) && self.heard.len() >= self.quorum();
-        Consequence { killed: None, leader_lost: !keeps_quorum }
+        Consequence { leader_lost: !keeps_quorum, ..Consequence::default() }
+    }
+
+    /// Partitions the cluster into these groups, and the rest. The group that has a quorum of all replicas is listened to.
+    fn part_into(&mut self, groups: &[ReplicaSet]) -> Consequence {
+        let rest = groups.iter().fold(ReplicaSet::all(self.replicas), |rest, &group| rest.minus(group));
+        let groups: Vec<ReplicaSet> = groups.iter().copied().chain([rest]).filter(|group| !group.is_empty()).collect();
+        let major = groups.iter().copied().find(|group| group.and(self.living()).len() >= self.quorum());
+        self.heard = major.unwrap_or(ReplicaSet::all(self.replicas)).minus(self.monkey.isolated());
+        self.monkey.partition_into(groups);
+        let leader_lost = self.believed.is_some_and(|leader| !major.is_some_and(|group| group.contains(leader)));
+        Consequence { leader_lost, ..Consequence::default() }
     }
 
     /// Partitions the cluster as the course's runner does: a group of a majority, drawn among all replicas. It is the
@@ -268,14 +364,14 @@ impl Director {
         };
         self.monkey.partition(group);
         self.heard = group.minus(self.monkey.isolated());
-        Consequence { killed: None, leader_lost: self.believed.is_none() }
+        Consequence { leader_lost: self.believed.is_none(), ..Consequence::default() }
     }
 
     /// The matrix has changed. Clients forget a leader that it cuts off, as they do when one is isolated.
     fn note_matrix(&mut self) -> Consequence {
         let before = std::mem::replace(&mut self.cut_off, cut_off(self.monkey.matrix()));
         let is_lost = |leader: ReplicaId| self.cut_off.contains(leader) && !before.contains(leader);
-        Consequence { killed: None, leader_lost: self.believed.is_some_and(is_lost) }
+        Consequence { leader_lost: self.believed.is_some_and(is_lost), ..Consequence::default() }
     }
 
     fn listen_to_all(&mut self) -> Consequence {
@@ -357,6 +453,11 @@ mod tests {
         Director::new(ConnectivityMatrix::uniform(replicas, 0.0).unwrap(), &[], rules, seed)
     }
 
+    fn killed(replica: u8) -> Consequence {
+        let (killed, hit) = (Some(ReplicaId(replica)), ReplicaSet::EMPTY.with(ReplicaId(replica)));
+        Consequence { killed, hit, leader_lost: replica == 4 }
+    }
+
     fn side_of(director: &Director, replica: ReplicaId) -> ReplicaSet {
         let living = director.living();
         living.iter().filter(|&other| director.monkey().loss(replica, other) < 1.0).collect()
@@ -374,7 +475,7 @@ mod tests {
         let mut director = director(5, 1);
         director.observe_leader(ReplicaId(2), Some(ReplicaId(4)));
         let consequence = director.apply(&Fault::KillLeader);
-        assert_eq!(consequence, Consequence { killed: Some(ReplicaId(4)), leader_lost: true });
+        assert_eq!(consequence, killed(4));
         director.observe_leader(ReplicaId(2), Some(ReplicaId(4)));
         assert_eq!(director.believed_leader(), None, "a belief in a dead replica is no news");
         director.observe_leader(ReplicaId(2), Some(ReplicaId(1)));
@@ -398,11 +499,11 @@ mod tests {
     fn kill_kills_the_replica_that_it_names_once_and_clients_forget_it_only_if_it_leads() {
         let mut director = director(5, 1);
         director.observe_leader(ReplicaId(2), Some(ReplicaId(4)));
-        let killed = |replica| Consequence { killed: Some(ReplicaId(replica)), leader_lost: replica == 4 };
-        assert_eq!(director.apply(&Fault::Kill(ReplicaId(1))), killed(1));
-        assert_eq!(director.apply(&Fault::Kill(ReplicaId(1))), Consequence::default());
+
+        assert_eq!(director.apply(&Fault::kill(ReplicaId(1))), killed(1));
+        assert_eq!(director.apply(&Fault::kill(ReplicaId(1))), Consequence::default());
         assert_eq!(director.believed_leader(), Some(ReplicaId(4)));
-        assert_eq!(director.apply(&Fault::Kill(ReplicaId(4))), killed(4));
+        assert_eq!(director.apply(&Fault::kill(ReplicaId(4))), killed(4));
         assert_eq!(director.believed_leader(), None);
         assert_eq!(director.living().iter().collect::<Vec<_>>(), [0, 2, 3].map(ReplicaId));
     }
@@ -449,7 +550,7 @@ mod tests {
         };
         let mut director = director(5, 1);
         director.observe_leader(ReplicaId(4), Some(ReplicaId(4)));
-        let lost = Consequence { killed: None, leader_lost: true };
+        let lost = Consequence { leader_lost: true, ..Consequence::default() };
         assert_eq!(director.apply(&Fault::SetMatrix(cut(1.0))), lost, "clients forget it");
         director.observe_leader(ReplicaId(0), Some(ReplicaId(2)));
         director.observe_leader(ReplicaId(4), None);
@@ -484,13 +585,13 @@ mod tests {
         }
         director.apply(&link(0.5));
         assert_eq!(idle(&director, Fault::Heal), None, "the matrix would be what it was");
-        director.apply(&Fault::Isolate(ReplicaId(1)));
-        assert_eq!(idle(&director, Fault::Isolate(ReplicaId(1))).as_deref(), Some("replica 0001 was isolated already"));
+        director.apply(&Fault::isolate(ReplicaId(1)));
+        assert_eq!(idle(&director, Fault::isolate(ReplicaId(1))).as_deref(), Some("replica 0001 was isolated already"));
         assert_eq!(idle(&director, Fault::PartEnd), None);
         director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
-        director.apply(&Fault::Kill(ReplicaId(1)));
-        director.apply(&Fault::Kill(ReplicaId(2)));
-        assert_eq!(idle(&director, Fault::Kill(ReplicaId(1))).as_deref(), Some("replica 0001 was dead already"));
+        director.apply(&Fault::kill(ReplicaId(1)));
+        director.apply(&Fault::kill(ReplicaId(2)));
+        assert_eq!(idle(&director, Fault::kill(ReplicaId(1))).as_deref(), Some("replica 0001 was dead already"));
         let why = idle(&director, Fault::KillNonLeader);
         assert_eq!(why.as_deref(), Some("no replica but the leader was alive"));
         director.apply(&Fault::KillLeader);
@@ -502,13 +603,13 @@ mod tests {
         for seed in 0..50 {
             let mut director = director(5, seed);
             director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
-            director.apply(&Fault::Isolate(ReplicaId(1)));
+            director.apply(&Fault::isolate(ReplicaId(1)));
             assert!(!director.apply(&Fault::PartEasy).leader_lost);
             assert_eq!(side_of(&director, ReplicaId(0)).len(), 3);
             director.observe_leader(ReplicaId(1), None);
             assert_eq!(director.believed_leader(), Some(ReplicaId(0)), "the isolated are not listened to");
-            director.apply(&Fault::Isolate(ReplicaId(2)));
-            director.apply(&Fault::Isolate(ReplicaId(3)));
+            director.apply(&Fault::isolate(ReplicaId(2)));
+            director.apply(&Fault::isolate(ReplicaId(3)));
             assert!(director.apply(&Fault::PartEasy).leader_lost, "two cannot be a quorum of five");
         }
     }
@@ -533,7 +634,7 @@ mod tests {
         for seed in 0..200 {
             let mut director = director_by(Rulebook::Runner, 5, seed);
             director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
-            assert_eq!(director.apply(&Fault::PartHard), Consequence { killed: None, leader_lost: true });
+            assert_eq!(director.apply(&Fault::PartHard), Consequence { leader_lost: true, ..Consequence::default() });
             assert_eq!(director.believed_leader(), None);
             sizes[side_of(&director, ReplicaId(0)).len()] += 1;
         }
@@ -583,10 +684,10 @@ mod tests {
             }
             director.has_connected_quorum()
         };
-        assert!(after(&[]) && after(&[Fault::PartHard]) && after(&[Fault::Kill(r(0)), Fault::Kill(r(1))]));
-        assert!(!after(&[Fault::Kill(r(0)), Fault::Kill(r(1)), Fault::Kill(r(2))]));
-        assert!(!after(&[Fault::Isolate(r(0)), Fault::Isolate(r(1)), Fault::Isolate(r(2))]));
-        let two_dead = [Fault::Kill(r(3)), Fault::Kill(r(4))];
+        assert!(after(&[]) && after(&[Fault::PartHard]) && after(&[Fault::kill(r(0)), Fault::kill(r(1))]));
+        assert!(!after(&[Fault::kill(r(0)), Fault::kill(r(1)), Fault::kill(r(2))]));
+        assert!(!after(&[Fault::isolate(r(0)), Fault::isolate(r(1)), Fault::isolate(r(2))]));
+        let two_dead = [Fault::kill(r(3)), Fault::kill(r(4))];
         let with_dead = |faults: &[Fault]| after(&[&two_dead, faults].concat());
         assert!(with_dead(&[link(0, 1, 0.3)]), "a link may lose three of ten");
         assert!(!with_dead(&[link(0, 1, 0.31)]) && !with_dead(&[link(1, 0, 0.31)]), "in neither direction more");

@@ -1,15 +1,16 @@
 //! What a scenario can do to a cluster.
 
-use crate::chaos::ConnectivityMatrix;
-use crate::id::ReplicaId;
+use crate::chaos::{Act, ConnectivityMatrix, Target};
+use crate::engine::Delay;
+use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::Time;
 
 /// One thing that a scenario does to a cluster: the course's five event types, then our own.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
-    /// `kill_leader`: the believed leader crash-fails; nothing happens while none is believed in.
+    /// `kill_leader`: the observed leader crash-fails; nothing happens while none is known.
     KillLeader,
-    /// `kill_non_leader`: a random living replica other than the believed leader crash-fails.
+    /// `kill_non_leader`: a random living replica other than the observed leader crash-fails.
     KillNonLeader,
     /// `part_easy`: a partition in which the leader's side keeps a living quorum.
     PartEasy,
@@ -17,8 +18,8 @@ pub enum Fault {
     PartHard,
     /// `part_end`: all partitions and isolations end.
     PartEnd,
-    /// `kill`: this replica crash-fails, whoever it is; nothing happens if it is dead already.
-    Kill(ReplicaId),
+    /// `partition`: the cluster falls apart into these groups. Replicas that none names are one more.
+    Partition(Vec<ReplicaSet>),
     /// `set_matrix`: a new connectivity matrix.
     SetMatrix(ConnectivityMatrix),
     /// `set_link`: a new value for one entry of the matrix.
@@ -31,12 +32,54 @@ pub enum Fault {
         value: f64,
     },
     /// `isolate`: one replica is cut off from all others.
-    Isolate(ReplicaId),
+    Isolate(Target),
     /// `heal`: all partitions and isolations end and the matrix is what it was at the start.
     Heal,
+    /// `duplicate`: this share of the messages between replicas arrives twice from now on.
+    Duplicate(f64),
+    /// `delay_link`: messages on this link take this long from now on; as long as on others, if it says nothing.
+    DelayLink {
+        /// The sender.
+        from: ReplicaId,
+        /// The receiver.
+        to: ReplicaId,
+        /// How long.
+        delay: Option<Delay>,
+    },
+    /// Something happens to a host, or to all hosts to which it can.
+    Host {
+        /// Whose host; every one that can be hit, if none is named.
+        at: Option<Target>,
+        /// What happens.
+        act: Act,
+    },
 }
 
 impl Fault {
+    /// `kill` of this replica.
+    pub const fn kill(replica: ReplicaId) -> Fault {
+        Fault::Host { at: Some(Target::Replica(replica)), act: Act::Kill }
+    }
+
+    /// `isolate` of this replica.
+    pub const fn isolate(replica: ReplicaId) -> Fault {
+        Fault::Isolate(Target::Replica(replica))
+    }
+
+    /// What it does to hosts; none if it is about the network.
+    pub const fn act(&self) -> Option<Act> {
+        match self {
+            Fault::KillLeader | Fault::KillNonLeader => Some(Act::Kill),
+            Fault::Host { act, .. } => Some(*act),
+            _ => None,
+        }
+    }
+
+    /// Whether it kills a replica for ever.
+    pub const fn kills(&self) -> bool {
+        matches!(self.act(), Some(Act::Kill))
+    }
+
     /// Whether it is one of the course's five.
     pub const fn is_of_course(&self) -> bool {
         matches!(self, Fault::KillLeader | Fault::KillNonLeader | Fault::PartEasy | Fault::PartHard | Fault::PartEnd)
@@ -50,11 +93,14 @@ impl Fault {
             Fault::PartEasy => "part_easy",
             Fault::PartHard => "part_hard",
             Fault::PartEnd => "part_end",
-            Fault::Kill(_) => "kill",
+            Fault::Partition(_) => "partition",
             Fault::SetMatrix(_) => "set_matrix",
             Fault::SetLink { .. } => "set_link",
             Fault::Isolate(_) => "isolate",
             Fault::Heal => "heal",
+            Fault::Duplicate(_) => "duplicate",
+            Fault::DelayLink { .. } => "delay_link",
+            Fault::Host { act, .. } => act.name(),
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod director;
 mod fault;
+mod host;
 mod loss;
 mod matrix;
 mod monkey;
@@ -17,6 +18,7 @@ mod rulebook;
 
 pub use director::{Consequence, Director, Idle};
 pub use fault::{Fault, FaultEvent};
+pub use host::{Act, HOST_FAULTS, HostFault, Hosts, Target, extreme_rate, rate_within};
 pub use loss::Loss;
 pub use matrix::{ConnectivityMatrix, MatrixError};
 pub use monkey::ChaosMonkey;

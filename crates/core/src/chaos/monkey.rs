@@ -21,7 +21,8 @@ pub struct ChaosMonkey {
     /// What [`ChaosMonkey::heal`] goes back to.
     original: ConnectivityMatrix,
     matrix: ConnectivityMatrix,
-    partition: Option<ReplicaSet>,
+    /// The groups into which the cluster has fallen apart; none while it is whole.
+    partition: Vec<ReplicaSet>,
     isolated: ReplicaSet,
     /// Row by row, as the matrix.
     dice: Vec<Stream>,
@@ -44,7 +45,7 @@ impl ChaosMonkey {
             losses: Losses::new(matrix.replicas(), losses),
             original: matrix.clone(),
             matrix,
-            partition: None,
+            partition: Vec::new(),
             isolated: ReplicaSet::EMPTY,
             dice,
             struck: 0,
@@ -80,7 +81,7 @@ impl ChaosMonkey {
     }
 
     fn separated(&self, from: ReplicaId, to: ReplicaId) -> bool {
-        let cut = self.partition.is_some_and(|group| group.contains(from) != group.contains(to));
+        let cut = self.partition.iter().any(|group| group.contains(from) != group.contains(to));
         cut || (from != to && (self.isolated.contains(from) || self.isolated.contains(to)))
     }
 
@@ -125,12 +126,23 @@ impl ChaosMonkey {
 
     /// Cuts the cluster in two: this group and the rest. Replaces an earlier partition.
     pub fn partition(&mut self, group: ReplicaSet) {
-        self.partition = Some(group);
+        self.partition_into(vec![group]);
     }
 
-    /// The one side of the partition, if there is one.
+    /// Cuts the cluster into these groups, which have no member in common. Those that are in none can hear each other.
+    /// Replaces an earlier partition.
+    pub fn partition_into(&mut self, groups: Vec<ReplicaSet>) {
+        self.partition = groups;
+    }
+
+    /// One side of the partition, if there is one.
     pub fn group(&self) -> Option<ReplicaSet> {
-        self.partition
+        self.partition.first().copied()
+    }
+
+    /// Whether there is no partition and no isolation.
+    pub fn is_whole(&self) -> bool {
+        self.partition.is_empty() && self.isolated.is_empty()
     }
 
     /// Cuts one replica off from all others, on top of whatever else is cut.
@@ -145,7 +157,7 @@ impl ChaosMonkey {
 
     /// Removes the partition and all isolations. What was set in the matrix stays.
     pub fn end_partition(&mut self) {
-        self.partition = None;
+        self.partition.clear();
         self.isolated = ReplicaSet::EMPTY;
     }
 

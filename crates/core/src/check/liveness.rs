@@ -1,8 +1,9 @@
 //! Liveness: once all faults are over and a quorum lives and is connected, writes go through.
 //!
 //! Safety says that nothing wrong happens, and a cluster that does nothing is perfectly safe. So progress is demanded
-//! where it must be possible: after the last fault of the scenario (a message lost by number is one), if so many living
-//! replicas that they are a quorum can all hear each other ([`RunRecord::calm`]). From then on,
+//! where it must be possible: after the last fault of the scenario (a message lost by number is one), if a quorum of
+//! replicas is up, unpaused, in time, with sound disks, and all of them can hear each other ([`RunRecord::calm`]). From
+//! then on,
 //!
 //! - within [`BOUND`] after every write, some write must be acknowledged, and
 //! - every request to a living replica must get some answer within [`BOUND`].
@@ -10,7 +11,7 @@
 //! Where faults go on until the end, or a run is too short, nothing is demanded and nothing is judged. A run that was cut
 //! short, because replicas or clients sent too much, is a failure: whether it would ever have become quiet is unknown.
 //!
-//! A request to a replica that was dead, or that died before it answered, is owed by no replica. Such requests are
+//! A request to a replica that was down, or that went down before it answered, is owed by no replica. Such requests are
 //! counted ([`lost_with_replicas`]), so that a run in which half of the requests went to the dead says so.
 
 use std::fmt;
@@ -73,8 +74,15 @@ impl fmt::Display for Flood {
 
 /// How many requests went to a replica that was dead, or that died before it answered them.
 pub fn lost_with_replicas(record: &RunRecord) -> u64 {
-    let lost = |attempt: &&Attempt| attempt.answer.is_none() && !record.living.contains(attempt.replica);
-    record.history.attempts.iter().filter(lost).count() as u64
+    record.history.attempts.iter().filter(|attempt| is_lost(record, attempt)).count() as u64
+}
+
+/// Whether a request has no answer and its replica was down after it was sent.
+fn is_lost(record: &RunRecord, attempt: &Attempt) -> bool {
+    let was_down = |replica: ReplicaId| {
+        record.outages.iter().any(|outage| outage.replica == replica && outage.until > attempt.sent)
+    };
+    attempt.answer.is_none() && (!record.living.contains(attempt.replica) || was_down(attempt.replica))
 }
 
 /// Why nothing could be demanded.
@@ -151,13 +159,15 @@ pub fn judge(record: &RunRecord, bound: Span, diagnosis: Option<String>) -> Verd
         return Verdict::CutShort(flood);
     }
     let Some(calm) = record.calm else { return Verdict::NotJudged(Excuse::NeverCalm) };
-    let asked = || record.history.attempts.iter().filter(|attempt| record.living.contains(attempt.replica));
+    let may_owe = |attempt: &&Attempt| record.able.contains(attempt.replica) && !is_lost(record, attempt);
+    let asked = || record.history.attempts.iter().filter(may_owe);
     let stuck = |lack, replica, from: Time| {
         let waited = (from, from + bound);
         Verdict::Stuck(Stuck { lack, waited, replica, diagnosis: diagnosis.clone() })
     };
     let over = |from: Time| from + bound <= record.end;
-    let mut acknowledged: Vec<Time> = asked().filter_map(acknowledged).filter(|&time| time >= calm).collect();
+    let all = record.history.attempts.iter();
+    let mut acknowledged: Vec<Time> = all.filter_map(acknowledged).filter(|&time| time >= calm).collect();
     acknowledged.sort_unstable();
     // When a write could first be acknowledged: each that was open when the calm began, or was sent after that.
     let writes = asked().filter(|attempt| !attempt.operation.is_get());
@@ -247,7 +257,11 @@ mod tests {
     fn verdict(attempts: Vec<Attempt>) -> Verdict {
         let history = History { attempts, ..History::default() };
         let living = [LIVING, ReplicaId(1), ReplicaId(2)].into_iter().collect();
-        judge(&RunRecord { history, living, end: at(100), calm: Some(at(50)), ..fixture::record() }, BOUND, None)
+        judge(
+            &RunRecord { history, living, able: living, end: at(100), calm: Some(at(50)), ..fixture::record() },
+            BOUND,
+            None,
+        )
     }
 
     fn lack(verdict: Verdict) -> Option<(Lack, u64)> {

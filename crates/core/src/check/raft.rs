@@ -10,87 +10,20 @@
 //! begins after entries that it never had is that of a replica which took over a state: it must end where something was
 //! committed, and be the state of everything up to there.
 
+mod invariant;
+
 use std::collections::BTreeMap;
-use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::consensus::{Consensus, Index, LogEntry, Role, Term, applied_digest};
+use crate::consensus::{Consensus, Index, LogEntry, Promise, Role, Term, applied_digest};
 use crate::hash::StableHasher;
 use crate::id::{ReplicaId, ReplicaSet};
-use crate::record::{Observer, Scene};
+use crate::record::{Event, Observer, Scene};
 use crate::service::Service;
 use crate::time::Time;
 
-/// What must hold at every moment of every run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Invariant {
-    /// At most one leader is elected in a term (5.2).
-    ElectionSafety,
-    /// A leader never overwrites or removes entries of its log (5.3).
-    LeaderAppendOnly,
-    /// If two logs have an entry of the same index and term, they are the same up to there (5.3).
-    LogMatching,
-    /// What was committed in one term is in the logs of the leaders of all later ones (5.4).
-    LeaderCompleteness,
-    /// No two replicas commit, or apply, different entries at one index, and each applies every entry once (5.4.3).
-    StateMachineSafety,
-    /// A commit index never falls, and nothing at or below it is ever removed.
-    CommitMonotonic,
-    /// A term never falls (5.1).
-    TermMonotonic,
-    /// A replica votes at most once in a term (5.2).
-    VoteOnce,
-    /// No two replicas serve reads from a lease at one time (thesis 6.4.1).
-    LeaseSafety,
-}
-
-impl Invariant {
-    /// All of them.
-    pub const ALL: [Invariant; 9] = [
-        Invariant::ElectionSafety,
-        Invariant::LeaderAppendOnly,
-        Invariant::LogMatching,
-        Invariant::LeaderCompleteness,
-        Invariant::StateMachineSafety,
-        Invariant::CommitMonotonic,
-        Invariant::TermMonotonic,
-        Invariant::VoteOnce,
-        Invariant::LeaseSafety,
-    ];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Invariant::ElectionSafety => "election safety",
-            Invariant::LeaderAppendOnly => "leader append-only",
-            Invariant::LogMatching => "log matching",
-            Invariant::LeaderCompleteness => "leader completeness",
-            Invariant::StateMachineSafety => "state-machine safety",
-            Invariant::CommitMonotonic => "commit monotonic",
-            Invariant::TermMonotonic => "term monotonic",
-            Invariant::VoteOnce => "one vote per term",
-            Invariant::LeaseSafety => "lease safety",
-        }
-    }
-}
-
-/// The first time that an invariant did not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The invariant.
-    pub invariant: Invariant,
-    /// When.
-    pub time: Time,
-    /// What happened, in plain words.
-    pub explanation: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} violated at {}: {}", self.invariant.name(), self.time, self.explanation)
-    }
-}
+pub use invariant::{Invariant, Violation};
 
 /// What came of watching a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,6 +51,10 @@ pub struct Invariants {
     committed: Vec<Committed>,
     violation: Option<Violation>,
     changes: u64,
+    /// Whether replicas have disks, so that their promises are noted.
+    durable: bool,
+    /// Promises that were sent with the input that is being handled.
+    promises: SmallVec<[(ReplicaId, ReplicaId, Promise); 4]>,
 }
 
 /// What was committed at an index.
@@ -137,6 +74,12 @@ struct Mirror {
     seen: Seen,
     /// The prefix digests of its log, also of what it has dropped.
     log: Vec<u64>,
+    /// The newest term in which it has promised anything.
+    promised: Term,
+    /// The newest vote that it has sent.
+    vote: Option<(Term, ReplicaId)>,
+    /// Up to here it has promised to keep its log.
+    kept: Index,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -196,29 +139,116 @@ impl Invariants {
 
     /// Looks at a replica that may have changed.
     pub fn look<P: Consensus>(&mut self, now: Time, replicas: &[P], living: ReplicaSet, id: ReplicaId) {
+        self.look_by(now, replicas, living, id, |_| now);
+    }
+
+    /// The same where each replica has a clock of its own.
+    fn look_by<P: Consensus>(
+        &mut self,
+        now: Time,
+        replicas: &[P],
+        living: ReplicaSet,
+        id: ReplicaId,
+        local: impl Fn(ReplicaId) -> Time,
+    ) {
         if self.violation.is_some() {
             return;
         }
-        if self.replicas.len() < replicas.len() {
-            self.replicas.resize_with(replicas.len(), Mirror::default);
-        }
+        self.make_room(replicas.len());
         let replica = &replicas[id.index()];
         let seen = Seen::of(replica);
         let mut result = Ok(());
         if seen != self.replicas[id.index()].seen {
             self.changes += 1;
-            result = self.compare(id, replica, seen);
+            result = self.compare(id, replicas, seen);
         }
         if result.is_ok() && self.leading.len() > 1 && seen.leads {
-            result = self.look_at_leases(now, replicas, living, id);
+            result = self.look_at_leases(replicas, living, id, local);
         }
+        self.note(now, result);
+    }
+
+    fn note(&mut self, now: Time, result: Result<(), Broken>) {
         if let Err((invariant, explanation)) = result {
-            self.violation = Some(Violation { invariant, time: now, explanation });
+            self.violation.get_or_insert(Violation { invariant, time: now, explanation });
         }
     }
 
+    fn make_room(&mut self, replicas: usize) {
+        if self.replicas.len() < replicas {
+            self.replicas.resize_with(replicas, Mirror::default);
+        }
+    }
+
+    /// A replica has sent another one a promise.
+    fn look_at_promise(&mut self, from: ReplicaId, to: ReplicaId, promise: Promise) -> Result<(), Broken> {
+        let Mirror { seen, log, promised, vote, kept } = &mut self.replicas[from.index()];
+        match promise {
+            Promise::Vote { term } => {
+                *promised = term.max(*promised);
+                match *vote {
+                    Some((before, other)) if before == term && other != to => {
+                        let text =
+                            format!("in term {term} replica {from} sent a vote to replica {other} and one to {to}");
+                        return Err((Invariant::VoteOnce, text));
+                    }
+                    Some((before, _)) if before > term => {}
+                    _ => *vote = Some((term, to)),
+                }
+            }
+            // What was left in an older term may be replaced by now.
+            Promise::Kept { term, index } if term == seen.term => {
+                *promised = term.max(*promised);
+                *kept = index.min(log.len() as Index).max(*kept);
+            }
+            Promise::Kept { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// A replica was started again: what it has promised it still knows. Its commit index may be lower.
+    fn look_at_start<P: Consensus>(&mut self, id: ReplicaId, replicas: &[P]) -> Result<(), Broken> {
+        let seen = Seen::of(&replicas[id.index()]);
+        let Mirror { log: before, promised, vote, kept, .. } = std::mem::take(&mut self.replicas[id.index()]);
+        self.leading.remove(id);
+        if seen.term < promised {
+            let text =
+                format!("replica {id} restarted in term {}, but has made promises in term {promised}", seen.term);
+            return Err((Invariant::TermMonotonic, text));
+        }
+        if let Some((term, candidate)) = vote.filter(|(term, _)| *term == seen.term)
+            && seen.voted_for != Some(candidate)
+        {
+            let text = format!("replica {id} restarted without its vote for replica {candidate} in term {term}");
+            return Err((Invariant::VoteOnce, text));
+        }
+        let dropped = seen.dropped as usize;
+        let Some(taken) = self.committed.get(..dropped) else {
+            let text = format!("replica {id} restarted with a state up to entry {dropped}, which was never committed");
+            return Err((Invariant::StateMachineSafety, text));
+        };
+        let log = taken.iter().map(|known| known.prefix).collect();
+        self.replicas[id.index()] = Mirror { seen, log, promised, vote, kept };
+        self.look_at_new_entries(id, &replicas[id.index()], seen)?;
+        let log = &self.replicas[id.index()].log;
+        if let Some(last) = (kept as usize).checked_sub(1)
+            && log.get(last) != before.get(last)
+        {
+            let text = format!("replica {id} restarted without entry {kept}, which it had acknowledged");
+            return Err((Invariant::Durability, text));
+        }
+        self.look_at_commit(id, replicas, Seen::default(), seen)?;
+        self.look_at_state(id, seen)?;
+        if seen.leads {
+            self.leading.insert(id);
+            self.look_at_leader(id, seen)?;
+        }
+        Ok(())
+    }
+
     /// Compares a replica with what it was.
-    fn compare<P: Consensus>(&mut self, id: ReplicaId, replica: &P, seen: Seen) -> Result<(), Broken> {
+    fn compare<P: Consensus>(&mut self, id: ReplicaId, replicas: &[P], seen: Seen) -> Result<(), Broken> {
+        let replica = &replicas[id.index()];
         let before = std::mem::replace(&mut self.replicas[id.index()].seen, seen);
         if seen.term < before.term {
             let text = format!("replica {id} went from term {} back to {}", before.term, seen.term);
@@ -238,7 +268,7 @@ impl Invariants {
         }
         self.look_at_new_entries(id, replica, seen)?;
         if seen.commit_index != before.commit_index {
-            self.look_at_commit(id, replica, before, seen)?;
+            self.look_at_commit(id, replicas, before, seen)?;
         }
         self.look_at_state(id, seen)?;
         if seen.leads {
@@ -271,8 +301,11 @@ impl Invariants {
             let text = format!("replica {id} took over a state up to entry {dropped}, which was never committed");
             return Err((Invariant::StateMachineSafety, text));
         };
-        let log = &mut self.replicas[id.index()].log;
+        let Mirror { log, kept, .. } = &mut self.replicas[id.index()];
         if log.get(dropped as usize - 1) != taken.last().map(|known| &known.prefix) {
+            // What it had acknowledged to an older leader may be replaced now.
+            let common = log.iter().zip(taken).take_while(|(own, known)| **own == known.prefix).count();
+            *kept = (common as Index).min(*kept);
             log.clear();
             log.extend(taken.iter().map(|known| known.prefix));
         }
@@ -305,6 +338,8 @@ impl Invariants {
             return Err((Invariant::LeaderAppendOnly, text));
         }
         log.truncate(kept);
+        let promised = &mut self.replicas[id.index()].kept;
+        *promised = (kept as Index).min(*promised);
         Ok(())
     }
 
@@ -341,10 +376,11 @@ impl Invariants {
     fn look_at_commit<P: Consensus>(
         &mut self,
         id: ReplicaId,
-        replica: &P,
+        replicas: &[P],
         before: Seen,
         seen: Seen,
     ) -> Result<(), Broken> {
+        let replica = &replicas[id.index()];
         if seen.commit_index < before.commit_index {
             let text = format!(
                 "replica {id} took its commit index from {} back to {}",
@@ -375,6 +411,9 @@ impl Invariants {
                     let state = command.map_or(before, |command| applied_digest(before, command));
                     self.committed.push(Committed { term: seen.term, prefix, state });
                     self.look_at_later_leaders(place, seen.term, prefix)?;
+                    if replica.is_durable() {
+                        self.look_at_disks(place, prefix, replicas)?;
+                    }
                 }
             }
         }
@@ -384,7 +423,7 @@ impl Invariants {
     /// An entry is committed in a term: leaders of later ones, if they lead already, have it, too.
     fn look_at_later_leaders(&self, place: usize, term: Term, prefix: u64) -> Result<(), Broken> {
         let lacks = |id: &ReplicaId| {
-            let Mirror { seen, log } = &self.replicas[id.index()];
+            let Mirror { seen, log, .. } = &self.replicas[id.index()];
             seen.term > term && log.get(place) != Some(&prefix)
         };
         match self.leading.iter().find(lacks) {
@@ -397,6 +436,20 @@ impl Invariants {
             }
             None => Ok(()),
         }
+    }
+
+    /// An entry is committed: it is on the disks of a majority.
+    fn look_at_disks<P: Consensus>(&self, place: usize, prefix: u64, replicas: &[P]) -> Result<(), Broken> {
+        let has = |(replica, mirror): &(&P, &Mirror)| {
+            replica.durable_index() > place as Index && mirror.log.get(place) == Some(&prefix)
+        };
+        let holders = replicas.iter().zip(&self.replicas).filter(has).count();
+        if holders > replicas.len() / 2 {
+            return Ok(());
+        }
+        let (index, all) = (place + 1, replicas.len());
+        let text = format!("entry {index} was committed while it was on the disks of only {holders} of {all} replicas");
+        Err((Invariant::Durability, text))
     }
 
     /// The state machine is where everything committed up to there takes it, applied once and in order.
@@ -449,12 +502,12 @@ impl Invariants {
     /// Several replicas lead, as far as they know: only one of them may serve reads by itself.
     fn look_at_leases<P: Consensus>(
         &self,
-        now: Time,
         replicas: &[P],
         living: ReplicaSet,
         id: ReplicaId,
+        local: impl Fn(ReplicaId) -> Time,
     ) -> Result<(), Broken> {
-        let serves = |id: ReplicaId| living.contains(id) && replicas[id.index()].holds_read_lease(now);
+        let serves = |id: ReplicaId| living.contains(id) && replicas[id.index()].holds_read_lease(local(id));
         if !serves(id) {
             return Ok(());
         }
@@ -487,8 +540,38 @@ fn extended(prefix: u64, entry: Option<LogEntry>) -> u64 {
 
 impl<P: Service + Consensus> Observer<P> for Invariants {
     #[inline]
+    fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
+        if self.replicas.is_empty() {
+            self.make_room(scene.replicas.len());
+            self.durable = scene.replicas.iter().any(Consensus::is_durable);
+        }
+        match *event {
+            Event::Crashed { replica, .. } | Event::Ended { replica, .. } => self.leading.remove(replica),
+            Event::Started { replica } if self.violation.is_none() => {
+                self.changes += 1;
+                let result = self.look_at_start(replica, scene.replicas);
+                self.note(scene.now, result);
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &P::Message) {
+        if self.durable
+            && let Some(promise) = P::promise(message)
+        {
+            self.promises.push((from, to, promise));
+        }
+    }
+
+    #[inline]
     fn handled(&mut self, scene: &Scene<'_, P>, replica: ReplicaId) {
-        self.look(scene.now, scene.replicas, scene.director.living(), replica);
+        self.look_by(scene.now, scene.replicas, scene.director.living(), replica, |id| scene.local(id));
+        for (from, to, promise) in std::mem::take(&mut self.promises) {
+            let result = self.look_at_promise(from, to, promise);
+            self.note(scene.now, result);
+        }
     }
 }
 

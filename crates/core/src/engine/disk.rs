@@ -23,8 +23,10 @@ pub struct Disk<R> {
     synced: u64,
     /// So many records would survive a power failure: fewer than are synced if the disk has lied.
     durable: u64,
-    /// A sync is under way, and covers so many records.
+    /// A sync is under way, and covers this many records.
     syncing: Option<u64>,
+    /// How many syncs were begun.
+    syncs: u64,
     /// The machine waits for so many records to be synced.
     wanted: u64,
     /// The newest record that replaces all before it, by number.
@@ -55,6 +57,7 @@ impl<R: Record> Disk<R> {
             synced: 0,
             durable: 0,
             syncing: None,
+            syncs: 0,
             wanted: 0,
             checkpoint: None,
             latency,
@@ -98,14 +101,26 @@ impl<R: Record> Disk<R> {
         self.wanted > self.synced
     }
 
-    /// Begins a sync if one is wanted and none is under way. Returns how long it takes. It covers all that was persisted
-    /// by now, so that those who have waited together are served together.
-    pub fn begin_sync(&mut self) -> Option<Span> {
+    /// Begins a sync if one is wanted and none is under way. Returns its number, and how long it takes. It covers all that
+    /// was persisted by now, so that what has waited together is served together.
+    pub fn begin_sync(&mut self) -> Option<(u64, Span)> {
         if self.syncing.is_some() || self.wanted <= self.synced {
             return None;
         }
         self.syncing = Some(self.persisted());
-        Some(self.latency.draw(&mut self.stream) * self.slowness)
+        self.syncs += 1;
+        Some((self.syncs, self.latency.draw(&mut self.stream) * self.slowness))
+    }
+
+    /// Whether this sync is the one under way.
+    pub fn is_syncing(&self, number: u64) -> bool {
+        self.syncing.is_some() && number == self.syncs
+    }
+
+    /// Begins the sync under way anew, since the disk's speed has changed.
+    pub fn restart_sync(&mut self) -> Option<(u64, Span)> {
+        self.syncing = None;
+        self.begin_sync()
     }
 
     /// The sync under way is done: returns how many records are synced now.
@@ -219,7 +234,7 @@ mod tests {
 
     fn sync(disk: &mut Disk<Line>) {
         assert!(disk.want_sync());
-        assert_eq!(disk.begin_sync(), Some(Span(5)));
+        assert_eq!(disk.begin_sync().map(|(_, span)| span), Some(Span(5)));
         disk.finish_sync();
     }
 
@@ -256,12 +271,12 @@ mod tests {
         disk.persist(Line(0, false));
         assert!(disk.want_sync());
         disk.persist(Line(1, false));
-        assert_eq!(disk.begin_sync(), Some(Span(5)));
+        assert_eq!(disk.begin_sync().map(|(_, span)| span), Some(Span(5)));
         disk.persist(Line(2, false));
         assert!(disk.want_sync());
         assert_eq!(disk.begin_sync(), None, "one at a time");
         assert_eq!(disk.finish_sync(), 2);
-        assert_eq!(disk.begin_sync(), Some(Span(5)));
+        assert_eq!(disk.begin_sync().map(|(_, span)| span), Some(Span(5)));
         assert_eq!(disk.finish_sync(), 3);
         assert!(!disk.want_sync(), "all is synced");
         assert_eq!(disk.begin_sync(), None);

@@ -61,8 +61,8 @@ pub enum Due<M: Machine, E> {
     Synced {
         /// The machine.
         to: ReplicaId,
-        /// The incarnation that has asked for it.
-        incarnation: u32,
+        /// Which sync of that disk it is.
+        number: u64,
     },
     /// An event of the driver's own.
     Event(E),
@@ -217,16 +217,8 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         let due = self.ahead.queue.pop()?;
         match due {
             Due::Input { to, .. } if self.conditions[to.index()].state == State::Paused => self.park(to, due),
-            Due::Synced { to, incarnation } => {
-                let condition = self.conditions[to.index()];
-                if condition.incarnation != incarnation || condition.state == State::Down {
-                    None
-                } else if condition.state == State::Paused {
-                    self.park(to, due)
-                } else {
-                    Some(due)
-                }
-            }
+            Due::Synced { to, number } if !self.storages[to.index()].disk.is_syncing(number) => None,
+            Due::Synced { to, .. } if self.conditions[to.index()].state == State::Paused => self.park(to, due),
             due => Some(due),
         }
     }
@@ -257,22 +249,28 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         carrier: &mut impl Carrier<M, E>,
         act: impl FnOnce(&mut M, Time, &mut Outbox<M>) -> T,
     ) -> (T, Option<Exit>) {
-        let clock = &self.conditions[id.index()].clock;
-        let now = clock.local(self.now);
-        let machine = &mut self.machines[id.index()];
-        let done = act(machine, now, &mut self.outbox);
+        let now = self.conditions[id.index()].clock.local(self.now);
+        let done = act(&mut self.machines[id.index()], now, &mut self.outbox);
         let mut timeouts = 0;
-        let deadline = loop {
+        loop {
+            // What a sync holds back is only of its own input.
+            if self.outbox.concerns_host()
+                && let Some(exit) = self.attend(id, carrier)
+            {
+                return (done, Some(exit));
+            }
+            let machine = &mut self.machines[id.index()];
             let deadline = machine.poll_timeout();
             if deadline > now {
-                break deadline;
+                self.wakeups.set(id, self.conditions[id.index()].clock.world(deadline));
+                break;
             }
             timeouts += 1;
             assert!(timeouts <= IMMEDIATE_TIMEOUTS_MAX, "replica {id} asks for timeouts at {} without end", self.now);
             machine.handle(now, Input::Timeout, &mut self.outbox);
-        };
-        self.wakeups.set(id, clock.world(deadline));
-        (done, self.carry_out(id, carrier))
+        }
+        self.emit(id, carrier);
+        (done, None)
     }
 
     /// As [`Engine::act`], but a timeout that is due afterwards is left to the driver: for those that move machines by
@@ -287,16 +285,11 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         let machine = &mut self.machines[id.index()];
         let done = act(machine, clock.local(self.now), &mut self.outbox);
         self.wakeups.set(id, clock.world(machine.poll_timeout()));
-        (done, self.carry_out(id, carrier))
-    }
-
-    #[inline(always)]
-    fn carry_out(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         if self.outbox.concerns_host() {
-            return self.attend(id, carrier);
+            return (done, self.attend(id, carrier));
         }
         self.emit(id, carrier);
-        None
+        (done, None)
     }
 
     /// Carries out what a machine emits.
@@ -325,13 +318,10 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
             return self.handle(id, Input::DiskFull, carrier);
         }
         match storage.disk.begin_sync() {
-            Some(Span::ZERO) => {
+            Some((_, Span::ZERO)) => {
                 storage.disk.finish_sync();
             }
-            Some(span) => {
-                let incarnation = self.conditions[id.index()].incarnation;
-                self.ahead.queue.push(self.now + span, Due::Synced { to: id, incarnation });
-            }
+            Some((number, span)) => self.ahead.queue.push(self.now + span, Due::Synced { to: id, number }),
             None => {}
         }
         if self.storages[id.index()].disk.synced() > had { self.release(id, carrier) } else { None }
@@ -466,6 +456,15 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         self.wakeups.set(id, condition.clock.world(self.machines[id.index()].poll_timeout()));
         for (_, due) in self.parked.extract_if(.., |(to, _)| *to == id) {
             self.ahead.queue.push(self.now, due);
+        }
+    }
+
+    /// From now on syncs of this host's disk take this many times as long; the one under way begins anew.
+    pub fn set_disk_slowness(&mut self, id: ReplicaId, times: u64) {
+        let Some(storage) = self.storages.get_mut(id.index()) else { return };
+        storage.disk.set_slowness(times);
+        if let Some((number, span)) = storage.disk.restart_sync() {
+            self.ahead.queue.push(self.now + span, Due::Synced { to: id, number });
         }
     }
 

@@ -29,7 +29,10 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         let State::Follower(follower) = &mut self.role else { return };
         let server = &mut self.server;
         if !server.rules.keep(Rule::CommitWhatMatches) {
-            server.commit(append.commit_index.min(server.hard.log().last_index()), out);
+            server.commit(append.commit_index.min(server.hard.log().last_index()));
+        }
+        if !server.rules.keep(Rule::DeriveCommitIndex) {
+            server.hard.persist_commit(append.commit_index, out);
         }
         let outcome = if server.fits(&append) {
             let Some(index) = server.take_append(append, out) else { return server.ignore() };
@@ -160,7 +163,7 @@ impl<C: Payload> Follower<C> {
         }
         if server.hard.log().term(index) == Some(term) {
             // It has all that the state comprises, and learns that it is committed. What comes after it is kept.
-            server.commit(index, out);
+            server.commit(index);
             return (AppendOutcome::Matched { index }, None);
         }
         if self.incoming.as_ref().is_none_or(|known| known.last_index < index) {
@@ -176,7 +179,7 @@ impl<C: Payload> Follower<C> {
         // Late and repeated parts change nothing; of a part that came too early nothing is kept.
         let Some(snapshot) = self.incoming.take_if(|_| fits && part.done) else { return (received, None) };
         server.hard.install(&snapshot, server.commit_index(), out);
-        server.commit(index, out);
+        server.commit(index);
         (AppendOutcome::Matched { index: self.take_early(server, index, out) }, Some(snapshot))
     }
 }

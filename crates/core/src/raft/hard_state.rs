@@ -83,6 +83,8 @@ pub(super) struct HardState<C, R> {
 struct Journal {
     /// How many records were persisted since the start.
     persisted: u64,
+    /// How many of them are on the disk.
+    on_disk: u64,
     /// Ends of the log that are on the disk when so many records are, in order.
     pending: VecDeque<(u64, Index)>,
     /// The log is on the disk up to here.
@@ -235,23 +237,21 @@ impl<C: Payload, R: Rules> HardState<C, R> {
     /// What follows must not be sent before all that was persisted is on the disk.
     #[inline]
     pub fn sync(&self, out: &mut impl Effects<C>) {
-        if self.journal.is_some() {
+        if self.journal.as_ref().is_some_and(|journal| journal.persisted > journal.on_disk) {
             out.sync();
         }
     }
 
-    /// The log is on the disk up to here.
+    /// The log is on the disk up to here; all of it if there is no disk.
     #[inline]
-    pub fn synced_index(&self) -> Index {
-        match &self.journal {
-            Some(journal) if self.rules.keep(Rule::CountOwnSync) => journal.synced,
-            _ => self.log.last_index(),
-        }
+    pub fn durable_index(&self) -> Index {
+        self.journal.as_ref().map_or(self.log.last_index(), |journal| journal.synced)
     }
 
     /// Takes in how many records are on the disk.
     pub fn handle_synced(&mut self, up_to: u64) {
         let Some(journal) = &mut self.journal else { return };
+        journal.on_disk = up_to;
         while let Some(&(_, end)) = journal.pending.front().filter(|(records, _)| *records <= up_to) {
             journal.synced = end;
             journal.pending.pop_front();
@@ -284,7 +284,7 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         };
         if !self.rules.keep(Rule::ReplaceInOneStep) {
             let mut early = checkpoint.clone();
-            early.snapshot.commands.clear();
+            (early.snapshot.commands, early.snapshot.digest) = (Vec::new(), 0);
             self.persist(Record::Checkpoint(Box::new(early)), out);
         }
         self.persist(Record::Checkpoint(Box::new(checkpoint)), out);

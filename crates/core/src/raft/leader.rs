@@ -58,7 +58,6 @@ impl<C: Payload, R: Rules> Raft<C, R> {
             return self.become_follower(now, self.server.term(), None, out);
         }
         leader.drive(&mut self.server, now, out);
-        self.server.hard.sync(out);
     }
 
     /// Sends a follower what comes next for it, if this replica leads.
@@ -115,7 +114,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
     /// The leader's own disk has come further: it counts itself now.
     pub(super) fn count_own_disk(&mut self, now: Time, out: &mut impl Effects<C>) {
         let State::Leader(leader) = &mut self.role else { return };
-        leader.advance_commit(&mut self.server, Index::MAX, out);
+        leader.advance_commit(&mut self.server, Index::MAX);
         self.drive(now, out);
     }
 
@@ -152,6 +151,7 @@ impl<C: Payload> Leader<C> {
             handover: None,
             lease_given_up: false,
             unsent: false,
+            disk_due: Time::NEVER,
             wake: Time::NEVER,
             sending: Sending::new(),
         }
@@ -197,7 +197,8 @@ impl<C: Payload> Leader<C> {
             covered += usize::from(follower.covers(last) && follower.confirms(asked));
             wake = wake.min(follower.wake());
         }
-        let missing = (server.quorum() - 1).saturating_sub(covered);
+        let needed = if self.is_disk_late(server, now, last) { server.quorum() } else { server.quorum() - 1 };
+        let missing = needed.saturating_sub(covered);
         let unsettled = server.commit_index() < last || asked > Time::ZERO;
         if (missing > 0 && unsettled) || now >= wake {
             if unsettled {
@@ -211,7 +212,18 @@ impl<C: Payload> Leader<C> {
             }
             wake = self.followers.iter().map(Progress::wake).min().unwrap_or(Time::NEVER);
         }
-        self.wake = wake.min(self.quorum_deadline(server)).min(self.handover_wake());
+        let disk = if now < self.disk_due { self.disk_due } else { Time::NEVER };
+        self.wake = wake.min(self.quorum_deadline(server)).min(self.handover_wake()).min(disk);
+    }
+
+    /// Whether its own disk has been behind the log for so long that it had better not be waited for.
+    fn is_disk_late<R: Rules>(&mut self, server: &Server<C, R>, now: Time, last: Index) -> bool {
+        if server.hard.durable_index() >= last {
+            self.disk_due = Time::NEVER;
+        } else if self.disk_due == Time::NEVER {
+            self.disk_due = now + server.config.round_trip_guess;
+        }
+        now >= self.disk_due
     }
 
     /// Asks this many followers more for everything up to `last`, and to confirm this leader since `asked`. First those
@@ -302,20 +314,24 @@ impl<C: Payload> Leader<C> {
         // Appends that overtook each other are refused one after another. Only the answer to the newest one says that
         // nothing under way will fill the gap; to step back at each would send everything again and again.
         let newest = reply.sent >= follower.sent;
-        follower.handle_answer(now, reply.sent, &server.config);
+        let repeated = follower.has_answered(reply.sent);
+        if !repeated {
+            follower.handle_answer(now, reply.sent, &server.config);
+        }
         let mut matched_next = None;
         match reply.outcome {
             AppendOutcome::Matched { index } => {
                 let confirmed = server.rules.keep(Rule::MatchWhatIsConfirmed);
                 let index = if confirmed { index } else { follower.asked.max(index) };
                 follower.handle_match(index, newest);
-                matched_next = Some(follower.next);
+                matched_next = Some(follower.next).filter(|_| !repeated);
                 if follower.fetch.is_some() && follower.matched + 1 >= server.hard.log().first_index() {
                     follower.fetch = None;
                     self.let_go_of_snapshot();
                 }
-                self.advance_commit(server, index, out);
+                self.advance_commit(server, index);
             }
+            _ if repeated => {}
             AppendOutcome::Conflict { index, term } if newest && server.rules.keep(Rule::BackUpOnConflict) => {
                 follower.handle_conflict(index_before_conflict(server, index, term));
                 if follower.next < server.hard.log().first_index() {
@@ -359,7 +375,7 @@ impl<C: Payload> Leader<C> {
 
     /// Commits what a quorum has on its disks, if it is of this term (5.4.2); earlier entries are committed along with
     /// it. `matched` bounds what may be new: an index that a follower has confirmed just now.
-    fn advance_commit<R: Rules>(&mut self, server: &mut Server<C, R>, matched: Index, out: &mut impl Effects<C>) {
+    fn advance_commit<R: Rules>(&mut self, server: &mut Server<C, R>, matched: Index) {
         let matched = matched.min(server.hard.log().last_index());
         let of_term = |server: &Server<C, R>, index| {
             server.hard.log().term(index) == Some(server.term()) || !server.rules.keep(Rule::CommitOwnTerm)
@@ -369,7 +385,7 @@ impl<C: Payload> Leader<C> {
         }
         let index = self.reached_by_quorum(server);
         if index > server.commit_index() && of_term(server, index) {
-            server.commit(index, out);
+            server.commit(index);
         }
     }
 
@@ -377,8 +393,8 @@ impl<C: Payload> Leader<C> {
     fn reached_by_quorum<R: Rules>(&self, server: &Server<C, R>) -> Index {
         let others = server.quorum() - 1;
         let with_own = self.quorum_value(server, others, |follower| follower.matched);
-        let own = server.hard.synced_index();
-        if own >= with_own {
+        let own = server.hard.durable_index();
+        if own >= with_own || !server.rules.keep(Rule::CountOwnSync) {
             return with_own;
         }
         // Its disk is behind: either enough others have more, or it is its own disk that decides.

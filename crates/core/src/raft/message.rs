@@ -1,7 +1,5 @@
 //! What replicas send each other.
 
-use std::hash::{Hash, Hasher};
-
 use crate::raft::{Entries, Index, Term};
 use crate::time::Time;
 
@@ -50,7 +48,7 @@ impl<C> Message<C> {
 
 /// A candidate asks for a vote (section 5.2), or, before it campaigns at all, whether it would get one (pre-vote,
 /// thesis 9.6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestVote {
     /// The term that the candidate campaigns in, or would.
     pub term: Term,
@@ -63,17 +61,6 @@ pub struct RequestVote {
     /// The leader of the term before has told the candidate to campaign. So followers that hear from that leader may
     /// vote (thesis 4.2.3).
     pub handed_over: bool,
-}
-
-impl Hash for RequestVote {
-    /// Feeds the last field only if it is set. So runs in which nobody hands over have the hashes that they had before
-    /// there was such a field.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.term, self.last_index, self.last_term, self.pre).hash(state);
-        if self.handed_over {
-            self.handed_over.hash(state);
-        }
-    }
 }
 
 /// The answer to a [`RequestVote`].

@@ -223,6 +223,15 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         self.timeout = self.next_timeout();
     }
 
+    /// Has a leader's disk write what the leader has appended. Called at the end of each input, after all else that comes of
+    /// it: nothing waits for that, since followers count without the leader (thesis 10.2.1).
+    #[inline]
+    pub fn flush(&self, out: &mut impl Effects<C>) {
+        if self.is_leader() {
+            self.server.hard.sync(out);
+        }
+    }
+
     /// The disk takes nothing more. Says why if the replica has to end: what it cannot write it must not promise.
     pub fn handle_full_disk(&mut self) -> Option<Exit> {
         if self.server.rules.keep(Rule::StopWhenDiskIsFull) {
@@ -294,8 +303,8 @@ impl<C: Payload, R: Rules> Raft<C, R> {
     }
 
     /// The log is on the disk up to here; all of it if there is no disk.
-    pub fn synced_index(&self) -> Index {
-        self.server.hard.synced_index()
+    pub fn durable_index(&self) -> Index {
+        self.server.hard.durable_index()
     }
 
     /// Whether it has a disk.

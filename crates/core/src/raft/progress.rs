@@ -123,14 +123,20 @@ impl Progress {
         }
     }
 
-    /// Takes note of an answer to the append that was sent at `sent`.
+    /// Whether an answer to the append that was sent at `sent` has come before, or was overtaken by a newer one. Each copy
+    /// of an answer would otherwise make room for another append, whose answer is copied, too: messages would double with
+    /// every round trip.
+    #[inline]
+    pub fn has_answered(&self, sent: Time) -> bool {
+        sent < self.acked || (sent == self.acked && !self.waiting())
+    }
+
+    /// A new answer has come to the append that was sent at `sent`.
     #[inline]
     pub fn handle_answer(&mut self, now: Time, sent: Time, config: &Config) {
         self.silent = 0;
-        if sent > self.acked {
-            self.acked = sent;
-            self.contact_due = sent + config.heartbeat;
-        }
+        self.acked = sent;
+        self.contact_due = sent + config.heartbeat;
         self.round_trip.measure(now.since(sent));
         if sent >= self.sent {
             self.expires = Time::NEVER;

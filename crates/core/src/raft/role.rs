@@ -84,6 +84,9 @@ pub(super) struct Leader<C> {
     pub lease_given_up: bool,
     /// There is something to send with the next timeout, so that several proposals share an append.
     pub unsent: bool,
+    /// When its own disk is late with the end of the log, so that a quorum is better found without it; never while it is
+    /// not behind.
+    pub disk_due: Time,
     /// When it has to look after its followers again.
     pub wake: Time,
     /// The snapshot that it sends.

@@ -92,7 +92,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them, in the order in which a reader of the paper meets them.
-    pub const ALL: [Rule; 22] = [
+    pub const ALL: [Rule; 37] = [
         Rule::VoteOnce,
         Rule::VoteForUpToDateLogs,
         Rule::CountCurrentVotes,
@@ -115,6 +115,21 @@ impl Rule {
         Rule::ReadAfterOwnCommit,
         Rule::LeaseEndsBeforeElections,
         Rule::BackUpOnConflict,
+        Rule::CountVotersOnce,
+        Rule::LeaseAllowsForDrift,
+        Rule::PersistVote,
+        Rule::PersistTerm,
+        Rule::SyncBeforeVoting,
+        Rule::SyncBeforeAcknowledging,
+        Rule::CountOwnSync,
+        Rule::PersistTruncations,
+        Rule::ReplaceInOneStep,
+        Rule::DeriveCommitIndex,
+        Rule::ApplyOnlyCommitted,
+        Rule::RefuseDamage,
+        Rule::LoyalAfterRestart,
+        Rule::FollowAfterRestart,
+        Rule::StopWhenDiskIsFull,
     ];
 
     /// Its name on the command line and in files.

@@ -74,15 +74,12 @@ impl<C: Payload, R: Rules> Server<C, R> {
 
     /// All entries up to this index are committed. Those before may be known to be already.
     #[inline]
-    pub fn commit(&mut self, index: Index, out: &mut impl Effects<C>) {
+    pub fn commit(&mut self, index: Index) {
         if index <= self.commit_index {
             return;
         }
         assert!(index <= self.hard.log().last_index(), "what is committed is in the log");
         self.commit_index = index;
-        if !self.rules.keep(Rule::DeriveCommitIndex) {
-            self.hard.persist_commit(index, out);
-        }
     }
 
     /// Takes a commit index over from what was read back.
@@ -157,7 +154,7 @@ impl<C: Payload, R: Rules> Server<C, R> {
             return None;
         }
         // Entries beyond those just confirmed may still differ from the leader's.
-        self.commit(append.commit_index.min(index), out);
+        self.commit(append.commit_index.min(index));
         Some(index)
     }
 

@@ -96,6 +96,17 @@ pub struct Struck {
     pub idle: Option<Idle>,
 }
 
+/// A replica was down, and may have been started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// Since when.
+    pub from: Time,
+    /// When it was started again; never, if it was not.
+    pub until: Time,
+}
+
 /// Everything that is known of one run after its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRecord {
@@ -130,6 +141,10 @@ pub struct RunRecord {
     pub end: Time,
     /// The replicas that lived then.
     pub living: ReplicaSet,
+    /// Those of them of which work can be expected: not paused, with a sound disk and an exact clock.
+    pub able: ReplicaSet,
+    /// When replicas were down that may have been started again, in order of their ends.
+    pub outages: Vec<Outage>,
     /// Since when all faults were over and a quorum of living replicas was connected; none, if that never came.
     pub calm: Option<Time>,
     /// How many events the run had: in the virtual world the trace's length, in the live one what was routed.

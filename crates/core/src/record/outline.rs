@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::engine::PowerFailure;
 use crate::id::{ClientId, ReplicaId};
 use crate::record::Event;
 
@@ -22,6 +23,14 @@ pub enum Outline {
     Answered(ReplicaId, ClientId),
     /// [`Event::Struck`], the fault's place in the scenario.
     Struck(u32),
+    /// [`Event::Crashed`].
+    Crashed(ReplicaId),
+    /// [`Event::Started`].
+    Started(ReplicaId),
+    /// [`Event::Ended`].
+    Ended(ReplicaId),
+    /// [`Event::Synced`].
+    Synced(ReplicaId),
 }
 
 impl<M> Event<'_, M> {
@@ -35,6 +44,10 @@ impl<M> Event<'_, M> {
             Event::Requested { from, to, .. } => Outline::Requested(from, to),
             Event::Answered { from, to, .. } => Outline::Answered(from, to),
             Event::Struck { event, .. } => Outline::Struck(event as u32),
+            Event::Crashed { replica, .. } => Outline::Crashed(replica),
+            Event::Started { replica } => Outline::Started(replica),
+            Event::Ended { replica, .. } => Outline::Ended(replica),
+            Event::Synced { replica } => Outline::Synced(replica),
         }
     }
 }
@@ -50,6 +63,10 @@ impl fmt::Display for Outline {
             Outline::Requested(from, to) => write!(f, "request {from} -> {to}"),
             Outline::Answered(from, to) => write!(f, "answer {from} -> {to}"),
             Outline::Struck(place) => write!(f, "fault {place}"),
+            Outline::Crashed(replica) => write!(f, "crash {replica}"),
+            Outline::Started(replica) => write!(f, "start {replica}"),
+            Outline::Ended(replica) => write!(f, "end {replica}"),
+            Outline::Synced(replica) => write!(f, "synced {replica}"),
         }
     }
 }
@@ -72,7 +89,11 @@ impl<M: fmt::Debug> fmt::Display for Event<'_, M> {
                 Some(killed) => write!(f, ": {killed} is killed"),
                 None => Ok(()),
             },
-            Event::Lost { .. } | Event::Timeout { .. } => Ok(()),
+            Event::Crashed { failure: PowerFailure { lost, torn }, .. } => {
+                write!(f, ": {lost} records lost{}", if *torn { ", one torn" } else { "" })
+            }
+            Event::Ended { why, .. } => write!(f, ": {why}"),
+            Event::Lost { .. } | Event::Timeout { .. } | Event::Started { .. } | Event::Synced { .. } => Ok(()),
         }
     }
 }
@@ -88,7 +109,7 @@ mod tests {
     fn an_event_is_shown_in_a_line_with_all_that_it_says() {
         let (one, two, client) = (ReplicaId(1), ReplicaId(2), ClientId(26));
         let (mid, request) = (Mid(7), &Operation::Get { key: "k".into() });
-        let consequence = Consequence { killed: Some(two), leader_lost: true };
+        let consequence = Consequence { killed: Some(two), leader_lost: true, ..Consequence::default() };
         for (event, text) in [
             (Event::Delivered { from: one, to: two, message: &3 }, "deliver 0001 -> 0002: 3"),
             (Event::Dropped { from: one, to: two, message: &3 }, "drop 0001 -> 0002: 3"),

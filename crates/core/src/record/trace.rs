@@ -3,8 +3,10 @@
 use std::hash::Hash;
 
 use crate::chaos::Consequence;
+use crate::engine::PowerFailure;
 use crate::hash::StableHasher;
 use crate::id::{ClientId, Mid, ReplicaId};
+use crate::machine::Exit;
 use crate::service::{Operation, Response};
 use crate::time::Time;
 
@@ -71,6 +73,30 @@ pub enum Event<'a, M> {
         /// What came of it.
         consequence: Consequence,
     },
+    /// The power of a replica's host has failed.
+    Crashed {
+        /// The replica.
+        replica: ReplicaId,
+        /// What that has done to its disk.
+        failure: PowerFailure,
+    },
+    /// A replica was started again.
+    Started {
+        /// The replica.
+        replica: ReplicaId,
+    },
+    /// A replica has ended by itself, or refused to start.
+    Ended {
+        /// The replica.
+        replica: ReplicaId,
+        /// Why.
+        why: &'a Exit,
+    },
+    /// A sync of a replica's disk is done.
+    Synced {
+        /// The replica.
+        replica: ReplicaId,
+    },
 }
 
 impl<'a, M> Event<'a, M> {
@@ -84,6 +110,10 @@ impl<'a, M> Event<'a, M> {
             Event::Requested { from, to, mid, request } => Event::Requested { from, to, mid, request },
             Event::Answered { from, to, mid, leader, response } => Event::Answered { from, to, mid, leader, response },
             Event::Struck { event, consequence } => Event::Struck { event, consequence },
+            Event::Crashed { replica, failure } => Event::Crashed { replica, failure },
+            Event::Started { replica } => Event::Started { replica },
+            Event::Ended { replica, why } => Event::Ended { replica, why },
+            Event::Synced { replica } => Event::Synced { replica },
         }
     }
 }

@@ -22,13 +22,13 @@
 mod config;
 mod seen;
 mod settings;
+mod window;
 mod wire;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::consensus::{Consensus, LogEntry, Role};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::kv::{Applied, Command, Store};
 use crate::machine::{Boot, Exit, Identity, Input, Machine, Outbox};
@@ -75,6 +75,8 @@ pub struct Replica<R = Sound> {
     raft: Raft<Arc<Command>, R>,
     store: Store,
     applied: Index,
+    /// When it applied anything last.
+    applied_at: Time,
     applied_bytes: usize,
     /// What the newest snapshot on the disk takes. The log is compacted when it takes more: so a byte of the state is
     /// written at most about as often as a byte of the log.
@@ -154,6 +156,7 @@ impl<R: Rules> Replica<R> {
             raft,
             store: Store::new(),
             applied: 0,
+            applied_at: Time::ZERO,
             applied_bytes: 0,
             snapshot_bytes: 0,
             puts: VecDeque::new(),
@@ -202,6 +205,7 @@ impl<R: Rules> Replica<R> {
     pub fn hand_over(&mut self, now: Time, out: &mut Outbox<Self>) -> Option<ReplicaId> {
         let successor = self.raft.hand_over(now, out);
         self.settle(now, out);
+        self.raft.flush(out);
         successor
     }
 
@@ -271,11 +275,11 @@ impl<R: Rules> Replica<R> {
         if let Some(snapshot) = self.raft.take_snapshot() {
             self.install(&snapshot, out);
         }
-        // What has been applied only now stays for another input, so that whoever looks on can see it.
-        if self.applied_bytes > self.config.log_bytes_max {
+        // What is applied now stays in the log until time has moved on, so that observers can see it.
+        if self.applied_bytes > self.config.log_bytes_max && now > self.applied_at {
             self.compact(out);
         }
-        self.apply_committed(out);
+        self.apply_committed(now, out);
         if self.raft.wants_snapshot() {
             let snapshot = snapshot(&self.raft, self.applied, &self.store);
             self.raft.offer_snapshot(now, snapshot, out);
@@ -296,8 +300,9 @@ impl<R: Rules> Replica<R> {
     }
 
     /// Applies what is committed, in order, and answers the puts among it.
-    fn apply_committed(&mut self, out: &mut Outbox<Self>) {
+    fn apply_committed(&mut self, now: Time, out: &mut Outbox<Self>) {
         while self.applied < self.raft.commit_index() {
+            self.applied_at = now;
             self.applied += 1;
             let entry = self.raft.log().get(self.applied).expect("what is committed is in the log");
             self.applied_bytes += entry.bytes();
@@ -484,53 +489,6 @@ fn snapshot<R: Rules>(raft: &Raft<Arc<Command>, R>, applied: Index, store: &Stor
     Snapshot { last_index: applied, last_term, digest: store.digest(), commands: store.snapshot() }
 }
 
-impl<R: Rules> Consensus for Replica<R> {
-    fn role(&self) -> Role {
-        self.raft.role()
-    }
-
-    fn term(&self) -> Term {
-        self.raft.term()
-    }
-
-    fn voted_for(&self) -> Option<ReplicaId> {
-        self.raft.voted_for()
-    }
-
-    fn first_index(&self) -> Index {
-        self.raft.log().first_index()
-    }
-
-    fn last_index(&self) -> Index {
-        self.raft.log().last_index()
-    }
-
-    fn entry(&self, index: Index) -> Option<LogEntry> {
-        let entry = self.raft.log().get(index)?;
-        Some(LogEntry { term: entry.term, command: entry.command.as_ref().map(|command| command.digest()) })
-    }
-
-    fn truncations(&self) -> u64 {
-        self.raft.log().truncations()
-    }
-
-    fn commit_index(&self) -> Index {
-        self.raft.commit_index()
-    }
-
-    fn applied(&self) -> Index {
-        self.applied
-    }
-
-    fn state_digest(&self) -> u64 {
-        self.store.digest()
-    }
-
-    fn holds_read_lease(&self, now: Time) -> bool {
-        self.raft.holds_read_lease(now)
-    }
-}
-
 /// `{}` shows role, term, last index and commit index, as in `leader term 3 index 120 commit 118`; `{:#}` only what
 /// changes with an election, as in `leader term 3`.
 impl<R: Rules> fmt::Display for Replica<R> {
@@ -567,6 +525,7 @@ impl<R: Rules> Machine for Replica<R> {
             }
         }
         self.settle(now, out);
+        self.raft.flush(out);
     }
 
     fn poll_timeout(&self) -> Time {

@@ -21,16 +21,16 @@ pub(crate) mod write;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::chaos::{ConnectivityMatrix, FaultEvent, Loss, Rulebook};
+use crate::chaos::{Act, ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook};
 use crate::id::COURSE_REPLICAS_MAX;
 use crate::time::{Span, Time};
 use crate::workload::{Keys, Plan, ScriptedOperation};
 
 pub use crate::engine::Delay;
 pub use error::ScenarioError;
-pub(crate) use events::{event_keys, event_types};
+pub(crate) use events::{event_type, event_types};
 pub use matrix_file::{builtin_matrix, load_matrix};
-pub use network::{Network, Order};
+pub use network::{LinkDelay, Network, Order};
 pub use parse::Loaded;
 pub(crate) use parse::{packets_default, packets_max};
 
@@ -62,6 +62,12 @@ pub struct Scenario {
     pub matrix: ConnectivityMatrix,
     /// How messages travel.
     pub network: Network,
+    /// Links between replicas that take another time. Only where each link has its own ([`Network::Links`]).
+    pub links: Vec<LinkDelay>,
+    /// The share of the messages between replicas that arrives twice.
+    pub duplicate: f64,
+    /// How long a sync of a replica's disk takes, if the file says. [`Scenario::sync`] knows what it is if not.
+    pub disk: Option<Delay>,
     /// Whose keys the clients use.
     pub keys: Keys,
     /// What clients send, in order of time, if that is written down. [`Scenario::with_operations`] makes the four
@@ -78,9 +84,25 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// How long a sync of a replica's disk takes; none if replicas have no disks.
+    /// How long a sync of a replica's disk takes; none if replicas have no disks. They have some if the file says how long
+    /// syncs take, or if something happens that is about disks. If the file does not say, syncs take no time.
     pub fn sync(&self) -> Option<Delay> {
-        None
+        let needs = |event: &FaultEvent| event.fault.act().is_some_and(|act| act.row().needs_disks);
+        let instant = || self.events.iter().any(needs).then_some(Delay::Constant(Span::ZERO));
+        self.disk.or_else(instant)
+    }
+
+    /// Something that only the virtual world can do, by its name; none if processes on a real network can play it all.
+    pub fn only_virtual(&self) -> Option<&'static str> {
+        let is_virtual = |fault: &Fault| match fault {
+            Fault::Duplicate(_) | Fault::DelayLink { .. } => true,
+            Fault::Host { act, .. } => *act != Act::Kill,
+            _ => false,
+        };
+        if self.duplicate > 0.0 {
+            return Some("duplicate");
+        }
+        self.events.iter().map(|event| &event.fault).find(|fault| is_virtual(fault)).map(Fault::name)
     }
 
     /// Time before the first client request.
@@ -127,6 +149,8 @@ impl Scenario {
             && self.keys == Keys::Private
             && self.operations.is_none()
             && self.losses.is_empty()
+            && self.duplicate == 0.0
+            && self.disk.is_none()
             && matches!(self.network, Network::Course { .. })
             && self.events.iter().all(|event| event.fault.is_of_course())
             && self.matrix.uniform_loss().is_some()

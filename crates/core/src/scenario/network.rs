@@ -1,10 +1,11 @@
 //! How long messages take: the timing models.
 
 use crate::engine::Delay;
+use crate::id::ReplicaId;
 use crate::time::Span;
 
 /// How messages travel in the virtual world.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Network {
     /// As in the course: one router handles all messages, those of clients too, one after another in order of arrival,
     /// and each takes it a drawn service time.
@@ -27,6 +28,17 @@ impl Default for Network {
     fn default() -> Network {
         Network::Course { service: Delay::Uniform { min: Span::from_micros(35), max: Span::from_micros(95) } }
     }
+}
+
+/// One link between replicas that takes another time than the others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LinkDelay {
+    /// The sender.
+    pub from: ReplicaId,
+    /// The receiver.
+    pub to: ReplicaId,
+    /// One-way delay of a message.
+    pub delay: Delay,
 }
 
 /// Whether messages of one link can overtake each other.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::ScenarioError;
 use super::reader::{Field, Json, Object, Source, Variant, read};
-use super::{Benchmarks, Delay, Network, Order, Scenario, Tests};
+use super::{Benchmarks, Delay, LinkDelay, Network, Order, Scenario, Tests};
 use super::{events, operations};
 use crate::chaos::{ConnectivityMatrix, Loss, Rulebook};
 use crate::id::{COURSE_REPLICAS_MAX, REPLICAS_MAX, REPLICAS_MIN};
@@ -51,7 +51,7 @@ pub(super) const APPENDS_BATCHED_DEFAULT: f64 = 0.5;
 const DELAY_MS_MIN: f64 = 0.001;
 const DELAY_MS_MAX: f64 = 60_000.0;
 
-const TOP_KEYS: [&str; 19] = [
+const TOP_KEYS: [&str; 20] = [
     "rules",
     "lifetime",
     "replicas",
@@ -66,6 +66,7 @@ const TOP_KEYS: [&str; 19] = [
     "matrix",
     "max_packets",
     "network",
+    "disk",
     "workload",
     "events",
     "losses",
@@ -147,9 +148,12 @@ impl Scenario {
     /// Reads a scenario from an object, which may be a whole file or stand anywhere in one.
     pub(crate) fn from_object(name: &str, top: &mut Object<'_>) -> Result<Scenario, ScenarioError> {
         top.expect(&TOP_KEYS, &DEEPER_KEYS);
-        let frame = Frame::read(top)?;
+        let mut frame = Frame::read(top)?;
         let operations = top.get("operations").optional(|field| operations::operations(field, &frame))?;
         let requests = requests(top, operations.as_ref().map(|operations| operations.len() as u64))?;
+        let Wires { network, links, duplicate } =
+            top.get("network").optional(|field| wires(field, frame.replicas))?.unwrap_or_default();
+        frame.has_links = matches!(network, Network::Links { .. });
         let scenario = Scenario {
             name: name.to_owned(),
             rules: frame.rules,
@@ -162,7 +166,10 @@ impl Scenario {
             mix: fraction(top, "mix", MIX_DEFAULT)?,
             seed: top.get("seed").optional(|field| field.integer(0..=u64::MAX, &whole_number(0, u64::MAX)))?,
             matrix: connectivity(top, frame.replicas)?,
-            network: top.get("network").optional(network)?.unwrap_or_default(),
+            network,
+            links,
+            duplicate,
+            disk: top.get("disk").optional(disk)?,
             keys: top.get("workload").optional(keys)?.unwrap_or(Keys::Private),
             operations: None,
             max_packets: max_packets(top, requests, frame.replicas)?,
@@ -184,6 +191,8 @@ pub(super) struct Frame {
     wait: Option<Span>,
     /// When clients may send their first request.
     pub start: Time,
+    /// Whether each link has a delay of its own.
+    pub has_links: bool,
     /// As the file has it, for messages.
     lifetime_secs: f64,
     lifetime_path: String,
@@ -199,6 +208,7 @@ impl Frame {
             lifetime_secs: seconds(&top.get("lifetime"), LIFETIME_SECS_MIN)?,
             lifetime_path: top.path_of("lifetime"),
             replicas: replicas(top)?,
+            has_links: false,
         })
     }
 
@@ -295,22 +305,52 @@ fn connectivity(top: &Object<'_>, replicas: usize) -> Result<ConnectivityMatrix,
     ConnectivityMatrix::uniform(replicas, drops).map_err(|error| top.get("drops").invalid(&error.to_string()))
 }
 
-fn network(field: &Field<'_>) -> Result<Network, ScenarioError> {
-    const MODELS: [Variant; 2] =
-        [Variant { name: "course", keys: &["service"] }, Variant { name: "links", keys: &["delay", "order"] }];
+/// What a file says of the network.
+#[derive(Default)]
+struct Wires {
+    network: Network,
+    links: Vec<LinkDelay>,
+    duplicate: f64,
+}
+
+fn wires(field: &Field<'_>, replicas: usize) -> Result<Wires, ScenarioError> {
+    const MODELS: [Variant; 2] = [
+        Variant { name: "course", keys: &["service", "duplicate"] },
+        Variant { name: "links", keys: &["delay", "order", "links", "duplicate"] },
+    ];
     let mut object = field.object()?;
-    if object.variant("model", &[], &MODELS)? == "course" {
+    let model = object.variant("model", &[], &MODELS)?;
+    let duplicate = fraction(&object, "duplicate", 0.0)?;
+    if model == "course" {
         let service = object.get("service").optional(delay)?;
-        return Ok(service.map_or_else(Network::default, |service| Network::Course { service }));
+        let network = service.map_or_else(Network::default, |service| Network::Course { service });
+        return Ok(Wires { network, links: Vec::new(), duplicate });
     }
     let order = match object.get("order").optional(|order| order.word(&["any", "fifo"]))? {
         Some("fifo") => Order::Fifo,
         _ => Order::Any,
     };
-    Ok(Network::Links { delay: delay(&object.get("delay"))?, order })
+    let read =
+        |field: &Field<'_>| field.list(None, "a list of links")?.iter().map(|item| link(item, replicas)).collect();
+    let links: Vec<LinkDelay> = object.get("links").optional(read)?.unwrap_or_default();
+    Ok(Wires { network: Network::Links { delay: delay(&object.get("delay"))?, order }, links, duplicate })
 }
 
-fn delay(field: &Field<'_>) -> Result<Delay, ScenarioError> {
+fn link(item: &Field<'_>, replicas: usize) -> Result<LinkDelay, ScenarioError> {
+    let mut object = item.object()?;
+    object.only(&["from", "to", "delay"])?;
+    let (from, to) = (object.get("from").replica(replicas)?, object.get("to").replica(replicas)?);
+    Ok(LinkDelay { from, to, delay: delay(&object.get("delay"))? })
+}
+
+/// How long a sync takes.
+fn disk(field: &Field<'_>) -> Result<Delay, ScenarioError> {
+    let mut object = field.object()?;
+    object.only(&["sync_ms"])?;
+    delay(&object.get("sync_ms"))
+}
+
+pub(super) fn delay(field: &Field<'_>) -> Result<Delay, ScenarioError> {
     const KINDS: [Variant; 3] = [
         Variant { name: "constant", keys: &["ms"] },
         Variant { name: "uniform", keys: &["min_ms", "max_ms"] },
@@ -332,7 +372,7 @@ fn delay(field: &Field<'_>) -> Result<Delay, ScenarioError> {
 }
 
 /// A duration that the file gives in milliseconds.
-fn millis(object: &Object<'_>, key: &'static str, min: f64, note: &str) -> Result<Span, ScenarioError> {
+pub(super) fn millis(object: &Object<'_>, key: &'static str, min: f64, note: &str) -> Result<Span, ScenarioError> {
     let allowed = format!("a number of milliseconds from {min}{note} to {DELAY_MS_MAX}");
     let ms = object.get(key).number(min..=DELAY_MS_MAX, &allowed)?;
     Ok(Span((ms * 1e6).round() as u64))

@@ -283,6 +283,14 @@ impl<'a> Field<'a> {
         .ok_or_else(|| self.invalid(allowed))
     }
 
+    /// `true` or `false`.
+    pub(crate) fn truth(&self) -> Result<bool, ScenarioError> {
+        match self.value("true or false")? {
+            Json::Bool(truth) => Ok(*truth),
+            _ => Err(self.invalid("true or false")),
+        }
+    }
+
     /// A text of so many characters.
     pub(crate) fn text(&self, chars: RangeInclusive<usize>, allowed: &str) -> Result<&'a str, ScenarioError> {
         match self.value(allowed)? {
@@ -374,6 +382,11 @@ impl<'a> Field<'a> {
     /// Whether an object stands here.
     pub(crate) fn is_object(&self) -> bool {
         matches!(self.json, Some(Json::Object(_)))
+    }
+
+    /// Whether a string stands here.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.json, Some(Json::Text(_)))
     }
 
     /// Whether a list stands here.

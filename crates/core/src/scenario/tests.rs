@@ -39,6 +39,9 @@ fn assert_messages(table: &[(&str, &str, &str)]) {
 #[test]
 fn a_file_with_only_the_required_keys_gets_the_defaults_of_the_handout() {
     let expected = Scenario {
+        links: Vec::new(),
+        duplicate: 0.0,
+        disk: None,
         name: "s".to_owned(),
         replicas: 5,
         rules: Rulebook::Handout,
@@ -210,7 +213,8 @@ fn missing_keys_are_named_and_so_is_what_may_be_their_misspelling() {
             "events",
             r#"[{"typ": "part_end", "time": 1}]"#,
             "`events[0].type` is missing; allowed is kill_leader, kill_non_leader, part_easy, part_hard, part_end, \
-             kill, set_matrix, set_link, isolate, heal; is `typ` meant to be it?",
+             partition, set_matrix, set_link, isolate, heal, duplicate, delay_link, kill, crash, restart, pause, \
+             resume, clock, slow_disk, full_disk, corrupt_disk, lying_disk, mend_disk; is `typ` meant to be it?",
         ),
         (
             "network",
@@ -332,7 +336,8 @@ fn events_are_checked() {
             "events",
             r#"[{"type": "part_end", "time": 1}, {"type": "kil_leader", "time": 1}]"#,
             "`events[1].type` is \"kil_leader\"; allowed is kill_leader, kill_non_leader, part_easy, part_hard, \
-             part_end, kill, set_matrix, set_link, isolate, heal; did you mean `kill_leader`?",
+             part_end, partition, set_matrix, set_link, isolate, heal, duplicate, delay_link, kill, crash, restart, \
+             pause, resume, clock, slow_disk, full_disk, corrupt_disk, lying_disk, mend_disk; did you mean `kill_leader`?",
         ),
         (
             "events",
@@ -367,7 +372,7 @@ fn events_are_checked() {
         (
             "events",
             r#"[{"type": "isolate", "time": 1}]"#,
-            "`events[0].replica` is missing; allowed is a replica's number, from 0 to 4",
+            "`events[0].replica` is missing; allowed is a replica's number, from 0 to 4, or \"leader\" or \"follower\"",
         ),
     ]);
 }
@@ -451,7 +456,7 @@ fn unknown_keys_in_objects_of_our_own_are_errors_that_name_the_nearest_known_one
         ),
         (
             [("network", r#"{"model": "course", "servce": 1}"#)],
-            "unknown key `network.servce`; allowed is model, service; did you mean `service`?",
+            "unknown key `network.servce`; allowed is model, service, duplicate; did you mean `service`?",
         ),
         (
             [("network", r#"{"model": "course", "service": {"kind": "constant", "ms": 1, "mean_ms": 1}}"#)],

@@ -13,8 +13,9 @@ use super::parse::{
     PUT_FAIL_DEFAULT, packets_default,
 };
 use super::pretty::write_pretty;
-use super::{Benchmarks, Delay, Network, Order, Scenario, Tests};
-use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook};
+use super::{Benchmarks, Delay, LinkDelay, Network, Order, Scenario, Tests};
+use crate::chaos::{Act, ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook, Target};
+use crate::id::ReplicaSet;
 use crate::service::Operation;
 use crate::time::{Span, Time};
 use crate::workload::{Keys, ScriptedOperation};
@@ -100,6 +101,8 @@ struct File<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     network: Option<NetworkFile>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<DiskFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     workload: Option<WorkloadFile>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<EventFile>,
@@ -129,7 +132,8 @@ impl<'a> From<&'a Scenario> for File<'a> {
             drops: drops.and_then(|loss| unless(Plain(0.0), Plain(loss))),
             matrix: drops.is_none().then(|| rows(&scenario.matrix)),
             max_packets: unless(packets_default(scenario.requests, scenario.replicas), scenario.max_packets),
-            network: NetworkFile::unless_default(&scenario.network),
+            network: NetworkFile::unless_default(scenario),
+            disk: scenario.disk.map(|sync| DiskFile { sync_ms: sync.into() }),
             workload: WorkloadFile::unless_default(scenario.keys).filter(|_| drawn),
             events: scenario.events.iter().map(|event| EventFile::new(event, start)).collect(),
             losses: scenario.losses.iter().map(LossFile::from).collect(),
@@ -147,26 +151,49 @@ fn rows(matrix: &ConnectivityMatrix) -> Vec<Vec<Plain>> {
 #[serde(tag = "model", rename_all = "lowercase")]
 enum NetworkFile {
     Course {
-        service: DelayFile,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service: Option<DelayFile>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        duplicate: Option<Plain>,
     },
     Links {
         delay: DelayFile,
         #[serde(skip_serializing_if = "Option::is_none")]
         order: Option<&'static str>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        links: Vec<LinkFile>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        duplicate: Option<Plain>,
     },
 }
 
+#[derive(Serialize)]
+struct LinkFile {
+    from: u8,
+    to: u8,
+    delay: DelayFile,
+}
+
+#[derive(Serialize)]
+struct DiskFile {
+    sync_ms: DelayFile,
+}
+
 impl NetworkFile {
-    fn unless_default(network: &Network) -> Option<NetworkFile> {
-        if *network == Network::default() {
-            return None;
+    fn unless_default(scenario: &Scenario) -> Option<NetworkFile> {
+        let duplicate = unless(Plain(0.0), Plain(scenario.duplicate));
+        let link = |link: &LinkDelay| LinkFile { from: link.from.0, to: link.to.0, delay: link.delay.into() };
+        match scenario.network {
+            network if network == Network::default() && duplicate.is_none() => None,
+            network if network == Network::default() => Some(NetworkFile::Course { service: None, duplicate }),
+            Network::Course { service } => Some(NetworkFile::Course { service: Some(service.into()), duplicate }),
+            Network::Links { delay, order } => Some(NetworkFile::Links {
+                delay: delay.into(),
+                order: (order == Order::Fifo).then_some("fifo"),
+                links: scenario.links.iter().map(link).collect(),
+                duplicate,
+            }),
         }
-        Some(match *network {
-            Network::Course { service } => NetworkFile::Course { service: service.into() },
-            Network::Links { delay, order } => {
-                NetworkFile::Links { delay: delay.into(), order: (order == Order::Fifo).then_some("fifo") }
-            }
-        })
     }
 }
 
@@ -217,17 +244,101 @@ struct EventFile {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Further {
-    Replica { replica: u8 },
-    Link { from: u8, to: u8, value: Plain },
-    Matrix { matrix: Vec<Vec<Plain>> },
+    Replica {
+        replica: TargetFile,
+    },
+    Link {
+        from: u8,
+        to: u8,
+        value: Plain,
+    },
+    Delay {
+        from: u8,
+        to: u8,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        delay: Option<DelayFile>,
+    },
+    Share {
+        value: Plain,
+    },
+    Matrix {
+        matrix: Vec<Vec<Plain>>,
+    },
+    Groups {
+        groups: Vec<Vec<u8>>,
+    },
+    Host(HostFile),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum TargetFile {
+    Number(u8),
+    Role(&'static str),
+}
+
+#[derive(Serialize, Default)]
+struct HostFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<TargetFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wipe: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<Plain>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jump_ms: Option<Plain>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    times: Option<u64>,
+}
+
+impl From<Target> for TargetFile {
+    fn from(target: Target) -> TargetFile {
+        match target {
+            Target::Replica(replica) => TargetFile::Number(replica.0),
+            Target::Leader => TargetFile::Role("leader"),
+            Target::Follower => TargetFile::Role("follower"),
+        }
+    }
+}
+
+impl HostFile {
+    fn new(at: Option<Target>, act: Act) -> HostFile {
+        let mut file = HostFile { replica: at.map(TargetFile::from), ..HostFile::default() };
+        match act {
+            Act::Restart { wipe } => file.wipe = wipe.then_some(true),
+            Act::Clock { rate, jump } => {
+                file.rate = unless(Plain(1.0), Plain(rate.get()));
+                file.jump_ms = unless(Plain(0.0), Plain::millis(jump));
+            }
+            Act::SlowDisk { times } => file.times = Some(times),
+            Act::Kill
+            | Act::Crash
+            | Act::Pause
+            | Act::Resume
+            | Act::FullDisk
+            | Act::CorruptDisk
+            | Act::LyingDisk
+            | Act::MendDisk => {}
+        }
+        file
+    }
 }
 
 impl EventFile {
     fn new(event: &FaultEvent, start: Time) -> EventFile {
         let further = match &event.fault {
-            Fault::Kill(replica) | Fault::Isolate(replica) => Some(Further::Replica { replica: replica.0 }),
+            Fault::Isolate(target) => Some(Further::Replica { replica: (*target).into() }),
             Fault::SetLink { from, to, value } => Some(Further::Link { from: from.0, to: to.0, value: Plain(*value) }),
+            Fault::DelayLink { from, to, delay } => {
+                Some(Further::Delay { from: from.0, to: to.0, delay: delay.map(DelayFile::from) })
+            }
+            Fault::Duplicate(value) => Some(Further::Share { value: Plain(*value) }),
             Fault::SetMatrix(matrix) => Some(Further::Matrix { matrix: rows(matrix) }),
+            Fault::Partition(groups) => {
+                let members = |group: &ReplicaSet| group.iter().map(|replica| replica.0).collect();
+                Some(Further::Groups { groups: groups.iter().map(members).collect() })
+            }
+            Fault::Host { at, act } => Some(Further::Host(HostFile::new(*at, *act))),
             Fault::KillLeader
             | Fault::KillNonLeader
             | Fault::PartEasy

@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::broadcast::Broadcast;
-use crate::machine::Identity;
-use crate::raft::Mutant;
+use crate::kv::Command;
+use crate::machine::{Boot, Exit};
+use crate::raft::{Mutant, Record, Sound};
 use crate::record::{Observer, RunRecord};
 use crate::replica::{Config, Replica};
 use crate::scenario::Scenario;
 use crate::sweep::verify::{Agreement, Divergence, verify_all};
-use crate::world::simulation::{simulate, simulate_observed};
+use crate::world::simulation::{simulate, simulate_booting, simulate_observed};
 
 /// A protocol that ships with the testbed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +65,7 @@ impl ProtocolName {
     /// If the protocol does.
     pub fn simulate(self, scenario: &Scenario, seed: u64) -> RunRecord {
         match self {
-            ProtocolName::Raft => simulate(scenario, seed, raft),
+            ProtocolName::Raft => simulate_booting(scenario, seed, (), raft),
             ProtocolName::Broadcast => simulate(scenario, seed, Broadcast::new),
         }
     }
@@ -74,7 +76,7 @@ impl ProtocolName {
     /// If the protocol does.
     pub fn simulate_observed(self, scenario: &Scenario, seed: u64, watcher: &mut dyn Watcher) -> RunRecord {
         match self {
-            ProtocolName::Raft => simulate_observed(scenario, seed, watcher, raft),
+            ProtocolName::Raft => simulate_booting(scenario, seed, watcher, raft),
             ProtocolName::Broadcast => simulate_observed(scenario, seed, watcher, Broadcast::new),
         }
     }
@@ -90,14 +92,14 @@ impl ProtocolName {
     ) -> Result<Agreement, Box<Divergence>> {
         match self {
             ProtocolName::Raft => verify_all(runs, watch, raft),
-            ProtocolName::Broadcast => verify_all(runs, watch, Broadcast::new),
+            ProtocolName::Broadcast => verify_all(runs, watch, |boot| Ok(Broadcast::new(boot.identity))),
         }
     }
 }
 
 /// A Raft replica in its default configuration.
-fn raft(identity: Identity) -> Replica {
-    Replica::new(identity, Config::default()).expect("the default configuration is valid")
+fn raft(boot: Boot<Record<Arc<Command>>>) -> Result<Replica, Exit> {
+    Replica::boot(boot, Config::default(), Sound)
 }
 
 impl fmt::Display for ProtocolName {

@@ -102,9 +102,9 @@ impl Animal {
         Some(Tally { convicted: seeds.len(), median: *seeds.get(seeds.len() / 2)?, worst: *seeds.last()? })
     }
 
-    /// Whether some hunt ended without a conviction by a general checker. The sound Raft escapes if none convicts it.
+    /// Whether some hunt ended before any checker detected it. The sound Raft escapes if none ever does.
     pub fn escapes(&self) -> bool {
-        self.hunts.iter().any(|hunt| hunt.by_general().is_none())
+        self.hunts.iter().any(|hunt| hunt.by_any().is_none())
     }
 }
 

@@ -4,9 +4,9 @@
 
 use std::mem;
 
-use crate::chaos::{Consequence, Director};
+use crate::chaos::{Act, Consequence, Director};
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::record::{Belief, RunRecord, Struck, World};
+use crate::record::{Belief, Outage, RunRecord, Struck, World};
 use crate::scenario::Scenario;
 use crate::service::Response;
 use crate::time::{Span, Time};
@@ -32,6 +32,7 @@ pub(super) struct Stage<'a> {
     leaders: Vec<Belief>,
     /// Those of the scenario's faults that have struck.
     struck: Vec<Struck>,
+    outages: Vec<Outage>,
     calm: Option<Time>,
     /// How many messages were lost by number when one was last dropped.
     lost: u64,
@@ -56,6 +57,7 @@ impl<'a> Stage<'a> {
             killed: 0,
             leaders: vec![Belief { since: Time::ZERO, leader: None }],
             struck: Vec::with_capacity(scenario.events.len()),
+            outages: Vec::new(),
             lost: 0,
             lag: Span::ZERO,
         }
@@ -76,6 +78,11 @@ impl<'a> Stage<'a> {
         let consequence = self.director.apply(fault);
         self.struck.push(Struck { time: now, event, consequence, idle });
         self.note_belief(now);
+        match fault.act() {
+            Some(Act::Crash | Act::Kill) => consequence.hit.iter().for_each(|replica| self.note_down(now, replica)),
+            Some(Act::Restart { .. }) => consequence.hit.iter().for_each(|replica| self.note_up(now, replica)),
+            _ => {}
+        }
         self.killed += u64::from(consequence.killed.is_some());
         if consequence.leader_lost {
             self.workload.forget_leaders();
@@ -103,12 +110,32 @@ impl<'a> Stage<'a> {
         }
     }
 
+    fn note_down(&mut self, now: Time, replica: ReplicaId) {
+        self.outages.push(Outage { replica, from: now, until: Time::NEVER });
+    }
+
+    fn note_up(&mut self, now: Time, replica: ReplicaId) {
+        let open = |outage: &&mut Outage| outage.replica == replica && outage.until == Time::NEVER;
+        if let Some(outage) = self.outages.iter_mut().find(open) {
+            outage.until = now;
+        }
+    }
+
     /// A replica died by itself.
     pub fn bury(&mut self, now: Time, replica: ReplicaId) {
         self.died += 1;
+        self.note_down(now, replica);
         self.director.bury(replica);
         self.note_belief(now);
         // A death is a fault like others.
+        self.calm = self.calm.filter(|_| self.director.has_connected_quorum()).map(|_| now);
+    }
+
+    /// A replica that was down has refused to start, and stays down.
+    pub fn refuse(&mut self, now: Time, replica: ReplicaId) {
+        self.note_down(now, replica);
+        self.director.bury(replica);
+        self.note_belief(now);
         self.calm = self.calm.filter(|_| self.director.has_connected_quorum()).map(|_| now);
     }
 
@@ -179,6 +206,8 @@ impl<'a> Stage<'a> {
             lag: self.lag,
             end,
             living: self.director.living(),
+            able: self.director.hosts().sound(),
+            outages: mem::take(&mut self.outages),
             calm: self.calm,
             events,
             trace,

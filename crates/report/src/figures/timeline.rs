@@ -6,10 +6,10 @@ use crate::checkers::first_findings;
 use crate::plot::{
     Alarm, Answer, AnswerKind, Chart, CutSpan, FaultMark, Reign as ReignBar, Timeline, Unit, WrongAnswer, short,
 };
-use seedbed_core::chaos::{ConnectivityMatrix, Fault};
+use seedbed_core::chaos::{Act, ConnectivityMatrix, Fault, Idle, Target};
 use seedbed_core::check::{Checker, Finding, Judgement, linear, liveness};
-use seedbed_core::id::ReplicaId;
-use seedbed_core::record::{Outcome, Reign, RunRecord};
+use seedbed_core::id::{ReplicaId, ReplicaSet};
+use seedbed_core::record::{Outcome, Reign, RunRecord, Struck};
 use seedbed_core::scenario::Scenario;
 use seedbed_core::time::Time;
 
@@ -52,7 +52,7 @@ pub fn timeline(
         answers,
         faults,
         cuts,
-        reigns: bars(record, reigns),
+        reigns: bars(scenario, record, reigns),
         unanswered: unanswered.map(|attempt| attempt.sent.as_secs_f64()).collect(),
         wrong: wrong.collect(),
         alarms: alarms(judgement),
@@ -123,7 +123,8 @@ fn marks(scenario: &Scenario, record: &RunRecord) -> (Vec<FaultMark>, Vec<CutSpa
     let mut isolated = false;
     for struck in &record.struck {
         let (time, fault) = (struck.time.as_secs_f64(), &scenario.events[struck.event].fault);
-        let ends = matches!(fault, Fault::PartEasy | Fault::PartHard | Fault::PartEnd | Fault::Heal);
+        let begins = matches!(fault, Fault::PartEasy | Fault::PartHard | Fault::Partition(_));
+        let ends = begins || matches!(fault, Fault::PartEnd | Fault::Heal);
         let was_open = ends.then(|| open.take()).flatten();
         if let Some((from, label)) = was_open {
             cuts.push(CutSpan { from, to: time, label: label.to_owned() });
@@ -131,10 +132,11 @@ fn marks(scenario: &Scenario, record: &RunRecord) -> (Vec<FaultMark>, Vec<CutSpa
         match fault {
             Fault::PartEasy => open = Some((time, "easy partition")),
             Fault::PartHard => open = Some((time, "hard partition")),
+            Fault::Partition(_) => open = Some((time, "partition")),
             // The end of a partition can be seen, that of an isolation cannot.
             Fault::PartEnd if !isolated => {}
             Fault::PartEnd => faults.push(FaultMark { time, label: "isolation ends".to_owned() }),
-            fault => faults.push(FaultMark { time, label: label(fault, struck.consequence.killed) }),
+            fault => faults.push(FaultMark { time, label: label(fault, struck.consequence.hit, struck.idle) }),
         }
         isolated = match fault {
             Fault::Isolate(_) => true,
@@ -148,20 +150,49 @@ fn marks(scenario: &Scenario, record: &RunRecord) -> (Vec<FaultMark>, Vec<CutSpa
 }
 
 /// What a fault did, in a few words.
-fn label(fault: &Fault, killed: Option<ReplicaId>) -> String {
-    match (fault, killed) {
-        (Fault::KillLeader, Some(killed)) => format!("kill leader {killed}"),
-        (_, Some(killed)) => format!("kill {killed}"),
-        (Fault::KillLeader, None) => "kill leader: none known".to_owned(),
-        (Fault::KillNonLeader, None) => "kill non-leader: none left".to_owned(),
-        (Fault::Kill(replica), None) => format!("kill {replica}: dead already"),
-        (Fault::Isolate(replica), _) => format!("isolate {replica}"),
-        (Fault::SetLink { from, to, value }, _) => {
+fn label(fault: &Fault, hit: ReplicaSet, idle: Option<Idle>) -> String {
+    let whom = hit.iter().map(|replica| replica.to_string()).collect::<Vec<_>>().join(", ");
+    match fault {
+        Fault::KillLeader if hit.is_empty() => "kill leader: none known".to_owned(),
+        Fault::KillLeader => format!("kill leader {whom}"),
+        Fault::KillNonLeader if hit.is_empty() => "kill non-leader: none left".to_owned(),
+        Fault::KillNonLeader => format!("kill {whom}"),
+        Fault::Host { at, act } if hit.is_empty() => format!("{}: {}", act.label(&aimed(*at)), why(idle)),
+        Fault::Host { act, .. } => act.label(&whom),
+        Fault::Isolate(target) if hit.is_empty() => format!("isolate {}", aimed(Some(*target))),
+        Fault::Isolate(_) => format!("isolate {whom}"),
+        Fault::SetLink { from, to, value } => {
             format!("link {}→{} loses {}", place(*from), place(*to), percent(*value))
         }
-        (Fault::SetMatrix(matrix), _) => of_matrix(matrix),
-        (Fault::Heal, _) => "heal all links".to_owned(),
-        (Fault::PartEasy | Fault::PartHard | Fault::PartEnd, _) => fault.name().replace('_', " "),
+        Fault::DelayLink { from, to, delay: Some(_) } => format!("link {}→{} slow", place(*from), place(*to)),
+        Fault::DelayLink { from, to, delay: None } => format!("link {}→{} as others", place(*from), place(*to)),
+        Fault::Duplicate(share) => format!("{} arrive twice", percent(*share)),
+        Fault::SetMatrix(matrix) => of_matrix(matrix),
+        Fault::Heal => "heal all links".to_owned(),
+        Fault::PartEasy | Fault::PartHard | Fault::PartEnd | Fault::Partition(_) => fault.name().replace('_', " "),
+    }
+}
+
+/// Why a fault hit no host.
+fn why(idle: Option<Idle>) -> &'static str {
+    match idle {
+        Some(Idle::Dead(_)) => "dead already",
+        Some(Idle::Down(_)) => "down already",
+        Some(Idle::Up(_)) => "up already",
+        Some(Idle::Paused(_)) => "paused already",
+        Some(Idle::NotPaused(_)) => "not paused",
+        Some(Idle::NoLeader) => "none known",
+        _ => "none left",
+    }
+}
+
+/// Whom a fault was meant for.
+fn aimed(at: Option<Target>) -> String {
+    match at {
+        Some(Target::Replica(replica)) => replica.to_string(),
+        Some(Target::Leader) => "leader".to_owned(),
+        Some(Target::Follower) => "follower".to_owned(),
+        None => "all".to_owned(),
     }
 }
 
@@ -187,12 +218,16 @@ fn of_matrix(matrix: &ConnectivityMatrix) -> String {
 }
 
 /// Who led from when to when.
-fn bars(record: &RunRecord, reigns: &[Reign]) -> Vec<ReignBar> {
+fn bars(scenario: &Scenario, record: &RunRecord, reigns: &[Reign]) -> Vec<ReignBar> {
     let seconds = Time::as_secs_f64;
     if !reigns.is_empty() {
         // Dead replicas lead no longer, but no message says so.
         let death = |reign: &Reign| {
-            let killed = record.struck.iter().find(|struck| struck.consequence.killed == Some(reign.leader));
+            let stops = |struck: &&Struck| {
+                let is_down = matches!(scenario.events[struck.event].fault.act(), Some(Act::Kill | Act::Crash));
+                is_down && struck.consequence.hit.contains(reign.leader) && struck.time >= reign.from
+            };
+            let killed = record.struck.iter().find(stops);
             killed.map_or(record.end, |struck| struck.time)
         };
         let bar = |reign: &Reign| ReignBar {
@@ -239,13 +274,13 @@ mod tests {
         let mut alive = true;
         for (event, fault) in faults.into_iter().enumerate() {
             let time = at(5 + event as u64);
-            let kills = matches!(fault, Fault::KillLeader | Fault::KillNonLeader | Fault::Kill(_));
+            let kills = fault.kills();
             let killed = (kills && std::mem::take(&mut alive)).then_some(ReplicaId(1));
             record.struck.push(Struck {
                 time,
                 event,
-                consequence: Consequence { killed, leader_lost: false },
-                idle: None,
+                consequence: Consequence { killed, hit: killed.into_iter().collect(), leader_lost: false },
+                idle: (kills && killed.is_none()).then_some(Idle::Dead(ReplicaId(1))),
             });
             scenario.events.push(FaultEvent { time, fault });
         }
@@ -264,7 +299,7 @@ mod tests {
             Fault::PartEnd,
             Fault::KillLeader,
             Fault::PartEasy,
-            Fault::Isolate(ReplicaId(2)),
+            Fault::isolate(ReplicaId(2)),
         ]);
         let reign = |leader, term, from, until: Option<u64>| Reign {
             leader: ReplicaId(leader),
@@ -299,9 +334,9 @@ mod tests {
             labels(links),
             ["link 0→1 loses 100 %", "link A→2 loses 50 %", "link 0→1 loses 0 %", "heal all links"]
         );
-        let deaths = vec![Fault::Kill(ReplicaId(1)), Fault::Kill(ReplicaId(1)), Fault::KillLeader];
+        let deaths = vec![Fault::kill(ReplicaId(1)), Fault::kill(ReplicaId(1)), Fault::KillLeader];
         assert_eq!(labels(deaths), ["kill 0001", "kill 0001: dead already", "kill leader: none known"]);
-        let isolations = vec![Fault::Isolate(ReplicaId(2)), Fault::PartEnd, Fault::PartEnd];
+        let isolations = vec![Fault::isolate(ReplicaId(2)), Fault::PartEnd, Fault::PartEnd];
         assert_eq!(labels(isolations), ["isolate 0002", "isolation ends"], "the second one ends nothing");
         let uniform = ConnectivityMatrix::uniform(5, 0.1).unwrap();
         assert_eq!(labels(vec![Fault::SetMatrix(uniform)]), ["all links lose 10 %"]);

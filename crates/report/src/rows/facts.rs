@@ -282,7 +282,7 @@ mod tests {
         let struck = |time, event| Struck {
             time: at(time),
             event,
-            consequence: Consequence { killed: None, leader_lost: event == 1 },
+            consequence: Consequence { leader_lost: event == 1, ..Consequence::default() },
             idle: None,
         };
         let belief = |time, leader: Option<u8>| Belief { since: at(time), leader: leader.map(ReplicaId) };
@@ -311,7 +311,7 @@ mod tests {
         let struck = |time, leader_lost| Struck {
             time: at(time),
             event: 0,
-            consequence: Consequence { killed: None, leader_lost },
+            consequence: Consequence { leader_lost, ..Consequence::default() },
             idle: None,
         };
         let belief = |time, leader: Option<u8>| Belief { since: at(time), leader: leader.map(ReplicaId) };

@@ -71,12 +71,12 @@ fn bursts_operations_and_losses_are_checked() {
         (
             "events",
             r#"[{"type": "kill", "time": 1, "replica": 5}]"#,
-            "`events[0].replica` is 5; allowed is a replica's number, from 0 to 4",
+            "`events[0].replica` is 5; allowed is a replica's number, from 0 to 4, or \"leader\" or \"follower\"",
         ),
         (
             "events",
             r#"[{"type": "kill", "time": 1}]"#,
-            "`events[0].replica` is missing; allowed is a replica's number, from 0 to 4",
+            "`events[0].replica` is missing; allowed is a replica's number, from 0 to 4, or \"leader\" or \"follower\"",
         ),
     ]);
     for (item, expected) in [

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use crate::consensus::{Consensus, Index, Role, Term};
+use crate::engine::{PowerFailure, Rate, State};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::kv::Command;
 use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Rules, Vote};
 use crate::record::{Event, Observer, Scene};
 use crate::replica::Replica;
 use crate::service::Response;
+use crate::time::Time;
 
 /// Something that makes Raft difficult.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,13 +78,33 @@ pub enum Situation {
     SnapshotRepeated,
     /// A replica led that had installed a state.
     SnapshotLed,
+    /// A crash lost records that were not synced.
+    CrashedUnsynced,
+    /// A crash tore the last record.
+    RecordTorn,
+    /// A leader crashed.
+    LeaderCrashed,
+    /// A replica crashed after it had voted, before it heard from the leader of that term.
+    VotedThenCrashed,
+    /// All replicas were down at one time.
+    AllDown,
+    /// A replica restarted with fewer entries than it had.
+    RestartedShorter,
+    /// A replica restarted from a snapshot.
+    RestartedFromSnapshot,
+    /// A replica refused to start, since a record was damaged.
+    DamageRefused,
+    /// A leader was paused, and stepped down when it was resumed.
+    PausedLeaderDeposed,
+    /// A replica led whose clock ran at another rate than the world's.
+    LeaderDrifts,
 }
 
 use Situation::*;
 
 impl Situation {
     /// All of them.
-    pub const ALL: [Situation; 30] = [
+    pub const ALL: [Situation; 40] = [
         RivalCandidates,
         SplitVote,
         CandidateYields,
@@ -113,6 +135,16 @@ impl Situation {
         SnapshotInstalled,
         SnapshotRepeated,
         SnapshotLed,
+        CrashedUnsynced,
+        RecordTorn,
+        LeaderCrashed,
+        VotedThenCrashed,
+        AllDown,
+        RestartedShorter,
+        RestartedFromSnapshot,
+        DamageRefused,
+        PausedLeaderDeposed,
+        LeaderDrifts,
     ];
 
     /// What it is, in a few words.
@@ -148,14 +180,30 @@ impl Situation {
             SnapshotInstalled => "snapshot installed",
             SnapshotRepeated => "snapshot repeated",
             SnapshotLed => "leader that has installed a snapshot",
+            CrashedUnsynced => "crash loses unsynced records",
+            RecordTorn => "last record torn",
+            LeaderCrashed => "leader crashes",
+            VotedThenCrashed => "replica crashes after it has voted",
+            AllDown => "all replicas down",
+            RestartedShorter => "restarted with fewer entries",
+            RestartedFromSnapshot => "restarted from a snapshot",
+            DamageRefused => "refuses to start, since a record is damaged",
+            PausedLeaderDeposed => "paused leader steps down",
+            LeaderDrifts => "leader with a fast or slow clock",
         }
     }
 }
 
 /// In how many runs each situation occurred.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
     runs: [u64; Situation::ALL.len()],
+}
+
+impl Default for Coverage {
+    fn default() -> Coverage {
+        Coverage { runs: [0; Situation::ALL.len()] }
+    }
 }
 
 impl Coverage {
@@ -206,6 +254,8 @@ pub struct Watch {
     asked: Option<Term>,
     /// Who has installed a snapshot.
     installed: ReplicaSet,
+    /// Leaders that are paused, or were when they led.
+    paused: ReplicaSet,
 }
 
 /// What a replica was like when it was last looked at.
@@ -225,7 +275,7 @@ struct Known {
 }
 
 impl Known {
-    fn of<R: Rules>(replica: &Replica<R>, scene: &Scene<'_, Replica<R>>) -> Known {
+    fn of<R: Rules>(replica: &Replica<R>, now: Time) -> Known {
         let raft = replica.raft();
         let gets = replica.waiting_gets();
         Known {
@@ -239,7 +289,7 @@ impl Known {
             given_up: raft.given_up(),
             puts: replica.waiting_puts(),
             gets,
-            lapsed: gets > 0 && raft.is_leader() && !replica.holds_read_lease(scene.now),
+            lapsed: gets > 0 && raft.is_leader() && !replica.holds_read_lease(now),
         }
     }
 }
@@ -287,11 +337,43 @@ impl Watch {
         }
     }
 
+    fn look_at_crash<R: Rules>(&mut self, scene: &Scene<'_, Replica<R>>, id: ReplicaId, failure: PowerFailure) {
+        let raft = scene.replicas[id.index()].raft();
+        self.seen.insert(CrashedUnsynced, failure.lost > 0);
+        self.seen.insert(RecordTorn, failure.torn);
+        self.seen.insert(LeaderCrashed, raft.is_leader());
+        let has_voted = raft.voted_for().is_some_and(|candidate| candidate != id);
+        self.seen.insert(VotedThenCrashed, has_voted && raft.leader().is_none());
+        self.seen.insert(AllDown, scene.director.living().is_empty());
+        self.leading.remove(id);
+    }
+
+    fn look_at_start<R: Rules>(&mut self, scene: &Scene<'_, Replica<R>>, id: ReplicaId) {
+        let replica = &scene.replicas[id.index()];
+        if let Some(known) = self.known.get_mut(id.index()) {
+            let after = Known::of(replica, scene.local(id));
+            self.seen.insert(RestartedShorter, after.last_index < known.last_index);
+            *known = after;
+        }
+        self.seen.insert(RestartedFromSnapshot, replica.raft().log().first_index() > 1);
+        self.installed.remove(id);
+        self.paused.remove(id);
+    }
+
+    /// Leaders that are paused now.
+    fn note_paused<R: Rules>(&mut self, scene: &Scene<'_, Replica<R>>) {
+        let is_paused = |id: &ReplicaId| scene.conditions[id.index()].state == State::Paused;
+        self.leading.iter().filter(is_paused).for_each(|id| self.paused.insert(id));
+    }
+
     /// A replica has changed.
     fn compare<R: Rules>(&mut self, scene: &Scene<'_, Replica<R>>, id: ReplicaId, before: Known, after: Known) {
         let led = before.role == Role::Leader;
         let leads = after.role == Role::Leader;
+        self.seen.insert(LeaderDrifts, leads && scene.conditions[id.index()].clock.rate() != Rate::EXACT);
         if led && !leads {
+            self.seen.insert(PausedLeaderDeposed, self.paused.contains(id));
+            self.paused.remove(id);
             self.seen.insert(if after.term > before.term { LeaderOvertaken } else { LeaderWithoutQuorum }, true);
         }
         if before.role == Role::Candidate && after.role == Role::Follower && after.term == before.term {
@@ -365,7 +447,15 @@ impl<R: Rules> Observer<Replica<R>> for Watch {
         match *event {
             Event::Delivered { to, message, .. } => self.look_at_message(&scene.replicas[to.index()], message),
             Event::Answered { response, .. } => self.seen.insert(RequestFailed, *response == Response::Fail),
+            Event::Crashed { replica, failure } => self.look_at_crash(scene, replica, failure),
+            Event::Started { replica } => self.look_at_start(scene, replica),
+            Event::Ended { replica, .. } if scene.conditions[replica.index()].state == State::Down => {
+                self.leading.remove(replica);
+                // One that runs when its disk fills up has handled inputs before.
+                self.seen.insert(DamageRefused, scene.conditions[replica.index()].incarnation > 0);
+            }
             Event::Struck { consequence, .. } => {
+                self.note_paused(scene);
                 let uncommitted = |id: ReplicaId| {
                     let raft = scene.replicas[id.index()].raft();
                     raft.is_leader() && raft.commit_index() < raft.log().last_index()
@@ -393,12 +483,12 @@ impl<R: Rules> Observer<Replica<R>> for Watch {
                 last_index: 0,
                 commit_index: 0,
                 applied: 0,
-                ..Known::of(replica, scene)
+                ..Known::of(replica, scene.local(id))
             };
             self.known = scene.replicas.iter().map(start).collect();
         }
         let replica = &scene.replicas[id.index()];
-        let after = Known::of(replica, scene);
+        let after = Known::of(replica, scene.local(id));
         let before = std::mem::replace(&mut self.known[id.index()], after);
         if let Some(asked) = self.asked.take() {
             self.seen.insert(CandidateIgnored, asked > after.term && after.role == Role::Follower);

@@ -6,6 +6,7 @@
 //! faults end, and there is time enough to demand progress.
 
 use super::super::{Case, ProtocolName, Subject};
+use super::hosts::{Frame, HostFaults};
 use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Rulebook};
 use crate::check::liveness;
 use crate::id::ReplicaId;
@@ -170,22 +171,44 @@ impl Sketch {
             Flavour::Readers => (dice.between(200, 300), 0.7 + 0.15 * dice.unit(), dice.between(1, 2) as u32),
             Flavour::Duel => (dice.between(120, 240), 0.55 + 0.2 * dice.unit(), 100),
         };
+        let burst = if dice.chance(0.25) { dice.between(2, 12) } else { 1 };
+        let matrix = self.matrix(dice);
+        let network = self.network(dice, config);
+        let start = Time::ZERO + wait;
+        let hosts = HostFaults::draw(
+            seed,
+            Frame {
+                replicas: self.replicas,
+                span: (start, start + self.hectic),
+                gap: self.gap,
+                timeout: config.raft.election_timeout_min,
+                drift_max: config.raft.clock_drift_max,
+                has_links: matches!(network, Network::Links { .. }),
+                is_about_leases: self.flavour == Flavour::Readers,
+                has_small_batches: config.raft.batch_bytes_max < Config::default().raft.batch_bytes_max,
+            },
+        );
+        // Where replicas crash, requests are lost with them, so more of them come after that.
+        let calm = if hosts.events.is_empty() { 2 } else { 4 };
         Scenario {
             name: format!("explore-{seed}"),
             rules: Rulebook::Handout,
             replicas: self.replicas,
             wait: Some(wait),
-            lifetime: self.hectic + Span(2 * self.pace.nanos()),
+            lifetime: self.hectic + Span(calm * self.pace.nanos()),
             end_wait: liveness::BOUND + Span::from_secs(1),
-            requests,
-            burst: if dice.chance(0.25) { dice.between(2, 12) } else { 1 },
+            requests: if hosts.quiet { requests / 10 + 10 } else { requests },
+            burst,
             mix,
             seed: None,
-            matrix: self.matrix(dice),
-            network: self.network(dice, config),
+            matrix,
+            network,
+            links: Vec::new(),
+            duplicate: hosts.duplicate,
+            disk: hosts.disk,
             keys: Keys::Shared { count: keys },
             max_packets: PACKETS_MAX,
-            events: self.events(dice, Time::ZERO + wait),
+            events: self.events(dice, start, hosts),
             losses: Vec::new(),
             operations: None,
             tests: tests(),
@@ -250,7 +273,7 @@ impl Sketch {
     }
 
     /// Faults of a repertoire, and then the end of all of them.
-    fn events(&self, dice: &mut Stream, start: Time) -> Vec<FaultEvent> {
+    fn events(&self, dice: &mut Stream, start: Time, hosts: HostFaults) -> Vec<FaultEvent> {
         let repertoire: Vec<Kind> = match (self.flavour, dice.below(4)) {
             (Flavour::Duel, _) => vec![Kind::Hard],
             (Flavour::Readers, 0) => vec![Kind::Hard, Kind::EndOfPartition, Kind::Kill, Kind::Isolation, Kind::Pair],
@@ -260,7 +283,7 @@ impl Sketch {
         };
         let end = start + self.hectic;
         let mut events: Vec<FaultEvent> = Vec::new();
-        let mut kills_left = (self.replicas - 1) / 2;
+        let mut kills_left = (self.replicas - 1) / 2 - hosts.lost;
         let mut now = start + Span(dice.below(self.gap.nanos()));
         while now < end && events.len() < 40 {
             let kind = *dice.pick(&repertoire).expect("a repertoire");
@@ -273,7 +296,10 @@ impl Sketch {
         let calm = ConnectivityMatrix::uniform(self.replicas, 0.0).expect("a probability");
         // The partition lasts for no time. It makes the clients forget their leader, for which some would otherwise
         // take a dead replica until the end.
-        let ending = [Fault::PartHard, Fault::Heal, Fault::SetMatrix(calm)];
+        let ending = hosts.ending(self.replicas).into_iter();
+        let ending = ending.chain([Fault::PartHard, Fault::Heal, Fault::SetMatrix(calm)]);
+        events.extend(hosts.events);
+        events.sort_by_key(|event| event.time);
         events.extend(ending.map(|fault| FaultEvent { time: end, fault }));
         events
     }
@@ -286,7 +312,7 @@ impl Sketch {
             Kind::Hard => vec![Fault::PartHard],
             Kind::Easy => vec![Fault::PartEasy],
             Kind::EndOfPartition => vec![Fault::PartEnd],
-            Kind::Isolation => vec![Fault::Isolate(self.two(dice).0)],
+            Kind::Isolation => vec![Fault::isolate(self.two(dice).0)],
             Kind::Link => {
                 let (from, to) = self.two(dice);
                 vec![link(from, to, *dice.pick(&[0.0, 0.5, 1.0]).expect("probabilities"))]

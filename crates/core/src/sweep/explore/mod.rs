@@ -2,6 +2,7 @@
 
 mod coverage;
 mod draw;
+mod hosts;
 
 use std::ops::RangeInclusive;
 
@@ -39,11 +40,12 @@ pub struct Exploration {
     pub coverage: Coverage,
 }
 
-/// The case of a seed, with a rule of Raft broken if there is one. A broken Raft keeps its whole log: it is to be
-/// convicted of what it does with it, not of what follows from the states that it spreads.
+/// The case of a seed, with a rule of Raft broken if there is one. A broken Raft keeps its whole log, unless the rule is
+/// about just that: it is to be detected by what it does with its log, not by what follows from the states that it
+/// spreads.
 pub fn case(seed: u64, broken: Option<Rule>) -> Case {
     let Case { scenario, seed, mut subject } = draw(seed);
-    if broken.is_some() {
+    if broken.is_some_and(|rule| rule != Rule::ReplaceInOneStep) {
         subject.config.log_bytes_max = Config::default().log_bytes_max;
     }
     Case { scenario, seed, subject: Subject { broken, ..subject } }

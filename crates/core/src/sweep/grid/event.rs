@@ -8,7 +8,7 @@ use super::GridError;
 use super::values::{VALUES_MAX, ValuesError, parse_values};
 use crate::hint::{did_you_mean, nearest};
 use crate::scenario::library::{self, Kind};
-use crate::scenario::{event_keys, event_types, load_matrix};
+use crate::scenario::{event_type, event_types, load_matrix};
 
 /// The name of the dimension whose values are events that are added to those of the scenario.
 pub const EVENT: &str = "event";
@@ -30,13 +30,15 @@ impl<'t> Event<'t> {
         let mut parts = what.split(':').map(str::trim);
         let name = parts.next().unwrap_or_default();
         let arguments: Vec<&str> = parts.collect();
-        let Some(keys) = event_keys(name) else {
+        let Some(kind) = event_type(name) else {
             let types = || format!("allowed is one of the types {}", event_types().collect::<Vec<_>>().join(", "));
             return Err(problem(nearest(name, event_types()).map_or_else(types, did_you_mean)));
         };
-        if arguments.len() != keys.len() {
-            let place = keys.iter().map(|key| format!(":{}", key.to_uppercase())).collect::<String>();
-            return Err(problem(format!("allowed is {name}{place}@SECONDS")));
+        if !(kind.required..=kind.keys.len()).contains(&arguments.len()) {
+            let (needed, further) = kind.keys.split_at(kind.required);
+            let needed: String = needed.iter().map(|key| format!(":{}", key.to_uppercase())).collect();
+            let further: String = further.iter().map(|key| format!("[:{}]", key.to_uppercase())).collect();
+            return Err(problem(format!("allowed is {name}{needed}{further}@SECONDS")));
         }
         Ok(Event { name, arguments, time: time.trim() })
     }
@@ -47,15 +49,21 @@ impl<'t> Event<'t> {
         format!("{}{arguments}@{time}", self.name)
     }
 
+    fn keys(&self) -> &'static [&'static str] {
+        event_type(self.name).map_or(&[], |kind| kind.keys)
+    }
+
     /// As a scenario file has it.
     fn json(&self) -> Result<Value, GridError> {
         let number = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
         let mut event = Map::new();
         event.insert("type".to_owned(), self.name.into());
         event.insert("time".to_owned(), number(self.time));
-        for (key, argument) in event_keys(self.name).unwrap_or_default().iter().zip(&self.arguments) {
+        for (key, argument) in self.keys().iter().zip(&self.arguments) {
             let value = match *key {
                 "matrix" => json!(load_matrix(Path::new(argument))?.rows().collect::<Vec<_>>()),
+                "delay" => json!({"kind": "constant", "ms": number(argument)}),
+                "groups" => groups(argument),
                 _ => number(argument),
             };
             event.insert((*key).to_owned(), value);
@@ -65,10 +73,17 @@ impl<'t> Event<'t> {
 
     /// The file on disk that it names, if it names one.
     fn file(&self) -> Option<PathBuf> {
-        let keys = event_keys(self.name)?.iter().zip(&self.arguments);
+        let keys = self.keys().iter().zip(&self.arguments);
         let mut matrices = keys.filter(|(key, _)| **key == "matrix");
         library::file(Kind::Matrix, Path::new(matrices.next()?.1))
     }
+}
+
+/// The groups of a partition: `0-1/2-3-4`.
+fn groups(text: &str) -> Value {
+    let member = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+    let group = |text: &str| Value::from(text.split('-').map(member).collect::<Vec<_>>());
+    text.split('/').map(group).collect::<Vec<_>>().into()
 }
 
 /// The values of a list, separated by commas: each is one event or several. A single one can have a range of times, as

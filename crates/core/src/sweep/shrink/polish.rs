@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{SEEDS, Shrinker};
-use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent};
-use crate::id::ReplicaId;
+use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Target};
+use crate::id::{ReplicaId, ReplicaSet};
 use crate::replica::Config;
 use crate::scenario::{Delay, Network, Order, packets_default};
 use crate::service::{Operation, Text};
@@ -47,6 +47,17 @@ impl Shrinker<'_> {
         candidates.push(Network::Links { delay, order: Order::Any });
         for network in candidates {
             if self.take(self.changed(|scenario, _| scenario.network = network)) {
+                break;
+            }
+        }
+        for place in (0..self.best.case.scenario.links.len()).rev() {
+            self.take(self.changed(|scenario, _| {
+                scenario.links.remove(place);
+            }));
+        }
+        self.take(self.changed(|scenario, _| scenario.duplicate = 0.0));
+        for disk in [None, Some(Delay::Constant(Span::from_millis(1))), Some(Delay::Constant(Span::from_millis(5)))] {
+            if self.best.case.scenario.disk.is_none() || self.take(self.changed(|scenario, _| scenario.disk = disk)) {
                 return;
             }
         }
@@ -62,11 +73,19 @@ impl Shrinker<'_> {
             let replicas = self.best.case.scenario.replicas;
             let strike = log.strikes.get(place).copied();
             let leader = strike.and_then(|strike| strike.leader);
-            let isolations = leader.into_iter().chain(ReplicaId::all(replicas)).map(Fault::Isolate);
+            let hit = strike.map_or(ReplicaSet::EMPTY, |strike| strike.hit);
+            let isolations = leader.into_iter().chain(ReplicaId::all(replicas)).map(Fault::isolate);
             let candidates: Vec<Fault> = match &self.best.case.scenario.events[place].fault {
-                Fault::KillLeader | Fault::KillNonLeader => {
-                    strike.and_then(|strike| strike.killed).map(Fault::Kill).into_iter().collect()
+                fault @ (Fault::KillLeader | Fault::KillNonLeader | Fault::Host { .. }) => simpler_acts(fault, hit),
+                Fault::Isolate(Target::Leader | Target::Follower) => hit.iter().map(Fault::isolate).collect(),
+                Fault::Partition(groups) if groups.len() > 1 => {
+                    groups.iter().map(|&group| Fault::Partition(vec![group])).collect()
                 }
+                Fault::DelayLink { from, to, delay: Some(_) } => {
+                    let mean = Delay::Constant(Span::from_millis(100));
+                    vec![Fault::DelayLink { from: *from, to: *to, delay: Some(mean) }]
+                }
+                Fault::Duplicate(share) if *share < 1.0 => vec![Fault::Duplicate(1.0)],
                 Fault::PartHard | Fault::PartEasy => isolations.collect(),
                 Fault::Heal => vec![Fault::PartEnd],
                 Fault::SetMatrix(matrix) => isolations.chain(simpler(matrix)).collect(),
@@ -294,6 +313,15 @@ fn letters(alphabet: &str, number: usize) -> String {
         0 => letter.to_string(),
         round => format!("{letter}{round}"),
     }
+}
+
+/// The same on a host that is named, and acts of the same kind that are easier to follow.
+fn simpler_acts(fault: &Fault, hit: ReplicaSet) -> Vec<Fault> {
+    let Some(act) = fault.act() else { return Vec::new() };
+    let is_named = matches!(fault, Fault::Host { at: Some(Target::Replica(_)), .. });
+    let named = hit.iter().filter(|_| !is_named).map(|one| Fault::Host { at: Some(Target::Replica(one)), act });
+    let at = if let Fault::Host { at, .. } = fault { *at } else { Some(Target::Leader) };
+    named.chain(act.simpler().into_iter().map(|act| Fault::Host { at, act })).collect()
 }
 
 /// Matrices that lose less, or a single link in place of one.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::chaos::{ConnectivityMatrix, Fault};
+use crate::chaos::{ConnectivityMatrix, Fault, Target};
 use crate::scenario::{Delay, Network, Order, Scenario, packets_default};
 use crate::sweep::Case;
 use crate::time::Span;
@@ -48,7 +48,9 @@ impl Size {
             replicas: scenario.replicas,
             settings: case.subject.config.changed_settings().len(),
             riddles: scenario.events.iter().map(|event| riddles(&event.fault)).sum::<usize>() + cells(&scenario.matrix),
-            network: network(&scenario.network),
+            network: network(&scenario.network)
+                + scenario.links.iter().map(|link| kind(link.delay)).sum::<usize>()
+                + scenario.disk.map_or(0, kind),
             parties: clients.len() + keys.len(),
             seconds: scenario.end().nanos().div_ceil(1_000_000_000),
             characters: characters(scenario),
@@ -64,19 +66,33 @@ fn is_chance(loss: f64) -> bool {
 fn chance(scenario: &Scenario) -> bool {
     let uncertain = |matrix: &ConnectivityMatrix| matrix.rows().flatten().any(|&loss| is_chance(loss));
     uncertain(&scenario.matrix)
+        || is_chance(scenario.duplicate)
         || scenario.events.iter().any(|event| match &event.fault {
             Fault::SetMatrix(matrix) => uncertain(matrix),
-            Fault::SetLink { value, .. } => is_chance(*value),
+            Fault::SetLink { value, .. } | Fault::Duplicate(value) => is_chance(*value),
             _ => false,
         })
 }
 
 fn riddles(fault: &Fault) -> usize {
     match fault {
-        Fault::Kill(_) | Fault::Isolate(_) | Fault::SetLink { .. } | Fault::PartEnd => 1,
+        Fault::SetLink { .. } | Fault::PartEnd | Fault::Duplicate(_) => 1,
+        Fault::Isolate(target) => aim(Some(*target)),
+        Fault::Host { at, act } => aim(*at) + act.riddles() - 1,
+        Fault::DelayLink { delay, .. } => 1 + delay.map_or(0, kind),
+        Fault::Partition(groups) => groups.len(),
         Fault::Heal | Fault::KillLeader => 2,
         Fault::KillNonLeader | Fault::PartEasy | Fault::PartHard => 3,
         Fault::SetMatrix(matrix) => 3 + cells(matrix),
+    }
+}
+
+/// What has to be looked up to see whom a fault hits.
+fn aim(at: Option<Target>) -> usize {
+    match at {
+        Some(Target::Replica(_)) => 1,
+        None | Some(Target::Leader) => 2,
+        Some(Target::Follower) => 3,
     }
 }
 
@@ -85,15 +101,18 @@ fn cells(matrix: &ConnectivityMatrix) -> usize {
 }
 
 fn network(network: &Network) -> usize {
-    let kind = |delay: Delay| match delay {
-        Delay::Constant(_) => 1,
-        Delay::Uniform { .. } => 3,
-        Delay::Exponential { .. } => 4,
-    };
     match *network {
         Network::Course { .. } if *network == Network::default() => 0,
         Network::Course { service } => 10 + kind(service),
         Network::Links { delay, order } => kind(delay) + usize::from(order == Order::Fifo),
+    }
+}
+
+fn kind(delay: Delay) -> usize {
+    match delay {
+        Delay::Constant(_) => 1,
+        Delay::Uniform { .. } => 3,
+        Delay::Exponential { .. } => 4,
     }
 }
 

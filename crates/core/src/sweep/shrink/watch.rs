@@ -2,7 +2,7 @@
 
 use crate::broadcast::Broadcast;
 use crate::chaos::{ConnectivityMatrix, Fault, Loss};
-use crate::id::ReplicaId;
+use crate::id::{ReplicaId, ReplicaSet};
 use crate::raft::{Mutant, Sound};
 use crate::record::{Event, History, Observer, RunRecord, Scene};
 use crate::scenario::Scenario;
@@ -42,7 +42,7 @@ pub(super) struct Drop {
 /// What came of a fault.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Strike {
-    pub killed: Option<ReplicaId>,
+    pub hit: ReplicaSet,
     /// The believed leader before anything else happened.
     pub leader: Option<ReplicaId>,
 }
@@ -89,8 +89,8 @@ impl<P: Service> Observer<P> for Log {
                 }
             }
             Event::Struck { consequence, .. } => {
-                let (killed, leader) = (consequence.killed, scene.director.believed_leader());
-                self.strikes.push(Strike { killed, leader });
+                let (hit, leader) = (consequence.hit, scene.director.believed_leader());
+                self.strikes.push(Strike { hit, leader });
             }
             _ => {}
         }
@@ -122,7 +122,8 @@ pub(super) fn explicit(case: &Case, log: &Log, scope: Scope, until: Time) -> Cas
     let mut scenario: Scenario = case.scenario.clone();
     scenario.matrix = matrix(&scenario.matrix);
     scenario.events.retain(|event| match event.fault {
-        Fault::Kill(_) | Fault::KillLeader | Fault::KillNonLeader => true,
+        Fault::KillLeader | Fault::KillNonLeader | Fault::Host { .. } => true,
+        Fault::Duplicate(_) | Fault::DelayLink { .. } => true,
         Fault::SetMatrix(_) | Fault::SetLink { .. } => scope == Scope::Chance,
         _ => scope != Scope::All,
     });

@@ -8,7 +8,7 @@ use std::thread;
 
 use super::divergence::{Line, Side, Sighting};
 use super::{AFTER, CONTEXT, panic_message};
-use crate::machine::Identity;
+use crate::machine::{Boot, Exit};
 use crate::record::{Event, Observer, Scene, Trace};
 use crate::scenario::Scenario;
 use crate::service::Service;
@@ -21,7 +21,7 @@ const CHUNK: usize = 256;
 pub(super) fn closeup<P: Service>(
     scenario: &Scenario,
     seed: u64,
-    build: &(impl Fn(Identity) -> P + Sync),
+    build: &(impl Fn(Boot<P::Record>) -> Result<P, Exit> + Sync),
 ) -> Option<Sighting> {
     let (to_right, from_left) = mpsc::channel();
     let (to_left, from_right) = mpsc::channel();
@@ -49,7 +49,7 @@ struct Found {
 fn play<P: Service>(
     scenario: &Scenario,
     seed: u64,
-    build: impl Fn(Identity) -> P,
+    build: impl Fn(Boot<P::Record>) -> Result<P, Exit>,
     sender: Sender<Vec<u64>>,
     receiver: Receiver<Vec<u64>>,
 ) -> Found {
@@ -65,7 +65,7 @@ fn play<P: Service>(
         receiver,
     };
     let run = panic::catch_unwind(AssertUnwindSafe(|| {
-        let mut simulation = Simulation::observed(scenario, seed, &mut partner, build);
+        let mut simulation = Simulation::booting(scenario, seed, &mut partner, build);
         while !done.get() && simulation.step() {}
     }));
     if partner.odd.is_none() {

@@ -20,11 +20,11 @@ use std::thread;
 
 pub use divergence::{Divergence, Line, Side, Sighting};
 
-use crate::machine::Identity;
+use crate::machine::{Boot, Exit, Identity};
 use crate::record::{Event, Observer, RunRecord, Scene};
 use crate::scenario::Scenario;
 use crate::service::Service;
-use crate::world::simulation::simulate_observed;
+use crate::world::simulation::simulate_booting;
 use tape::{MARKS_MAX, Tape};
 
 /// So many runs are played in order before they are played again in the opposite order. Bounds memory.
@@ -60,7 +60,7 @@ pub fn verify<P: Service>(
     seeds: impl IntoIterator<Item = u64, IntoIter: Send>,
     build: impl Fn(Identity) -> P + Sync,
 ) -> Result<Agreement, Box<Divergence>> {
-    verify_all(seeds.into_iter().map(|seed| (scenario, seed)), |_| {}, build)
+    verify_all(seeds.into_iter().map(|seed| (scenario, seed)), |_| {}, |boot| Ok(build(boot.identity)))
 }
 
 /// As [`verify`], for runs of several scenarios. `watch` is told of each run that was played, so twice of all.
@@ -70,7 +70,7 @@ pub fn verify<P: Service>(
 pub fn verify_all<'s, P: Service>(
     runs: impl Iterator<Item = (&'s Scenario, u64)> + Send,
     watch: impl Fn(&Scenario) + Sync,
-    build: impl Fn(Identity) -> P + Sync,
+    build: impl Fn(Boot<P::Record>) -> Result<P, Exit> + Sync,
 ) -> Result<Agreement, Box<Divergence>> {
     let (runs, stop, watch, build) = (&mut runs.fuse(), &AtomicBool::new(false), &watch, &build);
     // Nothing waits in it: one batch is played while the one before it is played again.
@@ -120,18 +120,22 @@ impl<'s> First<'s> {
         scenario: &'s Scenario,
         seed: u64,
         watch: impl Fn(&Scenario),
-        build: impl Fn(Identity) -> P,
+        build: impl Fn(Boot<P::Record>) -> Result<P, Exit>,
     ) -> First<'s> {
         let mut tape = Tape::new(MARKS_MAX);
-        let end = catch(|| simulate_observed(scenario, seed, &mut tape, build));
+        let end = catch(|| simulate_booting(scenario, seed, &mut tape, build));
         watch(scenario);
         First { scenario, seed, tape, end }
     }
 
     /// Plays it again; what differs, if anything does.
-    fn again<P: Service>(&self, watch: impl Fn(&Scenario), build: impl Fn(Identity) -> P) -> Option<Divergence> {
+    fn again<P: Service>(
+        &self,
+        watch: impl Fn(&Scenario),
+        build: impl Fn(Boot<P::Record>) -> Result<P, Exit>,
+    ) -> Option<Divergence> {
         let mut second = Second { tape: Tape::new(MARKS_MAX), first: &self.tape, odd: None };
-        let end = catch(|| simulate_observed(self.scenario, self.seed, &mut second, build));
+        let end = catch(|| simulate_booting(self.scenario, self.seed, &mut second, build));
         watch(self.scenario);
         let parting = self.tape.parting(&second.tape);
         let (mut fields, mut sighting) = (Vec::new(), None);
@@ -195,7 +199,7 @@ fn lines(tape: &Tape, first: u64, last: u64) -> Vec<Line> {
 fn closer<P: Service>(
     mut divergence: Divergence,
     scenario: &Scenario,
-    build: &(impl Fn(Identity) -> P + Sync),
+    build: &(impl Fn(Boot<P::Record>) -> Result<P, Exit> + Sync),
 ) -> Divergence {
     let Some(sighting) = divergence.sighting.as_mut().filter(|sighting| !sighting.is_the_same()) else {
         return divergence;
@@ -232,6 +236,8 @@ fn differing_fields(one: &RunRecord, other: &RunRecord) -> Vec<&'static str> {
         lag,
         end,
         living,
+        able,
+        outages,
         calm,
         events,
         trace,
@@ -252,6 +258,8 @@ fn differing_fields(one: &RunRecord, other: &RunRecord) -> Vec<&'static str> {
         ("lag", *lag != other.lag),
         ("end", *end != other.end),
         ("living", *living != other.living),
+        ("able", *able != other.able),
+        ("outages", *outages != other.outages),
         ("calm", *calm != other.calm),
         ("events", *events != other.events),
         ("trace", *trace != other.trace),

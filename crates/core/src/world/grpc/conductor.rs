@@ -272,14 +272,14 @@ impl<'a> Conductor<'a> {
 
     /// Sends a client's request, and has its answer sent back when there is one.
     fn send_request(&self, dispatch: Dispatch) {
-        let Dispatch { from: client, to, request, .. } = dispatch;
+        let Dispatch { from: client, to, mid, operation, .. } = dispatch;
         if !self.stage.director.living().contains(to) {
             return;
         }
         let mut store = KeyValueStoreClient::new(self.channels[to.index()].clone());
         let (sender, addresses) = (self.sender.clone(), self.addresses.to_vec());
         tokio::spawn(async move {
-            let answer = match request.operation {
+            let answer = match operation {
                 Operation::Get { key } => {
                     let mut call = tonic::Request::new(GetRequest { key: key.to_string(), stale: false });
                     call.set_timeout(CLIENT_TIMEOUT);
@@ -305,7 +305,7 @@ impl<'a> Conductor<'a> {
                 (response, place.map(|place| ReplicaId(place as u8)))
             });
             // The run may be over.
-            let _ = sender.send(News::Answer { from: to, to: client, mid: request.mid, answer });
+            let _ = sender.send(News::Answer { from: to, to: client, mid, answer });
         });
     }
 }

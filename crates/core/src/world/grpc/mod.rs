@@ -37,7 +37,10 @@ pub fn play(
     interrupt: &Interrupt,
 ) -> Result<RunRecord, PlayError> {
     if !scenario.losses.is_empty() {
-        return Err(PlayError::Unplayable { scenario: scenario.name.clone(), what: "it loses messages by number" });
+        return Err(PlayError::unplayable(scenario, "losses"));
+    }
+    if let Some(what) = scenario.only_virtual() {
+        return Err(PlayError::unplayable(scenario, what));
     }
     let launch = Launch { chaos_seed: Some(seed), deaf: true, ..launch.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread()

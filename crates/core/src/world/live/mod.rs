@@ -102,6 +102,9 @@ pub fn play(
     witness: &mut dyn Witness,
     interrupt: &Interrupt,
 ) -> Result<RunRecord, PlayError> {
+    if let Some(what) = scenario.only_virtual() {
+        return Err(PlayError::unplayable(scenario, what));
+    }
     let ports: Vec<Port> = (0..scenario.replicas).map(|_| Port::open()).collect::<Result<_, _>>()?;
     let clock = Clock::start();
     let _hold = interrupt.hold();

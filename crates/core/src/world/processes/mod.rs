@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::id::ReplicaId;
 use crate::printable::printable;
+use crate::scenario::Scenario;
 use crate::time::Time;
 
 pub(crate) use complaints::Complaints;
@@ -79,11 +80,11 @@ pub enum PlayError {
         source: io::Error,
     },
     /// The scenario wants what this world cannot do.
-    #[error("{scenario}: {what}, which the gRPC world cannot do")]
+    #[error("{scenario}: `{what}` happens in the virtual world only")]
     Unplayable {
         /// The scenario.
         scenario: String,
-        /// What it wants.
+        /// What it wants: a fault, or a key of its file.
         what: &'static str,
     },
     /// A port is taken.
@@ -110,6 +111,11 @@ pub enum PlayError {
 }
 
 impl PlayError {
+    /// The scenario wants this, which no real world can do.
+    pub(in crate::world) fn unplayable(scenario: &Scenario, what: &'static str) -> PlayError {
+        PlayError::Unplayable { scenario: scenario.name.clone(), what }
+    }
+
     pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> PlayError {
         move |source| PlayError::System { what, source }
     }

@@ -10,10 +10,10 @@
 
 mod transport;
 
-use crate::chaos::Director;
-use crate::engine::{Ahead, Carrier, Due, Engine};
+use crate::chaos::{Act, Director, Fault};
+use crate::engine::{Ahead, Carrier, Disk, Due, Engine};
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::machine::{Boot, Emission, Exit, Identity, Input};
+use crate::machine::{Boot, Emission, Exit, Identity, Input, Record};
 use crate::record::{Event, Observer, RunRecord, Scene, Trace, World};
 use crate::scenario::Scenario;
 use crate::service::{Response, Service};
@@ -44,6 +44,21 @@ pub fn simulate_observed<P: Service, O: Observer<P>>(
     build: impl FnMut(Identity) -> P,
 ) -> RunRecord {
     let mut simulation = Simulation::observed(scenario, seed, observer, build);
+    while simulation.step() {}
+    simulation.finish()
+}
+
+/// As [`simulate_observed`], with replicas that may be started again ([`Simulation::booting`]).
+///
+/// # Panics
+/// As [`simulate`], and if a replica refuses to start although its disk is empty.
+pub fn simulate_booting<P: Service, O: Observer<P>>(
+    scenario: &Scenario,
+    seed: u64,
+    observer: O,
+    build: impl FnMut(Boot<P::Record>) -> Result<P, Exit>,
+) -> RunRecord {
+    let mut simulation = Simulation::booting(scenario, seed, observer, build);
     while simulation.step() {}
     simulation.finish()
 }
@@ -90,7 +105,8 @@ impl<'a, P: Service> Simulation<'a, P> {
 }
 
 impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
-    /// A run at its beginning. An observer that is to be asked afterwards is lent, as `&mut`.
+    /// A run at its beginning, with replicas that remember nothing when they are started again. An observer that is to be
+    /// asked afterwards is lent, as `&mut`.
     pub fn observed(
         scenario: &'a Scenario,
         seed: u64,
@@ -119,7 +135,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
             stage: Stage::new(scenario, seed),
             observer,
             engine,
-            transport: Transport::new(&scenario.network, scenario.replicas, seed),
+            transport: Transport::new(scenario, seed),
             trace: Trace::new(),
         }
     }
@@ -183,12 +199,54 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         self.observer.event(&scene(&self.engine, &self.stage), event);
     }
 
-    /// The next fault of the scenario strikes.
+    /// The next fault of the scenario is injected.
     fn strike(&mut self) {
-        let (event, consequence) = self.stage.strike(self.engine.now());
+        let now = self.engine.now();
+        let (event, consequence) = self.stage.strike(now);
         self.record(&Event::Struck { event, consequence });
-        if let Some(killed) = consequence.killed {
-            self.engine.fail_power(killed);
+        match &self.stage.scenario.events[event].fault {
+            Fault::Duplicate(share) => self.transport.set_duplicate(*share),
+            &Fault::DelayLink { from, to, delay } => self.transport.set_delay(from, to, delay),
+            fault => {
+                if let Some(act) = fault.act() {
+                    consequence.hit.iter().for_each(|replica| self.act(replica, act));
+                }
+            }
+        }
+    }
+
+    /// Something happens to a host.
+    fn act(&mut self, replica: ReplicaId, act: Act) {
+        match act {
+            Act::Kill => drop(self.engine.fail_power(replica)),
+            Act::Crash => {
+                let failure = self.engine.fail_power(replica);
+                self.record(&Event::Crashed { replica, failure });
+            }
+            Act::Restart { wipe } => self.restart(replica, wipe),
+            Act::Pause => self.engine.pause(replica),
+            Act::Resume => self.engine.resume(replica),
+            Act::Clock { rate, jump } => self.engine.set_clock(replica, rate, jump),
+            Act::SlowDisk { times } => self.engine.set_disk_slowness(replica, times),
+            Act::FullDisk | Act::CorruptDisk | Act::LyingDisk | Act::MendDisk => {
+                self.engine.disk_mut(replica).into_iter().for_each(|disk| meddle(disk, act));
+                if act == Act::MendDisk {
+                    self.engine.set_disk_slowness(replica, 1);
+                }
+            }
+        }
+    }
+
+    fn restart(&mut self, replica: ReplicaId, wipe: bool) {
+        if wipe && let Some(disk) = self.engine.disk_mut(replica) {
+            disk.wipe();
+        }
+        match self.engine.restart(replica) {
+            Ok(()) => self.record(&Event::Started { replica }),
+            Err(why) => {
+                self.stage.refuse(self.engine.now(), replica);
+                self.record(&Event::Ended { replica, why: &why });
+            }
         }
     }
 
@@ -207,6 +265,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
                 self.dispatch(reaction.again);
             }
             Some(Due::Synced { to, .. }) => {
+                self.record(&Event::Synced { replica: to });
                 let mut carrier = wires(&mut self.stage, &mut self.transport, &mut self.observer);
                 let exit = self.engine.handle_synced(to, &mut carrier);
                 self.handled(to, exit);
@@ -247,8 +306,14 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
     /// A replica has handled an input, and perhaps ended with it.
     #[inline(always)]
     fn handled(&mut self, id: ReplicaId, exit: Option<Exit>) {
-        if exit.is_some() {
-            self.stage.bury(self.engine.now(), id);
+        if let Some(why) = exit {
+            // A replica that ends because the scenario has filled its disk does what it should.
+            if self.engine.disk(id).is_some_and(Disk::is_full) {
+                self.stage.refuse(self.engine.now(), id);
+            } else {
+                self.stage.bury(self.engine.now(), id);
+            }
+            self.record(&Event::Ended { replica: id, why: &why });
         }
         self.observer.handled(&scene(&self.engine, &self.stage), id);
     }
@@ -265,6 +330,19 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
 #[inline]
 fn scene<'s, P: Service>(engine: &'s Engine<'_, P, Answer>, stage: &'s Stage<'_>) -> Scene<'s, P> {
     Scene { now: engine.now(), replicas: engine.machines(), conditions: engine.conditions(), director: &stage.director }
+}
+
+fn meddle<R: Record>(disk: &mut Disk<R>, act: Act) {
+    match act {
+        Act::FullDisk => disk.set_full(true),
+        Act::CorruptDisk => drop(disk.corrupt()),
+        Act::LyingDisk => disk.set_lying(true),
+        Act::MendDisk => {
+            disk.set_full(false);
+            disk.set_lying(false);
+        }
+        _ => {}
+    }
 }
 
 /// The network between replicas and clients: counts what is sent, and how long it takes.
@@ -297,6 +375,9 @@ impl<P: Service, O: Observer<P>> Carrier<P, Answer> for Wires<'_, '_, O> {
                 self.stage.sent += 1;
                 self.observer.sent(from, to, &message);
                 let arrival = self.transport.arrival(now, Route::Peer { from, to });
+                if let Some(second) = self.transport.second_arrival(now, from, to) {
+                    ahead.input(second, to, Input::Peer { from, message: message.clone() });
+                }
                 ahead.input(arrival, to, Input::Peer { from, message });
             }
             Emission::Reply { to, mid, response } => {

@@ -2,7 +2,7 @@
 
 use crate::id::{ClientId, ReplicaId};
 use crate::rng::Stream;
-use crate::scenario::{Delay, Network, Order};
+use crate::scenario::{Delay, Network, Order, Scenario};
 use crate::time::Time;
 use crate::workload::CLIENTS;
 
@@ -40,6 +40,11 @@ pub struct Transport {
     replicas: usize,
     /// The router alone; or replica to replica, then client to replica, then replica to client.
     links: Vec<Link>,
+    /// The share of the messages between replicas that arrives twice.
+    duplicate: f64,
+    /// Row by row, as the matrix; made when it is first needed.
+    copies: Vec<Stream>,
+    seed: u64,
 }
 
 /// How messages share what carries them.
@@ -55,23 +60,35 @@ enum Manner {
 #[derive(Clone, Debug)]
 struct Link {
     stream: Stream,
+    /// How long messages take, if that is not what others take.
+    own: Option<Delay>,
     /// When the latest message so far arrives.
     latest: Time,
 }
 
 impl Link {
     fn new(seed: u64, purpose: &str, from: u64, to: u64) -> Link {
-        Link { stream: Stream::link(seed, purpose, from, to), latest: Time::ZERO }
+        Link { stream: Stream::link(seed, purpose, from, to), own: None, latest: Time::ZERO }
     }
 }
 
 impl Transport {
     /// The transport of a run with this seed.
-    pub fn new(network: &Network, replicas: usize, seed: u64) -> Transport {
+    pub fn new(scenario: &Scenario, seed: u64) -> Transport {
+        let mut transport = Transport::plain(&scenario.network, scenario.replicas, seed);
+        for link in &scenario.links {
+            transport.set_delay(link.from, link.to, Some(link.delay));
+        }
+        transport.set_duplicate(scenario.duplicate);
+        transport
+    }
+
+    fn plain(network: &Network, replicas: usize, seed: u64) -> Transport {
+        let (duplicate, copies) = (0.0, Vec::new());
         match *network {
             Network::Course { service } => {
                 let links = vec![Link::new(seed, "router", 0, 0)];
-                Transport { delay: service, manner: Manner::Router, replicas, links }
+                Transport { delay: service, manner: Manner::Router, replicas, links, duplicate, copies, seed }
             }
             Network::Links { delay, order } => {
                 let (replica_count, client_count) = (replicas as u64, CLIENTS as u64);
@@ -84,7 +101,8 @@ impl Transport {
                     let pairs = (0..senders).flat_map(move |from| (0..receivers).map(move |to| (from, to)));
                     pairs.map(move |(from, to)| Link::new(seed, purpose, from, to))
                 });
-                Transport { delay, manner: Manner::Links(order), replicas, links: links.collect() }
+                let links = links.collect();
+                Transport { delay, manner: Manner::Links(order), replicas, links, duplicate, copies, seed }
             }
         }
     }
@@ -100,7 +118,7 @@ impl Transport {
             }
             Manner::Links(order) => {
                 let link = &mut self.links[link_index(route, self.replicas)];
-                let arrival = now + self.delay.draw(&mut link.stream);
+                let arrival = now + link.own.unwrap_or(self.delay).draw(&mut link.stream);
                 if order == Order::Any {
                     return arrival;
                 }
@@ -108,6 +126,36 @@ impl Transport {
                 link.latest
             }
         }
+    }
+
+    /// From now on messages on this link take this long; as long as others, if nothing is given. Does nothing where all
+    /// messages go through one router.
+    pub fn set_delay(&mut self, from: ReplicaId, to: ReplicaId, delay: Option<Delay>) {
+        if self.manner != Manner::Router {
+            self.links[link_index(Route::Peer { from, to }, self.replicas)].own = delay;
+        }
+    }
+
+    /// From now on this share of the messages between replicas arrives twice.
+    pub fn set_duplicate(&mut self, share: f64) {
+        self.duplicate = share;
+        if share > 0.0 && self.copies.is_empty() {
+            let count = self.replicas as u64;
+            let links = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+            self.copies = links.map(|(from, to)| Stream::link(self.seed, "duplicate", from, to)).collect();
+        }
+    }
+
+    /// When a second copy of a message between replicas arrives, if there is one. Asked once for each message, right
+    /// after [`Transport::arrival`].
+    #[inline]
+    pub fn second_arrival(&mut self, now: Time, from: ReplicaId, to: ReplicaId) -> Option<Time> {
+        if self.duplicate == 0.0 { None } else { self.copy(now, from, to) }
+    }
+
+    fn copy(&mut self, now: Time, from: ReplicaId, to: ReplicaId) -> Option<Time> {
+        let copied = self.copies[from.index() * self.replicas + to.index()].chance(self.duplicate);
+        copied.then(|| self.arrival(now, Route::Peer { from, to }))
     }
 }
 
@@ -135,13 +183,13 @@ mod tests {
 
     fn links(order: Order) -> Transport {
         let delay = Delay::Uniform { min: Span::from_millis(1), max: Span::from_millis(10) };
-        Transport::new(&Network::Links { delay, order }, 5, 1)
+        Transport::plain(&Network::Links { delay, order }, 5, 1)
     }
 
     #[test]
     fn the_router_takes_messages_one_after_another_whoever_sends_them() {
         let service = Delay::Constant(Span(100));
-        let mut router = Transport::new(&Network::Course { service }, 5, 1);
+        let mut router = Transport::plain(&Network::Course { service }, 5, 1);
         assert_eq!(router.arrival(Time(1_000), between(0, 1)), Time(1_100));
         assert_eq!(router.arrival(Time(1_000), between(3, 4)), Time(1_200));
         let answer = Route::Answer { from: ReplicaId(0), to: ClientId(21) };
