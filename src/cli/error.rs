@@ -118,6 +118,9 @@ pub(super) enum CliError {
     )]
     Kills { path: PathBuf, kills: String },
     #[cfg(feature = "grpc")]
+    #[error("{}: `{what}` happens in the virtual world only", shown(path))]
+    OnlyVirtual { path: PathBuf, what: &'static str },
+    #[cfg(feature = "grpc")]
     #[error("{}: is for {wanted} replicas; the cluster has {found} servers", shown(path))]
     ClusterSize { path: PathBuf, wanted: usize, found: usize },
     #[cfg(feature = "grpc")]

@@ -123,6 +123,7 @@ fn heading(folder: &str) -> String {
         "" => "The course's scenarios (`seedbed run all` plays all of them):".to_owned(),
         "chaos" => "Links that lose messages (`seedbed run chaos`):".to_owned(),
         "examples" => "Examples to begin with:".to_owned(),
+        "field" => "After public reports of Raft bugs, each for one rule (`seedbed run field`):".to_owned(),
         "harsh" => "Harder than the course (`seedbed run harsh`):".to_owned(),
         "matrices" => "Connectivity matrices, for --matrix and `seedbed chaos upload`:".to_owned(),
         "repros" => "Repro files, for `seedbed replay` and `seedbed shrink`:".to_owned(),

@@ -45,7 +45,7 @@ pub fn suite(name: &str) -> Scenario {
 /// Every scenario file in `scenarios/` and below, in order.
 pub fn all_scenario_files() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for folder in ["scenarios", "scenarios/chaos", "scenarios/examples", "scenarios/harsh"] {
+    for folder in ["scenarios", "scenarios/chaos", "scenarios/examples", "scenarios/field", "scenarios/harsh"] {
         let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("a folder");
         let paths = entries.map(|entry| entry.expect("an entry").path());
         files.extend(paths.filter(|path| path.extension().is_some_and(|ending| ending == "json")));

@@ -6,6 +6,7 @@ mod common;
 mod determinism;
 mod exactly_once;
 mod explicit;
+mod field;
 mod guarantees;
 mod judge;
 mod linearizability;

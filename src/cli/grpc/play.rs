@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::chaos::{complain, healthy};
-use crate::chaos::{ChaosMonkey, Director, Fault, FaultEvent};
+use crate::chaos::{ChaosMonkey, Director, Fault, FaultEvent, Target};
 use crate::cli::command::{Words, quoted_path};
 use crate::cli::error::CliError;
 use crate::cli::selection::draw_seed;
@@ -76,6 +76,10 @@ impl Plot {
                 |event: &FaultEvent| format!("{} at {} s", event.fault.name(), at(&scenario, event).as_secs_f64());
             let kills = kills.iter().map(named).collect::<Vec<_>>().join(", ");
             return Err(CliError::Kills { path, kills });
+        }
+        let played = Scenario { events: events.clone(), ..scenario.clone() };
+        if let Some(what) = played.only_virtual() {
+            return Err(CliError::OnlyVirtual { path, what });
         }
         if !scenario.losses.is_empty() {
             output::warning(&format!("{}: losses by number are left out", path.display()));
@@ -219,6 +223,7 @@ fn told(fault: &Fault, monkey: &ChaosMonkey, replicas: usize) -> String {
             let group = monkey.group().unwrap_or_default();
             format!("{name}: {} | {}", names(group), names(ReplicaSet::all(replicas).minus(group)))
         }
+        Fault::Isolate(Target::Replica(replica)) => format!("{name}: {}", replica.index()),
         Fault::Isolate(_) => format!("{name}: {}", names(monkey.isolated())),
         Fault::SetLink { from, to, value } => format!("{name}: {} to {} loses {value:?}", from.index(), to.index()),
         _ => name.to_owned(),

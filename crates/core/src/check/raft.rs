@@ -180,6 +180,15 @@ impl Invariants {
         }
     }
 
+    /// What was promised with the input that was handled just now.
+    #[cold]
+    fn look_at_promises(&mut self, now: Time) {
+        for (from, to, promise) in std::mem::take(&mut self.promises) {
+            let result = self.look_at_promise(from, to, promise);
+            self.note(now, result);
+        }
+    }
+
     /// A replica has sent another one a promise.
     fn look_at_promise(&mut self, from: ReplicaId, to: ReplicaId, promise: Promise) -> Result<(), Broken> {
         let Mirror { seen, log, promised, vote, kept } = &mut self.replicas[from.index()];
@@ -568,9 +577,8 @@ impl<P: Service + Consensus> Observer<P> for Invariants {
     #[inline]
     fn handled(&mut self, scene: &Scene<'_, P>, replica: ReplicaId) {
         self.look_by(scene.now, scene.replicas, scene.director.living(), replica, |id| scene.local(id));
-        for (from, to, promise) in std::mem::take(&mut self.promises) {
-            let result = self.look_at_promise(from, to, promise);
-            self.note(scene.now, result);
+        if !self.promises.is_empty() {
+            self.look_at_promises(scene.now);
         }
     }
 }

@@ -249,28 +249,38 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         carrier: &mut impl Carrier<M, E>,
         act: impl FnOnce(&mut M, Time, &mut Outbox<M>) -> T,
     ) -> (T, Option<Exit>) {
-        let now = self.conditions[id.index()].clock.local(self.now);
-        let done = act(&mut self.machines[id.index()], now, &mut self.outbox);
-        let mut timeouts = 0;
-        loop {
+        let clock = &self.conditions[id.index()].clock;
+        let now = clock.local(self.now);
+        let machine = &mut self.machines[id.index()];
+        let done = act(machine, now, &mut self.outbox);
+        let deadline = machine.poll_timeout();
+        if deadline > now && !self.outbox.concerns_host() {
+            self.wakeups.set(id, clock.world(deadline));
+            self.emit(id, carrier);
+            return (done, None);
+        }
+        (done, self.settle(id, now, carrier))
+    }
+
+    /// Deals with what concerns the host, and hands in timeouts as long as the machine wants one now.
+    fn settle(&mut self, id: ReplicaId, now: Time, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
+        for _ in 0..=IMMEDIATE_TIMEOUTS_MAX {
             // What a sync holds back is only of its own input.
             if self.outbox.concerns_host()
                 && let Some(exit) = self.attend(id, carrier)
             {
-                return (done, Some(exit));
+                return Some(exit);
             }
             let machine = &mut self.machines[id.index()];
             let deadline = machine.poll_timeout();
             if deadline > now {
                 self.wakeups.set(id, self.conditions[id.index()].clock.world(deadline));
-                break;
+                self.emit(id, carrier);
+                return None;
             }
-            timeouts += 1;
-            assert!(timeouts <= IMMEDIATE_TIMEOUTS_MAX, "replica {id} asks for timeouts at {} without end", self.now);
             machine.handle(now, Input::Timeout, &mut self.outbox);
         }
-        self.emit(id, carrier);
-        (done, None)
+        panic!("replica {id} asks for timeouts at {} without end", self.now);
     }
 
     /// As [`Engine::act`], but a timeout that is due afterwards is left to the driver: for those that move machines by

@@ -93,6 +93,15 @@ impl Reigns {
 impl Witness for Reigns {}
 
 impl<R: Rules> Observer<Replica<R>> for Reigns {
+    fn event(&mut self, scene: &Scene<'_, Replica<R>>, event: &Event<'_, <Replica as Machine>::Message>) {
+        if let Event::Crashed { replica, .. } | Event::Ended { replica, .. } = *event {
+            let open = self.reigns.iter_mut().rev().find(|reign| reign.leader == replica && reign.until.is_none());
+            if let Some(reign) = open {
+                reign.until = Some(scene.now);
+            }
+        }
+    }
+
     fn handled(&mut self, scene: &Scene<'_, Replica<R>>, replica: ReplicaId) {
         let watched = &scene.replicas[replica.index()];
         let term = (watched.role() == Role::Leader).then(|| watched.term());
@@ -119,6 +128,21 @@ mod tests {
     use super::*;
     use crate::scenario::Scenario;
     use crate::sweep::{Case, Subject};
+
+    #[test]
+    fn a_leader_that_crashes_leads_no_longer() {
+        let text = r#"{"lifetime": 10, "replicas": 3, "requests": 50, "wait": 2, "events": [
+            {"type": "crash", "time": 3, "replica": "leader"}, {"type": "restart", "time": 5}],
+            "tests": {"benchmarks": {"total_msgs": [0, 0, 0], "failures": [0, 0, 0], "duplicates": [0, 0, 0],
+                "median_latency": [0, 0, 0]}}}"#;
+        let scenario = Scenario::parse("crash", "crash.json", text).expect("a scenario").scenario;
+        let case = Case { scenario, seed: 3, subject: Subject::default() };
+        let mut reigns = Reigns::default();
+        case.run_observed(&mut (&mut Counter(Tally::of_kinds()), &mut reigns));
+        let [first, second] = &reigns.into_vec()[..] else { panic!("two leaders") };
+        assert_eq!(first.until, Some(crate::time::Time(5_000_000_000)));
+        assert!(second.from > first.until.expect("it crashed") && second.leader != first.leader);
+    }
 
     #[test]
     fn messages_and_reigns_are_those_of_the_run() {

@@ -171,7 +171,7 @@ fn an_unknown_name_is_refused_with_the_one_that_may_be_meant() {
 #[test]
 fn the_courses_scenarios_and_no_others_are_at_the_top() {
     assert_eq!(files_in("").count(), 17);
-    assert_eq!(folders(), ["", "chaos", "examples", "harsh", "matrices", "repros"]);
+    assert_eq!(folders(), ["", "chaos", "examples", "field", "harsh", "matrices", "repros"]);
     assert_eq!(Scenario::builtin("crash-3"), Some(Scenario::find(Path::new("crash-3")).unwrap().scenario));
     assert_eq!(Scenario::builtin("chaos/tour").map(|scenario| scenario.name), Some("tour".to_owned()));
     assert_eq!(Scenario::builtin("matrices/seed"), None);
