@@ -5,8 +5,11 @@ pub mod gossip;
 pub mod processes;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use seedbed::machine::Identity;
+use seedbed::kv::Command;
+use seedbed::machine::{Boot, Exit, Identity};
+use seedbed::raft::{Record, Sound};
 use seedbed::replica::{Config, Replica};
 use seedbed::scenario::Scenario;
 
@@ -54,7 +57,12 @@ pub fn all_scenario_files() -> Vec<PathBuf> {
     files
 }
 
-/// A Raft replica with the default configuration.
+/// A Raft replica with the default configuration, from what its disk has.
+pub fn boot(boot: Boot<Record<Arc<Command>>>) -> Result<Replica, Exit> {
+    Replica::boot(boot, Config::default(), Sound)
+}
+
+/// The same without a disk.
 pub fn raft(identity: Identity) -> Replica {
     Replica::new(identity, Config::default()).expect("the default configuration is valid")
 }

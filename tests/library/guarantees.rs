@@ -2,7 +2,7 @@
 //!
 //! `cargo test --release --test library guarantees -- --nocapture` prints the figures.
 
-use crate::common::{SUITE, all_scenario_files, raft, scenario, suite};
+use crate::common::{SUITE, all_scenario_files, boot, scenario, suite};
 use seedbed::chaos::{ConnectivityMatrix, Fault, Rulebook};
 use seedbed::check::Judgement;
 use seedbed::check::course::{self, Tier};
@@ -175,7 +175,7 @@ fn all_replicas_agree_on_what_is_committed_in_every_shipped_scenario() {
     for file in all_scenario_files() {
         let scenario = scenario(&file);
         for seed in 1..=10 {
-            let mut simulation = Simulation::new(&scenario, seed, raft);
+            let mut simulation = Simulation::booting(&scenario, seed, (), boot);
             while simulation.step() {}
             let repeat = format!("seedbed run {} --seed {seed}", file.display());
             let replicas = simulation.replicas();
