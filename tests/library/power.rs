@@ -229,7 +229,10 @@ fn nor_while_snapshots_take_the_place_of_logs() {
 
 #[test]
 fn a_raft_that_acknowledges_too_early_or_drops_its_log_too_early_loses_writes() {
-    for (rule, log_bytes_max) in [(Rule::SyncBeforeAcknowledging, usize::MAX), (Rule::ReplaceInOneStep, 1)] {
+    let everything = usize::MAX;
+    for (rule, log_bytes_max) in
+        [(Rule::SyncBeforeAcknowledging, everything), (Rule::ReplaceInOneStep, 1), (Rule::PersistTerm, everything)]
+    {
         let problem = fail_everywhere(Mutant(rule), log_bytes_max);
         assert!(problem.is_some(), "{rule} loses nothing");
     }

@@ -57,6 +57,11 @@ pub enum Promise {
         /// The term.
         term: Term,
     },
+    /// The sender campaigns in this term, so it votes for itself.
+    Candidacy {
+        /// The term.
+        term: Term,
+    },
     /// The sender keeps its log, as it is in this term, up to this index.
     Kept {
         /// The term.

@@ -143,7 +143,8 @@ pub enum Input<M: Machine> {
         /// How many of the records that this machine has persisted since its start are on the disk.
         up_to: u64,
     },
-    /// The disk is full. Nothing that was persisted and is not synced will ever be, nor anything persisted from now on.
+    /// The disk is full. What was persisted with this input, or will be from now on, is lost. A sync that is under way may
+    /// still end.
     DiskFull,
 }
 

@@ -217,7 +217,12 @@ impl Hosts {
                 (self.living, self.paused, self.dead) = (without(self.living), without(self.paused), with(self.dead));
             }
             Act::Crash => (self.living, self.paused) = (without(self.living), without(self.paused)),
-            Act::Restart { .. } => self.living = with(self.living),
+            Act::Restart { wipe } => {
+                self.living = with(self.living);
+                if wipe {
+                    self.bad_disks = without(self.bad_disks);
+                }
+            }
             Act::Pause => self.paused = with(self.paused),
             Act::Resume => self.paused = without(self.paused),
             Act::Clock { rate, .. } => {

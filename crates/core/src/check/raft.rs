@@ -192,8 +192,9 @@ impl Invariants {
     /// A replica has sent another one a promise.
     fn look_at_promise(&mut self, from: ReplicaId, to: ReplicaId, promise: Promise) -> Result<(), Broken> {
         let Mirror { seen, log, promised, vote, kept } = &mut self.replicas[from.index()];
+        let to = if matches!(promise, Promise::Candidacy { .. }) { from } else { to };
         match promise {
-            Promise::Vote { term } => {
+            Promise::Vote { term } | Promise::Candidacy { term } => {
                 *promised = term.max(*promised);
                 match *vote {
                     Some((before, other)) if before == term && other != to => {
@@ -556,7 +557,11 @@ impl<P: Service + Consensus> Observer<P> for Invariants {
         }
         match *event {
             Event::Crashed { replica, .. } | Event::Ended { replica, .. } => self.leading.remove(replica),
-            Event::Started { replica } if self.violation.is_none() => {
+            Event::Started { replica, wiped } if self.violation.is_none() => {
+                if wiped {
+                    // The scenario has made it forget.
+                    self.replicas[replica.index()] = Mirror::default();
+                }
                 self.changes += 1;
                 let result = self.look_at_start(replica, scene.replicas);
                 self.note(scene.now, result);

@@ -196,6 +196,7 @@ impl<R: Record> Disk<R> {
         self.records.clear();
         (self.dropped, self.synced, self.durable, self.wanted) = (all, all, all, all);
         (self.syncing, self.checkpoint) = (None, None);
+        (self.slowness, self.full, self.lying) = (1, false, false);
     }
 
     /// Makes each sync take this many times as long from now on.

@@ -344,7 +344,10 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         let mut held = None;
         for effect in self.concerns.drain() {
             match (effect, &mut storage) {
-                (Effect::Persist(record), Some(storage)) => storage.refused |= !storage.disk.persist(record),
+                // After one that was refused none is taken, also if there is room again: there would be a hole.
+                (Effect::Persist(record), Some(storage)) => {
+                    storage.refused = storage.refused || !storage.disk.persist(record);
+                }
                 // What was refused is never on the disk.
                 (Effect::Sync, Some(storage)) if storage.refused => held = Some(u64::MAX),
                 (Effect::Sync, Some(storage)) => {

@@ -252,6 +252,40 @@ fn a_machine_that_ends_or_whose_disk_is_full_is_down_and_nothing_reaches_it() {
 }
 
 #[test]
+fn what_follows_a_record_that_was_refused_is_not_taken_either() {
+    /// Goes on although its disk is full.
+    struct Stubborn;
+    impl Machine for Stubborn {
+        type Message = u64;
+        type Request = ();
+        type Response = ();
+        type Record = Line;
+        fn handle(&mut self, _: Time, input: Input<Stubborn>, out: &mut Outbox<Stubborn>) {
+            if let Input::Peer { message, .. } = input {
+                out.persist(Line(message, false));
+                out.sync();
+            }
+        }
+        fn poll_timeout(&self) -> Time {
+            Time::NEVER
+        }
+    }
+    struct Nowhere;
+    impl Carrier<Stubborn, ()> for Nowhere {
+        fn carry(&mut self, _: Time, _: ReplicaId, _: Emission<Stubborn>, _: &mut Ahead<Stubborn, ()>) {}
+    }
+    let mut engine = Engine::booting(1, 1, Some(Delay::Constant(Span::ZERO)), |_| Ok(Stubborn));
+    let mut persist = |number, full| {
+        engine.disk_mut(A).expect("a disk").set_full(full);
+        engine.handle(A, Input::Peer { from: A, message: number }, &mut Nowhere);
+        engine.disk(A).expect("a disk").read(false).records
+    };
+    assert_eq!(persist(1, false), [Stored::Intact(Line(1, false))]);
+    assert_eq!(persist(2, true).len(), 1);
+    assert_eq!(persist(3, false).len(), 1, "there would be a hole where the second one was");
+}
+
+#[test]
 fn a_machine_with_a_damaged_record_refuses_to_start_and_stays_down() {
     let mut stand = Stand::new(100);
     stand.tell(&[Do::Persist(1), Do::Sync]);

@@ -225,7 +225,7 @@ impl<C: Payload, R: Rules> Server<C, R> {
         let could_vote = is_newer || (request.term == self.term() && self.hard.vote().is_none());
         // The leader of the term before the candidate's has given its lease up before it has handed over. Older leaders
         // have no lease, since that one was elected. But the leader of the candidate's own term, if there is one already,
-        // has released nobody.
+        // has released no replica.
         let is_released = request.handed_over && is_newer;
         !(self.is_loyal(now) && could_vote) || is_released
     }

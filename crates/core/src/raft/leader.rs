@@ -152,6 +152,7 @@ impl<C: Payload> Leader<C> {
             lease_given_up: false,
             unsent: false,
             disk_due: Time::NEVER,
+            disk_reached: 0,
             wake: Time::NEVER,
             sending: Sending::new(),
         }
@@ -216,11 +217,13 @@ impl<C: Payload> Leader<C> {
         self.wake = wake.min(self.quorum_deadline(server)).min(self.handover_wake()).min(disk);
     }
 
-    /// Whether its own disk has been behind the log for so long that it had better not be waited for.
+    /// Whether its own disk is behind the log and has come no further for too long: then it had better not be waited for.
     fn is_disk_late<R: Rules>(&mut self, server: &Server<C, R>, now: Time, last: Index) -> bool {
-        if server.hard.durable_index() >= last {
-            self.disk_due = Time::NEVER;
-        } else if self.disk_due == Time::NEVER {
+        let reached = server.hard.durable_index();
+        if reached > self.disk_reached || reached >= last {
+            (self.disk_reached, self.disk_due) = (reached, Time::NEVER);
+        }
+        if reached < last && self.disk_due == Time::NEVER {
             self.disk_due = now + server.config.round_trip_guess;
         }
         now >= self.disk_due

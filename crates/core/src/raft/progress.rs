@@ -1,5 +1,7 @@
 //! What a leader knows of one follower.
 
+use std::collections::VecDeque;
+
 use crate::id::ReplicaId;
 use crate::raft::{Config, Index};
 use crate::time::{Span, Time};
@@ -31,8 +33,8 @@ pub(super) struct Progress {
     pub cut_short: bool,
     /// It misses entries that the leader has dropped, and is being sent the leader's state.
     pub fetch: Option<Fetch>,
-    /// Appends under way.
-    pub inflight: u32,
+    /// When the appends under way were sent, in order.
+    under_way: VecDeque<Time>,
     /// Appends given up in a row.
     pub silent: u32,
     pub round_trip: RoundTrip,
@@ -49,7 +51,7 @@ pub(super) struct Fetch {
 
 impl Progress {
     /// A follower of a new leader, which assumes that it has all before `next`.
-    pub const fn new(id: ReplicaId, next: Index, contact_due: Time, round_trip: RoundTrip) -> Progress {
+    pub fn new(id: ReplicaId, next: Index, contact_due: Time, round_trip: RoundTrip) -> Progress {
         Progress {
             id,
             matched: 0,
@@ -63,7 +65,7 @@ impl Progress {
             expires: Time::NEVER,
             cut_short: false,
             fetch: None,
-            inflight: 0,
+            under_way: VecDeque::new(),
             silent: 0,
             round_trip,
         }
@@ -96,7 +98,7 @@ impl Progress {
     /// Whether another append may be sent now.
     #[inline]
     pub fn sendable(&self, config: &Config) -> bool {
-        if self.pipelining { self.inflight < config.inflight_max } else { !self.waiting() }
+        if self.pipelining { self.under_way.len() < config.inflight_max as usize } else { !self.waiting() }
     }
 
     /// Takes note of an append that carries the entries up to before `next`; `last` is the last that there is.
@@ -117,32 +119,35 @@ impl Progress {
     #[inline]
     fn note_sent(&mut self, now: Time, config: &Config) {
         self.sent = now;
-        self.inflight += 1;
+        self.under_way.push_back(now);
         if !self.waiting() {
             self.expires = now + self.patience(config);
         }
     }
 
-    /// Whether an answer to the append that was sent at `sent` has come before, or was overtaken by a newer one. Each copy
-    /// of an answer would otherwise make room for another append, whose answer is copied, too: messages would double with
-    /// every round trip.
+    /// Whether an answer to the append that was sent at `sent` has come before. A copy of an answer must not make room for
+    /// another append, whose answer is copied, too: messages would double with every round trip.
     #[inline]
     pub fn has_answered(&self, sent: Time) -> bool {
-        sent < self.acked || (sent == self.acked && !self.waiting())
+        sent <= self.acked && self.under_way.binary_search(&sent).is_err()
     }
 
     /// A new answer has come to the append that was sent at `sent`.
     #[inline]
     pub fn handle_answer(&mut self, now: Time, sent: Time, config: &Config) {
         self.silent = 0;
-        self.acked = sent;
-        self.contact_due = sent + config.heartbeat;
+        if sent > self.acked {
+            self.acked = sent;
+            self.contact_due = sent + config.heartbeat;
+        }
         self.round_trip.measure(now.since(sent));
         if sent >= self.sent {
             self.expires = Time::NEVER;
-            self.inflight = 0;
+            self.under_way.clear();
         } else if self.waiting() {
-            self.inflight = self.inflight.saturating_sub(1).max(1);
+            if let Ok(place) = self.under_way.binary_search(&sent) {
+                self.under_way.remove(place);
+            }
             self.expires = now + self.patience(config);
         }
     }
@@ -161,7 +166,11 @@ impl Progress {
     }
 
     /// Goes back to `index`, which the follower hinted at, and feels its way from there.
+    ///
+    /// A follower that refuses what it has acknowledged has lost it: its disk was wiped, or has lied. It is served from
+    /// there. What is committed stays so.
     pub fn handle_conflict(&mut self, index: Index) {
+        self.matched = self.matched.min(index.saturating_sub(1));
         self.resume = index.clamp(self.matched + 1, self.next.max(self.matched + 2) - 1);
         self.next = self.resume;
         self.give_up();
@@ -186,7 +195,7 @@ impl Progress {
     fn give_up(&mut self) {
         self.pipelining = false;
         self.expires = Time::NEVER;
-        self.inflight = 0;
+        self.under_way.clear();
     }
 
     /// Whether the follower seems dead.

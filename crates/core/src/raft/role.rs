@@ -87,6 +87,8 @@ pub(super) struct Leader<C> {
     /// When its own disk is late with the end of the log, so that a quorum is better found without it; never while it is
     /// not behind.
     pub disk_due: Time,
+    /// How far its own disk had come when that was last looked at.
+    pub disk_reached: Index,
     /// When it has to look after its followers again.
     pub wake: Time,
     /// The snapshot that it sends.

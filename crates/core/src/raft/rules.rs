@@ -82,7 +82,7 @@ pub enum Rule {
     ApplyOnlyCommitted,
     /// A replica with a damaged record does not start. Others rely on what it has forgotten.
     RefuseDamage,
-    /// After a restart a replica votes for nobody for an election timeout. It may have promised that to a leader.
+    /// After a restart a replica votes for no candidate for an election timeout. It may have promised that to a leader.
     LoyalAfterRestart,
     /// Every replica starts as a follower. Another one may lead by now.
     FollowAfterRestart,

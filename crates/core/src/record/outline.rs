@@ -45,7 +45,7 @@ impl<M> Event<'_, M> {
             Event::Answered { from, to, .. } => Outline::Answered(from, to),
             Event::Struck { event, .. } => Outline::Struck(event as u32),
             Event::Crashed { replica, .. } => Outline::Crashed(replica),
-            Event::Started { replica } => Outline::Started(replica),
+            Event::Started { replica, .. } => Outline::Started(replica),
             Event::Ended { replica, .. } => Outline::Ended(replica),
             Event::Synced { replica } => Outline::Synced(replica),
         }

@@ -84,6 +84,8 @@ pub enum Event<'a, M> {
     Started {
         /// The replica.
         replica: ReplicaId,
+        /// Whether its disk was replaced by an empty one.
+        wiped: bool,
     },
     /// A replica has ended by itself, or refused to start.
     Ended {
@@ -111,7 +113,7 @@ impl<'a, M> Event<'a, M> {
             Event::Answered { from, to, mid, leader, response } => Event::Answered { from, to, mid, leader, response },
             Event::Struck { event, consequence } => Event::Struck { event, consequence },
             Event::Crashed { replica, failure } => Event::Crashed { replica, failure },
-            Event::Started { replica } => Event::Started { replica },
+            Event::Started { replica, wiped } => Event::Started { replica, wiped },
             Event::Ended { replica, why } => Event::Ended { replica, why },
             Event::Synced { replica } => Event::Synced { replica },
         }

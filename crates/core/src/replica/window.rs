@@ -4,7 +4,7 @@ use super::Replica;
 use crate::consensus::{Consensus, LogEntry, Promise, Role};
 use crate::id::ReplicaId;
 use crate::machine::Machine;
-use crate::raft::{AppendOutcome, AppendReply, Index, Message, Rules, Term, Vote};
+use crate::raft::{AppendOutcome, AppendReply, Index, Message, RequestVote, Rules, Term, Vote};
 use crate::time::Time;
 
 impl<R: Rules> Consensus for Replica<R> {
@@ -64,6 +64,7 @@ impl<R: Rules> Consensus for Replica<R> {
     fn promise(message: &<Self as Machine>::Message) -> Option<Promise> {
         match *message {
             Message::Vote(Vote { term, granted: true, pre: false }) => Some(Promise::Vote { term }),
+            Message::RequestVote(RequestVote { term, pre: false, .. }) => Some(Promise::Candidacy { term }),
             Message::AppendReply(AppendReply { term, outcome: AppendOutcome::Matched { index }, .. }) => {
                 Some(Promise::Kept { term, index })
             }

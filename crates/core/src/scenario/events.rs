@@ -136,14 +136,15 @@ fn clock(object: &Object<'_>) -> Result<Act, ScenarioError> {
 
 /// A replica's number or role.
 fn target(field: &Field<'_>, replicas: usize) -> Result<Target, ScenarioError> {
-    if field.is_text() {
-        return Ok(match field.word(&["leader", "follower"])? {
-            "leader" => Target::Leader,
-            _ => Target::Follower,
-        });
-    }
     let last = replicas as u64 - 1;
     let allowed = format!("a replica's number, from 0 to {last}, or \"leader\" or \"follower\"");
+    if field.is_text() {
+        return match field.word(&["leader", "follower"]) {
+            Ok("leader") => Ok(Target::Leader),
+            Ok(_) => Ok(Target::Follower),
+            Err(_) => Err(field.invalid(&allowed)),
+        };
+    }
     Ok(Target::Replica(ReplicaId(field.integer(0..=last, &allowed)? as u8)))
 }
 

@@ -14,6 +14,8 @@ struct Fake {
     applied: Index,
     state: u64,
     lease: bool,
+    /// How much of its log is on its disk, if it has one.
+    disk: Option<Index>,
 }
 
 impl Consensus for Fake {
@@ -59,6 +61,14 @@ impl Consensus for Fake {
 
     fn holds_read_lease(&self, _: Time) -> bool {
         self.lease
+    }
+
+    fn is_durable(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    fn durable_index(&self) -> Index {
+        self.disk.unwrap_or(self.last_index())
     }
 }
 
@@ -451,4 +461,74 @@ fn a_state_that_is_another_one_is_found() {
     let (invariant, text) = stage.bad(1, |fake| fake.take_over(&forged));
     assert_eq!(invariant, Invariant::StateMachineSafety);
     assert_eq!(text, "replica 0001 applied other commands than those up to 3, each once");
+}
+
+/// Three replicas with disks; the first one leads in term 1 and has an entry that the second one has acknowledged.
+fn acknowledged() -> (Invariants, Vec<Fake>) {
+    let mut fakes = vec![Fake { disk: Some(0), ..Fake::default() }; 3];
+    let mut invariants = Invariants::new();
+    for (place, fake) in fakes.iter_mut().enumerate().take(2) {
+        fake.follow(1);
+        fake.append(1, 7);
+        fake.disk = Some(1);
+        (fake.leads, fake.vote) = (place == 0, Some(ReplicaId(0)));
+    }
+    for id in 0..2 {
+        invariants.look(Time::ZERO, &fakes, ReplicaSet::all(3), ReplicaId(id));
+    }
+    for promise in [Promise::Vote { term: 1 }, Promise::Kept { term: 1, index: 1 }] {
+        assert_eq!(invariants.look_at_promise(ReplicaId(1), ReplicaId(0), promise), Ok(()));
+    }
+    (invariants, fakes)
+}
+
+#[test]
+fn a_replica_that_restarts_keeps_its_promises() {
+    let broken = |change: fn(&mut Fake)| {
+        let (mut invariants, mut fakes) = acknowledged();
+        change(&mut fakes[1]);
+        invariants.look_at_start(ReplicaId(1), &fakes).err().map(|(invariant, _)| invariant)
+    };
+    assert_eq!(broken(|_| {}), None);
+    assert_eq!(broken(|fake| fake.vote = None), Some(Invariant::VoteOnce));
+    assert_eq!(broken(|fake| fake.term = 0), Some(Invariant::TermMonotonic));
+    assert_eq!(broken(|fake| fake.keep(0)), Some(Invariant::Durability));
+    assert_eq!(broken(|fake| fake.append(1, 8)), None, "more than was promised is no harm");
+}
+
+#[test]
+fn what_a_newer_leader_has_replaced_need_not_be_there_after_a_restart() {
+    let (mut invariants, mut fakes) = acknowledged();
+    fakes[1].follow(2);
+    fakes[1].keep(0);
+    fakes[1].append(2, 9);
+    fakes[1].truncations += 1;
+    invariants.look(Time::ZERO, &fakes, ReplicaSet::all(3), ReplicaId(1));
+    assert_eq!(invariants.violation(), None);
+    // The new entry was not synced, and not acknowledged.
+    fakes[1].keep(0);
+    assert_eq!(invariants.look_at_start(ReplicaId(1), &fakes), Ok(()));
+}
+
+#[test]
+fn a_vote_is_sent_to_one_candidate_only_and_a_candidate_votes_for_itself() {
+    let (mut invariants, _) = acknowledged();
+    let mut sends = |to, promise| invariants.look_at_promise(ReplicaId(1), ReplicaId(to), promise).is_ok();
+    assert!(sends(0, Promise::Vote { term: 1 }), "the same one again");
+    assert!(!sends(2, Promise::Vote { term: 1 }));
+    assert!(!sends(2, Promise::Candidacy { term: 1 }));
+    assert!(sends(2, Promise::Candidacy { term: 2 }) && sends(0, Promise::Candidacy { term: 2 }));
+    assert!(!sends(0, Promise::Vote { term: 2 }));
+}
+
+#[test]
+fn what_is_committed_is_on_the_disks_of_a_majority() {
+    for (disks, holds) in [([1, 1], true), ([0, 1], false), ([1, 0], false)] {
+        let (mut invariants, mut fakes) = acknowledged();
+        (fakes[0].disk, fakes[1].disk) = (Some(disks[0]), Some(disks[1]));
+        fakes[0].commit = 1;
+        invariants.look(Time::ZERO, &fakes, ReplicaSet::all(3), ReplicaId(0));
+        let found = invariants.violation().map(|violation| violation.invariant);
+        assert_eq!(found, (!holds).then_some(Invariant::Durability), "{disks:?}");
+    }
 }

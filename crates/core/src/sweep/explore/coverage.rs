@@ -448,7 +448,7 @@ impl<R: Rules> Observer<Replica<R>> for Watch {
             Event::Delivered { to, message, .. } => self.look_at_message(&scene.replicas[to.index()], message),
             Event::Answered { response, .. } => self.seen.insert(RequestFailed, *response == Response::Fail),
             Event::Crashed { replica, failure } => self.look_at_crash(scene, replica, failure),
-            Event::Started { replica } => self.look_at_start(scene, replica),
+            Event::Started { replica, .. } => self.look_at_start(scene, replica),
             Event::Ended { replica, .. } if scene.conditions[replica.index()].state == State::Down => {
                 self.leading.remove(replica);
                 // One that runs when its disk fills up has handled inputs before.

@@ -38,7 +38,7 @@ enum Kind {
     /// Each clock gets another rate.
     Clocks,
     SlowDisk,
-    /// A disk has no room, until all crash or the end comes.
+    /// A disk has no room, until its host crashes.
     FullDisk,
     /// A record is damaged, and its replica crashes.
     CorruptDisk,

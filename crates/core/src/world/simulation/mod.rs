@@ -150,9 +150,9 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         if next > self.stage.scenario.end() || self.stage.is_storm() {
             return false;
         }
-        // A deadline in the past (of a replica that wants to be called at its start) is due now.
+        // A deadline in the past (of a replica that wants to be called at its start, or that was paused) is due now.
         self.engine.advance(next);
-        if fault == next {
+        if fault <= self.engine.now() {
             self.strike();
         } else if arrival == next {
             self.arrive();
@@ -242,7 +242,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
             disk.wipe();
         }
         match self.engine.restart(replica) {
-            Ok(()) => self.record(&Event::Started { replica }),
+            Ok(()) => self.record(&Event::Started { replica, wiped: wipe }),
             Err(why) => {
                 self.stage.refuse(self.engine.now(), replica);
                 self.record(&Event::Ended { replica, why: &why });
