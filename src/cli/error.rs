@@ -118,8 +118,8 @@ pub(super) enum CliError {
     )]
     Kills { path: PathBuf, kills: String },
     #[cfg(feature = "grpc")]
-    #[error("{}: `{what}` happens in the virtual world only", shown(path))]
-    OnlyVirtual { path: PathBuf, what: &'static str },
+    #[error("{}: {what}", shown(path))]
+    Unplayable { path: PathBuf, what: crate::scenario::Unplayable },
     #[cfg(feature = "grpc")]
     #[error("{}: is for {wanted} replicas; the cluster has {found} servers", shown(path))]
     ClusterSize { path: PathBuf, wanted: usize, found: usize },

@@ -195,7 +195,7 @@ fn what_real_servers_cannot_do_is_refused_before_any_is_started() {
     let (_folder, path) = scenario(losing);
     let output = run(&path).output().expect("seedbed starts");
     assert_eq!(output.status.code(), Some(2), "{}", told(&output));
-    assert!(text(&output.stderr).contains("`losses` happens in the virtual world only"), "{output:?}");
+    assert!(text(&output.stderr).contains("`losses` happens in the virtual and the live world only"), "{output:?}");
 
     let (_folder, path) = scenario(|_| ());
     let set = "is a parameter of simulated replicas; a program has its own";

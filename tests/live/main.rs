@@ -3,6 +3,7 @@
 //! This test program is also the replicas: called with `--replica NAME`, it plays one of `programs`. So it brings its
 //! own `main`, and a test harness as a library.
 
+mod hosts;
 mod primary;
 mod programs;
 mod surroundings;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&'static Folder);
 
-fn tests() -> [(&'static str, Test); 56] {
+fn tests() -> [(&'static str, Test); 65] {
     [
         ("the_real_replicas_pass_a_scenario_with_every_kind_of_fault", real_replicas_pass),
         ("the_same_seed_brings_the_same_requests_and_the_same_faults", same_seed_same_requests),
@@ -105,6 +106,15 @@ fn tests() -> [(&'static str, Test); 56] {
         ("a_replica_may_send_from_many_sockets", surroundings::many_sockets),
         ("a_replica_that_prints_all_the_time_passes", surroundings::talk),
         ("a_stale_read_of_a_redirected_put_is_found_once", surroundings::stale_once),
+        ("a_crashed_replica_starts_again_with_its_files_and_without_its_memory", hosts::files_remain),
+        ("a_replica_starts_again_with_the_same_arguments_and_is_shown_under_the_same_name", hosts::same_arguments),
+        ("a_paused_replica_handles_nothing_and_what_comes_meanwhile_waits", hosts::stopped),
+        ("a_paused_replica_ends_by_a_crash_a_kill_and_the_end_of_the_run", hosts::ended_while_stopped),
+        ("what_a_crashed_replica_has_started_is_gone", hosts::children_of_the_crashed),
+        ("the_real_replicas_pass_crashes_restarts_and_pauses", hosts::real_replicas_start_again),
+        ("a_program_that_does_not_start_again_ends_the_run", hosts::does_not_start_again),
+        ("replicas_that_quit_by_themselves_start_again_and_count_each_time", hosts::quits_again),
+        ("what_only_the_virtual_world_can_do_is_refused_before_any_process_starts", hosts::refused),
     ]
 }
 

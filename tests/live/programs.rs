@@ -1,9 +1,10 @@
 //! Replicas that answer at once without replicating, and replicas that misbehave.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -56,11 +57,17 @@ pub const PROGRAMS: &[(&str, Play)] = &[
     ("wrong-src", |lan| primary::play(lan, Variant::WrongSrc)),
     ("many-sockets", |lan| primary::play(lan, Variant::ManySockets)),
     ("talk", |lan| primary::play(lan, Variant::Talk)),
+    ("durable", durable),
+    ("arguments", arguments),
+    ("vanishes", vanishes),
     ("stale", |lan| primary::play(lan, Variant::Stale)),
 ];
 
 /// Where programs leave their process IDs, if the environment names a file.
 pub const PIDS: &str = "SEEDBED_TEST_PIDS";
+
+/// The environment variable that names a folder for files of replicas.
+pub const FOLDER: &str = "SEEDBED_TEST_FOLDER";
 
 /// Plays a replica: name of the program, then the handout's arguments.
 pub fn main(arguments: &[String]) -> ExitCode {
@@ -197,6 +204,45 @@ fn stub(lan: Lan) -> ExitCode {
         let leads = lan.leader() == lan.own;
         let response = if leads { store.execute(operation) } else { Response::Redirect };
         lan.reply(from, mid, &response);
+    })
+}
+
+/// As the stub, with a file that has all that was ever stored.
+fn durable(lan: Lan) -> ExitCode {
+    let path = folder().join(lan.own.to_string());
+    let kept: BTreeMap<String, String> =
+        fs::read(&path).map(|bytes| serde_json::from_slice(&bytes).expect("a store")).unwrap_or_default();
+    let mut store = Store(kept.into_iter().map(|(key, value)| (Text::from(&*key), Text::from(&*value))).collect());
+    let next = path.with_extension("next");
+    lan.serve(move |lan, from, mid, operation| {
+        let leads = lan.leader() == lan.own;
+        let response = if leads { store.execute(operation) } else { Response::Redirect };
+        let all: BTreeMap<&str, &str> = store.0.iter().map(|(key, value)| (&**key, &**value)).collect();
+        fs::write(&next, serde_json::to_vec(&all).expect("JSON")).expect("a file");
+        fs::rename(&next, &path).expect("a file is replaced");
+        lan.reply(from, mid, &response);
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test tells a process of its own where files go")]
+fn folder() -> PathBuf {
+    std::env::var_os(FOLDER).expect("a folder").into()
+}
+
+/// As the stub. Prints what it was started with.
+fn arguments(lan: Lan) -> ExitCode {
+    let others: Vec<String> = lan.others.iter().map(Address::to_string).collect();
+    let port = lan.socket.peer_addr().expect("a port").port();
+    println!("started with {port} {} {} in {}", lan.own, others.join(" "), folder().display());
+    stub(lan)
+}
+
+/// As the stub. The first request of all has it remove its program.
+fn vanishes(lan: Lan) -> ExitCode {
+    let program = folder().with_file_name("vanishes");
+    lan.serve(move |lan, from, mid, _| {
+        let _ = fs::remove_file(&program);
+        lan.reply(from, mid, &Response::Fail);
     })
 }
 

@@ -15,6 +15,7 @@ use crate::cli::{Outcome, output};
 use crate::client::{Chaos, Servers, status};
 use crate::clock::Clock;
 use crate::id::{ReplicaId, ReplicaSet};
+use crate::record::World;
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 
@@ -77,9 +78,9 @@ impl Plot {
             let kills = kills.iter().map(named).collect::<Vec<_>>().join(", ");
             return Err(CliError::Kills { path, kills });
         }
-        let played = Scenario { events: events.clone(), ..scenario.clone() };
-        if let Some(what) = played.only_virtual() {
-            return Err(CliError::OnlyVirtual { path, what });
+        let played = Scenario { events: events.clone(), losses: Vec::new(), ..scenario.clone() };
+        if let Some(what) = played.unplayable(World::Grpc) {
+            return Err(CliError::Unplayable { path, what });
         }
         if !scenario.losses.is_empty() {
             output::warning(&format!("{}: losses by number are left out", path.display()));

@@ -1,5 +1,6 @@
 //! Nodes in memory and in virtual time, on the course's LAN. It is a driver of the engine, as the virtual world is.
 
+use seedbed::chaos::Act;
 use seedbed::engine::{Ahead, Carrier, Due, Engine, State};
 use seedbed::id::ReplicaId;
 use seedbed::machine::{Emission, Identity, Input, Machine};
@@ -75,8 +76,12 @@ impl Wires for Downlink<'_> {
         self.engine.ahead().input(arrival, to, Input::Peer { from: to, message: bytes.into() });
     }
 
-    fn kill(&mut self, _now: Time, replica: ReplicaId) {
-        self.engine.fail_power(replica);
+    fn act(&mut self, _now: Time, replica: ReplicaId, act: Act) {
+        match act {
+            Act::Kill | Act::Crash => drop(self.engine.fail_power(replica)),
+            Act::Restart { .. } => self.engine.restart(replica).expect("nodes without disks always start"),
+            other => panic!("{} is played by no test", other.name()),
+        }
     }
 
     fn complain(&mut self, _now: Time, about: ReplicaId, what: &dyn Fn() -> String) {

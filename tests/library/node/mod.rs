@@ -40,6 +40,24 @@ fn nodes_on_the_courses_lan_elect_a_leader_and_pass_its_checks() {
 }
 
 #[test]
+fn a_node_that_crashed_and_starts_again_takes_part_after_its_new_hello() {
+    for whom in [r#""leader""#, r#""follower""#, "0"] {
+        let events = format!(
+            r#"{{"type": "crash", "time": 4, "replica": {whom}}}, {{"type": "restart", "time": 6}},
+               {{"type": "crash", "time": 9, "replica": {whom}}}, {{"type": "restart", "time": 9}}"#
+        );
+        let scenario = scenario(5, 0.0, &events);
+        let (record, rig) = Rig::new(&scenario, 7, None).run();
+        assert_eq!(Judgement::of(&scenario, &record, None).findings(), [], "{whom}");
+        assert_eq!((record.died, record.killed, record.living.len()), (0, 0, 5));
+        let lasting: Vec<bool> = record.outages.iter().map(|outage| outage.until < record.end).collect();
+        assert_eq!((lasting, rig.cables.complaints.len()), (vec![true; 2], 0), "{:?}", rig.cables.complaints);
+        let hellos = rig.cables.sent.iter().filter(|text| text.contains(r#""type":"hello""#));
+        assert_eq!(hellos.count(), 7);
+    }
+}
+
+#[test]
 fn what_cannot_be_right_changes_nothing() {
     for (replicas, drops) in [(3, 0.0), (5, 0.1)] {
         let scenario = scenario(replicas, drops, "");

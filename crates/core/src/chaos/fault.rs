@@ -1,6 +1,6 @@
 //! What a scenario can do to a cluster.
 
-use crate::chaos::{Act, ConnectivityMatrix, Target};
+use crate::chaos::{Act, ConnectivityMatrix, Reach, Target};
 use crate::engine::Delay;
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::Time;
@@ -78,6 +78,15 @@ impl Fault {
     /// Whether it kills a replica for ever.
     pub const fn kills(&self) -> bool {
         matches!(self.act(), Some(Act::Kill))
+    }
+
+    /// In which worlds it can be played.
+    pub fn reach(&self) -> Reach {
+        match self {
+            Fault::Duplicate(_) | Fault::DelayLink { .. } => Reach::Simulated,
+            Fault::Host { act, .. } => act.reach(),
+            _ => Reach::Everywhere,
+        }
     }
 
     /// Whether it is one of the course's five.

@@ -3,7 +3,7 @@
 //! This is the table of such faults. A new one is a variant here, with its name, which hosts it can hit and what it is
 //! made of, and a line in `scenario/events.rs`, which reads and writes its keys.
 
-use crate::chaos::Idle;
+use crate::chaos::{Idle, Reach};
 use crate::engine::Rate;
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::rng::Stream;
@@ -58,21 +58,35 @@ pub struct HostFault {
     pub required: usize,
     /// Whether replicas need disks for it.
     pub needs_disks: bool,
+    /// In which worlds it can be played. [`Act::reach`] knows more.
+    pub reach: Reach,
 }
 
 /// All of them.
 pub static HOST_FAULTS: [HostFault; 11] = [
-    HostFault { name: "kill", keys: &["replica"], required: 1, needs_disks: false },
-    HostFault { name: "crash", keys: &["replica"], required: 1, needs_disks: true },
-    HostFault { name: "restart", keys: &["replica", "wipe"], required: 0, needs_disks: true },
-    HostFault { name: "pause", keys: &["replica"], required: 1, needs_disks: false },
-    HostFault { name: "resume", keys: &["replica"], required: 0, needs_disks: false },
-    HostFault { name: "clock", keys: &["replica", "rate", "jump_ms"], required: 1, needs_disks: false },
-    HostFault { name: "slow_disk", keys: &["replica", "times"], required: 2, needs_disks: true },
-    HostFault { name: "full_disk", keys: &["replica"], required: 1, needs_disks: true },
-    HostFault { name: "corrupt_disk", keys: &["replica"], required: 1, needs_disks: true },
-    HostFault { name: "lying_disk", keys: &["replica"], required: 1, needs_disks: true },
-    HostFault { name: "mend_disk", keys: &["replica"], required: 0, needs_disks: true },
+    HostFault { name: "kill", keys: &["replica"], required: 1, needs_disks: false, reach: Reach::Everywhere },
+    HostFault { name: "crash", keys: &["replica"], required: 1, needs_disks: true, reach: Reach::Processes },
+    HostFault { name: "restart", keys: &["replica", "wipe"], required: 0, needs_disks: true, reach: Reach::Processes },
+    HostFault { name: "pause", keys: &["replica"], required: 1, needs_disks: false, reach: Reach::Processes },
+    HostFault { name: "resume", keys: &["replica"], required: 0, needs_disks: false, reach: Reach::Processes },
+    HostFault {
+        name: "clock",
+        keys: &["replica", "rate", "jump_ms"],
+        required: 1,
+        needs_disks: false,
+        reach: Reach::Simulated,
+    },
+    HostFault {
+        name: "slow_disk",
+        keys: &["replica", "times"],
+        required: 2,
+        needs_disks: true,
+        reach: Reach::Simulated,
+    },
+    HostFault { name: "full_disk", keys: &["replica"], required: 1, needs_disks: true, reach: Reach::Simulated },
+    HostFault { name: "corrupt_disk", keys: &["replica"], required: 1, needs_disks: true, reach: Reach::Simulated },
+    HostFault { name: "lying_disk", keys: &["replica"], required: 1, needs_disks: true, reach: Reach::Simulated },
+    HostFault { name: "mend_disk", keys: &["replica"], required: 0, needs_disks: true, reach: Reach::Simulated },
 ];
 
 impl Act {
@@ -102,6 +116,14 @@ impl Act {
     pub fn row(&self) -> &'static HostFault {
         let is_own = |row: &&HostFault| row.name == self.name();
         HOST_FAULTS.iter().find(is_own).expect("every act has a row")
+    }
+
+    /// In which worlds it can be played. Where a program keeps its files is known to no world but the simulated one.
+    pub fn reach(&self) -> Reach {
+        match self {
+            Act::Restart { wipe: true } => Reach::Simulated,
+            _ => self.row().reach,
+        }
     }
 
     /// Acts of the same kind that are easier to follow.

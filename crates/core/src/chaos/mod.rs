@@ -6,6 +6,7 @@
 //! - [`Fault`]: what a scenario can do to a cluster, and when.
 //! - [`Director`]: carries faults out. It knows who lives and whom the network believes to be the leader, so it can
 //!   choose whom "kill the leader" means. Every world has one and only obeys it.
+//! - [`Reach`]: in which worlds a fault can be played.
 //! - [`Rulebook`]: whose rules it follows, where the course's handout and its runner disagree.
 
 mod director;
@@ -14,6 +15,7 @@ mod host;
 mod loss;
 mod matrix;
 mod monkey;
+mod reach;
 mod rulebook;
 
 pub use director::{Consequence, Director, Idle};
@@ -22,4 +24,5 @@ pub use host::{Act, HOST_FAULTS, HostFault, Hosts, Target, extreme_rate, rate_wi
 pub use loss::Loss;
 pub use matrix::{ConnectivityMatrix, MatrixError};
 pub use monkey::ChaosMonkey;
+pub use reach::Reach;
 pub use rulebook::{Rulebook, UnknownRulebook};

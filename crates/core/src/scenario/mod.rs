@@ -19,10 +19,12 @@ pub(crate) mod reader;
 pub(crate) mod write;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
-use crate::chaos::{Act, ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook};
+use crate::chaos::{Act, ConnectivityMatrix, FaultEvent, Loss, Reach, Rulebook};
 use crate::id::COURSE_REPLICAS_MAX;
+use crate::record::World;
 use crate::time::{Span, Time};
 use crate::workload::{Keys, Plan, ScriptedOperation};
 
@@ -92,17 +94,27 @@ impl Scenario {
         self.disk.or_else(instant)
     }
 
-    /// Something that only the virtual world can do, by its name; none if processes on a real network can play it all.
-    pub fn only_virtual(&self) -> Option<&'static str> {
-        let is_virtual = |fault: &Fault| match fault {
-            Fault::Duplicate(_) | Fault::DelayLink { .. } => true,
-            Fault::Host { act, .. } => *act != Act::Kill,
-            _ => false,
+    /// The first thing in this scenario that this world cannot play; none if it can play it all. The delays of `network`
+    /// do not count: a real network has its own.
+    pub fn unplayable(&self, world: World) -> Option<Unplayable> {
+        let can = match world {
+            World::Grpc => Reach::Everywhere,
+            World::Live => Reach::Processes,
+            World::Virtual => Reach::Simulated,
         };
-        if self.duplicate > 0.0 {
-            return Some("duplicate");
-        }
-        self.events.iter().map(|event| &event.fault).find(|fault| is_virtual(fault)).map(Fault::name)
+        let syncs_take_time = self.disk.is_some_and(|delay| delay != Delay::Constant(Span::ZERO));
+        let keys = [
+            (self.duplicate > 0.0, "duplicate", Reach::Simulated),
+            (!self.links.is_empty(), "links", Reach::Simulated),
+            (syncs_take_time, "disk.sync_ms", Reach::Simulated),
+            (!self.losses.is_empty(), "losses", Reach::Processes),
+        ];
+        let keys = keys.into_iter().filter(|key| key.0).map(|(_, what, reach)| Unplayable { what, reach });
+        let events = self.events.iter().map(|FaultEvent { fault, .. }| match fault.act() {
+            Some(Act::Restart { wipe: true }) => Unplayable { what: "wipe", reach: fault.reach() },
+            _ => Unplayable { what: fault.name(), reach: fault.reach() },
+        });
+        keys.chain(events).find(|one| one.reach > can)
     }
 
     /// Time before the first client request.
@@ -172,6 +184,21 @@ impl Scenario {
         self.max_packets = self.max_packets.clamp(self.requests, packets_max(self.requests, self.replicas));
         self.operations = Some(operations.into());
         self
+    }
+}
+
+/// Something in a scenario that a world cannot play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unplayable {
+    /// The name of a fault, or a key of the file.
+    pub what: &'static str,
+    /// Where it can be played.
+    pub reach: Reach,
+}
+
+impl fmt::Display for Unplayable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` happens in {} only", self.what, self.reach)
     }
 }
 

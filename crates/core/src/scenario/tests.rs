@@ -6,6 +6,7 @@ use crate::time::Time;
 
 mod embedded;
 mod explicit;
+mod worlds;
 
 const TESTS: &str = r#"{"benchmarks": {"total_msgs": [1, 2, 3], "failures": [0, 1, 2], "duplicates": [0, 2, 5],
     "median_latency": [0.0004, 0.002, 0.05]}}"#;

@@ -10,11 +10,15 @@
 //! - JSON is read as Python reads it ([`Datagram::parse_as_python`]). What is not an object with `src`, `dst`, `leader` and
 //!   `type`, or has an address that is not four hexadecimal digits, is incorrect. So is an unknown destination.
 //! - `dst` is compared as text, so it must be in upper case. `src` is not compared with the replica that sent the datagram.
+//! - A replica that crashes is not heard any more, even with what it sent before, and what is sent to it is lost. When it is
+//!   started again it takes nothing until it says `hello` again. What is sent to it before is lost, too, and does not count
+//!   it as died: the course's runner starts no replica twice, and has no rule for this.
 //! - Clients' messages always get through. Those between replicas are counted when they are sent, and meet the chaos
 //!   monkey when they arrive, which is at once.
 
 use super::stage::Stage;
-use crate::chaos::Rulebook;
+use crate::chaos::{Act, Rulebook};
+use crate::engine::PowerFailure;
 use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use crate::printable::Excerpt;
 use crate::record::{Event, RunRecord, World};
@@ -33,13 +37,15 @@ pub trait Wires {
     /// Hand these bytes to a replica, which has said `hello`.
     fn send(&mut self, now: Time, to: ReplicaId, bytes: &[u8]);
 
-    /// A replica has said `hello`, in the datagram that is being received: it can be reached from now on.
+    /// A replica has said `hello`, in the datagram that is being received: it can be reached from now on, there if this is
+    /// the first one since it was started.
     fn connect(&mut self, replica: ReplicaId) {
         let _ = replica;
     }
 
-    /// A replica is to be ended: by a fault of the scenario, or because of what it sent.
-    fn kill(&mut self, now: Time, replica: ReplicaId);
+    /// Something is to happen to a replica: a fault of the scenario, or [`Act::Kill`] because of what it sent. Before an
+    /// [`Act::Restart`], whatever is left of it has to end, and what it has sent has to be forgotten.
+    fn act(&mut self, now: Time, replica: ReplicaId, act: Act);
 
     /// Something is wrong with a replica. `what` is one line; it is only asked for if it is shown.
     fn complain(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
@@ -62,7 +68,7 @@ pub trait Wires {
 pub struct Lan<'a> {
     stage: Stage<'a>,
     ports: Vec<Port>,
-    /// The replicas that run no longer. One that only counts as died still runs.
+    /// The replicas that do not run. One that only counts as died still runs.
     gone: ReplicaSet,
     requests: Datagrams,
     routed: u64,
@@ -71,8 +77,12 @@ pub struct Lan<'a> {
 /// One replica's connection to the LAN.
 #[derive(Clone, Copy, Debug, Default)]
 struct Port {
-    /// It has said hello.
+    /// It has said hello since it was started.
     reachable: bool,
+    /// What is sent to it before its hello is lost, without counting it as died: it was started again, or was paused.
+    excused: bool,
+    /// When its hello is late.
+    hello_due: Time,
     /// It was said that it has not said hello.
     silence_told: bool,
     /// It was said that its `src` is not its own.
@@ -105,7 +115,7 @@ impl<'a> Lan<'a> {
         stage.workload.allow_attempts(ATTEMPTS_MAX);
         Lan {
             stage,
-            ports: vec![Port::default(); scenario.replicas],
+            ports: vec![Port { hello_due: scenario.start(), ..Port::default() }; scenario.replicas],
             gone: ReplicaSet::EMPTY,
             requests: Datagrams::new(),
             routed: 0,
@@ -122,9 +132,8 @@ impl<'a> Lan<'a> {
         while self.stage.next_fault() <= now {
             let (event, consequence) = self.stage.strike(now);
             wires.witness(now, &Event::Struck { event, consequence });
-            if let Some(killed) = consequence.killed {
-                self.gone.insert(killed);
-                wires.kill(now, killed);
+            if let Some(act) = self.stage.scenario.events[event].fault.act() {
+                consequence.hit.iter().for_each(|replica| self.act(now, replica, act, wires));
             }
         }
         while let Some(dispatch) = self.stage.workload.handle_due(now, self.stage.director.living()) {
@@ -161,16 +170,17 @@ impl<'a> Lan<'a> {
         ReplicaId::all(self.ports.len()).zip(&self.ports).all(|(id, port)| port.reachable || self.gone.contains(id))
     }
 
-    /// Complains about replicas that have not said hello when clients begin.
+    /// Complains about replicas that have not said hello when clients begin, or as long after they were started again.
     pub fn note_silence(&mut self, now: Time, wires: &mut impl Wires) {
-        if now < self.stage.scenario.start() {
-            return;
-        }
+        let hosts = self.stage.director.hosts();
+        let expected = hosts.living.minus(hosts.paused);
         for (replica, port) in ReplicaId::all(self.ports.len()).zip(&mut self.ports) {
-            if !port.reachable && !port.silence_told && self.stage.director.living().contains(replica) {
+            let is_late = !port.reachable && now >= port.hello_due;
+            if is_late && !port.silence_told && expected.contains(replica) {
                 port.silence_told = true;
+                let what = if port.excused { "is lost" } else { "counts it as died" };
                 wires.complain(now, replica, &|| {
-                    "has not said hello yet: whatever is sent to it before counts it as died".to_owned()
+                    format!("has not said hello yet: whatever is sent to it before {what}")
                 });
             }
         }
@@ -211,7 +221,30 @@ impl<'a> Lan<'a> {
             ),
         });
         self.note_end(now, from);
-        wires.kill(now, from);
+        wires.act(now, from, Act::Kill);
+    }
+
+    /// A fault happens to a replica. The stage knows already.
+    fn act(&mut self, now: Time, replica: ReplicaId, act: Act, wires: &mut impl Wires) {
+        let port = &mut self.ports[replica.index()];
+        let hello_due = now + self.stage.scenario.wait();
+        match act {
+            Act::Kill => self.gone.insert(replica),
+            Act::Crash => {
+                self.gone.insert(replica);
+                // The system that it ran on goes on, and has all that was written.
+                wires.witness(now, &Event::Crashed { replica, failure: PowerFailure::default() });
+            }
+            Act::Restart { wipe } => {
+                self.gone.remove(replica);
+                self.stage.note_starting(replica);
+                *port = Port { reachable: false, excused: true, hello_due, silence_told: false, ..*port };
+                wires.witness(now, &Event::Started { replica, wiped: wipe });
+            }
+            Act::Pause | Act::Resume if !port.reachable => (port.excused, port.hello_due) = (true, hello_due),
+            _ => {}
+        }
+        wires.act(now, replica, act);
     }
 
     fn route(&mut self, now: Time, from: ReplicaId, bytes: &[u8], wires: &mut impl Wires) -> Result<(), Nonsense> {
@@ -263,8 +296,14 @@ impl<'a> Lan<'a> {
     fn greet(&mut self, now: Time, from: ReplicaId, wires: &mut impl Wires) {
         wires.connect(from);
         let port = &mut self.ports[from.index()];
-        if !std::mem::replace(&mut port.reachable, true) && port.silence_told {
-            wires.complain(now, from, &|| "has said hello after all".to_owned());
+        if !std::mem::replace(&mut port.reachable, true) {
+            if port.excused {
+                // If it was started again, its outage is over.
+                self.stage.note_up(now, from);
+            }
+            if port.silence_told {
+                wires.complain(now, from, &|| "has said hello after all".to_owned());
+            }
         }
     }
 
@@ -277,7 +316,7 @@ impl<'a> Lan<'a> {
     /// Hands a message from one replica on to another. `text` is what the bytes say.
     fn forward(&mut self, now: Time, from: ReplicaId, to: ReplicaId, bytes: &[u8], text: &str, wires: &mut impl Wires) {
         self.stage.sent += 1;
-        if self.gone.contains(to) {
+        if self.is_away(to) {
             return wires.witness(now, &Event::Lost { to });
         }
         // First the chaos monkey: a message that is dropped does not reach a replica before its hello either.
@@ -291,9 +330,15 @@ impl<'a> Lan<'a> {
         }
     }
 
+    /// Whether nobody expects a replica to take what is sent to it now: it does not run, or has yet to say hello again.
+    fn is_away(&self, replica: ReplicaId) -> bool {
+        let port = &self.ports[replica.index()];
+        self.gone.contains(replica) || (port.excused && !port.reachable)
+    }
+
     /// Whether a replica takes what is sent to it now. One that has not said hello counts as died from then on.
     fn is_up(&mut self, now: Time, to: ReplicaId, what: &dyn Fn() -> String, wires: &mut impl Wires) -> bool {
-        if self.gone.contains(to) {
+        if self.is_away(to) {
             return false;
         }
         if !self.ports[to.index()].reachable {

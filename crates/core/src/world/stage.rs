@@ -4,7 +4,7 @@
 
 use std::mem;
 
-use crate::chaos::{Act, Consequence, Director};
+use crate::chaos::{Act, Consequence, Director, FaultEvent};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::record::{Belief, Outage, RunRecord, Struck, World};
 use crate::scenario::Scenario;
@@ -111,14 +111,28 @@ impl<'a> Stage<'a> {
     }
 
     fn note_down(&mut self, now: Time, replica: ReplicaId) {
-        self.outages.push(Outage { replica, from: now, until: Time::NEVER });
+        if self.outage(replica).is_none_or(|outage| outage.until != Time::NEVER) {
+            self.outages.push(Outage { replica, from: now, until: Time::NEVER });
+        }
     }
 
-    fn note_up(&mut self, now: Time, replica: ReplicaId) {
-        let open = |outage: &&mut Outage| outage.replica == replica && outage.until == Time::NEVER;
-        if let Some(outage) = self.outages.iter_mut().find(open) {
+    /// A replica that was down takes what is sent to it from now on.
+    pub fn note_up(&mut self, now: Time, replica: ReplicaId) {
+        if let Some(outage) = self.outage(replica).filter(|outage| outage.until == Time::NEVER) {
             outage.until = now;
         }
+    }
+
+    /// A replica that has just been started again takes nothing before [`Stage::note_up`].
+    pub fn note_starting(&mut self, replica: ReplicaId) {
+        if let Some(outage) = self.outage(replica) {
+            outage.until = Time::NEVER;
+        }
+    }
+
+    /// The newest outage of a replica.
+    fn outage(&mut self, replica: ReplicaId) -> Option<&mut Outage> {
+        self.outages.iter_mut().rev().find(|outage| outage.replica == replica)
     }
 
     /// A replica died by itself.
@@ -160,9 +174,12 @@ impl<'a> Stage<'a> {
         self.next_fault().min(self.workload.poll_due()).min(self.scenario.end())
     }
 
-    /// Whether the run has come to its end, is stopped, or has lost all its replicas by themselves.
+    /// Whether the run has come to its end, is stopped, or has lost all its replicas by themselves and starts none again.
     pub fn is_over(&self, now: Time) -> bool {
-        let deserted = self.died > 0 && self.director.living().is_empty();
+        let starts = |event: &FaultEvent| matches!(event.fault.act(), Some(Act::Restart { .. }));
+        let deserted = self.died > 0
+            && self.director.living().is_empty()
+            && !self.scenario.events[self.struck.len()..].iter().any(starts);
         now >= self.scenario.end() || self.is_storm() || deserted
     }
 

@@ -16,7 +16,7 @@ mod servers;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::record::RunRecord;
+use crate::record::{RunRecord, World};
 use crate::scenario::Scenario;
 use crate::world::processes::{Console, Interrupt, PlayError, Spectator};
 use conductor::Conductor;
@@ -36,12 +36,7 @@ pub fn play(
     spectator: Arc<dyn Spectator>,
     interrupt: &Interrupt,
 ) -> Result<RunRecord, PlayError> {
-    if !scenario.losses.is_empty() {
-        return Err(PlayError::unplayable(scenario, "losses"));
-    }
-    if let Some(what) = scenario.only_virtual() {
-        return Err(PlayError::unplayable(scenario, what));
-    }
+    PlayError::refuse_unplayable(scenario, World::Grpc)?;
     let launch = Launch { chaos_seed: Some(seed), deaf: true, ..launch.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,5 +1,7 @@
 use super::*;
+use crate::record::Outage;
 use crate::time::Span;
+use crate::workload::Workload;
 
 const SCENARIO: &str = r#"{"lifetime": 5, "replicas": 3, "requests": 50, "mix": 0.5, "wait": 1, "end_wait": 1,
     "events": [{"type": "kill", "time": 2, "replica": 2}],
@@ -10,7 +12,8 @@ const SCENARIO: &str = r#"{"lifetime": 5, "replicas": 3, "requests": 50, "mix": 
 #[derive(Default)]
 struct Notes {
     sent: Vec<(ReplicaId, String)>,
-    killed: Vec<ReplicaId>,
+    acts: Vec<(ReplicaId, Act)>,
+    events: Vec<String>,
     complaints: Vec<String>,
 }
 
@@ -19,8 +22,12 @@ impl Wires for Notes {
         self.sent.push((to, String::from_utf8(bytes.to_vec()).expect("text")));
     }
 
-    fn kill(&mut self, _now: Time, replica: ReplicaId) {
-        self.killed.push(replica);
+    fn act(&mut self, _now: Time, replica: ReplicaId, act: Act) {
+        self.acts.push((replica, act));
+    }
+
+    fn witness(&mut self, _now: Time, event: &Event<'_, &str>) {
+        self.events.push(event.outline().to_string());
     }
 
     fn complain(&mut self, _now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
@@ -74,7 +81,7 @@ fn whatever_is_sent_to_a_replica_before_its_hello_counts_it_as_died_and_it_hears
     let early = datagram("0000", "FFFF", "ping", "");
     lan.handle_datagram(at(2), ALL[0], early.as_bytes(), &mut notes);
     assert_eq!(notes.sent, [(ALL[2], early.clone())]);
-    assert_eq!(notes.killed, [], "it runs on");
+    assert_eq!(notes.acts, [], "it runs on");
     lan.handle_datagram(at(3), ALL[1], hello(ALL[1]).as_bytes(), &mut notes);
     lan.handle_datagram(at(4), ALL[0], early.as_bytes(), &mut notes);
     assert_eq!(notes.sent[1..], [(ALL[1], early.clone()), (ALL[2], early)]);
@@ -94,7 +101,7 @@ fn an_empty_datagram_or_bytes_that_are_no_text_close_the_replica() {
         let scenario = scenario();
         let (mut lan, mut notes) = greeted(&scenario);
         lan.handle_datagram(at(2), ALL[1], bytes, &mut notes);
-        assert_eq!(notes.killed, [ALL[1]]);
+        assert_eq!(notes.acts, [(ALL[1], Act::Kill)]);
         let end = if bytes.is_empty() { "counts as died" } else { "counts as died: {\"n\": \"\u{FFFD}\"}" };
         assert!(notes.complaints[0].ends_with(end), "{:?}", notes.complaints);
         let more = datagram("0001", "0000", "x", "");
@@ -187,7 +194,7 @@ fn faults_kill_and_the_dead_are_neither_heard_nor_asked() {
     let (mut lan, mut notes) = greeted(&scenario);
     assert_eq!(lan.poll_due(), at(1_000));
     lan.handle_due(at(3_000), &mut notes);
-    assert_eq!(notes.killed, [ALL[2]]);
+    assert_eq!(notes.acts, [(ALL[2], Act::Kill)]);
     notes.sent.clear();
     let late = datagram("0002", "0000", "x", "");
     lan.handle_datagram(at(3_001), ALL[2], late.as_bytes(), &mut notes);
@@ -197,6 +204,109 @@ fn faults_kill_and_the_dead_are_neither_heard_nor_asked() {
     assert!(notes.sent.iter().all(|(to, _)| *to != ALL[2]));
     let record = lan.finish(World::Live, at(7_000));
     assert_eq!((record.killed, record.died, record.sent), (1, 0, 1));
+}
+
+/// The same scenario with these events.
+fn with_events(events: &str) -> Scenario {
+    let kill = r#"{"type": "kill", "time": 2, "replica": 2}"#;
+    Scenario::parse("lan", "lan.json", &SCENARIO.replace(kill, events)).expect("a scenario").scenario
+}
+
+/// What replica 0 sends to this replica.
+fn ping(lan: &mut Lan<'_>, notes: &mut Notes, now: Time, to: ReplicaId) {
+    lan.handle_datagram(now, ALL[0], datagram("0000", &to.to_string(), "ping", "").as_bytes(), notes);
+}
+
+fn hello(lan: &mut Lan<'_>, notes: &mut Notes, now: Time, from: ReplicaId) {
+    lan.handle_datagram(now, from, datagram(&from.to_string(), "FFFF", "hello", "").as_bytes(), notes);
+}
+
+const CRASH: &str = r#"{"type": "crash", "time": 1, "replica": 2}, {"type": "restart", "time": 2}"#;
+
+#[test]
+fn what_is_sent_to_a_crashed_replica_is_lost_until_it_says_hello_again_and_it_does_not_count_as_died() {
+    let scenario = with_events(CRASH);
+    let (mut lan, mut notes) = greeted(&scenario);
+    lan.handle_due(at(2_000), &mut notes);
+    assert_eq!(notes.acts, [(ALL[2], Act::Crash)]);
+    (notes.sent, notes.events) = (Vec::new(), Vec::new());
+    ping(&mut lan, &mut notes, at(2_001), ALL[2]);
+    lan.handle_datagram(at(2_002), ALL[2], datagram("0002", "0000", "late", "").as_bytes(), &mut notes);
+    assert_eq!((&notes.sent[..], &notes.events[..]), (&[][..], &["lost -> 0002".to_owned()][..]));
+
+    // No more requests, some of which would go to it.
+    notes.events.clear();
+    lan.stage.workload = Workload::new(Scenario { requests: 0, ..scenario.clone() }.plan(), 1);
+    lan.handle_due(at(3_000), &mut notes);
+    assert_eq!(notes.acts[1..], [(ALL[2], Act::Restart { wipe: false })]);
+    ping(&mut lan, &mut notes, at(3_050), ALL[2]);
+    assert_eq!(
+        (&notes.sent[..], &notes.events[1..]),
+        (&[][..], &["start 0002".to_owned(), "lost -> 0002".to_owned()][..])
+    );
+    hello(&mut lan, &mut notes, at(3_100), ALL[2]);
+    ping(&mut lan, &mut notes, at(3_200), ALL[2]);
+    assert_eq!(notes.sent, [(ALL[2], datagram("0000", "0002", "ping", ""))]);
+    assert_eq!(notes.complaints, [""; 0]);
+    let record = lan.finish(World::Live, at(9_000));
+    assert_eq!((record.died, record.killed, record.sent, record.living.len(), record.able.len()), (0, 0, 3, 3, 3));
+    let outage = Outage { replica: ALL[2], from: at(2_000), until: at(3_100) };
+    assert_eq!(record.outages, [outage], "it lasts until the hello");
+}
+
+#[test]
+fn a_replica_that_was_started_again_and_stays_silent_is_complained_about_once_and_remains_out_of_reach() {
+    let scenario = with_events(CRASH);
+    let (mut lan, mut notes) = greeted(&scenario);
+    lan.handle_due(at(3_000), &mut notes);
+    lan.note_silence(at(3_999), &mut notes);
+    assert_eq!(notes.complaints, [""; 0]);
+    lan.note_silence(at(4_000), &mut notes);
+    lan.note_silence(at(5_000), &mut notes);
+    assert_eq!(notes.complaints, ["0002 has not said hello yet: whatever is sent to it before is lost"]);
+    let record = lan.finish(World::Live, at(7_000));
+    assert_eq!((record.died, record.outages[0].until), (0, Time::NEVER));
+}
+
+#[test]
+fn a_paused_replica_is_sent_everything_and_nobody_complains_that_it_is_silent() {
+    let scenario = with_events(r#"{"type": "pause", "time": 0, "replica": 2}, {"type": "resume", "time": 3}"#);
+    let (mut lan, mut notes) = greeted(&scenario);
+    lan.handle_due(at(1_000), &mut notes);
+    ping(&mut lan, &mut notes, at(2_000), ALL[2]);
+    assert_eq!(notes.acts, [(ALL[2], Act::Pause)]);
+    assert_eq!(notes.sent.last(), Some(&(ALL[2], datagram("0000", "0002", "ping", ""))));
+
+    // The same before its hello.
+    let (mut lan, mut notes) = (Lan::new(&scenario, 1), Notes::default());
+    hello(&mut lan, &mut notes, at(1), ALL[0]);
+    hello(&mut lan, &mut notes, at(1), ALL[1]);
+    lan.handle_due(at(1_000), &mut notes);
+    ping(&mut lan, &mut notes, at(2_000), ALL[2]);
+    lan.note_silence(at(3_999), &mut notes);
+    lan.handle_due(at(4_000), &mut notes);
+    lan.note_silence(at(4_100), &mut notes);
+    hello(&mut lan, &mut notes, at(4_200), ALL[2]);
+    ping(&mut lan, &mut notes, at(4_300), ALL[2]);
+    assert_eq!(notes.acts, [(ALL[2], Act::Pause), (ALL[2], Act::Resume)]);
+    assert!(notes.sent.contains(&(ALL[2], datagram("0000", "0002", "ping", ""))), "{:?}", notes.sent);
+    assert_eq!((notes.complaints, lan.finish(World::Live, at(7_000)).died), (vec![], 0));
+}
+
+#[test]
+fn a_replica_that_ended_by_itself_is_started_again_and_has_died_all_the_same() {
+    let scenario = with_events(r#"{"type": "restart", "time": 2}"#);
+    let (mut lan, mut notes) = greeted(&scenario);
+    ALL.into_iter().for_each(|replica| lan.note_end(at(500), replica));
+    assert!(!lan.is_over(at(600)), "a restart is to come");
+    lan.handle_due(at(3_000), &mut notes);
+    assert_eq!(notes.acts, ALL.map(|replica| (replica, Act::Restart { wipe: false })));
+    ALL.into_iter().for_each(|replica| hello(&mut lan, &mut notes, at(3_100), replica));
+    ping(&mut lan, &mut notes, at(3_200), ALL[1]);
+    assert!(notes.sent.iter().any(|(to, text)| *to == ALL[1] && text.contains("ping")));
+    lan.note_end(at(4_000), ALL[1]);
+    let record = lan.finish(World::Live, at(7_000));
+    assert_eq!((record.died, record.living.len(), record.outages.len()), (4, 2, 4), "{:?}", record.outages);
 }
 
 #[test]

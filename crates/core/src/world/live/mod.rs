@@ -4,6 +4,7 @@
 //! group of its own, and is told the port of the one socket that is its LAN. One thread routes: it sleeps until a datagram
 //! comes or something is due, hands on what replicas send each other if the chaos monkey lets it through, plays the
 //! clients, and makes the scenario's faults happen. Faults, clients, matrix and counters are those of the virtual world.
+//! A host that crashes is a SIGKILL, one that is paused a SIGSTOP; a restart starts the program again.
 //!
 //! A replica can misbehave as it likes: what it sends is checked and counted ([`RunRecord::malformed`]) and told to a
 //! [`Spectator`]; the run goes on. However a run ends, no process that a replica has started is left.
@@ -21,13 +22,14 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::processes::{Console, Interrupt, PlayError, Processes, Spectator};
+use super::processes::{Console, Interrupt, PlayError, Spectator};
 use crate::chaos::Rulebook;
 use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
-use crate::record::{RunRecord, Witness};
+use crate::record::{RunRecord, Witness, World};
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
+use cluster::Cluster;
 use router::{Port, Router};
 
 /// The run's clock starts when all replicas have said hello, but at the latest this long after they were started: a
@@ -93,7 +95,8 @@ impl Setup {
 /// dice; replicas have seeds of their own. The witness sees each event on the router's thread: one that is slow holds it up.
 ///
 /// # Errors
-/// If the program does not start, the system refuses something, or the run is interrupted.
+/// If the scenario wants what this world cannot do, the program does not start, the system refuses something, or the run is
+/// interrupted.
 pub fn play(
     scenario: &Scenario,
     seed: u64,
@@ -102,20 +105,18 @@ pub fn play(
     witness: &mut dyn Witness,
     interrupt: &Interrupt,
 ) -> Result<RunRecord, PlayError> {
-    if let Some(what) = scenario.only_virtual() {
-        return Err(PlayError::unplayable(scenario, what));
-    }
+    PlayError::refuse_unplayable(scenario, World::Live)?;
     let ports: Vec<Port> = (0..scenario.replicas).map(|_| Port::open()).collect::<Result<_, _>>()?;
     let clock = Clock::start();
     let _hold = interrupt.hold();
-    let (cluster, outputs) = cluster::spawn(setup, seed, &ports)?;
+    let mut started = Cluster::start(setup, seed, &ports)?;
     // However this ends, also by a panic: first the processes are gone, then the console has shown their last words.
-    let console = Console::start_early(clock, outputs, spectator);
+    let console = Console::start_early(clock, started.processes.take_outputs(), spectator);
     // Moved here, so that it is dropped before the console.
-    let mut cluster = cluster;
+    let mut cluster = started;
     let router = Router::new(scenario, seed, &ports, &console, witness);
     let result = route(router, clock, &mut cluster, &ports, interrupt);
-    cluster.shut_down();
+    cluster.processes.shut_down();
     result
 }
 
@@ -123,7 +124,7 @@ pub fn play(
 fn route(
     mut router: Router<'_>,
     clock: Clock,
-    cluster: &mut Processes,
+    cluster: &mut Cluster<'_>,
     ports: &[Port],
     interrupt: &Interrupt,
 ) -> Result<RunRecord, PlayError> {
@@ -142,12 +143,12 @@ fn route(
         let now = router.now();
         if clock.now() >= watch_due {
             watch_due = clock.now() + WATCH_INTERVAL;
-            router.watch(now, cluster);
+            router.watch(now, cluster)?;
         }
-        let due = router.do_due(now, cluster);
+        let due = router.do_due(now, cluster)?;
         if router.is_over(now) {
             // Who has died in the meantime counts, too.
-            router.watch(now, cluster);
+            router.watch(now, cluster)?;
             return Ok(router.finish(now));
         }
         let span = due.since(router.now()).min(watch_due.since(clock.now())).min(BEAT);

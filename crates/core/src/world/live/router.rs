@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use rustix::io::FdFlags;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
-use crate::chaos::Rulebook;
+use super::cluster::Cluster;
+use crate::chaos::{Act, Rulebook};
 use crate::clock::Clock;
 use crate::id::ReplicaId;
 use crate::record::{Event, RunRecord, Witness, World};
@@ -15,10 +16,13 @@ use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 use crate::wire::UDP_BYTES_MAX;
 use crate::world::lan::{Lan, Wires};
-use crate::world::processes::{Complaints, Console, PlayError, Processes, Teller, describe_end};
+use crate::world::processes::{Complaints, Console, PlayError, Teller, describe_end};
 
 /// So many datagrams of one replica are taken before others, faults and clients get their turn.
 const DRAINED_MAX: usize = 64;
+
+/// More datagrams than the buffer of a socket has room for.
+const DISCARDED_MAX: usize = 100_000;
 
 /// Everything between replicas, and the clients.
 pub(super) struct Router<'a> {
@@ -33,6 +37,7 @@ pub(super) struct Router<'a> {
 /// The ports of all replicas, and who is told what is wrong with them.
 struct Cables<'a> {
     ports: &'a [Port],
+    /// Who has said hello since it was started, and is sent everything to there.
     connected: Vec<bool>,
     /// Of whom it was said that the socket is closed.
     refusal_told: Vec<bool>,
@@ -40,15 +45,16 @@ struct Cables<'a> {
     source: Option<SocketAddr>,
     complaints: Complaints,
     witness: &'a mut dyn Witness,
-    /// Who is to be ended.
-    killed: Vec<ReplicaId>,
+    /// What is to happen to the processes.
+    acts: Vec<(ReplicaId, Act)>,
 }
 
 /// A replica's port: two sockets on it.
 ///
 /// It takes what comes from any socket, as the port of the course's runner does. The second socket is connected to where the
 /// replica's first `hello` came from, and takes what comes from there after that: only a connected socket notices that the
-/// other end is closed. Until then the system chooses one of the two for each sender.
+/// other end is closed. Until then the system chooses one of the two for each sender. A program that is started again is
+/// heard through the first socket, until its own `hello` connects the second one to where that comes from.
 #[derive(Debug)]
 pub(super) struct Port {
     any: UdpSocket,
@@ -75,6 +81,18 @@ impl Port {
     /// Its number.
     pub fn number(&self) -> Result<u16, PlayError> {
         Ok(self.any.local_addr().map_err(PlayError::system("the port of a socket"))?.port())
+    }
+
+    /// Forgets what has come so far: datagrams, and notices of a closed socket.
+    pub fn discard(&self) {
+        let is_empty = |socket: &UdpSocket| {
+            // What does not fit is cut off.
+            socket.recv(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        };
+        for socket in self.sockets() {
+            // Only a process that may not be killed, or has hidden, could send on and on.
+            let _ = (0..DISCARDED_MAX).any(|_| is_empty(socket));
+        }
     }
 
     /// Its sockets.
@@ -106,7 +124,7 @@ impl<'a> Router<'a> {
             source: None,
             complaints: Complaints::new(scenario.replicas, console.teller()),
             witness,
-            killed: Vec::new(),
+            acts: Vec::new(),
         };
         Router {
             lan: Lan::new(scenario, seed),
@@ -137,36 +155,59 @@ impl<'a> Router<'a> {
     }
 
     /// Makes everything happen that is due. Returns when the next thing is, in the run's time; never, before it has begun.
-    pub fn do_due(&mut self, now: Time, cluster: &mut Processes) -> Time {
+    ///
+    /// # Errors
+    /// If a program that is to start again does not.
+    pub fn do_due(&mut self, now: Time, cluster: &mut Cluster<'_>) -> Result<Time, PlayError> {
         if self.clock.is_none() {
-            return Time::NEVER;
+            return Ok(Time::NEVER);
         }
         if self.lan.poll_due() <= now {
             self.lan.note_lag(now.since(self.lan.poll_due()));
             // Who has died by itself before is not killed now.
-            self.watch(now, cluster);
+            self.watch(now, cluster)?;
         }
         self.lan.handle_due(now, &mut self.cables);
-        for killed in self.cables.killed.drain(..) {
-            cluster.kill(now, killed);
+        self.perform(now, cluster)?;
+        Ok(self.lan.poll_due())
+    }
+
+    /// Does to the processes what the LAN wants.
+    fn perform(&mut self, now: Time, cluster: &mut Cluster<'_>) -> Result<(), PlayError> {
+        for (replica, act) in self.cables.acts.drain(..) {
+            match act {
+                Act::Kill => cluster.processes.kill(now, replica),
+                Act::Crash => cluster.processes.destroy(replica),
+                Act::Restart { .. } => self.teller.listen(cluster.restart(replica)?),
+                Act::Pause => cluster.processes.pause(replica),
+                Act::Resume => cluster.processes.resume(replica),
+                Act::Clock { .. }
+                | Act::SlowDisk { .. }
+                | Act::FullDisk
+                | Act::CorruptDisk
+                | Act::LyingDisk
+                | Act::MendDisk => unreachable!("{} is refused before the run", act.name()),
+            }
         }
-        self.lan.poll_due()
+        Ok(())
     }
 
     /// Looks after the processes.
-    pub fn watch(&mut self, now: Time, cluster: &mut Processes) {
+    ///
+    /// # Errors
+    /// As [`Router::do_due`].
+    pub fn watch(&mut self, now: Time, cluster: &mut Cluster<'_>) -> Result<(), PlayError> {
         self.teller.progress(now);
-        for killed in self.cables.killed.drain(..) {
-            cluster.kill(now, killed);
-        }
+        self.perform(now, cluster)?;
         let Router { lan, cables, .. } = self;
-        cluster.watch(now, |replica, status| {
+        cluster.processes.watch(now, |replica, status| {
             cables.complaints.tell(now, replica, || format!("quit unexpectedly ({})", describe_end(status)));
             lan.note_end(now, replica);
         });
         if self.clock.is_some() {
             lan.note_silence(now, cables);
         }
+        Ok(())
     }
 
     /// Whose rules the run follows.
@@ -204,8 +245,11 @@ impl<'a> Router<'a> {
 }
 
 impl Cables<'_> {
+    /// A socket is closed. That of a replica which was ended, or has yet to say hello, is that of a process before.
     fn note_refusal(&mut self, now: Time, replica: ReplicaId) {
-        if !std::mem::replace(&mut self.refusal_told[replica.index()], true) {
+        let is_news = self.connected[replica.index()] && !self.refusal_told[replica.index()];
+        if is_news {
+            self.refusal_told[replica.index()] = true;
             self.complaints.tell(now, replica, || "has closed its socket".to_owned());
         }
     }
@@ -224,14 +268,17 @@ impl Wires for Cables<'_> {
         }
     }
 
-    /// It is sent everything to where its first `hello` came from.
+    /// It is sent everything to where its first `hello` since its start came from.
     fn connect(&mut self, replica: ReplicaId) {
         let (connected, Port { own, .. }) = (&mut self.connected[replica.index()], &self.ports[replica.index()]);
         *connected = *connected || self.source.is_some_and(|source| own.connect(source).is_ok());
     }
 
-    fn kill(&mut self, _now: Time, replica: ReplicaId) {
-        self.killed.push(replica);
+    fn act(&mut self, _now: Time, replica: ReplicaId, act: Act) {
+        if act.is_of_power() {
+            (self.connected[replica.index()], self.refusal_told[replica.index()]) = (false, false);
+        }
+        self.acts.push((replica, act));
     }
 
     fn witness(&mut self, now: Time, event: &Event<'_, &str>) {

@@ -12,18 +12,18 @@ use std::mem;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::Spectator;
+use super::{Outputs, Spectator};
 use crate::clock::{Clock, timespec};
 use crate::id::{REPLICAS_MAX, ReplicaId};
 use crate::time::{Span, Time};
 
-/// How many bytes of one of a replica's two streams are shown. The rest is read, so that the replica can go on, and thrown
+/// How many bytes of one of a process's two streams are shown. The rest is read, so that the replica can go on, and thrown
 /// away.
 const SHOWN_BYTES_MAX: usize = 1 << 20;
 
@@ -49,6 +49,7 @@ const COMPLAINTS_MAX: usize = 16 * REPLICAS_MAX;
 pub(crate) struct Console {
     shared: Arc<Shared>,
     complaints: SyncSender<Entry>,
+    outputs: Sender<(ReplicaId, OwnedFd)>,
     done: Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
@@ -95,6 +96,7 @@ enum Kind {
 pub(crate) struct Teller {
     shared: Arc<Shared>,
     complaints: SyncSender<Entry>,
+    outputs: Sender<(ReplicaId, OwnedFd)>,
 }
 
 impl Teller {
@@ -102,6 +104,12 @@ impl Teller {
     pub fn complain(&self, time: Time, replica: ReplicaId, text: String) {
         // There is room for all that is ever told.
         let _ = self.complaints.try_send(Entry { time, replica, kind: Kind::Complaint, text });
+    }
+
+    /// From now on, these are shown as well: a process was started again.
+    pub fn listen(&self, outputs: Outputs) {
+        // They are no more than restarts in the scenario. If the console is gone, nothing is shown.
+        outputs.into_iter().for_each(|output| _ = self.outputs.send(output));
     }
 
     /// The run begins only now: from here on its time is counted.
@@ -118,31 +126,39 @@ impl Teller {
 impl Console {
     /// Starts to show what comes from the replicas' ends. The clock is the run's.
     #[cfg(feature = "grpc")]
-    pub fn start(clock: Clock, outputs: Vec<(ReplicaId, OwnedFd)>, spectator: Arc<dyn Spectator>) -> Console {
+    pub fn start(clock: Clock, outputs: Outputs, spectator: Arc<dyn Spectator>) -> Console {
         Console::start_with(Shared::new(clock, 0), outputs, spectator)
     }
 
     /// As [`Console::start`], before the run has begun: until [`Teller::begin`] its time is zero.
-    pub fn start_early(clock: Clock, outputs: Vec<(ReplicaId, OwnedFd)>, spectator: Arc<dyn Spectator>) -> Console {
+    pub fn start_early(clock: Clock, outputs: Outputs, spectator: Arc<dyn Spectator>) -> Console {
         Console::start_with(Shared::new(clock, NOT_BEGUN), outputs, spectator)
     }
 
-    fn start_with(shared: Shared, outputs: Vec<(ReplicaId, OwnedFd)>, spectator: Arc<dyn Spectator>) -> Console {
+    fn start_with(shared: Shared, outputs: Outputs, spectator: Arc<dyn Spectator>) -> Console {
         let shared = Arc::new(shared);
         let (complaints, incoming) = sync_channel(COMPLAINTS_MAX);
+        let (sender, receiver) = channel();
         let (finished, done) = sync_channel(1);
-        let held = Vec::new();
-        let mut screen = Screen { spectator, shared: Arc::clone(&shared), complaints: incoming, held };
+        let mut screen = Screen {
+            spectator,
+            shared: Arc::clone(&shared),
+            complaints: incoming,
+            outputs: receiver,
+            held: Vec::new(),
+        };
         let thread = thread::spawn(move || {
-            screen.show(outputs);
+            screen.show();
             let _ = finished.send(());
         });
-        Console { shared, complaints, done, thread: Some(thread) }
+        let console = Console { shared, complaints, outputs: sender, done, thread: Some(thread) };
+        console.teller().listen(outputs);
+        console
     }
 
     /// A way to it.
     pub fn teller(&self) -> Teller {
-        Teller { shared: Arc::clone(&self.shared), complaints: self.complaints.clone() }
+        Teller { shared: Arc::clone(&self.shared), complaints: self.complaints.clone(), outputs: self.outputs.clone() }
     }
 }
 
@@ -163,14 +179,16 @@ struct Screen {
     spectator: Arc<dyn Spectator>,
     shared: Arc<Shared>,
     complaints: Receiver<Entry>,
+    /// What is to be read besides.
+    outputs: Receiver<(ReplicaId, OwnedFd)>,
     /// What is held back.
     held: Vec<Entry>,
 }
 
 impl Screen {
     /// Shows everything until it is to stop.
-    fn show(&mut self, outputs: Vec<(ReplicaId, OwnedFd)>) {
-        let mut streams: Vec<Stream> = outputs.into_iter().map(|(replica, fd)| Stream::new(replica, fd)).collect();
+    fn show(&mut self) {
+        let mut streams: Vec<Stream> = Vec::new();
         let mut buffer = vec![0; 64 << 10];
         let mut end = None;
         loop {
@@ -178,6 +196,7 @@ impl Screen {
             if end.is_none() && self.shared.stopped.load(Ordering::Acquire) {
                 end = Some(self.shared.clock.now() + LAST_WORDS);
             }
+            streams.extend(self.outputs.try_iter().map(|(replica, fd)| Stream::new(replica, fd)));
             let quiet = !self.read(&mut streams, &mut buffer, if end.is_some() { Span::ZERO } else { LOOK_INTERVAL });
             let now = self.shared.run_time();
             self.held.extend(self.complaints.try_iter());
@@ -307,7 +326,7 @@ mod tests {
     #[test]
     fn lines_and_complaints_are_shown_in_the_order_of_their_times_once_they_are_due() {
         let listener = Arc::new(Listener::default());
-        let (_, complaints) = sync_channel(1);
+        let ((_, complaints), (_, outputs)) = (sync_channel(1), channel());
         let entry = |millis, kind, text: &str| Entry {
             time: Time::ZERO + Span::from_millis(millis),
             replica: ReplicaId(0),
@@ -318,6 +337,7 @@ mod tests {
             spectator: Arc::clone(&listener) as Arc<dyn Spectator>,
             shared: Arc::new(Shared::new(Clock::start(), 0)),
             complaints,
+            outputs,
             held: vec![
                 entry(16, Kind::Printed, "b"),
                 entry(16, Kind::Printed, "c"),

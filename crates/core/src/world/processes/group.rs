@@ -66,15 +66,27 @@ impl Processes {
     ///
     /// # Errors
     /// If it does not start.
-    pub fn spawn(&mut self, mut command: Command) -> io::Result<()> {
+    pub fn spawn(&mut self, command: Command) -> io::Result<()> {
         let replica = ReplicaId(self.processes.len() as u8);
         let mark = format!("{}{replica}", self.mark());
-        let child = command.env(orphans::MARK, &mark).process_group(0).spawn()?;
-        self.processes.push(Process { replica, child, state: State::Running, mark });
+        self.processes.push(Process::start(replica, mark, command)?);
         Ok(())
     }
 
-    /// The ends of what the replicas print, as far as they are pipes.
+    /// Starts a replica's process again. Nothing may be left of the old one ([`Processes::clear`]).
+    ///
+    /// # Errors
+    /// If it does not start, or the old one is still there.
+    pub fn respawn(&mut self, replica: ReplicaId, command: Command) -> io::Result<()> {
+        let process = &mut self.processes[replica.index()];
+        if !matches!(process.child.try_wait(), Ok(Some(_))) {
+            return Err(io::Error::other("the process that it replaces cannot be ended"));
+        }
+        *process = Process::start(replica, process.mark.clone(), command)?;
+        Ok(())
+    }
+
+    /// The ends of what the replicas print, as far as they are pipes and were not taken before.
     pub fn take_outputs(&mut self) -> Outputs {
         let mut outputs = Outputs::new();
         for Process { replica, child, .. } in &mut self.processes {
@@ -85,7 +97,6 @@ impl Processes {
     }
 
     /// A replica crash-fails at once.
-    #[cfg(feature = "grpc")]
     pub fn destroy(&mut self, replica: ReplicaId) {
         self.processes[replica.index()].destroy();
     }
@@ -93,6 +104,23 @@ impl Processes {
     /// A replica crash-fails: its group is told to end, and made to if it does not.
     pub fn kill(&mut self, now: Time, replica: ReplicaId) {
         self.processes[replica.index()].end(now);
+    }
+
+    /// Ends whatever is left of a replica, and waits until it is gone.
+    pub fn clear(&mut self, replica: ReplicaId) {
+        let process = &mut self.processes[replica.index()];
+        process.destroy();
+        orphans::end_marked(&process.mark);
+    }
+
+    /// Stops a replica's group: it does nothing until it is resumed. A process that has left the group goes on.
+    pub fn pause(&mut self, replica: ReplicaId) {
+        self.processes[replica.index()].signal(Signal::STOP);
+    }
+
+    /// A replica's group goes on.
+    pub fn resume(&mut self, replica: ReplicaId) {
+        self.processes[replica.index()].signal(Signal::CONT);
     }
 
     /// Looks after all processes. Calls `died` for each replica that has ended by itself.
@@ -140,6 +168,11 @@ impl Drop for Processes {
 }
 
 impl Process {
+    fn start(replica: ReplicaId, mark: String, mut command: Command) -> io::Result<Process> {
+        let child = command.env(orphans::MARK, &mark).process_group(0).spawn()?;
+        Ok(Process { replica, child, state: State::Running, mark })
+    }
+
     /// Signals the group, and the process itself in case it has left the group.
     fn signal(&self, signal: Signal) {
         // Until the process has been waited for, its number and that of its group belong to nobody else.
@@ -156,6 +189,8 @@ impl Process {
     fn end(&mut self, now: Time) {
         if self.state == State::Running {
             self.signal(Signal::TERM);
+            // A process that is stopped ends only when it goes on.
+            self.signal(Signal::CONT);
             self.state = State::Ending(now + GRACE);
         }
     }

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use crate::id::ReplicaId;
 use crate::printable::printable;
-use crate::scenario::Scenario;
+use crate::record::World;
+use crate::scenario::{Scenario, Unplayable};
 use crate::time::Time;
 
 pub(crate) use complaints::Complaints;
@@ -80,12 +81,12 @@ pub enum PlayError {
         source: io::Error,
     },
     /// The scenario wants what this world cannot do.
-    #[error("{scenario}: `{what}` happens in the virtual world only")]
+    #[error("{scenario}: {what}")]
     Unplayable {
         /// The scenario.
         scenario: String,
-        /// What it wants: a fault, or a key of its file.
-        what: &'static str,
+        /// What it wants.
+        what: Unplayable,
     },
     /// A port is taken.
     #[cfg(feature = "grpc")]
@@ -111,9 +112,10 @@ pub enum PlayError {
 }
 
 impl PlayError {
-    /// The scenario wants this, which no real world can do.
-    pub(in crate::world) fn unplayable(scenario: &Scenario, what: &'static str) -> PlayError {
-        PlayError::Unplayable { scenario: scenario.name.clone(), what }
+    /// Refuses a scenario that this world cannot play.
+    pub(in crate::world) fn refuse_unplayable(scenario: &Scenario, world: World) -> Result<(), PlayError> {
+        let refuse = |what| Err(PlayError::Unplayable { scenario: scenario.name.clone(), what });
+        scenario.unplayable(world).map_or(Ok(()), refuse)
     }
 
     pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> PlayError {

@@ -1,0 +1,25 @@
+//! Which worlds can play what a scenario asks for.
+
+use std::fmt;
+
+/// In which worlds something can be played. Each value allows fewer worlds than the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// In all of them: it needs no more than a matrix of losses, and processes that can be killed.
+    Everywhere,
+    /// Where replicas are processes that this program may stop and start, behind a network of its own.
+    Processes,
+    /// Where hosts, clocks, disks and delays are simulated.
+    Simulated,
+}
+
+/// The worlds, for people.
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reach::Everywhere => "every world",
+            Reach::Processes => "the virtual and the live world",
+            Reach::Simulated => "the virtual world",
+        })
+    }
+}

@@ -1,0 +1,62 @@
+//! What each world can play.
+
+use super::*;
+
+/// What each of the two real worlds says of a file with one more key.
+fn refusals(changes: &[(&str, &str)]) -> [Option<String>; 2] {
+    let scenario = loaded(changes).scenario;
+    assert_eq!(scenario.unplayable(World::Virtual), None);
+    [World::Live, World::Grpc].map(|world| scenario.unplayable(world).map(|what| what.to_string()))
+}
+
+fn in_virtual(what: &str) -> Option<String> {
+    Some(format!("`{what}` happens in the virtual world only"))
+}
+
+fn in_processes(what: &str) -> Option<String> {
+    Some(format!("`{what}` happens in the virtual and the live world only"))
+}
+
+#[test]
+fn faults_of_hosts_are_played_where_processes_can_be_started_and_stopped_and_those_of_clocks_and_disks_are_not() {
+    for (name, keys) in
+        [("crash", ""), ("restart", ""), ("restart", r#", "wipe": false"#), ("pause", ""), ("resume", "")]
+    {
+        let event = format!(r#"[{{"type": "{name}", "time": 1, "replica": "leader"{keys}}}]"#);
+        assert_eq!(refusals(&[("events", &event)]), [None, in_processes(name)], "{name}");
+    }
+    for (name, keys) in [
+        ("clock", ""),
+        ("slow_disk", r#", "times": 2"#),
+        ("full_disk", ""),
+        ("corrupt_disk", ""),
+        ("lying_disk", ""),
+        ("mend_disk", ""),
+    ] {
+        let event = format!(r#"[{{"type": "{name}", "time": 1, "replica": 0{keys}}}]"#);
+        assert_eq!(refusals(&[("events", &event)]), [in_virtual(name), in_virtual(name)], "{name}");
+    }
+    let wipe = r#"[{"type": "restart", "time": 1, "wipe": true}]"#;
+    assert_eq!(refusals(&[("events", wipe)]), [in_virtual("wipe"), in_virtual("wipe")]);
+    let kills = r#"[{"type": "kill", "time": 1, "replica": 0}, {"type": "kill_leader", "time": 2}, {"type": "heal", "time": 3}]"#;
+    assert_eq!(refusals(&[("events", kills)]), [None, None]);
+}
+
+#[test]
+fn delays_of_links_and_disks_and_messages_that_come_twice_are_for_the_virtual_world() {
+    let links = r#""model": "links", "delay": {"kind": "constant", "ms": 1}"#;
+    let slow = format!(r#"{{{links}, "links": [{{"from": 0, "to": 1, "delay": {{"kind": "constant", "ms": 9}}}}]}}"#);
+    let twice = format!(r#"{{{links}, "duplicate": 0.1}}"#);
+    for (what, changes) in [
+        ("links", vec![("network", slow.as_str())]),
+        ("duplicate", vec![("network", twice.as_str())]),
+        ("duplicate", vec![("events", r#"[{"type": "duplicate", "time": 1, "value": 0.5}]"#)]),
+        ("disk.sync_ms", vec![("disk", r#"{"sync_ms": {"kind": "constant", "ms": 1}}"#)]),
+    ] {
+        assert_eq!(refusals(&changes), [in_virtual(what), in_virtual(what)]);
+    }
+    assert_eq!(refusals(&[("network", &format!("{{{links}}}"))]), [None, None]);
+    let instant = Scenario { disk: Some(Delay::Constant(Span::ZERO)), ..loaded(&[]).scenario };
+    assert_eq!(instant.unplayable(World::Live), None);
+    assert_eq!(refusals(&[("losses", r#"[{"from": 0, "to": 1, "nth": 2}]"#)]), [None, in_processes("losses")]);
+}
