@@ -32,6 +32,9 @@ use crate::workload::{CLIENTS, Dispatch, Incorrect, Reaction};
 /// for each, so none is known to get there.
 const ATTEMPTS_MAX: u64 = 5_000_000;
 
+/// The shortest time after which it is said of a replica that was started again that it has not said `hello`.
+const HELLO_PATIENCE_MIN: Span = Span::from_secs(1);
+
 /// What a [`Lan`] wants done.
 pub trait Wires {
     /// Hand these bytes to a replica, which has said `hello`.
@@ -227,7 +230,7 @@ impl<'a> Lan<'a> {
     /// A fault happens to a replica. The stage knows already.
     fn act(&mut self, now: Time, replica: ReplicaId, act: Act, wires: &mut impl Wires) {
         let port = &mut self.ports[replica.index()];
-        let hello_due = now + self.stage.scenario.wait();
+        let hello_due = now + self.stage.scenario.wait().max(HELLO_PATIENCE_MIN);
         match act {
             Act::Kill => self.gone.insert(replica),
             Act::Crash => {

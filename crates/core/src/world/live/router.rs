@@ -308,4 +308,37 @@ mod tests {
             assert_eq!(numbers.len(), ports.len());
         }
     }
+
+    #[test]
+    fn a_port_that_was_cleared_has_nothing_of_the_program_before_and_takes_the_next_one() {
+        let port = Port::open().expect("a port");
+        let number = port.number().expect("a number");
+        let program = || {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+            socket.connect((Ipv4Addr::LOCALHOST, number)).expect("a port");
+            socket
+        };
+        let before = program();
+        port.own.connect(before.local_addr().expect("an address")).expect("connected");
+        for _ in 0..50 {
+            before.send(b"stale").expect("sent");
+        }
+        drop(before);
+        // The notice that nobody listens there any more waits for the next call.
+        let _ = port.own.send(b"to nobody");
+        port.discard();
+
+        let next = program();
+        next.send(b"hello").expect("sent");
+        let mut buffer = [0; 16];
+        assert_eq!(
+            (port.any.recv(&mut buffer).expect("it comes to the first socket"), &buffer[..5]),
+            (5, &b"hello"[..])
+        );
+        port.own.connect(next.local_addr().expect("an address")).expect("connected again");
+        assert_eq!(port.own.send(b"request").expect("no old notice"), 7);
+        assert_eq!(next.recv(&mut buffer).expect("it is reached"), 7);
+        next.send(b"answer").expect("sent");
+        assert_eq!(port.own.recv(&mut buffer).expect("it comes to the second socket"), 6);
+    }
 }
