@@ -77,7 +77,8 @@ impl ChaosMonkey {
     /// The probability that a message from `from` is dropped by `to` now.
     #[inline]
     pub fn loss(&self, from: ReplicaId, to: ReplicaId) -> f64 {
-        if self.separated(from, to) { 1.0 } else { self.matrix.loss(from, to) }
+        // Mostly nothing is cut.
+        if !self.is_whole() && self.separated(from, to) { 1.0 } else { self.matrix.loss(from, to) }
     }
 
     fn separated(&self, from: ReplicaId, to: ReplicaId) -> bool {
@@ -141,6 +142,7 @@ impl ChaosMonkey {
     }
 
     /// Whether there is no partition and no isolation.
+    #[inline]
     pub fn is_whole(&self) -> bool {
         self.partition.is_empty() && self.isolated.is_empty()
     }

@@ -30,6 +30,8 @@ impl Rate {
 /// The clock of one host. It never goes back: what machines read is a monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
+    /// Whether it was ever set.
+    is_set: bool,
     rate: Rate,
     /// The world's time when the rate was set, and what this clock showed then.
     since: Time,
@@ -38,12 +40,12 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that shows the world's time.
-    pub const EXACT: Clock = Clock { rate: Rate::EXACT, since: Time::ZERO, shown: Time::ZERO };
+    pub const EXACT: Clock = Clock { is_set: false, rate: Rate::EXACT, since: Time::ZERO, shown: Time::ZERO };
 
     /// What the clock shows at this time of the world.
     #[inline]
     pub fn local(&self, world: Time) -> Time {
-        if *self == Clock::EXACT { world } else { self.convert(world) }
+        if self.is_set { self.convert(world) } else { world }
     }
 
     fn convert(&self, world: Time) -> Time {
@@ -55,7 +57,7 @@ impl Clock {
     /// The first time of the world at which the clock shows this or more; [`Time::NEVER`] for [`Time::NEVER`].
     #[inline]
     pub fn world(&self, local: Time) -> Time {
-        if *self == Clock::EXACT || local == Time::NEVER { local } else { self.convert_back(local) }
+        if !self.is_set || local == Time::NEVER { local } else { self.convert_back(local) }
     }
 
     fn convert_back(&self, local: Time) -> Time {
@@ -66,7 +68,7 @@ impl Clock {
 
     /// From this time of the world on the clock runs at this rate, and jumps ahead first.
     pub fn set(&mut self, world: Time, rate: Rate, jump: Span) {
-        *self = Clock { rate, since: world, shown: self.local(world) + jump };
+        *self = Clock { is_set: true, rate, since: world, shown: self.local(world) + jump };
     }
 
     /// How fast it runs.

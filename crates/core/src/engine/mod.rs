@@ -235,7 +235,9 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     /// If the machine asks for timeouts at one time without end.
     #[inline]
     pub fn handle(&mut self, id: ReplicaId, input: Input<M>, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
-        self.act(id, carrier, |machine, now, out| machine.handle(now, input, out)).1
+        let now = self.conditions[id.index()].clock.local(self.now);
+        self.machines[id.index()].handle(now, input, &mut self.outbox);
+        self.carry_out(id, now, carrier)
     }
 
     /// The same with something else that makes a machine act.
@@ -249,34 +251,42 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         carrier: &mut impl Carrier<M, E>,
         act: impl FnOnce(&mut M, Time, &mut Outbox<M>) -> T,
     ) -> (T, Option<Exit>) {
-        let clock = &self.conditions[id.index()].clock;
-        let now = clock.local(self.now);
-        let machine = &mut self.machines[id.index()];
-        let done = act(machine, now, &mut self.outbox);
-        let deadline = machine.poll_timeout();
-        if deadline > now && !self.outbox.concerns_host() {
-            self.wakeups.set(id, clock.world(deadline));
-            self.emit(id, carrier);
-            return (done, None);
-        }
-        (done, self.settle(id, now, carrier))
+        let now = self.conditions[id.index()].clock.local(self.now);
+        let done = act(&mut self.machines[id.index()], now, &mut self.outbox);
+        (done, self.carry_out(id, now, carrier))
     }
 
-    /// Deals with what concerns the host, and hands in timeouts as long as the machine wants one now.
-    fn settle(&mut self, id: ReplicaId, now: Time, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
+    /// Carries out what a machine has left, and hands in timeouts as long as it wants one now.
+    #[inline]
+    fn carry_out(&mut self, id: ReplicaId, now: Time, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
+        let mut deadline = self.machines[id.index()].poll_timeout();
+        if deadline <= now || self.outbox.concerns_host() {
+            match self.settle(id, now, carrier) {
+                Ok(later) => deadline = later,
+                Err(exit) => return Some(exit),
+            }
+        }
+        self.wakeups.set(id, self.conditions[id.index()].clock.world(deadline));
+        if !self.outbox.is_empty() {
+            self.emit(id, carrier);
+        }
+        None
+    }
+
+    /// Deals with what concerns the host, and hands in timeouts as long as the machine wants one now. Returns when it
+    /// wants the next one; what it emitted last is still in the outbox.
+    fn settle(&mut self, id: ReplicaId, now: Time, carrier: &mut impl Carrier<M, E>) -> Result<Time, Exit> {
         for _ in 0..=IMMEDIATE_TIMEOUTS_MAX {
             // What a sync holds back is only of its own input.
             if self.outbox.concerns_host()
                 && let Some(exit) = self.attend(id, carrier)
             {
-                return Some(exit);
+                return Err(exit);
             }
             let machine = &mut self.machines[id.index()];
             let deadline = machine.poll_timeout();
             if deadline > now {
-                self.wakeups.set(id, self.conditions[id.index()].clock.world(deadline));
-                self.emit(id, carrier);
-                return None;
+                return Ok(deadline);
             }
             machine.handle(now, Input::Timeout, &mut self.outbox);
         }
@@ -303,7 +313,6 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     }
 
     /// Carries out what a machine emits.
-    #[inline]
     fn emit(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) {
         if !self.outbox.is_empty() {
             carrier.begin(self.now, id, &self.machines[id.index()]);

@@ -173,15 +173,22 @@ impl<C: Payload, R: Rules> HardState<C, R> {
     }
 
     /// Adds an entry at the end of the log and returns its index.
+    #[inline(always)]
     pub fn append(&mut self, entry: Entry<C>, out: &mut impl Effects<C>) -> Index {
         let ordered = entry.term >= self.log.last_term() && entry.term <= self.term;
         assert!(ordered || !self.rules.keep_all(), "terms never fall in a log, nor pass the replica's own");
+        let index = self.log.append(entry);
         if self.journal.is_some() {
-            self.persist(Record::Append { index: self.log.last_index() + 1, entry: entry.clone() }, out);
+            self.persist_last(index, out);
         }
-        self.log.append(entry);
+        index
+    }
+
+    /// The entry that was just added.
+    fn persist_last(&mut self, index: Index, out: &mut impl Effects<C>) {
+        let entry = self.log.get(index).expect("an entry was just added").clone();
+        self.persist(Record::Append { index, entry }, out);
         self.note_end();
-        self.log.last_index()
     }
 
     /// Removes the entry at this index and all after it. Only a follower does that, and never to a committed entry.

@@ -407,9 +407,11 @@ impl<C: Payload> Leader<C> {
     /// The highest value that this many followers have reached.
     #[inline]
     fn quorum_value<R: Rules>(&self, server: &Server<C, R>, count: usize, value: impl Fn(&Progress) -> u64) -> u64 {
-        let times = if server.rules.keep(Rule::CountFollowersOnce) { 1 } else { 2 };
-        let values = self.followers.iter().flat_map(|follower| std::iter::repeat_n(value(follower), times));
-        nth_highest(count, values)
+        if !server.rules.keep(Rule::CountFollowersOnce) {
+            let twice = self.followers.iter().flat_map(|follower| [value(follower); 2]);
+            return nth_highest(count, twice);
+        }
+        nth_highest(count, self.followers.iter().map(value))
     }
 }
 

@@ -453,9 +453,12 @@ impl<R: Rules> Replica<R> {
     /// When the first request has waited for too long.
     #[inline]
     fn patience(&self) -> Time {
+        if self.waiting() == 0 {
+            return Time::NEVER;
+        }
         // The first put is the oldest, unless it has an index that an older one had before the log was cut; that is last.
-        let puts = self.puts.front().into_iter().chain(self.puts.back());
-        let put = puts.map(|put| put.arrived).min().unwrap_or(Time::NEVER);
+        let arrived = |put: Option<&ProposedPut>| put.map_or(Time::NEVER, |put| put.arrived);
+        let put = arrived(self.puts.front()).min(arrived(self.puts.back()));
         let get = self.gets.front().map_or(Time::NEVER, |get| get.arrived);
         let held = self.held.front().map_or(Time::NEVER, |held| held.arrived);
         put.min(get).min(held) + self.config.held_time_max

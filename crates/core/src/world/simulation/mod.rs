@@ -364,7 +364,7 @@ impl<P: Service, O: Observer<P>> Carrier<P, Answer> for Wires<'_, '_, O> {
         self.stamp = leader;
     }
 
-    #[inline]
+    #[inline(always)]
     fn carry(&mut self, now: Time, from: ReplicaId, emission: Emission<P>, ahead: &mut Ahead<P, Answer>) {
         match emission {
             Emission::Send { to, message } => {

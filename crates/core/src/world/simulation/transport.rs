@@ -118,7 +118,7 @@ impl Transport {
             }
             Manner::Links(order) => {
                 let link = &mut self.links[link_index(route, self.replicas)];
-                let arrival = now + link.own.unwrap_or(self.delay).draw(&mut link.stream);
+                let arrival = now + link.own.as_ref().unwrap_or(&self.delay).draw(&mut link.stream);
                 if order == Order::Any {
                     return arrival;
                 }
