@@ -65,7 +65,7 @@ fn the_shipped_repros_replay_to_the_bit() {
 
 #[test]
 fn a_replay_shows_what_was_found_and_says_what_is_not_the_same() {
-    let trace = "cdd96195ed83e6c3";
+    let trace = "158e54d21a58fe33";
     assert!(STALE_READ.contains(trace));
     let (version, old) = (format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION")), "\"version\": \"0.0.1\"");
     assert!(STALE_READ.contains(&version));

@@ -142,7 +142,17 @@ impl Invariants {
         self.look_by(now, replicas, living, id, |_| now);
     }
 
-    /// The same where each replica has a clock of its own.
+    /// Looks at a replica that was just started again: what it has promised it still knows.
+    pub fn look_again<P: Consensus>(&mut self, now: Time, replicas: &[P], id: ReplicaId) {
+        if self.violation.is_none() {
+            self.make_room(replicas.len());
+            self.changes += 1;
+            let result = self.look_at_start(id, replicas);
+            self.note(now, result);
+        }
+    }
+
+    /// The same as [`Invariants::look`] where each replica has a clock of its own.
     fn look_by<P: Consensus>(
         &mut self,
         now: Time,
@@ -557,14 +567,12 @@ impl<P: Service + Consensus> Observer<P> for Invariants {
         }
         match *event {
             Event::Crashed { replica, .. } | Event::Ended { replica, .. } => self.leading.remove(replica),
-            Event::Started { replica, wiped } if self.violation.is_none() => {
+            Event::Started { replica, wiped } => {
                 if wiped {
                     // The scenario has made it forget.
                     self.replicas[replica.index()] = Mirror::default();
                 }
-                self.changes += 1;
-                let result = self.look_at_start(replica, scene.replicas);
-                self.note(scene.now, result);
+                self.look_again(scene.now, scene.replicas, replica);
             }
             _ => {}
         }
