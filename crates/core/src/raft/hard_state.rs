@@ -362,3 +362,6 @@ fn refusal(place: usize, what: &str) -> Exit {
         format!("record {number} on the disk {what}: other replicas may rely on it, so this one does not start").into(),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+use super::*;
+use crate::raft::{Message, Sound};
+use crate::rng::Stream;
+
+type Hard = HardState<u32, Sound>;
+
+/// What was persisted, and how often a sync was asked for.
+#[derive(Default)]
+struct Written {
+    records: Vec<Record<u32>>,
+    syncs: usize,
+}
+
+impl Effects<u32> for Written {
+    fn send(&mut self, _: ReplicaId, message: Message<u32>) {
+        panic!("the hard state sends {message:?}");
+    }
+
+    fn persist(&mut self, record: Record<u32>) {
+        self.records.push(record);
+    }
+
+    fn sync(&mut self) {
+        self.syncs += 1;
+    }
+}
+
+fn restore(records: &[Record<u32>]) -> Result<Restored<u32, Sound>, Exit> {
+    let records = records.iter().cloned().map(Stored::Intact).collect();
+    HardState::restore(Recovered { records, torn: false }, Sound)
+}
+
+fn empty() -> Hard {
+    restore(&[]).expect("nothing is damaged").hard
+}
+
+fn entry(term: Term, command: u32) -> Entry<u32> {
+    Entry { term, command: Some(command) }
+}
+
+fn snapshot(last_index: Index, last_term: Term) -> Snapshot<u32> {
+    Snapshot { last_index, last_term, digest: last_index, commands: vec![1] }
+}
+
+/// Term, vote, what the log has dropped, and what it has.
+type Facts = (Term, Option<ReplicaId>, Index, Vec<Entry<u32>>);
+
+fn facts(hard: &Hard) -> Facts {
+    let log = hard.log();
+    (hard.term(), hard.vote(), log.first_index() - 1, log.from(log.first_index()).to_vec())
+}
+
+/// A random life: what was written, and after how many records the hard state was what.
+fn live(seed: u64) -> (Hard, Written, Vec<(usize, Facts)>) {
+    let mut dice = Stream::new(seed, "hard state");
+    let (mut hard, mut written, mut commit_index) = (empty(), Written::default(), 0);
+    let mut past = vec![(0, facts(&hard))];
+    for step in 0..60 {
+        let last = hard.log().last_index();
+        match dice.below(8) {
+            0 => hard.enter_term(hard.term() + 1 + dice.below(2), &mut written),
+            1 if hard.vote().is_none() => hard.vote_for(ReplicaId(dice.below(5) as u8), &mut written),
+            2 => hard.truncate(commit_index + 1 + dice.below(3), commit_index, &mut written),
+            3 => commit_index += dice.below(last - commit_index + 1),
+            4 if commit_index > 0 => {
+                let (index, term) = (commit_index, hard.log().term(commit_index).expect("it is not dropped"));
+                let base = index.saturating_sub(dice.below(2));
+                hard.compact(base, commit_index, || snapshot(index, term), &mut written);
+            }
+            5 if dice.chance(0.2) => {
+                commit_index += 1 + dice.below(5);
+                let (index, term) = (commit_index, hard.term());
+                hard.install(&snapshot(index, term), index - 1, &mut written);
+            }
+            _ => drop(hard.append(entry(hard.term(), step), &mut written)),
+        }
+        past.push((written.records.len(), facts(&hard)));
+    }
+    (hard, written, past)
+}
+
+#[test]
+fn after_any_number_of_records_what_is_read_back_is_what_was_there_when_they_were_written() {
+    for seed in 0..300 {
+        let (_, written, past) = live(seed);
+        for (records, was) in past {
+            let restored = restore(&written.records[..records]).expect("every record fits");
+            assert_eq!(facts(&restored.hard), was, "seed {seed}, {records} records");
+            assert_eq!(restored.hard.durable_index(), restored.hard.log().last_index());
+        }
+    }
+}
+
+#[test]
+fn a_state_that_was_read_back_goes_on_where_the_one_that_wrote_it_was() {
+    for seed in 0..100 {
+        let (hard, mut written, _) = live(seed);
+        let mut restored = restore(&written.records).expect("every record fits").hard;
+        restored.enter_term(hard.term() + 1, &mut written);
+        restored.append(entry(hard.term() + 1, 99), &mut written);
+        assert_eq!(facts(&restore(&written.records).expect("every record fits").hard), facts(&restored));
+    }
+}
+
+#[test]
+fn the_durable_index_promises_no_entry_that_the_disk_would_not_give_back() {
+    let mut behind = 0;
+    for seed in 0..300 {
+        let (mut hard, written, _) = live(seed);
+        let mut dice = Stream::new(seed, "syncs");
+        let mut synced = 0;
+        while synced < written.records.len() {
+            synced += 1 + dice.below((written.records.len() - synced) as u64) as usize;
+            hard.handle_synced(synced as u64);
+            let durable = hard.durable_index();
+            let disk = restore(&written.records[..synced]).expect("every record fits").hard;
+            behind += u64::from(durable < hard.log().last_index());
+            let first = hard.log().first_index().max(disk.log().first_index());
+            for index in first..=durable {
+                assert_eq!(disk.log().get(index), hard.log().get(index), "seed {seed}, {synced} records, {index}");
+            }
+            assert!(
+                durable <= disk.log().last_index().max(hard.log().first_index() - 1),
+                "seed {seed}, {synced} records"
+            );
+        }
+        assert_eq!(hard.durable_index(), hard.log().last_index(), "seed {seed}: all is on the disk");
+    }
+    assert!(behind > 100, "{behind}");
+}
+
+#[test]
+fn a_sync_is_asked_for_as_long_as_something_is_not_on_the_disk_and_never_without_one() {
+    let (mut hard, mut written) = (empty(), Written::default());
+    hard.sync(&mut written);
+    assert_eq!(written.syncs, 0);
+    hard.enter_term(1, &mut written);
+    hard.append(entry(1, 1), &mut written);
+    hard.handle_synced(1);
+    hard.sync(&mut written);
+    hard.sync(&mut written);
+    assert_eq!((written.syncs, hard.durable_index()), (2, 0));
+    hard.handle_synced(2);
+    hard.sync(&mut written);
+    assert_eq!((written.syncs, hard.durable_index()), (2, 1));
+
+    let mut without = HardState::new(Sound);
+    without.enter_term(1, &mut written);
+    without.append(entry(1, 1), &mut written);
+    without.sync(&mut written);
+    assert_eq!((written.syncs, written.records.len(), without.durable_index()), (2, 2, 1));
+}
+
+#[test]
+fn a_damaged_record_and_one_that_does_not_fit_are_refused_by_their_number() {
+    let append = |index, term| Record::Append { index, entry: entry(term, 0) };
+    let vote = |term| Record::Vote { term, vote: None };
+    let checkpoint = |term, base, snapshot| {
+        Record::Checkpoint(Box::new(Checkpoint { term, vote: None, snapshot, base, entries: vec![entry(1, 0)] }))
+    };
+    for records in [
+        vec![append(2, 1)],
+        vec![append(1, 1), append(1, 1)],
+        vec![append(1, 2), append(2, 1)],
+        vec![vote(2), vote(1)],
+        vec![append(1, 1), Record::Truncate { index: 2 }],
+        vec![append(1, 1), Record::Truncate { index: 0 }],
+        vec![vote(2), checkpoint(1, (3, 1), snapshot(3, 1))],
+        vec![checkpoint(1, (3, 1), snapshot(5, 1))],
+        vec![checkpoint(1, (3, 1), snapshot(2, 1))],
+        vec![Record::Commit { index: 1 }],
+    ] {
+        let Err(Exit(why)) = restore(&records) else { panic!("{records:?} is believed") };
+        let number = records.len();
+        assert!(why.starts_with(&format!("record {number} on the disk does not fit")), "{records:?}: {why}");
+    }
+    let records = vec![Stored::Intact(append(1, 1)), Stored::Damaged, Stored::Intact(append(2, 1))];
+    let Err(Exit(why)) = HardState::restore(Recovered { records, torn: false }, Sound) else { panic!("it starts") };
+    assert!(why.starts_with("record 2 on the disk is damaged"), "{why}");
+}
+
+#[test]
+fn a_torn_last_record_is_no_reason_to_refuse() {
+    let records = vec![Stored::Intact(Record::Append { index: 1, entry: entry(1, 7) })];
+    let restored = HardState::restore(Recovered { records, torn: true }, Sound).expect("it starts");
+    assert_eq!(facts(&restored.hard), (1, None, 0, vec![entry(1, 7)]));
+}
+
+/// A state in term 3 with a vote and two entries.
+fn grown() -> (Hard, Written) {
+    let (mut hard, mut written) = (empty(), Written::default());
+    hard.enter_term(3, &mut written);
+    hard.vote_for(ReplicaId(1), &mut written);
+    hard.append(entry(2, 1), &mut written);
+    hard.append(entry(3, 2), &mut written);
+    (hard, written)
+}
+
+#[test]
+#[should_panic(expected = "the term never falls")]
+fn no_term_is_entered_twice() {
+    let (mut hard, mut written) = grown();
+    hard.enter_term(3, &mut written);
+}
+
+#[test]
+#[should_panic(expected = "votes once in a term")]
+fn no_second_candidate_gets_a_vote() {
+    let (mut hard, mut written) = grown();
+    hard.vote_for(ReplicaId(1), &mut written);
+    hard.vote_for(ReplicaId(2), &mut written);
+}
+
+#[test]
+#[should_panic(expected = "terms never fall in a log")]
+fn no_older_entry_follows_a_newer_one() {
+    let (mut hard, mut written) = grown();
+    hard.append(entry(2, 3), &mut written);
+}
+
+#[test]
+#[should_panic(expected = "what is committed is never removed")]
+fn nothing_committed_is_truncated() {
+    let (mut hard, mut written) = grown();
+    hard.truncate(1, 1, &mut written);
+}
+
+#[test]
+#[should_panic(expected = "what is dropped is committed")]
+fn nothing_uncommitted_is_dropped() {
+    let (mut hard, mut written) = grown();
+    hard.compact(2, 1, || snapshot(2, 3), &mut written);
+}
+
+#[test]
+#[should_panic(expected = "a snapshot is never older than what is committed")]
+fn no_old_snapshot_is_installed() {
+    let (mut hard, mut written) = grown();
+    hard.install(&snapshot(1, 2), 2, &mut written);
+}
