@@ -213,6 +213,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         }
     }
 
+    #[inline(never)]
     fn take_what_need_not_wait(&mut self) -> Option<Due<M, E>> {
         let due = self.ahead.queue.pop()?;
         match due {
@@ -233,7 +234,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     ///
     /// # Panics
     /// If the machine asks for timeouts at one time without end.
-    #[inline]
+    #[inline(always)]
     pub fn handle(&mut self, id: ReplicaId, input: Input<M>, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         let now = self.conditions[id.index()].clock.local(self.now);
         self.machines[id.index()].handle(now, input, &mut self.outbox);
@@ -257,7 +258,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     }
 
     /// Carries out what a machine has left, and hands in timeouts as long as it wants one now.
-    #[inline]
+    #[inline(always)]
     fn carry_out(&mut self, id: ReplicaId, now: Time, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         let mut deadline = self.machines[id.index()].poll_timeout();
         if deadline <= now || self.outbox.concerns_host() {
@@ -267,14 +268,13 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
             }
         }
         self.wakeups.set(id, self.conditions[id.index()].clock.world(deadline));
-        if !self.outbox.is_empty() {
-            self.emit(id, carrier);
-        }
+        self.emit(id, carrier);
         None
     }
 
     /// Deals with what concerns the host, and hands in timeouts as long as the machine wants one now. Returns when it
     /// wants the next one; what it emitted last is still in the outbox.
+    #[inline(never)]
     fn settle(&mut self, id: ReplicaId, now: Time, carrier: &mut impl Carrier<M, E>) -> Result<Time, Exit> {
         for _ in 0..=IMMEDIATE_TIMEOUTS_MAX {
             // What a sync holds back is only of its own input.
@@ -313,6 +313,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     }
 
     /// Carries out what a machine emits.
+    #[inline(always)]
     fn emit(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) {
         if !self.outbox.is_empty() {
             carrier.begin(self.now, id, &self.machines[id.index()]);
@@ -323,6 +324,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     }
 
     /// Deals with records, syncs and exits, and carries out what need not wait for them.
+    #[inline(never)]
     fn attend(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         let had = self.storages.get(id.index()).map_or(0, |storage| storage.disk.synced());
         let exit = self.sort_out(id);

@@ -25,6 +25,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
     }
 
     /// Begins a new term, votes for itself and asks to be elected.
+    #[cold]
     pub(super) fn become_candidate(&mut self, now: Time, handed_over: bool, out: &mut impl Effects<C>) {
         let server = &mut self.server;
         server.hard.enter_term(server.term() + 1, out);
@@ -85,6 +86,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
 
     /// Asks all whose vote, or pre-vote, it does not have; again and again, ever more rarely, since the question or the
     /// answer may be lost and since a refused pre-vote may be granted later.
+    #[cold]
     pub(super) fn ask_for_votes(&mut self, now: Time, out: &mut impl Effects<C>) {
         let server = &mut self.server;
         let (campaign, pre) = match &mut self.role {
@@ -114,6 +116,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
 
     /// A candidate asks for a vote, or whether it would get one: does this replica listen, does it follow the candidate
     /// into its term, does it grant the vote?
+    #[cold]
     pub(super) fn handle_request_vote(
         &mut self,
         now: Time,
@@ -179,6 +182,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
     }
 
     /// A replica answers a request for its vote.
+    #[cold]
     pub(super) fn handle_vote(&mut self, now: Time, from: ReplicaId, vote: Vote, out: &mut impl Effects<C>) {
         if self.server.is_absurd(vote.term) {
             return self.server.ignore();

@@ -49,6 +49,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
 
     /// The leader tells this follower to campaign at once. It does not ask first whether it would be elected: the leader
     /// wants it.
+    #[cold]
     pub(super) fn handle_timeout_now(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut impl Effects<C>) {
         if self.server.is_absurd(term) {
             return self.server.ignore();

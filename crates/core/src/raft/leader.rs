@@ -100,6 +100,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
     }
 
     /// A follower asks this replica to show that it leads. It does, if it can be sure of that.
+    #[cold]
     pub(super) fn handle_probe(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut impl Effects<C>) {
         if self.server.is_absurd(term) {
             return self.server.ignore();
@@ -198,7 +199,11 @@ impl<C: Payload> Leader<C> {
             covered += usize::from(follower.covers(last) && follower.confirms(asked));
             wake = wake.min(follower.wake());
         }
-        let needed = if self.is_disk_late(server, now, last) { server.quorum() } else { server.quorum() - 1 };
+        let needed = if server.hard.is_durable() && self.is_disk_late(server, now, last) {
+            server.quorum()
+        } else {
+            server.quorum() - 1
+        };
         let missing = needed.saturating_sub(covered);
         let unsettled = server.commit_index() < last || asked > Time::ZERO;
         if (missing > 0 && unsettled) || now >= wake {
@@ -424,16 +429,18 @@ fn index_before_conflict<C: Payload, R: Rules>(server: &Server<C, R>, index: Ind
     if log.term(last) == Some(term) { last + 1 } else { index }
 }
 
+/// The same for large clusters.
+#[cold]
+fn nth_highest_of_many(n: usize, mut values: Vec<u64>) -> u64 {
+    if n > values.len() { 0 } else { *values.select_nth_unstable_by(n - 1, |one, other| other.cmp(one)).1 }
+}
+
 /// The n-th highest of these values; 0 if n is, or if there are fewer.
 #[inline]
 fn nth_highest(n: usize, values: impl Iterator<Item = u64>) -> u64 {
     let mut highest = [0; SMALL_QUORUM_MAX];
     let Some(highest) = highest.get_mut(..n) else {
-        let mut values: Vec<u64> = values.collect();
-        return match values.len() {
-            len if n > len => 0,
-            _ => *values.select_nth_unstable_by(n - 1, |one, other| other.cmp(one)).1,
-        };
+        return nth_highest_of_many(n, values.collect());
     };
     // The highest so far, in descending order.
     for mut candidate in values {

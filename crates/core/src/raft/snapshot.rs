@@ -48,6 +48,7 @@ impl<C> Sending<C> {
 impl<C: Payload, R: Rules> Raft<C, R> {
     /// Drops all entries of the log up to this index, which must be committed. Followers that miss some of them are
     /// sent a snapshot. If there is a disk, `snapshot` makes one of all that is applied, which takes their place there.
+    #[cold]
     pub fn compact(&mut self, index: Index, snapshot: impl FnOnce() -> Snapshot<C>, out: &mut impl Effects<C>) {
         self.server.hard.compact(index, self.server.commit_index(), snapshot, out);
         if let State::Leader(leader) = &mut self.role {
@@ -63,6 +64,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
     }
 
     /// Hands in a snapshot and sends its first chunk to those that need it.
+    #[cold]
     pub fn offer_snapshot(&mut self, now: Time, snapshot: Snapshot<C>, out: &mut impl Effects<C>) {
         let State::Leader(leader) = &mut self.role else { return };
         let wanted = std::mem::replace(&mut leader.sending.wanted, ReplicaSet::EMPTY);
@@ -136,6 +138,7 @@ impl<C: Payload> Leader<C> {
     }
 
     /// A follower has this much of a snapshot, as it says in answer to the newest chunk: what comes next?
+    #[cold]
     pub fn handle_received<R: Rules>(
         &mut self,
         server: &Server<C, R>,

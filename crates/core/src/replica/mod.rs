@@ -294,7 +294,7 @@ impl<R: Rules> Replica<R> {
         } else if self.waiting() > 0 {
             self.give_back(now, out);
         }
-        if now >= self.patience() {
+        if self.waiting() > 0 && now >= self.patience() {
             self.fail_overdue(now, out);
         }
     }
@@ -341,6 +341,7 @@ impl<R: Rules> Replica<R> {
 
     /// Drops the oldest of the entries that are applied, but for about half of what the log may hold: followers that are
     /// only a little behind are best served from it.
+    #[cold]
     fn compact(&mut self, out: &mut Outbox<Self>) {
         let most = self.config.log_bytes_max.max(self.snapshot_bytes);
         if self.applied_bytes <= most.saturating_add(self.raft.snapshot_bytes()) {
@@ -366,6 +367,7 @@ impl<R: Rules> Replica<R> {
     }
 
     /// Takes over the state of a leader.
+    #[cold]
     fn install(&mut self, snapshot: &Snapshot<Arc<Command>>, out: &mut Outbox<Self>) {
         self.restore(snapshot);
         // Puts of this replica up to there may have been committed, or others in their place: nobody can tell.
@@ -453,9 +455,6 @@ impl<R: Rules> Replica<R> {
     /// When the first request has waited for too long.
     #[inline]
     fn patience(&self) -> Time {
-        if self.waiting() == 0 {
-            return Time::NEVER;
-        }
         // The first put is the oldest, unless it has an index that an older one had before the log was cut; that is last.
         let arrived = |put: Option<&ProposedPut>| put.map_or(Time::NEVER, |put| put.arrived);
         let put = arrived(self.puts.front()).min(arrived(self.puts.back()));
@@ -465,6 +464,7 @@ impl<R: Rules> Replica<R> {
     }
 
     /// Answers `fail` to all that have waited for too long. A put among them may still take effect.
+    #[cold]
     fn fail_overdue(&mut self, now: Time, out: &mut Outbox<Self>) {
         let overdue = |arrived: Time| now >= arrived + self.config.held_time_max;
         self.puts.retain(|put| {
@@ -531,8 +531,10 @@ impl<R: Rules> Machine for Replica<R> {
         self.raft.flush(out);
     }
 
+    #[inline]
     fn poll_timeout(&self) -> Time {
-        self.raft.poll_timeout().min(self.patience()).min(self.probe_due())
+        let due = self.raft.poll_timeout();
+        if self.waiting() == 0 { due } else { due.min(self.patience()).min(self.probe_due()) }
     }
 }
 

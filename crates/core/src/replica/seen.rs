@@ -25,19 +25,24 @@ impl SeenRequests {
     /// Whether this request has not come before, as far as it is remembered. It is remembered from now on.
     pub fn is_first(&mut self, from: ClientId, mid: Mid) -> bool {
         let request = (from, mid);
-        let hash = |request: &(ClientId, Mid)| StableHasher::of(request);
-        if self.table.find(hash(&request), |known| *known == request).is_some() {
+        let hash = StableHasher::of(&request);
+        if self.table.find(hash, |known| *known == request).is_some() {
             return false;
         }
         if self.order.len() == self.max {
-            let oldest = self.order.pop_front().expect("a full memory has an oldest");
-            if let Ok(entry) = self.table.find_entry(hash(&oldest), |known| *known == oldest) {
-                entry.remove();
-            }
+            self.forget_oldest();
         }
         self.order.push_back(request);
-        self.table.insert_unique(hash(&request), request, hash);
+        self.table.insert_unique(hash, request, StableHasher::of);
         true
+    }
+
+    #[cold]
+    fn forget_oldest(&mut self) {
+        let oldest = self.order.pop_front().expect("a full memory has an oldest");
+        if let Ok(entry) = self.table.find_entry(StableHasher::of(&oldest), |known| *known == oldest) {
+            entry.remove();
+        }
     }
 }
 

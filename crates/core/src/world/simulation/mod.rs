@@ -200,6 +200,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
     }
 
     /// The next fault of the scenario is injected.
+    #[cold]
     fn strike(&mut self) {
         let now = self.engine.now();
         let (event, consequence) = self.stage.strike(now);
@@ -216,6 +217,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
     }
 
     /// Something happens to a host.
+    #[cold]
     fn act(&mut self, replica: ReplicaId, act: Act) {
         match act {
             Act::Kill => drop(self.engine.fail_power(replica)),
@@ -237,6 +239,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         }
     }
 
+    #[cold]
     fn restart(&mut self, replica: ReplicaId, wipe: bool) {
         if wipe && let Some(disk) = self.engine.disk_mut(replica) {
             disk.wipe();
