@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use seedbed::chaos::{ConnectivityMatrix, Fault};
+use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent};
 use seedbed::check::{Checker, Finding};
 use seedbed::raft::Rule;
 use seedbed::scenario::Scenario;
@@ -121,6 +121,34 @@ fn a_budget_of_one_run_gives_the_case_back_or_a_smaller_one() {
     let small = shrunk(&case, &trial.findings[0], 1);
     assert!(small.trial.findings.iter().any(|other| other.is_like(&trial.findings[0])));
     assert!(Size::of(&small.case) <= Size::of(&case));
+}
+
+#[test]
+fn wherever_shrinking_stops_its_result_can_be_written_and_read_back() {
+    let mut tried = 0;
+    for seed in 0..2_000 {
+        let mut case = draw(seed);
+        let is_slow = |event: &FaultEvent| matches!(event.fault, Fault::DelayLink { .. });
+        if !case.scenario.events.iter().any(is_slow) {
+            continue;
+        }
+        case.subject.broken = Some(Rule::AnswerAfterCommit);
+        let trial = case.attempt();
+        let Some(finding) = trial.findings.first() else { continue };
+        for budget in [5, 20, 40, 60, 80, 120, 160, 240, 320] {
+            let small = shrunk(&case, finding, budget);
+            let mut file = Vec::new();
+            Repro::of(&small.case, &small.trial).write(&mut file).expect("a vector takes everything");
+            let loaded = Repro::parse("r.json", &String::from_utf8(file).expect("JSON is text"));
+            let loaded = loaded.unwrap_or_else(|error| panic!("seed {seed}, {budget} runs: {error}"));
+            assert_eq!(loaded.repro.case, small.case, "seed {seed}, {budget} runs");
+        }
+        tried += 1;
+        if tried == 10 {
+            return;
+        }
+    }
+    panic!("only {tried} cases failed");
 }
 
 #[test]

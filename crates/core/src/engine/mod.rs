@@ -28,6 +28,9 @@ pub use queue::{Queue, Wakeups};
 /// A machine may ask for so many timeouts in a row without time moving on; more would never end.
 const IMMEDIATE_TIMEOUTS_MAX: usize = 1_000;
 
+/// A machine may ask for so many syncs, each in answer to the one before, without time moving on.
+const IMMEDIATE_SYNCS_MAX: usize = 100;
+
 /// How a machine is started.
 pub type Build<'b, M> = dyn FnMut(Boot<<M as Machine>::Record>) -> Result<M, Exit> + 'b;
 
@@ -86,6 +89,8 @@ pub struct Engine<'b, M: Machine, E> {
     outbox: Outbox<M>,
     /// Effects that concern the host, until it has dealt with them.
     concerns: Outbox<M>,
+    /// How many syncs that took no time are being answered, one within the other.
+    immediate_syncs: usize,
 }
 
 impl<'b, M: Machine, E> Engine<'b, M, E> {
@@ -142,6 +147,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
             wakeups,
             outbox: Outbox::new(),
             concerns: Outbox::new(),
+            immediate_syncs: 0,
         }
     }
 
@@ -233,7 +239,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     /// one now. Says why if the machine ends.
     ///
     /// # Panics
-    /// If the machine asks for timeouts at one time without end.
+    /// If the machine asks for timeouts or syncs at one time without end.
     #[inline(always)]
     pub fn handle(&mut self, id: ReplicaId, input: Input<M>, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         let now = self.conditions[id.index()].clock.local(self.now);
@@ -244,7 +250,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     /// The same with something else that makes a machine act.
     ///
     /// # Panics
-    /// If the machine asks for timeouts at one time without end.
+    /// If the machine asks for timeouts or syncs at one time without end.
     #[inline]
     pub fn act<T>(
         &mut self,
@@ -345,7 +351,15 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
             Some((number, span)) => self.ahead.queue.push(self.now + span, Due::Synced { to: id, number }),
             None => {}
         }
-        if self.storages[id.index()].disk.synced() > had { self.release(id, carrier) } else { None }
+        if self.storages[id.index()].disk.synced() == had {
+            return None;
+        }
+        // This sync took no time, and what the machine does next may want another one.
+        self.immediate_syncs += 1;
+        assert!(self.immediate_syncs <= IMMEDIATE_SYNCS_MAX, "replica {id} asks for syncs at {} without end", self.now);
+        let exit = self.release(id, carrier);
+        self.immediate_syncs -= 1;
+        exit
     }
 
     /// Gives the disk its records, and leaves in the outbox what need not wait.

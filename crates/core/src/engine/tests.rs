@@ -357,24 +357,46 @@ fn a_fast_clock_wakes_its_machine_early_and_tells_it_its_own_time() {
     assert_eq!(stand.heard().last(), Some(&(5_000, "timeout")));
 }
 
+/// It never has enough of timeouts, or of syncs.
+struct Restless {
+    syncs: bool,
+}
+
+impl Machine for Restless {
+    type Message = u64;
+    type Request = ();
+    type Response = ();
+    type Record = Line;
+
+    fn handle(&mut self, _: Time, _: Input<Restless>, out: &mut Outbox<Restless>) {
+        if self.syncs {
+            out.persist(Line(0, false));
+            out.sync();
+        }
+    }
+
+    fn poll_timeout(&self) -> Time {
+        if self.syncs { Time::NEVER } else { Time::ZERO }
+    }
+}
+
+struct Nowhere;
+
+impl Carrier<Restless, ()> for Nowhere {
+    fn carry(&mut self, _: Time, _: ReplicaId, _: Emission<Restless>, _: &mut Ahead<Restless, ()>) {}
+}
+
 #[test]
 #[should_panic(expected = "asks for timeouts at 0.000000s without end")]
 fn a_machine_that_asks_for_timeouts_without_end_is_stopped() {
-    struct Restless;
-    impl Machine for Restless {
-        type Message = u64;
-        type Request = ();
-        type Response = ();
-        type Record = std::convert::Infallible;
-        fn handle(&mut self, _: Time, _: Input<Restless>, _: &mut Outbox<Restless>) {}
-        fn poll_timeout(&self) -> Time {
-            Time::ZERO
-        }
-    }
-    struct Nowhere;
-    impl Carrier<Restless, ()> for Nowhere {
-        fn carry(&mut self, _: Time, _: ReplicaId, _: Emission<Restless>, _: &mut Ahead<Restless, ()>) {}
-    }
-    let mut engine = Engine::new(1, 1, |_| Restless);
-    engine.handle(ReplicaId(0), Input::Timeout, &mut Nowhere);
+    let mut engine = Engine::new(1, 1, |_| Restless { syncs: false });
+    engine.handle(A, Input::Timeout, &mut Nowhere);
+}
+
+#[test]
+#[should_panic(expected = "asks for syncs at 0.000000s without end")]
+fn a_machine_that_asks_for_syncs_without_end_is_stopped_where_they_take_no_time() {
+    let disk = Some(Delay::Constant(Span::ZERO));
+    let mut engine = Engine::booting(1, 1, disk, |_| Ok(Restless { syncs: true }));
+    engine.handle(A, Input::Timeout, &mut Nowhere);
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::error::ScenarioError;
-use super::parse::{Frame, delay, millis, whole_number};
+use super::parse::{Frame, delay, link_between, millis, whole_number};
 use super::reader::{Field, Object, Variant};
 use crate::chaos::{Act, Fault, FaultEvent, HOST_FAULTS, Target};
 use crate::engine::Rate;
@@ -90,11 +90,10 @@ fn fault(name: &str, object: &Object<'_>, frame: &Frame) -> Result<Fault, Scenar
         "delay_link" if !frame.has_links => {
             return Err(object.get("type").invalid("delay_link only with `\"model\": \"links\"` in `network`"));
         }
-        "delay_link" => Fault::DelayLink {
-            from: object.get("from").replica(replicas)?,
-            to: object.get("to").replica(replicas)?,
-            delay: object.get("delay").optional(delay)?,
-        },
+        "delay_link" => {
+            let (from, to) = link_between(object, replicas)?;
+            Fault::DelayLink { from, to, delay: object.get("delay").optional(delay)? }
+        }
         _ => host_fault(name, object, replicas)?,
     })
 }
@@ -150,7 +149,7 @@ fn target(field: &Field<'_>, replicas: usize) -> Result<Target, ScenarioError> {
 
 /// The groups of a partition: lists of replicas that have none in common.
 fn groups(field: &Field<'_>, replicas: usize) -> Result<Vec<ReplicaSet>, ScenarioError> {
-    const ALLOWED: &str = "a list of groups, each a list of replicas, none of which is in two";
+    const ALLOWED: &str = "a list of groups, each a list of at least one replica, none of which is in two";
     let (mut groups, mut seen) = (Vec::new(), ReplicaSet::EMPTY);
     for item in field.list(None, ALLOWED)? {
         let mut group = ReplicaSet::EMPTY;

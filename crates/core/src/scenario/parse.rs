@@ -7,7 +7,7 @@ use super::reader::{Field, Json, Object, Source, Variant, read};
 use super::{Benchmarks, Delay, LinkDelay, Network, Order, Scenario, Tests};
 use super::{events, operations};
 use crate::chaos::{ConnectivityMatrix, Loss, Rulebook};
-use crate::id::{COURSE_REPLICAS_MAX, REPLICAS_MAX, REPLICAS_MIN};
+use crate::id::{COURSE_REPLICAS_MAX, REPLICAS_MAX, REPLICAS_MIN, ReplicaId};
 use crate::printable::printable;
 use crate::time::{Span, Time};
 use crate::workload::Keys;
@@ -330,17 +330,32 @@ fn wires(field: &Field<'_>, replicas: usize) -> Result<Wires, ScenarioError> {
         Some("fifo") => Order::Fifo,
         _ => Order::Any,
     };
-    let read =
-        |field: &Field<'_>| field.list(None, "a list of links")?.iter().map(|item| link(item, replicas)).collect();
-    let links: Vec<LinkDelay> = object.get("links").optional(read)?.unwrap_or_default();
+    let links = object.get("links").optional(|field| links(field, replicas))?.unwrap_or_default();
     Ok(Wires { network: Network::Links { delay: delay(&object.get("delay"))?, order }, links, duplicate })
 }
 
-fn link(item: &Field<'_>, replicas: usize) -> Result<LinkDelay, ScenarioError> {
-    let mut object = item.object()?;
-    object.only(&["from", "to", "delay"])?;
-    let (from, to) = (object.get("from").replica(replicas)?, object.get("to").replica(replicas)?);
-    Ok(LinkDelay { from, to, delay: delay(&object.get("delay"))? })
+/// Links with delays of their own, each at most once.
+fn links(field: &Field<'_>, replicas: usize) -> Result<Vec<LinkDelay>, ScenarioError> {
+    let mut links = Vec::<LinkDelay>::new();
+    for item in field.list(None, "a list of links")? {
+        let mut object = item.object()?;
+        object.only(&["from", "to", "delay"])?;
+        let (from, to) = link_between(&object, replicas)?;
+        if links.iter().any(|link| (link.from, link.to) == (from, to)) {
+            return Err(item.invalid("a link that does not stand in the list already"));
+        }
+        links.push(LinkDelay { from, to, delay: delay(&object.get("delay"))? });
+    }
+    Ok(links)
+}
+
+/// The two ends of a link, `from` and `to`.
+pub(super) fn link_between(object: &Object<'_>, replicas: usize) -> Result<(ReplicaId, ReplicaId), ScenarioError> {
+    let (from, to) = (object.get("from").replica(replicas)?, object.get("to"));
+    match to.replica(replicas)? {
+        same if same == from => Err(to.invalid("another replica than `from`")),
+        other => Ok((from, other)),
+    }
 }
 
 /// How long a sync takes.

@@ -308,6 +308,21 @@ fn network_and_workload_are_checked() {
             r#"{"model": "course", "service": {"kind": "exponential", "floor_ms": 1, "mean_ms": -1}}"#,
             "`network.service.mean_ms` is -1; allowed is a number of milliseconds from 0 to 60000",
         ),
+        (
+            "network",
+            r#"{"model": "links", "delay": {"kind": "constant", "ms": 1},
+                "links": [{"from": 1, "to": 1, "delay": {"kind": "constant", "ms": 2}}]}"#,
+            "`network.links[0].to` is 1; allowed is another replica than `from`",
+        ),
+        (
+            "network",
+            r#"{"model": "links", "delay": {"kind": "constant", "ms": 1},
+                "links": [{"from": 0, "to": 1, "delay": {"kind": "constant", "ms": 2}},
+                          {"from": 1, "to": 0, "delay": {"kind": "constant", "ms": 2}},
+                          {"from": 0, "to": 1, "delay": {"kind": "constant", "ms": 3}}]}"#,
+            "`network.links[2]` is {\"from\":0,\"to\":1,\"delay\":{\"kind\":\"constant\",\"ms\":3}}; \
+             allowed is a link that does not stand in the list already",
+        ),
         ("workload", "[]", "`workload` is []; allowed is an object"),
         ("workload", r#"{"keys": 7}"#, "`workload.keys` is 7; allowed is private, shared"),
         (

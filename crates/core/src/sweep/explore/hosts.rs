@@ -185,7 +185,9 @@ impl HostFaults {
                 self.add(until, host(None, Act::Restart { wipe: false }));
             }
             Kind::SlowLink if frame.has_links => {
-                let (from, to) = (any(stream), any(stream));
+                let from = any(stream);
+                let step = 1 + stream.below(frame.replicas as u64 - 1) as usize;
+                let to = ReplicaId(((from.index() + step) % frame.replicas) as u8);
                 let delay = Some(Delay::Constant(Span(1 + stream.below(frame.timeout.nanos()))));
                 self.add(now, Fault::DelayLink { from, to, delay });
                 self.add(until, Fault::DelayLink { from, to, delay: None });

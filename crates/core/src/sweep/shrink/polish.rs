@@ -46,7 +46,15 @@ impl Shrinker<'_> {
         let mut candidates: Vec<Network> = candidates.chain(spans.map(links(Order::Fifo))).collect();
         candidates.push(Network::Links { delay, order: Order::Any });
         for network in candidates {
-            if self.take(self.changed(|scenario, _| scenario.network = network)) {
+            let changed = self.changed(|scenario, _| {
+                scenario.network = network;
+                // Only links have delays of their own.
+                if !matches!(network, Network::Links { .. }) {
+                    scenario.links.clear();
+                    scenario.events.retain(|event| !matches!(event.fault, Fault::DelayLink { .. }));
+                }
+            });
+            if self.take(changed) {
                 break;
             }
         }
