@@ -259,8 +259,9 @@ fn disk(stream: &mut Stream, frame: Frame) -> Option<Delay> {
     match stream.below(5) {
         0 => None,
         1 => Some(Delay::Constant(millis(stream.between(1, 5)))),
-        2 | 3 => Some(Delay::Uniform { min: millis(1), max: millis(stream.between(1, 5)) }),
+        2 => Some(Delay::Uniform { min: millis(1), max: millis(stream.between(1, 5)) }),
         _ if frame.has_small_batches => Some(Delay::Constant(millis(1))),
+        3 => Some(Delay::Uniform { min: millis(1), max: millis(1) + Span(frame.timeout.nanos() / 8) }),
         _ => Some(Delay::Exponential { floor: millis(1), mean: Span(frame.timeout.nanos() / 20) }),
     }
 }
