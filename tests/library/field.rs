@@ -6,8 +6,11 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::scenario;
+use seedbed::chaos::{Act, Fault, FaultEvent, Target};
+use seedbed::id::ReplicaId;
 use seedbed::raft::Rule;
-use seedbed::sweep::{Case, Subject};
+use seedbed::sweep::{Case, Subject, Trial};
+use seedbed::time::{Span, Time};
 
 /// The sound Raft is tried with this many seeds, and the mutant with as many at most.
 const SEEDS: u64 = 30;
@@ -75,6 +78,58 @@ fn every_scenario_of_the_field_detects_the_raft_that_lacks_its_rule() {
         let detects = |seed: &u64| !case(name, *seed, Some(rule)).attempt().passed();
         assert!((0..SEEDS).any(|seed| detects(&seed)), "{name} does not detect a Raft without {rule}");
     }
+}
+
+/// A run of a scenario of three replicas whose events are these. Their disks take 1 to 5 ms.
+fn with_events(seed: u64, events: &[(u64, Option<u8>, Act)]) -> Trial {
+    let mut case = case("slow-disk-of-the-leader", seed, None);
+    let event = |&(seconds, at, act): &(u64, Option<u8>, Act)| FaultEvent {
+        time: Time::ZERO + Span::from_secs(seconds),
+        fault: Fault::Host { at: at.map(|replica| Target::Replica(ReplicaId(replica))), act },
+    };
+    case.scenario.events = events.iter().map(event).collect();
+    case.attempt()
+}
+
+const RESTART: Act = Act::Restart { wipe: false };
+
+#[test]
+fn puts_do_not_wait_for_the_disk_of_a_leader_that_is_slower_than_those_of_the_others() {
+    for seed in 0..SEEDS {
+        let trial = case("slow-disk-of-the-leader", seed, None).attempt();
+        let history = trial.judged.expect("nobody panics").record.history;
+        let slow = Time::ZERO + Span::from_secs(6)..Time::ZERO + Span::from_secs(12);
+        let puts = history.attempts.iter().filter(|put| !put.operation.is_get() && slow.contains(&put.sent));
+        let latencies: Vec<Span> = puts.filter_map(|put| Some(put.answer.as_ref()?.0.since(put.sent))).collect();
+        let worst = latencies.iter().max().expect("puts were answered");
+        let few = Span::from_millis(100);
+        assert!(latencies.len() > 30 && *worst < few, "seed {seed}: {} puts, up to {worst:?}", latencies.len());
+    }
+}
+
+#[test]
+fn what_disks_that_lie_have_promised_is_lost_when_all_of_them_lose_power() {
+    let lies = |lie: bool| {
+        let lying = (0..3).filter(move |_| lie).map(|one| (3, Some(one), Act::LyingDisk));
+        let crashes = (0..3).map(|one| (8, Some(one), Act::Crash));
+        lying.chain(crashes).chain([(9, None, RESTART)]).collect::<Vec<_>>()
+    };
+    for seed in 0..SEEDS {
+        let trial = with_events(seed, &lies(true));
+        assert!(!trial.passed(), "seed {seed}: nothing was lost");
+        assert_eq!(with_events(seed, &lies(false)).findings, [], "seed {seed}");
+    }
+}
+
+#[test]
+fn replicas_whose_disks_were_wiped_break_their_promises_and_the_more_the_more_often() {
+    let forgotten = [1, 2].map(|replicas| {
+        let crashes = (0..replicas).map(|one| (8, Some(one), Act::Crash));
+        let events: Vec<_> = crashes.chain([(9, None, Act::Restart { wipe: true })]).collect();
+        (0..SEEDS).filter(|&seed| !with_events(seed, &events).passed()).count() as u64
+    });
+    // One that has forgotten all helps to elect a replica that never had it. Mostly those that still have it are faster.
+    assert!(forgotten[0] > 0 && forgotten[0] < forgotten[1] / 2 && forgotten[1] > SEEDS / 3, "{forgotten:?}");
 }
 
 #[test]
