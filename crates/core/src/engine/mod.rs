@@ -219,7 +219,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         }
     }
 
-    #[inline(never)]
+    #[cold]
     fn take_what_need_not_wait(&mut self) -> Option<Due<M, E>> {
         let due = self.ahead.queue.pop()?;
         match due {
@@ -280,7 +280,6 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
 
     /// Deals with what concerns the host, and hands in timeouts as long as the machine wants one now. Returns when it
     /// wants the next one; what it emitted last is still in the outbox.
-    #[inline(never)]
     fn settle(&mut self, id: ReplicaId, now: Time, carrier: &mut impl Carrier<M, E>) -> Result<Time, Exit> {
         for _ in 0..=IMMEDIATE_TIMEOUTS_MAX {
             // What a sync holds back is only of its own input.
@@ -330,7 +329,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     }
 
     /// Deals with records, syncs and exits, and carries out what need not wait for them.
-    #[inline(never)]
+    #[cold]
     fn attend(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         let had = self.storages.get(id.index()).map_or(0, |storage| storage.disk.synced());
         let exit = self.sort_out(id);

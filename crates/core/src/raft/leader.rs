@@ -196,7 +196,7 @@ impl<C: Payload> Leader<C> {
         let (mut covered, mut wake) = (0, Time::NEVER);
         for follower in &mut self.followers {
             server.given_up += u64::from(follower.expire(now, &server.config));
-            covered += usize::from(follower.covers(last) && follower.confirms(asked));
+            covered += usize::from(follower.covers(last) & follower.confirms(asked));
             wake = wake.min(follower.wake());
         }
         let needed = if server.hard.is_durable() && self.is_disk_late(server, now, last) {
@@ -442,12 +442,10 @@ fn nth_highest(n: usize, values: impl Iterator<Item = u64>) -> u64 {
     let Some(highest) = highest.get_mut(..n) else {
         return nth_highest_of_many(n, values.collect());
     };
-    // The highest so far, in descending order.
+    // The highest so far, in descending order. Without branches, which no processor could foresee.
     for mut candidate in values {
         for slot in &mut *highest {
-            if candidate > *slot {
-                std::mem::swap(slot, &mut candidate);
-            }
+            (*slot, candidate) = (candidate.max(*slot), candidate.min(*slot));
         }
     }
     highest.last().copied().unwrap_or(0)

@@ -217,7 +217,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
     }
 
     /// This many of the records that were persisted are on the disk now.
-    #[inline(never)]
+    #[cold]
     pub fn handle_synced(&mut self, now: Time, up_to: u64, out: &mut impl Effects<C>) {
         self.server.hard.handle_synced(up_to);
         self.count_own_disk(now, out);

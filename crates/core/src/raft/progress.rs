@@ -86,13 +86,14 @@ impl Progress {
     /// Whether the follower has, or is being sent, all entries up to `index`.
     #[inline]
     pub fn covers(&self, index: Index) -> bool {
-        self.matched >= index || (self.waiting() && self.next > index && self.fetch.is_none())
+        // Here and below without branches: no processor can foresee them.
+        (self.matched >= index) | (self.waiting() & (self.next > index) & self.fetch.is_none())
     }
 
     /// Whether the follower has confirmed, or is being asked to confirm, the leader's term at `time` or later.
     #[inline]
     pub fn confirms(&self, time: Time) -> bool {
-        self.acked >= time || (self.waiting() && self.sent >= time)
+        (self.acked >= time) | (self.waiting() & (self.sent >= time))
     }
 
     /// Whether another append may be sent now.

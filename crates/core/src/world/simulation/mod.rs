@@ -267,14 +267,18 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
                 let reaction = self.stage.answer(self.engine.now(), to, mid, leader, &response);
                 self.dispatch(reaction.again);
             }
-            Some(Due::Synced { to, .. }) => {
-                self.record(&Event::Synced { replica: to });
-                let mut carrier = wires(&mut self.stage, &mut self.transport, &mut self.observer);
-                let exit = self.engine.handle_synced(to, &mut carrier);
-                self.handled(to, exit);
-            }
+            Some(Due::Synced { to, .. }) => self.handle_synced(to),
             None => {}
         }
+    }
+
+    /// A sync of a replica's disk is done.
+    #[cold]
+    fn handle_synced(&mut self, id: ReplicaId) {
+        self.record(&Event::Synced { replica: id });
+        let mut carrier = wires(&mut self.stage, &mut self.transport, &mut self.observer);
+        let exit = self.engine.handle_synced(id, &mut carrier);
+        self.handled(id, exit);
     }
 
     /// Whether what has arrived for a replica gets through to it.
@@ -310,15 +314,20 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
     #[inline(always)]
     fn handled(&mut self, id: ReplicaId, exit: Option<Exit>) {
         if let Some(why) = exit {
-            // A replica that ends because the scenario has filled its disk does what it should.
-            if self.engine.disk(id).is_some_and(Disk::is_full) {
-                self.stage.refuse(self.engine.now(), id);
-            } else {
-                self.stage.bury(self.engine.now(), id);
-            }
-            self.record(&Event::Ended { replica: id, why: &why });
+            self.end(id, &why);
         }
         self.observer.handled(&scene(&self.engine, &self.stage), id);
+    }
+
+    #[cold]
+    fn end(&mut self, id: ReplicaId, why: &Exit) {
+        // A replica that ends because the scenario has filled its disk does what it should.
+        if self.engine.disk(id).is_some_and(Disk::is_full) {
+            self.stage.refuse(self.engine.now(), id);
+        } else {
+            self.stage.bury(self.engine.now(), id);
+        }
+        self.record(&Event::Ended { replica: id, why });
     }
 
     /// Sends a client's request, if there is one.
