@@ -15,7 +15,7 @@ use crate::kv::{Command, Store};
 use crate::machine::{Identity, Input, Machine, Outbox};
 use crate::service::{Operation, Response, Service};
 use crate::time::Time;
-use crate::wire::{Datagram, Datagrams, Envelope, PeerMessage};
+use crate::wire::{Datagram, Datagrams, Envelope, PeerMessage, read_damaged};
 
 /// One replica of the naive store.
 #[derive(Clone, Debug)]
@@ -71,6 +71,17 @@ impl Service for Broadcast {
     fn leader(&self) -> Option<ReplicaId> {
         None
     }
+
+    /// As on the course's LAN.
+    fn read_damaged(
+        &self,
+        from: ReplicaId,
+        to: ReplicaId,
+        message: &Arc<Command>,
+        flip: &mut dyn FnMut(&mut [u8]),
+    ) -> Option<Arc<Command>> {
+        read_damaged(message, [from, to], true, flip)
+    }
 }
 
 /// Shows how many keys it has.
@@ -110,15 +121,39 @@ mod tests {
     use crate::wire::Address;
 
     #[test]
+    fn a_copy_with_a_flipped_bit_is_never_believed() {
+        let identity = Identity { id: ReplicaId(1), replicas: 2, seed: 1 };
+        let (replica, command) = (Broadcast::new(identity), Arc::new(Command::new("k\"".into(), "é".into())));
+        let (mut bit, mut bits) = (0, usize::MAX);
+        while bit < bits {
+            let mut flip = |bytes: &mut [u8]| {
+                bits = bytes.len() * 8;
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            };
+            let read = replica.read_damaged(ReplicaId(0), ReplicaId(1), &command, &mut flip);
+            assert_eq!(read, None, "bit {bit}");
+            bit += 1;
+        }
+        assert!(bits > 800);
+        let read = replica.read_damaged(ReplicaId(0), ReplicaId(1), &command, &mut |_| {});
+        assert_eq!(read, Some(command));
+    }
+
+    #[test]
     fn a_copy_is_read_as_it_was_written() {
         let command = Arc::new(Command::new("k\"\n".into(), "é".into()));
         let envelope = Envelope { src: Address(0), dst: Address(1), leader: Address::BROADCAST, mid: "1" };
         let mut out = Datagrams::new();
         command.encode(&envelope, &mut out);
         let written: Vec<&[u8]> = out.iter().collect();
-        let text = r#"{"src":"0000","dst":"0001","leader":"FFFF","type":"copy","MID":"1","key":"k\"\n","value":"é"}"#;
-        assert_eq!(written, [text.as_bytes()]);
-        assert_eq!(Arc::decode(&Datagram::parse(written[0]).unwrap()), Some(command));
+        let [written] = written[..] else { panic!("one datagram: {written:?}") };
+        let text = std::str::from_utf8(written).unwrap();
+        let content =
+            r#"{"src":"0000","dst":"0001","leader":"FFFF","type":"copy","MID":"1","key":"k\"\n","value":"é","sum":"#;
+        assert!(text.starts_with(content), "{text}");
+        let datagram = Datagram::parse(written).unwrap();
+        assert!(datagram.is_intact());
+        assert_eq!(Arc::decode(&datagram), Some(command));
         let other = text.replace("copy", "put");
         assert_eq!(<Arc<Command>>::decode(&Datagram::parse(other.as_bytes()).unwrap()), None);
     }

@@ -9,6 +9,23 @@ use crate::machine::Machine;
 pub trait Service: Machine<Request = Operation, Response = Response> {
     /// The replica that this one believes to be the leader. It is stamped on everything this replica sends.
     fn leader(&self) -> Option<ReplicaId>;
+
+    /// What this machine, `to`, reads of a message from `from` whose bytes were damaged on the way; none if the message is
+    /// lost. `flip` damages bytes: it flips one bit of them.
+    ///
+    /// In a simulation messages are values, without bytes. A machine with a wire format writes the message, damages the
+    /// bytes and reads them as it would read them from the network. It is only asked about messages that are damaged. By
+    /// default such a message is lost, as on a network that finds and drops what is damaged.
+    fn read_damaged(
+        &self,
+        from: ReplicaId,
+        to: ReplicaId,
+        message: &Self::Message,
+        flip: &mut dyn FnMut(&mut [u8]),
+    ) -> Option<Self::Message> {
+        let _ = (from, to, message, flip);
+        None
+    }
 }
 
 /// Keys and values: immutable text that is cheap to share.

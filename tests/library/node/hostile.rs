@@ -1,8 +1,8 @@
 //! Datagrams that cannot be right.
 
 use seedbed::rng::Stream;
-use seedbed::wire::Address;
-use serde_json::{Value, json};
+use seedbed::wire::{Address, Datagrams, Envelope};
+use serde_json::{Map, Value, json};
 
 /// A source of them.
 pub struct Hostile {
@@ -108,7 +108,9 @@ impl Hostile {
         let bad = *self.dice.pick(&bad).expect("a value");
         // An empty list of entries would be a heartbeat.
         let bad = if key == "e" && bad == "[]" { "0" } else { bad };
-        datagram.to_string().replace("\"BAD\"", bad).into_bytes()
+        let text = datagram.to_string().replace("\"BAD\"", bad);
+        // Half of what is between replicas has the right checksum: it was spoilt before it was sent.
+        if datagram["sum"].is_null() || self.dice.chance(0.5) { text.into_bytes() } else { sealed(text) }
     }
 
     /// A key that a datagram of this type cannot do without.
@@ -125,6 +127,18 @@ impl Hostile {
         };
         self.dice.pick(keys).copied()
     }
+}
+
+/// The same datagram with the right checksum.
+fn sealed(text: String) -> Vec<u8> {
+    let Ok(mut body) = serde_json::from_str::<Map<String, Value>>(&text) else { return text.into_bytes() };
+    body.remove("sum");
+    let mut take = |key| body.remove(key).and_then(|value| value.as_str().map(str::to_owned)).expect("an envelope");
+    let [src, dst, leader, kind, mid] = ["src", "dst", "leader", "type", "MID"].map(&mut take);
+    let [src, dst, leader] = [src, dst, leader].map(|address| address.parse().expect("an address"));
+    let mut out = Datagrams::new();
+    out.push(&Envelope { src, dst, leader, mid: &mid }, &kind, &body);
+    out.iter().next().expect("a datagram").to_vec()
 }
 
 fn read(honest: &[u8]) -> Value {

@@ -19,7 +19,7 @@ use std::fmt;
 
 use md5::{Digest, Md5};
 
-use crate::id::{ClientId, Mid};
+use crate::id::{ClientId, Mid, ReplicaId};
 use crate::machine::{Emission, Identity, Input, Machine, Outbox};
 use crate::service::{Operation, Response, Service, text_bytes};
 use crate::time::Time;
@@ -72,6 +72,8 @@ pub struct Ignored {
     pub own: u64,
     /// Neither from a replica of this cluster nor a client's request, or from `FFFF`.
     pub strange: u64,
+    /// From a replica, with a wrong checksum or none: damaged on the way.
+    pub damaged: u64,
     /// Of a type that nobody here sends, or without the keys that the type needs.
     pub senseless: u64,
     /// Requests without a MID, or with one of more than [`MID_BYTES_MAX`] bytes.
@@ -85,16 +87,21 @@ pub struct Ignored {
 impl Ignored {
     /// All of them.
     pub fn total(&self) -> u64 {
-        let Ignored { malformed, misdirected, own, strange, senseless, nameless, oversized, forgotten } = *self;
-        malformed + misdirected + own + strange + senseless + nameless + oversized + forgotten
+        let Ignored { malformed, misdirected, own, strange, damaged, senseless, nameless, oversized, forgotten } =
+            *self;
+        malformed + misdirected + own + strange + damaged + senseless + nameless + oversized + forgotten
     }
 }
 
 impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ignored { malformed, misdirected, own, strange, senseless, nameless, oversized, forgotten } = *self;
+        let Ignored { malformed, misdirected, own, strange, damaged, senseless, nameless, oversized, forgotten } =
+            *self;
         write!(f, "malformed {malformed}, misdirected {misdirected}, own {own}, strange {strange}, ")?;
-        write!(f, "senseless {senseless}, nameless {nameless}, oversized {oversized}, forgotten {forgotten}")
+        write!(
+            f,
+            "damaged {damaged}, senseless {senseless}, nameless {nameless}, oversized {oversized}, forgotten {forgotten}"
+        )
     }
 }
 
@@ -137,12 +144,7 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
         } else if datagram.dst != own && datagram.dst != Address::BROADCAST {
             self.ignored.misdirected += 1;
         } else if let Some(from) = self.members.replica(datagram.src) {
-            match P::Message::decode(&datagram) {
-                Some(message) => self.hand_in(now, Input::Peer { from, message }),
-                // Everyone knows of everyone from the start.
-                None if datagram.kind == kind::HELLO => {}
-                None => self.ignored.senseless += 1,
-            }
+            self.handle_peer(now, from, &datagram);
         } else if datagram.src != Address::BROADCAST && [kind::GET, kind::PUT].contains(&&*datagram.kind) {
             self.handle_request(now, &datagram);
         } else {
@@ -183,6 +185,21 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
     /// What came in and was of no use.
     pub fn ignored(&self) -> Ignored {
         self.ignored
+    }
+
+    fn handle_peer(&mut self, now: Time, from: ReplicaId, datagram: &Datagram<'_>) {
+        // Everyone knows of everyone from the start.
+        if datagram.kind == kind::HELLO {
+            return;
+        }
+        if !datagram.is_intact() {
+            self.ignored.damaged += 1;
+            return;
+        }
+        match P::Message::decode(datagram) {
+            Some(message) => self.hand_in(now, Input::Peer { from, message }),
+            None => self.ignored.senseless += 1,
+        }
     }
 
     fn handle_request(&mut self, now: Time, datagram: &Datagram<'_>) {

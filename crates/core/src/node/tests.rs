@@ -48,6 +48,16 @@ where
     take(node)
 }
 
+/// A datagram from replica to replica, with its checksum.
+fn message(link: [u16; 2], mid: &str, kind: &str, body: &str) -> String {
+    let [src, dst] = link.map(Address);
+    let body: serde_json::Map<String, serde_json::Value> = serde_json::from_str(body).unwrap();
+    let mut out = Datagrams::new();
+    out.push(&Envelope { src, dst, leader: Address::BROADCAST, mid }, kind, &body);
+    let written = out.iter().next().unwrap();
+    String::from_utf8(written.to_vec()).unwrap()
+}
+
 #[test]
 fn a_node_starts_with_a_hello() {
     let mut node = replica(0xF29A, &[0x0AA1]);
@@ -125,11 +135,9 @@ fn a_hello_can_be_said_again() {
 fn datagrams_to_replicas_have_names_of_their_own() {
     let mut node = broadcast();
     let sent = ask(&mut node, r#""put","MID":"x","key":"k","value":"v""#);
-    let copy = |to, mid| {
-        format!(r#"{{"src":"0001","dst":"{to}","leader":"FFFF","type":"copy","MID":"{mid}","key":"k","value":"v"}}"#)
-    };
+    let copy = |to, mid| message([1, to], mid, "copy", r#"{"key":"k","value":"v"}"#);
     let answer = r#"{"src":"0001","dst":"001A","leader":"FFFF","type":"ok","MID":"x"}"#.to_owned();
-    assert_eq!(sent, [copy("0000", 2), copy("0002", 3), answer]);
+    assert_eq!(sent, [copy(0, "2"), copy(2, "3"), answer]);
 }
 
 #[test]
@@ -152,7 +160,7 @@ fn a_put_that_fits_in_no_datagram_is_counted_and_ignored() {
 fn an_answer_that_fits_in_no_datagram_is_a_failure() {
     let mut node = broadcast();
     let value = "v".repeat(DATAGRAM_BYTES_MAX);
-    let copy = format!(r#"{{"src":"0000","dst":"0001","leader":"FFFF","type":"copy","key":"k","value":"{value}"}}"#);
+    let copy = message([0, 1], "1", "copy", &format!(r#"{{"key":"k","value":"{value}"}}"#));
     node.handle_datagram(Time::ZERO, copy.as_bytes());
     let answers = ask(&mut node, r#""get","MID":"x","key":"k""#);
     assert_eq!(answers, [r#"{"src":"0001","dst":"001A","leader":"FFFF","type":"fail","MID":"x"}"#]);
@@ -201,6 +209,10 @@ fn text_fits_in_datagrams_also_if_a_router_escapes_it() {
 #[test]
 fn what_is_of_no_use_is_counted_and_changes_nothing() {
     let long_mid = format!(r#"{{"src":"001A","dst":"0001","leader":"FFFF","type":"get","MID":"{}"}}"#, "m".repeat(257));
+    let intact = [("get", r#"{"key":"k"}"#), ("Probe", r#"{"t":-1}"#), ("Probe", r#"{"t":1}"#)];
+    let intact = intact.map(|(kind, body)| message([0, 1], "x", kind, body));
+    let [other_term, other_sender] =
+        [(r#""t":1"#, r#""t":3"#), (r#""0000""#, r#""0002""#)].map(|(from, to)| intact[2].replacen(from, to, 1));
     let deep = format!(r#"{{"src":"0000","dst":"0001","leader":"FFFF","type":{}}}"#, "[".repeat(60_000));
     for (bytes, counted) in [
         (&b"\xff"[..], Ignored { malformed: 1, ..Ignored::default() }),
@@ -227,14 +239,18 @@ fn what_is_of_no_use_is_counted_and_changes_nothing() {
             br#"{"src":"FFFF","dst":"0001","leader":"FFFF","type":"get","MID":"x","key":"k"}"#,
             Ignored { strange: 1, ..Ignored::default() },
         ),
+        (intact[0].as_bytes(), Ignored { senseless: 1, ..Ignored::default() }),
+        (intact[1].as_bytes(), Ignored { senseless: 1, ..Ignored::default() }),
         (
             br#"{"src":"0000","dst":"0001","leader":"FFFF","type":"get","MID":"x","key":"k"}"#,
-            Ignored { senseless: 1, ..Ignored::default() },
+            Ignored { damaged: 1, ..Ignored::default() },
         ),
         (
-            br#"{"src":"0000","dst":"0001","leader":"FFFF","type":"Probe","MID":"x","t":-1}"#,
-            Ignored { senseless: 1, ..Ignored::default() },
+            br#"{"src":"0000","dst":"0001","leader":"FFFF","type":"Probe","MID":"x","t":1,"sum":1}"#,
+            Ignored { damaged: 1, ..Ignored::default() },
         ),
+        (other_term.as_bytes(), Ignored { damaged: 1, ..Ignored::default() }),
+        (other_sender.as_bytes(), Ignored { damaged: 1, ..Ignored::default() }),
         (
             br#"{"src":"001A","dst":"0001","leader":"FFFF","type":"put","MID":"x","key":"k"}"#,
             Ignored { senseless: 1, ..Ignored::default() },
@@ -256,6 +272,18 @@ fn what_is_of_no_use_is_counted_and_changes_nothing() {
         assert!(node.outgoing().is_empty() && node.protocol().ignored() == 0, "{text}");
         assert_eq!((node.protocol().to_string(), node.poll_timeout()), (state, timeout), "{text}");
     }
+}
+
+#[test]
+fn a_node_counts_what_was_damaged_and_works_on() {
+    let mut node = broadcast();
+    let copy = message([0, 1], "1", "copy", r#"{"key":"k","value":"v"}"#);
+    node.handle_datagram(Time::ZERO, copy.as_bytes());
+    node.handle_datagram(Time::ZERO, copy.replace(r#""v""#, r#""w""#).as_bytes());
+    assert_eq!(node.ignored(), Ignored { damaged: 1, ..Ignored::default() });
+    assert!(node.ignored().to_string().contains("damaged 1, "), "{}", node.ignored());
+    let answers = ask(&mut node, r#""get","MID":"x","key":"k""#);
+    assert!(answers[0].ends_with(r#""value":"v"}"#), "{answers:?}");
 }
 
 #[test]

@@ -20,6 +20,8 @@
 //! without the term. All numbers are whole and unsigned; `s` is in
 //! nanoseconds of the leader's own clock.
 //!
+//! Every datagram ends with `sum`, its checksum ([`crate::wire::Datagram::is_intact`]).
+//!
 //! Appends are batched by the length that their text has in ASCII at most ([`crate::service::text_bytes`]), so one
 //! fits in a datagram with room to spare. As a backstop, for a configuration with larger batches, an append that does
 //! not fit is sent as several, each of which would do as an append by itself.
@@ -443,7 +445,8 @@ impl<'de> Deserialize<'de> for EntryRead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Address;
+    use crate::id::ReplicaId;
+    use crate::wire::{Address, read_damaged};
 
     const ENVELOPE: Envelope<'static> =
         Envelope { src: Address(1), dst: Address(0xF29A), leader: Address::BROADCAST, mid: "2f" };
@@ -542,7 +545,13 @@ mod tests {
         ] {
             let out = encode(&message);
             let written: Vec<&str> = out.iter().map(|bytes| str::from_utf8(bytes).unwrap()).collect();
-            assert_eq!(written, [r#"{"src":"0001","dst":"F29A","leader":"FFFF","type":"#.to_owned() + body]);
+            let [written] = written[..] else { panic!("one datagram: {written:?}") };
+            let (content, sum) = written.rsplit_once(r#","sum":"#).expect("a checksum");
+            assert_eq!(
+                format!("{content}}}"),
+                r#"{"src":"0001","dst":"F29A","leader":"FFFF","type":"#.to_owned() + body
+            );
+            assert!(sum.strip_suffix('}').is_some_and(|sum| sum.parse::<u64>().is_ok()), "{sum}");
         }
     }
 
@@ -580,6 +589,65 @@ mod tests {
             let out = encode(&message);
             let read: Vec<_> = out.iter().map(decode).collect();
             assert_eq!(read, [Some(message)]);
+        }
+    }
+
+    /// A dozen messages, of each kind at least one.
+    fn of_each_kind() -> Vec<Message<Arc<Command>>> {
+        let request = RequestVote { term: 3, last_index: 2, last_term: 1, pre: false, handed_over: false };
+        vec![
+            Message::RequestVote(request),
+            Message::RequestVote(RequestVote { pre: true, handed_over: true, ..request }),
+            Message::Vote(Vote { term: 3, granted: true, pre: false }),
+            Message::AppendEntries(append([])),
+            Message::AppendEntries(append([Entry { term: 2, command: None }, entry(9, "k", "\"é\n\u{1f}")])),
+            Message::AppendEntries(append([on_terms(9, Some("w"), Some((1, 2))), on_terms(9, None, Some((7, 3)))])),
+            reply(3, 7, AppendOutcome::Matched { index: 5 }),
+            reply(3, 7, AppendOutcome::Conflict { index: 5, term: Some(2) }),
+            reply(3, 7, AppendOutcome::Received { index: 5, count: 2 }),
+            reply(3, 7, AppendOutcome::Stale),
+            Message::Probe { term: 3 },
+            Message::TimeoutNow { term: 3 },
+            Message::InstallSnapshot(Box::new(part([entry(1, "k", "v"), on_terms(1, None, Some((7, 8)))]))),
+        ]
+    }
+
+    /// What is read of a message after each of its bits was flipped alone.
+    fn after_flips(message: &Message<Arc<Command>>, checks: bool) -> Vec<Option<Message<Arc<Command>>>> {
+        let (mut read, mut bits) = (Vec::new(), usize::MAX);
+        while read.len() < bits {
+            let bit = read.len();
+            let mut flip = |bytes: &mut [u8]| {
+                bits = bytes.len() * 8;
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            };
+            read.push(read_damaged(message, [ReplicaId(0), ReplicaId(1)], checks, &mut flip));
+        }
+        read
+    }
+
+    #[test]
+    fn a_message_with_a_flipped_bit_is_never_believed() {
+        for message in of_each_kind() {
+            let read = after_flips(&message, true);
+            assert!(read.len() > 800, "{message:?}");
+            for (bit, read) in read.into_iter().enumerate() {
+                // Of an escape in hexadecimal digits, the case may change.
+                assert!(read.is_none_or(|read| read == message), "bit {bit} of {message:?}");
+            }
+            // Without the checksum it would be.
+            assert!(after_flips(&message, false).into_iter().flatten().any(|read| read != message), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_checksum_takes_less_than_thirty_bytes() {
+        for message in of_each_kind() {
+            let (sealed, mut bare) = (encode(&message), Datagrams::bare());
+            message.encode(&ENVELOPE, &mut bare);
+            let envelope = r#""src":"0001","dst":"F29A","leader":"FFFF","MID":"2f","#.len();
+            let length = |out: &Datagrams| out.iter().map(<[u8]>::len).sum::<usize>();
+            assert!(length(&sealed) - length(&bare) - envelope < 30);
         }
     }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::checksum::{self, Checksum};
 use super::python::{self, Oddity, Rewritten};
 use super::{Address, kind};
 use crate::service::{Operation, Response, Text};
@@ -110,6 +111,12 @@ impl<'a> Datagram<'a> {
         !has_letters || self.body::<Destination<'_>>().is_ok_and(|found| found.dst == expected)
     }
 
+    /// Whether it has a checksum, and the right one: whether it says what a replica has written
+    /// ([`Datagrams::push`]), however it was rewritten on the way.
+    pub fn is_intact(&self) -> bool {
+        Checksum::of(self.text.as_bytes()).is_ok_and(|checksum| checksum.stated == Some(checksum.computed))
+    }
+
     /// Reads further keys of the datagram: those of `T`, whatever others there are.
     ///
     /// # Errors
@@ -206,9 +213,33 @@ impl Datagrams {
         Datagrams { bytes: Vec::new(), ends: Vec::new(), bare: true }
     }
 
-    /// Adds a datagram of this type. The keys of `body`, which must be a structure, follow those of the envelope.
-    /// Returns its length in bytes.
+    /// Adds a datagram of this type from one replica to another. The keys of `body`, which must be a structure, follow
+    /// those of the envelope, and the checksum comes last. Returns its length in bytes.
+    ///
+    /// # Panics
+    /// If `body` cannot be read back: it has a key `sum`, or lists that are more than a hundred deep.
     pub fn push(&mut self, envelope: &Envelope<'_>, kind: &str, body: &impl Serialize) -> usize {
+        let length = self.write(envelope, kind, body);
+        if self.bare { length } else { self.seal(length) }
+    }
+
+    /// Gives the newest datagram, which has this length, its checksum. Returns its new length.
+    fn seal(&mut self, length: usize) -> usize {
+        use std::io::Write;
+        let start = self.bytes.len() - length;
+        let Checksum { computed, stated } =
+            Checksum::of(&self.bytes[start..]).expect("what was just written can be read");
+        assert_eq!(stated, None, "the key `{}` is for the checksum", checksum::KEY);
+        // The brace that ends it.
+        self.bytes.pop();
+        write!(self.bytes, r#","{}":{computed}}}"#, checksum::KEY).expect("memory takes any text");
+        self.ends.pop();
+        self.ends.push(self.bytes.len());
+        self.bytes.len() - start
+    }
+
+    /// Adds a datagram without a checksum.
+    fn write(&mut self, envelope: &Envelope<'_>, kind: &str, body: &impl Serialize) -> usize {
         #[derive(Serialize)]
         struct Whole<'a, B> {
             src: Address,
@@ -255,7 +286,7 @@ impl Datagrams {
 
     /// Adds a replica's first datagram.
     pub fn push_hello(&mut self, envelope: &Envelope<'_>) -> usize {
-        self.push(envelope, kind::HELLO, &Empty {})
+        self.write(envelope, kind::HELLO, &Empty {})
     }
 
     /// Adds a client's request.
@@ -285,12 +316,12 @@ impl Datagrams {
             number: Option<u64>,
         }
         match operation {
-            Operation::Get { key } => self.push(envelope, kind::GET, &Get { key }),
-            Operation::Put { key, value } => self.push(envelope, kind::PUT, &Put { key, value }),
+            Operation::Get { key } => self.write(envelope, kind::GET, &Get { key }),
+            Operation::Put { key, value } => self.write(envelope, kind::PUT, &Put { key, value }),
             Operation::Update(update) => {
                 let crate::service::Update { key, value, expected, request } = &**update;
                 let (client, number) = request.map(|request| (request.client, request.number)).unzip();
-                self.push(envelope, "update", &Update { key, value, expected: expected.as_deref(), client, number })
+                self.write(envelope, "update", &Update { key, value, expected: expected.as_deref(), client, number })
             }
         }
     }
@@ -302,10 +333,10 @@ impl Datagrams {
             value: &'a str,
         }
         match response {
-            Response::Ok { value: Some(value) } => self.push(envelope, kind::OK, &Answer { value }),
-            Response::Ok { value: None } => self.push(envelope, kind::OK, &Empty {}),
-            Response::Fail => self.push(envelope, kind::FAIL, &Empty {}),
-            Response::Redirect => self.push(envelope, kind::REDIRECT, &Empty {}),
+            Response::Ok { value: Some(value) } => self.write(envelope, kind::OK, &Answer { value }),
+            Response::Ok { value: None } => self.write(envelope, kind::OK, &Empty {}),
+            Response::Fail => self.write(envelope, kind::FAIL, &Empty {}),
+            Response::Redirect => self.write(envelope, kind::REDIRECT, &Empty {}),
         }
     }
 
@@ -436,6 +467,39 @@ mod tests {
             let datagram = Datagram::parse(whole.iter().next().unwrap()).unwrap();
             assert_eq!(datagram.operation().unwrap(), None);
         }
+    }
+
+    #[test]
+    fn a_message_between_replicas_has_a_checksum_however_it_is_rewritten() {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            text: &'a str,
+        }
+        let text = written(|out| out.push(&ENVELOPE, "x", &Body { text: "é" }));
+        let whole = r#"{"src":"001A","dst":"0001","leader":"FFFF","type":"x","MID":"4D61ACF83027","text":"é","sum":"#;
+        let sum = text.strip_prefix(whole).and_then(|rest| rest.strip_suffix('}')).expect("a checksum at the end");
+        let is_intact = |text: &str| Datagram::parse(text.as_bytes()).unwrap().is_intact();
+        let rewritten = format!(
+            r#"{{"sum": {sum}, "MID": "4D61ACF83027", "type": "x", "text": "\u00e9", "leader": "FFFF", "dst": "0001", "src": "001A"}}"#
+        );
+        assert!(is_intact(&text) && is_intact(&rewritten));
+        for (from, to) in [
+            ("001A", "001B"),
+            ("0001", "0003"),
+            ("FFFF", "FFFE"),
+            (r#""x""#, r#""X""#),
+            ("4D61", "4D60"),
+            ("é", "e"),
+            ("text", "test"),
+            ("sum", "rum"),
+            (sum, "1"),
+            (sum, "\"1\""),
+        ] {
+            assert!(!is_intact(&text.replacen(from, to, 1)), "{from} for {to}");
+        }
+        let mut out = Datagrams::bare();
+        out.push(&ENVELOPE, "x", &Body { text: "a" });
+        assert_eq!(out.iter().next(), Some(&br#"{"type":"x","text":"a"}"#[..]));
     }
 
     #[test]

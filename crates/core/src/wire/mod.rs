@@ -11,15 +11,21 @@
 //! | `put` | client, replica | `key`, `value` |
 //! | `ok` | replica, client | `value`, if it answers a get |
 //! | `fail`, `redirect` | replica, client | |
-//! | any other | replica, replica | whatever the protocol wants ([`PeerMessage`]) |
+//! | any other | replica, replica | whatever the protocol wants ([`PeerMessage`]), and `sum` |
+//!
+//! `sum` is a checksum over all other keys ([`Datagram::is_intact`]): a replica reads no damaged message of another one.
+//! The other types are the course's, and have none.
 //!
 //! Reading never fails worse than with a [`Malformed`]: whatever comes in, it is safe to try.
 
 mod address;
+mod checksum;
+mod damage;
 mod datagram;
 mod python;
 
 pub use address::{Address, AddressError};
+pub use damage::read_damaged;
 pub use datagram::{Datagram, Datagrams, Envelope, Malformed};
 pub use python::Oddity;
 
@@ -45,12 +51,13 @@ pub mod kind {
     pub const REDIRECT: &str = "redirect";
 }
 
-/// What replicas of a protocol send each other, as datagrams. Its types must not be those of [`kind`].
+/// What replicas of a protocol send each other, as datagrams ([`Datagrams::push`]). Its types must not be those of
+/// [`kind`], and its keys neither those of the envelope nor `sum`.
 pub trait PeerMessage: Sized {
     /// Adds the message to what is to be sent: mostly one datagram, several if it is too large for one.
     fn encode(&self, envelope: &Envelope<'_>, out: &mut Datagrams);
 
-    /// The message in a datagram from another replica; none if there is none.
+    /// The message in a datagram from another replica, which is intact; none if there is none.
     fn decode(datagram: &Datagram<'_>) -> Option<Self>;
 
     /// Whether the message only shows that its sender lives, or answers one that may. A trace can leave such out.
