@@ -3,7 +3,7 @@
 //! `cargo test --release --test library guarantees -- --nocapture` prints the figures.
 
 use crate::common::{SUITE, all_scenario_files, boot, scenario, suite};
-use seedbed::chaos::{ConnectivityMatrix, Fault, Rulebook};
+use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent, Rulebook};
 use seedbed::check::Judgement;
 use seedbed::check::course::{self, Tier};
 use seedbed::check::liveness;
@@ -192,4 +192,29 @@ fn all_replicas_agree_on_what_is_committed_in_every_shipped_scenario() {
             assert_eq!(record.history.duplicates, 0, "{repeat}");
         }
     }
+}
+
+#[test]
+fn a_run_in_which_messages_are_damaged_passes_all_checkers_and_is_the_same_twice() {
+    for (damage, seeds) in [(0.3, 1..=10), (0.05, 11..=15)] {
+        for seed in seeds {
+            let scenario = Scenario { damage, ..suite("simple-2") };
+            let [one, two] = [(); 2].map(|()| judged(ProtocolName::Raft, &scenario, seed));
+            assert_eq!(one.judgement.findings(), [], "damage {damage}, seed {seed}");
+            assert_eq!((one.record.trace, one.record.events), (two.record.trace, two.record.events));
+            // Nothing else loses any.
+            let lost = one.record.dropped as f64 / one.record.sent as f64;
+            assert!((lost - damage).abs() < 0.05, "{lost} for {damage}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn damage_of_which_nothing_is_left_changes_nothing() {
+    let scenario = scenario("scenarios/harsh/shared-keys.json");
+    let plain = judged(ProtocolName::Raft, &scenario, 1).record;
+    let mut ended = scenario.clone();
+    ended.events.push(FaultEvent { time: scenario.end(), fault: Fault::Damage(0.5) });
+    let ended = judged(ProtocolName::Raft, &ended, 1).record;
+    assert_eq!((ended.sent, ended.dropped, ended.history), (plain.sent, plain.dropped, plain.history));
 }

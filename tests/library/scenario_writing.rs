@@ -170,6 +170,7 @@ fn random_scenario(dice: &mut Stream) -> Scenario {
         network,
         links: links(replicas, network, dice),
         duplicate: if dice.chance(0.5) { 0.0 } else { fraction(dice) },
+        damage: if dice.chance(0.5) { 0.0 } else { fraction(dice) },
         disk: dice.chance(0.5).then(|| delay(dice)),
         keys: if dice.chance(0.5) { Keys::Private } else { Keys::Shared { count: dice.between(1, 1_000_000) as u32 } },
         operations: None,
@@ -265,7 +266,7 @@ fn replica(replicas: usize, dice: &mut Stream) -> ReplicaId {
 }
 
 fn event(replicas: usize, start: Time, lifetime: Span, dice: &mut Stream) -> FaultEvent {
-    let fault = match dice.below(14) {
+    let fault = match dice.below(15) {
         0 => Fault::KillLeader,
         1 => Fault::KillNonLeader,
         2 => Fault::PartEasy,
@@ -281,6 +282,7 @@ fn event(replicas: usize, start: Time, lifetime: Span, dice: &mut Stream) -> Fau
         7 => Fault::SetLink { from: replica(replicas, dice), to: replica(replicas, dice), value: fraction(dice) },
         8 => Fault::Isolate(target(replicas, dice)),
         9 => Fault::Duplicate(fraction(dice)),
+        12 => Fault::Damage(fraction(dice)),
         10 => Fault::DelayLink {
             from: replica(replicas, dice),
             to: replica(replicas, dice),

@@ -133,6 +133,23 @@ pub fn real_replicas_start_again(folder: &Folder) {
     assert!(of_type("deliver").iter().filter(takes_part).count() > 0, "it has said hello again");
 }
 
+pub fn damaged(folder: &Folder) {
+    let trace = folder.path("damaged.trace");
+    let mut file = scenario(&json!([{"type": "damage", "time": 4.5, "value": 0}]));
+    file["network"] = json!({"model": "course", "damage": 0.05});
+    file["tests"]["maximum_appends_batched_fraction"] = json!(1);
+    // A damaged answer of a leader may cost an election.
+    (file["wait"], file["end_wait"]) = (json!(2), json!(2));
+    fs::write(folder.path("damaged.json"), file.to_string()).expect("a scenario");
+    let run = Run::of(command(folder, "damaged.json", real()).arg("--trace").arg(&trace));
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.report);
+    assert_eq!((run.count("replicas_died"), run.count("malformed"), run.count("incorrect")), (0, 0, 0));
+    let events = lines(&trace);
+    let damaged: Vec<&Value> = events.iter().filter(|event| event["type"] == "damage").collect();
+    assert!(!damaged.is_empty() && run.count("messages_dropped") == damaged.len() as u64, "{}", run.report);
+    assert!(damaged.iter().all(|event| event["message"]["sum"].is_u64()), "as it was sent: {damaged:?}");
+}
+
 pub fn does_not_start_again(folder: &Folder) {
     let path = folder.path("vanishes.pids");
     let events = json!([{"type": "crash", "time": 2, "replica": 3}, {"type": "restart", "time": 3}]);

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&'static Folder);
 
-fn tests() -> [(&'static str, Test); 65] {
+fn tests() -> [(&'static str, Test); 66] {
     [
         ("the_real_replicas_pass_a_scenario_with_every_kind_of_fault", real_replicas_pass),
         ("the_same_seed_brings_the_same_requests_and_the_same_faults", same_seed_same_requests),
@@ -106,6 +106,7 @@ fn tests() -> [(&'static str, Test); 65] {
         ("a_replica_may_send_from_many_sockets", surroundings::many_sockets),
         ("a_replica_that_prints_all_the_time_passes", surroundings::talk),
         ("a_stale_read_of_a_redirected_put_is_found_once", surroundings::stale_once),
+        ("the_real_replicas_pass_while_messages_between_them_are_damaged", hosts::damaged),
         ("a_crashed_replica_starts_again_with_its_files_and_without_its_memory", hosts::files_remain),
         ("a_replica_starts_again_with_the_same_arguments_and_is_shown_under_the_same_name", hosts::same_arguments),
         ("a_paused_replica_handles_nothing_and_what_comes_meanwhile_waits", hosts::stopped),

@@ -27,7 +27,7 @@ fn drops(matrix: &ConnectivityMatrix) -> String {
 /// The kinds of faults with their numbers. The ends of partitions are not mentioned.
 fn faults(scenario: &Scenario) -> String {
     type Kind = (&'static str, &'static str, fn(&Fault) -> bool);
-    const KINDS: [Kind; 14] = [
+    const KINDS: [Kind; 15] = [
         ("easy partition", "easy partitions", |fault| matches!(fault, Fault::PartEasy)),
         ("hard partition", "hard partitions", |fault| matches!(fault, Fault::PartHard)),
         ("isolation", "isolations", |fault| matches!(fault, Fault::Isolate(_))),
@@ -38,6 +38,7 @@ fn faults(scenario: &Scenario) -> String {
         ("partition", "partitions", |fault| matches!(fault, Fault::Partition(_))),
         ("slow link", "slow links", |fault| matches!(fault, Fault::DelayLink { delay: Some(_), .. })),
         ("duplication", "duplications", |fault| matches!(fault, Fault::Duplicate(_))),
+        ("change of damage", "changes of damage", |fault| matches!(fault, Fault::Damage(_))),
         ("crash", "crashes", |fault| matches!(fault.act(), Some(Act::Crash))),
         ("pause", "pauses", |fault| matches!(fault.act(), Some(Act::Pause))),
         ("clock changed", "clocks changed", |fault| matches!(fault.act(), Some(Act::Clock { .. }))),

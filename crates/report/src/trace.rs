@@ -206,7 +206,10 @@ impl<'s> TraceWriter<'s> {
 
     /// Whether an event is about a heartbeat or an answer to one.
     fn is_pulse(&mut self, event: &Event<'_, impl PeerMessage>) -> bool {
-        let &(Event::Delivered { from, to, message } | Event::Dropped { from, to, message }) = event else {
+        let &(Event::Delivered { from, to, message }
+        | Event::Dropped { from, to, message }
+        | Event::Damaged { from, to, message }) = event
+        else {
             return false;
         };
         match message.pulse() {
@@ -234,8 +237,12 @@ impl<'s> TraceWriter<'s> {
         let said = &mut self.message;
         let out = Out { out: self.out, n: self.events, now };
         match *event {
-            Event::Delivered { from, to, .. } | Event::Dropped { from, to, .. } => {
-                let kind = if matches!(event, Event::Delivered { .. }) { "deliver" } else { "drop" };
+            Event::Delivered { from, to, .. } | Event::Dropped { from, to, .. } | Event::Damaged { from, to, .. } => {
+                let kind = match event {
+                    Event::Delivered { .. } => "deliver",
+                    Event::Damaged { .. } => "damage",
+                    _ => "drop",
+                };
                 out.line(kind, Passage { from: replica(from), to: replica(to), message: Message::of(said)? })
             }
             Event::Lost { to } => out.line("lost", Place { to: replica(to) }),
@@ -292,7 +299,9 @@ where
             return;
         }
         self.message.clear();
-        if let Event::Delivered { message, .. } | Event::Dropped { message, .. } = event {
+        if let Event::Delivered { message, .. } | Event::Dropped { message, .. } | Event::Damaged { message, .. } =
+            event
+        {
             message.encode(&NO_ENVELOPE, &mut self.message);
         }
         match self.write(scene.now, &event.without_message()) {
@@ -310,7 +319,9 @@ impl Witness for TraceWriter<'_> {
             return;
         }
         self.message.clear();
-        if let Event::Delivered { message, .. } | Event::Dropped { message, .. } = event {
+        if let Event::Delivered { message, .. } | Event::Dropped { message, .. } | Event::Damaged { message, .. } =
+            event
+        {
             self.message.push_text(message);
         }
         match self.write(now, &event.without_message()) {

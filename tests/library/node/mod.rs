@@ -6,6 +6,7 @@ mod lan;
 use hostile::Hostile;
 use lan::Rig;
 use seedbed::check::{Checker, Judgement};
+use seedbed::node::Ignored;
 use seedbed::scenario::Scenario;
 
 /// Some hundred requests, and a fault.
@@ -69,12 +70,27 @@ fn what_cannot_be_right_changes_nothing() {
         assert_eq!(quiet.cables.sent.len(), noisy.cables.sent.len());
         let counts: Vec<_> = noisy.nodes().iter().map(|node| node.ignored()).collect();
         for counts in counts {
-            let counts = [counts.malformed, counts.misdirected, counts.own, counts.strange, counts.senseless];
+            let Ignored { malformed, misdirected, own, strange, damaged, senseless, .. } = counts;
+            let counts = [malformed, misdirected, own, strange, damaged, senseless];
             assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
         }
         // Clients ask the leader alone once they know it.
         assert!(noisy.nodes().iter().any(|node| node.ignored().nameless > 0));
         assert!(noisy.nodes().iter().any(|node| node.protocol().ignored() > 0));
+    }
+}
+
+#[test]
+fn nodes_read_no_datagram_that_the_lan_has_damaged_and_replace_them_all() {
+    for damage in [0.05, 0.3] {
+        let scenario = Scenario { damage, ..scenario(5, 0.0, "") };
+        let (record, rig) = Rig::new(&scenario, 7, None).run();
+        assert_eq!(Judgement::of(&scenario, &record, None).findings(), [], "{damage}");
+        assert_eq!((record.malformed, record.died), (0, 0));
+        let ignored: u64 = rig.nodes().iter().map(|node| node.ignored().total()).sum();
+        assert!(ignored == record.dropped && ignored > 20, "{ignored} of {} damaged ones", record.dropped);
+        let found: u64 = rig.nodes().iter().map(|node| node.ignored().damaged).sum();
+        assert!(found > ignored / 4, "JSON alone finds most, but not {found} of {ignored}");
     }
 }
 

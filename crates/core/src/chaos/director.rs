@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::chaos::{Act, ChaosMonkey, ConnectivityMatrix, Fault, Hosts, Loss, Rulebook, Target};
+use crate::chaos::{Act, ChaosMonkey, ConnectivityMatrix, Damage, Fault, Flip, Hosts, Loss, Rulebook, Target};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::rng::Stream;
 
@@ -22,6 +22,7 @@ pub struct Director {
     replicas: usize,
     hosts: Hosts,
     monkey: ChaosMonkey,
+    damage: Damage,
     believed: Option<ReplicaId>,
     /// Whose word on the leader counts, as far as partitions and isolations go.
     heard: ReplicaSet,
@@ -115,6 +116,7 @@ impl Director {
             cut_off: cut_off(&matrix),
             hosts: Hosts::new(replicas),
             monkey: ChaosMonkey::new(matrix, losses, seed),
+            damage: Damage::new(replicas, seed),
             believed: None,
             heard: ReplicaSet::all(replicas),
             choices: Stream::new(seed, "faults"),
@@ -125,6 +127,18 @@ impl Director {
     #[inline]
     pub fn admits(&mut self, from: ReplicaId, to: ReplicaId) -> bool {
         self.monkey.admits(from, to)
+    }
+
+    /// Which bit of a message that has just arrived was flipped on the way; none if it is intact. Asked once for each
+    /// message, right after [`Director::admits`] and whatever that says.
+    #[inline]
+    pub fn damages(&mut self, from: ReplicaId, to: ReplicaId) -> Option<Flip> {
+        self.damage.draw(from, to)
+    }
+
+    /// Of this share of the messages between replicas a bit is flipped from now on.
+    pub fn set_damage(&mut self, share: f64) {
+        self.damage.set_share(share);
     }
 
     /// Takes note of the leader that a replica's message is stamped with.
@@ -183,7 +197,7 @@ impl Director {
             Fault::Isolate(target) => return self.idle_isolation(*target),
             Fault::SetMatrix(matrix) => (self.monkey.matrix() == matrix, Idle::SameMatrix),
             Fault::SetLink { from, to, value } => (self.monkey.matrix().loss(*from, *to) == *value, Idle::SameLink),
-            Fault::Partition(_) | Fault::Duplicate(_) | Fault::DelayLink { .. } => return None,
+            Fault::Partition(_) | Fault::Duplicate(_) | Fault::Damage(_) | Fault::DelayLink { .. } => return None,
             Fault::Host { at, act } => return self.idle_act(*at, act),
         };
         is_idle.then_some(why)
@@ -280,6 +294,10 @@ impl Director {
                 self.note_matrix();
                 self.listen_to_all()
             }
+            Fault::Damage(share) => {
+                self.set_damage(*share);
+                Consequence::default()
+            }
             Fault::Duplicate(_) | Fault::DelayLink { .. } => Consequence::default(),
             Fault::Host { at, act } => self.act(*at, act),
         }
@@ -303,7 +321,8 @@ impl Director {
     /// Whether as many replicas as make a quorum are up, in time, with sound disks, and can all hear each other well: what
     /// a protocol needs to make progress. False also if that cannot be found out in reasonable time, which no matrix was seen to do.
     pub fn has_connected_quorum(&self) -> bool {
-        let hears = |from, to| self.monkey.loss(from, to) <= CONNECTED_LOSS_MAX;
+        // A damaged message is as good as lost.
+        let hears = |from, to| self.damage.worsen(self.monkey.loss(from, to)) <= CONNECTED_LOSS_MAX;
         let connected = |one, other| one == other || (hears(one, other) && hears(other, one));
         let sound = self.hosts.sound();
         let strangers: Vec<ReplicaSet> = ReplicaId::all(self.replicas)
@@ -736,6 +755,20 @@ mod tests {
             found += u32::from(expected);
         }
         assert!((1_000..3_000).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn links_that_damage_too_much_connect_no_quorum() {
+        for (share, connects) in [(0.0, true), (0.3, true), (0.31, false), (1.0, false)] {
+            let mut director = director(3, 1);
+            assert_eq!(director.apply(&Fault::Damage(share)), Consequence::default());
+            assert_eq!(director.has_connected_quorum(), connects, "{share}");
+            director.apply(&Fault::Damage(0.0));
+            assert!(director.has_connected_quorum());
+        }
+        let mut lossy = Director::new(ConnectivityMatrix::uniform(3, 0.2).unwrap(), &[], Rulebook::Handout, 1);
+        lossy.set_damage(0.2);
+        assert!(!lossy.has_connected_quorum());
     }
 
     #[test]

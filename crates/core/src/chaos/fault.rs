@@ -37,6 +37,8 @@ pub enum Fault {
     Heal,
     /// `duplicate`: this share of the messages between replicas arrives twice from now on.
     Duplicate(f64),
+    /// `damage`: of this share of the messages between replicas one bit is flipped on the way from now on.
+    Damage(f64),
     /// `delay_link`: messages on this link take this long from now on; as long as on others, if it says nothing.
     DelayLink {
         /// The sender.
@@ -84,6 +86,7 @@ impl Fault {
     pub fn reach(&self) -> Reach {
         match self {
             Fault::Duplicate(_) | Fault::DelayLink { .. } => Reach::Simulated,
+            Fault::Damage(_) => Reach::Processes,
             Fault::Host { act, .. } => act.reach(),
             _ => Reach::Everywhere,
         }
@@ -108,6 +111,7 @@ impl Fault {
             Fault::Isolate(_) => "isolate",
             Fault::Heal => "heal",
             Fault::Duplicate(_) => "duplicate",
+            Fault::Damage(_) => "damage",
             Fault::DelayLink { .. } => "delay_link",
             Fault::Host { act, .. } => act.name(),
         }

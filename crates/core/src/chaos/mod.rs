@@ -3,12 +3,14 @@
 //! - [`ConnectivityMatrix`]: the chance that each link loses a message (the first seed document's chaos monkey).
 //! - [`ChaosMonkey`]: the matrix, the partitions that lie over it and the dice: *would this message arrive?*
 //! - [`Loss`]: one message that is lost whatever the dice say.
+//! - [`Damage`]: whether a message's bytes are damaged on the way, and which bit.
 //! - [`Fault`]: what a scenario can do to a cluster, and when.
 //! - [`Director`]: carries faults out. It knows who lives and whom the network believes to be the leader, so it can
 //!   choose whom "kill the leader" means. Every world has one and only obeys it.
 //! - [`Reach`]: in which worlds a fault can be played.
 //! - [`Rulebook`]: whose rules it follows, where the course's handout and its runner disagree.
 
+mod damage;
 mod director;
 mod fault;
 mod host;
@@ -18,6 +20,7 @@ mod monkey;
 mod reach;
 mod rulebook;
 
+pub use damage::{Damage, Flip};
 pub use director::{Consequence, Director, Idle};
 pub use fault::{Fault, FaultEvent};
 pub use host::{Act, HOST_FAULTS, HostFault, Hosts, Target, extreme_rate, rate_within};

@@ -24,6 +24,7 @@ pub fn scenario() -> Scenario {
         matrix: ConnectivityMatrix::uniform(5, 0.0).unwrap(),
         links: Vec::new(),
         duplicate: 0.0,
+        damage: 0.0,
         disk: None,
         network: Network::default(),
         keys: Keys::Private,

@@ -124,7 +124,8 @@ pub struct RunRecord {
     pub killed: u64,
     /// Messages that replicas sent each other, lost ones included.
     pub sent: u64,
-    /// Messages lost to the connectivity matrix or to a partition.
+    /// Messages lost to the connectivity matrix, to a partition or to damage. In the live world damaged messages are handed
+    /// on, and counted all the same.
     pub dropped: u64,
     /// Datagrams of replicas that make no sense: no JSON, a key missing, an unknown destination, an answer of no known
     /// type (never in the virtual world).

@@ -31,6 +31,8 @@ pub enum Outline {
     Ended(ReplicaId),
     /// [`Event::Synced`].
     Synced(ReplicaId),
+    /// [`Event::Damaged`], from and to.
+    Damaged(ReplicaId, ReplicaId),
 }
 
 impl<M> Event<'_, M> {
@@ -48,6 +50,7 @@ impl<M> Event<'_, M> {
             Event::Started { replica, .. } => Outline::Started(replica),
             Event::Ended { replica, .. } => Outline::Ended(replica),
             Event::Synced { replica } => Outline::Synced(replica),
+            Event::Damaged { from, to, .. } => Outline::Damaged(from, to),
         }
     }
 }
@@ -67,6 +70,7 @@ impl fmt::Display for Outline {
             Outline::Started(replica) => write!(f, "start {replica}"),
             Outline::Ended(replica) => write!(f, "end {replica}"),
             Outline::Synced(replica) => write!(f, "synced {replica}"),
+            Outline::Damaged(from, to) => write!(f, "damage {from} -> {to}"),
         }
     }
 }
@@ -76,7 +80,9 @@ impl<M: fmt::Debug> fmt::Display for Event<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.outline())?;
         match self {
-            Event::Delivered { message, .. } | Event::Dropped { message, .. } => write!(f, ": {message:?}"),
+            Event::Delivered { message, .. } | Event::Dropped { message, .. } | Event::Damaged { message, .. } => {
+                write!(f, ": {message:?}")
+            }
             Event::Requested { mid, request, .. } => write!(f, ": {mid} {request:?}"),
             Event::Answered { mid, leader, response, .. } => {
                 write!(f, ": {mid} {response:?}, ")?;
@@ -113,6 +119,7 @@ mod tests {
         for (event, text) in [
             (Event::Delivered { from: one, to: two, message: &3 }, "deliver 0001 -> 0002: 3"),
             (Event::Dropped { from: one, to: two, message: &3 }, "drop 0001 -> 0002: 3"),
+            (Event::Damaged { from: one, to: two, message: &3 }, "damage 0001 -> 0002: 3"),
             (Event::Lost { to: two }, "lost -> 0002"),
             (Event::Timeout { replica: two }, "timeout 0002"),
             (

@@ -99,6 +99,16 @@ pub enum Event<'a, M> {
         /// The replica.
         replica: ReplicaId,
     },
+    /// A message reached a replica with a flipped bit. In the virtual world the replica has found that and dropped it. In
+    /// the live world the damaged bytes were handed to it, and what it makes of them is its own affair.
+    Damaged {
+        /// The sender.
+        from: ReplicaId,
+        /// The receiver.
+        to: ReplicaId,
+        /// What it said when it was sent.
+        message: &'a M,
+    },
 }
 
 impl<'a, M> Event<'a, M> {
@@ -116,6 +126,7 @@ impl<'a, M> Event<'a, M> {
             Event::Started { replica, wiped } => Event::Started { replica, wiped },
             Event::Ended { replica, why } => Event::Ended { replica, why },
             Event::Synced { replica } => Event::Synced { replica },
+            Event::Damaged { from, to, .. } => Event::Damaged { from, to, message: &() },
         }
     }
 }

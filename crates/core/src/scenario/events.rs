@@ -24,7 +24,7 @@ static TYPES: LazyLock<Vec<EventType>> = LazyLock::new(|| {
     own.chain(hosts).collect()
 });
 
-const NETWORK_TYPES: [(&str, &[&str], usize); 12] = [
+const NETWORK_TYPES: [(&str, &[&str], usize); 13] = [
     ("kill_leader", &[], 0),
     ("kill_non_leader", &[], 0),
     ("part_easy", &[], 0),
@@ -36,6 +36,7 @@ const NETWORK_TYPES: [(&str, &[&str], usize); 12] = [
     ("isolate", &["replica"], 1),
     ("heal", &[], 0),
     ("duplicate", &["value"], 1),
+    ("damage", &["value"], 1),
     ("delay_link", &["from", "to", "delay"], 2),
 ];
 
@@ -87,6 +88,7 @@ fn fault(name: &str, object: &Object<'_>, frame: &Frame) -> Result<Fault, Scenar
         "isolate" => Fault::Isolate(target(&object.get("replica"), replicas)?),
         "heal" => Fault::Heal,
         "duplicate" => Fault::Duplicate(object.get("value").fraction()?),
+        "damage" => Fault::Damage(object.get("value").fraction()?),
         "delay_link" if !frame.has_links => {
             return Err(object.get("type").invalid("delay_link only with `\"model\": \"links\"` in `network`"));
         }

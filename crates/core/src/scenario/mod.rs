@@ -68,6 +68,8 @@ pub struct Scenario {
     pub links: Vec<LinkDelay>,
     /// The share of the messages between replicas that arrives twice.
     pub duplicate: f64,
+    /// The share of the messages between replicas of which one bit is flipped on the way.
+    pub damage: f64,
     /// How long a sync of a replica's disk takes, if the file says. [`Scenario::sync`] knows what it is if not.
     pub disk: Option<Delay>,
     /// Whose keys the clients use.
@@ -105,6 +107,7 @@ impl Scenario {
         let syncs_take_time = self.disk.is_some_and(|delay| delay != Delay::Constant(Span::ZERO));
         let keys = [
             (self.duplicate > 0.0, "duplicate", Reach::Simulated),
+            (self.damage > 0.0, "damage", Reach::Processes),
             (!self.links.is_empty(), "links", Reach::Simulated),
             (syncs_take_time, "disk.sync_ms", Reach::Simulated),
             (!self.losses.is_empty(), "losses", Reach::Processes),
@@ -162,6 +165,7 @@ impl Scenario {
             && self.operations.is_none()
             && self.losses.is_empty()
             && self.duplicate == 0.0
+            && self.damage == 0.0
             && self.disk.is_none()
             && matches!(self.network, Network::Course { .. })
             && self.events.iter().all(|event| event.fault.is_of_course())

@@ -151,7 +151,7 @@ impl Scenario {
         let mut frame = Frame::read(top)?;
         let operations = top.get("operations").optional(|field| operations::operations(field, &frame))?;
         let requests = requests(top, operations.as_ref().map(|operations| operations.len() as u64))?;
-        let Wires { network, links, duplicate } =
+        let Wires { network, links, duplicate, damage } =
             top.get("network").optional(|field| wires(field, frame.replicas))?.unwrap_or_default();
         frame.has_links = matches!(network, Network::Links { .. });
         let scenario = Scenario {
@@ -169,6 +169,7 @@ impl Scenario {
             network,
             links,
             duplicate,
+            damage,
             disk: top.get("disk").optional(disk)?,
             keys: top.get("workload").optional(keys)?.unwrap_or(Keys::Private),
             operations: None,
@@ -311,27 +312,28 @@ struct Wires {
     network: Network,
     links: Vec<LinkDelay>,
     duplicate: f64,
+    damage: f64,
 }
 
 fn wires(field: &Field<'_>, replicas: usize) -> Result<Wires, ScenarioError> {
     const MODELS: [Variant; 2] = [
-        Variant { name: "course", keys: &["service", "duplicate"] },
-        Variant { name: "links", keys: &["delay", "order", "links", "duplicate"] },
+        Variant { name: "course", keys: &["service", "duplicate", "damage"] },
+        Variant { name: "links", keys: &["delay", "order", "links", "duplicate", "damage"] },
     ];
     let mut object = field.object()?;
     let model = object.variant("model", &[], &MODELS)?;
-    let duplicate = fraction(&object, "duplicate", 0.0)?;
+    let (duplicate, damage) = (fraction(&object, "duplicate", 0.0)?, fraction(&object, "damage", 0.0)?);
     if model == "course" {
         let service = object.get("service").optional(delay)?;
         let network = service.map_or_else(Network::default, |service| Network::Course { service });
-        return Ok(Wires { network, links: Vec::new(), duplicate });
+        return Ok(Wires { network, links: Vec::new(), duplicate, damage });
     }
     let order = match object.get("order").optional(|order| order.word(&["any", "fifo"]))? {
         Some("fifo") => Order::Fifo,
         _ => Order::Any,
     };
     let links = object.get("links").optional(|field| links(field, replicas))?.unwrap_or_default();
-    Ok(Wires { network: Network::Links { delay: delay(&object.get("delay"))?, order }, links, duplicate })
+    Ok(Wires { network: Network::Links { delay: delay(&object.get("delay"))?, order }, links, duplicate, damage })
 }
 
 /// Links with delays of their own, each at most once.

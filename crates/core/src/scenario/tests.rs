@@ -42,6 +42,7 @@ fn a_file_with_only_the_required_keys_gets_the_defaults_of_the_handout() {
     let expected = Scenario {
         links: Vec::new(),
         duplicate: 0.0,
+        damage: 0.0,
         disk: None,
         name: "s".to_owned(),
         replicas: 5,
@@ -131,6 +132,25 @@ fn more_replicas_than_the_course_has_raise_the_default_of_max_packets_and_its_li
 }
 
 #[test]
+fn damage_is_a_fraction_of_either_network_and_of_an_event() {
+    let links = r#""model": "links", "delay": {"kind": "constant", "ms": 1}"#;
+    for model in [r#""model": "course""#, links] {
+        let network = |rest: &str| format!("{{{model}{rest}}}");
+        let damage = |rest: &str| loaded(&[("network", &network(rest))]).scenario.damage;
+        assert_eq!((damage(""), damage(r#", "damage": 0.25"#), damage(r#", "damage": 1"#)), (0.0, 0.25, 1.0));
+        for value in ["-0.1", "1.1", "\"0.1\""] {
+            let error = error(&file(&[("network", &network(&format!(r#", "damage": {value}"#)))]));
+            assert_eq!(error, format!("s.json: `network.damage` is {value}; allowed is a number from 0 to 1"));
+        }
+    }
+    let event = |value: &str| format!(r#"[{{"type": "damage", "time": 1, "value": {value}}}]"#);
+    let read = loaded(&[("events", &event("0.25"))]).scenario;
+    assert_eq!((&read.events[0].fault, read.damage), (&Fault::Damage(0.25), 0.0));
+    let error = error(&file(&[("events", &event("2"))]));
+    assert_eq!(error, "s.json: `events[0].value` is 2; allowed is a number from 0 to 1");
+}
+
+#[test]
 fn every_network_is_read() {
     let network = |value| loaded(&[("network", value)]).scenario.network;
     let (ms, us) = (Span::from_millis, Span::from_micros);
@@ -214,7 +234,7 @@ fn missing_keys_are_named_and_so_is_what_may_be_their_misspelling() {
             "events",
             r#"[{"typ": "part_end", "time": 1}]"#,
             "`events[0].type` is missing; allowed is kill_leader, kill_non_leader, part_easy, part_hard, part_end, \
-             partition, set_matrix, set_link, isolate, heal, duplicate, delay_link, kill, crash, restart, pause, \
+             partition, set_matrix, set_link, isolate, heal, duplicate, damage, delay_link, kill, crash, restart, pause, \
              resume, clock, slow_disk, full_disk, corrupt_disk, lying_disk, mend_disk; is `typ` meant to be it?",
         ),
         (
@@ -352,7 +372,7 @@ fn events_are_checked() {
             "events",
             r#"[{"type": "part_end", "time": 1}, {"type": "kil_leader", "time": 1}]"#,
             "`events[1].type` is \"kil_leader\"; allowed is kill_leader, kill_non_leader, part_easy, part_hard, \
-             part_end, partition, set_matrix, set_link, isolate, heal, duplicate, delay_link, kill, crash, restart, \
+             part_end, partition, set_matrix, set_link, isolate, heal, duplicate, damage, delay_link, kill, crash, restart, \
              pause, resume, clock, slow_disk, full_disk, corrupt_disk, lying_disk, mend_disk; did you mean `kill_leader`?",
         ),
         (
@@ -472,7 +492,7 @@ fn unknown_keys_in_objects_of_our_own_are_errors_that_name_the_nearest_known_one
         ),
         (
             [("network", r#"{"model": "course", "servce": 1}"#)],
-            "unknown key `network.servce`; allowed is model, service, duplicate; did you mean `service`?",
+            "unknown key `network.servce`; allowed is model, service, duplicate, damage; did you mean `service`?",
         ),
         (
             [("network", r#"{"model": "course", "service": {"kind": "constant", "ms": 1, "mean_ms": 1}}"#)],

@@ -155,6 +155,8 @@ enum NetworkFile {
         service: Option<DelayFile>,
         #[serde(skip_serializing_if = "Option::is_none")]
         duplicate: Option<Plain>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        damage: Option<Plain>,
     },
     Links {
         delay: DelayFile,
@@ -164,6 +166,8 @@ enum NetworkFile {
         links: Vec<LinkFile>,
         #[serde(skip_serializing_if = "Option::is_none")]
         duplicate: Option<Plain>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        damage: Option<Plain>,
     },
 }
 
@@ -181,17 +185,20 @@ struct DiskFile {
 
 impl NetworkFile {
     fn unless_default(scenario: &Scenario) -> Option<NetworkFile> {
-        let duplicate = unless(Plain(0.0), Plain(scenario.duplicate));
+        let [duplicate, damage] = [scenario.duplicate, scenario.damage].map(|share| unless(Plain(0.0), Plain(share)));
         let link = |link: &LinkDelay| LinkFile { from: link.from.0, to: link.to.0, delay: link.delay.into() };
         match scenario.network {
-            network if network == Network::default() && duplicate.is_none() => None,
-            network if network == Network::default() => Some(NetworkFile::Course { service: None, duplicate }),
-            Network::Course { service } => Some(NetworkFile::Course { service: Some(service.into()), duplicate }),
+            network if network == Network::default() && duplicate.is_none() && damage.is_none() => None,
+            network if network == Network::default() => Some(NetworkFile::Course { service: None, duplicate, damage }),
+            Network::Course { service } => {
+                Some(NetworkFile::Course { service: Some(service.into()), duplicate, damage })
+            }
             Network::Links { delay, order } => Some(NetworkFile::Links {
                 delay: delay.into(),
                 order: (order == Order::Fifo).then_some("fifo"),
                 links: scenario.links.iter().map(link).collect(),
                 duplicate,
+                damage,
             }),
         }
     }
@@ -332,7 +339,7 @@ impl EventFile {
             Fault::DelayLink { from, to, delay } => {
                 Some(Further::Delay { from: from.0, to: to.0, delay: delay.map(DelayFile::from) })
             }
-            Fault::Duplicate(value) => Some(Further::Share { value: Plain(*value) }),
+            Fault::Duplicate(value) | Fault::Damage(value) => Some(Further::Share { value: Plain(*value) }),
             Fault::SetMatrix(matrix) => Some(Further::Matrix { matrix: rows(matrix) }),
             Fault::Partition(groups) => {
                 let members = |group: &ReplicaSet| group.iter().map(|replica| replica.0).collect();

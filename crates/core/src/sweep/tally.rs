@@ -46,7 +46,7 @@ pub(super) struct Counter(pub Tally);
 
 impl Counter {
     fn count_drop<M: Kinded>(&mut self, event: &Event<'_, M>) {
-        if let Event::Dropped { from, to, message } = event {
+        if let Event::Dropped { from, to, message } | Event::Damaged { from, to, message } = event {
             self.0.note_dropped(*from, *to, message.message_kind());
         }
     }

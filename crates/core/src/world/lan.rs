@@ -15,6 +15,8 @@
 //!   it as died: the course's runner starts no replica twice, and has no rule for this.
 //! - Clients' messages always get through. Those between replicas are counted when they are sent, and meet the chaos
 //!   monkey when they arrive, which is at once.
+//! - A message that the scenario damages is handed on with one bit flipped, anywhere in it. It counts as dropped, although a
+//!   program may read it. The runner damages nothing.
 
 use super::stage::Stage;
 use crate::chaos::{Act, Rulebook};
@@ -323,13 +325,21 @@ impl<'a> Lan<'a> {
             return wires.witness(now, &Event::Lost { to });
         }
         // First the chaos monkey: a message that is dropped does not reach a replica before its hello either.
-        if !self.stage.admits(now, from, to) {
+        let admitted = self.stage.admits(now, from, to);
+        let flip = self.stage.damages(from, to);
+        if !admitted {
             wires.witness(now, &Event::Dropped { from, to, message: &text });
-        } else if self.is_up(now, to, &|| format!("a message of replica {from}"), wires) {
+        } else if !self.is_up(now, to, &|| format!("a message of replica {from}"), wires) {
+            wires.witness(now, &Event::Lost { to });
+        } else if let Some(flip) = flip {
+            self.stage.dropped += 1;
+            wires.witness(now, &Event::Damaged { from, to, message: &text });
+            let mut damaged = bytes.to_vec();
+            flip.apply(&mut damaged);
+            wires.send(now, to, &damaged);
+        } else {
             wires.witness(now, &Event::Delivered { from, to, message: &text });
             wires.send(now, to, bytes);
-        } else {
-            wires.witness(now, &Event::Lost { to });
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::mem;
 
-use crate::chaos::{Act, Consequence, Director, FaultEvent};
+use crate::chaos::{Act, Consequence, Director, FaultEvent, Flip};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::record::{Belief, Outage, RunRecord, Struck, World};
 use crate::scenario::Scenario;
@@ -21,7 +21,7 @@ pub(super) struct Stage<'a> {
     pub workload: Workload,
     /// Messages that replicas sent each other.
     pub sent: u64,
-    /// Those that the chaos monkey dropped.
+    /// Those that the chaos monkey dropped, or that were damaged.
     pub dropped: u64,
     /// What replicas sent that makes no sense.
     pub malformed: u64,
@@ -43,7 +43,8 @@ pub(super) struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// The stage before the run.
     pub fn new(scenario: &'a Scenario, seed: u64) -> Stage<'a> {
-        let director = Director::new(scenario.matrix.clone(), &scenario.losses, scenario.rules, seed);
+        let mut director = Director::new(scenario.matrix.clone(), &scenario.losses, scenario.rules, seed);
+        director.set_damage(scenario.damage);
         Stage {
             scenario,
             seed,
@@ -167,6 +168,13 @@ impl<'a> Stage<'a> {
             }
         }
         admitted
+    }
+
+    /// Which bit of a message that has arrived was flipped on the way; none if it is intact. Asked right after
+    /// [`Stage::admits`], whatever that says.
+    #[inline]
+    pub fn damages(&mut self, from: ReplicaId, to: ReplicaId) -> Option<Flip> {
+        self.director.damages(from, to)
     }
 
     /// When the next thing is due: a fault, a request, or the end.

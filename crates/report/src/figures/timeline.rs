@@ -167,6 +167,7 @@ fn label(fault: &Fault, hit: ReplicaSet, idle: Option<Idle>) -> String {
         Fault::DelayLink { from, to, delay: Some(_) } => format!("link {}→{} slow", place(*from), place(*to)),
         Fault::DelayLink { from, to, delay: None } => format!("link {}→{} as others", place(*from), place(*to)),
         Fault::Duplicate(share) => format!("{} arrive twice", percent(*share)),
+        Fault::Damage(share) => format!("{} damaged", percent(*share)),
         Fault::SetMatrix(matrix) => of_matrix(matrix),
         Fault::Heal => "heal all links".to_owned(),
         Fault::PartEasy | Fault::PartHard | Fault::PartEnd | Fault::Partition(_) => fault.name().replace('_', " "),

@@ -43,7 +43,7 @@ fn faults_of_hosts_are_played_where_processes_can_be_started_and_stopped_and_tho
 }
 
 #[test]
-fn delays_of_links_and_disks_and_messages_that_come_twice_are_for_the_virtual_world() {
+fn delays_and_messages_that_come_twice_are_for_the_virtual_world_and_damage_is_for_the_live_one_too() {
     let links = r#""model": "links", "delay": {"kind": "constant", "ms": 1}"#;
     let slow = format!(r#"{{{links}, "links": [{{"from": 0, "to": 1, "delay": {{"kind": "constant", "ms": 9}}}}]}}"#);
     let twice = format!(r#"{{{links}, "duplicate": 0.1}}"#);
@@ -54,6 +54,11 @@ fn delays_of_links_and_disks_and_messages_that_come_twice_are_for_the_virtual_wo
         ("disk.sync_ms", vec![("disk", r#"{"sync_ms": {"kind": "constant", "ms": 1}}"#)]),
     ] {
         assert_eq!(refusals(&changes), [in_virtual(what), in_virtual(what)]);
+    }
+    for (network, event) in [(r#""model": "course", "damage": 0.1"#, 0.0), (links, 0.1), (links, 0.0)] {
+        let events = format!(r#"[{{"type": "damage", "time": 1, "value": {event}}}]"#);
+        let changes = [("network", &*format!("{{{network}}}")), ("events", &*events)];
+        assert_eq!(refusals(&changes), [None, in_processes("damage")]);
     }
     assert_eq!(refusals(&[("network", &format!("{{{links}}}"))]), [None, None]);
     let instant = Scenario { disk: Some(Delay::Constant(Span::ZERO)), ..loaded(&[]).scenario };

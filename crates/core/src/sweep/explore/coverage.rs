@@ -98,13 +98,15 @@ pub enum Situation {
     PausedLeaderDeposed,
     /// A replica led whose clock ran at another rate than the world's.
     LeaderDrifts,
+    /// A replica did not read a damaged message.
+    DamagedMessageRefused,
 }
 
 use Situation::*;
 
 impl Situation {
     /// All of them.
-    pub const ALL: [Situation; 40] = [
+    pub const ALL: [Situation; 41] = [
         RivalCandidates,
         SplitVote,
         CandidateYields,
@@ -145,6 +147,7 @@ impl Situation {
         DamageRefused,
         PausedLeaderDeposed,
         LeaderDrifts,
+        DamagedMessageRefused,
     ];
 
     /// What it is, in a few words.
@@ -190,6 +193,7 @@ impl Situation {
             DamageRefused => "refuses to start, since a record is damaged",
             PausedLeaderDeposed => "paused leader steps down",
             LeaderDrifts => "leader with a fast or slow clock",
+            DamagedMessageRefused => "damaged message refused",
         }
     }
 }
@@ -446,6 +450,7 @@ impl<R: Rules> Observer<Replica<R>> for Watch {
     fn event(&mut self, scene: &Scene<'_, Replica<R>>, event: &Event<'_, Message<Arc<Command>>>) {
         match *event {
             Event::Delivered { to, message, .. } => self.look_at_message(&scene.replicas[to.index()], message),
+            Event::Damaged { .. } => self.seen.insert(DamagedMessageRefused, true),
             Event::Answered { response, .. } => self.seen.insert(RequestFailed, *response == Response::Fail),
             Event::Crashed { replica, failure } => self.look_at_crash(scene, replica, failure),
             Event::Started { replica, .. } => self.look_at_start(scene, replica),

@@ -127,6 +127,12 @@ fn log_bytes_max(seed: u64) -> usize {
     if dice.chance(0.3) { *dice.pick(&[1, 100, 400, 1_600]).expect("sizes") } else { usize::MAX }
 }
 
+/// In some of all runs messages are damaged until the faults end. This has a random stream of its own, too.
+fn damage(seed: u64) -> f64 {
+    let mut stream = Stream::new(seed, "explore damage");
+    if stream.chance(0.1) { *stream.pick(&[0.01, 0.05, 0.2]).expect("shares") } else { 0.0 }
+}
+
 /// The outline of a run.
 struct Sketch {
     flavour: Flavour,
@@ -188,6 +194,7 @@ impl Sketch {
                 has_small_batches: config.raft.batch_bytes_max < Config::default().raft.batch_bytes_max,
             },
         );
+        let damage = damage(seed);
         // Where replicas crash, requests are lost with them, so more of them come after that.
         let calm = if hosts.events.is_empty() { 2 } else { 4 };
         Scenario {
@@ -205,10 +212,11 @@ impl Sketch {
             network,
             links: Vec::new(),
             duplicate: hosts.duplicate,
+            damage,
             disk: hosts.disk,
             keys: Keys::Shared { count: keys },
             max_packets: PACKETS_MAX,
-            events: self.events(dice, start, hosts),
+            events: self.events(dice, start, hosts, damage),
             losses: Vec::new(),
             operations: None,
             tests: tests(),
@@ -273,7 +281,7 @@ impl Sketch {
     }
 
     /// Faults of a repertoire, and then the end of all of them.
-    fn events(&self, dice: &mut Stream, start: Time, hosts: HostFaults) -> Vec<FaultEvent> {
+    fn events(&self, dice: &mut Stream, start: Time, hosts: HostFaults, damage: f64) -> Vec<FaultEvent> {
         let repertoire: Vec<Kind> = match (self.flavour, dice.below(4)) {
             (Flavour::Duel, _) => vec![Kind::Hard],
             (Flavour::Readers, 0) => vec![Kind::Hard, Kind::EndOfPartition, Kind::Kill, Kind::Isolation, Kind::Pair],
@@ -297,6 +305,7 @@ impl Sketch {
         // The partition lasts for no time. It makes the clients forget their leader, for which some would otherwise
         // take a dead replica until the end.
         let ending = hosts.ending(self.replicas).into_iter();
+        let ending = ending.chain((damage > 0.0).then_some(Fault::Damage(0.0)));
         let ending = ending.chain([Fault::PartHard, Fault::Heal, Fault::SetMatrix(calm)]);
         events.extend(hosts.events);
         events.sort_by_key(|event| event.time);

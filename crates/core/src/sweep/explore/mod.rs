@@ -128,6 +128,7 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::chaos::Fault;
 
     fn explore(seeds: RangeInclusive<u64>, goes_on: impl Fn(&Exploration) -> bool) -> (Exploration, Vec<u64>) {
         let (mut exploration, mut failures) = (Exploration::default(), Vec::new());
@@ -176,6 +177,25 @@ mod tests {
     fn an_error_of_who_is_told_of_failures_ends_it() {
         let mut exploration = Exploration { broken: Some(Rule::AnswerAfterCommit), ..Exploration::default() };
         assert_eq!(exploration.explore(0..=99, || {}, |_| Err("full disk"), |_| true), Err("full disk"));
+    }
+
+    #[test]
+    fn some_seeds_damage_messages_until_their_faults_end() {
+        let cases: Vec<_> = (0..300).map(|seed| draw(seed).scenario).collect();
+        for scenario in &cases {
+            let ends: Vec<_> = scenario.events.iter().filter(|event| matches!(event.fault, Fault::Damage(_))).collect();
+            match scenario.damage > 0.0 {
+                true => assert!(ends.len() == 1 && ends[0].fault == Fault::Damage(0.0), "{}", scenario.name),
+                false => assert_eq!(ends.len(), 0, "{}", scenario.name),
+            }
+        }
+        let damaging = cases.iter().filter(|scenario| scenario.damage > 0.0).count();
+        // Five standard deviations: 26.
+        assert!(damaging.abs_diff(30) < 26, "{damaging}");
+        let (exploration, failures) = explore(0..=299, |_| true);
+        assert_eq!(failures, [0; 0]);
+        let refused = exploration.coverage.runs(Situation::DamagedMessageRefused);
+        assert!(refused > 0 && refused <= damaging as u64, "{refused} of {damaging}");
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Shrinker<'_> {
             }));
         }
         self.take(self.changed(|scenario, _| scenario.duplicate = 0.0));
+        self.take(self.changed(|scenario, _| scenario.damage = 0.0));
         for disk in [None, Some(Delay::Constant(Span::from_millis(1))), Some(Delay::Constant(Span::from_millis(5)))] {
             if self.best.case.scenario.disk.is_none() || self.take(self.changed(|scenario, _| scenario.disk = disk)) {
                 return;

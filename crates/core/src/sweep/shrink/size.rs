@@ -67,16 +67,19 @@ fn chance(scenario: &Scenario) -> bool {
     let uncertain = |matrix: &ConnectivityMatrix| matrix.rows().flatten().any(|&loss| is_chance(loss));
     uncertain(&scenario.matrix)
         || is_chance(scenario.duplicate)
+        // Even if all messages are damaged, the bit is drawn.
+        || scenario.damage > 0.0
         || scenario.events.iter().any(|event| match &event.fault {
             Fault::SetMatrix(matrix) => uncertain(matrix),
             Fault::SetLink { value, .. } | Fault::Duplicate(value) => is_chance(*value),
+            Fault::Damage(value) => *value > 0.0,
             _ => false,
         })
 }
 
 fn riddles(fault: &Fault) -> usize {
     match fault {
-        Fault::SetLink { .. } | Fault::PartEnd | Fault::Duplicate(_) => 1,
+        Fault::SetLink { .. } | Fault::PartEnd | Fault::Duplicate(_) | Fault::Damage(_) => 1,
         Fault::Isolate(target) => aim(Some(*target)),
         Fault::Host { at, act } => aim(*at) + act.riddles() - 1,
         Fault::DelayLink { delay, .. } => 1 + delay.map_or(0, kind),

@@ -16,7 +16,7 @@ use crate::world::simulation::Simulation;
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub history: History,
-    /// All messages that were dropped.
+    /// All messages that were dropped, damaged ones included.
     pub drops: Vec<Drop>,
     /// What came of each event that struck, in order.
     pub strikes: Vec<Strike>,
@@ -77,11 +77,11 @@ impl<P: Service> Observer<P> for Log {
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         let count = scene.replicas.len();
         match *event {
-            Event::Delivered { from, to, .. } | Event::Dropped { from, to, .. } => {
+            Event::Delivered { from, to, .. } | Event::Dropped { from, to, .. } | Event::Damaged { from, to, .. } => {
                 self.arrived.resize(count * count, 0);
                 let nth = &mut self.arrived[from.index() * count + to.index()];
                 *nth += 1;
-                if matches!(event, Event::Dropped { .. }) {
+                if !matches!(event, Event::Delivered { .. }) {
                     let monkey = scene.director.monkey();
                     let probability = monkey.loss(from, to);
                     let cut = probability > monkey.matrix().loss(from, to);
@@ -123,7 +123,7 @@ pub(super) fn explicit(case: &Case, log: &Log, scope: Scope, until: Time) -> Cas
     scenario.matrix = matrix(&scenario.matrix);
     scenario.events.retain(|event| match event.fault {
         Fault::KillLeader | Fault::KillNonLeader | Fault::Host { .. } => true,
-        Fault::Duplicate(_) | Fault::DelayLink { .. } => true,
+        Fault::Duplicate(_) | Fault::Damage(_) | Fault::DelayLink { .. } => true,
         Fault::SetMatrix(_) | Fault::SetLink { .. } => scope == Scope::Chance,
         _ => scope != Scope::All,
     });

@@ -71,6 +71,76 @@ fn messages_go_to_whom_they_are_for_and_are_counted() {
     assert_eq!((record.sent, record.died, record.malformed, notes.complaints), (3, 0, 0, vec![]));
 }
 
+/// What a LAN hands on that damages this share of the messages between replicas: for each of 200 messages, the bits in
+/// which it differs. And how many of them count as dropped.
+fn flipped_bits(share: f64) -> (Vec<u32>, u64) {
+    #[derive(Default)]
+    struct Bytes(Vec<Vec<u8>>, Vec<String>);
+    impl Wires for Bytes {
+        fn send(&mut self, _now: Time, _to: ReplicaId, bytes: &[u8]) {
+            self.0.push(bytes.to_vec());
+        }
+
+        fn act(&mut self, _now: Time, _replica: ReplicaId, _act: Act) {}
+
+        fn witness(&mut self, _now: Time, event: &Event<'_, &str>) {
+            self.1.push(event.to_string());
+        }
+    }
+    let mut scenario = scenario();
+    scenario.damage = share;
+    let (mut lan, _) = greeted(&scenario);
+    let mut wires = Bytes::default();
+    let message = datagram("0000", "0001", "x", r#","MID":"1","n":7"#);
+    for _ in 0..200 {
+        lan.handle_datagram(at(2), ALL[0], message.as_bytes(), &mut wires);
+    }
+    let differs = |sent: &Vec<u8>| -> u32 {
+        assert_eq!(sent.len(), message.len());
+        sent.iter().zip(message.as_bytes()).map(|(sent, meant)| (sent ^ meant).count_ones()).sum()
+    };
+    let bits: Vec<u32> = wires.0.iter().map(differs).collect();
+    let damaged = wires.1.iter().filter(|event| event.starts_with("damage 0000 -> 0001: \"{")).count() as u64;
+    let record = lan.finish(World::Live, at(9));
+    assert_eq!((record.sent, record.dropped, record.malformed), (200, damaged, 0));
+    (bits, damaged)
+}
+
+#[test]
+fn a_share_of_the_messages_between_replicas_is_handed_on_with_one_bit_flipped() {
+    assert_eq!(flipped_bits(0.0), (vec![0; 200], 0));
+    assert_eq!(flipped_bits(1.0), (vec![1; 200], 200));
+    let (bits, damaged) = flipped_bits(0.3);
+    assert!(bits.len() == 200 && bits.iter().sum::<u32>() as u64 == damaged, "{bits:?}");
+    // Five standard deviations: 32.
+    assert!(damaged.abs_diff(60) < 32, "{damaged}");
+    assert_eq!(flipped_bits(0.3), (bits, damaged), "the same seed damages the same messages");
+}
+
+#[test]
+fn messages_of_clients_are_never_damaged() {
+    let mut scenario = scenario();
+    scenario.damage = 1.0;
+    let (mut lan, mut notes) = greeted(&scenario);
+    lan.handle_due(at(1_900), &mut notes);
+    let asked: Vec<String> = notes.sent.drain(..).map(|(_, text)| text).collect();
+    assert!(asked.len() > 5 && asked.iter().all(|text| text.contains(r#""type":"put""#)), "{asked:?}");
+    let answer = |text: &String| {
+        let datagram = Datagram::parse(text.as_bytes()).expect("a request");
+        let (own, client) = (datagram.dst.to_string(), datagram.src.to_string());
+        let mid = datagram.mid.expect("a MID").into_owned();
+        let place = ReplicaId(datagram.dst.0 as u8);
+        (place, self::datagram(&own, &client, "ok", &format!(r#","MID":"{mid}""#)))
+    };
+    for (from, text) in asked.iter().map(answer) {
+        lan.handle_datagram(at(1_950), from, text.as_bytes(), &mut notes);
+    }
+    assert_eq!(notes.complaints, [""; 0]);
+    let record = lan.finish(World::Live, at(2_000));
+    assert_eq!((record.malformed, record.history.incorrect_gets), (0, 0));
+    assert_eq!(record.history.attempts.len(), asked.len());
+}
+
 #[test]
 fn whatever_is_sent_to_a_replica_before_its_hello_counts_it_as_died_and_it_hears_its_peers_later() {
     let scenario = scenario();

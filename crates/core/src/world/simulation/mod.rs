@@ -10,7 +10,7 @@
 
 mod transport;
 
-use crate::chaos::{Act, Director, Fault};
+use crate::chaos::{Act, Director, Fault, Flip};
 use crate::engine::{Ahead, Carrier, Disk, Due, Engine};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::machine::{Boot, Emission, Exit, Identity, Input, Record};
@@ -256,8 +256,8 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
     /// The first message under way arrives.
     fn arrive(&mut self) {
         match self.engine.take_arrival() {
-            Some(Due::Input { to, input }) => {
-                let gets_through = self.reaches(to, &input);
+            Some(Due::Input { to, mut input }) => {
+                let gets_through = self.reaches(to, &mut input);
                 if gets_through {
                     self.handle(to, input);
                 }
@@ -281,23 +281,45 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         self.handled(id, exit);
     }
 
-    /// Whether what has arrived for a replica gets through to it.
+    /// Whether what has arrived for a replica gets through to it. What is damaged and read all the same is changed.
     #[inline]
-    fn reaches(&mut self, to: ReplicaId, input: &Input<P>) -> bool {
+    fn reaches(&mut self, to: ReplicaId, input: &mut Input<P>) -> bool {
         if !self.stage.director.living().contains(to) {
             self.record(&Event::Lost { to });
             return false;
         }
         match input {
-            &Input::Peer { from, ref message } if self.stage.admits(self.engine.now(), from, to) => {
+            &mut Input::Peer { from, ref mut message } => {
+                let admitted = self.stage.admits(self.engine.now(), from, to);
+                let flip = self.stage.damages(from, to);
+                if !admitted {
+                    self.record(&Event::Dropped { from, to, message });
+                    return false;
+                }
+                if let Some(flip) = flip
+                    && !self.damage(from, to, message, flip)
+                {
+                    return false;
+                }
                 self.record(&Event::Delivered { from, to, message });
             }
-            &Input::Peer { from, ref message } => {
-                self.record(&Event::Dropped { from, to, message });
+            &mut Input::Client { from, mid, ref request } => self.record(&Event::Requested { from, to, mid, request }),
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
+        }
+        true
+    }
+
+    /// A bit of a message is flipped. Whether its receiver reads it all the same.
+    #[cold]
+    fn damage(&mut self, from: ReplicaId, to: ReplicaId, message: &mut P::Message, flip: Flip) -> bool {
+        let receiver = &self.engine.machines()[to.index()];
+        match receiver.read_damaged(from, to, message, &mut |bytes| flip.apply(bytes)) {
+            Some(read) => *message = read,
+            None => {
+                self.stage.dropped += 1;
+                self.record(&Event::Damaged { from, to, message });
                 return false;
             }
-            &Input::Client { from, mid, ref request } => self.record(&Event::Requested { from, to, mid, request }),
-            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
         }
         true
     }
