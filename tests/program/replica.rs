@@ -20,6 +20,7 @@ use seedbed::replica::{Config, Replica};
 use seedbed::service::{Operation, Response};
 use seedbed::time::{Span, Time};
 use seedbed::wire::{Address, Datagram, Datagrams, Envelope};
+use serde_json::json;
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Span = Span::from_secs(30);
@@ -202,7 +203,7 @@ fn a_replica_says_hello_again_to_a_router_that_comes_late() {
 }
 
 #[test]
-fn a_replica_hears_only_its_router() {
+fn a_replica_hears_only_its_router_and_nothing_damaged() {
     let (router, port) = socket();
     let (stranger, _) = socket();
     let _process = Process::start(program().args([&port, "0A1F", "0001"]));
@@ -210,11 +211,17 @@ fn a_replica_hears_only_its_router() {
     assert_eq!(replica.ip(), Ipv4Addr::LOCALHOST);
     // The reply brings the time of sending back, and so says whose append it answers.
     let append = |sent: u64| {
-        let envelope = r#""src":"0001","dst":"0A1F","leader":"0001","type":"AppendEntries","MID":"1""#;
-        format!(r#"{{{envelope},"t":5,"pi":0,"pt":0,"c":0,"s":{sent},"e":[]}}"#)
+        let envelope = Envelope { src: Address(1), dst: Address(0x0A1F), leader: Address(1), mid: "1" };
+        let body = json!({"t": 5, "pi": 0, "pt": 0, "c": 0, "s": sent, "e": []});
+        let mut out = Datagrams::new();
+        out.push(&envelope, "AppendEntries", &body);
+        out.iter().next().expect("a datagram").to_vec()
     };
-    stranger.send_to(append(1).as_bytes(), replica).expect("a datagram");
-    router.send_to(append(2).as_bytes(), replica).expect("a datagram");
+    // What was damaged on the way is not read either.
+    let damaged = String::from_utf8(append(3)).expect("text").replace(r#""s":3"#, r#""s":1"#);
+    router.send_to(damaged.as_bytes(), replica).expect("a datagram");
+    stranger.send_to(&append(1), replica).expect("a datagram");
+    router.send_to(&append(2), replica).expect("a datagram");
     let reply = loop {
         let (text, _) = receive(&router);
         if text.contains("AppendReply") {

@@ -88,11 +88,13 @@ pub enum Rule {
     FollowAfterRestart,
     /// A replica whose disk is full ends. What it cannot write it must not promise.
     StopWhenDiskIsFull,
+    /// A replica reads no message whose checksum is wrong. Raft survives lost messages, not false ones.
+    CheckChecksums,
 }
 
 impl Rule {
     /// All of them, in the order in which a reader of the paper meets them.
-    pub const ALL: [Rule; 37] = [
+    pub const ALL: [Rule; 38] = [
         Rule::VoteOnce,
         Rule::VoteForUpToDateLogs,
         Rule::CountCurrentVotes,
@@ -130,6 +132,7 @@ impl Rule {
         Rule::LoyalAfterRestart,
         Rule::FollowAfterRestart,
         Rule::StopWhenDiskIsFull,
+        Rule::CheckChecksums,
     ];
 
     /// Its name on the command line and in files.
@@ -172,6 +175,7 @@ impl Rule {
             Rule::LoyalAfterRestart => "loyal-after-restart",
             Rule::FollowAfterRestart => "follow-after-restart",
             Rule::StopWhenDiskIsFull => "stop-when-disk-is-full",
+            Rule::CheckChecksums => "check-checksums",
         }
     }
 
@@ -199,6 +203,7 @@ impl Rule {
             Rule::ReplaceInOneStep => "paper 7, thesis 5.1",
             Rule::DeriveCommitIndex | Rule::ApplyOnlyCommitted => "paper 5.3, thesis 3.8",
             Rule::FollowAfterRestart => "paper 5.2",
+            Rule::CheckChecksums => "paper 2",
         }
     }
 
@@ -242,6 +247,7 @@ impl Rule {
             Rule::LoyalAfterRestart => "votes right after a restart, although a leader relies on its silence",
             Rule::FollowAfterRestart => "leads on after a restart, lease included",
             Rule::StopWhenDiskIsFull => "goes on in memory when its disk is full",
+            Rule::CheckChecksums => "reads damaged messages",
         }
     }
 }
