@@ -5,15 +5,14 @@ use crate::rng::Stream;
 
 /// Decides which messages between replicas are damaged, and which of their bits is flipped.
 ///
-/// Each link has a random stream of its own. Once there is any damage, two numbers are drawn for each message that
+/// Each link has a random stream of its own. From the first damage on, two numbers are drawn for each message that
 /// arrives, whatever becomes of it: so a message that is damaged at a low share is also damaged at a higher one, in the
-/// same bit. Without damage nothing is drawn.
+/// same bit. A run without damage has no `Damage`, and nothing is drawn.
 #[derive(Clone, Debug)]
 pub struct Damage {
     share: f64,
     replicas: usize,
-    seed: u64,
-    /// Row by row, as the matrix; made when it is first needed.
+    /// Row by row, as the matrix.
     links: Vec<Stream>,
 }
 
@@ -23,27 +22,20 @@ pub struct Flip(u64);
 
 impl Damage {
     /// No damage yet.
-    pub const fn new(replicas: usize, seed: u64) -> Damage {
-        Damage { share: 0.0, replicas, seed, links: Vec::new() }
+    pub fn new(replicas: usize, seed: u64) -> Damage {
+        let count = replicas as u64;
+        let links = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+        let links = links.map(|(from, to)| Stream::link(seed, "damage", from, to)).collect();
+        Damage { share: 0.0, replicas, links }
     }
 
     /// From now on this share of the messages is damaged.
     pub fn set_share(&mut self, share: f64) {
         self.share = share;
-        if share > 0.0 && self.links.is_empty() {
-            let count = self.replicas as u64;
-            let links = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
-            self.links = links.map(|(from, to)| Stream::link(self.seed, "damage", from, to)).collect();
-        }
     }
 
     /// Which bit of a message that has just arrived is flipped; none if it is intact.
-    #[inline]
     pub fn draw(&mut self, from: ReplicaId, to: ReplicaId) -> Option<Flip> {
-        if self.share == 0.0 { None } else { self.draw_from_link(from, to) }
-    }
-
-    fn draw_from_link(&mut self, from: ReplicaId, to: ReplicaId) -> Option<Flip> {
         let stream = &mut self.links[from.index() * self.replicas + to.index()];
         let (is_damaged, place) = (stream.chance(self.share), stream.next_u64());
         is_damaged.then_some(Flip(place))

@@ -22,13 +22,15 @@ pub struct Director {
     replicas: usize,
     hosts: Hosts,
     monkey: ChaosMonkey,
-    damage: Damage,
+    /// None in a run that has had no damage so far, which are most.
+    damage: Option<Box<Damage>>,
     believed: Option<ReplicaId>,
     /// Whose word on the leader counts, as far as partitions and isolations go.
     heard: ReplicaSet,
     /// Those whom the matrix alone cuts off from all others.
     cut_off: ReplicaSet,
     choices: Stream,
+    seed: u64,
 }
 
 /// Links that lose more than this, either way, do not count as a connection.
@@ -116,7 +118,8 @@ impl Director {
             cut_off: cut_off(&matrix),
             hosts: Hosts::new(replicas),
             monkey: ChaosMonkey::new(matrix, losses, seed),
-            damage: Damage::new(replicas, seed),
+            damage: None,
+            seed,
             believed: None,
             heard: ReplicaSet::all(replicas),
             choices: Stream::new(seed, "faults"),
@@ -129,16 +132,25 @@ impl Director {
         self.monkey.admits(from, to)
     }
 
+    /// Whether messages have been damaged in this run, or are from now on. If not, [`Director::damages`] need not be asked.
+    #[inline]
+    pub fn has_damage(&self) -> bool {
+        self.damage.is_some()
+    }
+
     /// Which bit of a message that has just arrived was flipped on the way; none if it is intact. Asked once for each
-    /// message, right after [`Director::admits`] and whatever that says.
+    /// message, whatever [`Director::admits`] says.
     #[inline]
     pub fn damages(&mut self, from: ReplicaId, to: ReplicaId) -> Option<Flip> {
-        self.damage.draw(from, to)
+        self.damage.as_mut()?.draw(from, to)
     }
 
     /// Of this share of the messages between replicas a bit is flipped from now on.
     pub fn set_damage(&mut self, share: f64) {
-        self.damage.set_share(share);
+        if share > 0.0 || self.has_damage() {
+            let (replicas, seed) = (self.replicas, self.seed);
+            self.damage.get_or_insert_with(|| Box::new(Damage::new(replicas, seed))).set_share(share);
+        }
     }
 
     /// Takes note of the leader that a replica's message is stamped with.
@@ -322,7 +334,8 @@ impl Director {
     /// a protocol needs to make progress. False also if that cannot be found out in reasonable time, which no matrix was seen to do.
     pub fn has_connected_quorum(&self) -> bool {
         // A damaged message is as good as lost.
-        let hears = |from, to| self.damage.worsen(self.monkey.loss(from, to)) <= CONNECTED_LOSS_MAX;
+        let worsened = |loss| self.damage.as_ref().map_or(loss, |damage| damage.worsen(loss));
+        let hears = |from, to| worsened(self.monkey.loss(from, to)) <= CONNECTED_LOSS_MAX;
         let connected = |one, other| one == other || (hears(one, other) && hears(other, one));
         let sound = self.hosts.sound();
         let strangers: Vec<ReplicaSet> = ReplicaId::all(self.replicas)

@@ -326,7 +326,7 @@ impl<'a> Lan<'a> {
         }
         // First the chaos monkey: a message that is dropped does not reach a replica before its hello either.
         let admitted = self.stage.admits(now, from, to);
-        let flip = self.stage.damages(from, to);
+        let flip = self.stage.director.damages(from, to);
         if !admitted {
             wires.witness(now, &Event::Dropped { from, to, message: &text });
         } else if !self.is_up(now, to, &|| format!("a message of replica {from}"), wires) {

@@ -4,7 +4,7 @@
 
 use std::mem;
 
-use crate::chaos::{Act, Consequence, Director, FaultEvent, Flip};
+use crate::chaos::{Act, Consequence, Director, FaultEvent};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::record::{Belief, Outage, RunRecord, Struck, World};
 use crate::scenario::Scenario;
@@ -168,13 +168,6 @@ impl<'a> Stage<'a> {
             }
         }
         admitted
-    }
-
-    /// Which bit of a message that has arrived was flipped on the way; none if it is intact. Asked right after
-    /// [`Stage::admits`], whatever that says.
-    #[inline]
-    pub fn damages(&mut self, from: ReplicaId, to: ReplicaId) -> Option<Flip> {
-        self.director.damages(from, to)
     }
 
     /// When the next thing is due: a fault, a request, or the end.

@@ -256,8 +256,11 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
     /// The first message under way arrives.
     fn arrive(&mut self) {
         match self.engine.take_arrival() {
-            Some(Due::Input { to, mut input }) => {
-                let gets_through = self.reaches(to, &mut input);
+            Some(Due::Input { to, input }) if self.stage.director.has_damage() => {
+                self.arrive_perhaps_damaged(to, input);
+            }
+            Some(Due::Input { to, input }) => {
+                let gets_through = self.reaches(to, &input);
                 if gets_through {
                     self.handle(to, input);
                 }
@@ -281,45 +284,58 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         self.handled(id, exit);
     }
 
-    /// Whether what has arrived for a replica gets through to it. What is damaged and read all the same is changed.
+    /// Something arrives for a replica in a run in which messages are damaged.
+    #[cold]
+    fn arrive_perhaps_damaged(&mut self, to: ReplicaId, mut input: Input<P>) {
+        let flip = match input {
+            Input::Peer { from, .. } if self.stage.director.living().contains(to) => {
+                self.stage.director.damages(from, to)
+            }
+            _ => None,
+        };
+        let gets_through = match (&mut input, flip) {
+            (Input::Peer { from, message }, Some(flip)) => self.reaches_damaged(*from, to, message, flip),
+            (input, _) => self.reaches(to, input),
+        };
+        if gets_through {
+            self.handle(to, input);
+        }
+    }
+
+    /// Whether a message of which a bit is flipped gets through to a replica that lives. It is then what the replica reads.
+    fn reaches_damaged(&mut self, from: ReplicaId, to: ReplicaId, message: &mut P::Message, flip: Flip) -> bool {
+        if !self.stage.admits(self.engine.now(), from, to) {
+            self.record(&Event::Dropped { from, to, message });
+            return false;
+        }
+        let receiver = &self.engine.machines()[to.index()];
+        let Some(read) = receiver.read_damaged(from, to, message, &mut |bytes| flip.apply(bytes)) else {
+            self.stage.dropped += 1;
+            self.record(&Event::Damaged { from, to, message });
+            return false;
+        };
+        *message = read;
+        self.record(&Event::Delivered { from, to, message });
+        true
+    }
+
+    /// Whether what has arrived for a replica gets through to it.
     #[inline]
-    fn reaches(&mut self, to: ReplicaId, input: &mut Input<P>) -> bool {
+    fn reaches(&mut self, to: ReplicaId, input: &Input<P>) -> bool {
         if !self.stage.director.living().contains(to) {
             self.record(&Event::Lost { to });
             return false;
         }
         match input {
-            &mut Input::Peer { from, ref mut message } => {
-                let admitted = self.stage.admits(self.engine.now(), from, to);
-                let flip = self.stage.damages(from, to);
-                if !admitted {
-                    self.record(&Event::Dropped { from, to, message });
-                    return false;
-                }
-                if let Some(flip) = flip
-                    && !self.damage(from, to, message, flip)
-                {
-                    return false;
-                }
+            &Input::Peer { from, ref message } if self.stage.admits(self.engine.now(), from, to) => {
                 self.record(&Event::Delivered { from, to, message });
             }
-            &mut Input::Client { from, mid, ref request } => self.record(&Event::Requested { from, to, mid, request }),
-            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
-        }
-        true
-    }
-
-    /// A bit of a message is flipped. Whether its receiver reads it all the same.
-    #[cold]
-    fn damage(&mut self, from: ReplicaId, to: ReplicaId, message: &mut P::Message, flip: Flip) -> bool {
-        let receiver = &self.engine.machines()[to.index()];
-        match receiver.read_damaged(from, to, message, &mut |bytes| flip.apply(bytes)) {
-            Some(read) => *message = read,
-            None => {
-                self.stage.dropped += 1;
-                self.record(&Event::Damaged { from, to, message });
+            &Input::Peer { from, ref message } => {
+                self.record(&Event::Dropped { from, to, message });
                 return false;
             }
+            &Input::Client { from, mid, ref request } => self.record(&Event::Requested { from, to, mid, request }),
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
         }
         true
     }
