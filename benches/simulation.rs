@@ -15,12 +15,16 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use gossip::Gossip;
 use seedbed::chaos::ConnectivityMatrix;
 use seedbed::check::raft::Invariants;
+use seedbed::engine::Delay;
+use seedbed::machine::Boot;
+use seedbed::raft::Sound;
 use seedbed::record::Observer;
 use seedbed::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::scenario::Scenario;
 use seedbed::service::Service;
 use seedbed::sweep::{Case, ProtocolName, Subject};
+use seedbed::time::Span;
 use seedbed::world::simulation::Simulation;
 
 const EVENTS: u64 = 100_000;
@@ -54,6 +58,12 @@ fn raft(criterion: &mut Criterion) {
         let replica = |id| Replica::new(id, Config::default()).expect("valid");
         let build = || Simulation::observed(&scenario, 1, Invariants::new(), replica);
         bencher.iter_batched(build, step, BatchSize::PerIteration);
+    });
+    let mut durable = scenario.clone();
+    durable.disk = Some(Delay::Uniform { min: Span::from_millis(1), max: Span::from_millis(5) });
+    group.bench_function("raft, disks of 1 to 5 ms", |bencher| {
+        let boot = |boot: Boot<_>| Replica::boot(boot, Config::default(), Sound);
+        bencher.iter_batched(|| Simulation::booting(&durable, 1, (), boot), step, BatchSize::PerIteration);
     });
     let mut lossless = scenario.clone();
     lossless.requests = 0;

@@ -247,8 +247,20 @@ fn links(replicas: usize, network: Network, dice: &mut Stream) -> Vec<LinkDelay>
     if !matches!(network, Network::Links { .. }) {
         return Vec::new();
     }
-    let mut link = |_| LinkDelay { from: replica(replicas, dice), to: replica(replicas, dice), delay: delay(dice) };
-    (0..3).map(&mut link).collect()
+    let mut links = Vec::<LinkDelay>::new();
+    for _ in 0..3 {
+        let (from, to) = link(replicas, dice);
+        if links.iter().all(|other| (other.from, other.to) != (from, to)) {
+            links.push(LinkDelay { from, to, delay: delay(dice) });
+        }
+    }
+    links
+}
+
+fn link(replicas: usize, dice: &mut Stream) -> (ReplicaId, ReplicaId) {
+    let from = replica(replicas, dice);
+    let others: Vec<ReplicaId> = ReplicaId::all(replicas).filter(|&other| other != from).collect();
+    (from, *dice.pick(&others).expect("there are several replicas"))
 }
 
 fn network(dice: &mut Stream) -> Network {
@@ -283,11 +295,10 @@ fn event(replicas: usize, start: Time, lifetime: Span, dice: &mut Stream) -> Fau
         8 => Fault::Isolate(target(replicas, dice)),
         9 => Fault::Duplicate(fraction(dice)),
         12 => Fault::Damage(fraction(dice)),
-        10 => Fault::DelayLink {
-            from: replica(replicas, dice),
-            to: replica(replicas, dice),
-            delay: dice.chance(0.7).then(|| delay(dice)),
-        },
+        10 => {
+            let (from, to) = link(replicas, dice);
+            Fault::DelayLink { from, to, delay: dice.chance(0.7).then(|| delay(dice)) }
+        }
         11 => {
             let one: ReplicaSet = (0..4).map(|_| replica(replicas, dice)).collect();
             let other: ReplicaSet = (0..4).map(|_| replica(replicas, dice)).collect();

@@ -11,7 +11,9 @@ use seedbed::machine::Machine;
 use seedbed::record::{Event, Observer, RunRecord, Scene};
 use seedbed::replica::Replica;
 use seedbed::report::trace::{Heading, TraceWriter};
+use seedbed::scenario::{Delay, Scenario};
 use seedbed::sweep::ProtocolName;
+use seedbed::time::Span;
 use seedbed::wire::{Datagram, PeerMessage, Pulse};
 use seedbed::world::simulation::simulate_observed;
 use serde_json::Value;
@@ -23,11 +25,14 @@ const ADVANCED: &str = "scenarios/advanced-4.json";
 
 /// A run's record and its trace file.
 fn traced(path: &str, protocol: ProtocolName, heartbeats: bool) -> (RunRecord, String) {
-    let scenario = scenario(path);
+    trace_of(&scenario(path), 7, protocol, heartbeats)
+}
+
+fn trace_of(scenario: &Scenario, seed: u64, protocol: ProtocolName, heartbeats: bool) -> (RunRecord, String) {
     let mut file = Vec::new();
-    let heading = Heading { scenario: &scenario, seed: 7, protocol: protocol.name(), command: "seedbed run x" };
+    let heading = Heading { scenario, seed, protocol: protocol.name(), command: "seedbed run x" };
     let mut writer = TraceWriter::new(&mut file, &heading, heartbeats);
-    let record = protocol.simulate_observed(&scenario, 7, &mut writer);
+    let record = protocol.simulate_observed(scenario, seed, &mut writer);
     writer.finish(&record).expect("memory can be written to");
     (record, String::from_utf8(file).expect("text"))
 }
@@ -55,6 +60,38 @@ fn a_trace_has_every_event_in_order_between_a_header_and_a_footer() {
         assert_eq!(footer["trace"], format!("{:016x}", record.trace.expect("a hash")));
         assert!(file.ends_with('\n'));
     }
+}
+
+#[test]
+fn a_trace_tells_of_hosts_what_happened_to_them_and_why() {
+    let (_, file) = traced("scenarios/field/full-disk.json", ProtocolName::Raft, false);
+    let (_, events, _) = parsed(&file);
+    let at = |seconds: f64| move |event: &&Value| event["time"].as_f64() == Some(seconds);
+    let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
+    // The scenario's times count from the end of its `wait`, 2 s. The disk is full, so the replica ends before its crash.
+    let exit = of("exit")[0];
+    assert_eq!((&exit["to"], &exit["why"]), (&Value::from("0000"), &Value::from("the disk is full")));
+    assert!((5.0..6.0).contains(&exit["time"].as_f64().expect("a time")), "{exit}");
+    assert!(!of("crash").iter().any(at(6.0)));
+    let starts: Vec<&Value> = of("start").into_iter().filter(at(6.2)).collect();
+    assert_eq!(starts.iter().map(|start| &start["to"]).collect::<Vec<_>>(), ["0000"]);
+    assert!(of("synced").iter().all(|synced| ["0000", "0001", "0002"].map(Value::from).contains(&synced["to"])));
+
+    let (_, file) = traced("scenarios/field/page-cache.json", ProtocolName::Raft, false);
+    let (_, events, _) = parsed(&file);
+    let crashes: Vec<&Value> = events.iter().filter(|event| event["type"] == "crash").collect();
+    let hit = crashes.iter().filter(|crash| at(6.0)(crash)).map(|crash| &crash["to"]).collect::<Vec<_>>();
+    assert_eq!(hit, ["0000", "0001", "0002"], "the leader is down already");
+
+    // Slow disks have not written all that they were given.
+    let slow =
+        Scenario { disk: Some(Delay::Constant(Span::from_millis(50))), ..scenario("scenarios/field/page-cache.json") };
+    let crashes: Vec<Value> = (0..20)
+        .flat_map(|seed| parsed(&trace_of(&slow, seed, ProtocolName::Raft, false).1).1)
+        .filter(|event| event["type"] == "crash")
+        .collect();
+    assert!(crashes.iter().any(|crash| crash["lost"].as_u64() > Some(0) && crash["torn"] == true));
+    assert!(crashes.iter().all(|crash| crash["lost"].as_u64() > Some(0) || crash["torn"] == false));
 }
 
 #[test]

@@ -269,7 +269,7 @@ impl<'s> TraceWriter<'s> {
                 out.line("crash", Crash { to: replica(at), lost: failure.lost, torn: failure.torn })
             }
             Event::Started { replica: at, .. } => out.line("start", Place { to: replica(at) }),
-            Event::Ended { replica: at, why } => out.line("end", End { to: replica(at), why: &why.0 }),
+            Event::Ended { replica: at, why } => out.line("exit", End { to: replica(at), why: &why.0 }),
             Event::Synced { replica: at } => out.line("synced", Place { to: replica(at) }),
         }
     }

@@ -482,7 +482,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     }
 
     /// Lets a paused machine go on. Its timeout comes first if it is overdue, as with a process that looks at its clock
-    /// before its socket. What has arrived meanwhile arrives now, in order.
+    /// before its socket. What has arrived meanwhile arrives now, in order, and before anything else that does.
     pub fn resume(&mut self, id: ReplicaId) {
         let condition = &mut self.conditions[id.index()];
         if condition.state != State::Paused {
@@ -492,7 +492,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         self.paused -= 1;
         self.wakeups.set(id, condition.clock.world(self.machines[id.index()].poll_timeout()));
         for (_, due) in self.parked.extract_if(.., |(to, _)| *to == id) {
-            self.ahead.queue.push(self.now, due);
+            self.ahead.queue.push_early(self.now, due);
         }
     }
 

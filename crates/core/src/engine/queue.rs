@@ -14,6 +14,8 @@ pub struct Queue<E> {
     slots: Vec<Option<E>>,
     free: Vec<u32>,
     sequence: u64,
+    /// The sequence of the next message that comes before all others of its time.
+    early: u64,
 }
 
 /// Time, then sequence, then slot, in one number: one comparison orders two keys. No two have the same sequence, so the
@@ -26,6 +28,8 @@ impl Key {
     const SLOT_BITS: u32 = 28;
     /// Room for 6.8 * 10^10 messages in a run.
     const SEQUENCE_BITS: u32 = 36;
+    /// What has a lower sequence than this comes before all others of its time. Room for 1.6 * 10^7 of them.
+    const EARLY: u64 = 1 << 24;
 
     fn new(time: Time, sequence: u64, slot: usize) -> Key {
         assert!(sequence >> Key::SEQUENCE_BITS == 0 && slot >> Key::SLOT_BITS == 0, "too many messages for one run");
@@ -44,7 +48,7 @@ impl Key {
 impl<E> Queue<E> {
     /// An empty queue.
     pub const fn new() -> Queue<E> {
-        Queue { heap: BinaryHeap::new(), slots: Vec::new(), free: Vec::new(), sequence: 0 }
+        Queue { heap: BinaryHeap::new(), slots: Vec::new(), free: Vec::new(), sequence: Key::EARLY, early: 0 }
     }
 
     /// Adds a message that arrives at `time`.
@@ -65,6 +69,21 @@ impl<E> Queue<E> {
         };
         self.heap.push(Reverse(Key::new(time, self.sequence, slot)));
         self.sequence += 1;
+    }
+
+    /// Adds a message that arrives at `time`, before all that arrive then and were added by [`Queue::push`]. Several such
+    /// arrive in the order in which they are added.
+    ///
+    /// # Panics
+    /// After 2^36 messages.
+    #[cold]
+    pub fn push_early(&mut self, time: Time, message: E) {
+        if self.early == Key::EARLY {
+            return self.push(time, message);
+        }
+        std::mem::swap(&mut self.sequence, &mut self.early);
+        self.push(time, message);
+        std::mem::swap(&mut self.sequence, &mut self.early);
     }
 
     /// When the first message arrives; never, if none is under way.
@@ -170,6 +189,20 @@ mod tests {
             assert_eq!(popped, expected, "seed {seed}");
             assert!(queue.is_empty() && queue.next_time() == Time::NEVER);
         }
+    }
+
+    #[test]
+    fn early_messages_come_before_others_of_their_time_and_in_order_among_themselves() {
+        let mut queue = Queue::new();
+        queue.push(Time(5), "third");
+        queue.push_early(Time(5), "first");
+        queue.push_early(Time(5), "second");
+        queue.push(Time(4), "before");
+        queue.push(Time(5), "fourth");
+        assert_eq!(
+            std::iter::from_fn(|| queue.pop()).collect::<Vec<_>>(),
+            ["before", "first", "second", "third", "fourth"]
+        );
     }
 
     #[test]

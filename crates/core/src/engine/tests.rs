@@ -311,6 +311,9 @@ fn a_paused_machine_handles_nothing_until_it_is_resumed_and_then_all_in_order() 
     }
     stand.run(500);
     assert_eq!((stand.heard().len(), stand.emitted()), (1, Vec::new()));
+    // What arrives at the very time was sent later than what has waited.
+    let input = Input::Peer { from: ReplicaId(1), message: vec![Do::Say(9)] };
+    stand.engine.ahead().input(Time(500), A, input);
     stand.engine.resume(A);
     stand.run(500);
     let heard: Vec<&str> = stand
@@ -322,8 +325,8 @@ fn a_paused_machine_handles_nothing_until_it_is_resumed_and_then_all_in_order() 
         })
         .collect();
     // Its timeout is overdue, so it comes first: a process that wakes up may look at its clock before its socket.
-    assert_eq!(heard[1..], ["timeout", "[Say(7)]", "[Say(8)]", "synced 1"]);
-    assert_eq!(stand.emitted(), say([(500, 7), (500, 8), (500, 1)]));
+    assert_eq!(heard[1..], ["timeout", "[Say(7)]", "[Say(8)]", "synced 1", "[Say(9)]"]);
+    assert_eq!(stand.emitted(), say([(500, 7), (500, 8), (500, 1), (500, 9)]));
 }
 
 #[test]

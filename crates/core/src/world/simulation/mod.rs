@@ -155,7 +155,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         if fault <= self.engine.now() {
             self.strike();
         } else if arrival == next {
-            self.arrive();
+            if self.stage.director.has_damage() { self.arrive_perhaps_damaged() } else { self.arrive() }
         } else if request == next {
             let dispatch = self.stage.workload.handle_due(self.engine.now(), self.stage.director.living());
             self.dispatch(dispatch);
@@ -255,10 +255,13 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
 
     /// The first message under way arrives.
     fn arrive(&mut self) {
-        match self.engine.take_arrival() {
-            Some(Due::Input { to, input }) if self.stage.director.has_damage() => {
-                self.arrive_perhaps_damaged(to, input);
-            }
+        let due = self.engine.take_arrival();
+        self.take(due);
+    }
+
+    #[inline(always)]
+    fn take(&mut self, due: Option<Due<P, Answer>>) {
+        match due {
             Some(Due::Input { to, input }) => {
                 let gets_through = self.reaches(to, &input);
                 if gets_through {
@@ -284,9 +287,13 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         self.handled(id, exit);
     }
 
-    /// Something arrives for a replica in a run in which messages are damaged.
+    /// The same in a run in which messages are damaged.
     #[cold]
-    fn arrive_perhaps_damaged(&mut self, to: ReplicaId, mut input: Input<P>) {
+    fn arrive_perhaps_damaged(&mut self) {
+        let (to, mut input) = match self.engine.take_arrival() {
+            Some(Due::Input { to, input }) => (to, input),
+            due => return self.take(due),
+        };
         let flip = match input {
             Input::Peer { from, .. } if self.stage.director.living().contains(to) => {
                 self.stage.director.damages(from, to)
@@ -320,7 +327,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
     }
 
     /// Whether what has arrived for a replica gets through to it.
-    #[inline]
+    #[inline(always)]
     fn reaches(&mut self, to: ReplicaId, input: &Input<P>) -> bool {
         if !self.stage.director.living().contains(to) {
             self.record(&Event::Lost { to });
