@@ -32,7 +32,7 @@ enum Event {
         number: u64,
     },
     HandOver,
-    /// The power of so many replicas fails.
+    /// The power of this many replicas fails.
     Crash(u64),
     /// All that are down start again.
     Restart,

@@ -1,5 +1,6 @@
 //! Processes that crash, start again, and are stopped for a while.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -39,6 +40,24 @@ pub fn files_remain(folder: &Folder) {
     run.fails_with(INCORRECT);
     assert_eq!(run.report["checkers"]["linearizability"]["verdict"], "violation", "{}", run.report);
     assert_eq!((run.count("replicas_died"), run.count("replicas_killed")), (0, 0), "{}", run.report);
+}
+
+pub fn all_at_once(folder: &Folder) {
+    let trace = folder.path("at_once.trace");
+    let crashes = (0..5).map(|replica| json!({"type": "crash", "time": 1.5, "replica": replica}));
+    let events: Value = crashes.chain([json!({"type": "restart", "time": 2})]).collect();
+    let run = Run::of(through(folder, "at_once", &folder.path("durable"), &events).arg("--trace").arg(&trace));
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.report);
+    assert_eq!(run.report["checkers"]["linearizability"]["verdict"], "ok", "{}", run.report);
+    assert_eq!((run.count("replicas_died"), run.count("replicas_killed")), (0, 0), "{}", run.report);
+    let events = lines(&trace);
+    let of_type = |kind: &str| events.iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
+    let starts = of_type("start");
+    assert_eq!((of_type("crash").len(), starts.len()), (5, 5));
+    let is_later = |event: &&&Value| event["n"].as_u64() > starts[4]["n"].as_u64();
+    let answering: BTreeSet<&str> =
+        of_type("answer").iter().filter(is_later).filter_map(|event| event["from"].as_str()).collect();
+    assert!(answering.len() > 1, "several answer again: {answering:?}");
 }
 
 pub fn same_arguments(folder: &Folder) {

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&'static Folder);
 
-fn tests() -> [(&'static str, Test); 66] {
+fn tests() -> [(&'static str, Test); 67] {
     [
         ("the_real_replicas_pass_a_scenario_with_every_kind_of_fault", real_replicas_pass),
         ("the_same_seed_brings_the_same_requests_and_the_same_faults", same_seed_same_requests),
@@ -108,6 +108,7 @@ fn tests() -> [(&'static str, Test); 66] {
         ("a_stale_read_of_a_redirected_put_is_found_once", surroundings::stale_once),
         ("the_real_replicas_pass_while_messages_between_them_are_damaged", hosts::damaged),
         ("a_crashed_replica_starts_again_with_its_files_and_without_its_memory", hosts::files_remain),
+        ("replicas_that_crash_at_one_time_all_start_again", hosts::all_at_once),
         ("a_replica_starts_again_with_the_same_arguments_and_is_shown_under_the_same_name", hosts::same_arguments),
         ("a_paused_replica_handles_nothing_and_what_comes_meanwhile_waits", hosts::stopped),
         ("a_paused_replica_ends_by_a_crash_a_kill_and_the_end_of_the_run", hosts::ended_while_stopped),

@@ -187,7 +187,7 @@ connected
 ## What the Other Checkers Say
 Linearizability: unknown, so it is no pass: 900 operations on one key have too many orders to try
 Raft invariants: not watched, only simulated replicas of Raft can be
-Liveness: not judged, at the end no quorum lived and was connected
+Liveness: not judged, at the end no quorum of sound replicas was connected
 ";
         assert_eq!(text(&unjudged), expected);
         assert!(!unjudged.passed());

@@ -266,7 +266,7 @@ mod tests {
                     "verdict": "not judged",
                     "after": null,
                     "lack": null,
-                    "explanation": "at the end no quorum lived and was connected",
+                    "explanation": "at the end no quorum of sound replicas was connected",
                     "lost_with_replicas": 0
                 },
                 "findings": []

@@ -75,6 +75,13 @@ struct Passage<'a> {
 }
 
 #[derive(Serialize)]
+struct Start {
+    to: Address,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wiped: Option<bool>,
+}
+
+#[derive(Serialize)]
 struct Place {
     to: Address,
 }
@@ -268,7 +275,9 @@ impl<'s> TraceWriter<'s> {
             Event::Crashed { replica: at, failure } => {
                 out.line("crash", Crash { to: replica(at), lost: failure.lost, torn: failure.torn })
             }
-            Event::Started { replica: at, .. } => out.line("start", Place { to: replica(at) }),
+            Event::Started { replica: at, wiped } => {
+                out.line("start", Start { to: replica(at), wiped: wiped.then_some(true) })
+            }
             Event::Ended { replica: at, why } => out.line("exit", End { to: replica(at), why: &why.0 }),
             Event::Synced { replica: at } => out.line("synced", Place { to: replica(at) }),
         }

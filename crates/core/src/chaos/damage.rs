@@ -6,7 +6,7 @@ use crate::rng::Stream;
 /// Decides which messages between replicas are damaged, and which of their bits is flipped.
 ///
 /// Each link has a random stream of its own. From the first damage on, two numbers are drawn for each message that
-/// arrives, whatever becomes of it: so a message that is damaged at a low share is also damaged at a higher one, in the
+/// arrives at a replica that is up, whatever becomes of it: so a message that is damaged at a low share is also damaged at a higher one, in the
 /// same bit. A run without damage has no `Damage`, and nothing is drawn.
 #[derive(Clone, Debug)]
 pub struct Damage {

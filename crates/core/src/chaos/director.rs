@@ -24,6 +24,8 @@ pub struct Director {
     monkey: ChaosMonkey,
     /// None in a run that has had no damage so far, which are most.
     damage: Option<Box<Damage>>,
+    /// Links with a delay of their own, which an event has given them.
+    slow_links: Vec<(ReplicaId, ReplicaId)>,
     believed: Option<ReplicaId>,
     /// Whose word on the leader counts, as far as partitions and isolations go.
     heard: ReplicaSet,
@@ -69,10 +71,12 @@ pub enum Idle {
     NotPaused(ReplicaId),
     /// Nothing was wrong with this replica's disk.
     GoodDisk(ReplicaId),
+    /// Syncs take no time, so no disk is slow.
+    InstantSyncs,
     /// There was no host to which it could have happened.
     NoHost,
-    /// All replicas were dead.
-    AllDead,
+    /// No replica was up.
+    NoneUp,
     /// Nothing was cut.
     NotCut,
     /// This replica was isolated already.
@@ -95,7 +99,8 @@ impl fmt::Display for Idle {
             Idle::NotPaused(replica) => write!(f, "replica {replica} was not paused"),
             Idle::GoodDisk(replica) => write!(f, "nothing was wrong with the disk of replica {replica}"),
             Idle::NoHost => f.write_str("no replica was in a state for it"),
-            Idle::AllDead => f.write_str("all replicas were dead"),
+            Idle::InstantSyncs => f.write_str("syncs take no time without `disk`"),
+            Idle::NoneUp => f.write_str("no replica was up"),
             Idle::NotCut => f.write_str("nothing was cut"),
             Idle::Isolated(replica) => write!(f, "replica {replica} was isolated already"),
             Idle::SameMatrix => f.write_str("the matrix had these values already"),
@@ -119,6 +124,7 @@ impl Director {
             hosts: Hosts::new(replicas),
             monkey: ChaosMonkey::new(matrix, losses, seed),
             damage: None,
+            slow_links: Vec::new(),
             seed,
             believed: None,
             heard: ReplicaSet::all(replicas),
@@ -151,6 +157,11 @@ impl Director {
             let (replicas, seed) = (self.replicas, self.seed);
             self.damage.get_or_insert_with(|| Box::new(Damage::new(replicas, seed))).set_share(share);
         }
+    }
+
+    /// Syncs of disks take no time in this run.
+    pub fn set_instant_syncs(&mut self) {
+        self.hosts.syncs_are_instant = true;
     }
 
     /// Takes note of the leader that a replica's message is stamped with.
@@ -198,12 +209,13 @@ impl Director {
         let others = || self.believed.map_or(living, |leader| living.without(leader));
         let (is_idle, why) = match fault {
             Fault::KillLeader => match self.believed {
-                Some(leader) => (!living.contains(leader), Idle::Dead(leader)),
+                Some(leader) if self.hosts.dead.contains(leader) => (true, Idle::Dead(leader)),
+                Some(leader) => (!living.contains(leader), Idle::Down(leader)),
                 None => (true, Idle::NoLeader),
             },
-            Fault::KillNonLeader if living.is_empty() => (true, Idle::AllDead),
+            Fault::KillNonLeader if living.is_empty() => (true, Idle::NoneUp),
             Fault::KillNonLeader => (others().is_empty(), Idle::NoOther),
-            Fault::PartEasy | Fault::PartHard => (living.is_empty(), Idle::AllDead),
+            Fault::PartEasy | Fault::PartHard => (living.is_empty(), Idle::NoneUp),
             Fault::PartEnd => (is_whole, Idle::NotCut),
             Fault::Heal => (is_whole && self.monkey.is_original(), Idle::NotCut),
             Fault::Isolate(target) => return self.idle_isolation(*target),
@@ -227,6 +239,9 @@ impl Director {
     }
 
     fn idle_act(&self, at: Option<Target>, act: &Act) -> Option<Idle> {
+        if matches!(act, Act::SlowDisk { .. }) && self.hosts.syncs_are_instant {
+            return Some(Idle::InstantSyncs);
+        }
         let eligible = self.hosts.eligible(act);
         let replica = match at {
             None => return eligible.is_empty().then_some(Idle::NoHost),
@@ -310,7 +325,12 @@ impl Director {
                 self.set_damage(*share);
                 Consequence::default()
             }
-            Fault::Duplicate(_) | Fault::DelayLink { .. } => Consequence::default(),
+            Fault::DelayLink { from, to, delay } => {
+                self.slow_links.retain(|link| *link != (*from, *to));
+                self.slow_links.extend(delay.map(|_| (*from, *to)));
+                Consequence::default()
+            }
+            Fault::Duplicate(_) => Consequence::default(),
             Fault::Host { at, act } => self.act(*at, act),
         }
     }
@@ -333,16 +353,31 @@ impl Director {
     /// Whether as many replicas as make a quorum are up, in time, with sound disks, and can all hear each other well: what
     /// a protocol needs to make progress. False also if that cannot be found out in reasonable time, which no matrix was seen to do.
     pub fn has_connected_quorum(&self) -> bool {
+        is_quorum_among(self.hosts.sound(), self.quorum(), &self.strangers())
+    }
+
+    /// Those that belong to a connected quorum ([`Director::has_connected_quorum`]), perhaps to different ones.
+    pub fn connected(&self) -> ReplicaSet {
+        let (sound, strangers) = (self.hosts.sound(), self.strangers());
+        let others = |one: ReplicaId| sound.minus(strangers[one.index()]).without(one);
+        if sound.iter().all(|one| strangers[one.index()].is_empty()) {
+            return if sound.len() >= self.quorum() { sound } else { ReplicaSet::EMPTY };
+        }
+        sound.iter().filter(|&one| is_quorum_among(others(one), self.quorum() - 1, &strangers)).collect()
+    }
+
+    /// For each replica those sound ones with which it cannot exchange messages, or only slowly.
+    fn strangers(&self) -> Vec<ReplicaSet> {
         // A damaged message is as good as lost.
         let worsened = |loss| self.damage.as_ref().map_or(loss, |damage| damage.worsen(loss));
-        let hears = |from, to| worsened(self.monkey.loss(from, to)) <= CONNECTED_LOSS_MAX;
+        let hears = |from, to| {
+            worsened(self.monkey.loss(from, to)) <= CONNECTED_LOSS_MAX && !self.slow_links.contains(&(from, to))
+        };
         let connected = |one, other| one == other || (hears(one, other) && hears(other, one));
         let sound = self.hosts.sound();
-        let strangers: Vec<ReplicaSet> = ReplicaId::all(self.replicas)
+        ReplicaId::all(self.replicas)
             .map(|one| sound.iter().filter(|&other| !connected(one, other)).collect())
-            .collect();
-        let mut steps = CLIQUE_STEPS_MAX;
-        has_clique(sound, self.quorum(), &strangers, &mut steps).unwrap_or(false)
+            .collect()
     }
 
     fn quorum(&self) -> usize {
@@ -456,6 +491,11 @@ fn has_clique(candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet], ste
     Some(true)
 }
 
+/// Whether so many of the candidates are no strangers to each other; false if that takes too long to find out.
+fn is_quorum_among(candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet]) -> bool {
+    has_clique(candidates, size, strangers, &mut { CLIQUE_STEPS_MAX }).unwrap_or(false)
+}
+
 /// A bound: false if so many of the candidates are surely not all neighbours. They are sorted into sets of strangers,
 /// each of which has at most one of those who are.
 fn may_have_clique(mut candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet]) -> bool {
@@ -475,7 +515,9 @@ fn may_have_clique(mut candidates: ReplicaSet, size: usize, strangers: &[Replica
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Delay;
     use crate::id::REPLICAS_MAX;
+    use crate::time::Span;
 
     fn director(replicas: usize, seed: u64) -> Director {
         director_by(Rulebook::Handout, replicas, seed)
@@ -627,7 +669,7 @@ mod tests {
         let why = idle(&director, Fault::KillNonLeader);
         assert_eq!(why.as_deref(), Some("no replica but the leader was alive"));
         director.apply(&Fault::KillLeader);
-        assert_eq!(idle(&director, Fault::PartHard).as_deref(), Some("all replicas were dead"));
+        assert_eq!(idle(&director, Fault::PartHard).as_deref(), Some("no replica was up"));
     }
 
     #[test]
@@ -768,6 +810,43 @@ mod tests {
             found += u32::from(expected);
         }
         assert!((1_000..3_000).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn a_link_that_an_event_has_slowed_connects_nothing_until_it_is_as_others_again() {
+        let mut director = director(3, 1);
+        let delay = Some(Delay::Constant(Span::from_secs(60)));
+        let (from, to) = (ReplicaId(0), ReplicaId(1));
+        director.apply(&Fault::DelayLink { from, to, delay });
+        assert_eq!(director.connected(), ReplicaSet::all(3), "both hear the third");
+        director.apply(&Fault::DelayLink { from: ReplicaId(2), to: from, delay });
+        assert_eq!(director.connected(), [to, ReplicaId(2)].into_iter().collect());
+        director.apply(&Fault::DelayLink { from: to, to: ReplicaId(2), delay });
+        assert!(director.connected().is_empty() && !director.has_connected_quorum());
+        director.apply(&Fault::DelayLink { from, to, delay: None });
+        assert_eq!(director.connected(), [from, to].into_iter().collect());
+    }
+
+    #[test]
+    fn those_outside_all_quorums_are_not_connected() {
+        let mut director = director(5, 1);
+        assert_eq!(director.connected(), ReplicaSet::all(5));
+        let minority: ReplicaSet = [ReplicaId(0), ReplicaId(3)].into_iter().collect();
+        director.apply(&Fault::Partition(vec![minority]));
+        assert_eq!(director.connected(), ReplicaSet::all(5).minus(minority));
+        director.apply(&Fault::Host { at: Some(Target::Replica(ReplicaId(1))), act: Act::Pause });
+        assert!(director.connected().is_empty() && !director.has_connected_quorum());
+    }
+
+    #[test]
+    fn no_disk_is_slow_where_syncs_take_no_time() {
+        let slow = Fault::Host { at: Some(Target::Replica(ReplicaId(1))), act: Act::SlowDisk { times: 9 } };
+        let mut director = director(3, 1);
+        assert_eq!(director.idle(&slow), None);
+        director.set_instant_syncs();
+        assert_eq!(director.idle(&slow), Some(Idle::InstantSyncs));
+        director.apply(&slow);
+        assert_eq!(director.connected(), ReplicaSet::all(3));
     }
 
     #[test]

@@ -176,7 +176,7 @@ pub enum Target {
     Replica(ReplicaId),
     /// `leader`: the observed leader's.
     Leader,
-    /// `follower`: that of a random replica that is up and not the observed leader.
+    /// `follower`: that of a random replica other than the observed leader, of those to which it can happen.
     Follower,
 }
 
@@ -193,6 +193,8 @@ pub struct Hosts {
     pub bad_disks: ReplicaSet,
     /// Those whose clock runs at another rate than the world's.
     pub bad_clocks: ReplicaSet,
+    /// Whether syncs take no time, so that no disk can be slow.
+    pub syncs_are_instant: bool,
     all: ReplicaSet,
 }
 
@@ -200,7 +202,15 @@ impl Hosts {
     /// All are up.
     pub fn new(replicas: usize) -> Hosts {
         let (all, none) = (ReplicaSet::all(replicas), ReplicaSet::EMPTY);
-        Hosts { living: all, dead: none, paused: none, bad_disks: none, bad_clocks: none, all }
+        Hosts {
+            living: all,
+            dead: none,
+            paused: none,
+            bad_disks: none,
+            bad_clocks: none,
+            syncs_are_instant: false,
+            all,
+        }
     }
 
     /// The hosts to which this act would do something.
@@ -212,6 +222,7 @@ impl Hosts {
             Act::Pause => self.living.minus(self.paused),
             Act::Resume => self.paused,
             Act::MendDisk => self.bad_disks.minus(self.dead),
+            Act::SlowDisk { .. } if self.syncs_are_instant => ReplicaSet::EMPTY,
             Act::Clock { .. } | Act::SlowDisk { .. } | Act::FullDisk | Act::CorruptDisk | Act::LyingDisk => {
                 self.all.minus(self.dead)
             }

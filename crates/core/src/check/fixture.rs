@@ -73,6 +73,7 @@ pub fn record() -> RunRecord {
         end: Time::ZERO + Span::from_secs(34),
         living: [0, 2, 4].into_iter().map(ReplicaId).collect(),
         able: [0, 2, 4].into_iter().map(ReplicaId).collect(),
+        connected: [0, 2, 4].into_iter().map(ReplicaId).collect(),
         outages: Vec::new(),
         calm: None,
         events: 12_345,

@@ -99,7 +99,7 @@ pub enum Excuse {
 impl fmt::Display for Excuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Excuse::NeverCalm => "at the end no quorum lived and was connected",
+            Excuse::NeverCalm => "at the end no quorum of sound replicas was connected",
             Excuse::NoWrites => "nothing was written after the last fault",
             Excuse::TooShort => "the run ended too soon after the last fault",
         })
@@ -170,7 +170,9 @@ pub fn judge(record: &RunRecord, bound: Span, diagnosis: Option<String>) -> Verd
     let mut acknowledged: Vec<Time> = all.filter_map(acknowledged).filter(|&time| time >= calm).collect();
     acknowledged.sort_unstable();
     // When a write could first be acknowledged: each that was open when the calm began, or was sent after that.
-    let writes = asked().filter(|attempt| !attempt.operation.is_get());
+    // A replica outside all quorums can only wait or refuse.
+    let may_write = |attempt: &&Attempt| !attempt.operation.is_get() && record.connected.contains(attempt.replica);
+    let writes = asked().filter(may_write);
     let open = writes.filter(|attempt| attempt.answer.as_ref().is_none_or(|answer| answer.0 >= calm));
     let mut first = None;
     for from in open.map(|attempt| attempt.sent.max(calm)) {
@@ -258,7 +260,15 @@ mod tests {
         let history = History { attempts, ..History::default() };
         let living = [LIVING, ReplicaId(1), ReplicaId(2)].into_iter().collect();
         judge(
-            &RunRecord { history, living, able: living, end: at(100), calm: Some(at(50)), ..fixture::record() },
+            &RunRecord {
+                history,
+                living,
+                able: living,
+                connected: living,
+                end: at(100),
+                calm: Some(at(50)),
+                ..fixture::record()
+            },
             BOUND,
             None,
         )
@@ -310,6 +320,28 @@ mod tests {
         let other_client = put(LIVING, 65, ok(75));
         let failing = put(LIVING, 70, Some((71, Outcome::Fail)));
         assert_eq!(lack(verdict(vec![good, other_client, failing])), None, "another one is progress, too");
+    }
+
+    #[test]
+    fn a_write_to_a_replica_outside_all_quorums_need_not_make_progress_but_needs_an_answer() {
+        let judged = |attempts: Vec<Attempt>| {
+            let history = History { attempts, ..History::default() };
+            let able: ReplicaSet = [LIVING, ReplicaId(1), ReplicaId(2)].into_iter().collect();
+            let connected = able.without(LIVING);
+            judge(
+                &RunRecord { history, able, connected, end: at(100), calm: Some(at(50)), ..fixture::record() },
+                BOUND,
+                None,
+            )
+        };
+        let refused = Some((62, Outcome::Fail));
+        let elsewhere = put(ReplicaId(1), 55, ok(56));
+        assert_eq!(
+            judged(vec![elsewhere.clone(), put(LIVING, 61, refused)]),
+            Verdict::Live { after: Span::from_secs(1) }
+        );
+        assert_eq!(lack(judged(vec![elsewhere, put(LIVING, 61, None)])), Some((Lack::Answer, 61)));
+        assert_eq!(lack(judged(vec![put(ReplicaId(1), 61, Some((62, Outcome::Fail)))])), Some((Lack::Write, 61)));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Disk<R> {
     syncing: Option<u64>,
     /// How many syncs were begun.
     syncs: u64,
-    /// The machine waits for so many records to be synced.
+    /// How many records the machine waits for to be synced.
     wanted: u64,
     /// The newest record that replaces all before it, by number.
     checkpoint: Option<u64>,

@@ -39,7 +39,7 @@ pub(super) struct Storage<M: Machine> {
     pub disk: Disk<M::Record>,
     /// How many records were on the disk, or had been, when the machine started.
     pub before: u64,
-    /// Emissions that wait until so many records are synced, in order.
+    /// Emissions that wait, in order, each with the number of records that have to be synced first.
     pub waiting: VecDeque<(u64, Emission<M>)>,
     /// Whether the file ended within a record at the last crash.
     pub torn: bool,

@@ -25,10 +25,10 @@ use host::Storage;
 pub use host::{Condition, State};
 pub use queue::{Queue, Wakeups};
 
-/// A machine may ask for so many timeouts in a row without time moving on; more would never end.
+/// How many timeouts a machine may ask for in a row without time moving on. More would never end.
 const IMMEDIATE_TIMEOUTS_MAX: usize = 1_000;
 
-/// A machine may ask for so many syncs, each in answer to the one before, without time moving on.
+/// How many syncs a machine may ask for without time moving on, each in answer to the one before.
 const IMMEDIATE_SYNCS_MAX: usize = 100;
 
 /// How a machine is started.
@@ -339,16 +339,18 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
             return exit;
         }
         let storage = self.storages.get_mut(id.index())?;
-        if storage.refused && !storage.told_full {
-            storage.told_full = true;
-            return self.handle(id, Input::DiskFull, carrier);
-        }
         match storage.disk.begin_sync() {
             Some((_, Span::ZERO)) => {
                 storage.disk.finish_sync();
             }
             Some((number, span)) => self.ahead.queue.push(self.now + span, Due::Synced { to: id, number }),
             None => {}
+        }
+        if storage.refused && !storage.told_full {
+            storage.told_full = true;
+            if let Some(exit) = self.handle(id, Input::DiskFull, carrier) {
+                return Some(exit);
+            }
         }
         if self.storages[id.index()].disk.synced() == had {
             return None;

@@ -85,7 +85,7 @@ struct Journal {
     persisted: u64,
     /// How many of them are on the disk.
     on_disk: u64,
-    /// Ends of the log that are on the disk when so many records are, in order.
+    /// Ends of the log, in order, each with the number of records that have to be on the disk for it.
     pending: VecDeque<(u64, Index)>,
     /// The log is on the disk up to here.
     synced: Index,

@@ -144,6 +144,8 @@ pub struct RunRecord {
     pub living: ReplicaSet,
     /// Those of them of which work can be expected: not paused, with a sound disk and an exact clock.
     pub able: ReplicaSet,
+    /// Those of these that belong to a quorum whose members could all hear each other.
+    pub connected: ReplicaSet,
     /// When replicas were down that may have been started again, in order of their ends.
     pub outages: Vec<Outage>,
     /// Since when all faults were over and a quorum of living replicas was connected; none, if that never came.

@@ -151,7 +151,7 @@ fn target(field: &Field<'_>, replicas: usize) -> Result<Target, ScenarioError> {
 
 /// The groups of a partition: lists of replicas that have none in common.
 fn groups(field: &Field<'_>, replicas: usize) -> Result<Vec<ReplicaSet>, ScenarioError> {
-    const ALLOWED: &str = "a list of groups, each a list of at least one replica, none of which is in two";
+    const ALLOWED: &str = "a list of lists of replicas, none of them empty, and each replica at most once";
     let (mut groups, mut seen) = (Vec::new(), ReplicaSet::EMPTY);
     for item in field.list(None, ALLOWED)? {
         let mut group = ReplicaSet::EMPTY;

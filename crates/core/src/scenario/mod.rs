@@ -96,6 +96,11 @@ impl Scenario {
         self.disk.or_else(instant)
     }
 
+    /// Whether syncs of disks take any time.
+    pub fn syncs_take_time(&self) -> bool {
+        self.disk.is_some_and(|delay| delay != Delay::Constant(Span::ZERO))
+    }
+
     /// The first thing in this scenario that this world cannot play; none if it can play it all. The delays of `network`
     /// do not count: a real network has its own.
     pub fn unplayable(&self, world: World) -> Option<Unplayable> {
@@ -104,12 +109,11 @@ impl Scenario {
             World::Live => Reach::Processes,
             World::Virtual => Reach::Simulated,
         };
-        let syncs_take_time = self.disk.is_some_and(|delay| delay != Delay::Constant(Span::ZERO));
         let keys = [
             (self.duplicate > 0.0, "duplicate", Reach::Simulated),
             (self.damage > 0.0, "damage", Reach::Processes),
             (!self.links.is_empty(), "links", Reach::Simulated),
-            (syncs_take_time, "disk.sync_ms", Reach::Simulated),
+            (self.syncs_take_time(), "disk.sync_ms", Reach::Simulated),
             (!self.losses.is_empty(), "losses", Reach::Processes),
         ];
         let keys = keys.into_iter().filter(|key| key.0).map(|(_, what, reach)| Unplayable { what, reach });

@@ -362,7 +362,7 @@ pub(super) fn link_between(object: &Object<'_>, replicas: usize) -> Result<(Repl
 
 /// How long a sync takes.
 fn disk(field: &Field<'_>) -> Result<Delay, ScenarioError> {
-    let mut object = field.object()?;
+    let mut object = field.object_like(r#"an object with the delay `sync_ms`"#)?;
     object.only(&["sync_ms"])?;
     delay(&object.get("sync_ms"))
 }
@@ -373,7 +373,7 @@ pub(super) fn delay(field: &Field<'_>) -> Result<Delay, ScenarioError> {
         Variant { name: "uniform", keys: &["min_ms", "max_ms"] },
         Variant { name: "exponential", keys: &["floor_ms", "mean_ms"] },
     ];
-    let mut object = field.object()?;
+    let mut object = field.object_like(r#"a delay, as in {"kind": "constant", "ms": 5}"#)?;
     match object.variant("kind", &[], &KINDS)? {
         "constant" => Ok(Delay::Constant(millis(&object, "ms", DELAY_MS_MIN, "")?)),
         "uniform" => {

@@ -297,7 +297,11 @@ fn network_and_workload_are_checked() {
             r#"{"model": "link"}"#,
             "`network.model` is \"link\"; allowed is course, links; did you mean `links`?",
         ),
-        ("network", r#"{"model": "links"}"#, "`network.delay` is missing; allowed is an object"),
+        (
+            "network",
+            r#"{"model": "links"}"#,
+            "`network.delay` is missing; allowed is a delay, as in {\"kind\": \"constant\", \"ms\": 5}",
+        ),
         (
             "network",
             r#"{"model": "links", "order": "FIFO", "delay": {}}"#,

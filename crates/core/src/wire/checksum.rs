@@ -6,7 +6,8 @@
 //! receiver and type included.
 //!
 //! It is computed from what the JSON says, not from its bytes. The router between replicas may read JSON and write it
-//! anew, with other whitespace, other escapes or its keys in another order, and none of these changes the sum:
+//! anew, with other whitespace, other escapes or its keys in another order, and none of these changes the sum. It must keep
+//! whole numbers of 64 bits as they are, which a router does not whose numbers are all doubles: digests would change, too.
 //!
 //! - A text, number, truth value or `null` is hashed with its kind. Texts are hashed without their escapes.
 //! - A list is hashed element by element, then its length.

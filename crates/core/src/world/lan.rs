@@ -343,7 +343,7 @@ impl<'a> Lan<'a> {
         }
     }
 
-    /// Whether nobody expects a replica to take what is sent to it now: it does not run, or has yet to say hello again.
+    /// Whether a replica takes nothing of what is sent to it now: it does not run, or has not said hello again.
     fn is_away(&self, replica: ReplicaId) -> bool {
         let port = &self.ports[replica.index()];
         self.gone.contains(replica) || (port.excused && !port.reachable)

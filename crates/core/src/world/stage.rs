@@ -45,6 +45,9 @@ impl<'a> Stage<'a> {
     pub fn new(scenario: &'a Scenario, seed: u64) -> Stage<'a> {
         let mut director = Director::new(scenario.matrix.clone(), &scenario.losses, scenario.rules, seed);
         director.set_damage(scenario.damage);
+        if !scenario.syncs_take_time() {
+            director.set_instant_syncs();
+        }
         Stage {
             scenario,
             seed,
@@ -225,6 +228,7 @@ impl<'a> Stage<'a> {
             end,
             living: self.director.living(),
             able: self.director.hosts().sound(),
+            connected: self.director.connected(),
             outages: mem::take(&mut self.outages),
             calm: self.calm,
             events,

@@ -130,6 +130,12 @@ fn marks(scenario: &Scenario, record: &RunRecord) -> (Vec<FaultMark>, Vec<CutSpa
             cuts.push(CutSpan { from, to: time, label: label.to_owned() });
         }
         match fault {
+            fault if begins && struck.idle.is_some() => {
+                faults.push(FaultMark {
+                    time,
+                    label: format!("{}: {}", fault.name().replace('_', " "), why(struck.idle)),
+                });
+            }
             Fault::PartEasy => open = Some((time, "easy partition")),
             Fault::PartHard => open = Some((time, "hard partition")),
             Fault::Partition(_) => open = Some((time, "partition")),
@@ -159,7 +165,7 @@ fn label(fault: &Fault, hit: ReplicaSet, idle: Option<Idle>) -> String {
         Fault::KillNonLeader => format!("kill {whom}"),
         Fault::Host { at, act } if hit.is_empty() => format!("{}: {}", act.label(&aimed(*at)), why(idle)),
         Fault::Host { act, .. } => act.label(&whom),
-        Fault::Isolate(target) if hit.is_empty() => format!("isolate {}", aimed(Some(*target))),
+        Fault::Isolate(target) if hit.is_empty() => format!("isolate {}: {}", aimed(Some(*target)), why(idle)),
         Fault::Isolate(_) => format!("isolate {whom}"),
         Fault::SetLink { from, to, value } => {
             format!("link {}→{} loses {}", place(*from), place(*to), percent(*value))
@@ -182,8 +188,13 @@ fn why(idle: Option<Idle>) -> &'static str {
         Some(Idle::Up(_)) => "up already",
         Some(Idle::Paused(_)) => "paused already",
         Some(Idle::NotPaused(_)) => "not paused",
+        Some(Idle::GoodDisk(_)) => "nothing wrong",
+        Some(Idle::Isolated(_)) => "isolated already",
+        Some(Idle::InstantSyncs) => "syncs take no time",
         Some(Idle::NoLeader) => "none known",
-        _ => "none left",
+        Some(Idle::NotCut) => "nothing cut",
+        Some(Idle::SameMatrix | Idle::SameLink) => "no change",
+        Some(Idle::NoOther | Idle::NoHost | Idle::NoneUp) | None => "none left",
     }
 }
 

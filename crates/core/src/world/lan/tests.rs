@@ -339,7 +339,7 @@ fn a_replica_that_was_started_again_and_stays_silent_is_complained_about_once_an
 }
 
 #[test]
-fn a_paused_replica_is_sent_everything_and_nobody_complains_that_it_is_silent() {
+fn a_paused_replica_is_sent_everything_and_its_silence_is_no_complaint() {
     let scenario = with_events(r#"{"type": "pause", "time": 0, "replica": 2}, {"type": "resume", "time": 3}"#);
     let (mut lan, mut notes) = greeted(&scenario);
     lan.handle_due(at(1_000), &mut notes);

@@ -1,5 +1,6 @@
 //! Sockets and processes under the course's LAN.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -46,7 +47,7 @@ struct Cables<'a> {
     complaints: Complaints,
     witness: &'a mut dyn Witness,
     /// What is to happen to the processes.
-    acts: Vec<(ReplicaId, Act)>,
+    acts: VecDeque<(ReplicaId, Act)>,
 }
 
 /// A replica's port: two sockets on it.
@@ -124,7 +125,7 @@ impl<'a> Router<'a> {
             source: None,
             complaints: Complaints::new(scenario.replicas, console.teller()),
             witness,
-            acts: Vec::new(),
+            acts: VecDeque::new(),
         };
         Router {
             lan: Lan::new(scenario, seed),
@@ -169,16 +170,20 @@ impl<'a> Router<'a> {
         }
         self.lan.handle_due(now, &mut self.cables);
         self.perform(now, cluster)?;
-        Ok(self.lan.poll_due())
+        Ok(if self.cables.acts.is_empty() { self.lan.poll_due() } else { now })
     }
 
-    /// Does to the processes what the LAN wants.
+    /// Does to the processes what the LAN wants, up to the first that is to start again: that takes milliseconds, in which
+    /// no message is delivered. The rest is done after what has arrived meanwhile.
     fn perform(&mut self, now: Time, cluster: &mut Cluster<'_>) -> Result<(), PlayError> {
-        for (replica, act) in self.cables.acts.drain(..) {
+        while let Some((replica, act)) = self.cables.acts.pop_front() {
             match act {
                 Act::Kill => cluster.processes.kill(now, replica),
-                Act::Crash => cluster.processes.destroy(replica),
-                Act::Restart { .. } => self.teller.listen(cluster.restart(replica)?),
+                Act::Crash => cluster.processes.crash(now, replica),
+                Act::Restart { .. } => {
+                    self.teller.listen(cluster.restart(replica)?);
+                    break;
+                }
                 Act::Pause => cluster.processes.pause(replica),
                 Act::Resume => cluster.processes.resume(replica),
                 Act::Clock { .. }
@@ -278,7 +283,7 @@ impl Wires for Cables<'_> {
         if act.is_of_power() {
             (self.connected[replica.index()], self.refusal_told[replica.index()]) = (false, false);
         }
-        self.acts.push((replica, act));
+        self.acts.push_back((replica, act));
     }
 
     fn witness(&mut self, now: Time, event: &Event<'_, &str>) {

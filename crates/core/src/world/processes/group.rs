@@ -96,9 +96,20 @@ impl Processes {
         outputs
     }
 
-    /// A replica crash-fails at once.
+    /// A replica crash-fails at once, and is gone.
+    #[cfg(feature = "grpc")]
     pub fn destroy(&mut self, replica: ReplicaId) {
         self.processes[replica.index()].destroy();
+    }
+
+    /// A replica crash-fails at once. What is left of it is waited for later, by [`Processes::watch`] or
+    /// [`Processes::clear`], so that many can crash at one time.
+    pub fn crash(&mut self, now: Time, replica: ReplicaId) {
+        let process = &mut self.processes[replica.index()];
+        process.signal(Signal::KILL);
+        if process.state == State::Running {
+            process.state = State::Ending(now + GRACE);
+        }
     }
 
     /// A replica crash-fails: its group is told to end, and made to if it does not.
