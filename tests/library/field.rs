@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::common::scenario;
 use seedbed::chaos::{Act, Fault, FaultEvent, Target};
+use seedbed::engine::Rate;
 use seedbed::id::ReplicaId;
 use seedbed::raft::Rule;
 use seedbed::sweep::{Case, Subject, Trial};
@@ -80,14 +81,15 @@ fn every_scenario_of_the_field_detects_the_raft_that_lacks_its_rule() {
     }
 }
 
+fn event((seconds, at, act): (u64, Option<u8>, Act)) -> FaultEvent {
+    let at = at.map(|replica| Target::Replica(ReplicaId(replica)));
+    FaultEvent { time: Time::ZERO + Span::from_secs(seconds), fault: Fault::Host { at, act } }
+}
+
 /// A run of a scenario of three replicas whose events are these. Their disks take 1 to 5 ms.
 fn with_events(seed: u64, events: &[(u64, Option<u8>, Act)]) -> Trial {
     let mut case = case("slow-disk-of-the-leader", seed, None);
-    let event = |&(seconds, at, act): &(u64, Option<u8>, Act)| FaultEvent {
-        time: Time::ZERO + Span::from_secs(seconds),
-        fault: Fault::Host { at: at.map(|replica| Target::Replica(ReplicaId(replica))), act },
-    };
-    case.scenario.events = events.iter().map(event).collect();
+    case.scenario.events = events.iter().copied().map(event).collect();
     case.attempt()
 }
 
@@ -130,6 +132,24 @@ fn replicas_whose_disks_were_wiped_break_their_promises_and_the_more_the_more_of
     });
     // One that has forgotten all helps to elect a replica that never had it. Mostly those that still have it are faster.
     assert!(forgotten[0] > 0 && forgotten[0] < forgotten[1] / 2 && forgotten[1] > SEEDS / 3, "{forgotten:?}");
+}
+
+#[test]
+fn clocks_that_jump_end_promises_to_a_leader_early_and_let_its_reads_be_stale() {
+    let stale = [Span::ZERO, Span::from_secs(2)].map(|jump| {
+        let jumps = [1, 2].map(|one| (5, Some(one), Act::Clock { rate: Rate::EXACT, jump }));
+        let is_stale = |&seed: &u64| {
+            let mut case = case("slow-disk-of-the-leader", seed, None);
+            case.scenario.requests = 3_000;
+            case.scenario.events = jumps.map(event).to_vec();
+            case.scenario
+                .events
+                .push(FaultEvent { time: Time::ZERO + Span::from_secs(5), fault: Fault::isolate(ReplicaId(0)) });
+            !case.attempt().passed()
+        };
+        (0..SEEDS).filter(is_stale).count()
+    });
+    assert!(stale[0] == 0 && stale[1] > 0, "{stale:?}");
 }
 
 #[test]
