@@ -165,7 +165,8 @@ fn label(fault: &Fault, hit: ReplicaSet, idle: Option<Idle>) -> String {
         Fault::KillNonLeader => format!("kill {whom}"),
         Fault::Host { at, act } if hit.is_empty() => format!("{}: {}", act.label(&aimed(*at)), why(idle)),
         Fault::Host { act, .. } => act.label(&whom),
-        Fault::Isolate(target) if hit.is_empty() => format!("isolate {}: {}", aimed(Some(*target)), why(idle)),
+        Fault::Isolate(target) if idle.is_some() => format!("isolate {}: {}", aimed(Some(*target)), why(idle)),
+        Fault::Isolate(target) if hit.is_empty() => format!("isolate {}", aimed(Some(*target))),
         Fault::Isolate(_) => format!("isolate {whom}"),
         Fault::SetLink { from, to, value } => {
             format!("link {}→{} loses {}", place(*from), place(*to), percent(*value))
@@ -352,6 +353,22 @@ mod tests {
         assert_eq!(labels(isolations), ["isolate 0002", "isolation ends"], "the second one ends nothing");
         let uniform = ConnectivityMatrix::uniform(5, 0.1).unwrap();
         assert_eq!(labels(vec![Fault::SetMatrix(uniform)]), ["all links lose 10 %"]);
+    }
+
+    #[test]
+    fn a_fault_that_did_nothing_says_why_and_opens_no_partition() {
+        let marked = |fault: Fault, idle| {
+            let time = Time::ZERO + Span::from_secs(1);
+            let scenario = Scenario { events: vec![FaultEvent { time, fault }], ..fixture::scenario() };
+            let struck = vec![Struck { event: 0, time, consequence: Consequence::default(), idle }];
+            let (faults, cuts) = marks(&scenario, &RunRecord { struck, ..fixture::record() });
+            (faults.into_iter().map(|fault| fault.label).collect::<Vec<_>>(), cuts.len())
+        };
+        assert_eq!(marked(Fault::PartHard, Some(Idle::NoneUp)), (vec!["part hard: none left".to_owned()], 0));
+        assert_eq!(marked(Fault::PartHard, None), (Vec::new(), 1));
+        let isolate = Fault::isolate(ReplicaId(2));
+        let again = marked(isolate, Some(Idle::Isolated(ReplicaId(2))));
+        assert_eq!(again, (vec!["isolate 0002: isolated already".to_owned()], 0));
     }
 
     #[test]
