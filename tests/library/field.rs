@@ -99,7 +99,7 @@ const RESTART: Act = Act::Restart { wipe: false };
 fn puts_do_not_wait_for_the_disk_of_a_leader_that_is_slower_than_those_of_the_others() {
     for seed in 0..SEEDS {
         let trial = case("slow-disk-of-the-leader", seed, None).attempt();
-        let history = trial.judged.expect("nobody panics").record.history;
+        let history = trial.judged.expect("no replica panics").record.history;
         let slow = Time::ZERO + Span::from_secs(6)..Time::ZERO + Span::from_secs(12);
         let puts = history.attempts.iter().filter(|put| !put.operation.is_get() && slow.contains(&put.sent));
         let latencies: Vec<Span> = puts.filter_map(|put| Some(put.answer.as_ref()?.0.since(put.sent))).collect();

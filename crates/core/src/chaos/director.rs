@@ -360,8 +360,11 @@ impl Director {
     pub fn connected(&self) -> ReplicaSet {
         let (sound, strangers) = (self.hosts.sound(), self.strangers());
         let others = |one: ReplicaId| sound.minus(strangers[one.index()]).without(one);
+        if !is_quorum_among(sound, self.quorum(), &strangers) {
+            return ReplicaSet::EMPTY;
+        }
         if sound.iter().all(|one| strangers[one.index()].is_empty()) {
-            return if sound.len() >= self.quorum() { sound } else { ReplicaSet::EMPTY };
+            return sound;
         }
         sound.iter().filter(|&one| is_quorum_among(others(one), self.quorum() - 1, &strangers)).collect()
     }
@@ -491,7 +494,7 @@ fn has_clique(candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet], ste
     Some(true)
 }
 
-/// Whether so many of the candidates are no strangers to each other; false if that takes too long to find out.
+/// Whether `size` of the candidates are no strangers to each other; false if that takes too long to find out.
 fn is_quorum_among(candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet]) -> bool {
     has_clique(candidates, size, strangers, &mut { CLIQUE_STEPS_MAX }).unwrap_or(false)
 }

@@ -329,8 +329,8 @@ mod tests {
             before.send(b"stale").expect("sent");
         }
         drop(before);
-        // The notice that nobody listens there any more waits for the next call.
-        let _ = port.own.send(b"to nobody");
+        // The notice that the other end is closed waits for the next call.
+        let _ = port.own.send(b"to a closed port");
         port.discard();
 
         let next = program();

@@ -102,7 +102,7 @@ impl Processes {
         self.processes[replica.index()].destroy();
     }
 
-    /// A replica crash-fails at once. What is left of it is waited for later, by [`Processes::watch`] or
+    /// A replica crash-fails at once. Its processes are waited for later, by [`Processes::watch`] or
     /// [`Processes::clear`], so that many can crash at one time.
     pub fn crash(&mut self, now: Time, replica: ReplicaId) {
         let process = &mut self.processes[replica.index()];

@@ -287,7 +287,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         self.handled(id, exit);
     }
 
-    /// The same in a run in which messages are damaged.
+    /// As [`Simulation::arrive`], in a run in which messages are damaged.
     #[cold]
     fn arrive_perhaps_damaged(&mut self) {
         let (to, mut input) = match self.engine.take_arrival() {
