@@ -83,7 +83,7 @@ impl Replica {
                 self.copy(self.puts, out);
                 self.retry_at = self.retry_at.min(now + RETRY);
             }
-            Operation::Update(_) => out.reply(from, mid, Response::Fail),
+            _ => out.reply(from, mid, Response::Fail),
         }
     }
 

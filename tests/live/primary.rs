@@ -186,7 +186,7 @@ impl Primary {
                 self.copies.insert(number, copying);
                 self.send(Address::BROADCAST, "copy", json!({"n": number, "key": **key, "value": **value}));
             }
-            Operation::Update(_) => {}
+            _ => {}
         }
     }
 

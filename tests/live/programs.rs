@@ -192,7 +192,7 @@ impl Store {
                 self.0.insert(key, value);
                 Response::Ok { value: None }
             }
-            Operation::Update(_) => Response::Fail,
+            _ => Response::Fail,
         }
     }
 }

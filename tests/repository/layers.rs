@@ -18,7 +18,7 @@ const TABLE: &str = "\
 | 6 | | | `scenario` |
 | 5 | `node` | | `workload`, `client` |
 | 4 | `rpc` | `replica`, `broadcast` | `record` |
-| 3 | `wire` | `raft`, `kv` | `chaos` |
+| 3 | `wire`, `specification` | `raft`, `kv` | `chaos` |
 | 2 | `service`, `consensus` | | `engine` |
 | 1 | `machine`, `rng`, `clock` | | |
 | 0 | `time`, `id`, `hash`, `printable`, `hint` | | |

@@ -54,7 +54,7 @@ impl Machine for Broadcast {
                         None
                     }
                     // Without agreement nothing is done exactly once, and nothing on a condition.
-                    Operation::Update(_) => return out.reply(from, mid, Response::Fail),
+                    _ => return out.reply(from, mid, Response::Fail),
                 };
                 out.reply(from, mid, Response::Ok { value });
             }

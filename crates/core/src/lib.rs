@@ -28,6 +28,7 @@ pub mod rng;
 pub mod rpc;
 pub mod scenario;
 pub mod service;
+pub mod specification;
 pub mod sweep;
 pub mod time;
 pub mod wire;

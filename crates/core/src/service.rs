@@ -1,4 +1,4 @@
-//! What clients ask of the replicated key-value store, and what they are told.
+//! What clients ask of the machines that serve them, and what they are told.
 
 use std::sync::Arc;
 
@@ -53,10 +53,16 @@ pub fn text_bytes(text: &str) -> usize {
     bytes.sum()
 }
 
-/// What a client wants done with the store.
+/// What a client wants done.
+///
+/// Every operation is about one object, which its key names. The first three are those of the key-value store. Lists,
+/// counters, queues and locks have operations of their own, and [`Operation::Custom`] is for all other types. A protocol
+/// serves those that it knows and answers all others with [`Response::Fail`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operation {
-    /// Read the value of a key.
+    /// Read the value of a key. Of a list it is [`list_text`] of its values, of a counter a decimal number, and "" of
+    /// either while nothing was added.
     Get {
         /// The key.
         key: Text,
@@ -73,6 +79,63 @@ pub enum Operation {
     /// The answer [`Response::Ok`] carries no value if that is done. If it carries one, the condition did not hold:
     /// nothing was changed, and this is what the key has.
     Update(Arc<Update>),
+    /// Add a value at the end of a list. The answer carries no value.
+    Append {
+        /// The list.
+        key: Text,
+        /// The value.
+        value: Text,
+    },
+    /// Add to a counter. The answer carries no value.
+    Add {
+        /// The counter.
+        key: Text,
+        /// How much, perhaps less than nothing.
+        amount: i64,
+    },
+    /// Add a value at the end of a queue. The answer carries no value.
+    Enqueue {
+        /// The queue.
+        key: Text,
+        /// The value.
+        value: Text,
+    },
+    /// Take the value at the front of a queue. The answer carries it; it carries no value if the queue is empty.
+    Dequeue {
+        /// The queue.
+        key: Text,
+    },
+    /// Take a lock. The answer carries a value if the client has it now: any text, as a rule a fencing token. It carries
+    /// none if a client has the lock already.
+    Acquire {
+        /// The lock.
+        key: Text,
+    },
+    /// Give a lock up. The answer carries no value if that is done. If it carries one, the client did not have the lock.
+    Release {
+        /// The lock.
+        key: Text,
+    },
+    /// An operation of a type of your own.
+    Custom(Arc<Custom>),
+}
+
+/// An operation of a type that this package does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Custom {
+    /// What it does.
+    pub name: Text,
+    /// The object that it is about.
+    pub key: Text,
+    /// What it needs to know besides.
+    pub argument: Option<Text>,
+}
+
+/// What a get of a list returns: its values as a JSON list of strings; "" of a list without values, which no client has
+/// appended to.
+pub fn list_text<'t>(values: impl IntoIterator<Item = &'t Text>) -> Text {
+    let values: Vec<&str> = values.into_iter().map(|value| &**value).collect();
+    if values.is_empty() { "".into() } else { serde_json::to_string(&values).unwrap_or_default().into() }
 }
 
 /// Names one update of one client, so that it is applied once however often it is sent (section 8 of the paper, thesis
@@ -108,21 +171,52 @@ impl Operation {
     /// The key it is about.
     pub fn key(&self) -> &Text {
         match self {
-            Operation::Get { key } | Operation::Put { key, .. } => key,
+            Operation::Get { key }
+            | Operation::Put { key, .. }
+            | Operation::Append { key, .. }
+            | Operation::Add { key, .. }
+            | Operation::Enqueue { key, .. }
+            | Operation::Dequeue { key }
+            | Operation::Acquire { key }
+            | Operation::Release { key } => key,
             Operation::Update(update) => &update.key,
+            Operation::Custom(custom) => &custom.key,
         }
     }
 
-    /// The value that it sets; none if it only reads.
+    /// The text that it brings besides the key: the value that it sets or adds, or its argument.
     pub fn value(&self) -> Option<&Text> {
         match self {
-            Operation::Get { .. } => None,
-            Operation::Put { value, .. } => Some(value),
+            Operation::Put { value, .. } | Operation::Append { value, .. } | Operation::Enqueue { value, .. } => {
+                Some(value)
+            }
             Operation::Update(update) => Some(&update.value),
+            Operation::Custom(custom) => custom.argument.as_ref(),
+            Operation::Get { .. }
+            | Operation::Add { .. }
+            | Operation::Dequeue { .. }
+            | Operation::Acquire { .. }
+            | Operation::Release { .. } => None,
         }
     }
 
-    /// Whether it is a get.
+    /// Its name in scenarios, histories and reports.
+    pub fn name(&self) -> &str {
+        match self {
+            Operation::Get { .. } => "get",
+            Operation::Put { .. } => "put",
+            Operation::Update(_) => "update",
+            Operation::Append { .. } => "append",
+            Operation::Add { .. } => "add",
+            Operation::Enqueue { .. } => "enqueue",
+            Operation::Dequeue { .. } => "dequeue",
+            Operation::Acquire { .. } => "acquire",
+            Operation::Release { .. } => "release",
+            Operation::Custom(custom) => &custom.name,
+        }
+    }
+
+    /// Whether it is a get. All others may change something, and are counted and judged like puts.
     pub fn is_get(&self) -> bool {
         matches!(self, Operation::Get { .. })
     }
@@ -132,7 +226,8 @@ impl Operation {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Response {
     /// Done. A get carries the value, which is "" for a key that was never put; a put carries none. An update carries
-    /// one if it was not done: the value that was there in place of the expected one.
+    /// one if it was not done: the value that was there in place of the expected one. [`Operation`] says it of the
+    /// others.
     Ok {
         /// The value read, or found.
         value: Option<Text>,

@@ -46,7 +46,9 @@ struct Line<'a> {
     retry_of: Option<String>,
     client: String,
     replica: String,
-    operation: &'static str,
+    operation: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<i64>,
     key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<&'a str>,
@@ -88,10 +90,9 @@ pub fn write(out: &mut dyn Write, heading: &Heading<'_>, record: &RunRecord) -> 
 
 impl<'a> Line<'a> {
     fn new(mid: String, attempt: &'a Attempt) -> Line<'a> {
-        let (operation, expected) = match &attempt.operation {
-            Operation::Get { .. } => ("get", None),
-            Operation::Put { .. } => ("put", None),
-            Operation::Update(update) => ("update", update.expected.as_deref()),
+        let expected = match &attempt.operation {
+            Operation::Update(update) => update.expected.as_deref(),
+            _ => None,
         };
         let (answer, result) = match attempt.answer.as_ref().map(|(_, outcome)| outcome) {
             Some(Outcome::Ok(result)) => (Some("ok"), result.as_deref()),
@@ -106,7 +107,11 @@ impl<'a> Line<'a> {
             retry_of: attempt.retry_of.map(|mid| mid.to_string()),
             client: attempt.client.to_string(),
             replica: attempt.replica.to_string(),
-            operation,
+            operation: attempt.operation.name(),
+            amount: match attempt.operation {
+                Operation::Add { amount, .. } => Some(amount),
+                _ => None,
+            },
             key: attempt.operation.key(),
             value: attempt.operation.value().map(|value| &**value),
             expected,

@@ -79,6 +79,7 @@ pub fn show_operation(operation: &Operation) -> String {
         Operation::Get { key } => format!("get {key}"),
         Operation::Put { key, value } => format!("put {key}={value}"),
         Operation::Update(update) => format!("update {}", show_command(&Command::from(&**update))),
+        other => format!("{other:?}"),
     }
 }
 

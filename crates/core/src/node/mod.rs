@@ -308,15 +308,8 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Machine for Node<P> {
 
 /// Whether a request cannot be passed on to other replicas.
 fn is_too_large(operation: &Operation) -> bool {
-    match operation {
-        Operation::Get { .. } => false,
-        Operation::Put { key, value } => text_bytes(key) + text_bytes(value) > PUT_BYTES_MAX,
-        // Datagrams bring none.
-        Operation::Update(update) => {
-            let expected = update.expected.as_deref().map_or(0, text_bytes);
-            text_bytes(&update.key) + text_bytes(&update.value) + expected > PUT_BYTES_MAX
-        }
-    }
+    // Datagrams bring gets and puts only.
+    operation.value().is_some_and(|value| text_bytes(operation.key()) + text_bytes(value) > PUT_BYTES_MAX)
 }
 
 #[cfg(test)]

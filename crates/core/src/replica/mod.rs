@@ -252,6 +252,7 @@ impl<R: Rules> Replica<R> {
             }
             Operation::Put { key, value } => Arc::new(Command::new(key, value)),
             Operation::Update(update) => Arc::new(Command::from(&*update)),
+            _ => return out.reply(held.from, held.mid, Response::Fail),
         };
         if !self.raft.rules().keep(Rule::ApplyOnce) {
             self.store.apply(&command);

@@ -386,9 +386,8 @@ impl<'a> From<&'a ScriptedOperation> for OperationFile<'a> {
     fn from(scripted: &'a ScriptedOperation) -> OperationFile<'a> {
         let (get, put, value) = match &scripted.operation {
             Operation::Get { key } => (Some(&**key), None, None),
-            Operation::Put { key, value } => (None, Some(&**key), Some(&**value)),
-            // Files have no word for it, and so no scenario has any. As far as it could be said, it is a put.
-            Operation::Update(update) => (None, Some(&*update.key), Some(&*update.value)),
+            // Files have no words for the others, and so no scenario has any. As far as they could be said, they are puts.
+            other => (None, Some(&**other.key()), other.value().map(|value| &**value)),
         };
         OperationFile { time: Plain::seconds(scripted.time), client: scripted.client, get, put, value }
     }

@@ -291,9 +291,9 @@ impl Datagrams {
 
     /// Adds a client's request.
     ///
-    /// The course has no word for updates. They are written as datagrams of a type of their own, so that a trace can
-    /// show them; who reads one finds no [`Datagram::operation`] in it and ignores it, as any type that it does not
-    /// know.
+    /// The course knows gets and puts only. All other operations are written as datagrams of types of their own, so that a
+    /// trace can show them. A reader finds no [`Datagram::operation`] in them and ignores them, as any type that it does
+    /// not know.
     pub fn push_operation(&mut self, envelope: &Envelope<'_>, operation: &Operation) -> usize {
         #[derive(Serialize)]
         struct Get<'a> {
@@ -315,6 +315,17 @@ impl Datagrams {
             #[serde(skip_serializing_if = "Option::is_none")]
             number: Option<u64>,
         }
+        #[derive(Serialize)]
+        struct Add<'a> {
+            key: &'a str,
+            amount: i64,
+        }
+        #[derive(Serialize)]
+        struct Other<'a> {
+            key: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            value: Option<&'a str>,
+        }
         match operation {
             Operation::Get { key } => self.write(envelope, kind::GET, &Get { key }),
             Operation::Put { key, value } => self.write(envelope, kind::PUT, &Put { key, value }),
@@ -322,6 +333,11 @@ impl Datagrams {
                 let crate::service::Update { key, value, expected, request } = &**update;
                 let (client, number) = request.map(|request| (request.client, request.number)).unzip();
                 self.write(envelope, "update", &Update { key, value, expected: expected.as_deref(), client, number })
+            }
+            &Operation::Add { ref key, amount } => self.write(envelope, "add", &Add { key, amount }),
+            other => {
+                let value = other.value().map(|value| &**value);
+                self.write(envelope, other.name(), &Other { key: other.key(), value })
             }
         }
     }

@@ -344,7 +344,7 @@ impl Workload {
         let attempt = &self.history.attempts[number];
         match &attempt.operation {
             Operation::Put { value, .. } => self.keys.acknowledge(self.places[number], value),
-            // The course's clients send none.
+            // The course's clients send none of the others.
             Operation::Update(update) => self.keys.acknowledge(self.places[number], &update.value),
             Operation::Get { .. } => {
                 let incorrect = self.judge(number)?;
@@ -355,6 +355,7 @@ impl Workload {
                 *counter += 1;
                 return Some(incorrect);
             }
+            _ => {}
         }
         None
     }

@@ -258,7 +258,7 @@ fn a_get_that_shows_an_unacknowledged_put_is_lawful_and_incorrect_for_the_course
                 }
                 assert_eq!(reaction.incorrect, None);
             }
-            Operation::Update(_) => unreachable!("the course's clients send none"),
+            _ => unreachable!("the course's clients send none of the others"),
         }
     }
     assert_eq!((workload.history().unacknowledged_reads, workload.history().incorrect_gets), (1, 0));
@@ -301,7 +301,7 @@ fn a_get_without_a_value_or_with_an_old_or_foreign_one_is_incorrect() {
                     answer(&mut workload, &dispatch, ok(value));
                     break;
                 }
-                Operation::Update(_) => unreachable!("the course's clients send none"),
+                _ => unreachable!("the course's clients send none of the others"),
             }
         }
         assert_eq!(workload.history().incorrect_gets, incorrect, "{value:?}");

@@ -32,14 +32,16 @@ impl From<&PeerMessage> for proto::Message {
             PeerMessage::Raft(message) => raft_content(message),
             PeerMessage::Forward { token, operation } => {
                 let operation = match operation {
-                    Operation::Get { key } => ForwardOperation::Get(key.to_string()),
-                    Operation::Put { key, value } => ForwardOperation::Update(command(key, value, None, None)),
+                    Operation::Get { key } => Some(ForwardOperation::Get(key.to_string())),
+                    Operation::Put { key, value } => Some(ForwardOperation::Update(command(key, value, None, None))),
                     Operation::Update(update) => {
                         let Update { key, value, expected, request } = &**update;
-                        ForwardOperation::Update(command(key, value, expected.as_ref(), *request))
+                        Some(ForwardOperation::Update(command(key, value, expected.as_ref(), *request)))
                     }
+                    // No client of the store asks for anything else.
+                    _ => None,
                 };
-                Content::Forward(proto::Forward { token: *token, operation: Some(operation) })
+                Content::Forward(proto::Forward { token: *token, operation })
             }
             PeerMessage::Forwarded { token, answer } => {
                 let answer = match answer {

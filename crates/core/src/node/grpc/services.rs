@@ -194,13 +194,11 @@ impl Store {
 
     /// Memory for a request, if there is some.
     fn room(&self, operation: &Operation) -> Result<OwnedSemaphorePermit, String> {
-        let bytes = match operation {
-            Operation::Get { key } => key.len(),
-            Operation::Put { key, value } => key.len() + value.len(),
-            Operation::Update(update) => {
-                update.key.len() + update.value.len() + update.expected.as_ref().map_or(0, |expected| expected.len())
-            }
+        let expected = match operation {
+            Operation::Update(update) => update.expected.as_ref().map_or(0, |expected| expected.len()),
+            _ => 0,
         };
+        let bytes = operation.key().len() + operation.value().map_or(0, |value| value.len()) + expected;
         let units = 1 + bytes / BUDGET_UNIT_BYTES;
         let permit = Arc::clone(&self.budget).try_acquire_many_owned(units as u32);
         permit.map_err(|_| "too many requests wait here already".to_owned())
