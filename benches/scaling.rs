@@ -17,8 +17,9 @@ use std::process::{Command, ExitCode};
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 use seedbed::clock::Clock;
+use seedbed::lab::Case;
 use seedbed::scenario::Scenario;
-use seedbed::sweep::{Case, ProtocolName, Subject};
+use seedbed::subjects;
 
 /// How often everything is measured. Beyond [`LONG_SECONDS`] once has to do.
 const ROUNDS: usize = 5;
@@ -154,10 +155,10 @@ impl Cost {
 /// One run with set-up and take-down, and the verdict of all checkers or of none: how many events it had.
 fn run(scenario: &Scenario, seed: u64, judged: bool) -> u64 {
     if judged {
-        let case = Case { scenario: scenario.clone(), seed, subject: Subject::default() };
+        let case = Case { scenario: scenario.clone(), seed, protocol: subjects::raft() };
         black_box(case.run()).record.events
     } else {
-        black_box(ProtocolName::Raft.simulate(scenario, seed)).events
+        black_box(subjects::raft().simulate(scenario, seed)).events
     }
 }
 

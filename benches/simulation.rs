@@ -16,6 +16,7 @@ use gossip::Gossip;
 use seedbed::chaos::ConnectivityMatrix;
 use seedbed::check::raft::Invariants;
 use seedbed::engine::Delay;
+use seedbed::lab::Case;
 use seedbed::machine::Boot;
 use seedbed::raft::Sound;
 use seedbed::record::Observer;
@@ -23,7 +24,7 @@ use seedbed::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::scenario::Scenario;
 use seedbed::service::Service;
-use seedbed::sweep::{Case, ProtocolName, Subject};
+use seedbed::subjects;
 use seedbed::time::Span;
 use seedbed::world::simulation::Simulation;
 
@@ -105,13 +106,13 @@ fn suite(criterion: &mut Criterion) {
         bencher.iter(|| {
             seed += 1;
             for scenario in &scenarios {
-                let record = ProtocolName::Raft.simulate(scenario, seed);
+                let record = subjects::raft().simulate(scenario, seed);
                 black_box(seedbed::check::course::judge(scenario, &record));
             }
         });
     });
     let cases =
-        scenarios.iter().map(|scenario| Case { scenario: scenario.clone(), seed: 0, subject: Subject::default() });
+        scenarios.iter().map(|scenario| Case { scenario: scenario.clone(), seed: 0, protocol: subjects::raft() });
     let mut cases: Vec<Case> = cases.collect();
     let mut seed = 0;
     group.bench_function("17 runs, all checkers", |bencher| {

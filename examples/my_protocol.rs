@@ -10,10 +10,10 @@ use std::error::Error;
 
 use seedbed::check::Judgement;
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
+use seedbed::lab::verify::verify;
 use seedbed::machine::{Identity, Input, Machine, Outbox};
 use seedbed::scenario::Scenario;
 use seedbed::service::{Operation, Response, Service, Text};
-use seedbed::sweep::verify::verify;
 use seedbed::time::{Span, Time};
 use seedbed::world::simulation::simulate;
 
@@ -139,7 +139,7 @@ pub fn judge(name: &str) -> Result<Judgement, Box<dyn Error>> {
     // Is the protocol deterministic? Each run is played twice; if two differ, the first event that does is named.
     verify(&scenario, 0..20, Replica::new)?;
     let record = simulate(&scenario, 7, Replica::new);
-    Ok(Judgement::of(&scenario, &record, None))
+    Ok(Judgement::of(&scenario, &record))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -15,7 +15,7 @@
 //!
 //! let scenario = Scenario::builtin("unreliable-1").expect("it comes with seedbed");
 //! let record = simulate(&scenario, 7, Broadcast::new);
-//! let findings = Judgement::of(&scenario, &record, None).findings();
+//! let findings = Judgement::of(&scenario, &record).findings();
 //! assert!(!findings.is_empty(), "naive replication loses updates");
 //! println!("{}", findings[0]); // linearizability: client 0019 read ...
 //! ```
@@ -29,5 +29,6 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 
+pub use seedbed_core::lab::subject;
 pub use seedbed_core::*;
 pub use seedbed_report as report;

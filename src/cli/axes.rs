@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use super::command::{Words, quoted};
 use super::error::CliError;
-use crate::raft::Rule;
+use crate::campaign::{AxisSpec, Base, EVENT, Grid, GridError, MATRIX, PARTITION, together};
+use crate::lab::{Protocol, SeedRange};
 use crate::scenario::Scenario;
-use crate::sweep::grid::{AxisSpec, Base, EVENT, Grid, GridError, MATRIX, PARTITION, together};
-use crate::sweep::{ProtocolName, SeedRange, Subject};
 
 /// What is changed in scenarios and replicas.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -102,7 +101,7 @@ pub(super) struct Changed {
     /// The scenarios, in the order of their files.
     pub scenarios: Vec<(PathBuf, Scenario)>,
     /// What the replicas run.
-    pub subject: Subject,
+    pub protocol: Protocol,
     /// The words of a command line that change them so.
     pub words: Words,
     /// What is changed, for names of files.
@@ -116,26 +115,27 @@ impl Changed {
     pub fn new(
         args: &AxisArgs,
         scenarios: Vec<(PathBuf, Scenario)>,
-        protocol: ProtocolName,
-        broken: Option<Rule>,
+        protocol: &Protocol,
+        broken: Option<&str>,
     ) -> Result<Changed, CliError> {
+        let mut protocol = broken.map_or_else(|| Ok(protocol.clone()), |rule| protocol.without(rule))?;
         let specs = args.specs()?;
         if let Some((name, values)) = specs.iter().flat_map(|spec| &spec.0).find(|(_, values)| values.len() != 1) {
             return Err(CliError::ManyValues { name: name.clone(), count: values.len() });
         }
-        let axes = specs.iter().map(AxisSpec::resolve).collect::<Result<_, _>>()?;
+        let axes = specs.iter().map(|spec| spec.resolve(&[protocol.clone()])).collect::<Result<_, _>>()?;
         let bases = scenarios.into_iter().map(|(path, scenario)| Base::new(path, scenario)).collect();
-        let grid = Grid::new(bases, axes, vec![protocol], broken, SeedRange::only(0))?;
-        let (mut scenarios, mut subject) = (Vec::new(), Subject { protocol, broken, ..Subject::default() });
+        let grid = Grid::new(bases, axes, vec![protocol.clone()], SeedRange::only(0))?;
+        let mut scenarios = Vec::new();
         for number in 0..grid.cells() {
             let cell = grid.cell(number);
             let case = grid.case(&cell, 0)?;
             scenarios.push((cell.base.path.clone(), case.scenario));
-            subject = case.subject;
+            protocol = case.protocol;
         }
         let words = specs.iter().fold(Words::empty(), words_of).given("--without", broken);
         let label = specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let files = specs.iter().flat_map(AxisSpec::files).collect();
-        Ok(Changed { scenarios, subject, words, label, files })
+        Ok(Changed { scenarios, protocol, words, label, files })
     }
 }

@@ -9,19 +9,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-
 use super::command::{self, CommandLine, Words};
 use super::error::CliError;
 use super::output;
 use super::progress::{Progress, Screen};
 use super::selection::Selected;
 use crate::check::Judgement;
-use crate::raft::Rule;
-use crate::record::{RunRecord, Witness};
+use crate::lab::{Case, Judged, Protocol, Repro, SeedRange};
+use crate::record::{RunRecord, Watcher};
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
-use crate::sweep::{Case, Judged, ProtocolName, Repro, SeedRange, Subject, Watcher};
 use crate::time::{Span, Time};
 use crate::world::live::{self, Setup};
 use crate::world::processes::Interrupt;
@@ -29,7 +26,7 @@ use crate::world::processes::Interrupt;
 /// Replicas that are ready to play.
 #[derive(Debug)]
 pub(super) enum Cast {
-    Virtual(Subject),
+    Virtual(Protocol),
     Live {
         name: String,
         setup: Setup,
@@ -51,11 +48,6 @@ pub(super) struct Played {
     /// What the replicas printed, if the run failed and it was not shown.
     pub output: Option<Vec<u8>>,
 }
-
-/// Watches runs of any shipped protocol, and of programs.
-pub(super) trait Onlooker: Watcher + Witness {}
-
-impl<O: Watcher + Witness> Onlooker for O {}
 
 /// The worlds that `--world` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -127,23 +119,6 @@ impl Staging {
     }
 }
 
-/// The names of the shipped protocols, as the values of an option.
-pub(super) fn protocols() -> impl TypedValueParser<Value = ProtocolName> {
-    let value = |protocol: ProtocolName| PossibleValue::new(protocol.name()).help(protocol.summary());
-    PossibleValuesParser::new(ProtocolName::ALL.map(value)).try_map(|name| name.parse::<ProtocolName>())
-}
-
-/// The names of these protocols, as an option takes them.
-pub(super) fn names(protocols: &[ProtocolName]) -> String {
-    protocols.iter().map(|protocol| protocol.name()).collect::<Vec<_>>().join(",")
-}
-
-/// The names of Raft's rules, as the values of an option; the help says what a Raft does that breaks one.
-pub(super) fn rules() -> impl TypedValueParser<Value = Rule> {
-    let value = |rule: Rule| PossibleValue::new(rule.name()).help(rule.broken());
-    PossibleValuesParser::new(Rule::ALL.map(value)).try_map(|name| name.parse::<Rule>())
-}
-
 impl<'a> Booking<'a> {
     /// A booking for each scenario that is selected, with each seed: all seeds of the first scenario come first.
     pub fn all(selected: &'a Selected, command: &CommandLine<'_>) -> Vec<Booking<'a>> {
@@ -191,7 +166,7 @@ impl Cast {
     /// What the replicas run: a protocol's name, or a program's path.
     pub fn name(&self) -> &str {
         match self {
-            Cast::Virtual(subject) => subject.protocol.name(),
+            Cast::Virtual(protocol) => protocol.name(),
             Cast::Live { name, .. } => name,
             #[cfg(feature = "grpc")]
             Cast::Grpc { .. } => "seedbed serve",
@@ -274,7 +249,7 @@ impl Cast {
     /// What repeats a failure of a booking to the bit; none with processes, where nothing does.
     pub fn repro(&self, booking: &Booking<'_>, run: &RunSummary) -> Option<Repro> {
         match self {
-            Cast::Virtual(subject) => Some(Repro::new(case(subject, booking), run.trace, run.judgement.findings())),
+            Cast::Virtual(protocol) => Some(Repro::new(case(protocol, booking), run.trace, run.judgement.findings())),
             _ => None,
         }
     }
@@ -285,21 +260,21 @@ impl Cast {
         Ok(played)
     }
 
-    /// As [`Cast::play`]; the onlooker sees what is simulated, or what is on the LAN of processes.
+    /// As [`Cast::play`]; the watcher sees what is simulated, or what is on the LAN of processes.
     pub fn play_observed(
         &self,
         booking: &Booking<'_>,
         progress: &Progress,
-        onlooker: &mut dyn Onlooker,
+        watcher: &mut dyn Watcher,
     ) -> Result<(Played, RunRecord), CliError> {
-        self.play_with(booking, progress, Some(onlooker))
+        self.play_with(booking, progress, Some(watcher))
     }
 
     fn play_with(
         &self,
         booking: &Booking<'_>,
         progress: &Progress,
-        onlooker: Option<&mut dyn Onlooker>,
+        watcher: Option<&mut dyn Watcher>,
     ) -> Result<(Played, RunRecord), CliError> {
         let Booking { scenario, seed, command, name } = booking;
         progress.begin(name);
@@ -307,16 +282,16 @@ impl Cast {
         let play = || {
             let screen = |silence| Arc::new(Screen::new(progress, name, scenario.end(), silence));
             let (screen, record) = match self {
-                Cast::Virtual(subject) => {
-                    let case = case(subject, booking);
-                    let judged = onlooker.map_or_else(|| case.run(), |onlooker| case.run_observed(onlooker));
+                Cast::Virtual(protocol) => {
+                    let case = case(protocol, booking);
+                    let judged = watcher.map_or_else(|| case.run(), |watcher| case.run_watched(watcher));
                     return Ok((judged, None));
                 }
                 Cast::Live { setup, silence, interrupt, .. } => {
                     let screen = screen(*silence);
-                    let blind: &mut dyn Witness = &mut ();
-                    let witness = onlooker.map_or(blind, |onlooker| onlooker);
-                    (Arc::clone(&screen), live::play(scenario, *seed, setup, screen, witness, interrupt)?)
+                    let blind: &mut dyn Watcher = &mut ();
+                    let watcher = watcher.unwrap_or(blind);
+                    (Arc::clone(&screen), live::play(scenario, *seed, setup, screen, watcher, interrupt)?)
                 }
                 #[cfg(feature = "grpc")]
                 Cast::Grpc { launch, silence, interrupt } => {
@@ -325,7 +300,7 @@ impl Cast {
                 }
             };
             screen.finish();
-            let judgement = Judgement::of(scenario, &record, None);
+            let judgement = Judgement::of(scenario, &record);
             Ok((Judged { record, judgement }, screen.take_kept()))
         };
         let (Judged { record, judgement }, output) = telling_of_panics(play, tell).map_err(CliError::Live)?;
@@ -337,8 +312,8 @@ impl Cast {
 }
 
 /// The case that a booking is, with these replicas.
-fn case(subject: &Subject, booking: &Booking<'_>) -> Case {
-    Case { scenario: booking.scenario.clone(), seed: booking.seed, subject: subject.clone() }
+fn case(protocol: &Protocol, booking: &Booking<'_>) -> Case {
+    Case { scenario: booking.scenario.clone(), seed: booking.seed, protocol: protocol.clone() }
 }
 
 /// The next booking that nobody has taken.

@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
 use std::path::Path;
 
-use crate::sweep::{ProtocolName, SeedRange};
+use super::program::{program, protocols};
+use crate::lab::SeedRange;
 
 /// The folder of scenarios that `all` means unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = crate::scenario::library::FOLDER;
@@ -15,7 +16,7 @@ pub(super) struct CommandLine<'a> {
     /// The subcommand.
     pub verb: &'a str,
     /// The protocol of the virtual world; the default one is not mentioned.
-    pub protocol: ProtocolName,
+    pub protocol: &'a str,
     /// The program of the live world, if there is one.
     pub program: Option<&'a Path>,
     /// Further words, ready for a shell; empty, if there are none.
@@ -31,7 +32,7 @@ pub(super) struct Words(String);
 impl Words {
     /// The program and its subcommand.
     pub fn new(verb: &str) -> Words {
-        Words(format!("seedbed {verb}"))
+        Words(format!("{} {verb}", program().name))
     }
 
     /// No word yet.
@@ -105,7 +106,7 @@ pub(super) fn all(command: &CommandLine<'_>, folder: &str, seeds: SeedRange) -> 
 fn words(command: &CommandLine<'_>, files: String, seeds: SeedRange) -> String {
     let option = if seeds.count() == 1 { "--seed" } else { "--seeds" };
     let words = Words::new(command.verb).with(files).option(option, seeds);
-    let words = words.unless(ProtocolName::default(), "--protocol", command.protocol);
+    let words = words.unless(protocols().default_one().name(), "--protocol", command.protocol);
     let words = if command.changes.is_empty() { words } else { words.with(command.changes) };
     let words = if command.grpc { words.option("--world", "grpc") } else { words };
     words.path("-r", command.program).to_string()
@@ -159,13 +160,13 @@ mod tests {
     use super::*;
 
     const RAFT: CommandLine<'static> =
-        CommandLine { verb: "run", protocol: ProtocolName::Raft, program: None, changes: "", grpc: false };
+        CommandLine { verb: "run", protocol: "raft", program: None, changes: "", grpc: false };
 
     fn all(command: &CommandLine<'_>, folder: &Path, seeds: SeedRange) -> String {
         super::all(command, &directory(folder), seeds)
     }
 
-    const BROADCAST: CommandLine<'static> = CommandLine { protocol: ProtocolName::Broadcast, ..RAFT };
+    const BROADCAST: CommandLine<'static> = CommandLine { protocol: "broadcast", ..RAFT };
 
     #[test]
     fn options_are_named_only_if_they_change_the_run() {

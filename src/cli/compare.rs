@@ -8,9 +8,10 @@ use super::cast::{self, Booking, Cast};
 use super::command::{CommandLine, Words};
 use super::error::CliError;
 use super::output::{self, ExportArgs, Exports, Report};
+use super::program::{self, default_protocol};
 use super::selection::Selection;
+use crate::lab::Protocol;
 use crate::report::compare::{self, Comparison, Pair};
-use crate::sweep::{ProtocolName, Subject};
 
 /// Play one scenario, or all of a directory, in both worlds, and show the results side by side
 ///
@@ -33,8 +34,8 @@ pub(super) struct Args {
     replica: PathBuf,
 
     /// The protocol of the virtual world
-    #[arg(long, value_name = "NAME", default_value_t, value_parser = cast::protocols())]
-    protocol: ProtocolName,
+    #[arg(long, value_name = "NAME", default_value_t = default_protocol(), value_parser = program::protocol_names())]
+    protocol: Protocol,
 
     #[command(flatten)]
     staging: cast::Staging,
@@ -48,17 +49,16 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let selected = args.selection.load()?;
     let inputs = [selected.files(), vec![args.replica.clone()]].concat();
     let exports = Exports::open(&args.exports, &output::paths(&inputs))?;
-    let subject = Subject { protocol: args.protocol, ..Subject::default() };
-    let (simulation, processes) = (Cast::Virtual(subject), Cast::live(&args.replica, &args.staging)?);
+    let (simulation, processes) = (Cast::Virtual(args.protocol.clone()), Cast::live(&args.replica, &args.staging)?);
     let line = CommandLine {
         verb: "compare",
-        protocol: args.protocol,
+        protocol: args.protocol.name(),
         program: Some(&args.replica),
         changes: &args.staging.words(Words::empty()).to_string(),
         grpc: false,
     };
     let simulated = Booking::all(&selected, &CommandLine { verb: "run", program: None, changes: "", ..line });
-    let live = Booking::all(&selected, &CommandLine { verb: "run", protocol: ProtocolName::default(), ..line });
+    let live = Booking::all(&selected, &CommandLine { verb: "run", protocol: default_protocol().name(), ..line });
     let mut out = output::stdout();
     let with_text = exports.leaves_stdout();
     let mut comparison = Comparison { command: selected.command(&line), pairs: Vec::with_capacity(live.len()) };

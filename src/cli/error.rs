@@ -3,10 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::campaign::GridError;
+use crate::lab::UnknownMutant;
 use crate::printable::printable;
 use crate::report::rows::MergeError;
 use crate::scenario::ScenarioError;
-use crate::sweep::grid::GridError;
 use crate::world::processes::PlayError;
 
 /// So many runs need no second thought.
@@ -53,6 +54,8 @@ pub(super) enum CliError {
     Stdout(#[from] io::Error),
     #[error("cannot install signal handlers: {0}")]
     Signals(io::Error),
+    #[error(transparent)]
+    Mutant(#[from] UnknownMutant),
     #[error(transparent)]
     Grid(Box<GridError>),
     #[error("`{name}` has {count} values; allowed is one for a run, and `seedbed sweep` takes several")]

@@ -4,20 +4,18 @@ use std::io::{self, Write};
 use std::ops::RangeInclusive;
 
 use super::Outcome;
-use super::cast;
 use super::command::{self, Words};
 use super::cores::Cores;
 use super::error::CliError;
 use super::output::{self, Stdout, plural};
+use super::program::{self, default_protocol};
 use super::progress::Progress;
 use super::repro::Repros;
 use super::selection::draw_seed;
 use crate::clock::Clock;
-use crate::raft::Rule;
+use crate::lab::explore::{Exploration, Failure, RUNS_FOR_COVERAGE};
+use crate::lab::{Protocol, Repro, SeedRange};
 use crate::report::text::{BAD, GOOD};
-use crate::sweep::Repro;
-use crate::sweep::SeedRange;
-use crate::sweep::explore::{Exploration, Failure, RUNS_FOR_COVERAGE, Situation};
 use crate::time::{Span, Time};
 use crate::world::processes::Interrupt;
 
@@ -25,7 +23,7 @@ use crate::world::processes::Interrupt;
 ///
 /// Every seed draws a whole scenario: 3 to 9 replicas, their parameters, losses, delays, partitions,
 /// kills, broken links and bursts of requests. At the end a table says how many runs had each of the
-/// situations that make Raft difficult. A failure is written to a file that `seedbed replay` repeats and
+/// situations that make the protocol difficult. A failure is written to a file that `seedbed replay` repeats and
 /// `seedbed shrink` makes small.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -53,9 +51,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "time", conflicts_with = "seeds")]
     from: Option<u64>,
 
-    /// Explore a broken Raft, without this rule: one of the mutants of `seedbed zoo`
-    #[arg(long, value_name = "RULE", value_parser = cast::rules())]
-    without: Option<Rule>,
+    /// What the replicas run
+    #[arg(long, value_name = "NAME", default_value_t = default_protocol(), value_parser = program::protocol_names())]
+    protocol: Protocol,
+
+    /// Explore a mutant, without this rule: one of those of `seedbed zoo`
+    #[arg(long, value_name = "RULE", value_parser = program::rules())]
+    without: Option<String>,
 
     /// Do not stop at the first failure
     #[arg(short, long)]
@@ -77,6 +79,8 @@ struct Extent {
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let extent = args.extent()?;
+    let sound = &args.protocol;
+    let protocol = args.without.as_ref().map_or_else(|| Ok(sound.clone()), |rule| sound.without(rule))?;
     args.cores.use_them()?;
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
     let hold = interrupt.hold();
@@ -89,7 +93,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         Some(_) => Progress::in_seeds(None),
     };
     let clock = Clock::start();
-    let exploration = explore(&args, &extent, clock, &interrupt, &progress, &mut out);
+    let exploration = explore(&args, protocol, &extent, clock, &interrupt, &progress, &mut out);
     progress.clear();
     drop(hold);
     let exploration = exploration?;
@@ -127,7 +131,8 @@ impl Args {
                 words.option("--for", format!("{seconds}s")).option("--from", extent.seeds.start())
             }
         };
-        let words = words.given("--without", self.without);
+        let words = words.unless(default_protocol().name(), "--protocol", self.protocol.name());
+        let words = words.given("--without", self.without.as_deref());
         let words = if self.keep_going { words.with("--keep-going") } else { words };
         words.to_string()
     }
@@ -135,6 +140,7 @@ impl Args {
 
 fn explore(
     args: &Args,
+    protocol: Protocol,
     extent: &Extent,
     clock: Clock,
     interrupt: &Interrupt,
@@ -144,7 +150,7 @@ fn explore(
     let in_time = || extent.time.is_none_or(|time| clock.now().since(Time::ZERO) < time);
     let goes_on =
         |so_far: &Exploration| in_time() && interrupt.signal().is_none() && (args.keep_going || so_far.failures == 0);
-    let mut exploration = Exploration { broken: args.without, ..Exploration::default() };
+    let mut exploration = Exploration::new(protocol);
     let failed = |failure: Failure| progress.suspend(|| report_failure(args, &failure, out));
     exploration.explore(extent.seeds.clone(), || progress.end(), failed, goes_on)?;
     Ok(exploration)
@@ -181,18 +187,21 @@ fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<()> 
     if *runs < RUNS_FOR_TABLE && *failures > 0 {
         return writeln!(out, "{runs} seeds explored, {events} events, {failures} failed");
     }
-    writeln!(
-        out,
-        "How many runs had each situation that is difficult for Raft; in {RUNS_FOR_COVERAGE} runs each occurs:"
-    )?;
-    let width = Situation::ALL.iter().map(|situation| situation.name().len()).max().unwrap_or(0);
-    for situation in Situation::ALL {
-        let runs = exploration.coverage.runs(situation);
+    let situations = || exploration.coverage.iter();
+    if situations().next().is_some() {
+        writeln!(
+            out,
+            "How many runs had each situation that is difficult for {}; in {RUNS_FOR_COVERAGE} runs each occurs:",
+            exploration.protocol
+        )?;
+    }
+    let width = situations().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, runs) in situations() {
         let share = 100.0 * runs as f64 / exploration.runs.max(1) as f64;
-        writeln!(out, "  {:width$}  {runs:>9}  {share:>5.1} %", situation.name())?;
+        writeln!(out, "  {name:width$}  {runs:>9}  {share:>5.1} %")?;
     }
     for gap in exploration.gaps() {
-        writeln!(out, "{BAD}Error:{BAD:#} never in {RUNS_FOR_COVERAGE} seeds or more: {}", gap.name())?;
+        writeln!(out, "{BAD}Error:{BAD:#} never in {RUNS_FOR_COVERAGE} seeds or more: {gap}")?;
     }
     writeln!(out, "\n{runs} seeds explored, {events} events, {failures} failed")
 }

@@ -21,6 +21,7 @@ mod files;
 mod grpc;
 mod merge;
 mod output;
+mod program;
 mod progress;
 mod replay;
 mod repro;
@@ -37,12 +38,15 @@ mod zoo;
 
 use std::ffi::OsString;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::lab::{Protocol, Protocols};
 use error::CliError;
+use program::Program;
 
 /// A deterministic simulation testbed for replicated systems, with a built-in Raft key-value store.
 #[derive(Debug, Parser)]
@@ -100,13 +104,55 @@ impl Outcome {
     }
 }
 
-/// Runs the program with the process's arguments.
+/// Runs seedbed with the process's arguments.
 pub fn main() -> ExitCode {
     ExitCode::from(execute(std::env::args_os()))
 }
 
+/// Runs the whole command line with the process's arguments, for these protocols: the first is the default. This is the
+/// `main` of a crate with a protocol of its own:
+///
+/// ```no_run
+/// # use seedbed::subjects::Broadcast as MyProtocol;
+/// fn main() -> std::process::ExitCode {
+///     seedbed::cli::run_with([seedbed::subject(MyProtocol)])
+/// }
+/// ```
+///
+/// The commands of the built-in store's cluster are left out.
+///
+/// # Panics
+/// If there is no protocol, or two have the same name.
+pub fn run_with(protocols: impl IntoIterator<Item = Protocol>) -> ExitCode {
+    let path = std::env::args_os().next().map(PathBuf::from);
+    let stem = path.as_deref().and_then(Path::file_stem).map(|stem| stem.to_string_lossy().into_owned());
+    let name = stem.unwrap_or_else(|| "seedbed".to_owned());
+    program::introduce(Program { name, protocols: Protocols::new(protocols), is_seedbed: false });
+    main()
+}
+
+/// The arguments that this program takes.
+fn arguments_taken() -> clap::Command {
+    let program = program::program();
+    let command = Cli::command().name(program.name.as_str()).bin_name(program.name.as_str());
+    if program.is_seedbed {
+        return command;
+    }
+    let about =
+        "Tests protocols of this crate with seedbed: a deterministic simulation testbed for replicated systems.";
+    let others = ["serve", "cluster", "kv", "chaos", "status", "compare"];
+    let hidden = others.into_iter().filter(|other| command.find_subcommand(other).is_some()).collect::<Vec<_>>();
+    hidden.into_iter().fold(command.about(about), |command, other| command.mut_subcommand(other, |c| c.hide(true)))
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut taken = arguments_taken();
+    let matches = taken.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut taken))
+}
+
 fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let result = match Cli::try_parse_from(arguments) {
+    let result = match parse(arguments) {
         Ok(Cli { command: Command::Run(args) }) => run::execute(args),
         Ok(Cli { command: Command::Scenarios(args) }) => scenarios::execute(&args),
         Ok(Cli { command: Command::Compare(args) }) => compare::execute(args),
@@ -160,8 +206,6 @@ fn without_wrong_tip(mut error: clap::Error) -> clap::Error {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

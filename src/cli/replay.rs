@@ -11,9 +11,10 @@ use super::repro;
 use super::run::{title_of_picture, write_picture};
 use super::sweep::{draw, picture};
 use super::trace::{TraceArgs, TraceFile};
+use crate::lab::{Case, Judged, Trial};
+use crate::record::Reigns;
 use crate::report::trace::Heading;
 use crate::report::{describe, figures};
-use crate::sweep::{Case, Judged, Reigns, Trial};
 
 /// Run a repro file again, and say whether verdict and trace are the same
 ///
@@ -88,10 +89,10 @@ fn run(
     reigns: &mut Reigns,
     out: &mut Stdout,
 ) -> Result<(Trial, Result<(), CliError>), CliError> {
-    let Some(trace) = trace else { return Ok((Trial::of(|| case.run_observed(reigns)), Ok(()))) };
-    let (scenario, seed, protocol) = (&case.scenario, case.seed, case.subject.protocol.name());
+    let Some(trace) = trace else { return Ok((Trial::of(|| case.run_watched(reigns)), Ok(()))) };
+    let (scenario, seed, protocol) = (&case.scenario, case.seed, case.protocol.name());
     trace.write(&Heading { scenario, seed, protocol, command }, out, 0, |writer| {
-        let trial = Trial::of(|| case.run_observed(&mut (writer, reigns)));
+        let trial = Trial::of(|| case.run_watched(&mut (writer, reigns)));
         let record = trial.judged.as_ref().map(|judged| judged.record.clone());
         Ok((trial, record))
     })
@@ -100,7 +101,7 @@ fn run(
 /// Draws the run as `seedbed run --timeline` does.
 fn draw_timeline(path: &Path, case: &Case, judged: &Judged, reigns: Reigns) -> Result<(), CliError> {
     let scenario = &case.scenario;
-    let title = title_of_picture(&scenario.name, case.seed, "", Some(&case.subject));
+    let title = title_of_picture(&scenario.name, case.seed, "", Some(&case.protocol));
     let description = describe(scenario);
     let heading = (title.as_str(), description.as_str());
     let chart = figures::timeline(scenario, &judged.record, &judged.judgement, &reigns.into_vec(), heading);

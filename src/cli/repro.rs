@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use super::command::Words;
 use super::error::CliError;
 use super::output::{self, plural};
-use crate::check::{Checker, linear};
+use super::program::{program, protocols};
+use crate::check::Checker;
 use crate::hash::StableHasher;
+use crate::lab::{Case, Repro, Trial};
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
 use crate::scenario::library::{self, Kind};
-use crate::sweep::{Case, ProtocolName, Repro, Trial};
 
 /// Reads the repro that a name leads to, and passes its warnings on.
 pub(super) fn load(name: &Path) -> Result<Repro, CliError> {
-    let loaded = Repro::find(name)?;
+    let loaded = Repro::find(name, protocols())?;
     for warning in &loaded.warnings {
         output::warning(warning);
     }
@@ -42,26 +43,28 @@ pub(super) fn amount(scenario: &Scenario) -> String {
 
 /// Writes what a case is, in a few lines.
 pub(super) fn write_case(out: &mut impl Write, case: &Case) -> io::Result<()> {
-    let Case { scenario, seed, subject } = case;
+    let Case { scenario, seed, protocol } = case;
     writeln!(out, "Scenario: {}, seed {seed}: {}", scenario.name, amount(scenario))?;
-    let mut protocol = subject.protocol.to_string();
-    if let Some(rule) = subject.broken {
-        let _ = write!(protocol, " without {rule} ({})", rule.broken());
+    let mut words = protocol.to_string();
+    if let Some(rule) = protocol.broken() {
+        let breaks =
+            protocol.mutants().into_iter().find(|mutant| mutant.name == rule).map_or("", |mutant| mutant.breaks);
+        let _ = write!(words, " without {rule} ({breaks})");
     }
-    for (name, value) in subject.config.changed_settings() {
-        let _ = write!(protocol, ", {name} {value}");
+    for (name, value) in protocol.changed_parameters() {
+        let _ = write!(words, ", {name} {value}");
     }
-    writeln!(out, "Protocol: {protocol}")
+    writeln!(out, "Protocol: {words}")
 }
 
 /// Writes everything that was found, and for a history that is not linearizable the operations that show it.
 pub(super) fn write_findings(out: &mut impl Write, trial: &Trial) -> io::Result<()> {
     for finding in &trial.findings {
-        match trial.judged.as_ref().map(|judged| &judged.judgement.linear) {
-            Some(linear::Verdict::Violation(violation)) if finding.checker == Checker::Linearizability => {
-                writeln!(out, "{}: {violation}", finding.checker)?;
-            }
-            _ => writeln!(out, "{finding}")?,
+        writeln!(out, "{finding}")?;
+        let opinion = trial.judged.as_ref().and_then(|judged| judged.judgement.opinion(&finding.checker));
+        if let Some(opinion) = opinion.filter(|_| finding.checker == Checker::LINEARIZABILITY) {
+            // The first line is the finding itself.
+            opinion.lines.iter().skip(1).try_for_each(|line| writeln!(out, "{line}"))?;
         }
     }
     Ok(())
@@ -101,7 +104,7 @@ fn versions(repro: &Repro) -> String {
     let this = env!("CARGO_PKG_VERSION");
     match repro.version == this {
         true => String::new(),
-        false => format!(" (written by seedbed {}, this is {this})", repro.version),
+        false => format!(" (written by {} {}, this is {this})", program().name, repro.version),
     }
 }
 
@@ -154,13 +157,13 @@ impl Repros {
     /// Where an earlier attempt has written this case, if it has.
     pub fn find(&self, case: &Case, label: &str) -> Option<PathBuf> {
         let path = place(&self.directory, &stem(case, label), |old| is_of(case, &old.case));
-        Repro::load(&path).is_ok_and(|old| old.repro.case == *case).then_some(path)
+        Repro::load(&path, protocols()).is_ok_and(|old| old.repro.case == *case).then_some(path)
     }
 }
 
 /// What is written of a case that must not be taken for another.
 fn is_of(case: &Case, other: &Case) -> bool {
-    let key = |case: &Case| (case.subject.protocol, case.subject.broken, case.seed);
+    let key = |case: &Case| (case.protocol.name(), case.protocol.broken(), case.seed);
     case.scenario.name == other.scenario.name && key(case) == key(other)
 }
 
@@ -171,10 +174,10 @@ fn stem(case: &Case, label: &str) -> String {
     if stem != format!("explore-{}", case.seed) {
         let _ = write!(stem, "-{}", case.seed);
     }
-    if case.subject.protocol != ProtocolName::default() {
-        let _ = write!(stem, "-{}", case.subject.protocol);
+    if case.protocol.name() != protocols().default_one().name() {
+        let _ = write!(stem, "-{}", case.protocol);
     }
-    if let Some(rule) = case.subject.broken {
+    if let Some(rule) = case.protocol.broken() {
         let _ = write!(stem, "-{rule}");
     }
     stem
@@ -198,7 +201,7 @@ pub(super) fn place(folder: &Path, stem: &str, replaceable: impl Fn(&Repro) -> b
     let numbers = std::iter::once(String::new()).chain((2_u64..).map(|number| format!("-{number}")));
     let mut paths = numbers.map(|number| folder.join(format!("{stem}{number}.json")));
     let is_free = |path: &PathBuf| match fs::symlink_metadata(path) {
-        Ok(file) => file.is_file() && Repro::load(path).is_ok_and(|old| replaceable(&old.repro)),
+        Ok(file) => file.is_file() && Repro::load(path, protocols()).is_ok_and(|old| replaceable(&old.repro)),
         // If it cannot be looked at, writing it tells why.
         Err(_) => true,
     };
@@ -226,13 +229,13 @@ fn plain(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::Rule;
+    use crate::subjects;
 
     /// A repro without findings, of a scenario of this name.
     fn repro(name: &str, seed: u64) -> Repro {
-        let mut case = crate::sweep::explore::draw(seed);
+        let mut case = crate::lab::explore::draw(&subjects::raft(), seed);
         case.scenario.name = name.to_owned();
-        case.subject = Default::default();
+        case.protocol = subjects::raft();
         Repro::new(case, None, Vec::new())
     }
 
@@ -240,11 +243,11 @@ mod tests {
     fn a_files_name_says_what_decides_the_run_once_each() {
         let mut case = repro("crash 3", 7).case;
         assert_eq!(stem(&case, ""), "crash_3-7");
-        case.subject.protocol = ProtocolName::Broadcast;
+        case.protocol = subjects::builtin().find("broadcast").expect("it is built in");
         assert_eq!(stem(&case, ""), "crash_3-7-broadcast");
         let mut case = repro("explore-17", 17).case;
-        case.subject.broken = Some(Rule::VoteOnce);
-        assert_eq!(stem(&case, ""), format!("explore-17-{}", Rule::VoteOnce));
+        case.protocol = case.protocol.without("vote-once").expect("a rule");
+        assert_eq!(stem(&case, ""), "explore-17-vote-once");
         assert_eq!(stem(&repro("a", 7).case, "drops=0.1"), "a-drops_0.1-7");
         let long = |last: &str| stem(&repro("a", 7).case, &format!("{}{last}", "x".repeat(100)));
         assert_ne!(long("1"), long("2"), "what is cut off counts");
@@ -256,7 +259,7 @@ mod tests {
         let repros = Repros { directory: folder.path().join("a/b") };
         let write = |repro: &Repro| {
             let path = repros.write(repro).expect("it can be written");
-            assert_eq!(Repro::load(&path).expect("a repro").repro, *repro);
+            assert_eq!(Repro::load(&path, protocols()).expect("a repro").repro, *repro);
             path.file_name().expect("a name").to_str().expect("text").to_owned()
         };
         assert_eq!(write(&repro("a b", 7)), "a_b-7.json");

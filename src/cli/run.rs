@@ -10,18 +10,19 @@ use super::cast::{self, Booking, Cast, Played, WorldName};
 use super::command::{self, CommandLine, Words};
 use super::error::{CliError, RUNS_SHOWN_MAX};
 use super::output::{self, ExportArgs, Exports, OutputFile, Report, Stdout};
+use super::program::{self, default_protocol, protocols};
 use super::repro::Repros;
 use super::selection::{Selected, Selection};
 use super::sweep::{draw, picture};
 use super::trace::{TraceArgs, TraceFile};
 use crate::chaos::Rulebook;
+use crate::lab::{Protocol, SeedRange};
 use crate::printable::printable;
-use crate::raft::Rule;
+use crate::record::Reigns;
 use crate::report::suite::{self, Table};
 use crate::report::trace::Heading;
 use crate::report::{RunSummary, SuiteSummary, text};
 use crate::report::{figures, history};
-use crate::sweep::{ProtocolName, Reigns, SeedRange, Subject};
 
 /// Run one scenario, or all of a directory, and judge it by all checkers
 ///
@@ -70,12 +71,12 @@ pub(super) struct Args {
     seeds: Option<SeedRange>,
 
     /// What the replicas run in the virtual world
-    #[arg(long, value_name = "NAME", default_value_t, value_parser = cast::protocols())]
-    protocol: ProtocolName,
+    #[arg(long, value_name = "NAME", default_value_t = default_protocol(), value_parser = program::protocol_names())]
+    protocol: Protocol,
 
     /// Run a broken Raft, without this rule; `seedbed help explore` lists them
-    #[arg(long, value_name = "RULE", value_parser = cast::rules(), hide_possible_values = true)]
-    without: Option<Rule>,
+    #[arg(long, value_name = "RULE", value_parser = program::rules(), hide_possible_values = true)]
+    without: Option<String>,
 
     /// Run processes of this program instead, in real time, over UDP on this machine
     ///
@@ -120,7 +121,8 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     if selected.runs() > RUNS_SHOWN_MAX {
         return Err(CliError::TooManyRuns { runs: selected.runs() });
     }
-    let changed = Changed::new(&args.axes, mem::take(&mut selected.scenarios), args.protocol, args.without)?;
+    let changed =
+        Changed::new(&args.axes, mem::take(&mut selected.scenarios), &args.protocol, args.without.as_deref())?;
     selected.scenarios = changed.scenarios;
     let wanted = [
         ("--trace", args.trace.is_wanted()),
@@ -133,10 +135,10 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     }
     let inputs = [selected.files(), changed.files.clone(), args.replica.iter().cloned().collect()].concat();
     let Outputs { trace, history, exports } = args.open_outputs(&inputs)?;
-    let cast = args.cast(changed.subject)?;
+    let cast = args.cast(changed.protocol)?;
     let words = args.staging.words(changed.words).to_string();
     let (program, changes) = (args.replica.as_deref(), words.as_str());
-    let line = CommandLine { verb: "run", protocol: args.protocol, program, changes, grpc: args.plays_grpc() };
+    let line = CommandLine { verb: "run", protocol: args.protocol.name(), program, changes, grpc: args.plays_grpc() };
     let command = selected.command(&line);
     let mut out = output::stdout();
     let with_text = exports.leaves_stdout()
@@ -226,16 +228,16 @@ impl Args {
     }
 
     /// What the replicas are. Those of another program have no parameters that a command could change.
-    fn cast(&self, subject: Subject) -> Result<Cast, CliError> {
+    fn cast(&self, protocol: Protocol) -> Result<Cast, CliError> {
         if (self.plays_grpc() || self.replica.is_some())
-            && let Some(&(name, _)) = subject.config.changed_settings().first()
+            && let Some(&(name, _)) = protocol.changed_parameters().first()
         {
             return Err(CliError::ForeignReplicas { name });
         }
         match &self.replica {
             Some(program) => Cast::live(program, &self.staging),
             None if self.plays_grpc() => Cast::grpc(&self.staging),
-            None => Ok(Cast::Virtual(subject)),
+            None => Ok(Cast::Virtual(protocol)),
         }
     }
 
@@ -327,8 +329,8 @@ fn play_watched(
         writing.finish(written)
     });
     let drawn = timeline.map_or(Ok(()), |path| {
-        let subject = if let Cast::Virtual(subject) = cast { Some(subject) } else { None };
-        let title = title_of_picture(&scenario.name, seed, label, subject);
+        let protocol = if let Cast::Virtual(protocol) = cast { Some(protocol) } else { None };
+        let title = title_of_picture(&scenario.name, seed, label, protocol);
         let heading = (title.as_str(), played.run.description.as_str());
         let chart = figures::timeline(scenario, &record, &played.run.judgement, &reigns.into_vec(), heading);
         draw(path, &chart)
@@ -337,10 +339,10 @@ fn play_watched(
 }
 
 /// What a picture shows: the run, what the command changed, and what the replicas ran if that is not the default.
-pub(super) fn title_of_picture(name: &str, seed: u64, changes: &str, subject: Option<&Subject>) -> String {
+pub(super) fn title_of_picture(name: &str, seed: u64, changes: &str, protocol: Option<&Protocol>) -> String {
     let mut title = format!("{name} with seed {seed}");
-    let protocol = subject.map(|subject| subject.protocol).filter(|protocol| *protocol != ProtocolName::default());
-    let broken = subject.and_then(|subject| subject.broken);
+    let broken = protocol.and_then(Protocol::broken);
+    let protocol = protocol.filter(|protocol| protocol.name() != protocols().default_one().name());
     let parts = [
         Some(changes.to_owned()).filter(|changes| !changes.is_empty()),
         protocol.map(|protocol| format!("protocol {protocol}")),

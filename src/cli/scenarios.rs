@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use super::Outcome;
 use super::error::CliError;
 use super::output::{self, plural};
+use super::program::protocols;
 use super::selection::ALL;
+use crate::lab::Repro;
 use crate::report::describe;
 use crate::scenario::library::{self, BuiltIn, FILES, FOLDER, Kind, Place};
 use crate::scenario::{Scenario, builtin_matrix};
-use crate::sweep::Repro;
 
 /// List the built-in scenarios, print one, or write them as files
 ///
@@ -137,13 +138,13 @@ fn summary(file: &BuiltIn) -> String {
         Kind::Scenario => Scenario::builtin(file.name())
             .map(|scenario| format!("{} replicas, {}", scenario.replicas, in_sentence(&describe(&scenario)))),
         Kind::Matrix => builtin_matrix(file.name()).map(|matrix| format!("for {} replicas", matrix.rows().count())),
-        Kind::Repro => Repro::parse(file.path, file.text).ok().map(|loaded| {
+        Kind::Repro => Repro::parse(file.path, file.text, protocols()).ok().map(|loaded| {
             let case = loaded.repro.case;
-            let subject = match case.subject.broken {
-                Some(rule) => format!("{} without {rule}", case.subject.protocol),
-                None => case.subject.protocol.to_string(),
+            let protocol = match case.protocol.broken() {
+                Some(rule) => format!("{} without {rule}", case.protocol),
+                None => case.protocol.to_string(),
             };
-            format!("{} replicas, {subject}", case.scenario.replicas)
+            format!("{} replicas, {protocol}", case.scenario.replicas)
         }),
     }
     .unwrap_or_default()

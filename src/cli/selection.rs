@@ -9,10 +9,10 @@ use rand::rngs::SysRng;
 use super::command::{self, CommandLine, DEFAULT_DIRECTORY};
 use super::error::CliError;
 use super::output;
+use crate::lab::SeedRange;
 use crate::report::suite;
 use crate::scenario::Scenario;
 use crate::scenario::library::{self, BuiltIn, Kind, Place};
-use crate::sweep::SeedRange;
 
 /// Which scenarios a command is about, and with which seed.
 #[derive(Debug, clap::Args)]

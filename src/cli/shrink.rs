@@ -11,8 +11,8 @@ use super::error::CliError;
 use super::output::{self, OutputFile};
 use super::progress::Progress;
 use super::repro::{self, amount};
-use crate::sweep::Repro;
-use crate::sweep::shrink::{self, Shrunk, Size, Step, shrink};
+use crate::lab::Repro;
+use crate::lab::shrink::{self, Shrunk, Size, Step, shrink};
 use crate::world::processes::Interrupt;
 
 /// Make a repro file smaller, with the same failure

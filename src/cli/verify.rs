@@ -3,14 +3,14 @@
 use std::io::Write;
 
 use super::Outcome;
-use super::cast;
 use super::command::{self, Words};
 use super::error::CliError;
 use super::output::{self, plural};
+use super::program::{self, default_protocol};
 use super::progress::Progress;
 use super::selection::Files;
+use crate::lab::{Protocol, SeedRange};
 use crate::scenario::Scenario;
-use crate::sweep::{ProtocolName, SeedRange};
 use crate::world::processes::Interrupt;
 
 /// Run each seed twice, and name the first event that differs
@@ -36,8 +36,8 @@ pub(super) struct Args {
     seeds: SeedRange,
 
     /// What the replicas run
-    #[arg(long, value_name = "NAME", default_value_t, value_parser = cast::protocols())]
-    protocol: ProtocolName,
+    #[arg(long, value_name = "NAME", default_value_t = default_protocol(), value_parser = program::protocol_names())]
+    protocol: Protocol,
 }
 
 /// Carries out the command.
@@ -46,7 +46,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
     let hold = interrupt.hold();
     let mut out = output::stdout();
-    writeln!(out, "{}\n", command(&args.files.words(), args.seeds, args.protocol))?;
+    writeln!(out, "{}\n", command(&args.files.words(), args.seeds, &args.protocol))?;
     out.flush()?;
     let count = scenarios.len() as u64;
     let progress = Progress::in_runs(count.saturating_mul(args.seeds.count()).saturating_mul(2), scenarios.len() > 1);
@@ -71,14 +71,14 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
             writeln!(out, "{divergence}")?;
             if let Some((path, _)) = scenarios.iter().find(|(_, scenario)| scenario.name == divergence.scenario) {
                 let seeds = SeedRange::only(divergence.seed);
-                writeln!(out, "\nRepeat: {}", command(&command::file(path), seeds, args.protocol))?;
+                writeln!(out, "\nRepeat: {}", command(&command::file(path), seeds, &args.protocol))?;
             }
         }
     }
     out.flush()?;
     match interrupt.signal() {
         Some(signal) if verified.is_ok() => {
-            let command = command(&args.files.words(), args.seeds, args.protocol);
+            let command = command(&args.files.words(), args.seeds, &args.protocol);
             Err(CliError::Interrupted { signal, command, goes_on: false })
         }
         _ => Ok(Outcome::of(verified.is_ok())),
@@ -86,7 +86,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
 }
 
 /// The command that does this for these files and seeds.
-fn command(files: &str, seeds: SeedRange, protocol: ProtocolName) -> String {
+fn command(files: &str, seeds: SeedRange, protocol: &Protocol) -> String {
     let words = Words::new("verify").with(files).option("--seeds", seeds);
-    words.unless(ProtocolName::default(), "--protocol", protocol).to_string()
+    words.unless(default_protocol().name(), "--protocol", protocol.name()).to_string()
 }

@@ -1,4 +1,4 @@
-//! `seedbed zoo`: Rafts that lack one rule each, and how soon each checker detects them.
+//! `seedbed zoo`: mutants of a protocol that lack one rule each, and how soon each checker detects them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,26 +6,25 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
-use super::cast;
 use super::command::Words;
 use super::cores::Cores;
 use super::error::CliError;
 use super::output::{self, plural};
+use super::program::{self, default_protocol};
 use super::progress::Progress;
 use super::repro;
 use crate::check::Checker;
 use crate::clock::Clock;
-use crate::raft::Rule;
+use crate::lab::shrink::{self, Size};
+use crate::lab::zoo::{self, Animal, Effort, Hunt, Specimen, Tally};
+use crate::lab::{Protocol, Repro};
 use crate::report::text::{BAD, GOOD};
-use crate::sweep::Repro;
-use crate::sweep::shrink::{self, Size};
-use crate::sweep::zoo::{self, Animal, Effort, Hunt, Specimen, Tally};
 use crate::world::processes::Interrupt;
 
-/// Break the rules of Raft one at a time, and see which checkers notice, and how soon
+/// Break the rules of a protocol one at a time, and see which checkers notice, and how soon
 ///
-/// A checker is worth what it finds. Each mutant of the zoo is the built-in Raft without one of the rules
-/// that its safety or progress depends on. From several starts, random scenarios run until a checker that sees
+/// A checker is worth what it finds. Each mutant of the zoo is a protocol, the built-in Raft unless told otherwise,
+/// without one of the rules that its safety or progress depends on. From several starts, random scenarios run until a checker that sees
 /// only what clients see (linearizability or liveness) detects it. The table has the median and the worst
 /// number of seeds until each checker first detects the mutant.
 #[derive(Debug, clap::Args)]
@@ -35,11 +34,15 @@ Examples:
   seedbed zoo --rule commit-own-term --starts 3
   seedbed zoo --shrink repros/zoo       and a shrunk repro file of each failure
 
-Exit codes: 0 every mutant is detected and the correct Raft passes, 1 a check failed, 2 bad usage.")]
+Exit codes: 0 every mutant is detected and the correct protocol passes, 1 a check failed, 2 bad usage.")]
 pub(super) struct Args {
     /// Only the mutant without this rule (repeatable)
-    #[arg(long = "rule", value_name = "RULE", value_parser = cast::rules())]
-    rules: Vec<Rule>,
+    #[arg(long = "rule", value_name = "RULE", value_parser = program::rules())]
+    rules: Vec<String>,
+
+    /// The protocol whose mutants are hunted
+    #[arg(long, value_name = "NAME", default_value_t = default_protocol(), value_parser = program::protocol_names())]
+    protocol: Protocol,
 
     /// How many times each mutant is hunted, from seeds that are far apart
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = Effort::default().starts, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -61,11 +64,7 @@ pub(super) struct Args {
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     args.cores.use_them()?;
     let effort = Effort { starts: args.starts, seeds_max: args.seeds };
-    let mut rules = if args.rules.is_empty() { Rule::ALL.to_vec() } else { args.rules.clone() };
-    let mut seen = BTreeSet::new();
-    rules.retain(|&rule| seen.insert(rule));
-    let mut animals: Vec<Option<Rule>> = rules.into_iter().map(Some).collect();
-    animals.push(None);
+    let animals = args.animals()?;
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
     let hold = interrupt.hold();
     let mut out = output::stdout();
@@ -89,7 +88,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         let progress = Progress::in_hunts(animals.len() as u64 * effort.starts);
         let specimens = zoo::specimens(&animals, shrink::BUDGET, || progress.end(), || interrupt.signal().is_none());
         progress.clear();
-        write_specimens(&mut out, &specimens, folder)?;
+        write_specimens(&mut out, &args.protocol, &specimens, folder)?;
         out.flush()?;
         if let Some(signal) = interrupt.signal() {
             return Err(CliError::Interrupted { signal, command: command(&args), goes_on: false });
@@ -98,6 +97,22 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     }
     drop(hold);
     Ok(Outcome::of(all_replay && animals.iter().all(is_as_it_should_be)))
+}
+
+impl Args {
+    /// The mutants, and then the correct protocol.
+    fn animals(&self) -> Result<Vec<Protocol>, CliError> {
+        let mut rules = self.rules.clone();
+        if rules.is_empty() {
+            rules = self.protocol.mutants().iter().map(|mutant| mutant.name.to_owned()).collect();
+        }
+        let mut seen = BTreeSet::new();
+        rules.retain(|rule| seen.insert(rule.clone()));
+        let mutants = rules.iter().map(|rule| self.protocol.without(rule));
+        let mut animals = mutants.collect::<Result<Vec<Protocol>, _>>()?;
+        animals.push(self.protocol.clone());
+        Ok(animals)
+    }
 }
 
 /// Writes what the hunts have found that ended before a signal came.
@@ -111,19 +126,26 @@ fn write_interrupted(out: &mut impl Write, animals: &[Animal], all: u64, effort:
 }
 
 /// Writes what failures were shrunk to: a file each, and a table.
-fn write_specimens(out: &mut impl Write, specimens: &[Specimen], folder: &Path) -> Result<(), CliError> {
+fn write_specimens(
+    out: &mut impl Write,
+    protocol: &Protocol,
+    specimens: &[Specimen],
+    folder: &Path,
+) -> Result<(), CliError> {
     for Specimen { broken, start, shrunk, .. } in specimens {
         // What another visit has left is replaced, and nothing else.
-        let path = repro::place(folder, &format!("{broken}-{start}"), |old| old.case.subject.broken == Some(*broken));
+        let path =
+            repro::place(folder, &format!("{broken}-{start}"), |old| old.case.protocol.broken() == Some(*broken));
         let result = Repro::of(&shrunk.case, &shrunk.trial);
         let written = fs::create_dir_all(folder).and_then(|()| repro::write_new(&path, &result));
         written.map_err(|source| CliError::File { path, source })?;
     }
     writeln!(out, "\nFailures shrunk, median/worst. Faults are fault events and losses.\n")?;
-    writeln!(out, "{:28} {:>10} {:>10} {:>10}", "Raft without", "requests", "faults", "replay")?;
-    for rule in Rule::ALL {
-        let own: Vec<&Specimen> = specimens.iter().filter(|specimen| specimen.broken == rule).collect();
-        write_sizes(out, rule.name(), &own)?;
+    let title = format!("{protocol} without");
+    writeln!(out, "{title:28} {:>10} {:>10} {:>10}", "requests", "faults", "replay")?;
+    for mutant in protocol.mutants() {
+        let own: Vec<&Specimen> = specimens.iter().filter(|specimen| specimen.broken == mutant.name).collect();
+        write_sizes(out, mutant.name, &own)?;
     }
     write_sizes(out, "any rule", &specimens.iter().collect::<Vec<_>>())?;
     Ok(())
@@ -145,7 +167,8 @@ fn write_sizes(out: &mut impl Write, name: &str, specimens: &[&Specimen]) -> io:
 
 fn command(args: &Args) -> String {
     let default = Effort::default();
-    let words = args.rules.iter().fold(Words::new("zoo"), |words, rule| words.option("--rule", rule));
+    let words = Words::new("zoo").unless(default_protocol().name(), "--protocol", args.protocol.name());
+    let words = args.rules.iter().fold(words, |words, rule| words.option("--rule", rule));
     let words = words.unless(default.starts, "--starts", args.starts).unless(default.seeds_max, "--seeds", args.seeds);
     words.path("--shrink", args.shrink.as_deref()).to_string()
 }
@@ -156,7 +179,7 @@ fn in_animals(count: u64) -> String {
 
 /// Broken ones are detected, and the correct one is not.
 fn is_as_it_should_be(animal: &Animal) -> bool {
-    match animal.broken {
+    match animal.protocol.broken() {
         Some(_) => !animal.escapes(),
         None => animal.hunts.iter().all(|hunt| hunt.by_any().is_none()),
     }
@@ -164,11 +187,11 @@ fn is_as_it_should_be(animal: &Animal) -> bool {
 
 /// Writes the kill matrix: a row for each animal, and a column for each checker.
 fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io::Result<()> {
-    let checkers = [Checker::Course, Checker::Linearizability, Checker::Invariants, Checker::Liveness];
+    let checkers = [Checker::COURSE, Checker::LINEARIZABILITY, Checker::INVARIANTS, Checker::LIVENESS];
     let columns = |animal: &Animal| {
         let any = [animal.tally(Hunt::by_any), animal.tally(Hunt::by_general)];
-        let each = checkers.map(|checker| animal.tally(|hunt| hunt.by(checker)));
-        each.into_iter().chain(any).map(|tally| shown(tally, effort)).collect::<Vec<_>>()
+        let each = checkers.iter().map(|checker| animal.tally(|hunt| hunt.by(checker)));
+        each.chain(any).map(|tally| shown(tally, effort)).collect::<Vec<_>>()
     };
     let rows: Vec<Vec<String>> = animals.iter().map(columns).collect();
     let is_there = |part: &str| rows.iter().flatten().any(|cell| cell.contains(part));
@@ -179,13 +202,14 @@ fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io:
     let legend = format!("-: not detected. {some}{rest}");
     writeln!(out, "{}", legend.trim_end())?;
     writeln!(out, "client's view: detected by linearizability or liveness, which need only what clients see.\n")?;
-    write!(out, "{:28}", "Raft without")?;
-    for name in checkers.map(Checker::name).into_iter().chain(["any", "client's view"]) {
+    let title = animals.first().map_or_else(String::new, |animal| format!("{} without", animal.protocol));
+    write!(out, "{title:28}")?;
+    for name in checkers.iter().map(Checker::name).chain(["any", "client's view"]) {
         write!(out, " {name:>15}")?;
     }
     writeln!(out)?;
     for (animal, row) in animals.iter().zip(&rows) {
-        write!(out, "{:28}", animal.broken.map_or("nothing: the correct one", Rule::name))?;
+        write!(out, "{:28}", animal.protocol.broken().unwrap_or("nothing: the correct one"))?;
         for cell in row {
             write!(out, " {cell:>15}")?;
         }
@@ -193,16 +217,17 @@ fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io:
     }
     writeln!(out)?;
     for animal in animals.iter().filter(|animal| !is_as_it_should_be(animal)) {
-        match animal.broken {
-            Some(rule) => {
-                let (broken, source) = (rule.broken(), rule.source());
-                writeln!(out, "{BAD}Error:{BAD:#} {rule} escapes: it {broken}; the rule: {source}")?;
+        let mutants = animal.protocol.mutants();
+        match mutants.iter().find(|mutant| Some(mutant.name) == animal.protocol.broken()) {
+            Some(mutant) => {
+                let (rule, breaks, source) = (mutant.name, mutant.breaks, mutant.source);
+                writeln!(out, "{BAD}Error:{BAD:#} {rule} escapes: it {breaks}; the rule: {source}")?;
             }
-            None => writeln!(out, "{BAD}Error:{BAD:#} the correct Raft failed a check")?,
+            None => writeln!(out, "{BAD}Error:{BAD:#} the correct protocol failed a check")?,
         }
     }
-    let convicted = animals.iter().filter(|animal| animal.broken.is_some() && !animal.escapes()).count();
-    let broken = in_animals(animals.iter().filter(|animal| animal.broken.is_some()).count() as u64);
+    let convicted = animals.iter().filter(|animal| animal.protocol.broken().is_some() && !animal.escapes()).count();
+    let broken = in_animals(animals.iter().filter(|animal| animal.protocol.broken().is_some()).count() as u64);
     let colour = if animals.iter().all(is_as_it_should_be) { GOOD } else { BAD };
     let from = if effort.starts == 1 { "the only start" } else { "every start" };
     writeln!(out, "{colour}{convicted} of {broken} detected from {from}{colour:#}")

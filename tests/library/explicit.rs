@@ -5,7 +5,7 @@ use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss};
 use seedbed::id::ReplicaId;
 use seedbed::record::RunRecord;
 use seedbed::scenario::Scenario;
-use seedbed::sweep::ProtocolName;
+use seedbed::subjects;
 use seedbed::time::{Span, Time};
 
 /// The scenario with the requests of this run of it.
@@ -14,7 +14,7 @@ fn explicit(scenario: &Scenario, run: &RunRecord) -> Scenario {
 }
 
 fn raft(scenario: &Scenario, seed: u64) -> RunRecord {
-    ProtocolName::Raft.simulate(scenario, seed)
+    subjects::raft().simulate(scenario, seed)
 }
 
 /// A run without replicas killed or messages lost by chance.
@@ -37,7 +37,7 @@ fn the_requests_of_a_run_written_down_give_the_same_run() {
 #[test]
 fn the_requests_of_a_run_with_private_keys_are_sent_again_by_the_same_clients_at_the_same_times() {
     for (path, protocol) in
-        [("scenarios/advanced-4.json", ProtocolName::Raft), ("scenarios/unreliable-3.json", ProtocolName::Broadcast)]
+        [("scenarios/advanced-4.json", subjects::raft()), ("scenarios/unreliable-3.json", subjects::broadcast())]
     {
         let drawn = Scenario { burst: 10, ..scenario(path) };
         let run = protocol.simulate(&drawn, 5);

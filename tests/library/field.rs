@@ -9,8 +9,9 @@ use crate::common::scenario;
 use seedbed::chaos::{Act, Fault, FaultEvent, Target};
 use seedbed::engine::Rate;
 use seedbed::id::ReplicaId;
+use seedbed::lab::{Case, Trial};
 use seedbed::raft::Rule;
-use seedbed::sweep::{Case, Subject, Trial};
+use seedbed::subjects;
 use seedbed::time::{Span, Time};
 
 /// The sound Raft is tried with this many seeds, and the mutant with as many at most.
@@ -55,12 +56,13 @@ const FIELD: [(&str, Rule); 17] = [
 ];
 
 fn case(name: &str, seed: u64, broken: Option<Rule>) -> Case {
-    let mut subject = Subject { broken, ..Subject::default() };
+    let raft = subjects::raft();
+    let mut protocol = broken.map_or(raft.clone(), |rule| raft.without(rule.name()).expect("a rule"));
     if name == "early-snapshot" {
         // Short logs, so that they are compacted all the time.
-        subject.config.log_bytes_max = 100;
+        protocol.set("log_bytes_max", 100.0).expect("a parameter");
     }
-    Case { scenario: scenario(format!("scenarios/field/{name}.json")), seed, subject }
+    Case { scenario: scenario(format!("scenarios/field/{name}.json")), seed, protocol }
 }
 
 #[test]

@@ -4,14 +4,14 @@
 
 use crate::common::{SUITE, all_scenario_files, boot, scenario, suite};
 use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent, Rulebook};
-use seedbed::check::Judgement;
 use seedbed::check::course::{self, Tier};
-use seedbed::check::liveness;
+use seedbed::check::{Checker, Judgement, OK};
 use seedbed::id::REPLICAS_MAX;
+use seedbed::lab::{Case, Judged, Protocol};
 use seedbed::record::{Outcome, RunRecord};
 use seedbed::scenario::Scenario;
 use seedbed::service::Operation;
-use seedbed::sweep::{Case, Judged, ProtocolName, Subject};
+use seedbed::subjects;
 use seedbed::time::{Span, Time};
 use seedbed::world::simulation::Simulation;
 
@@ -37,9 +37,8 @@ impl Figure {
     }
 }
 
-fn judged(protocol: ProtocolName, scenario: &Scenario, seed: u64) -> Judged {
-    let subject = Subject { protocol, ..Subject::default() };
-    Case { scenario: scenario.clone(), seed, subject }.run()
+fn judged(protocol: Protocol, scenario: &Scenario, seed: u64) -> Judged {
+    Case { scenario: scenario.clone(), seed, protocol }.run()
 }
 
 /// A scenario of the suite by these rules.
@@ -67,7 +66,7 @@ fn assert_tiers(rules: Rulebook) {
     );
     for name in SUITE {
         let scenario = suite_by(rules, name);
-        let runs: Vec<Judged> = SEEDS.map(|seed| judged(ProtocolName::Raft, &scenario, seed)).collect();
+        let runs: Vec<Judged> = SEEDS.map(|seed| judged(subjects::raft(), &scenario, seed)).collect();
         let advanced = name.starts_with("advanced");
         for Judged { record, judgement } in &runs {
             let history = &record.history;
@@ -112,11 +111,11 @@ fn clusters_of_all_sizes_up_to_the_largest_pass_all_checkers_through_kills_losse
         for network in [largest.network, links] {
             let scenario = Scenario { replicas, matrix: matrix.clone(), network, ..largest.clone() };
             for seed in 1..=5 {
-                let Judged { record, judgement } = judged(ProtocolName::Raft, &scenario, seed);
+                let Judged { record, judgement } = judged(subjects::raft(), &scenario, seed);
                 let repeat = format!("{replicas} replicas, {:?}, seed {seed}", scenario.network);
                 assert!(judgement.passed(), "{repeat}: {:#?}", judgement.findings());
                 assert_eq!((record.killed, record.living.len()), (2, replicas - 2), "{repeat}: it had leaders");
-                assert!(matches!(judgement.liveness, liveness::Verdict::Live { .. }), "{repeat}");
+                assert!(judgement.word(&Checker::LIVENESS) == OK, "{repeat}");
             }
         }
     }
@@ -142,7 +141,7 @@ fn failovers(scenario: &Scenario, record: &RunRecord) -> Vec<Span> {
 fn writes_go_on_within_a_second_of_a_leaders_death_in_the_median_and_within_three_almost_always() {
     for name in ["crash-3", "crash-4"] {
         let scenario = suite(name);
-        let spans = SEEDS.flat_map(|seed| failovers(&scenario, &ProtocolName::Raft.simulate(&scenario, seed)));
+        let spans = SEEDS.flat_map(|seed| failovers(&scenario, &subjects::raft().simulate(&scenario, seed)));
         let seconds = Figure::new(spans.map(Span::as_secs_f64));
         let [median, most, worst] = [0.5, 0.99, 1.0].map(|fraction| seconds.quantile(fraction));
         println!("{name}: {} failovers, median {median:.3} s, 99 % {most:.3} s, worst {worst:.3} s", seconds.0.len());
@@ -156,11 +155,11 @@ fn naive_broadcast_is_convicted_wherever_messages_are_lost_for_most_seeds() {
         let scenario = suite(name);
         let seeds = 1..=50;
         let judgements: Vec<Judgement> =
-            seeds.map(|seed| judged(ProtocolName::Broadcast, &scenario, seed).judgement).collect();
+            seeds.map(|seed| judged(subjects::broadcast(), &scenario, seed).judgement).collect();
         let share = |convicts: &dyn Fn(&Judgement) -> bool| {
             judgements.iter().filter(|judgement| convicts(judgement)).count() as f64 / judgements.len() as f64
         };
-        let history = share(&|judgement| !judgement.linear.is_linearizable());
+        let history = share(&|judgement| judgement.word(&Checker::LINEARIZABILITY) != OK);
         println!("{name:14} not linearizable for {:.0} % of the seeds", history * 100.0);
         let share = share(&|judgement| !judgement.course.passed());
         println!("{name:14} convicted by the course's checks for {:.0} % of the seeds", share * 100.0);
@@ -199,7 +198,7 @@ fn a_run_in_which_messages_are_damaged_passes_all_checkers_and_is_the_same_twice
     for (damage, seeds) in [(0.3, 1..=10), (0.05, 11..=15)] {
         for seed in seeds {
             let scenario = Scenario { damage, ..suite("simple-2") };
-            let [one, two] = [(); 2].map(|()| judged(ProtocolName::Raft, &scenario, seed));
+            let [one, two] = [(); 2].map(|()| judged(subjects::raft(), &scenario, seed));
             assert_eq!(one.judgement.findings(), [], "damage {damage}, seed {seed}");
             assert_eq!((one.record.trace, one.record.events), (two.record.trace, two.record.events));
             // Nothing else loses any.
@@ -212,9 +211,9 @@ fn a_run_in_which_messages_are_damaged_passes_all_checkers_and_is_the_same_twice
 #[test]
 fn damage_of_which_nothing_is_left_changes_nothing() {
     let scenario = scenario("scenarios/harsh/shared-keys.json");
-    let plain = judged(ProtocolName::Raft, &scenario, 1).record;
+    let plain = judged(subjects::raft(), &scenario, 1).record;
     let mut ended = scenario.clone();
     ended.events.push(FaultEvent { time: scenario.end(), fault: Fault::Damage(0.5) });
-    let ended = judged(ProtocolName::Raft, &ended, 1).record;
+    let ended = judged(subjects::raft(), &ended, 1).record;
     assert_eq!((ended.sent, ended.dropped, ended.history), (plain.sent, plain.dropped, plain.history));
 }

@@ -13,6 +13,6 @@ fn the_example_survives_lost_messages_and_stops_when_its_primary_dies() {
         assert!(findings.is_empty(), "{name}: {findings:?}");
     }
     let findings = example::judge("crash-3").expect("a run").findings();
-    assert!(findings.iter().any(|finding| finding.checker == Checker::Liveness), "{findings:?}");
-    assert!(findings.iter().all(|finding| finding.checker != Checker::Linearizability), "{findings:?}");
+    assert!(findings.iter().any(|finding| finding.checker == Checker::LIVENESS), "{findings:?}");
+    assert!(findings.iter().all(|finding| finding.checker != Checker::LINEARIZABILITY), "{findings:?}");
 }

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use seedbed::consensus::Consensus;
 use seedbed::kv::Command;
-use seedbed::raft::{Index, Rule, Rules};
-use seedbed::record::{Attempt, Observer, Scene};
-use seedbed::replica::Replica;
+use seedbed::lab::Protocol;
+use seedbed::lab::explore::draw;
+use seedbed::raft::Index;
+use seedbed::record::{Attempt, View, Watcher};
 use seedbed::service::{Operation, Text};
-use seedbed::sweep::explore::draw;
+use seedbed::subjects;
 
 /// Counts what is committed, once for each index.
 #[derive(Default)]
@@ -19,9 +19,9 @@ struct Committed {
     entries: BTreeMap<u64, usize>,
 }
 
-impl<R: Rules> Observer<Replica<R>> for Committed {
-    fn handled(&mut self, scene: &Scene<'_, Replica<R>>, replica: seedbed::id::ReplicaId) {
-        let watched = &scene.replicas[replica.index()];
+impl Watcher for Committed {
+    fn handled(&mut self, view: &View<'_>, replica: seedbed::id::ReplicaId) {
+        let watched = view.windows.window(replica).expect("Raft has a window");
         while self.seen < watched.commit_index() {
             // The first replica to commit an index still has its entry.
             let entry = watched.entry(self.seen + 1).expect("an entry that was not compacted");
@@ -33,8 +33,6 @@ impl<R: Rules> Observer<Replica<R>> for Committed {
     }
 }
 
-impl Observer<seedbed::broadcast::Broadcast> for Committed {}
-
 /// What was seen in one run.
 #[derive(Debug, Default)]
 struct Seen {
@@ -44,11 +42,10 @@ struct Seen {
     broken: Vec<(Text, Text)>,
 }
 
-fn see(seed: u64, broken: Option<Rule>) -> Seen {
-    let mut case = draw(seed);
-    case.subject.broken = broken;
+fn see(seed: u64, protocol: &Protocol) -> Seen {
+    let case = draw(protocol, seed);
     let mut committed = Committed::default();
-    let judged = case.run_observed(&mut committed);
+    let judged = case.run_watched(&mut committed);
     let mut puts: BTreeMap<(Text, Text), Vec<&Attempt>> = BTreeMap::new();
     for attempt in &judged.record.history.attempts {
         if let Operation::Put { key, value } = &attempt.operation {
@@ -72,7 +69,7 @@ fn see(seed: u64, broken: Option<Rule>) -> Seen {
 fn a_redirected_put_is_never_committed() {
     let (mut redirected, mut committed) = (0, 0);
     for seed in 0..3_000 {
-        let seen = see(seed, None);
+        let seen = see(seed, &subjects::raft());
         assert!(seen.broken.is_empty(), "seed {seed}: {:?}", seen.broken);
         redirected += seen.redirected;
         committed += seen.committed;
@@ -82,6 +79,7 @@ fn a_redirected_put_is_never_committed() {
 
 #[test]
 fn a_raft_that_redirects_what_it_has_logged_is_seen_to_commit_it_later() {
-    let found = (0..3_000).find(|&seed| !see(seed, Some(Rule::RedirectWhatIsRuledOut)).broken.is_empty());
+    let mutant = subjects::raft().without("redirect-what-is-ruled-out").expect("a rule");
+    let found = (0..3_000).find(|&seed| !see(seed, &mutant).broken.is_empty());
     assert!(found.is_some());
 }

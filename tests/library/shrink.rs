@@ -4,11 +4,12 @@ use std::ops::ControlFlow;
 
 use seedbed::chaos::{ConnectivityMatrix, Fault, FaultEvent};
 use seedbed::check::{Checker, Finding};
+use seedbed::lab::explore::draw;
+use seedbed::lab::shrink::{Shrunk, Size, shrink};
+use seedbed::lab::{Case, PANIC, Protocol, Repro, Trial};
 use seedbed::raft::Rule;
 use seedbed::scenario::Scenario;
-use seedbed::sweep::explore::draw;
-use seedbed::sweep::shrink::{Shrunk, Size, shrink};
-use seedbed::sweep::{Case, PANIC, ProtocolName, Repro, Trial};
+use seedbed::subjects;
 
 /// Rules that fail soon and shrink fast, one or more for each checker that can convict a Raft.
 const RULES: [Rule; 6] = [
@@ -20,11 +21,14 @@ const RULES: [Rule; 6] = [
     Rule::BackUpOnConflict,
 ];
 
+fn without(rule: Rule) -> Protocol {
+    subjects::raft().without(rule.name()).expect("a rule of Raft")
+}
+
 /// The first drawn case that fails without this rule.
 fn failing(rule: Rule) -> (Case, Trial) {
     let trials = (0..4_000).map(|seed| {
-        let mut case = draw(seed);
-        case.subject.broken = Some(rule);
+        let case = draw(&without(rule), seed);
         let trial = case.attempt();
         (case, trial)
     });
@@ -52,7 +56,8 @@ fn failures_become_small_and_stay_the_same_and_their_files_replay_to_the_bit() {
         repro.write(&mut file).expect("a vector takes everything");
         let text = String::from_utf8(file).expect("JSON is text");
         assert!(text.lines().count() < 60, "{rule}: good to read\n{text}");
-        let loaded = Repro::parse("r.json", &text).unwrap_or_else(|error| panic!("{rule}: {error}"));
+        let loaded =
+            Repro::parse("r.json", &text, &subjects::builtin()).unwrap_or_else(|error| panic!("{rule}: {error}"));
         assert_eq!(loaded.repro, repro, "{rule}");
         assert_eq!(loaded.warnings, [""; 0], "{rule}");
         let again = loaded.repro.case.attempt();
@@ -77,14 +82,13 @@ fn what_is_shrunk_does_not_fail_when_the_rule_is_kept() {
     // Few votes and many losses stop any Raft, so a shrinker that looked at nothing but the failure would end there.
     let mut tried = 0;
     for seed in 0..400 {
-        let mut case = draw(seed);
-        case.subject.broken = Some(Rule::BackUpOnConflict);
+        let case = draw(&without(Rule::BackUpOnConflict), seed);
         let trial = case.attempt();
-        let Some(finding) = trial.findings.first().filter(|finding| finding.checker == Checker::Liveness) else {
+        let Some(finding) = trial.findings.first().filter(|finding| finding.checker == Checker::LIVENESS) else {
             continue;
         };
         let mut small = shrunk(&case, finding, 3_000).case;
-        small.subject.broken = None;
+        small.protocol = small.protocol.sound();
         let findings = small.attempt().findings;
         assert!(!findings.iter().any(|other| other.is_like(finding)), "seed {seed}: {findings:?}");
         tried += 1;
@@ -127,19 +131,18 @@ fn a_budget_of_one_run_gives_the_case_back_or_a_smaller_one() {
 fn wherever_shrinking_stops_its_result_can_be_written_and_read_back() {
     let mut tried = 0;
     for seed in 0..2_000 {
-        let mut case = draw(seed);
+        let case = draw(&without(Rule::AnswerAfterCommit), seed);
         let is_slow = |event: &FaultEvent| matches!(event.fault, Fault::DelayLink { .. });
         if !case.scenario.events.iter().any(is_slow) {
             continue;
         }
-        case.subject.broken = Some(Rule::AnswerAfterCommit);
         let trial = case.attempt();
         let Some(finding) = trial.findings.first() else { continue };
         for budget in [5, 20, 40, 60, 80, 120, 160, 240, 320] {
             let small = shrunk(&case, finding, budget);
             let mut file = Vec::new();
             Repro::of(&small.case, &small.trial).write(&mut file).expect("a vector takes everything");
-            let loaded = Repro::parse("r.json", &String::from_utf8(file).expect("JSON is text"));
+            let loaded = Repro::parse("r.json", &String::from_utf8(file).expect("JSON is text"), &subjects::builtin());
             let loaded = loaded.unwrap_or_else(|error| panic!("seed {seed}, {budget} runs: {error}"));
             assert_eq!(loaded.repro.case, small.case, "seed {seed}, {budget} runs");
         }
@@ -154,18 +157,18 @@ fn wherever_shrinking_stops_its_result_can_be_written_and_read_back() {
 #[test]
 fn what_does_not_fail_that_way_is_not_shrunk() {
     let (mut case, trial) = failing(Rule::VoteOnce);
-    case.subject.broken = None;
+    case.protocol = case.protocol.sound();
     assert!(shrink(&case, &trial.findings[0], 100, |_| ControlFlow::Continue(())).is_none());
 }
 
 #[test]
 fn naive_replication_is_shrunk_to_a_lost_message() {
-    let mut case = draw(0);
-    case.subject.protocol = ProtocolName::Broadcast;
+    let mut case = draw(&subjects::raft(), 0);
+    case.protocol = subjects::broadcast();
     case.scenario.requests = 60;
     let trial = case.attempt();
     let finding =
-        trial.findings.iter().find(|finding| finding.checker == Checker::Linearizability).expect("it is wrong");
+        trial.findings.iter().find(|finding| finding.checker == Checker::LINEARIZABILITY).expect("it is wrong");
     let small = shrunk(&case, finding, 20_000).case.scenario;
     assert!(small.requests <= 3, "{}", small.requests);
     assert!(small.events.len() + small.losses.len() <= 2, "{:?} {:?}", small.events, small.losses);
@@ -175,13 +178,13 @@ fn naive_replication_is_shrunk_to_a_lost_message() {
 fn a_panic_is_a_finding_in_one_line() {
     let trial = Trial::of(|| panic!("two\nlines"));
     assert_eq!((trial.findings.len(), trial.trace()), (1, None));
-    let Finding { checker, kind, text } = &trial.findings[0];
-    assert_eq!((*checker, kind.as_str()), (Checker::Invariants, PANIC));
+    let Finding { checker, kind, text, .. } = &trial.findings[0];
+    assert_eq!((checker, kind.as_str()), (&Checker::INVARIANTS, PANIC));
     assert!(text.starts_with("a replica panicked: two lines (tests/library/shrink.rs:"), "{text}");
-    let repro = Repro::of(&draw(0), &trial);
+    let repro = Repro::of(&draw(&subjects::raft(), 0), &trial);
     let mut file = Vec::new();
     repro.write(&mut file).expect("a vector takes everything");
     let text = String::from_utf8(file).expect("JSON is text");
     assert!(text.contains("\"trace\": null"), "{text}");
-    assert_eq!(Repro::parse("r.json", &text).expect("a repro").repro, repro);
+    assert_eq!(Repro::parse("r.json", &text, &subjects::builtin()).expect("a repro").repro, repro);
 }

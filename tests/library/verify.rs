@@ -9,13 +9,13 @@ use crate::common::gossip::Gossip;
 use crate::common::processes;
 use crate::common::{SUITE, raft, suite};
 use seedbed::id::ReplicaId;
+use seedbed::lab::verify::{Agreement, Divergence, verify, verify_all};
 use seedbed::machine::{Identity, Input, Machine, Outbox, delegate};
 use seedbed::record::{Event, Observer, Scene};
 use seedbed::replica::Replica;
 use seedbed::scenario::Scenario;
 use seedbed::service::{Operation, Response, Service};
-use seedbed::sweep::ProtocolName;
-use seedbed::sweep::verify::{Agreement, Divergence, verify, verify_all};
+use seedbed::subjects;
 use seedbed::time::{Span, Time};
 use seedbed::world::simulation::{simulate, simulate_observed};
 
@@ -466,7 +466,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn the_command_counts_runs_and_their_events() {
-    let events: u64 = (3..5).map(|seed| ProtocolName::Raft.simulate(&suite("crash-3"), seed).events).sum();
+    let events: u64 = (3..5).map(|seed| subjects::raft().simulate(&suite("crash-3"), seed).events).sum();
     for seeds in ["3..5", "3..=4"] {
         let output = command(&["scenarios/crash-3.json", "--seeds", seeds]);
         let expected = format!(
@@ -477,7 +477,7 @@ fn the_command_counts_runs_and_their_events() {
             (Some(0), expected.as_str(), "")
         );
     }
-    let events: u64 = SUITE.iter().map(|name| ProtocolName::Broadcast.simulate(&suite(name), 3).events).sum();
+    let events: u64 = SUITE.iter().map(|name| subjects::broadcast().simulate(&suite(name), 3).events).sum();
     let output = command(&["all", "--seeds", "3", "--protocol", "broadcast"]);
     let expected = format!(
         "seedbed verify all --seeds 3 --protocol broadcast\n\n17 runs of 17 scenarios verified, {events} events, all the same\n"

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use crate::common::processes;
-use seedbed::sweep::Repro;
+use seedbed::lab::Repro;
 use tempfile::TempDir;
 
 /// A read that a deposed leader answers; not shrunk.
@@ -112,7 +112,11 @@ fn shrinking_writes_a_repro_that_replays_beside_the_first_or_where_it_is_told() 
     let output = seedbed(&folder, &["shrink", "stale.json"]);
     assert_eq!(outcome(&output, 0), "Replay: seedbed replay stale-shrunk.json");
     assert_eq!(text(&output.stderr), "");
-    let small = Repro::load(&folder.path().join("stale-shrunk.json")).expect("a repro").repro.case.scenario;
+    let small = Repro::load(&folder.path().join("stale-shrunk.json"), &seedbed::subjects::builtin())
+        .expect("a repro")
+        .repro
+        .case
+        .scenario;
     assert!(small.requests <= 4 && small.events.len() <= 2, "{} {:?}", small.requests, small.events);
     let replayed = seedbed(&folder, &["replay", "stale-shrunk.json"]);
     assert!(outcome(&replayed, 0).starts_with("The same failure, to the bit: "));
@@ -135,7 +139,8 @@ fn the_first_line_of_a_shrinking_repeats_it_and_the_result_is_shown_with_its_see
     assert_eq!(lines[0], "seedbed shrink stale.json -o 'my small.json' --budget 200");
     let place =
         lines.iter().position(|line| line.ends_with(" of at most 200 runs (--budget), to")).expect("what it took");
-    let small = Repro::load(&folder.path().join("my small.json")).expect("a repro").repro.case;
+    let small =
+        Repro::load(&folder.path().join("my small.json"), &seedbed::subjects::builtin()).expect("a repro").repro.case;
     let scenario = format!("Scenario: {}, seed {}: ", small.scenario.name, small.seed);
     assert!(lines[place + 2].starts_with(&scenario), "{lines:?}");
     assert!(lines[place + 3].starts_with("Protocol: raft without read-only-confirmed "), "{lines:?}");
@@ -156,7 +161,7 @@ fn a_result_is_whole_even_if_nobody_reads_what_is_printed() {
     let mut first = [0];
     std::io::Read::read_exact(&mut child.stdout.take().expect("a pipe"), &mut first).expect("a first byte");
     assert_eq!(child.wait().expect("it ends").code(), Some(141));
-    Repro::load(&folder.path().join("stale-shrunk.json")).expect("a whole repro");
+    Repro::load(&folder.path().join("stale-shrunk.json"), &seedbed::subjects::builtin()).expect("a whole repro");
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2, "nothing unfinished is left");
 }
 

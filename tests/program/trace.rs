@@ -7,12 +7,13 @@ use std::process::Output;
 use crate::common::processes;
 use crate::common::{raft, scenario};
 use seedbed::kv;
+use seedbed::lab::Protocol;
 use seedbed::machine::Machine;
 use seedbed::record::{Event, Observer, RunRecord, Scene};
 use seedbed::replica::Replica;
 use seedbed::report::trace::{Heading, TraceWriter};
 use seedbed::scenario::{Delay, Scenario};
-use seedbed::sweep::ProtocolName;
+use seedbed::subjects;
 use seedbed::time::Span;
 use seedbed::wire::{Datagram, PeerMessage, Pulse};
 use seedbed::world::simulation::simulate_observed;
@@ -24,15 +25,15 @@ const CRASH: &str = "scenarios/crash-3.json";
 const ADVANCED: &str = "scenarios/advanced-4.json";
 
 /// A run's record and its trace file.
-fn traced(path: &str, protocol: ProtocolName, heartbeats: bool) -> (RunRecord, String) {
+fn traced(path: &str, protocol: &Protocol, heartbeats: bool) -> (RunRecord, String) {
     trace_of(&scenario(path), 7, protocol, heartbeats)
 }
 
-fn trace_of(scenario: &Scenario, seed: u64, protocol: ProtocolName, heartbeats: bool) -> (RunRecord, String) {
+fn trace_of(scenario: &Scenario, seed: u64, protocol: &Protocol, heartbeats: bool) -> (RunRecord, String) {
     let mut file = Vec::new();
     let heading = Heading { scenario, seed, protocol: protocol.name(), command: "seedbed run x" };
     let mut writer = TraceWriter::new(&mut file, &heading, heartbeats);
-    let record = protocol.simulate_observed(scenario, seed, &mut writer);
+    let record = protocol.simulate_watched(scenario, seed, &mut writer);
     writer.finish(&record).expect("memory can be written to");
     (record, String::from_utf8(file).expect("text"))
 }
@@ -47,8 +48,8 @@ fn parsed(file: &str) -> (Value, Vec<Value>, Value) {
 
 #[test]
 fn a_trace_has_every_event_in_order_between_a_header_and_a_footer() {
-    for (path, protocol) in [(ADVANCED, ProtocolName::Raft), (CRASH, ProtocolName::Broadcast)] {
-        let (record, file) = traced(path, protocol, true);
+    for (path, protocol) in [(ADVANCED, subjects::raft()), (CRASH, subjects::broadcast())] {
+        let (record, file) = traced(path, &protocol, true);
         let (header, events, footer) = parsed(&file);
         assert_eq!((&header["seedbed_trace"], &header["type"]), (&Value::from(1), &Value::from("begin")));
         assert_eq!((&header["protocol"], &header["seed"]), (&Value::from(protocol.name()), &Value::from(7)));
@@ -64,7 +65,7 @@ fn a_trace_has_every_event_in_order_between_a_header_and_a_footer() {
 
 #[test]
 fn a_trace_tells_of_hosts_what_happened_to_them_and_why() {
-    let (_, file) = traced("scenarios/field/full-disk.json", ProtocolName::Raft, false);
+    let (_, file) = traced("scenarios/field/full-disk.json", &subjects::raft(), false);
     let (_, events, _) = parsed(&file);
     let at = |seconds: f64| move |event: &&Value| event["time"].as_f64() == Some(seconds);
     let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
@@ -77,7 +78,7 @@ fn a_trace_tells_of_hosts_what_happened_to_them_and_why() {
     assert_eq!(starts.iter().map(|start| &start["to"]).collect::<Vec<_>>(), ["0000"]);
     assert!(of("synced").iter().all(|synced| ["0000", "0001", "0002"].map(Value::from).contains(&synced["to"])));
 
-    let (_, file) = traced("scenarios/field/page-cache.json", ProtocolName::Raft, false);
+    let (_, file) = traced("scenarios/field/page-cache.json", &subjects::raft(), false);
     let (_, events, _) = parsed(&file);
     let crashes: Vec<&Value> = events.iter().filter(|event| event["type"] == "crash").collect();
     let hit = crashes.iter().filter(|crash| at(6.0)(crash)).map(|crash| &crash["to"]).collect::<Vec<_>>();
@@ -87,7 +88,7 @@ fn a_trace_tells_of_hosts_what_happened_to_them_and_why() {
     let slow =
         Scenario { disk: Some(Delay::Constant(Span::from_millis(50))), ..scenario("scenarios/field/page-cache.json") };
     let crashes: Vec<Value> = (0..20)
-        .flat_map(|seed| parsed(&trace_of(&slow, seed, ProtocolName::Raft, false).1).1)
+        .flat_map(|seed| parsed(&trace_of(&slow, seed, &subjects::raft(), false).1).1)
         .filter(|event| event["type"] == "crash")
         .collect();
     assert!(crashes.iter().any(|crash| crash["lost"].as_u64() > Some(0) && crash["torn"] == true));
@@ -96,7 +97,7 @@ fn a_trace_tells_of_hosts_what_happened_to_them_and_why() {
 
 #[test]
 fn a_trace_tells_of_all_kinds_of_events_what_the_record_does() {
-    let (record, file) = traced(ADVANCED, ProtocolName::Raft, true);
+    let (record, file) = traced(ADVANCED, &subjects::raft(), true);
     let (_, events, _) = parsed(&file);
     let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
     assert_eq!(of("drop").len() as u64, record.dropped);
@@ -133,9 +134,9 @@ fn a_trace_tells_of_all_kinds_of_events_what_the_record_does() {
 #[test]
 fn a_trace_is_the_same_to_the_byte_for_the_same_seed_and_does_not_change_the_run() {
     for heartbeats in [true, false] {
-        let (record, file) = traced(ADVANCED, ProtocolName::Raft, heartbeats);
-        assert_eq!(file, traced(ADVANCED, ProtocolName::Raft, heartbeats).1);
-        let plain = ProtocolName::Raft.simulate(&scenario(ADVANCED), 7);
+        let (record, file) = traced(ADVANCED, &subjects::raft(), heartbeats);
+        assert_eq!(file, traced(ADVANCED, &subjects::raft(), heartbeats).1);
+        let plain = subjects::raft().simulate(&scenario(ADVANCED), 7);
         assert_eq!((record.trace, record.events, record.history), (plain.trace, plain.events, plain.history));
     }
 }
@@ -158,8 +159,8 @@ fn pulses(events: &[Value]) -> Vec<bool> {
 
 #[test]
 fn heartbeats_and_their_answers_can_be_left_out_and_nothing_else_changes() {
-    let (_, whole) = traced(ADVANCED, ProtocolName::Raft, true);
-    let (record, short) = traced(ADVANCED, ProtocolName::Raft, false);
+    let (_, whole) = traced(ADVANCED, &subjects::raft(), true);
+    let (record, short) = traced(ADVANCED, &subjects::raft(), false);
     let (_, whole, _) = parsed(&whole);
     let (header, short, footer) = parsed(&short);
     let pulses = pulses(&whole);
@@ -187,7 +188,7 @@ impl Observer<Replica> for Delivered {
 fn a_message_in_a_trace_is_the_one_on_the_wire_without_its_envelope() {
     let mut delivered = Delivered::default();
     simulate_observed(&scenario(CRASH), 7, &mut delivered, raft);
-    let (_, file) = traced(CRASH, ProtocolName::Raft, true);
+    let (_, file) = traced(CRASH, &subjects::raft(), true);
     let deliveries: Vec<&str> = file.lines().filter(|line| line.contains(r#""type":"deliver""#)).collect();
     assert_eq!(deliveries.len(), delivered.0.len());
     for (line, message) in deliveries.iter().zip(&delivered.0) {
@@ -219,12 +220,12 @@ impl Write for Disk {
 #[test]
 fn a_full_disk_is_told_of_at_the_end_and_does_not_stop_the_run() {
     let scenario = scenario(CRASH);
-    let plain = ProtocolName::Raft.simulate(&scenario, 7);
+    let plain = subjects::raft().simulate(&scenario, 7);
     for room in [0, 10_000] {
         let heading = Heading { scenario: &scenario, seed: 7, protocol: "raft", command: "" };
         let mut disk = Disk(room);
         let mut writer = TraceWriter::new(&mut disk, &heading, true);
-        let record = ProtocolName::Raft.simulate_observed(&scenario, 7, &mut writer);
+        let record = subjects::raft().simulate_watched(&scenario, 7, &mut writer);
         assert_eq!(record.trace, plain.trace);
         assert_eq!(writer.finish(&record).expect_err("no room").kind(), io::ErrorKind::StorageFull);
     }

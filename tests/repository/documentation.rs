@@ -178,7 +178,7 @@ fn the_architecture_tells_the_true_default_parameters() {
 #[test]
 fn every_parameter_that_can_be_swept_is_listed_with_its_default() {
     let text = fs::read_to_string(root().join("docs/sweeps.md")).expect("docs/sweeps.md");
-    for (name, value) in Config::default().settings() {
+    for (name, value) in seedbed::subjects::raft().parameters() {
         let row = format!("| `{name}` | {value} |");
         assert!(text.contains(&row), "docs/sweeps.md must have the row {row}");
     }

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod broadcast;
+pub mod campaign;
 pub mod chaos;
 pub mod check;
 #[cfg(feature = "grpc")]
@@ -17,6 +18,7 @@ pub mod hash;
 pub mod hint;
 pub mod id;
 pub mod kv;
+pub mod lab;
 pub mod machine;
 pub mod node;
 pub mod printable;
@@ -29,7 +31,7 @@ pub mod rpc;
 pub mod scenario;
 pub mod service;
 pub mod specification;
-pub mod sweep;
+pub mod subjects;
 pub mod time;
 pub mod wire;
 pub mod workload;

@@ -31,11 +31,11 @@ pub(super) fn of(run: &RunSummary) -> Vec<Advice> {
 /// The advice on one of these findings of a run.
 pub(super) fn on(finding: &Finding, findings: &[Finding], run: &RunSummary) -> Advice {
     let is_row = |row: &&Row| row.checker == finding.checker && row.kind.is_none_or(|kind| kind == finding.kind);
-    let (rank, row) = ROWS.iter().enumerate().find(|(_, row)| is_row(row)).expect("the last rows fit any kind");
-    let text = match finding.checker {
-        Checker::Course if finding.kind == UNGENERATED => ungenerated(findings, run),
-        _ => row.text.to_owned(),
-    };
+    let found = ROWS.iter().enumerate().find(|(_, row)| is_row(row));
+    // A protocol may have checkers of its own.
+    let (rank, text) = found.map_or((ROWS.len(), OF_ITS_OWN), |(rank, row)| (rank, row.text));
+    let is_ungenerated = finding.checker == Checker::COURSE && finding.kind == UNGENERATED;
+    let text = if is_ungenerated { ungenerated(findings, run) } else { text.to_owned() };
     Advice { kind: finding.kind.clone(), text, rank }
 }
 
@@ -80,87 +80,91 @@ const fn rest(checker: Checker, text: &'static str) -> Row {
 /// The kind of a run in which too many gets could not be generated.
 const UNGENERATED: &str = "gets not generated";
 
+/// What a finding of a checker means that only the protocol knows.
+const OF_ITS_OWN: &str = "A checker of the protocol's own has found this. The line above has what happened; \
+                          `--trace FILE` writes every event up to then.";
+
 /// The order is that of causes: what is further up often brings about what is further down.
-const ROWS: [Row; 15] = [
+static ROWS: [Row; 15] = [
     row(
-        Checker::Course,
+        Checker::COURSE,
         CUT_SHORT,
         "While replicas know no leader, or name each other, clients ask again at once, up to a bound. Look at why no \
          leader was found, and answer only when one is known.",
     ),
     row(
-        Checker::Course,
+        Checker::COURSE,
         "replicas died",
         "A replica counts as died although the scenario did not kill it: it ended by itself, or it was sent something \
          before its hello, or it sent an empty datagram or bytes that are not UTF-8. The warnings on standard error say \
          which; read what it printed last, too (leave out -s). Most other findings can follow from this one.",
     ),
     row(
-        Checker::Course,
+        Checker::COURSE,
         "nothing stored",
         "No put was ever answered `ok`. Check in this order: each replica says `hello`, one of them becomes leader, \
          and it answers every put with the MID of the request.",
     ),
     rest(
-        Checker::Invariants,
-        "A replica broke one of Raft's rules, perhaps long before a client could notice. The line above has the rule, \
+        Checker::INVARIANTS,
+        "A replica broke one of the protocol's rules, perhaps long before a client could notice. The line above has the rule, \
          the time and the replica; `--trace FILE` writes every event up to then.",
     ),
     row(
-        Checker::Linearizability,
+        Checker::LINEARIZABILITY,
         "unknown",
         "The checker ran out of budget: too many operations on one key overlap. This says nothing about the program. \
          Use fewer requests, or more keys.",
     ),
     rest(
-        Checker::Linearizability,
+        Checker::LINEARIZABILITY,
         "Clients saw answers that no single copy of the store could have given: an acknowledged write was lost, or an \
          old value was read. The operations are listed above; the last of them is the wrong one.",
     ),
     row(
-        Checker::Course,
+        Checker::COURSE,
         "incorrect responses",
         "A client got a wrong value, or an answer to a request that it did not send or that was redirected before. For \
          the course, a value that the client put without an acknowledgement is wrong, too. With real processes, \
          malformed datagrams count, and the warnings on standard error quote them.",
     ),
     row(
-        Checker::Liveness,
+        Checker::LIVENESS,
         CUT_SHORT,
         "The run did not reach its end, so it says nothing about the rest. Replicas or clients sent far more messages \
          than there were requests: look for messages that answer each other without end.",
     ),
     row(
-        Checker::Liveness,
+        Checker::LIVENESS,
         "no write acknowledged",
         "A majority lived and was connected, and still no put was acknowledged. Check that a leader is elected after \
          the last fault, and that it commits: it needs answers from a majority.",
     ),
     rest(
-        Checker::Liveness,
+        Checker::LIVENESS,
         "A living replica never answered a request. Check which requests are forgotten, for instance when the leader \
          changes. Clients never repeat a request by themselves.",
     ),
     row(
-        Checker::Course,
+        Checker::COURSE,
         "puts unanswered",
         "More puts stayed without an answer than `tests.maximum_put_fail_fraction` allows. Clients never repeat a \
          request by themselves, so answer each one, if need be with `redirect` or `fail`.",
     ),
     row(
-        Checker::Course,
+        Checker::COURSE,
         "gets unanswered",
         "More gets stayed without an answer than `tests.maximum_get_fail_fraction` allows. Clients never repeat a \
          request by themselves, so answer each one, if need be with `redirect` or `fail`.",
     ),
     row(
-        Checker::Course,
+        Checker::COURSE,
         "too few messages",
         "Replicas sent each other fewer messages than it takes to copy each put, so puts are probably acknowledged \
          before a majority has them. `tests.maximum_appends_batched_fraction` says how much batching is allowed.",
     ),
-    row(Checker::Course, UNGENERATED, ""),
-    rest(Checker::Course, "The course's runner would fail this run, too."),
+    row(Checker::COURSE, UNGENERATED, ""),
+    rest(Checker::COURSE, "The course's runner would fail this run, too."),
 ];
 
 /// What to do about that.
@@ -169,7 +173,7 @@ const REMEDY: &str = "try another seed, or raise the limit with --set tests.maxi
 /// Whether the clients' random choices alone have failed a run: no put was refused, and hardly any answer came later than
 /// its client's next request.
 fn is_chance(findings: &[Finding], run: &RunSummary) -> bool {
-    let is_alone = matches!(findings, [only] if only.checker == Checker::Course && only.kind == UNGENERATED);
+    let is_alone = matches!(findings, [only] if only.checker == Checker::COURSE && only.kind == UNGENERATED);
     is_alone && bad_puts(run) == 0 && !is_slow(run)
 }
 
@@ -249,7 +253,7 @@ mod tests {
     #[test]
     fn each_of_the_courses_errors_has_a_row_of_its_own() {
         for error in course_errors() {
-            let finding = Finding { checker: Checker::Course, kind: error.kind().to_owned(), text: error.to_string() };
+            let finding = Finding::new(Checker::COURSE, error.kind(), error.to_string());
             let Advice { rank, text, .. } = on(&finding, std::slice::from_ref(&finding), &run(&fixture::record()));
             assert!(rank < ROWS.len() - 1 && text.len() > 60, "{error}: {text}");
         }

@@ -3,108 +3,57 @@
 use std::io::{self, Write};
 
 use super::text::{BAD, FAIR, GOOD, heading};
-use seedbed_core::check::{Checker, Finding, Judgement, linear, liveness};
+use seedbed_core::check::{Checker, Finding, Judgement, NOT_JUDGED, NOT_WATCHED, OK};
 
-/// Writes the section. Who reads it may meet linearizability for the first time, so each line says what was looked at.
+/// Writes the section. Its reader may meet linearizability for the first time, so each line says what was looked at.
 ///
 /// # Errors
 /// If writing fails.
 pub(super) fn write(out: &mut impl Write, judgement: &Judgement) -> io::Result<()> {
     heading(out, "## What the Other Checkers Say")?;
-    write_linearizability(out, &judgement.linear)?;
-    match &judgement.invariants {
-        None => writeln!(out, "Raft invariants: {FAIR}not watched{FAIR:#}, only simulated replicas of Raft can be")?,
-        Some(verdict) => match &verdict.violation {
-            None => {
-                writeln!(
-                    out,
-                    "Raft invariants: {GOOD}ok{GOOD:#}, after each of {} changes of replicas",
-                    verdict.changes
-                )?;
-            }
-            Some(violation) => {
-                let (name, time, text) = (violation.invariant.name(), violation.time, &violation.explanation);
-                writeln!(out, "Raft invariants: {BAD}violated{BAD:#}, {name} at {time}: {text}")?;
-            }
-        },
-    }
-    match &judgement.liveness {
-        liveness::Verdict::Live { after } => {
-            let seconds = after.as_secs_f64();
-            writeln!(out, "Liveness: {GOOD}ok{GOOD:#}, all faults over, a write was acknowledged after {seconds:.6} s")
-        }
-        liveness::Verdict::NotJudged(excuse) => writeln!(out, "Liveness: {FAIR}not judged{FAIR:#}, {excuse}"),
-        liveness::Verdict::Stuck(stuck) => writeln!(out, "Liveness: {BAD}stuck{BAD:#}, {stuck}"),
-        liveness::Verdict::CutShort(flood) => writeln!(out, "Liveness: {BAD}cut short{BAD:#}, {flood}"),
-    }?;
-    match judgement.lost_with_replicas {
-        0 => Ok(()),
-        lost => {
-            let requests = if lost == 1 { "1 request was" } else { &format!("{lost} requests were") };
-            writeln!(
-                out,
-                "Liveness does not judge this: {requests} lost, because the replica was dead or died before it answered \
-                 (clients do not retry)"
-            )
+    for opinion in judgement.opinions.iter().filter(|opinion| opinion.checker != Checker::COURSE) {
+        let color = match opinion.word {
+            OK => GOOD,
+            NOT_WATCHED | NOT_JUDGED => FAIR,
+            _ => BAD,
+        };
+        let word = if opinion.word == "violation" { "violated" } else { opinion.word };
+        writeln!(out, "{}: {color}{word}{color:#}, {}", opinion.title, opinion.remark)?;
+        for line in &opinion.lines {
+            writeln!(out, "{line}")?;
         }
     }
-}
-
-fn write_linearizability(out: &mut impl Write, verdict: &linear::Verdict) -> io::Result<()> {
-    match verdict {
-        linear::Verdict::Linearizable { operations, keys } => writeln!(
-            out,
-            "Linearizability: {GOOD}ok{GOOD:#}, an order of all {operations} operations on {keys} {} explains every \
-             answer",
-            if *keys == 1 { "key" } else { "keys" }
-        ),
-        linear::Verdict::Unknown { operations, .. } => writeln!(
-            out,
-            "Linearizability: {BAD}unknown{BAD:#}, so it is no pass: {operations} operations on one key have too many \
-             orders to try"
-        ),
-        linear::Verdict::Violation(violation) => {
-            writeln!(out, "Linearizability: {BAD}violated{BAD:#}, no order of the operations explains every answer")?;
-            writeln!(out, "{violation}")
-        }
-    }
+    Ok(())
 }
 
 /// The first thing that each checker has found.
 pub(super) fn first_findings(judgement: &Judgement) -> Vec<Finding> {
     let mut findings = judgement.findings();
-    findings.dedup_by_key(|finding| finding.checker);
+    findings.dedup_by(|one, other| one.checker == other.checker);
     findings
 }
 
 /// A finding in one line. The course's stand as they are in its own report.
 pub(super) fn line(finding: &Finding) -> String {
-    match finding.checker {
-        Checker::Course => finding.text.clone(),
-        _ => finding.to_string(),
-    }
+    if finding.checker == Checker::COURSE { finding.text.clone() } else { finding.to_string() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seedbed_core::check::liveness::{Excuse, Lack, Stuck};
-    use seedbed_core::check::raft::{self, Invariant, Violation};
-    use seedbed_core::check::{course, fixture};
+    use seedbed_core::check::fixture::{self, with};
+    use seedbed_core::check::linear;
+    use seedbed_core::check::liveness::{self, Excuse, Lack, Stuck};
     use seedbed_core::id::{ClientId, ReplicaId};
     use seedbed_core::record::{Attempt, History, Outcome};
     use seedbed_core::service::Operation;
     use seedbed_core::time::{Span, Time};
 
     fn judgement() -> Judgement {
-        Judgement {
-            course: course::judge(&fixture::scenario(), &fixture::record()),
-            linear: linear::Verdict::Linearizable { operations: 500, keys: 171 },
-            invariants: Some(raft::Verdict { changes: 4_321, terms_led: 1, violation: None }),
-            liveness: liveness::Verdict::Live { after: Span::from_micros(387) },
-            lost_with_replicas: 0,
-            too_busy: None,
-        }
+        let judgement = Judgement::of(&fixture::scenario(), &fixture::record());
+        let judgement = with(judgement, linear::opinion(&linear::Verdict::Linearizable { operations: 500, keys: 171 }));
+        let judgement = with(judgement, fixture::invariants(4_321, 1, None));
+        with(judgement, liveness::opinion(&liveness::Verdict::Live { after: Span::from_micros(387) }, 0))
     }
 
     fn text(judgement: &Judgement) -> String {
@@ -147,15 +96,15 @@ Liveness: ok, all faults over, a write was acknowledged after 0.000387 s
             attempt(21, Operation::Get { key: "k".into() }, (2_000, 2_001), Some("old")),
         ];
         let time = Time::ZERO + Span::from_secs(3);
-        let explanation = "replica 0001 leads in term 2 without entry 1, which was committed in term 1".to_owned();
-        let violation = Violation { invariant: Invariant::LeaderCompleteness, time, explanation };
+        let violation = (
+            "leader completeness",
+            time,
+            "replica 0001 leads in term 2 without entry 1, which was committed in term 1",
+        );
         let stuck = Stuck { lack: Lack::Write, waited: (time, time + liveness::BOUND), replica: None, diagnosis: None };
-        let failed = Judgement {
-            linear: linear::check(&History { attempts, ..History::default() }),
-            invariants: Some(raft::Verdict { changes: 7, terms_led: 2, violation: Some(violation) }),
-            liveness: liveness::Verdict::Stuck(stuck),
-            ..judgement()
-        };
+        let failed = with(judgement(), linear::opinion(&linear::check(&History { attempts, ..History::default() })));
+        let failed = with(failed, fixture::invariants(7, 2, Some(violation)));
+        let failed = with(failed, liveness::opinion(&liveness::Verdict::Stuck(stuck), 0));
         let expected = "\
 ## What the Other Checkers Say
 Linearizability: violated, no order of the operations explains every answer
@@ -177,20 +126,18 @@ connected
 
     #[test]
     fn what_could_not_be_judged_says_why_and_what_is_unknown_is_no_pass() {
-        let unjudged = Judgement {
-            linear: linear::Verdict::Unknown { key: "k".into(), operations: 900 },
-            invariants: None,
-            liveness: liveness::Verdict::NotJudged(Excuse::NeverCalm),
-            ..judgement()
-        };
+        let unknown = linear::Verdict::Unknown { key: "k".into(), operations: 900 };
+        let unjudged = Judgement::of(&fixture::scenario(), &fixture::record());
+        let unjudged = with(unjudged, liveness::opinion(&liveness::Verdict::NotJudged(Excuse::NeverCalm), 0));
+        let unknown = with(unjudged.clone(), linear::opinion(&unknown));
         let expected = "\
 ## What the Other Checkers Say
 Linearizability: unknown, so it is no pass: 900 operations on one key have too many orders to try
 Raft invariants: not watched, only simulated replicas of Raft can be
 Liveness: not judged, at the end no quorum of sound replicas was connected
 ";
-        assert_eq!(text(&unjudged), expected);
-        assert!(!unjudged.passed());
-        assert!(Judgement { linear: judgement().linear, ..unjudged }.passed());
+        assert_eq!(text(&unknown), expected);
+        assert!(!unknown.passed());
+        assert!(unjudged.passed());
     }
 }

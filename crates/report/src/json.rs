@@ -127,7 +127,7 @@ struct Run<'a> {
     lag: f64,
     output: Option<&'a str>,
     correctness: Correctness,
-    checkers: Checkers,
+    checkers: Checkers<'a>,
     performance: Option<Performance>,
     latency: Option<Latency>,
     seconds: f64,
@@ -260,7 +260,8 @@ mod tests {
                     "verdict": "ok", "operations": 131, "keys": 1, "key": null, "time": null, "explanation": null
                 },
                 "invariants": {
-                    "verdict": "not watched", "changes": null, "invariant": null, "time": null, "explanation": null
+                    "verdict": "not watched", "changes": null, "invariant": null, "time": null, "explanation": null,
+                    "terms_led": null
                 },
                 "liveness": {
                     "verdict": "not judged",

@@ -173,7 +173,7 @@ impl RunSummary {
     /// A run with replicas that nobody watched, as tests of reports need it.
     pub(super) fn sample(scenario: &Scenario, record: &RunRecord) -> RunSummary {
         let command = format!("seedbed run {}.json --seed {}", scenario.name, record.seed);
-        RunSummary::new(scenario, record, Judgement::of(scenario, record, None), "raft", command)
+        RunSummary::new(scenario, record, Judgement::of(scenario, record), "raft", command)
     }
 }
 

@@ -15,11 +15,10 @@ use serde_json::value::RawValue;
 
 use seedbed_core::chaos::FaultEvent;
 use seedbed_core::id::{ClientId, ReplicaId};
-use seedbed_core::record::{Event, Observer, RunRecord, Scene, Witness};
+use seedbed_core::record::{Event, RunRecord, Said, View, Watcher};
 use seedbed_core::scenario::Scenario;
-use seedbed_core::service::Service;
 use seedbed_core::time::Time;
-use seedbed_core::wire::{Address, Datagrams, Envelope, PeerMessage, Pulse};
+use seedbed_core::wire::{Address, Datagrams, Envelope, Pulse};
 
 /// The version of the format. It changes when a field goes away or comes to mean something else.
 pub const VERSION: u32 = 1;
@@ -135,7 +134,7 @@ enum Message<'a> {
     Several(Vec<&'a RawValue>),
 }
 
-/// Writes the trace of one run: an observer of the simulation, or a witness of programs.
+/// Writes the trace of one run, of a simulation or of programs.
 pub struct TraceWriter<'s> {
     out: &'s mut dyn Write,
     faults: &'s [FaultEvent],
@@ -212,14 +211,13 @@ impl<'s> TraceWriter<'s> {
     }
 
     /// Whether an event is about a heartbeat or an answer to one.
-    fn is_pulse(&mut self, event: &Event<'_, impl PeerMessage>) -> bool {
-        let &(Event::Delivered { from, to, message }
-        | Event::Dropped { from, to, message }
-        | Event::Damaged { from, to, message }) = event
+    fn is_pulse(&mut self, event: &Event<'_, ()>, said: &dyn Said) -> bool {
+        let &(Event::Delivered { from, to, .. } | Event::Dropped { from, to, .. } | Event::Damaged { from, to, .. }) =
+            event
         else {
             return false;
         };
-        match message.pulse() {
+        match said.pulse() {
             None => false,
             Some(Pulse::Beat(number)) => {
                 if matches!(event, Event::Delivered { .. }) {
@@ -239,7 +237,7 @@ impl<'s> TraceWriter<'s> {
         }
     }
 
-    /// Writes the line of an event. What its message says is in `self.message`, so that no protocol's type is wanted.
+    /// Writes the line of an event. What its message says is in `self.message`, so no protocol's type is needed.
     fn write(&mut self, now: Time, event: &Event<'_, ()>) -> io::Result<()> {
         let said = &mut self.message;
         let out = Out { out: self.out, n: self.events, now };
@@ -298,42 +296,18 @@ impl Out<'_> {
     }
 }
 
-impl<P: Service> Observer<P> for TraceWriter<'_>
-where
-    P::Message: PeerMessage,
-{
-    fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
+impl Watcher for TraceWriter<'_> {
+    fn event(&mut self, view: &View<'_>, event: &Event<'_, ()>, said: Option<&dyn Said>) {
         self.events += 1;
-        if self.failure.is_some() || !self.heartbeats && self.is_pulse(event) {
+        let is_left_out = said.is_some_and(|said| !self.heartbeats && self.is_pulse(event, said));
+        if self.failure.is_some() || is_left_out {
             return;
         }
         self.message.clear();
-        if let Event::Delivered { message, .. } | Event::Dropped { message, .. } | Event::Damaged { message, .. } =
-            event
-        {
-            message.encode(&NO_ENVELOPE, &mut self.message);
+        if let Some(said) = said {
+            said.write(&NO_ENVELOPE, &mut self.message);
         }
-        match self.write(scene.now, &event.without_message()) {
-            Ok(()) => self.written += 1,
-            Err(error) => self.failure = Some(error),
-        }
-    }
-}
-
-/// Programs say JSON, which is written as it is, in one line.
-impl Witness for TraceWriter<'_> {
-    fn event(&mut self, now: Time, event: &Event<'_, &str>) {
-        self.events += 1;
-        if self.failure.is_some() {
-            return;
-        }
-        self.message.clear();
-        if let Event::Delivered { message, .. } | Event::Dropped { message, .. } | Event::Damaged { message, .. } =
-            event
-        {
-            self.message.push_text(message);
-        }
-        match self.write(now, &event.without_message()) {
+        match self.write(view.now, event) {
             Ok(()) => self.written += 1,
             Err(error) => self.failure = Some(error),
         }

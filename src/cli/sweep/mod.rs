@@ -12,21 +12,20 @@ use std::path::{Path, PathBuf};
 
 use super::Outcome;
 use super::axes::AxisArgs;
-use super::cast;
 use super::command::{self, Words};
 use super::cores::Cores;
 use super::error::{CliError, RUNS_MAX};
 use super::output::{self, Stdout, plural};
+use super::program::{self, protocols};
 use super::progress::Progress;
 use super::repro::Repros;
 use super::selection::ALL;
+use crate::campaign::Grid;
 use crate::clock::Clock;
-use crate::raft::Rule;
+use crate::lab::{Protocol, SeedRange, in_order};
 use crate::report::digest::Digest;
 use crate::report::figures::Waits;
 use crate::report::rows::{Details, Key, PartMark, Schema, Shard, read_line};
-use crate::sweep::grid::Grid;
-use crate::sweep::{ProtocolName, SeedRange, in_order};
 use crate::world::processes::Interrupt;
 use plan::Plan;
 use shard::ShardChoice;
@@ -75,12 +74,12 @@ pub(super) struct Args {
     seeds: Option<SeedRange>,
 
     /// What the replicas run; several are compared [default: raft]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = cast::protocols())]
-    protocol: Vec<ProtocolName>,
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = program::protocol_names())]
+    protocol: Vec<Protocol>,
 
     /// Sweep a broken Raft, without this rule; `seedbed help explore` lists them
-    #[arg(long, value_name = "RULE", value_parser = cast::rules(), hide_possible_values = true)]
-    without: Option<Rule>,
+    #[arg(long, value_name = "RULE", value_parser = program::rules(), hide_possible_values = true)]
+    without: Option<String>,
 
     /// Write the sweep as a JSON file, which `seedbed sweep` takes, and run nothing
     #[arg(long, value_name = "FILE")]
@@ -170,7 +169,7 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let plan = Plan::new(args)?;
     if let Some(path) = &args.save {
         output::check(&[("--save", path)], &plan.inputs())?;
-        let text = plan.spec.to_json();
+        let text = plan.spec.to_json(protocols());
         output::check_writable(path)?;
         return output::write_file(path, |out| out.write_all(text.as_bytes())).map(|()| Outcome::Correct);
     }

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::super::axes;
-use super::super::cast;
 use super::super::command::{self, Words};
 use super::super::error::CliError;
 use super::super::output;
+use super::super::program::{default_protocol, joined, protocols};
 use super::super::selection;
 use super::Args;
-use crate::sweep::ProtocolName;
-use crate::sweep::grid::{AxisSpec, Base, Grid, SweepSpec};
+use crate::campaign::{AxisSpec, Base, Grid, SweepSpec};
+use crate::lab::Protocol;
 
 /// The runs that are to be.
 pub(super) struct Plan {
@@ -32,8 +32,8 @@ impl Plan {
         let mut inputs: Vec<PathBuf> = bases.iter().filter_map(|base| selection::file(&base.path)).collect();
         inputs.extend(file);
         inputs.extend(spec.axes.iter().flat_map(AxisSpec::files));
-        let axes = spec.axes.iter().map(AxisSpec::resolve).collect::<Result<_, _>>()?;
-        let grid = Grid::new(bases, axes, spec.protocols.clone(), spec.broken, spec.seeds)?;
+        let axes = spec.axes.iter().map(|axis| axis.resolve(&spec.protocols)).collect::<Result<_, _>>()?;
+        let grid = Grid::new(bases, axes, spec.protocols.clone(), spec.seeds)?;
         Ok(Plan { command: command_of(&spec), spec, grid, inputs })
     }
 
@@ -51,7 +51,7 @@ fn spec(args: &Args) -> Result<(SweepSpec, Option<PathBuf>), CliError> {
     // The word `all` is not a file of this name.
     let targets = args.scenarios.iter().filter(|target| *target != Path::new(selection::ALL));
     for path in targets.filter_map(|target| selection::file(target)).filter(|path| path.is_file()) {
-        if let Some((spec, warnings)) = SweepSpec::load(&path)? {
+        if let Some((spec, warnings)) = SweepSpec::load(&path, protocols())? {
             if args.scenarios.len() > 1 {
                 return Err(CliError::SweepAmongFiles { path });
             }
@@ -60,16 +60,17 @@ fn spec(args: &Args) -> Result<(SweepSpec, Option<PathBuf>), CliError> {
         }
     }
     let Some((mut spec, file)) = found else {
-        let protocols = if args.protocol.is_empty() { vec![ProtocolName::default()] } else { args.protocol.clone() };
-        let (scenarios, broken) = (args.targets(), args.without);
+        let named = if args.protocol.is_empty() { vec![default_protocol()] } else { args.protocol.clone() };
+        let (scenarios, protocols) = (args.targets(), without(named, args.without.as_deref())?);
         let seeds = args.seeds.unwrap_or(SweepSpec::DEFAULT_SEEDS);
-        return Ok((SweepSpec { scenarios, axes: given, protocols, broken, seeds }, None));
+        return Ok((SweepSpec { scenarios, axes: given, protocols, seeds }, None));
     };
     spec.seeds = args.seeds.unwrap_or(spec.seeds);
-    spec.broken = args.without.or(spec.broken);
+    let broken = args.without.as_deref().or(spec.protocols.iter().find_map(Protocol::broken));
     if !args.protocol.is_empty() {
         spec.protocols = args.protocol.clone();
     }
+    spec.protocols = without(spec.protocols, broken)?;
     for axis in given {
         let names = |axis: &AxisSpec| axis.0.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         match spec.axes.iter_mut().find(|old| names(old) == names(&axis)) {
@@ -80,12 +81,18 @@ fn spec(args: &Args) -> Result<(SweepSpec, Option<PathBuf>), CliError> {
     Ok((spec, Some(file)))
 }
 
+/// The protocols without a rule, if one is named.
+fn without(protocols: Vec<Protocol>, rule: Option<&str>) -> Result<Vec<Protocol>, CliError> {
+    let Some(rule) = rule else { return Ok(protocols) };
+    Ok(protocols.iter().map(|protocol| protocol.without(rule)).collect::<Result<_, _>>()?)
+}
+
 /// The command that does all this again. Its words name everything, also what stood in a file.
 fn command_of(spec: &SweepSpec) -> String {
     let words = spec.scenarios.iter().fold(Words::new("sweep"), |words, target| words.with(target_word(target)));
     let words = spec.axes.iter().fold(words, axes::words_of);
-    let words = words.unless(cast::names(&[ProtocolName::default()]), "--protocol", cast::names(&spec.protocols));
-    words.given("--without", spec.broken).option("--seeds", spec.seeds).to_string()
+    let words = words.unless(joined([&default_protocol()]), "--protocol", joined(&spec.protocols));
+    words.given("--without", spec.protocols.iter().find_map(Protocol::broken)).option("--seeds", spec.seeds).to_string()
 }
 
 fn target_word(target: &Path) -> String {

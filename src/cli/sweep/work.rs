@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::axes;
 use super::super::command::{self, Words};
+use super::super::program::default_protocol;
 use super::sheets::Kind;
-use crate::record::Tally;
+use crate::campaign::{Cell, Grid};
+use crate::lab::{Case, Repro};
 use crate::report::figures::Waits;
 use crate::report::rows::{Details, Key, Row, Schema, write_latencies, write_messages};
-use crate::sweep::grid::{Cell, Grid};
-use crate::sweep::{Case, ProtocolName, Repro};
 
 /// Does single runs of a sweep.
 pub(super) struct Worker<'a> {
@@ -70,8 +70,7 @@ impl<'a> Worker<'a> {
         let prepared = self.prepare(cell);
         let case = Case { seed, ..prepared.case.clone() };
         let with_links = self.kinds.contains(&Kind::Details(Details::Messages));
-        let tally = if with_links { Tally::of_links(case.scenario.replicas) } else { Tally::of_kinds() };
-        let (trial, tally) = case.attempt_counted(tally);
+        let (trial, tally) = case.attempt_counted(with_links);
         let judged = trial.judged.as_ref().map(|judged| (&case.scenario, &judged.record, &judged.judgement));
         let row = Row::new(prepared.key(run, seed), judged, &trial.findings, &tally, prepared.command(seed));
         let record = judged.map(|(_, record, _)| record);
@@ -114,7 +113,7 @@ impl Prepared {
         let broken = grid.broken();
         let changes = cell.values.iter().map(|(name, _, word)| (*name, *word));
         let words = axes::words_of_values(Words::empty(), changes);
-        let words = words.unless(ProtocolName::default(), "--protocol", cell.protocol);
+        let words = words.unless(default_protocol().name(), "--protocol", cell.protocol.name());
         let words = words.given("--without", broken);
         Prepared {
             cell: cell.number,

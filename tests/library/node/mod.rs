@@ -26,7 +26,7 @@ fn nodes_on_the_courses_lan_elect_a_leader_and_pass_its_checks() {
     for (replicas, drops, events) in [(3, 0.0, ""), (5, 0.0, kill), (5, 0.1, kill), (21, 0.05, ""), (101, 0.0, "")] {
         let scenario = scenario(replicas, drops, events);
         let (record, rig) = Rig::new(&scenario, 7, None).run();
-        let judgement = Judgement::of(&scenario, &record, None);
+        let judgement = Judgement::of(&scenario, &record);
         assert_eq!(judgement.findings(), [], "{replicas} replicas");
         assert_eq!(
             (record.malformed, record.died, rig.cables.complaints.len()),
@@ -49,7 +49,7 @@ fn a_node_that_crashed_and_starts_again_takes_part_after_its_new_hello() {
         );
         let scenario = scenario(5, 0.0, &events);
         let (record, rig) = Rig::new(&scenario, 7, None).run();
-        assert_eq!(Judgement::of(&scenario, &record, None).findings(), [], "{whom}");
+        assert_eq!(Judgement::of(&scenario, &record).findings(), [], "{whom}");
         assert_eq!((record.died, record.killed, record.living.len()), (0, 0, 5));
         let lasting: Vec<bool> = record.outages.iter().map(|outage| outage.until < record.end).collect();
         assert_eq!((lasting, rig.cables.complaints.len()), (vec![true; 2], 0), "{:?}", rig.cables.complaints);
@@ -85,7 +85,7 @@ fn nodes_read_no_datagram_that_the_lan_has_damaged_and_replace_them_all() {
     for damage in [0.05, 0.3] {
         let scenario = Scenario { damage, ..scenario(5, 0.0, "") };
         let (record, rig) = Rig::new(&scenario, 7, None).run();
-        assert_eq!(Judgement::of(&scenario, &record, None).findings(), [], "{damage}");
+        assert_eq!(Judgement::of(&scenario, &record).findings(), [], "{damage}");
         assert_eq!((record.malformed, record.died), (0, 0));
         let ignored: u64 = rig.nodes().iter().map(|node| node.ignored().total()).sum();
         assert!(ignored == record.dropped && ignored > 20, "{ignored} of {} damaged ones", record.dropped);
@@ -99,7 +99,7 @@ fn a_lan_with_the_same_seed_runs_the_same_way() {
     let scenario = scenario(5, 0.1, r#"{"type": "part_hard", "time": 5}, {"type": "part_end", "time": 8}"#);
     let run = |seed| {
         let (record, rig) = Rig::new(&scenario, seed, None).run();
-        assert_eq!(Judgement::of(&scenario, &record, None).word(Checker::Linearizability), "ok");
+        assert_eq!(Judgement::of(&scenario, &record).word(&Checker::LINEARIZABILITY), "ok");
         rig.cables.sent
     };
     assert_eq!(run(7), run(7));

@@ -13,8 +13,10 @@
 //! - A packet storm ends a run early but is no error by itself, as in the course's runner. A run that was cut short because
 //!   clients asked too often is an error of its own ([`CourseError::CutShort`]): the course's runner has no such bound. Without one acknowledged put, nothing was stored.
 
-use super::judgement::CUT_SHORT;
-use crate::record::{RunRecord, World};
+use super::opinion::{CUT_SHORT, Checker, Finding, OK, Opinion};
+use super::panel::{Check, Evidence};
+use crate::machine::Machine;
+use crate::record::{Observer, RunRecord, World};
 use crate::scenario::Scenario;
 use crate::time::Span;
 
@@ -170,6 +172,26 @@ impl Tier {
     /// The course's number for it, 0 to 3.
     pub const fn number(self) -> u8 {
         self as u8
+    }
+}
+
+/// The course's verdict as one of the checkers of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Course;
+
+impl<M: Machine> Observer<M> for Course {}
+
+impl<M: Machine> Check<M> for Course {
+    fn watches(&self) -> bool {
+        false
+    }
+
+    fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
+        let errors = &evidence.course.errors;
+        let word = if errors.is_empty() { OK } else { "failed" };
+        let finding = |error: &CourseError| Finding::new(Checker::COURSE, error.kind(), error.to_string());
+        let findings = errors.iter().map(finding).collect();
+        Opinion { findings, ..Opinion::new(Checker::COURSE, "Course", word, "") }
     }
 }
 

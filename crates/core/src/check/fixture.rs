@@ -1,5 +1,6 @@
 //! A scenario and runs made by hand, for tests of checkers and reports: the handout's sample output.
 
+use super::{Judgement, Opinion, raft};
 use crate::chaos::{ConnectivityMatrix, Rulebook};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::record::{Attempt, Belief, History, Outcome, RunRecord, World};
@@ -79,6 +80,21 @@ pub fn record() -> RunRecord {
         events: 12_345,
         trace: Some(0x0123_4567_89AB_CDEF),
     }
+}
+
+/// A judgement with this opinion in place of that of the same checker.
+pub fn with(mut judgement: Judgement, opinion: Opinion) -> Judgement {
+    for own in judgement.opinions.iter_mut().filter(|own| own.checker == opinion.checker) {
+        *own = opinion.clone();
+    }
+    judgement
+}
+
+/// What the checker of Raft's invariants says after this many changes, with a violation: its name, its time and what
+/// happened.
+pub fn invariants(changes: u64, terms: usize, violation: Option<(&'static str, Time, &str)>) -> Opinion {
+    let broken = violation.map(|(name, time, what)| raft::BrokenInvariant { name, time, what });
+    raft::opinion("Raft invariants", changes, Some(terms), broken)
 }
 
 /// The run of the handout's first sample, which fails.

@@ -16,9 +16,14 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
+use super::opinion::{CUT_SHORT, Checker, Finding, NOT_JUDGED, OK, Opinion};
+use super::panel::{Check, Evidence};
 use crate::consensus::{Consensus, Role, Term};
 use crate::id::{ReplicaId, ReplicaSet};
-use crate::record::{Attempt, Outcome, RunRecord};
+use crate::machine::Machine;
+use crate::record::{Attempt, Observer, Outcome, RunRecord};
 use crate::time::{Span, Time};
 
 /// How long progress may take: some eight of the longest election timeouts of the Raft in this package.
@@ -152,6 +157,59 @@ impl fmt::Display for Stuck {
     }
 }
 
+/// Progress as one of the checkers of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Liveness;
+
+impl<M: Machine> Observer<M> for Liveness {}
+
+impl<M: Machine> Check<M> for Liveness {
+    fn watches(&self) -> bool {
+        false
+    }
+
+    fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
+        let Evidence { record, bound, diagnosis, .. } = *evidence;
+        opinion(&judge(record, bound, diagnosis.map(str::to_owned)), lost_with_replicas(record))
+    }
+}
+
+/// What is said of a run with this verdict, in which this many requests were lost with their replicas.
+pub fn opinion(verdict: &Verdict, lost: u64) -> Opinion {
+    let new = |word, remark: String| Opinion::new(Checker::LIVENESS, "Liveness", word, remark);
+    let (mut opinion, after, lack) = match verdict {
+        Verdict::Live { after } => {
+            let seconds = after.as_secs_f64();
+            let remark = format!("all faults over, a write was acknowledged after {seconds:.6} s");
+            (new(OK, remark), json!(seconds), Value::Null)
+        }
+        Verdict::NotJudged(excuse) => (new(NOT_JUDGED, excuse.to_string()), Value::Null, Value::Null),
+        Verdict::Stuck(stuck) => {
+            let (from, to) = stuck.waited;
+            let mut opinion = new("stuck", stuck.to_string());
+            let finding = Finding::new(Checker::LIVENESS, stuck.lack.name(), stuck.to_string());
+            opinion.findings.push(finding.during(from, to));
+            (opinion, Value::Null, json!(stuck.lack.name()))
+        }
+        Verdict::CutShort(flood) => {
+            let mut opinion = new(CUT_SHORT, flood.to_string());
+            opinion.findings.push(Finding::new(Checker::LIVENESS, CUT_SHORT, flood.to_string()));
+            (opinion, Value::Null, Value::Null)
+        }
+    };
+    let explanation = if opinion.word == OK { Value::Null } else { json!(opinion.remark) };
+    opinion.figures =
+        vec![("after", after), ("lack", lack), ("explanation", explanation), ("lost_with_replicas", json!(lost))];
+    if lost > 0 {
+        let requests = if lost == 1 { "1 request was".to_owned() } else { format!("{lost} requests were") };
+        opinion.lines.push(format!(
+            "Liveness does not judge this: {requests} lost, because the replica was dead or died before it answered \
+             (clients do not retry)"
+        ));
+    }
+    opinion
+}
+
 /// Judges a run. `diagnosis` is what [`diagnose`] said of its replicas, if it could be asked; `bound` is how long
 /// progress may take, [`BOUND`] unless the replicas are known to be slower.
 pub fn judge(record: &RunRecord, bound: Span, diagnosis: Option<String>) -> Verdict {
@@ -204,16 +262,18 @@ fn acknowledged(attempt: &Attempt) -> Option<Time> {
     }
 }
 
-/// What replicas that agree on a log are like, as far as it may explain why nothing moves on.
-pub fn diagnose<P: Consensus>(replicas: &[P], living: ReplicaSet) -> String {
-    let leaders: Vec<ReplicaId> = living.iter().filter(|id| replicas[id.index()].role() == Role::Leader).collect();
-    let terms: Vec<Term> = living.iter().map(|id| replicas[id.index()].term()).collect();
+/// What living replicas that agree on a log are like, as far as it may explain why nothing moves on. None if one of them
+/// has no window.
+pub fn diagnose<'w>(living: ReplicaSet, window: impl Fn(ReplicaId) -> Option<&'w dyn Consensus>) -> Option<String> {
+    let windows: Vec<(ReplicaId, &dyn Consensus)> =
+        living.iter().map(|id| window(id).map(|window| (id, window))).collect::<Option<_>>()?;
+    let leaders: Vec<_> = windows.iter().filter(|(_, window)| window.role() == Role::Leader).collect();
+    let terms: Vec<Term> = windows.iter().map(|(_, window)| window.term()).collect();
     let (lowest, highest) = (terms.iter().min().copied().unwrap_or(0), terms.iter().max().copied().unwrap_or(0));
-    match leaders[..] {
+    Some(match leaders[..] {
         [] if lowest == highest => format!("no replica leads in term {highest}"),
         [] => format!("no replica leads; terms are from {lowest} to {highest}"),
-        [leader] => {
-            let log = &replicas[leader.index()];
+        [(leader, log)] => {
             let (term, last, commit) = (log.term(), log.last_index(), log.commit_index());
             if commit < last {
                 format!("replica {leader} leads in term {term}, but committed only {commit} of its {last} entries")
@@ -222,7 +282,7 @@ pub fn diagnose<P: Consensus>(replicas: &[P], living: ReplicaSet) -> String {
             }
         }
         _ => format!("{} replicas lead", leaders.len()),
-    }
+    })
 }
 
 #[cfg(test)]

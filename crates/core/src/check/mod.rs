@@ -4,16 +4,21 @@
 //! - [`linear`]: whether the whole history is linearizable.
 //! - [`raft`]: the invariants of Raft, while a run goes on.
 //! - [`liveness`]: whether there is progress once all faults are over.
-//! - [`Judgement`]: what all of them say.
+//! - [`Check`]: the trait of all checkers, also of a protocol's own; [`invariant`] makes one of a closure. [`Panel`]: the
+//!   list of those that judge a run. [`Judgement`]: what all of them say.
 
 pub mod course;
 mod judgement;
 pub mod linear;
 pub mod liveness;
+mod opinion;
+mod panel;
 pub mod raft;
 
 // For the tests of both packages.
 #[doc(hidden)]
 pub mod fixture;
 
-pub use judgement::{CUT_SHORT, Checker, Finding, Inside, Judgement, LAG_MAX, UNKNOWN};
+pub use judgement::{Judgement, LAG_MAX};
+pub use opinion::{CUT_SHORT, Checker, Finding, NOT_JUDGED, NOT_WATCHED, OK, Opinion, UNKNOWN};
+pub use panel::{Check, Evidence, Panel, invariant};

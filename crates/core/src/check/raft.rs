@@ -11,6 +11,7 @@
 //! committed, and be the state of everything up to there.
 
 mod invariant;
+mod opinion;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ use crate::service::Service;
 use crate::time::Time;
 
 pub use invariant::{Invariant, Violation};
+pub(super) use opinion::{Broken as BrokenInvariant, opinion, unwatched};
 
 /// What came of watching a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

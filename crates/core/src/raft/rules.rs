@@ -280,7 +280,7 @@ impl std::str::FromStr for Rule {
 }
 
 /// Which rules a Raft keeps.
-pub trait Rules: Copy + std::fmt::Debug + 'static {
+pub trait Rules: Copy + std::fmt::Debug + Send + Sync + 'static {
     /// Whether it keeps this one.
     fn keep(self, rule: Rule) -> bool;
 

@@ -7,6 +7,7 @@ mod observer;
 mod outline;
 mod tally;
 mod trace;
+mod watcher;
 
 use crate::chaos::{Consequence, Idle};
 use crate::consensus::Term;
@@ -14,10 +15,11 @@ use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::{Span, Time};
 
 pub use history::{Attempt, History, Outcome, PerKind};
-pub use observer::{Observer, Scene, Witness};
+pub use observer::{Observer, Scene};
 pub use outline::Outline;
-pub use tally::{LinkCount, MessageKind, Tally};
+pub use tally::{LinkCount, Tally};
 pub use trace::{Event, Trace};
+pub use watcher::{Reigns, Said, View, Watcher, Windows};
 
 /// Which world a run was in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,4 @@
-//! Who watches a run while it goes on: checkers, coverage, writers of traces.
-//!
-//! An [`Observer`] looks into simulated replicas, a [`Witness`] at the LAN of programs.
+//! Who watches simulated replicas of one type: checkers, coverage. A [`Watcher`](super::Watcher) takes any.
 
 use crate::chaos::Director;
 use crate::engine::Condition;
@@ -112,29 +110,5 @@ impl<P: Machine, O: Observer<P>> Observer<P> for Option<O> {
         if let Some(observer) = self {
             observer.handled(scene, replica);
         }
-    }
-}
-
-/// Watches a run of programs, whose messages are JSON. `()` sees nothing, and a pair is two witnesses.
-pub trait Witness {
-    /// An event of the LAN. What is delivered is handed to the replica's socket next; a fault has struck already. The
-    /// message is the whole datagram as strict JSON.
-    fn event(&mut self, now: Time, event: &Event<'_, &str>) {
-        let _ = (now, event);
-    }
-}
-
-impl Witness for () {}
-
-impl<W: Witness + ?Sized> Witness for &mut W {
-    fn event(&mut self, now: Time, event: &Event<'_, &str>) {
-        (**self).event(now, event);
-    }
-}
-
-impl<A: Witness, B: Witness> Witness for (A, B) {
-    fn event(&mut self, now: Time, event: &Event<'_, &str>) {
-        self.0.event(now, event);
-        self.1.event(now, event);
     }
 }

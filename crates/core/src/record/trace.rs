@@ -112,6 +112,16 @@ pub enum Event<'a, M> {
 }
 
 impl<'a, M> Event<'a, M> {
+    /// The message that it is about, if it is about one.
+    pub fn message(&self) -> Option<&'a M> {
+        match *self {
+            Event::Delivered { message, .. } | Event::Dropped { message, .. } | Event::Damaged { message, .. } => {
+                Some(message)
+            }
+            _ => None,
+        }
+    }
+
     /// The event without what replicas said to each other, which has the same type for all protocols.
     pub fn without_message(&self) -> Event<'a, ()> {
         match *self {

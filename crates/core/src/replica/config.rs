@@ -19,7 +19,7 @@ pub struct Config {
     /// How many requests it remembers, so as to answer each at most once.
     pub remembered_requests: usize,
     /// Once the part of the log that is applied takes more bytes than this, about half of it is dropped. By default the
-    /// log is never compacted: for runs that end soon that is the cheapest. In [`Config::set`] that is 0.
+    /// log is never compacted: for runs that end soon that is the cheapest.
     pub log_bytes_max: usize,
 }
 

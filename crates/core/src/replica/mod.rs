@@ -21,7 +21,6 @@
 
 mod config;
 mod seen;
-mod settings;
 mod window;
 mod wire;
 
@@ -41,7 +40,6 @@ use crate::wire::read_damaged;
 
 pub use config::Config;
 use seen::SeenRequests;
-pub use settings::SettingError;
 
 impl<R: Rules> raft::Effects<Arc<Command>> for Outbox<Replica<R>> {
     #[inline]

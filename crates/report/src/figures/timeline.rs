@@ -7,7 +7,7 @@ use crate::plot::{
     Alarm, Answer, AnswerKind, Chart, CutSpan, FaultMark, Reign as ReignBar, Timeline, Unit, WrongAnswer, short,
 };
 use seedbed_core::chaos::{Act, ConnectivityMatrix, Fault, Idle, Target};
-use seedbed_core::check::{Checker, Finding, Judgement, linear, liveness};
+use seedbed_core::check::{Checker, Finding, Judgement, UNKNOWN};
 use seedbed_core::id::{ReplicaId, ReplicaSet};
 use seedbed_core::record::{Outcome, Reign, RunRecord, Struck};
 use seedbed_core::scenario::Scenario;
@@ -68,28 +68,21 @@ fn verdict(judgement: &Judgement) -> String {
 
 /// The first finding of a checker in a few words.
 fn in_short(judgement: &Judgement, finding: &Finding) -> String {
-    match finding.checker {
-        Checker::Linearizability => match &judgement.linear {
-            linear::Verdict::Violation(violation) => format!("not linearizable at {}", seconds(violation.at)),
-            _ => "not known to be linearizable".to_owned(),
-        },
-        Checker::Invariants => {
-            let violation = judgement.invariants.as_ref().and_then(|verdict| verdict.violation.as_ref());
-            let at = violation.map_or(String::new(), |violation| format!(" at {}", seconds(violation.time)));
-            format!("{} violated{at}", finding.kind)
-        }
-        Checker::Liveness => match &judgement.liveness {
-            liveness::Verdict::Stuck(liveness::Stuck { lack, waited: (from, to), .. }) => {
-                format!("{} from {} to {}", lack.name(), seconds(*from), seconds(*to))
-            }
-            _ => finding.kind.clone(),
-        },
-        Checker::Course => {
-            // The checks of the course have no times, and few words already.
-            let others = judgement.course.errors.len() - 1;
-            let more = if others > 0 { format!(" and {others} more of the course's checks") } else { String::new() };
-            format!("{}{more}", finding.text)
-        }
+    if finding.checker == Checker::COURSE {
+        // The checks of the course have no times, and few words already.
+        let others = judgement.course.errors.len() - 1;
+        let more = if others > 0 { format!(" and {others} more of the course's checks") } else { String::new() };
+        return format!("{}{more}", finding.text);
+    }
+    let what = match finding.kind.as_str() {
+        UNKNOWN => "not known to be linearizable".to_owned(),
+        kind if finding.checker == Checker::INVARIANTS => format!("{kind} violated"),
+        kind => kind.to_owned(),
+    };
+    match finding.when {
+        None => what,
+        Some((from, to)) if from == to => format!("{what} at {}", seconds(from)),
+        Some((from, to)) => format!("{what} from {} to {}", seconds(from), seconds(to)),
     }
 }
 
@@ -100,20 +93,15 @@ fn seconds(time: Time) -> String {
 
 /// When the replicas broke an invariant, and for how long there was no progress. Wrong answers are shown themselves.
 fn alarms(judgement: &Judgement) -> Vec<Alarm> {
-    let broken = judgement.invariants.as_ref().and_then(|verdict| verdict.violation.as_ref());
-    let broken = broken.map(|violation| {
-        let time = violation.time.as_secs_f64();
-        Alarm { from: time, to: time, label: format!("{} violated", violation.invariant.name()) }
-    });
-    let stuck = match &judgement.liveness {
-        liveness::Verdict::Stuck(stuck) => Some(Alarm {
-            from: stuck.waited.0.as_secs_f64(),
-            to: stuck.waited.1.as_secs_f64(),
-            label: stuck.lack.name().to_owned(),
-        }),
-        _ => None,
+    let findings = judgement.opinions.iter().flat_map(|opinion| &opinion.findings);
+    let shown = findings.filter(|finding| finding.checker != Checker::LINEARIZABILITY);
+    let alarm = |finding: &Finding| {
+        let (from, to) = finding.when?;
+        let is_invariant = finding.checker == Checker::INVARIANTS;
+        let label = if is_invariant { format!("{} violated", finding.kind) } else { finding.kind.clone() };
+        Some(Alarm { from: from.as_secs_f64(), to: to.as_secs_f64(), label })
     };
-    broken.into_iter().chain(stuck).collect()
+    shown.filter_map(alarm).collect()
 }
 
 /// The faults as marks, and the partitions as spans.
@@ -261,9 +249,9 @@ fn bars(scenario: &Scenario, record: &RunRecord, reigns: &[Reign]) -> Vec<ReignB
 mod tests {
     use super::*;
     use seedbed_core::chaos::{Consequence, FaultEvent};
+    use seedbed_core::check::fixture::{self, with};
+    use seedbed_core::check::liveness;
     use seedbed_core::check::liveness::{Lack, Stuck};
-    use seedbed_core::check::raft::{self, Invariant, Violation};
-    use seedbed_core::check::{Inside, fixture};
     use seedbed_core::id::ClientId;
     use seedbed_core::record::{Attempt, History, Struck, World};
     use seedbed_core::service::Operation;
@@ -321,7 +309,7 @@ mod tests {
             until: until.map(at),
         };
         let reigns = [reign(3, 1, 1, Some(2)), reign(1, 2, 2, None)];
-        let line = of(&scenario, &record, &Judgement::of(&scenario, &record, None), &reigns);
+        let line = of(&scenario, &record, &Judgement::of(&scenario, &record), &reigns);
         let answered = record.history.attempts.iter().filter(|attempt| attempt.answer.is_some()).count();
         assert_eq!((line.answers.len(), line.unanswered.len()), (answered, 3));
         let faults: Vec<&str> = line.faults.iter().map(|fault| fault.label.as_str()).collect();
@@ -330,11 +318,11 @@ mod tests {
         assert_eq!(cuts, [(5.0, 6.0), (8.0, record.end.as_secs_f64())]);
         let reigns: Vec<(&str, f64)> = line.reigns.iter().map(|reign| (reign.label.as_str(), reign.to)).collect();
         assert_eq!(reigns, [("0003, term 1", 2.0), ("0001, term 2", 7.0)], "the dead lead no longer");
-        let line = of(&scenario, &record, &Judgement::of(&scenario, &record, None), &[]);
+        let line = of(&scenario, &record, &Judgement::of(&scenario, &record), &[]);
         assert_eq!((line.reigns.len(), line.clock), (2, "virtual time"), "observed leaders");
         for world in [World::Live, World::Grpc] {
             let live = RunRecord { world, ..fixture::record() };
-            let line = of(&scenario, &live, &Judgement::of(&scenario, &live, None), &[]);
+            let line = of(&scenario, &live, &Judgement::of(&scenario, &live), &[]);
             assert_eq!(line.clock, "real time");
         }
     }
@@ -393,7 +381,7 @@ mod tests {
         let scenario = fixture::scenario();
         let history = History { attempts, incorrect_gets: 1, ..History::default() };
         let record = RunRecord { history, ..fixture::record() };
-        let judgement = Judgement::of(&scenario, &record, None);
+        let judgement = Judgement::of(&scenario, &record);
         let line = of(&scenario, &record, &judgement, &[]);
         assert_eq!(line.wrong, [WrongAnswer { answer: 2, missed: Some(1) }]);
         assert!(line.verdict.starts_with("FAILED: not linearizable at 6.50 s; >0 incorrect"), "{}", line.verdict);
@@ -403,13 +391,10 @@ mod tests {
     #[test]
     fn a_broken_invariant_is_a_moment_and_a_lack_of_progress_lasts() {
         let (scenario, record) = (fixture::scenario(), fixture::record());
-        let violation =
-            Violation { invariant: Invariant::VoteOnce, time: at(3), explanation: "it votes twice".to_owned() };
-        let invariants = raft::Verdict { changes: 5, terms_led: 1, violation: Some(violation) };
-        let inside = Inside { invariants, bound: liveness::BOUND, diagnosis: String::new() };
+        let violation = ("one vote per term", at(3), "it votes twice");
         let stuck = Stuck { lack: Lack::Write, waited: (at(4), at(14)), replica: None, diagnosis: None };
-        let judgement =
-            Judgement { liveness: liveness::Verdict::Stuck(stuck), ..Judgement::of(&scenario, &record, Some(inside)) };
+        let judgement = with(Judgement::of(&scenario, &record), fixture::invariants(5, 1, Some(violation)));
+        let judgement = with(judgement, liveness::opinion(&liveness::Verdict::Stuck(stuck), 0));
         let line = of(&scenario, &record, &judgement, &[]);
         let alarms: Vec<(f64, f64, &str)> =
             line.alarms.iter().map(|alarm| (alarm.from, alarm.to, alarm.label.as_str())).collect();
@@ -423,7 +408,7 @@ mod tests {
     #[test]
     fn a_run_that_passes_has_no_verdict_in_red() {
         let (scenario, record) = (fixture::scenario(), fixture::record());
-        let judgement = Judgement::of(&scenario, &record, None);
+        let judgement = Judgement::of(&scenario, &record);
         assert!(judgement.passed(), "{:?}", judgement.findings());
         assert_eq!(of(&scenario, &record, &judgement, &[]).verdict, "");
     }

@@ -56,7 +56,7 @@ pub fn write_messages(key: &Key, tally: &Tally, out: &mut Vec<u8>) {
         let cells = [
             link.from.to_string(),
             link.to.to_string(),
-            link.kind.name().to_owned(),
+            link.kind.to_owned(),
             link.sent.to_string(),
             link.dropped.to_string(),
         ];

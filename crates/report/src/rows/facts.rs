@@ -8,7 +8,7 @@ use seedbed_core::chaos::Fault;
 use seedbed_core::check::course::{Tier, percentile};
 use seedbed_core::check::{Checker, Finding, Judgement};
 use seedbed_core::id::ReplicaId;
-use seedbed_core::record::{History, MessageKind, Outcome, PerKind, RunRecord, Tally};
+use seedbed_core::record::{History, Outcome, PerKind, RunRecord, Tally};
 use seedbed_core::scenario::Scenario;
 use seedbed_core::time::{Span, Time};
 
@@ -72,7 +72,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    pub fn word(&self, checker: Checker) -> &'static str {
+    pub fn word(&self, checker: &Checker) -> &'static str {
         self.judgement.word(checker)
     }
 
@@ -82,7 +82,7 @@ impl<'a> Known<'a> {
         course.passed().then(|| Tier::number(course.performance.tiers()[place]).into())
     }
 
-    pub fn sent(&self, kind: MessageKind) -> u64 {
+    pub fn sent(&self, kind: &str) -> u64 {
         self.tally.sent(kind)
     }
 
@@ -90,9 +90,9 @@ impl<'a> Known<'a> {
         (self.requests.puts > 0).then(|| self.record.sent as f64 / self.requests.puts as f64)
     }
 
-    /// None if nobody could look into the replicas.
+    /// None if the replicas show no terms.
     pub fn elections(&self) -> Option<u64> {
-        self.judgement.invariants.as_ref().map(|verdict| verdict.terms_led as u64)
+        self.judgement.opinion(&Checker::INVARIANTS)?.figure("terms_led")?.as_u64()
     }
 
     pub fn first_leader(&self) -> Option<f64> {
@@ -234,8 +234,8 @@ mod tests {
     fn with<T>(change: impl FnOnce(&mut RunRecord), read: impl FnOnce(&Known<'_>) -> T) -> T {
         let mut record = fixture::record();
         change(&mut record);
-        let judgement = Judgement::of(&fixture::scenario(), &record, None);
-        read(&Known::new(&faults(), &record, &judgement, &Tally::of_kinds()))
+        let judgement = Judgement::of(&fixture::scenario(), &record);
+        read(&Known::new(&faults(), &record, &judgement, &Tally::of_kinds(&[])))
     }
 
     #[test]

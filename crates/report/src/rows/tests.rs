@@ -1,7 +1,6 @@
 use super::*;
 use seedbed_core::check::{Checker, fixture};
 use seedbed_core::id::ReplicaId;
-use seedbed_core::record::MessageKind;
 
 fn schema() -> Schema {
     Schema { names: vec!["drops".to_owned(), "partition".to_owned()] }
@@ -18,12 +17,12 @@ fn key() -> Key {
 }
 
 fn rows() -> Vec<Row> {
-    let mut tally = Tally::of_links(5);
-    tally.note_sent(ReplicaId(0), ReplicaId(1), MessageKind::Append);
+    let mut tally = Tally::of_links(&["append", "vote"], 5);
+    tally.note_sent(ReplicaId(0), ReplicaId(1), 0);
     let mut rows: Vec<Row> = [fixture::record(), fixture::failed_record()]
         .iter()
         .map(|record| {
-            let judgement = Judgement::of(&fixture::scenario(), record, None);
+            let judgement = Judgement::of(&fixture::scenario(), record);
             let findings = judgement.findings();
             Row::new(
                 key(),
@@ -34,8 +33,7 @@ fn rows() -> Vec<Row> {
             )
         })
         .collect();
-    let panic =
-        Finding { checker: Checker::Invariants, kind: "panic".to_owned(), text: "a replica panicked: 7".to_owned() };
+    let panic = Finding::new(Checker::INVARIANTS, "panic", "a replica panicked: 7");
     rows.push(Row::new(key(), None, &[panic], &tally, String::new()));
     rows
 }
@@ -107,9 +105,9 @@ fn details_have_a_line_for_each_answer_and_for_each_link_that_was_used() {
     assert!(answers > 50 && text.lines().count() == answers + 1);
     let start = "17,\"a, \"\"b\"\"\",0.25,none,raft,18446744073709551615,";
     assert!(text.lines().skip(1).all(|line| line.starts_with(start)), "{text}");
-    let mut tally = Tally::of_links(5);
-    tally.note_sent(ReplicaId(0), ReplicaId(3), MessageKind::Vote);
-    tally.note_dropped(ReplicaId(0), ReplicaId(3), MessageKind::Vote);
+    let mut tally = Tally::of_links(&["append", "vote"], 5);
+    tally.note_sent(ReplicaId(0), ReplicaId(3), 1);
+    tally.note_dropped(ReplicaId(0), ReplicaId(3), 1);
     let mut out = Vec::new();
     write_messages(&key(), &tally, &mut out);
     assert_eq!(String::from_utf8(out).unwrap(), format!("{start}0000,0003,vote,1,1\n"));

@@ -32,6 +32,7 @@
 //!    linearizable, so there is one answer with which it became wrong, and [`Violation`] tells of it.
 
 mod explain;
+mod opinion;
 mod register;
 mod search;
 mod wrong;
@@ -44,6 +45,7 @@ use crate::record::{Attempt, History, Outcome};
 use crate::service::Text;
 
 pub use explain::Violation;
+pub use opinion::{Linearizability, opinion};
 use register::{Op, Register};
 use search::Search;
 pub use wrong::{WrongRead, wrong_reads};

@@ -26,7 +26,7 @@ use super::processes::{Console, Interrupt, PlayError, Spectator};
 use crate::chaos::Rulebook;
 use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
-use crate::record::{RunRecord, Witness, World};
+use crate::record::{RunRecord, Watcher, World};
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 use cluster::Cluster;
@@ -92,7 +92,8 @@ impl Setup {
 }
 
 /// Plays a scenario with real processes, from beginning to end. The seed is that of the clients, the faults and the
-/// dice; replicas have seeds of their own. The witness sees each event on the router's thread: one that is slow holds it up.
+/// random streams of the network; replicas have seeds of their own. The watcher sees each event on the router's thread: a
+/// slow one holds it up.
 ///
 /// # Errors
 /// If the scenario wants what this world cannot do, the program does not start, the system refuses something, or the run is
@@ -102,7 +103,7 @@ pub fn play(
     seed: u64,
     setup: &Setup,
     spectator: Arc<dyn Spectator>,
-    witness: &mut dyn Witness,
+    watcher: &mut dyn Watcher,
     interrupt: &Interrupt,
 ) -> Result<RunRecord, PlayError> {
     PlayError::refuse_unplayable(scenario, World::Live)?;
@@ -114,7 +115,7 @@ pub fn play(
     let console = Console::start_early(clock, started.processes.take_outputs(), spectator);
     // Moved here, so that it is dropped before the console.
     let mut cluster = started;
-    let router = Router::new(scenario, seed, &ports, &console, witness);
+    let router = Router::new(scenario, seed, &ports, &console, watcher);
     let result = route(router, clock, &mut cluster, &ports, interrupt);
     cluster.processes.shut_down();
     result

@@ -12,7 +12,7 @@ use super::cluster::Cluster;
 use crate::chaos::{Act, Rulebook};
 use crate::clock::Clock;
 use crate::id::ReplicaId;
-use crate::record::{Event, RunRecord, Witness, World};
+use crate::record::{Event, RunRecord, Said, View, Watcher, World};
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 use crate::wire::UDP_BYTES_MAX;
@@ -45,7 +45,7 @@ struct Cables<'a> {
     /// Where the datagram that is being received came from.
     source: Option<SocketAddr>,
     complaints: Complaints,
-    witness: &'a mut dyn Witness,
+    watcher: &'a mut dyn Watcher,
     /// What is to happen to the processes.
     acts: VecDeque<(ReplicaId, Act)>,
 }
@@ -116,7 +116,7 @@ impl<'a> Router<'a> {
         seed: u64,
         ports: &'a [Port],
         console: &Console,
-        witness: &'a mut dyn Witness,
+        watcher: &'a mut dyn Watcher,
     ) -> Router<'a> {
         let cables = Cables {
             ports,
@@ -124,7 +124,7 @@ impl<'a> Router<'a> {
             refusal_told: vec![false; ports.len()],
             source: None,
             complaints: Complaints::new(scenario.replicas, console.teller()),
-            witness,
+            watcher,
             acts: VecDeque::new(),
         };
         Router {
@@ -287,7 +287,8 @@ impl Wires for Cables<'_> {
     }
 
     fn witness(&mut self, now: Time, event: &Event<'_, &str>) {
-        self.witness.event(now, event);
+        let said = event.message().map(|message| message as &dyn Said);
+        self.watcher.event(&View { now, windows: &() }, &event.without_message(), said);
     }
 
     fn complain(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {

@@ -12,8 +12,8 @@
 //!    other way round. One that fails is thinned again.
 //! 4. What is left is made readable: few clients and keys, round times, default parameters.
 //!
-//! If the subject breaks a rule of Raft and the original does not fail with this rule kept, no candidate does either.
-//! So no failure that any Raft would have under these faults takes the place of the one that was found.
+//! If the protocol breaks a rule and the original does not fail with this rule kept, no candidate does either.
+//! So no failure that the sound protocol would have under these faults takes the place of the one that was found.
 
 mod polish;
 mod reduce;
@@ -26,13 +26,14 @@ use std::ops::ControlFlow;
 use smallvec::SmallVec;
 
 use crate::check::{Finding, liveness};
+use crate::lab::{Case, Trial};
 use crate::scenario::Scenario;
-use crate::sweep::{Case, Trial};
 use crate::time::Span;
 use crate::workload::ScriptedOperation;
 
 pub use size::Size;
-use watch::{Log, Scope, explicit};
+pub(in crate::lab) use watch::Log;
+use watch::{Scope, explicit};
 
 /// The budget of [`shrink`] unless it is told otherwise: some seconds, half a minute at most on the machine of
 /// `docs/performance.md`.
@@ -210,10 +211,10 @@ impl Shrinker<'_> {
 
     /// Whether the case does not fail when no rule is broken.
     fn keeps_its_rules_well(&mut self, case: &Case) -> bool {
-        let mut kept = case.clone();
-        if kept.subject.broken.take().is_none() {
+        if case.protocol.broken().is_none() {
             return false;
         }
+        let kept = Case { protocol: case.protocol.sound(), ..case.clone() };
         !self.run(&kept).findings.iter().any(|finding| finding.is_like(self.target))
     }
 

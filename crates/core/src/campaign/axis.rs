@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::GridError;
 use super::event::{self, EVENT, parse_events};
 use super::path::Path;
 use super::values::{ValuesError, parse_values};
-use crate::replica::Config;
+use super::{GridError, parameter_names};
+use crate::lab::Protocol;
 use crate::scenario::library::{self, Kind};
 use crate::scenario::load_matrix;
 
@@ -173,11 +173,13 @@ impl AxisSpec {
         self.0.iter().flat_map(move |(name, words)| words.iter().flat_map(move |word| files(name, word)))
     }
 
-    /// Makes a dimension of it: looks whether the names and values can mean something, and reads files of matrices.
+    /// Makes a dimension of it for these protocols: looks whether the names and values can mean something, and reads files
+    /// of matrices.
     ///
     /// # Errors
     /// If there is no such parameter, a path is none, a value stands there twice, or a matrix cannot be read.
-    pub fn resolve(&self) -> Result<Axis, GridError> {
+    pub fn resolve(&self, protocols: &[Protocol]) -> Result<Axis, GridError> {
+        let parameters = parameter_names(protocols);
         let names: Vec<String> = self.0.iter().map(|(name, _)| name.clone()).collect();
         let counts: Vec<usize> = self.0.iter().map(|(_, values)| values.len()).collect();
         if let Some(place) = counts.iter().position(|&count| count != counts[0]) {
@@ -187,7 +189,7 @@ impl AxisSpec {
         let points = (0..counts.first().copied().unwrap_or(0)).map(|place| {
             let mut point = Point { labels: Vec::new(), words: Vec::new(), changes: Vec::new() };
             for (name, values) in &self.0 {
-                point.add(name, &values[place])?;
+                point.add(name, &values[place], &parameters)?;
             }
             Ok(point)
         });
@@ -239,7 +241,7 @@ impl Serialize for AxisSpec {
 }
 
 impl Point {
-    fn add(&mut self, name: &str, word: &str) -> Result<(), GridError> {
+    fn add(&mut self, name: &str, word: &str, parameters: &[&str]) -> Result<(), GridError> {
         let mut label = word.to_owned();
         let change = match name {
             PARTITION => Change::Partition(partition(word)?),
@@ -253,7 +255,7 @@ impl Point {
             }
             "seed" => return Err(GridError::Seed),
             "events" => return Err(GridError::Events),
-            _ if Config::setting_names().contains(&name) || name.starts_with("raft.") => {
+            _ if is_parameter(name, parameters) => {
                 let value = word
                     .parse()
                     .map_err(|_| GridError::NotANumber { name: name.to_owned(), value: word.to_owned() })?;
@@ -267,6 +269,14 @@ impl Point {
         self.changes.push(change);
         Ok(())
     }
+}
+
+/// Whether a name is that of a parameter, or begins like some: then it is a misspelled one, since no key of a scenario
+/// does.
+fn is_parameter(name: &str, parameters: &[&str]) -> bool {
+    let group = |name: &str| name.split_once('.').map(|(group, _)| group.to_owned());
+    let groups: Vec<String> = parameters.iter().filter_map(|parameter| group(parameter)).collect();
+    parameters.contains(&name) || group(name).is_some_and(|own| groups.contains(&own))
 }
 
 fn partition(word: &str) -> Result<Partition, GridError> {

@@ -3,17 +3,16 @@
 mod coverage;
 mod draw;
 mod hosts;
+mod tolerance;
 
 use std::ops::RangeInclusive;
 
-use super::{Case, Subject, Trial, in_order};
-use crate::raft::Rule;
-use crate::replica::Config;
+use super::{Case, Protocol, Trial, in_order};
 
-pub use coverage::{Coverage, Seen, Situation, Watch};
-pub use draw::draw;
+pub use coverage::{Coverage, Seen, Survey};
+pub use draw::{Flavour, draw};
 
-/// So many runs must do to meet every situation.
+/// This many runs should meet every situation.
 pub const RUNS_FOR_COVERAGE: u64 = 10_000;
 
 /// A case that failed.
@@ -26,10 +25,10 @@ pub struct Failure {
 }
 
 /// What an exploration has come to so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Exploration {
-    /// The rule that the explored Raft does not keep, if it is to be a broken one.
-    pub broken: Option<Rule>,
+    /// What is explored.
+    pub protocol: Protocol,
     /// How many cases were run.
     pub runs: u64,
     /// How many events they had.
@@ -40,22 +39,11 @@ pub struct Exploration {
     pub coverage: Coverage,
 }
 
-/// The case of a seed, with a rule of Raft broken if there is one. A broken Raft keeps its whole log, unless the rule is
-/// about just that: it is to be detected by what it does with its log, not by what follows from the states that it
-/// spreads.
-pub fn case(seed: u64, broken: Option<Rule>) -> Case {
-    let Case { scenario, seed, mut subject } = draw(seed);
-    if broken.is_some_and(|rule| rule != Rule::ReplaceInOneStep) {
-        subject.config.log_bytes_max = Config::default().log_bytes_max;
-    }
-    Case { scenario, seed, subject: Subject { broken, ..subject } }
-}
-
 /// Why an exploration ends before its last seed.
 enum End<E> {
     /// It was told to.
     Told,
-    /// Who was told of a failure could not take it.
+    /// The callback for failures returned an error.
     Failed(E),
 }
 
@@ -66,16 +54,21 @@ struct Outcome {
     failure: Option<Box<Failure>>,
 }
 
-fn attempt(seed: u64, broken: Option<Rule>) -> Outcome {
-    let case = case(seed, broken);
-    let mut watch = Watch::new();
-    let trial = Trial::of(|| case.run_raft(&mut watch));
+fn attempt(protocol: &Protocol, seed: u64) -> Outcome {
+    let case = draw(protocol, seed);
+    let (trial, seen) = case.attempt_surveyed();
     let events = trial.judged.as_ref().map_or(0, |judged| judged.record.events);
     let failure = (!trial.passed()).then(|| Box::new(Failure { case, trial }));
-    Outcome { seen: watch.seen(), events, failure }
+    Outcome { seen, events, failure }
 }
 
 impl Exploration {
+    /// One that has not begun.
+    pub fn new(protocol: Protocol) -> Exploration {
+        let coverage = Coverage::of(protocol.situations());
+        Exploration { protocol, runs: 0, events: 0, failures: 0, coverage }
+    }
+
     /// Explores these seeds on all cores of the present thread pool.
     ///
     /// Failures are handed to `failed` in the order of their seeds, whatever the order in which they are found. The
@@ -91,13 +84,13 @@ impl Exploration {
         mut failed: impl FnMut(Failure) -> Result<(), E>,
         goes_on: impl Fn(&Exploration) -> bool,
     ) -> Result<(), E> {
-        let broken = self.broken;
+        let protocol = self.protocol.clone();
         let (first, last) = seeds.into_inner();
         // Of all seeds there are one too many for a range; nobody comes so far.
         let count = last.saturating_sub(first).saturating_add(u64::from(first <= last));
         let explored = in_order(
             0..count,
-            |nth| attempt(first + nth, broken),
+            |nth| attempt(&protocol, first + nth),
             |_, outcome| {
                 progress();
                 self.runs += 1;
@@ -117,7 +110,7 @@ impl Exploration {
     }
 
     /// The situations that ought to have occurred by now and have not.
-    pub fn gaps(&self) -> Vec<Situation> {
+    pub fn gaps(&self) -> Vec<&'static str> {
         if self.runs < RUNS_FOR_COVERAGE { Vec::new() } else { self.coverage.missing().collect() }
     }
 }
@@ -129,9 +122,14 @@ mod tests {
 
     use super::*;
     use crate::chaos::Fault;
+    use crate::subjects;
+
+    fn without(rule: &str) -> Protocol {
+        subjects::raft().without(rule).expect("a rule of Raft")
+    }
 
     fn explore(seeds: RangeInclusive<u64>, goes_on: impl Fn(&Exploration) -> bool) -> (Exploration, Vec<u64>) {
-        let (mut exploration, mut failures) = (Exploration::default(), Vec::new());
+        let (mut exploration, mut failures) = (Exploration::new(subjects::raft()), Vec::new());
         let failed = |failure: Failure| {
             failures.push(failure.case.seed);
             Ok::<(), Infallible>(())
@@ -143,7 +141,7 @@ mod tests {
     #[test]
     fn every_seed_is_run_once_and_counted_on_any_number_of_threads() {
         let runs = Cell::new(0);
-        let mut whole = Exploration::default();
+        let mut whole = Exploration::new(subjects::raft());
         let count = || runs.set(runs.get() + 1);
         whole.explore(100..=1_299, count, |_| Ok::<(), Infallible>(()), |_| true).expect("it cannot fail");
         assert_eq!((whole.runs, whole.failures, runs.get()), (1_200, 0, 1_200));
@@ -155,10 +153,10 @@ mod tests {
     #[test]
     fn failures_come_in_the_order_of_their_seeds_until_it_is_told_to_end() {
         let failing = |goes_on: &dyn Fn(&Exploration) -> bool| {
-            let mut exploration = Exploration { broken: Some(Rule::ReadAfterOwnCommit), ..Exploration::default() };
+            let mut exploration = Exploration::new(without("read-after-own-commit"));
             let mut seeds = Vec::new();
             let failed = |failure: Failure| {
-                assert_eq!(failure.case.subject.broken, Some(Rule::ReadAfterOwnCommit));
+                assert_eq!(failure.case.protocol.broken(), Some("read-after-own-commit"));
                 assert!(!failure.case.attempt().passed(), "the case alone repeats the failure");
                 seeds.push(failure.case.seed);
                 Ok::<(), Infallible>(())
@@ -174,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_who_is_told_of_failures_ends_it() {
-        let mut exploration = Exploration { broken: Some(Rule::AnswerAfterCommit), ..Exploration::default() };
+    fn an_error_of_the_callback_for_failures_ends_it() {
+        let mut exploration = Exploration::new(without("answer-after-commit"));
         assert_eq!(exploration.explore(0..=99, || {}, |_| Err("full disk"), |_| true), Err("full disk"));
     }
 
     #[test]
     fn some_seeds_damage_messages_until_their_faults_end() {
-        let cases: Vec<_> = (0..300).map(|seed| draw(seed).scenario).collect();
+        let cases: Vec<_> = (0..300).map(|seed| draw(&subjects::raft(), seed).scenario).collect();
         for scenario in &cases {
             let ends: Vec<_> = scenario.events.iter().filter(|event| matches!(event.fault, Fault::Damage(_))).collect();
             match scenario.damage > 0.0 {
@@ -194,7 +192,7 @@ mod tests {
         assert!(damaging.abs_diff(30) < 26, "{damaging}");
         let (exploration, failures) = explore(0..=299, |_| true);
         assert_eq!(failures, [0; 0]);
-        let refused = exploration.coverage.runs(Situation::DamagedMessageRefused);
+        let refused = exploration.coverage.runs("damaged message refused");
         assert!(refused > 0 && refused <= damaging as u64, "{refused} of {damaging}");
     }
 
@@ -214,9 +212,9 @@ mod tests {
 
     #[test]
     fn gaps_are_reported_only_after_enough_runs() {
-        let few = Exploration { runs: RUNS_FOR_COVERAGE - 1, ..Exploration::default() };
-        assert_eq!(few.gaps(), []);
-        let many = Exploration { runs: RUNS_FOR_COVERAGE, ..Exploration::default() };
-        assert_eq!(many.gaps(), Situation::ALL);
+        let few = Exploration { runs: RUNS_FOR_COVERAGE - 1, ..Exploration::new(subjects::raft()) };
+        assert!(few.gaps().is_empty());
+        let many = Exploration { runs: RUNS_FOR_COVERAGE, ..few };
+        assert_eq!(many.gaps(), subjects::raft().situations());
     }
 }

@@ -5,12 +5,12 @@
 //! Groce et al. 2012). A run is short and hectic: elections, faults and requests come in each other's way. Then all
 //! faults end, and there is time enough to demand progress.
 
-use super::super::{Case, ProtocolName, Subject};
 use super::hosts::{Frame, HostFaults};
+use super::tolerance;
 use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Rulebook};
 use crate::check::liveness;
 use crate::id::ReplicaId;
-use crate::replica::Config;
+use crate::lab::{Case, Protocol, Timing};
 use crate::rng::Stream;
 use crate::scenario::{Benchmarks, Delay, Network, Order, Scenario, Tests};
 use crate::time::{Span, Time};
@@ -19,9 +19,10 @@ use crate::workload::Keys;
 /// The most messages of a run: as many as a scenario file allows.
 const PACKETS_MAX: u64 = 900_000;
 
-/// What a run is about.
+/// What an explored run is about. It suits protocols that elect leaders and agree on a log; others get runs that differ
+/// as much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flavour {
+pub enum Flavour {
     /// Anything.
     Any,
     /// Appends carry one entry or few, and take long: logs differ for long.
@@ -77,54 +78,15 @@ const KINDS: [Kind; 11] = [
     Kind::Heal,
 ];
 
-/// The case that a seed stands for.
-pub fn draw(seed: u64) -> Case {
+/// The case that a seed stands for, with this protocol: its parameters are drawn, too.
+pub fn draw(protocol: &Protocol, seed: u64) -> Case {
     let mut dice = Stream::new(seed, "explore");
     let flavour = *dice.pick(&FLAVOURS).expect("there are flavours");
-    let mut config = config(&mut dice, flavour);
-    config.log_bytes_max = log_bytes_max(seed);
-    let scenario = Sketch::new(&mut dice, flavour, &config).scenario(&mut dice, &config, seed);
-    Case { scenario, seed, subject: Subject { protocol: ProtocolName::Raft, config, broken: None } }
-}
-
-/// The default timing in two of five, and else another; small batches now and then.
-fn config(dice: &mut Stream, flavour: Flavour) -> Config {
-    let mut config = Config::default();
-    let raft = &mut config.raft;
-    if dice.chance(0.6) {
-        let min = dice.between(100, 800);
-        raft.election_timeout_min = Span::from_millis(min);
-        // Round trips rarely take more than a quarter of the shortest timeout, and the draws must differ by more than
-        // that: else votes are split again and again (section 5.2 of the paper).
-        raft.election_timeout_max = Span::from_millis(min + min * dice.between(40, 100) / 100);
-        raft.heartbeat = Span::from_millis(min * dice.between(20, 90) / 100);
-        raft.round_trip_guess = Span::from_millis(dice.between(1, min / 4));
-        raft.retry_min = Span::from_millis(dice.between(1, min / 10));
-    }
-    if flavour == Flavour::Slow || dice.chance(0.4) {
-        raft.batch_bytes_max = *dice.pick(&[1, 64, 300]).expect("sizes");
-        raft.inflight_max = *dice.pick(&[1, 2, 8]).expect("numbers");
-        raft.suspect_after = *dice.pick(&[1, 2, 4]).expect("numbers");
-    }
-    match flavour {
-        Flavour::Duel => (raft.batch_bytes_max, raft.inflight_max) = (1, 8),
-        Flavour::Readers => {
-            raft.heartbeat = Span(raft.election_timeout_min.nanos() * dice.between(50, 90) / 100);
-        }
-        Flavour::Any | Flavour::Slow => {}
-    }
-    if dice.chance(0.3) {
-        config.probe_after = Span::from_millis(dice.between(0, 100));
-    }
-    debug_assert_eq!(config.validate(), Ok(()));
-    config
-}
-
-/// In some of all runs logs are short, so that they are compacted all the time and whoever falls behind needs a
-/// snapshot. This has dice of its own: what a seed draws besides does not depend on it.
-fn log_bytes_max(seed: u64) -> usize {
-    let mut dice = Stream::new(seed, "explore logs");
-    if dice.chance(0.3) { *dice.pick(&[1, 100, 400, 1_600]).expect("sizes") } else { usize::MAX }
+    let protocol = protocol.varied(seed, &mut dice, flavour);
+    let timing = protocol.timing();
+    let mut scenario = Sketch::new(&mut dice, flavour, &timing).scenario(&mut dice, &timing, seed);
+    tolerance::spare(&mut scenario, protocol.tolerates());
+    Case { scenario, seed, protocol }
 }
 
 /// In some of all runs messages are damaged until the faults end. This has a random stream of its own, too.
@@ -146,8 +108,8 @@ struct Sketch {
 }
 
 impl Sketch {
-    fn new(dice: &mut Stream, flavour: Flavour, config: &Config) -> Sketch {
-        let pace = config.raft.election_timeout_max;
+    fn new(dice: &mut Stream, flavour: Flavour, timing: &Timing) -> Sketch {
+        let pace = timing.timeout_max;
         let sizes: &[usize] = match flavour {
             Flavour::Any | Flavour::Slow => &[3, 3, 3, 4, 5, 5, 5, 5, 6, 7, 8, 9],
             Flavour::Readers => &[3, 3, 5],
@@ -167,7 +129,7 @@ impl Sketch {
         }
     }
 
-    fn scenario(&self, dice: &mut Stream, config: &Config, seed: u64) -> Scenario {
+    fn scenario(&self, dice: &mut Stream, timing: &Timing, seed: u64) -> Scenario {
         let wait = if dice.chance(0.2) { Span::ZERO } else { self.pace };
         let (requests, mix, keys) = match self.flavour {
             Flavour::Any => {
@@ -179,7 +141,7 @@ impl Sketch {
         };
         let burst = if dice.chance(0.25) { dice.between(2, 12) } else { 1 };
         let matrix = self.matrix(dice);
-        let network = self.network(dice, config);
+        let network = self.network(dice, timing);
         let start = Time::ZERO + wait;
         let hosts = HostFaults::draw(
             seed,
@@ -187,11 +149,11 @@ impl Sketch {
                 replicas: self.replicas,
                 span: (start, start + self.hectic),
                 gap: self.gap,
-                timeout: config.raft.election_timeout_min,
-                drift_max: config.raft.clock_drift_max,
+                timeout: timing.timeout_min,
+                drift_max: timing.clock_drift_max,
                 has_links: matches!(network, Network::Links { .. }),
                 is_about_leases: self.flavour == Flavour::Readers,
-                has_small_batches: config.raft.batch_bytes_max < Config::default().raft.batch_bytes_max,
+                has_small_batches: timing.small_batches,
             },
         );
         let damage = damage(seed);
@@ -254,11 +216,10 @@ impl Sketch {
 
     /// Any timing model. Round trips leave elections time enough; and where batches are small, those that come in are
     /// carried off.
-    fn network(&self, dice: &mut Stream, config: &Config) -> Network {
+    fn network(&self, dice: &mut Stream, timing: &Timing) -> Network {
         let slow = matches!(self.flavour, Flavour::Slow | Flavour::Duel);
-        let small = config.raft.batch_bytes_max < Config::default().raft.batch_bytes_max;
-        let eighth = config.raft.election_timeout_min.nanos() / 1_000_000 / 8;
-        let most = if small && !slow { eighth.min(10) } else { eighth };
+        let eighth = timing.timeout_min.nanos() / 1_000_000 / 8;
+        let most = if timing.small_batches && !slow { eighth.min(10) } else { eighth };
         let millis = Span::from_millis;
         let any = |delay| Network::Links { delay, order: Order::Any };
         let model = match self.flavour {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::chaos::{ConnectivityMatrix, Fault, Target};
+use crate::lab::Case;
 use crate::scenario::{Delay, Network, Order, Scenario, packets_default};
-use crate::sweep::Case;
 use crate::time::Span;
 
 /// How much there is to a case. The first number that differs says which of two is smaller, so no other can be bought
@@ -46,7 +46,7 @@ impl Size {
             things: scenario.requests as usize + faults,
             faults,
             replicas: scenario.replicas,
-            settings: case.subject.config.changed_settings().len(),
+            settings: case.protocol.changed_parameters().len(),
             riddles: scenario.events.iter().map(|event| riddles(&event.fault)).sum::<usize>() + cells(&scenario.matrix),
             network: network(&scenario.network)
                 + scenario.links.iter().map(|link| kind(link.delay)).sum::<usize>()

@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::Shrinker;
 use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss, Target};
 use crate::id::{REPLICAS_MIN, ReplicaId, ReplicaSet};
+use crate::lab::Case;
 use crate::scenario::{LinkDelay, packets_max};
-use crate::sweep::Case;
 use crate::time::{Span, Time};
 
 /// The shortest lifetime that a file can have.

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{AxisSpec, GridError};
+use crate::lab::{Protocol, Protocols, SeedRange};
 use crate::printable::printable;
-use crate::raft::Rule;
 use crate::scenario::ScenarioError;
 use crate::scenario::reader::{Field, Source, read};
-use crate::sweep::{ProtocolName, SeedRange};
 
 /// The version of the format that is written, and the only one that is read.
 const FORMAT: u64 = 1;
@@ -30,9 +29,7 @@ pub struct SweepSpec {
     /// What is varied, the slowest first.
     pub axes: Vec<AxisSpec>,
     /// What the replicas run.
-    pub protocols: Vec<ProtocolName>,
-    /// The rule that all replicas break, if they are to.
-    pub broken: Option<Rule>,
+    pub protocols: Vec<Protocol>,
     /// The seeds of each cell.
     pub seeds: SeedRange,
 }
@@ -55,43 +52,50 @@ impl SweepSpec {
     /// The seeds of a sweep that names none.
     pub const DEFAULT_SEEDS: SeedRange = SeedRange::first_of(100);
 
-    /// Reads a file; none, if it is no sweep's. Warnings are of keys that mean nothing.
+    /// Reads a file about some of these protocols; none, if it is no sweep's. Warnings are of keys that mean nothing.
     ///
     /// # Errors
     /// If the file cannot be read or holds a sweep that makes no sense.
-    pub fn load(path: &Path) -> Result<Option<(SweepSpec, Vec<String>)>, GridError> {
+    pub fn load(path: &Path, protocols: &Protocols) -> Result<Option<(SweepSpec, Vec<String>)>, GridError> {
         let file = printable(&path.display().to_string());
         let text = read(path, &file)?;
-        SweepSpec::parse(&file, &text)
+        SweepSpec::parse(&file, &text, protocols)
     }
 
     /// As [`SweepSpec::load`], from a text.
     ///
     /// # Errors
     /// If the text holds a sweep that makes no sense.
-    pub fn parse(file: &str, text: &str) -> Result<Option<(SweepSpec, Vec<String>)>, GridError> {
+    pub fn parse(file: &str, text: &str, protocols: &Protocols) -> Result<Option<(SweepSpec, Vec<String>)>, GridError> {
         let source = Source::new(file);
         let json = source.parse(text)?;
-        let Some(spec) = read_spec(&source, &json)? else { return Ok(None) };
+        let Some(spec) = read_spec(&source, &json, protocols)? else { return Ok(None) };
         Ok(Some((spec, source.into_warnings())))
     }
 
-    /// The sweep as a file.
-    pub fn to_json(&self) -> String {
-        let protocols = if self.protocols == [ProtocolName::default()] { &[][..] } else { &self.protocols[..] };
+    /// The sweep as a file. The first of the `known` protocols need not be named.
+    pub fn to_json(&self, known: &Protocols) -> String {
+        let mut protocols: Vec<&'static str> = self.protocols.iter().map(Protocol::name).collect();
+        if protocols == [known.default_one().name()] {
+            protocols.clear();
+        }
         let file = File {
             seedbed_sweep: FORMAT,
             scenarios: self.scenarios.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
             axes: &self.axes,
-            protocols: protocols.iter().map(|protocol| protocol.name()).collect(),
-            without: self.broken.map(Rule::name),
+            protocols,
+            without: self.protocols.iter().find_map(Protocol::broken),
             seeds: self.seeds.to_string(),
         };
         serde_json::to_string_pretty(&file).expect("all keys are texts") + "\n"
     }
 }
 
-fn read_spec(source: &Source, json: &crate::scenario::reader::Json) -> Result<Option<SweepSpec>, GridError> {
+fn read_spec(
+    source: &Source,
+    json: &crate::scenario::reader::Json,
+    known: &Protocols,
+) -> Result<Option<SweepSpec>, GridError> {
     let mut top = source.top(json)?;
     if !top.holds(MARK) {
         return Ok(None);
@@ -102,13 +106,18 @@ fn read_spec(source: &Source, json: &crate::scenario::reader::Json) -> Result<Op
     let scenarios = list(&top.get("scenarios"), "paths", path)?;
     let protocols = top.get("protocols").optional(|field| {
         list(field, "protocols", |item| {
-            let word = item.word(&ProtocolName::ALL.map(ProtocolName::name))?;
-            Ok(word.parse().expect("only names of protocols are read"))
+            let name = item.word(&known.names())?;
+            known.find(name).map_err(|error| item.invalid(&error.to_string()))
         })
     })?;
-    let broken = top
-        .get("without")
-        .optional(|field| Ok(field.word(&Rule::ALL.map(Rule::name))?.parse().expect("only names of rules are read")))?;
+    let mut protocols = protocols.unwrap_or_else(|| vec![known.default_one().clone()]);
+    if top.has("without") {
+        for protocol in &mut protocols {
+            let rules: Vec<&'static str> = protocol.mutants().iter().map(|mutant| mutant.name).collect();
+            let rule = top.get("without").word(&rules)?;
+            *protocol = protocol.without(rule).map_err(|error| top.get("without").invalid(&error.to_string()))?;
+        }
+    }
     let seeds = top.get("seeds").optional(|field| {
         let allowed = "a text as in \"0..1000\", or a whole number";
         field.number_or_text(allowed)?.parse().map_err(|_| field.invalid(allowed))
@@ -117,13 +126,7 @@ fn read_spec(source: &Source, json: &crate::scenario::reader::Json) -> Result<Op
     for item in top.get("axes").optional(|field| field.list_up_to(LIST_MAX, "axes"))?.unwrap_or_default() {
         axes.push(axis(&item)?);
     }
-    Ok(Some(SweepSpec {
-        scenarios,
-        axes,
-        protocols: protocols.unwrap_or_else(|| vec![ProtocolName::default()]),
-        broken,
-        seeds: seeds.unwrap_or(SweepSpec::DEFAULT_SEEDS),
-    }))
+    Ok(Some(SweepSpec { scenarios, axes, protocols, seeds: seeds.unwrap_or(SweepSpec::DEFAULT_SEEDS) }))
 }
 
 /// An object with a list of values, or a text as on a command line, under each name.
@@ -162,9 +165,10 @@ fn list<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::subjects;
 
     fn parse(text: &str) -> Result<Option<(SweepSpec, Vec<String>)>, String> {
-        SweepSpec::parse("s.json", text).map_err(|error| error.to_string())
+        SweepSpec::parse("s.json", text, &subjects::builtin()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -175,20 +179,18 @@ mod tests {
                 AxisSpec::of("drops", "0:0.2:0.1").unwrap(),
                 AxisSpec::parse("raft.heartbeat_ms=50,100+network.order=any,fifo").unwrap(),
             ],
-            protocols: ProtocolName::ALL.to_vec(),
-            broken: None,
+            protocols: subjects::builtin().iter().cloned().collect(),
             seeds: "5..9".parse().unwrap(),
         };
-        let text = spec.to_json();
+        let text = spec.to_json(&subjects::builtin());
         assert_eq!(parse(&text), Ok(Some((spec, Vec::new()))));
         let plain = SweepSpec {
             scenarios: vec!["b.json".into()],
             axes: Vec::new(),
-            protocols: vec![ProtocolName::Raft],
-            broken: Some(Rule::VoteOnce),
+            protocols: vec![subjects::raft().without("vote-once").expect("a rule")],
             seeds: SweepSpec::DEFAULT_SEEDS,
         };
-        assert_eq!(parse(&plain.to_json()), Ok(Some((plain, Vec::new()))));
+        assert_eq!(parse(&plain.to_json(&subjects::builtin())), Ok(Some((plain, Vec::new()))));
     }
 
     #[test]

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use super::{SEEDS, Shrinker};
 use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Target};
 use crate::id::{ReplicaId, ReplicaSet};
-use crate::replica::Config;
+use crate::lab::{Case, Protocol};
 use crate::scenario::{Delay, Network, Order, packets_default};
 use crate::service::{Operation, Text};
-use crate::sweep::Case;
 use crate::time::{Span, Time};
 use crate::workload::ScriptedOperation;
 
@@ -20,7 +19,7 @@ impl Shrinker<'_> {
     pub(super) fn polish(&mut self) {
         self.simplify_network();
         self.simplify_events();
-        self.reset_config();
+        self.reset_parameters();
         self.merge_clients();
         self.take(
             self.changed(|scenario, _| scenario.max_packets = packets_default(scenario.requests, scenario.replicas)),
@@ -110,34 +109,27 @@ impl Shrinker<'_> {
     }
 
     /// Default parameters: all with times in proportion, all, or one by one.
-    fn reset_config(&mut self) {
-        let (config, default) = (self.best.case.subject.config.clone(), Config::default());
-        if config == default {
+    fn reset_parameters(&mut self) {
+        let (own, plain) = (self.best.case.protocol.clone(), self.best.case.protocol.plain());
+        if own.changed_parameters().is_empty() {
             return;
         }
-        let share = default.raft.election_timeout_min.nanos() as f64 / config.raft.election_timeout_min.nanos() as f64;
-        let (mut slow, mut plain) = (self.stretched(share), self.best.case.clone());
-        for case in [&mut slow, &mut plain] {
-            case.subject.config = default.clone();
-        }
-        let mut own_times = self.stretched(share);
-        own_times.subject.config = Config {
-            raft: crate::raft::Config {
-                suspect_after: config.raft.suspect_after,
-                batch_bytes_max: config.raft.batch_bytes_max,
-                inflight_max: config.raft.inflight_max,
-                ..default.raft.clone()
-            },
-            ..default.clone()
+        let timeout = |protocol: &Protocol| protocol.timing().timeout_min.nanos().max(1) as f64;
+        let slow = self.stretched(timeout(&plain) / timeout(&own));
+        let with = |case: &Case, wanted: &dyn Fn(bool) -> bool| Case {
+            protocol: own.with_parameters(&plain.parameters(), wanted),
+            ..case.clone()
         };
-        for case in [slow, plain, own_times] {
+        let best = &self.best.case;
+        let candidates = [with(&slow, &|_| true), with(best, &|_| true), with(&slow, &|is_time| is_time)];
+        for case in candidates {
             if self.trying_seeds(SEEDS, |shrinker| shrinker.take(case)) {
                 break;
             }
         }
-        for (name, value) in default.settings() {
+        for (name, value) in plain.parameters() {
             let mut case = self.best.case.clone();
-            if case.subject.config.set(name, value).is_ok() && case.subject.config.validate().is_ok() {
+            if case.protocol.set(name, value).is_ok() && case.protocol.validate().is_ok() {
                 self.take(case);
             }
         }

@@ -19,12 +19,10 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Case, ProtocolName, SeedRange, Subject};
 use crate::hash::StableHasher;
 use crate::hint::{did_you_mean, nearest};
+use crate::lab::{Case, ParameterError, Protocol, SeedRange};
 use crate::printable::printable;
-use crate::raft::{ConfigError, Rule};
-use crate::replica::{Config, SettingError};
 use crate::scenario::reader::{Source, UnknownKey, WITHOUT_QUOTES};
 use crate::scenario::{Scenario, ScenarioError};
 use axis::Change;
@@ -123,7 +121,7 @@ pub enum GridError {
         problem: PathError,
     },
     /// A scenario has no such key.
-    #[error("unknown path `{path}`{}", if hint.is_empty() { allowed_paths() } else { hint.clone() })]
+    #[error("unknown path `{path}`{}", if hint.is_empty() { ALLOWED_PATHS } else { hint })]
     Unknown {
         /// The path.
         path: String,
@@ -132,14 +130,18 @@ pub enum GridError {
     },
     /// A parameter of replicas that cannot have this value.
     #[error(transparent)]
-    Setting(#[from] SettingError),
+    Parameter(#[from] ParameterError),
     /// All parameters of the replicas together make no sense.
-    #[error("{cell}: `{}` is {}; allowed is {}", Config::setting_of(error), error.value, error.allowed)]
-    Config {
+    #[error("{cell}: `{name}` is {value}; allowed is {allowed}")]
+    Parameters {
         /// The cell.
         cell: String,
-        /// What is wrong.
-        error: ConfigError,
+        /// A parameter that is wrong.
+        name: String,
+        /// Its value.
+        value: String,
+        /// What it can be.
+        allowed: String,
     },
     /// A file is wrong, or a value in it.
     #[error(transparent)]
@@ -156,12 +158,6 @@ pub enum GridError {
         /// What there is none of.
         what: &'static str,
     },
-    /// Only Raft has rules to break.
-    #[error("--without applies to Raft only; the protocol is {protocol}")]
-    NoRules {
-        /// The protocol.
-        protocol: ProtocolName,
-    },
 }
 
 impl From<ScenarioError> for GridError {
@@ -171,9 +167,7 @@ impl From<ScenarioError> for GridError {
 }
 
 /// What may stand for a path, if nothing like it is known.
-fn allowed_paths() -> String {
-    format!("; allowed is a key of scenario files (docs/scenarios.md) or one of {}", Config::setting_names().join(", "))
-}
+const ALLOWED_PATHS: &str = "; allowed is a key of scenario files (docs/scenarios.md) or a parameter of the protocol";
 
 /// A scenario of a grid.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,8 +192,7 @@ impl Base {
 pub struct Grid {
     bases: Vec<Base>,
     axes: Vec<Axis>,
-    protocols: Vec<ProtocolName>,
-    broken: Option<Rule>,
+    protocols: Vec<Protocol>,
     seeds: SeedRange,
 }
 
@@ -215,7 +208,7 @@ pub struct Cell<'g> {
     /// The point of each axis.
     points: Vec<&'g Point>,
     /// What the replicas run.
-    pub protocol: ProtocolName,
+    pub protocol: &'g Protocol,
 }
 
 impl Grid {
@@ -226,11 +219,10 @@ impl Grid {
     pub fn new(
         bases: Vec<Base>,
         axes: Vec<Axis>,
-        protocols: Vec<ProtocolName>,
-        broken: Option<Rule>,
+        protocols: Vec<Protocol>,
         seeds: SeedRange,
     ) -> Result<Grid, GridError> {
-        let grid = Grid { bases, axes, protocols, broken, seeds };
+        let grid = Grid { bases, axes, protocols, seeds };
         grid.check_shape()?;
         for number in 0..grid.cells() {
             let cell = grid.cell(number);
@@ -247,7 +239,7 @@ impl Grid {
             }
         }
         for (place, protocol) in self.protocols.iter().enumerate() {
-            if self.protocols[..place].contains(protocol) {
+            if self.protocols[..place].iter().any(|other| other.name() == protocol.name()) {
                 return Err(GridError::Repeated { name: protocol.to_string() });
             }
         }
@@ -265,11 +257,6 @@ impl Grid {
         if self.axes.iter().any(|axis| axis.points.is_empty()) {
             return Err(GridError::Empty { what: "value" });
         }
-        if let (Some(_), Some(&protocol)) =
-            (self.broken, self.protocols.iter().find(|protocol| **protocol != ProtocolName::Raft))
-        {
-            return Err(GridError::NoRules { protocol });
-        }
         let cells = self.sizes().fold(1_u128, |cells, size| cells.saturating_mul(size as u128));
         if cells > u128::from(CELLS_MAX) { Err(GridError::TooManyCells { cells }) } else { Ok(()) }
     }
@@ -285,9 +272,9 @@ impl Grid {
         self.axes.iter().flat_map(|axis| &axis.names).map(String::as_str).collect()
     }
 
-    /// The rule that all replicas break, if they do.
-    pub fn broken(&self) -> Option<Rule> {
-        self.broken
+    /// The rule that the replicas break, if they do.
+    pub fn broken(&self) -> Option<&'static str> {
+        self.protocols.iter().find_map(Protocol::broken)
     }
 
     /// How many cells there are.
@@ -316,8 +303,9 @@ impl Grid {
                 format!("{:?}", point.changes).hash(&mut hasher);
             }
         }
-        self.protocols.hash(&mut hasher);
-        self.broken.map(Rule::name).hash(&mut hasher);
+        for protocol in &self.protocols {
+            (protocol.name(), protocol.broken()).hash(&mut hasher);
+        }
         self.seeds.to_string().hash(&mut hasher);
         hasher.value()
     }
@@ -352,7 +340,7 @@ impl Grid {
             let names = axis.names.iter().zip(&point.labels).zip(&point.words);
             values.extend(names.map(|((name, label), word)| (name.as_str(), label.as_str(), word.as_str())));
         }
-        let protocol = self.protocols[places[places.len() - 1]];
+        let protocol = &self.protocols[places[places.len() - 1]];
         Cell { number, base: &self.bases[places[0]], values, points, protocol }
     }
 
@@ -361,23 +349,45 @@ impl Grid {
     /// # Errors
     /// If the cell makes no sense. A grid that was made has no such cell.
     pub fn case(&self, cell: &Cell<'_>, seed: u64) -> Result<Case, GridError> {
-        let mut config = Config::default();
+        let mut protocol = cell.protocol.clone();
         let mut json = None;
         for change in cell.changes() {
             match change {
-                Change::Setting { name, value } => config.set(name, *value).map_err(|error| unknown(name, error))?,
+                Change::Setting { name, value } => self.set(&mut protocol, name, *value)?,
                 change => edit(json.get_or_insert_with(|| cell.base.json.clone()), change)
                     .map_err(|problem| GridError::Nowhere { file: cell.base.path.display().to_string(), problem })?,
             }
         }
-        config.validate().map_err(|error| GridError::Config { cell: cell.to_string(), error })?;
+        protocol.validate().map_err(|error| match error {
+            ParameterError::Value { name, value, allowed } => {
+                GridError::Parameters { cell: cell.to_string(), name, value, allowed }
+            }
+            unknown @ ParameterError::Unknown { .. } => unknown.into(),
+        })?;
         let scenario = match json {
             None => cell.base.scenario.clone(),
             Some(json) => Grid::read(cell, &json)?,
         };
-        // Only Raft has parameters.
-        let config = if cell.protocol == ProtocolName::Raft { config } else { Config::default() };
-        Ok(Case { scenario, seed, subject: Subject { protocol: cell.protocol, config, broken: self.broken } })
+        Ok(Case { scenario, seed, protocol })
+    }
+
+    /// Sets a parameter. A protocol that does not have it stays as it is, if another one of the grid has it.
+    fn set(&self, protocol: &mut Protocol, name: &str, value: f64) -> Result<(), GridError> {
+        let error = match protocol.set(name, value) {
+            Ok(()) => return Ok(()),
+            Err(error @ ParameterError::Value { .. }) => return Err(error.into()),
+            Err(error) => error,
+        };
+        let names = parameter_names(&self.protocols);
+        if names.contains(&name) {
+            return Ok(());
+        }
+        match nearest(name, names.into_iter()) {
+            Some(meant) => {
+                Err(GridError::Unknown { path: name.to_owned(), hint: format!("; {}", did_you_mean(meant)) })
+            }
+            None => Err(error.into()),
+        }
     }
 
     /// Reads the edited keys as a scenario. What the file itself had is known to be right, so a key that means nothing
@@ -410,16 +420,9 @@ impl Cell<'_> {
     }
 }
 
-/// A parameter that there is not is named with the one that may be meant.
-fn unknown(name: &str, error: SettingError) -> GridError {
-    match error {
-        SettingError::Unknown { .. } => {
-            let meant = nearest(name, Config::setting_names().into_iter());
-            let hint = meant.map(|meant| format!("; {}", did_you_mean(meant))).unwrap_or_default();
-            GridError::Unknown { path: name.to_owned(), hint }
-        }
-        other => other.into(),
-    }
+/// The names of the parameters that any of these protocols has.
+fn parameter_names(protocols: &[Protocol]) -> Vec<&'static str> {
+    protocols.iter().flat_map(Protocol::parameters).map(|(name, _)| name).collect()
 }
 
 /// Makes a change in the keys of a scenario. What a matrix and the same loss on every link say of the same links: the

@@ -6,11 +6,9 @@ use std::path::Path;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::{Case, ProtocolName, Subject, Trial};
+use super::{Case, ParameterError, Protocol, Protocols, Trial};
 use crate::check::{Checker, Finding};
 use crate::printable::printable;
-use crate::raft::Rule;
-use crate::replica::Config;
 use crate::scenario::library::{self, Kind};
 use crate::scenario::pretty::write_pretty;
 use crate::scenario::reader::{Field, Object, Source, read};
@@ -59,7 +57,8 @@ impl Repro {
     pub fn new(case: Case, trace: Option<u64>, findings: Vec<Finding>) -> Repro {
         let in_one_line = |finding: Finding| {
             let text: String = printable(&finding.text).chars().take(TEXT_CHARS_MAX).collect();
-            Finding { text, ..finding }
+            // A file has no place for the time. It stands in the text.
+            Finding { text, when: None, ..finding }
         };
         let findings = findings.into_iter().map(in_one_line).collect();
         Repro { case, version: env!("CARGO_PKG_VERSION").to_owned(), trace, findings }
@@ -73,13 +72,13 @@ impl Repro {
         write_pretty(&File::of(self), out)
     }
 
-    /// Reads a file.
+    /// Reads a file, about one of these protocols.
     ///
     /// # Errors
     /// If the file cannot be read, is not JSON in UTF-8, or holds anything but a valid repro.
-    pub fn load(path: &Path) -> Result<LoadedRepro, ScenarioError> {
+    pub fn load(path: &Path, protocols: &Protocols) -> Result<LoadedRepro, ScenarioError> {
         let file = printable(&path.display().to_string());
-        Repro::parse(&file, &read(path, &file)?)
+        Repro::parse(&file, &read(path, &file)?, protocols)
     }
 
     /// As [`Repro::load`], of a name that leads to a file on disk or to a repro file that comes with the program
@@ -89,19 +88,19 @@ impl Repro {
     /// As [`Repro::load`], or if there is nothing of this name.
     ///
     /// [`library`]: crate::scenario::library
-    pub fn find(name: &Path) -> Result<LoadedRepro, ScenarioError> {
+    pub fn find(name: &Path, protocols: &Protocols) -> Result<LoadedRepro, ScenarioError> {
         let found = library::load(Kind::Repro, name)?;
-        Repro::parse(&found.file, &found.text)
+        Repro::parse(&found.file, &found.text, protocols)
     }
 
     /// Reads a repro from a text. `file` stands for the text's origin in messages.
     ///
     /// # Errors
     /// If the text is not JSON or holds anything but a valid repro.
-    pub fn parse(file: &str, text: &str) -> Result<LoadedRepro, ScenarioError> {
+    pub fn parse(file: &str, text: &str, protocols: &Protocols) -> Result<LoadedRepro, ScenarioError> {
         let source = Source::new(file);
         let json = source.parse(text)?;
-        let repro = repro(&source, &mut source.top(&json)?)?;
+        let repro = repro(&source, &mut source.top(&json)?, protocols)?;
         Ok(LoadedRepro { repro, warnings: source.into_warnings() })
     }
 
@@ -112,7 +111,7 @@ impl Repro {
     }
 }
 
-fn repro(source: &Source, top: &mut Object<'_>) -> Result<Repro, ScenarioError> {
+fn repro(source: &Source, top: &mut Object<'_>, protocols: &Protocols) -> Result<Repro, ScenarioError> {
     if !top.holds(KEYS[0]) {
         if top.holds("lifetime") || top.holds("replicas") {
             let what = "a scenario, which `seedbed run` takes";
@@ -133,55 +132,53 @@ fn repro(source: &Source, top: &mut Object<'_>) -> Result<Repro, ScenarioError> 
     };
     let name = if top.has("name") { word("name")? } else { String::new() };
     let version = word("version")?;
-    let protocol = top.get("protocol").optional(|field| named(field, &ProtocolName::ALL.map(ProtocolName::name)))?;
-    let broken = top.get("broken_rule").optional(|field| named(field, &Rule::ALL.map(Rule::name)))?;
-    let raft_only = ["broken_rule", "config"].into_iter().find(|key| top.has(key));
-    if let Some(key) = raft_only.filter(|_| protocol.is_some_and(|protocol| protocol != ProtocolName::Raft)) {
-        return Err(top.conflict("protocol", key, "these of raft only"));
-    }
-    let subject = Subject {
-        protocol: protocol.unwrap_or_default(),
-        config: top.get("config").optional(|field| config(source, field))?.unwrap_or_default(),
-        broken,
-    };
+    let protocol = protocol(source, top, protocols)?;
     let whole = format!("a whole number from 0 to {}", u64::MAX);
     let seed = top.get("seed").integer(0..=u64::MAX, &whole)?;
     let trace = top.get("trace").nullable(trace)?;
     let findings = top.get("findings").list_up_to(WORD_CHARS_MAX, "findings")?;
     let findings = findings.iter().map(finding).collect::<Result<Vec<_>, _>>()?;
     let scenario = Scenario::from_object(&name, &mut top.get("scenario").object()?)?;
-    Ok(Repro { case: Case { scenario, seed, subject }, version, trace, findings })
+    Ok(Repro { case: Case { scenario, seed, protocol }, version, trace, findings })
 }
 
-/// What one of these names stands for.
-fn named<T: std::str::FromStr>(field: &Field<'_>, names: &[&'static str]) -> Result<T, ScenarioError> {
-    let name = field.word(names)?;
-    name.parse().map_err(|_| field.invalid(&names.join(", ")))
+/// What the replicas run, with its parameters.
+fn protocol(source: &Source, top: &Object<'_>, protocols: &Protocols) -> Result<Protocol, ScenarioError> {
+    let named = top.get("protocol").optional(|field| field.word(&protocols.names()))?;
+    let mut protocol = named.map_or_else(|| protocols.default_one().clone(), |name| protocols.expect(name));
+    let mutants = protocol.mutants();
+    if mutants.is_empty() && top.has("broken_rule") {
+        return Err(top.conflict("protocol", "broken_rule", "a rule only of a protocol that has mutants"));
+    }
+    let rules: Vec<&'static str> = mutants.iter().map(|mutant| mutant.name).collect();
+    if let Some(rule) = top.get("broken_rule").optional(|field| field.word(&rules))? {
+        protocol = protocol.without(rule).expect("only names of mutants are read");
+    }
+    top.get("config").optional(|field| parameters(source, field, &mut protocol))?;
+    Ok(protocol)
 }
 
-fn config(source: &Source, field: &Field<'_>) -> Result<Config, ScenarioError> {
+/// Sets what a file says of the parameters.
+fn parameters(source: &Source, field: &Field<'_>, protocol: &mut Protocol) -> Result<(), ScenarioError> {
     let mut object = field.object()?;
-    let names = Config::setting_names();
+    let names: Vec<&'static str> = protocol.parameters().into_iter().map(|(name, _)| name).collect();
     object.expect(&names, &[]);
-    let mut config = Config::default();
     for name in names {
         let value = object.get(name).optional(|field| field.number(f64::MIN..=f64::MAX, "a number"))?;
         if let Some(value) = value {
             // The error shows the number as the file has it.
-            config.set(name, value).map_err(|error| match error {
-                crate::replica::SettingError::Value { allowed, .. } => object.get(name).invalid(allowed),
-                crate::replica::SettingError::Unknown { .. } => object.get(name).invalid("a setting"),
+            protocol.set(name, value).map_err(|error| match error {
+                ParameterError::Value { allowed, .. } => object.get(name).invalid(&allowed),
+                ParameterError::Unknown { allowed, .. } => object.get(name).invalid(&allowed),
             })?;
         }
     }
-    config.validate().map_err(|error| ScenarioError::Invalid {
-        file: source.file(),
-        key: object.path_of(Config::setting_of(&error)),
-        value: error.value,
-        allowed: error.allowed,
-        hint: None,
-    })?;
-    Ok(config)
+    protocol.validate().map_err(|error| match error {
+        ParameterError::Value { name, value, allowed } => {
+            ScenarioError::Invalid { file: source.file(), key: object.path_of(&name), value, allowed, hint: None }
+        }
+        ParameterError::Unknown { allowed, .. } => field.invalid(&allowed),
+    })
 }
 
 fn trace(field: &Field<'_>) -> Result<u64, ScenarioError> {
@@ -194,17 +191,13 @@ fn trace(field: &Field<'_>) -> Result<u64, ScenarioError> {
 fn finding(field: &Field<'_>) -> Result<Finding, ScenarioError> {
     let mut object = field.object()?;
     object.expect(&["checker", "kind", "text"], &[]);
-    let name = object.get("checker").word(&Checker::ALL.map(Checker::name))?;
-    let checker = Checker::ALL.into_iter().find(|checker| checker.name() == name);
     let text = |key, most| {
         let allowed = format!("a text of up to {most} characters");
         object.get(key).text(0..=most, &allowed).map(printable)
     };
-    Ok(Finding {
-        checker: checker.expect("one of their names"),
-        kind: text("kind", WORD_CHARS_MAX)?,
-        text: text("text", TEXT_CHARS_MAX)?,
-    })
+    // A protocol may have checkers of its own.
+    let checker = Checker::read(&text("checker", WORD_CHARS_MAX)?);
+    Ok(Finding::new(checker, text("kind", WORD_CHARS_MAX)?, text("text", TEXT_CHARS_MAX)?))
 }
 
 #[derive(Serialize)]
@@ -239,14 +232,14 @@ impl Serialize for Settings {
 
 #[derive(Serialize)]
 struct FindingFile<'a> {
-    checker: &'static str,
+    checker: &'a str,
     kind: &'a str,
     text: &'a str,
 }
 
 impl<'a> File<'a> {
     fn of(repro: &'a Repro) -> File<'a> {
-        let Case { scenario, seed, subject } = &repro.case;
+        let Case { scenario, seed, protocol } = &repro.case;
         let finding = |finding: &'a Finding| FindingFile {
             checker: finding.checker.name(),
             kind: &finding.kind,
@@ -256,9 +249,9 @@ impl<'a> File<'a> {
             seedbed_repro: FORMAT,
             version: &repro.version,
             name: &scenario.name,
-            protocol: subject.protocol.name(),
-            broken_rule: subject.broken.map(Rule::name),
-            config: Some(subject.config.changed_settings()).filter(|changed| !changed.is_empty()).map(Settings),
+            protocol: protocol.name(),
+            broken_rule: protocol.broken(),
+            config: Some(protocol.changed_parameters()).filter(|changed| !changed.is_empty()).map(Settings),
             seed: *seed,
             trace: repro.trace.map(|trace| format!("{trace:016x}")),
             findings: repro.findings.iter().map(finding).collect(),
@@ -270,8 +263,12 @@ impl<'a> File<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::explore::draw;
-    use crate::time::Span;
+    use crate::lab::explore;
+    use crate::subjects;
+
+    fn draw(seed: u64) -> Case {
+        explore::draw(&subjects::raft(), seed)
+    }
 
     fn text(repro: &Repro) -> String {
         let mut out = Vec::new();
@@ -281,24 +278,25 @@ mod tests {
 
     fn read(repro: &Repro) -> LoadedRepro {
         let text = text(repro);
-        Repro::parse("r.json", &text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+        Repro::parse("r.json", &text, &subjects::builtin()).unwrap_or_else(|error| panic!("{error}\n{text}"))
     }
 
     fn sample() -> Repro {
-        let finding = Finding { checker: Checker::Liveness, kind: "no answer".to_owned(), text: "none".to_owned() };
+        let finding = Finding::new(Checker::LIVENESS, "no answer", "none");
         Repro { case: draw(3), version: "0.1.0".to_owned(), trace: Some(0x12ab), findings: vec![finding] }
     }
 
     #[test]
     fn every_drawn_case_with_every_rule_is_read_as_it_was_written() {
-        let rules = || Rule::ALL.into_iter().map(Some).chain([None]);
-        for (seed, broken) in (0..2_000).zip(rules().cycle()) {
-            let mut case = draw(seed);
-            case.subject.broken = broken;
-            case.subject.config.held_time_max = Span(1 + seed * 1_234_567);
+        let raft = subjects::raft();
+        let broken = raft.mutants().into_iter().map(|mutant| raft.without(mutant.name).expect("one of its mutants"));
+        let protocols: Vec<Protocol> = broken.chain([raft.clone()]).collect();
+        for (seed, protocol) in (0..2_000).zip(protocols.iter().cycle()) {
+            let mut case = explore::draw(protocol, seed);
+            case.protocol.set("held_time_max_ms", 1.0 + seed as f64 * 1.234_567).expect("a time");
             case.seed = u64::MAX - seed;
-            let checker = Checker::ALL[seed as usize % 4];
-            let finding = Finding { checker, kind: "k".to_owned(), text: "\"t\" \\u{7f}é".to_owned() };
+            let checkers = [Checker::LINEARIZABILITY, Checker::COURSE, Checker::named("of its own")];
+            let finding = Finding::new(checkers[seed as usize % 3].clone(), "k", "\"t\" \\u{7f}é");
             let trace = (seed % 3 > 0).then_some(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
             let repro = Repro { case, version: "0.1.0".to_owned(), trace, findings: vec![finding; seed as usize % 3] };
             assert_eq!(read(&repro), LoadedRepro { repro, warnings: vec![] }, "seed {seed}");
@@ -318,7 +316,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_with_its_place() {
-        let whole = text(&Repro { case: Case { subject: Subject::default(), ..draw(3) }, ..sample() });
+        let whole = text(&Repro { case: Case { protocol: subjects::raft(), ..draw(3) }, ..sample() });
         let protocol = r#""protocol": "raft","#;
         let with = |line: &str| whole.replacen(protocol, &format!("{protocol} {line},"), 1);
         for (text, error) in [
@@ -349,19 +347,18 @@ mod tests {
                 whole.replacen("00000000000012ab", "+0000000000012ab", 1),
                 "r.json: `trace` is \"+0000000000012ab\"; allowed is 16 hexadecimal digits, or null if a replica panicked",
             ),
-            (
-                whole.replacen("\"liveness\"", "\"livness\"", 1),
-                "r.json: `findings[0].checker` is \"livness\"; allowed is linearizability, invariants, liveness, course; did \
-                 you mean `liveness`?",
-            ),
         ] {
-            assert_eq!(Repro::parse("r.json", &text).unwrap_err().to_string(), error);
+            assert_eq!(Repro::parse("r.json", &text, &subjects::builtin()).unwrap_err().to_string(), error);
         }
-        let rule = Repro::parse("r.json", &with(r#""broken_rule": "vote-onc""#)).unwrap_err().to_string();
+        let rule = Repro::parse("r.json", &with(r#""broken_rule": "vote-onc""#), &subjects::builtin())
+            .unwrap_err()
+            .to_string();
         assert!(rule.starts_with("r.json: `broken_rule` is \"vote-onc\"; allowed is vote-once, vote-for-"), "{rule}");
         assert!(rule.ends_with("; did you mean `vote-once`?"), "{rule}");
         let replicas = whole.replacen("\"replicas\": ", "\"replicas\": 1", 1);
-        let error = Repro::parse("r.json", &replicas.replacen("\"replicas\": 1", "\"replicas\": 99", 1)).unwrap_err();
+        let error =
+            Repro::parse("r.json", &replicas.replacen("\"replicas\": 1", "\"replicas\": 99", 1), &subjects::builtin())
+                .unwrap_err();
         assert!(error.to_string().starts_with("r.json: `scenario.replicas` is 99"), "{error}");
     }
 
@@ -369,7 +366,7 @@ mod tests {
     fn unknown_keys_are_warnings() {
         let text = text(&sample()).replacen("\"seed\"", "\"sead\": 1, \"seed\"", 1);
         let text = text.replacen("\"config\": {", "\"config\": {\"raft.heartbeat\": 3, ", 1);
-        let loaded = Repro::parse("r.json", &text).unwrap();
+        let loaded = Repro::parse("r.json", &text, &subjects::builtin()).unwrap();
         assert!(loaded.warnings.contains(&"r.json: unknown key `sead` is ignored; did you mean `seed`?".to_owned()));
         assert_eq!(loaded.repro, sample());
     }

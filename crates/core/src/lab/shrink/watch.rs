@@ -1,20 +1,18 @@
-//! Runs a case and takes down what happened: what a case with less left to dice is made of.
+//! Runs a case and records what happened: what a case with less left to chance is made of.
 
-use crate::broadcast::Broadcast;
 use crate::chaos::{ConnectivityMatrix, Fault, Loss};
 use crate::id::{ReplicaId, ReplicaSet};
-use crate::raft::{Mutant, Sound};
+use crate::lab::Case;
 use crate::record::{Event, History, Observer, RunRecord, Scene};
 use crate::scenario::Scenario;
 use crate::service::Service;
-use crate::sweep::{Case, ProtocolName};
 use crate::time::Time;
 use crate::world::catch_quietly;
 use crate::world::simulation::Simulation;
 
 /// What happened in a run, up to its end or up to the panic of a replica.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(in crate::lab) struct Log {
     pub history: History,
     /// All messages that were dropped, damaged ones included.
     pub drops: Vec<Drop>,
@@ -30,7 +28,7 @@ pub(super) struct Log {
 
 /// A message that was dropped.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Drop {
+pub(in crate::lab) struct Drop {
     pub loss: Loss,
     pub time: Time,
     /// The probability with which it was.
@@ -41,32 +39,23 @@ pub(super) struct Drop {
 
 /// What came of a fault.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Strike {
+pub(in crate::lab) struct Strike {
     pub hit: ReplicaSet,
     /// The believed leader before anything else happened.
     pub leader: Option<ReplicaId>,
 }
 
 impl Log {
-    /// Runs a case and takes down what happens.
+    /// Runs a case and records what happens.
     pub fn of(case: &Case) -> Log {
         let mut log = Log::default();
-        let end = match (case.subject.protocol, case.subject.broken) {
-            (ProtocolName::Raft, None) => log.watch(|log| case.simulation(Sound, log)),
-            (ProtocolName::Raft, Some(rule)) => log.watch(|log| case.simulation(Mutant(rule), log)),
-            (ProtocolName::Broadcast, _) => {
-                log.watch(|log| Simulation::observed(&case.scenario, case.seed, log, Broadcast::new))
-            }
-        };
+        let end = case.protocol.subject.log(case, &mut log);
         (log.history, log.end, log.calm, log.events) = (end.history, end.end, end.calm, end.events);
         log
     }
 
-    fn watch<'a, 'l, P: Service>(
-        &'l mut self,
-        start: impl FnOnce(&'l mut Log) -> Simulation<'a, P, &'l mut Log>,
-    ) -> RunRecord {
-        let mut simulation = start(self);
+    /// Takes a run to its end or to a panic, whose observer is a log.
+    pub(in crate::lab) fn watch<P: Service>(mut simulation: Simulation<'_, P, &mut Log>) -> RunRecord {
         // What a panic leaves of the simulation is good for what has happened before.
         let _ = catch_quietly(|| while simulation.step() {});
         simulation.finish()

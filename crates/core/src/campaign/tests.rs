@@ -1,8 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::raft::Rule;
-use crate::record::Tally;
+use crate::subjects;
 
 fn base(file: &str) -> Base {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(file);
@@ -11,11 +10,11 @@ fn base(file: &str) -> Base {
 }
 
 fn axes(texts: &[&str]) -> Result<Vec<Axis>, GridError> {
-    texts.iter().map(|text| AxisSpec::parse(text)?.resolve()).collect()
+    texts.iter().map(|text| AxisSpec::parse(text)?.resolve(&[subjects::raft()])).collect()
 }
 
 fn grid(file: &str, texts: &[&str]) -> Result<Grid, GridError> {
-    Grid::new(vec![base(file)], axes(texts)?, vec![ProtocolName::Raft], None, "7..10".parse().unwrap())
+    Grid::new(vec![base(file)], axes(texts)?, vec![subjects::raft()], "7..10".parse().unwrap())
 }
 
 fn refusal(file: &str, texts: &[&str]) -> String {
@@ -32,7 +31,8 @@ fn case(file: &str, texts: &[&str]) -> Case {
 fn runs_are_numbered_with_the_scenario_slowest_and_the_seed_fastest() {
     let bases = vec![base("simple-1.json"), base("simple-2.json")];
     let axes = axes(&["drops=0,0.1", "mix=0.2,0.5,0.8"]).unwrap();
-    let grid = Grid::new(bases, axes, ProtocolName::ALL.to_vec(), None, "10..15".parse().unwrap()).unwrap();
+    let grid =
+        Grid::new(bases, axes, subjects::builtin().iter().cloned().collect(), "10..15".parse().unwrap()).unwrap();
     assert_eq!((grid.cells(), grid.runs()), (24, 120));
     let shown = |run| {
         let (cell, seed) = grid.place(run);
@@ -64,7 +64,7 @@ fn every_cell_is_the_scenario_with_its_values_and_nothing_else_changed() {
         order: crate::scenario::Order::Any,
     };
     assert_eq!(changed.scenario, expected);
-    assert_eq!(changed.subject.config.changed_settings(), [("raft.heartbeat_ms", 50.0)]);
+    assert_eq!(changed.protocol.changed_parameters(), [("raft.heartbeat_ms", 50.0)]);
     assert_eq!(case("crash-4.json", &[]).scenario, plain);
 }
 
@@ -155,7 +155,7 @@ fn what_makes_no_sense_is_refused_and_named_with_what_is_allowed() {
         (&["events[7].time=1"], "crash-4.json: `events[7].time`: the list `events` has 2 items"),
         (&["events[0.time=1"], "`events[0.time` is no path"),
         (&["raft.heartbeat=1"], "unknown path `raft.heartbeat`; did you mean `raft.heartbeat_ms`?"),
-        (&["raft.x=1"], "unknown path `raft.x`; allowed is a key of scenario files"),
+        (&["raft.x=1"], "unknown parameter `raft.x`; allowed is raft.election_timeout_min_ms"),
         (
             &["raft.heartbeat_ms=9000"],
             "crash-4.json with raft.heartbeat_ms=9000: `raft.heartbeat_ms` is 9000 ms; allowed is",
@@ -174,12 +174,8 @@ fn what_makes_no_sense_is_refused_and_named_with_what_is_allowed() {
         assert!(found.starts_with(expected), "{texts:?}: {found}");
         assert!(!found.contains('\n'));
     }
-    let none = Grid::new(Vec::new(), Vec::new(), vec![ProtocolName::Raft], None, SweepSpec::DEFAULT_SEEDS);
+    let none = Grid::new(Vec::new(), Vec::new(), vec![subjects::raft()], SweepSpec::DEFAULT_SEEDS);
     assert_eq!(none.unwrap_err().to_string(), "the grid is empty: it has no scenario");
-    let protocols = vec![ProtocolName::Raft, ProtocolName::Broadcast];
-    let broken =
-        Grid::new(vec![base("simple-1.json")], Vec::new(), protocols, Some(Rule::VoteOnce), SweepSpec::DEFAULT_SEEDS);
-    assert!(broken.unwrap_err().to_string().contains("the protocol is broadcast"));
 }
 
 #[test]
@@ -188,7 +184,7 @@ fn one_seed_draws_the_same_operations_and_nested_losses_in_all_cells() {
     let runs: Vec<_> = (0..grid.cells())
         .map(|cell| {
             let case = grid.case(&grid.cell(cell), 7).unwrap();
-            let (trial, tally) = case.attempt_counted(Tally::of_links(5));
+            let (trial, tally) = case.attempt_counted(true);
             (trial.judged.expect("no replica panics").record, tally)
         })
         .collect();
@@ -254,20 +250,14 @@ fn no_text_on_a_command_line_or_in_a_sweep_file_makes_a_panic() {
     let mut taken = 0;
     for _ in 0..20_000 {
         let text: String = (0..dice.between(1, 9)).map(|_| *dice.pick(&PIECES).expect("pieces")).collect();
-        let axis = AxisSpec::parse(&text).and_then(|spec| spec.resolve());
+        let axis = AxisSpec::parse(&text).and_then(|spec| spec.resolve(&[subjects::raft()]));
         taken += u32::from(axis.is_ok());
         if let Ok(axis) = axis.and_then(|axis| if axis.points.len() < 50 { Ok(axis) } else { Err(GridError::Seed) }) {
-            let _ = Grid::new(
-                vec![base("crash-4.json")],
-                vec![axis],
-                vec![ProtocolName::Raft],
-                None,
-                SweepSpec::DEFAULT_SEEDS,
-            );
+            let _ = Grid::new(vec![base("crash-4.json")], vec![axis], vec![subjects::raft()], SweepSpec::DEFAULT_SEEDS);
         }
         let file =
             format!(r#"{{"seedbed_sweep": 1, "scenarios": ["a"], "axes": [{{"drops": {text}}}], "seeds": "{text}"}}"#);
-        let _ = SweepSpec::parse("s.json", &file);
+        let _ = SweepSpec::parse("s.json", &file, &subjects::builtin());
     }
     assert!(taken > 100, "most texts say nothing: {taken}");
 }
@@ -276,22 +266,23 @@ fn no_text_on_a_command_line_or_in_a_sweep_file_makes_a_panic() {
 fn a_fingerprint_is_of_everything_that_says_which_runs_there_are() {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let path = folder.path().join("m.json");
-    let of = |file: &str, text: &str, protocol, broken, seeds: &str, loss: f64| {
+    let of = |file: &str, text: &str, protocol: &Protocol, seeds: &str, loss: f64| {
         std::fs::write(&path, serde_json::json!(vec![vec![loss; 5]; 5]).to_string()).expect("a file");
         let axes = axes(&[text, &format!("matrix={}", path.display())]).unwrap();
-        Grid::new(vec![base(file)], axes, vec![protocol], broken, seeds.parse().unwrap()).unwrap().fingerprint()
+        Grid::new(vec![base(file)], axes, vec![protocol.clone()], seeds.parse().unwrap()).unwrap().fingerprint()
     };
-    let (raft, broadcast) = (ProtocolName::Raft, ProtocolName::Broadcast);
-    let first = of("simple-1.json", "mix=0.5", raft, None, "0..9", 0.0);
-    assert_eq!(of("simple-1.json", "mix=0.5", raft, None, "0..=8", 0.0), first);
+    let (raft, broadcast) = (&subjects::raft(), &subjects::broadcast());
+    let mutant = &raft.without("vote-once").expect("a rule");
+    let first = of("simple-1.json", "mix=0.5", raft, "0..9", 0.0);
+    assert_eq!(of("simple-1.json", "mix=0.5", raft, "0..=8", 0.0), first);
     for other in [
-        of("simple-2.json", "mix=0.5", raft, None, "0..9", 0.0),
-        of("simple-1.json", "mix=0.6", raft, None, "0..9", 0.0),
-        of("simple-1.json", "requests=50", raft, None, "0..9", 0.0),
-        of("simple-1.json", "mix=0.5", broadcast, None, "0..9", 0.0),
-        of("simple-1.json", "mix=0.5", raft, Some(Rule::VoteOnce), "0..9", 0.0),
-        of("simple-1.json", "mix=0.5", raft, None, "1..9", 0.0),
-        of("simple-1.json", "mix=0.5", raft, None, "0..9", 0.1),
+        of("simple-2.json", "mix=0.5", raft, "0..9", 0.0),
+        of("simple-1.json", "mix=0.6", raft, "0..9", 0.0),
+        of("simple-1.json", "requests=50", raft, "0..9", 0.0),
+        of("simple-1.json", "mix=0.5", broadcast, "0..9", 0.0),
+        of("simple-1.json", "mix=0.5", mutant, "0..9", 0.0),
+        of("simple-1.json", "mix=0.5", raft, "1..9", 0.0),
+        of("simple-1.json", "mix=0.5", raft, "0..9", 0.1),
     ] {
         assert_ne!(other, first);
     }
@@ -300,7 +291,7 @@ fn a_fingerprint_is_of_everything_that_says_which_runs_there_are() {
 #[test]
 fn an_unknown_path_is_named_whatever_the_name_of_the_file() {
     let odd = Base { path: PathBuf::from("a`b is ignored.json"), ..base("simple-1.json") };
-    let refused = Grid::new(vec![odd], axes(&["dropz=1"]).unwrap(), vec![ProtocolName::Raft], None, SeedRange::only(0));
+    let refused = Grid::new(vec![odd], axes(&["dropz=1"]).unwrap(), vec![subjects::raft()], SeedRange::only(0));
     let told = refused.expect_err("there is no such key").to_string();
     assert!(told.starts_with("unknown path `dropz`; did you mean `drops`?"), "{told}");
 }

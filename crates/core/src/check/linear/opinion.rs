@@ -1,0 +1,59 @@
+//! Linearizability as one of the checkers of a run.
+
+use serde_json::{Value, json};
+
+use super::{Verdict, check};
+use crate::check::opinion::{Checker, Finding, OK, Opinion, UNKNOWN};
+use crate::check::panel::{Check, Evidence};
+use crate::machine::Machine;
+use crate::printable::printable;
+use crate::record::Observer;
+
+/// Judges whether the answers of a run fit together.
+#[derive(Clone, Copy, Debug)]
+pub struct Linearizability;
+
+impl<M: Machine> Observer<M> for Linearizability {}
+
+impl<M: Machine> Check<M> for Linearizability {
+    fn watches(&self) -> bool {
+        false
+    }
+
+    fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
+        opinion(&check(&evidence.record.history))
+    }
+}
+
+const TITLE: &str = "Linearizability";
+
+/// What is said of a history with this verdict.
+pub fn opinion(verdict: &Verdict) -> Opinion {
+    let new = |word, remark| Opinion::new(Checker::LINEARIZABILITY, TITLE, word, remark);
+    let (mut opinion, [operations, keys, key, time]) = match verdict {
+        Verdict::Linearizable { operations, keys } => {
+            let keyed = if *keys == 1 { "key" } else { "keys" };
+            let remark = format!("an order of all {operations} operations on {keys} {keyed} explains every answer");
+            (new(OK, remark), [json!(operations), json!(keys), Value::Null, Value::Null])
+        }
+        Verdict::Unknown { key, operations } => {
+            let remark = format!("so it is no pass: {operations} operations on one key have too many orders to try");
+            let text = format!("key {}: undecided, the search budget is exhausted", printable(key));
+            let mut opinion = new(UNKNOWN, remark);
+            opinion.findings.push(Finding::new(Checker::LINEARIZABILITY, UNKNOWN, text));
+            (opinion, [json!(operations), Value::Null, json!(**key), Value::Null])
+        }
+        Verdict::Violation(violation) => {
+            let mut opinion = new("violation", "no order of the operations explains every answer".to_owned());
+            opinion.lines = violation.to_string().lines().map(str::to_owned).collect();
+            opinion.wrong = Some(violation.read);
+            let finding = Finding::new(Checker::LINEARIZABILITY, "not linearizable", &*violation.explanation);
+            opinion.findings.push(finding.during(violation.at, violation.at));
+            (opinion, [Value::Null, Value::Null, json!(*violation.key), json!(violation.at.as_secs_f64())])
+        }
+    };
+    let explanation = json!(opinion.findings.first().map(|finding| &finding.text));
+    opinion.figures =
+        vec![("operations", operations), ("keys", keys), ("key", key), ("time", time), ("explanation", explanation)];
+    opinion
+}

@@ -1,0 +1,156 @@
+//! The list of all checkers of a run, behind one trait.
+
+use std::convert::Infallible;
+use std::fmt;
+
+use super::linear::Linearizability;
+use super::opinion::{Checker, Opinion};
+use super::{course, liveness, raft};
+use crate::id::ReplicaId;
+use crate::machine::{Input, Machine, Outbox};
+use crate::record::{Event, Observer, RunRecord, Scene};
+use crate::scenario::Scenario;
+use crate::time::{Span, Time};
+
+/// Judges one run of machines of some type, while it goes on or after its end.
+pub trait Check<M: Machine>: Observer<M> {
+    /// Whether it has to see the run while it goes on. Others cost nothing until the end.
+    fn watches(&self) -> bool {
+        true
+    }
+
+    /// What it says, after the end of the run.
+    fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion;
+}
+
+/// What is known of a run after its end.
+#[derive(Clone, Debug)]
+pub struct Evidence<'e> {
+    /// What was to happen.
+    pub scenario: &'e Scenario,
+    /// What happened.
+    pub record: &'e RunRecord,
+    /// How long progress may take with the parameters of these machines: [`liveness::BOUND`] or more.
+    pub bound: Span,
+    /// What the machines were like at the end, in a few words, if somebody could look ([`liveness::diagnose`]).
+    pub diagnosis: Option<&'e str>,
+    /// The course's verdict.
+    pub course: course::Verdict,
+}
+
+impl<'e> Evidence<'e> {
+    /// What is known of a run of machines that nobody could look into.
+    pub fn of(scenario: &'e Scenario, record: &'e RunRecord) -> Evidence<'e> {
+        let course = course::judge(scenario, record);
+        Evidence { scenario, record, bound: liveness::BOUND, diagnosis: None, course }
+    }
+}
+
+/// All checkers of one run, in the order of preference when one failure has to stand for the run.
+pub struct Panel<M: Machine> {
+    checks: Vec<Box<dyn Check<M>>>,
+    /// The places of those that watch.
+    watching: Vec<usize>,
+}
+
+impl<M: Machine> Panel<M> {
+    /// The checkers that judge every run, and these, which know the protocol.
+    pub fn new(own: Vec<Box<dyn Check<M>>>) -> Panel<M> {
+        let mut checks: Vec<Box<dyn Check<M>>> = vec![Box::new(Linearizability)];
+        checks.extend(own);
+        checks.push(Box::new(liveness::Liveness));
+        checks.push(Box::new(course::Course));
+        let watching = (0..checks.len()).filter(|&place| checks[place].watches()).collect();
+        Panel { checks, watching }
+    }
+
+    /// What all of them say.
+    pub fn judge(&mut self, evidence: &Evidence<'_>) -> Vec<Opinion> {
+        let mut opinions: Vec<Opinion> = self.checks.iter_mut().map(|check| check.judge(evidence)).collect();
+        if !opinions.iter().any(|opinion| opinion.checker == Checker::INVARIANTS) {
+            opinions.insert(1, raft::unwatched());
+        }
+        opinions
+    }
+}
+
+impl<M: Machine> fmt::Debug for Panel<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Panel").field("checks", &self.checks.len()).field("watching", &self.watching).finish()
+    }
+}
+
+impl<M: Machine> Observer<M> for Panel<M> {
+    #[inline]
+    fn event(&mut self, scene: &Scene<'_, M>, event: &Event<'_, M::Message>) {
+        for &place in &self.watching {
+            self.checks[place].event(scene, event);
+        }
+    }
+
+    #[inline]
+    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &M::Message) {
+        for &place in &self.watching {
+            self.checks[place].sent(from, to, message);
+        }
+    }
+
+    #[inline]
+    fn handled(&mut self, scene: &Scene<'_, M>, replica: ReplicaId) {
+        for &place in &self.watching {
+            self.checks[place].handled(scene, replica);
+        }
+    }
+}
+
+/// An invariant of a protocol's own: `holds` is asked after each input that a machine has handled, and says what is wrong
+/// if something is. The first violation counts. `name` is the kind of the finding.
+pub fn invariant<M, F>(name: &'static str, holds: F) -> Box<dyn Check<M>>
+where
+    M: Machine + 'static,
+    F: FnMut(&Scene<'_, M>) -> Result<(), String> + 'static,
+{
+    Box::new(OwnInvariant { name, holds, looks: 0, broken: None })
+}
+
+struct OwnInvariant<F> {
+    name: &'static str,
+    holds: F,
+    looks: u64,
+    broken: Option<(Time, String)>,
+}
+
+impl<M: Machine, F: FnMut(&Scene<'_, M>) -> Result<(), String>> Observer<M> for OwnInvariant<F> {
+    fn handled(&mut self, scene: &Scene<'_, M>, _: ReplicaId) {
+        if self.broken.is_none() {
+            self.looks += 1;
+            self.broken = (self.holds)(scene).err().map(|what| (scene.now, what));
+        }
+    }
+}
+
+impl<M: Machine, F: FnMut(&Scene<'_, M>) -> Result<(), String>> Check<M> for OwnInvariant<F> {
+    fn judge(&mut self, _: &Evidence<'_>) -> Opinion {
+        let broken =
+            self.broken.as_ref().map(|(time, what)| raft::BrokenInvariant { name: self.name, time: *time, what });
+        raft::opinion("Invariants", self.looks, None, broken)
+    }
+}
+
+/// The machines of a run that nobody could look into: programs. There is none.
+pub(super) enum Unseen {}
+
+impl Machine for Unseen {
+    type Message = ();
+    type Request = ();
+    type Response = ();
+    type Record = Infallible;
+
+    fn handle(&mut self, _: Time, _: Input<Self>, _: &mut Outbox<Self>) {
+        match *self {}
+    }
+
+    fn poll_timeout(&self) -> Time {
+        match *self {}
+    }
+}

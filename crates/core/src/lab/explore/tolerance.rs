@@ -1,0 +1,95 @@
+//! Takes out of a drawn scenario what a protocol is not meant to stand.
+
+use crate::chaos::{Act, ConnectivityMatrix, Fault};
+use crate::lab::Tolerance;
+use crate::scenario::Scenario;
+
+/// Takes all faults out of a scenario that the protocol does not tolerate. What is left stays as it was drawn.
+pub(super) fn spare(scenario: &mut Scenario, tolerance: Tolerance) {
+    if tolerance == Tolerance::ALL {
+        return;
+    }
+    if !tolerance.losses {
+        scenario.matrix = ConnectivityMatrix::uniform(scenario.replicas, 0.0).expect("no loss is a probability");
+    }
+    if !tolerance.duplicates {
+        scenario.duplicate = 0.0;
+    }
+    if !tolerance.damage {
+        scenario.damage = 0.0;
+    }
+    if !tolerance.crashes {
+        scenario.disk = None;
+    }
+    scenario.events.retain(|event| stands(&event.fault, tolerance));
+}
+
+/// Whether a protocol stands a fault.
+fn stands(fault: &Fault, tolerance: Tolerance) -> bool {
+    match fault {
+        Fault::PartEasy
+        | Fault::PartHard
+        | Fault::PartEnd
+        | Fault::Partition(_)
+        | Fault::SetMatrix(_)
+        | Fault::SetLink { .. }
+        | Fault::Isolate(_)
+        | Fault::Heal => tolerance.losses,
+        Fault::Duplicate(_) => tolerance.duplicates,
+        Fault::Damage(_) => tolerance.damage,
+        Fault::DelayLink { .. } => true,
+        Fault::KillLeader | Fault::KillNonLeader => tolerance.kills,
+        Fault::Host { act, .. } => match act {
+            Act::Kill => tolerance.kills,
+            Act::Crash | Act::Restart { .. } => tolerance.crashes,
+            Act::Pause | Act::Resume => tolerance.pauses,
+            Act::Clock { .. } => tolerance.clocks,
+            // A full or damaged disk shows when its host crashes.
+            Act::SlowDisk { .. } | Act::FullDisk | Act::CorruptDisk | Act::LyingDisk | Act::MendDisk => {
+                tolerance.crashes && tolerance.disks
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::explore::draw;
+    use crate::subjects;
+
+    #[test]
+    fn a_protocol_that_stands_nothing_gets_no_fault_but_slow_links() {
+        for seed in 0..200 {
+            let mut scenario = draw(&subjects::raft(), seed).scenario;
+            spare(&mut scenario, Tolerance::NONE);
+            let all_slow = scenario.events.iter().all(|event| matches!(event.fault, Fault::DelayLink { .. }));
+            assert!(all_slow, "seed {seed}: {:?}", scenario.events);
+            let (loss, rest) = (scenario.matrix.uniform_loss(), (scenario.duplicate, scenario.damage, scenario.disk));
+            assert_eq!((loss, rest), (Some(0.0), (0.0, 0.0, None)), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn each_tolerance_lets_its_own_faults_through() {
+        type Allow = fn(&mut Tolerance);
+        let kinds: [(Allow, &[&str]); 4] = [
+            (|tolerance| tolerance.kills = true, &["kill_leader", "kill_non_leader"]),
+            (|tolerance| tolerance.pauses = true, &["pause", "resume"]),
+            (|tolerance| tolerance.clocks = true, &["clock"]),
+            (|tolerance| tolerance.crashes = true, &["crash", "restart"]),
+        ];
+        for (allow, names) in kinds {
+            let mut tolerance = Tolerance::NONE;
+            allow(&mut tolerance);
+            let mut seen = std::collections::BTreeSet::new();
+            for seed in 0..400 {
+                let mut scenario = draw(&subjects::raft(), seed).scenario;
+                spare(&mut scenario, tolerance);
+                seen.extend(scenario.events.iter().map(|event| event.fault.name()));
+            }
+            seen.remove("delay_link");
+            assert_eq!(seen.into_iter().collect::<Vec<_>>(), names);
+        }
+    }
+}

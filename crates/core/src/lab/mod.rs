@@ -1,0 +1,32 @@
+//! The laboratory: everything that is done with runs of one protocol, whichever it is.
+//!
+//! - [`Subject`]: what the instruments need to know of a protocol. [`Protocol`]: a subject of any type, by name.
+//! - [`Case`]: one run with all that decides it, judged by all checkers.
+//! - [`in_order`]: runs on all cores, whose results are handed on in order.
+//! - [`explore`]: random scenarios, one a seed.
+//! - [`shrink`]: a failing case made small.
+//! - [`verify`]: every run twice, to see that it is the same.
+//! - [`Repro`]: a case and what came of it, as a file.
+//! - [`zoo`]: mutants of a protocol, which the checkers must detect.
+
+mod case;
+pub mod explore;
+mod ordered;
+mod parameter;
+mod protocol;
+mod repro;
+mod seeds;
+pub mod shrink;
+mod subject;
+mod tested;
+pub mod verify;
+pub mod zoo;
+
+pub use case::{Case, Judged, PANIC, Trial};
+pub use ordered::in_order;
+pub use parameter::{Parameter, ParameterError};
+pub use protocol::{Mutant, Protocol, Protocols, UnknownMutant, UnknownProtocol, subject};
+pub use repro::{LoadedRepro, Repro};
+pub use seeds::{SeedRange, SeedsError};
+pub use subject::{MessageOf, RecordOf, Subject, Timing, Tolerance};
+pub use tested::Runs;

@@ -1,0 +1,211 @@
+//! What is tested: everything that the instruments need to know of a protocol.
+
+use crate::check::{Check, liveness};
+use crate::consensus::Consensus;
+use crate::lab::explore::{Flavour, Survey};
+use crate::lab::parameter::{Parameter, ParameterError};
+use crate::lab::protocol::Mutant;
+use crate::machine::{Boot, Exit, Machine};
+use crate::rng::Stream;
+use crate::service::Service;
+use crate::time::Span;
+use crate::wire::{Datagrams, Envelope, Pulse};
+
+/// A protocol with its parameters: what every instrument takes, from a single run to the command line.
+///
+/// A value of the type is the protocol with some choice of parameters. Only [`name`](Subject::name) and
+/// [`boot`](Subject::boot) have no default.
+pub trait Subject: Clone + Send + Sync + 'static {
+    /// One replica.
+    type Machine: Service;
+
+    /// Its name on the command line, in reports and in files.
+    fn name(&self) -> &'static str;
+
+    /// What it is, in a few words.
+    fn summary(&self) -> &'static str {
+        ""
+    }
+
+    /// Starts a replica, for the first time or from what its disk kept.
+    ///
+    /// # Errors
+    /// If the replica refuses to start, because its disk is damaged.
+    fn boot(&self, boot: Boot<RecordOf<Self>>) -> Result<Self::Machine, Exit>;
+
+    /// Its parameters, in place, so that they can be read and changed by name. A protocol without any has none to list.
+    fn parameters(&mut self) -> Vec<Parameter<'_>> {
+        Vec::new()
+    }
+
+    /// Whether all parameters together make sense.
+    ///
+    /// # Errors
+    /// Names one that does not.
+    fn validate(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
+
+    /// Checkers that know the protocol, beside those that judge every run: [`invariant`](crate::check::invariant) makes
+    /// one of a closure, and [`Invariants`](crate::check::raft::Invariants) is for machines that implement [`Consensus`].
+    fn checks(&self) -> Vec<Box<dyn Check<Self::Machine>>> {
+        Vec::new()
+    }
+
+    /// The window into a machine that agrees with others on a log: pictures then show terms, and a run without progress
+    /// says what the replicas were like.
+    fn window<'m>(&self, machine: &'m Self::Machine) -> Option<&'m dyn Consensus> {
+        let _ = machine;
+        None
+    }
+
+    /// How long a write or an answer may take once all faults are over: [`liveness::BOUND`] or more.
+    fn progress_bound(&self) -> Span {
+        liveness::BOUND
+    }
+
+    /// What its messages are for, as columns of a sweep count them.
+    fn kinds(&self) -> &'static [&'static str] {
+        &["message"]
+    }
+
+    /// The kind of a message, as a place in [`kinds`](Subject::kinds).
+    fn kind(&self, message: &MessageOf<Self>) -> usize {
+        let _ = message;
+        0
+    }
+
+    /// Writes what a message says for a trace: one JSON object. By default its kind and its `Debug` text.
+    fn write_message(&self, message: &MessageOf<Self>, envelope: &Envelope<'_>, out: &mut Datagrams) {
+        let kind = self.kinds().get(self.kind(message)).copied().unwrap_or("message");
+        out.push(envelope, kind, &Text { text: format!("{message:?}") });
+    }
+
+    /// Whether a message only shows that its sender lives, or answers one that may. A trace can leave such out.
+    fn pulse(&self, message: &MessageOf<Self>) -> Option<Pulse> {
+        let _ = message;
+        None
+    }
+
+    /// Variants that are known to be wrong, each without one rule. The zoo measures how soon checkers detect them.
+    fn mutants(&self) -> Vec<Mutant> {
+        Vec::new()
+    }
+
+    /// Which faults an exploration may inject.
+    fn tolerates(&self) -> Tolerance {
+        Tolerance::of::<RecordOf<Self>>()
+    }
+
+    /// The times that an exploration measures its faults by.
+    fn timing(&self) -> Timing {
+        Timing::default()
+    }
+
+    /// Draws parameters for one explored run. `seed` is the run's, `random` the stream that the rest of the run is drawn
+    /// from after this. By default nothing is changed.
+    fn vary(&mut self, seed: u64, random: &mut Stream, flavour: Flavour) {
+        let _ = (seed, random, flavour);
+    }
+
+    /// Situations that an exploration counts, and that it should meet in 10,000 runs. What sees them is
+    /// [`survey`](Subject::survey).
+    fn situations(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Watches one run for situations; none if there is nothing to count.
+    fn survey(&self) -> Option<Box<dyn Survey<Self::Machine>>> {
+        None
+    }
+}
+
+/// What machines of a subject send each other.
+pub type MessageOf<S> = <<S as Subject>::Machine as Machine>::Message;
+
+/// What machines of a subject write to their disks.
+pub type RecordOf<S> = <<S as Subject>::Machine as Machine>::Record;
+
+#[derive(serde::Serialize)]
+struct Text {
+    text: String,
+}
+
+/// Which faults a protocol is meant to stand: an exploration injects no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tolerance {
+    /// Messages are lost, by links or by partitions.
+    pub losses: bool,
+    /// Replicas are killed for ever, less than half of them.
+    pub kills: bool,
+    /// Replicas crash, lose what was not synced, and start again from their disks.
+    pub crashes: bool,
+    /// Disks become slow, full or damaged.
+    pub disks: bool,
+    /// Replicas stop for a while, and go on.
+    pub pauses: bool,
+    /// Clocks run fast or slow, within [`Timing::clock_drift_max`].
+    pub clocks: bool,
+    /// Messages come twice, late or out of order.
+    pub duplicates: bool,
+    /// Bits of messages are flipped.
+    pub damage: bool,
+}
+
+impl Tolerance {
+    /// All of them.
+    pub const ALL: Tolerance = Tolerance {
+        losses: true,
+        kills: true,
+        crashes: true,
+        disks: true,
+        pauses: true,
+        clocks: true,
+        duplicates: true,
+        damage: true,
+    };
+
+    /// None of them.
+    pub const NONE: Tolerance = Tolerance {
+        losses: false,
+        kills: false,
+        crashes: false,
+        disks: false,
+        pauses: false,
+        clocks: false,
+        duplicates: false,
+        damage: false,
+    };
+
+    /// All that machines with such records can stand: without a disk, a crash makes a machine forget everything.
+    pub fn of<R: 'static>() -> Tolerance {
+        use std::any::TypeId;
+        let has_disk = TypeId::of::<R>() != TypeId::of::<std::convert::Infallible>();
+        Tolerance { crashes: has_disk, disks: has_disk, ..Tolerance::ALL }
+    }
+}
+
+/// The times that an exploration measures its faults by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timing {
+    /// The shortest time after which a replica acts by itself, such as an election timeout.
+    pub timeout_min: Span,
+    /// The longest one.
+    pub timeout_max: Span,
+    /// By how much clocks may run fast or slow: a share of the time.
+    pub clock_drift_max: f64,
+    /// Whether replicas send what they have in small batches, so that they need quick links to catch up.
+    pub small_batches: bool,
+}
+
+/// As the built-in Raft has them.
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing {
+            timeout_min: Span::from_millis(800),
+            timeout_max: Span::from_millis(1_200),
+            clock_drift_max: 0.1,
+            small_batches: false,
+        }
+    }
+}

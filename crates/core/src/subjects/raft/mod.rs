@@ -1,0 +1,153 @@
+//! The built-in Raft as a subject: its parameters, its messages, its mutants, and how it is explored.
+
+mod coverage;
+mod draw;
+mod parameters;
+
+use std::sync::Arc;
+
+use crate::check::raft::Invariants;
+use crate::check::{Check, liveness};
+use crate::consensus::Consensus;
+use crate::kv::Command;
+use crate::lab::explore::{Flavour, Survey};
+use crate::lab::{Mutant, Parameter, ParameterError, Subject, Timing};
+use crate::machine::{Boot, Exit};
+use crate::raft::{self, AppendEntries, Message, Record, RequestVote, Rule, Rules, Sound};
+use crate::replica::{Config, Replica};
+use crate::rng::Stream;
+use crate::time::Span;
+use crate::wire::{Datagrams, Envelope, PeerMessage, Pulse};
+
+/// The built-in Raft ([`Replica`]) with some parameters. With [`Sound`] it keeps all its rules.
+#[derive(Clone, Debug, Default)]
+pub struct Raft<R = Sound> {
+    /// The parameters of its replicas. They make sense together.
+    pub config: Config,
+    /// Its rules.
+    pub rules: R,
+}
+
+/// What its messages are for: the places of [`KINDS`].
+#[derive(Clone, Copy)]
+enum Kind {
+    Append,
+    Heartbeat,
+    AppendReply,
+    PreVote,
+    RequestVote,
+    Vote,
+    Probe,
+}
+
+const KINDS: &[&str] = &["append", "heartbeat", "append_reply", "pre_vote", "request_vote", "vote", "probe"];
+
+impl Kind {
+    fn of<C>(message: &Message<C>) -> Kind {
+        match message {
+            Message::AppendEntries(AppendEntries { entries, .. }) if entries.is_empty() => Kind::Heartbeat,
+            Message::AppendEntries(_) => Kind::Append,
+            Message::AppendReply(_) => Kind::AppendReply,
+            Message::RequestVote(RequestVote { pre: true, .. }) => Kind::PreVote,
+            Message::RequestVote(_) => Kind::RequestVote,
+            Message::Vote(_) => Kind::Vote,
+            Message::Probe { .. } => Kind::Probe,
+            // It stands for the election timeout of the replica that then asks for votes. No run of the testbed has any.
+            Message::TimeoutNow { .. } => Kind::RequestVote,
+            // A chunk of a snapshot stands for the appends of many entries.
+            Message::InstallSnapshot(_) => Kind::Append,
+        }
+    }
+}
+
+impl<R: Rules> Subject for Raft<R> {
+    type Machine = Replica<R>;
+
+    fn name(&self) -> &'static str {
+        "raft"
+    }
+
+    fn summary(&self) -> &'static str {
+        "The Raft key-value store"
+    }
+
+    /// # Panics
+    /// If the configuration makes no sense.
+    fn boot(&self, boot: Boot<Record<Arc<Command>>>) -> Result<Replica<R>, Exit> {
+        Replica::boot(boot, self.config.clone(), self.rules)
+    }
+
+    fn parameters(&mut self) -> Vec<Parameter<'_>> {
+        parameters::parameters(&mut self.config)
+    }
+
+    fn validate(&self) -> Result<(), ParameterError> {
+        parameters::validate(&self.config)
+    }
+
+    fn checks(&self) -> Vec<Box<dyn Check<Replica<R>>>> {
+        vec![Box::new(Invariants::new())]
+    }
+
+    fn window<'m>(&self, machine: &'m Replica<R>) -> Option<&'m dyn Consensus> {
+        Some(machine)
+    }
+
+    /// As long as any, or, if its timeouts are long, eight elections or as long as it may hold a request.
+    fn progress_bound(&self) -> Span {
+        let elections = Span(self.config.raft.election_timeout_max.nanos().saturating_mul(8));
+        let held = self.config.held_time_max + Span::from_secs(1);
+        liveness::BOUND.max(elections).max(held)
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        KINDS
+    }
+
+    fn kind(&self, message: &Message<Arc<Command>>) -> usize {
+        Kind::of(message) as usize
+    }
+
+    fn write_message(&self, message: &Message<Arc<Command>>, envelope: &Envelope<'_>, out: &mut Datagrams) {
+        message.encode(envelope, out);
+    }
+
+    fn pulse(&self, message: &Message<Arc<Command>>) -> Option<Pulse> {
+        message.pulse()
+    }
+
+    fn mutants(&self) -> Vec<Mutant> {
+        let mutant = |rule: Rule| {
+            let broken = Raft { config: self.config.clone(), rules: raft::Mutant(rule) };
+            Mutant::new(rule.name(), rule.broken(), broken).from_source(rule.source())
+        };
+        Rule::ALL.into_iter().map(mutant).collect()
+    }
+
+    fn timing(&self) -> Timing {
+        let raft = &self.config.raft;
+        Timing {
+            timeout_min: raft.election_timeout_min,
+            timeout_max: raft.election_timeout_max,
+            clock_drift_max: raft.clock_drift_max,
+            small_batches: raft.batch_bytes_max < raft::Config::default().batch_bytes_max,
+        }
+    }
+
+    fn vary(&mut self, seed: u64, random: &mut Stream, flavour: Flavour) {
+        self.config = draw::config(random, flavour);
+        // A broken Raft keeps its whole log, unless the rule is about just that: it is to be detected by what it does with
+        // its log, not by what follows from the states that it spreads.
+        if self.rules.keep_all() || !self.rules.keep(Rule::ReplaceInOneStep) {
+            self.config.log_bytes_max = draw::log_bytes_max(seed);
+        }
+    }
+
+    fn situations(&self) -> &'static [&'static str] {
+        coverage::NAMES
+    }
+
+    fn survey(&self) -> Option<Box<dyn Survey<Replica<R>>>> {
+        Some(Box::new(coverage::Watch::default()))
+    }
+}

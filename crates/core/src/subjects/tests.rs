@@ -1,0 +1,143 @@
+use crate::chaos::Fault;
+use crate::check::Checker;
+use crate::lab::explore::{Seen, draw};
+use crate::lab::{Case, Protocol};
+use crate::record::{Event, Reigns, Said, Tally, View, Watcher};
+use crate::scenario::Scenario;
+
+use super::*;
+
+#[test]
+fn every_protocol_is_found_by_its_name_and_no_other_is() {
+    let protocols = builtin();
+    for protocol in protocols.iter() {
+        assert_eq!(protocols.find(protocol.name()).as_ref(), Ok(protocol));
+    }
+    let unknown = protocols.find("paxos").unwrap_err().to_string();
+    assert_eq!(unknown, "unknown protocol `paxos`; allowed is raft, broadcast");
+}
+
+#[test]
+fn a_mutant_is_found_by_the_name_of_its_rule_and_a_misspelled_one_is_hinted_at() {
+    let raft = raft();
+    let mutant = raft.without("vote-once").expect("a rule of Raft");
+    assert_eq!((mutant.name(), mutant.broken(), mutant.sound() == raft), ("raft", Some("vote-once"), true));
+    let error = |protocol: &Protocol| protocol.without("vote-onc").unwrap_err().to_string();
+    assert_eq!(error(&raft), "raft has no mutant `vote-onc`; did you mean `vote-once`?");
+    assert_eq!(error(&broadcast()), "broadcast has no mutant `vote-onc`; it has none");
+}
+
+#[test]
+fn a_mutant_keeps_the_parameters_of_the_protocol_and_the_other_way_round() {
+    let mut raft = raft();
+    raft.set("raft.heartbeat_ms", 123.0).expect("a parameter");
+    let mut mutant = raft.without("vote-once").expect("a rule of Raft");
+    assert_eq!(mutant.changed_parameters(), [("raft.heartbeat_ms", 123.0)]);
+    mutant.set("raft.retry_min_ms", 7.0).expect("a parameter");
+    assert_eq!(mutant.sound().changed_parameters(), mutant.changed_parameters());
+    assert!(mutant.plain().changed_parameters().is_empty() && mutant.plain().broken().is_none());
+}
+
+#[test]
+fn a_drawn_mutant_and_its_sound_protocol_have_the_same_parameters() {
+    let mutant = raft().without("commit-own-term").expect("a rule of Raft");
+    for seed in 0..50 {
+        let case = draw(&mutant, seed);
+        assert_eq!(case.protocol.sound().parameters(), case.protocol.parameters(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_judged_run_is_the_bare_one_and_only_raft_is_watched() {
+    let drawn = draw(&raft(), 1);
+    for protocol in builtin().iter() {
+        let case = Case { protocol: protocol.clone(), ..drawn.clone() };
+        let trial = case.attempt();
+        assert_eq!(trial.trace(), protocol.simulate(&case.scenario, case.seed).trace);
+        let judgement = trial.judged.expect("no replica panics").judgement;
+        assert_eq!(trial.findings, judgement.findings());
+        let is_watched = judgement.word(&Checker::INVARIANTS) != "not watched";
+        assert_eq!(is_watched, protocol.name() == "raft");
+    }
+}
+
+#[test]
+fn a_survey_does_not_change_the_run() {
+    for seed in 0..20 {
+        let case = draw(&raft(), seed);
+        let (trial, seen) = case.attempt_surveyed();
+        assert_eq!(trial.trace(), case.attempt().trace());
+        assert_ne!(seen, Seen::default());
+    }
+}
+
+/// A scenario with five replicas, without much to expect.
+fn scenario(events: &str) -> Scenario {
+    let text = format!(
+        r#"{{"lifetime": 10, "replicas": 3, "requests": 50, "wait": 2, "events": [{events}],
+            "tests": {{"benchmarks": {{"total_msgs": [0, 0, 0], "failures": [0, 0, 0], "duplicates": [0, 0, 0],
+                "median_latency": [0, 0, 0]}}}}}}"#
+    );
+    Scenario::parse("s", "s.json", &text).expect("a scenario").scenario
+}
+
+#[test]
+fn a_leader_that_crashes_leads_no_longer() {
+    let events = r#"{"type": "crash", "time": 3, "replica": "leader"}, {"type": "restart", "time": 5}"#;
+    let case = Case { scenario: scenario(events), seed: 7, protocol: raft() };
+    let mut reigns = Reigns::default();
+    let record = case.run_watched(&mut reigns).record;
+    let crash = record.struck[0].time;
+    let reigns = reigns.into_vec();
+    assert!(reigns.len() > 1, "another leader is elected: {reigns:?}");
+    assert!(reigns[0].from < crash && reigns[0].until == Some(crash), "{reigns:?}");
+}
+
+/// Counts messages as a watcher sees them.
+#[derive(Default)]
+struct Arrivals(u64);
+
+impl Watcher for Arrivals {
+    fn event(&mut self, _: &View<'_>, event: &Event<'_, ()>, said: Option<&dyn Said>) {
+        assert_eq!(said.is_some(), event.message().is_some());
+        self.0 += u64::from(matches!(event, Event::Delivered { .. } | Event::Dropped { .. }));
+    }
+}
+
+#[test]
+fn every_message_is_counted_under_one_kind_and_on_one_link() {
+    for protocol in builtin().iter() {
+        let mut case = Case { scenario: scenario(""), seed: 7, protocol: protocol.clone() };
+        case.scenario.matrix.set(0, 1, 0.5).expect("a link");
+        let (trial, tally) = case.attempt_counted(true);
+        let record = trial.judged.expect("no replica panics").record;
+        let kinds: u64 = protocol.kinds().iter().map(|kind| tally.sent(kind)).sum();
+        assert_eq!(kinds, record.sent, "{protocol}");
+        let (sent, dropped) = tally.links().fold((0, 0), |sum, link| (sum.0 + link.sent, sum.1 + link.dropped));
+        assert_eq!((sent, dropped), (record.sent, record.dropped), "{protocol}");
+        let (plain, none) = case.attempt_counted(false);
+        assert_eq!((plain.trace(), none.links().count()), (record.trace, 0));
+        let mut arrivals = Arrivals::default();
+        let watched = case.run_watched(&mut arrivals).record;
+        assert_eq!(watched.trace, record.trace);
+        assert!(arrivals.0 > 0 && arrivals.0 <= record.sent, "{} of {}", arrivals.0, record.sent);
+    }
+}
+
+#[test]
+fn raft_has_a_use_for_each_of_its_kinds_but_the_rarest() {
+    let mut tally = Tally::of_kinds(raft().kinds());
+    for seed in 0..20 {
+        let mut case = draw(&raft(), seed);
+        case.scenario.events.push(crate::chaos::FaultEvent { time: case.scenario.end(), fault: Fault::Heal });
+        let counted = case.attempt_counted(false).1;
+        for (place, kind) in raft().kinds().iter().enumerate() {
+            for _ in 0..counted.sent(kind).min(1) {
+                tally.note_sent(crate::id::ReplicaId(0), crate::id::ReplicaId(1), place);
+            }
+        }
+    }
+    for kind in raft().kinds() {
+        assert!(tally.sent(kind) > 0, "{kind}");
+    }
+}
