@@ -111,7 +111,8 @@ impl Prepared {
         let case = grid.case(cell, 0).expect("all cells were built before the first run");
         let label = cell.values.iter().map(|(name, label, _)| format!("{name}={label}")).collect::<Vec<_>>().join(",");
         let broken = grid.broken();
-        let changes = cell.values.iter().map(|(name, _, word)| (*name, *word));
+        let own = cell.values.iter().filter(|(name, ..)| !cell.is_foreign(name));
+        let changes = own.map(|(name, _, word)| (*name, *word));
         let words = axes::words_of_values(Words::empty(), changes);
         let words = words.unless(default_protocol().name(), "--protocol", cell.protocol.name());
         let words = words.given("--without", broken);

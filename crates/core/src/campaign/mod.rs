@@ -412,6 +412,13 @@ impl Grid {
 }
 
 impl Cell<'_> {
+    /// Whether a swept name is a parameter that this cell's protocol does not have: another one of the grid does.
+    pub fn is_foreign(&self, name: &str) -> bool {
+        let sets = |change: &&Change| matches!(change, Change::Setting { name: set, .. } if set == name);
+        let is_parameter = self.points.iter().flat_map(|point| &point.changes).any(|change| sets(&change));
+        is_parameter && self.protocol.parameters().iter().all(|(own, _)| *own != name)
+    }
+
     /// What its points do to a case, in the order in which it is done.
     fn changes(&self) -> Vec<&Change> {
         let mut changes: Vec<&Change> = self.points.iter().flat_map(|point| &point.changes).collect();
