@@ -1,57 +1,18 @@
-//! The files that commands write: whole, or not at all.
-//!
-//! A file is written under another name beside its own, and renamed when it is whole: after a full disk or an error,
-//! what was there before is still there. A link stays a link, and the file that it leads to is replaced. Devices and
-//! pipes are written to and not replaced, and so is a file in a folder that takes no new files. The rows of a sweep have files that can be continued: see `sweep/sheets.rs`.
+//! The outputs of commands: files, which are written whole or not at all ([`crate::files`]), and standard output. The rows
+//! of a sweep have files that can be continued: see `sweep/sheets.rs`.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use super::error::CliError;
 use super::output::Stdout;
-
-/// No path has more links to follow than this, as in the system.
-const LINKS_MAX: usize = 40;
-
-/// Whether two paths lead to one place, however they are written: also if they are two names of one file. Of a file
-/// that is not there yet the folder counts.
-pub(super) fn is_same(one: &Path, other: &Path) -> bool {
-    let place = |path: &Path| {
-        let path = behind_links(path);
-        let named = |folder: PathBuf| path.file_name().map(|name| folder.join(name));
-        path.canonicalize().ok().or_else(|| named(folder(&path).canonicalize().ok()?))
-    };
-    let file = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
-    one == other
-        || (place(one).is_some() && place(one) == place(other))
-        || (file(one).is_some() && file(one) == file(other))
-}
-
-/// The file that a path leads to if it is a link, whether that file is there or not.
-pub(super) fn behind_links(path: &Path) -> PathBuf {
-    let mut place = path.to_owned();
-    for _ in 0..LINKS_MAX {
-        match fs::read_link(&place) {
-            Ok(target) => place = folder(&place).join(target),
-            Err(_) => break,
-        }
-    }
-    place
-}
+use crate::files::{Unfinished, Way, empty, is_stdout};
+pub(super) use crate::files::{behind_links, folder, is_same, is_special, probe, write_whole};
 
 /// The same paths, borrowed.
 pub(super) fn paths(paths: &[PathBuf]) -> Vec<&Path> {
     paths.iter().map(PathBuf::as_path).collect()
-}
-
-/// The folder that a file is in.
-pub(super) fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Refuses options whose files are inputs of the command or the same as another option's.
@@ -113,7 +74,7 @@ impl OutputFile {
             }
             OutputFile::File(path) => {
                 let mut unfinished = Unfinished::create(&path).map_err(unwritable(&path))?;
-                unfinished.is_kept_in_a_panic = true;
+                unfinished.keep_in_a_panic();
                 Writing::File(path, BufWriter::new(unfinished))
             }
         })
@@ -153,109 +114,6 @@ impl Writing<'_> {
     }
 }
 
-/// A file that takes the place of another one once it is whole; else it is removed.
-#[derive(Debug)]
-pub(super) struct Unfinished {
-    path: PathBuf,
-    file: File,
-    /// Where the file that it replaces is, or is to be.
-    place: PathBuf,
-    /// In a panic it takes the place as far as it is written: a trace tells what led to the panic.
-    is_kept_in_a_panic: bool,
-    is_finished: bool,
-}
-
-impl Unfinished {
-    /// Creates one in the folder of the file that it is to be.
-    fn create(path: &Path) -> io::Result<Unfinished> {
-        let place = behind_links(path);
-        let mut number = 1_u64;
-        loop {
-            let path = folder(&place).join(unfinished_name(&place, number));
-            match File::create_new(&path) {
-                Ok(file) => {
-                    return Ok(Unfinished { path, file, place, is_kept_in_a_panic: false, is_finished: false });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// It is whole: it takes the place of the other file, and its permissions.
-    fn finish(mut self) -> io::Result<()> {
-        if let Ok(old) = fs::metadata(&self.place) {
-            // If that is refused, it has those of a new file.
-            let _ = self.file.set_permissions(old.permissions());
-        }
-        match fs::rename(&self.path, &self.place) {
-            // A file that is mounted by itself, as into a container, cannot be replaced.
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                fs::copy(&self.path, &self.place)?;
-                fs::remove_file(&self.path)?;
-            }
-            renamed => renamed?,
-        }
-        self.is_finished = true;
-        Ok(())
-    }
-}
-
-/// As in `.trace.jsonl.unfinished`: what a killed command leaves says whose it is.
-fn unfinished_name(place: &Path, number: u64) -> OsString {
-    let mut name = OsString::from(".");
-    name.push(place.file_name().unwrap_or_default());
-    name.push(".unfinished");
-    if number > 1 {
-        name.push(format!("-{number}"));
-    }
-    name
-}
-
-/// Takes out what is in a file that is about to be written in place. Devices and pipes have no length.
-fn empty(file: &File) -> io::Result<()> {
-    if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
-}
-
-impl Write for Unfinished {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // What fails here cannot be helped: the file then stays under its own name.
-        let _ = match (self.is_finished, self.is_kept_in_a_panic && thread::panicking()) {
-            (true, _) => Ok(()),
-            (false, true) => fs::rename(&self.path, &self.place),
-            (false, false) => fs::remove_file(&self.path),
-        };
-    }
-}
-
-/// Writes a file under another name first, so that there is a whole one or none.
-pub(super) fn write_whole(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<&mut dyn Write>) -> io::Result<()>,
-) -> io::Result<()> {
-    if probe(path)? == Way::InPlace {
-        let mut file = File::options().write(true).open(path)?;
-        empty(&file)?;
-        let mut out: BufWriter<&mut dyn Write> = BufWriter::new(&mut file);
-        return write(&mut out).and_then(|()| out.flush());
-    }
-    let mut unfinished = Unfinished::create(path)?;
-    let mut out: BufWriter<&mut dyn Write> = BufWriter::new(&mut unfinished);
-    write(&mut out).and_then(|()| out.flush())?;
-    drop(out);
-    unfinished.finish()
-}
-
 /// As [`write_whole`], with the error that names the file.
 pub(super) fn write_file(
     path: &Path,
@@ -274,52 +132,9 @@ pub(super) fn check_writable(path: &Path) -> Result<(), CliError> {
     probe(path).map(drop).map_err(unwritable(path))
 }
 
-/// Whether it is there and neither a file nor a folder: a device or a pipe.
-pub(super) fn is_special(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
-}
-
-/// Whether standard output is redirected to this file.
-fn is_stdout(path: &Path) -> bool {
-    let Ok(stdout) = rustix::fs::fstat(io::stdout()) else { return false };
-    fs::metadata(path).is_ok_and(|file| file.is_file() && (file.dev(), file.ino()) == (stdout.st_dev, stdout.st_ino))
-}
-
-/// How a file is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Under another name first, which then takes its place.
-    Replace,
-    /// Where it is.
-    InPlace,
-}
-
-/// Whether and how [`write_whole`] can write this file, as far as that is known before.
-pub(super) fn probe(path: &Path) -> io::Result<Way> {
-    if path == Path::new("-") || is_stdout(path) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this cannot be standard output; allowed is a file"));
-    }
-    if path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/") {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if is_special(path) {
-        // To open a pipe would wait for its reader.
-        return Ok(Way::InPlace);
-    }
-    let is_there = path.exists();
-    if is_there {
-        File::options().write(true).open(path)?;
-    }
-    match Unfinished::create(path) {
-        Ok(_) => Ok(Way::Replace),
-        Err(error) if is_there && error.kind() == io::ErrorKind::PermissionDenied => Ok(Way::InPlace),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::fs;
     use std::panic::{self, AssertUnwindSafe};
 
     use super::*;
@@ -369,45 +184,5 @@ mod tests {
         assert!(panic::catch_unwind(AssertUnwindSafe(panics)).is_err());
         assert_eq!(fs::read_to_string(&path).expect("a file"), "until here");
         assert_eq!(names(folder.path()), ["x"]);
-    }
-
-    #[test]
-    fn a_link_stays_a_link_whether_it_leads_to_a_file_or_not() {
-        let folder = tempfile::TempDir::new().expect("a temporary folder");
-        let within = |name: &str| folder.path().join(name);
-        fs::create_dir(within("disk")).expect("a folder");
-        symlink("disk/rows", within("middle")).expect("a link");
-        symlink("middle", within("link")).expect("a link");
-        for text in ["first", "second"] {
-            write_whole(&within("link"), |out| out.write_all(text.as_bytes())).expect("room");
-            assert_eq!(fs::read_to_string(within("disk/rows")).expect("a file"), text);
-            assert!(within("link").is_symlink() && within("middle").is_symlink());
-        }
-        assert!(is_same(&within("link"), &within("disk/rows")));
-        assert_eq!(probe(&within("none/")).map_err(|error| error.kind()), Err(io::ErrorKind::IsADirectory));
-        symlink("circle", within("circle")).expect("a link");
-        assert!(probe(&within("circle")).is_err() || behind_links(&within("circle")).is_symlink());
-    }
-
-    #[test]
-    fn what_a_killed_command_leaves_names_the_file_that_it_was_to_be() {
-        let folder = tempfile::TempDir::new().expect("a temporary folder");
-        let path = folder.path().join("trace.jsonl");
-        let first = Unfinished::create(&path).expect("room");
-        let _second = Unfinished::create(&path).expect("room");
-        assert_eq!(names(folder.path()), [".trace.jsonl.unfinished", ".trace.jsonl.unfinished-2"]);
-        drop(first);
-        assert_eq!(names(folder.path()), [".trace.jsonl.unfinished-2"]);
-    }
-
-    #[test]
-    fn a_file_that_is_replaced_leaves_its_permissions() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::TempDir::new().expect("a temporary folder");
-        let path = folder.path().join("x");
-        fs::write(&path, "old").expect("a file");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is ours");
-        write_whole(&path, |out| out.write_all(b"new")).expect("room");
-        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o640);
     }
 }

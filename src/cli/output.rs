@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use super::command::Words;
 use super::error::CliError;
 pub(super) use super::files::*;
+pub(super) use crate::printable::plural;
 use crate::report::compare::{Comparison, Pair};
 use crate::report::{RunSummary, SuiteSummary, csv, json};
 
@@ -90,11 +91,6 @@ struct Export {
 enum Format {
     Json,
     Csv,
-}
-
-/// `count`, followed by the singular or plural noun.
-pub(super) fn plural(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// What there is to export.

@@ -13,8 +13,8 @@ const TABLE: &str = "\
 | layer | both sides | replicas | testbed |
 |---|---|---|---|
 | 10 | `cli` | | |
-| 9 | `subjects` | | `campaign` |
-| 8 | | | `lab`, `report` |
+| 9 | `subjects` | | `campaign`, `report` |
+| 8 | | | `lab` |
 | 7 | | | `world`, `check` |
 | 6 | | | `scenario` |
 | 5 | `node` | | `workload`, `client` |
@@ -22,7 +22,7 @@ const TABLE: &str = "\
 | 3 | `wire`, `specification` | `raft`, `kv` | `chaos` |
 | 2 | `service`, `consensus` | | `engine` |
 | 1 | `machine`, `rng`, `clock` | | |
-| 0 | `time`, `id`, `hash`, `printable`, `hint` | | |
+| 0 | `time`, `id`, `hash`, `printable`, `hint`, `files` | | |
 ";
 
 /// The most lines of a file before its tests.

@@ -14,6 +14,7 @@ pub mod client;
 pub mod clock;
 pub mod consensus;
 pub mod engine;
+pub mod files;
 pub mod hash;
 pub mod hint;
 pub mod id;

@@ -33,6 +33,11 @@ impl fmt::Display for Excerpt<'_> {
     }
 }
 
+/// `count`, followed by the singular or plural noun.
+pub fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

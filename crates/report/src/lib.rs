@@ -6,6 +6,7 @@
 //! - [`json`] and [`csv`]: one run or many, for other programs.
 //! - [`rows`]: the runs of a sweep; [`digest`]: their statistics; [`cells`]: what is shown of these.
 //! - [`plot`]: data of any origin as pictures; [`figures`]: runs and sweeps as such data.
+//! - [`repro`]: what a repro file holds, and whether a run shows the same failure.
 //!
 //! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on, [`history`] what its clients did. None
 //! shows wall-clock time or the machine: a report is as repeatable as its run.
@@ -26,6 +27,7 @@ pub mod history;
 pub mod json;
 #[cfg(feature = "plot")]
 pub mod plot;
+pub mod repro;
 pub mod rows;
 pub mod suite;
 mod summary;

@@ -72,14 +72,8 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ("calm.json --protocol raft,broadcast,raft", "`raft` is swept twice; allowed is once"),
         ("calm.json --without sleep", "invalid value 'sleep' for '--without <RULE>'"),
         ("calm.json --jobs 0", "invalid value '0' for '--jobs <N>'"),
-        (
-            "calm.json --without vote-once --protocol broadcast",
-            "broadcast has no mutant `vote-once`; it has none",
-        ),
-        (
-            "calm.json --without vote-once --protocol raft,broadcast",
-            "broadcast has no mutant `vote-once`; it has none",
-        ),
+        ("calm.json --without vote-once --protocol broadcast", "broadcast has no mutant `vote-once`; it has none"),
+        ("calm.json --without vote-once --protocol raft,broadcast", "broadcast has no mutant `vote-once`; it has none"),
         (
             "calm.json other/calm.json",
             "other/calm.json: is named `calm`, and so is calm.json; allowed is each name once",

@@ -7,10 +7,12 @@
 //! - [`shrink`]: a failing case made small.
 //! - [`verify`]: every run twice, to see that it is the same.
 //! - [`Repro`]: a case and what came of it, as a file.
+//! - [`ReproFolder`]: where failed runs leave repro files.
 //! - [`zoo`]: mutants of a protocol, which the checkers must detect.
 
 mod case;
 pub mod explore;
+pub mod folder;
 mod ordered;
 mod parameter;
 mod protocol;
@@ -23,6 +25,7 @@ pub mod verify;
 pub mod zoo;
 
 pub use case::{Case, Judged, PANIC, Trial};
+pub use folder::ReproFolder;
 pub use ordered::in_order;
 pub use parameter::{Parameter, ParameterError};
 pub use protocol::{Mutant, Protocol, Protocols, UnknownMutant, UnknownProtocol, subject};
