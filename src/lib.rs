@@ -28,7 +28,10 @@
 // Three packages, so that what a run executes is optimised and the rest is built fast (docs/performance.md).
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod prelude;
+pub mod testing;
 
 pub use seedbed_core::lab::subject;
+pub use testing::{explore, replay};
 pub use seedbed_core::*;
 pub use seedbed_report as report;

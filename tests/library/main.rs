@@ -10,7 +10,6 @@ mod field;
 mod guarantees;
 mod judge;
 mod linearizability;
-mod my_protocol;
 mod node;
 mod power;
 mod raft_scripts;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const TABLE: &str = "\
 | layer | both sides | replicas | testbed |
 |---|---|---|---|
-| 10 | `cli` | | |
+| 10 | `cli`, `testing`, `prelude` | | |
 | 9 | `subjects` | | `campaign`, `report` |
 | 8 | | | `lab` |
 | 7 | | | `world`, `check` |

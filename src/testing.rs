@@ -1,0 +1,176 @@
+//! Explorations and replays as tests: what `cargo test` of a crate with a protocol of its own runs.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
+
+use crate::check::UNKNOWN;
+use crate::lab::explore::{Exploration, Failure};
+use crate::lab::folder::REPROS;
+use crate::lab::shrink::{self, shrink};
+use crate::lab::{Case, Protocol, Protocols, Repro, ReproFolder, Subject, Trial};
+use crate::report::repro::{compare, write_case, write_findings};
+
+/// Runs a protocol in random scenarios, one a seed, on all cores, and judges each by all checkers.
+///
+/// ```no_run
+/// # use seedbed::subjects::Broadcast as MyLock;
+/// #[test]
+/// fn no_two_clients_hold_the_lock() {
+///     seedbed::explore(MyLock).seeds(0..2_000).check();
+/// }
+/// ```
+pub fn explore(subject: impl Subject) -> Explore {
+    explore_protocol(crate::subject(subject))
+}
+
+/// As [`explore`], of a protocol that has a handle already.
+pub fn explore_protocol(protocol: Protocol) -> Explore {
+    Explore { protocol, seeds: 0..1_000, repros: REPROS.into(), budget: shrink::BUDGET }
+}
+
+/// An exploration that is to be.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is run before `check` or `find`"]
+pub struct Explore {
+    protocol: Protocol,
+    seeds: Range<u64>,
+    repros: PathBuf,
+    budget: u64,
+}
+
+/// The first failure of an exploration. As text, it is all that one needs to repeat it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The case as it was drawn, and what came of it.
+    pub failure: Failure,
+    /// The smallest case that fails the same way, and what comes of it.
+    pub case: Case,
+    /// What comes of the smallest case.
+    pub trial: Trial,
+    /// The repro file of the smallest case; none if it could not be written.
+    pub file: Option<PathBuf>,
+}
+
+impl Explore {
+    /// The seeds that are run, from the first to the one before the last. Unless told otherwise, the first thousand.
+    pub fn seeds(self, seeds: Range<u64>) -> Explore {
+        Explore { seeds, ..self }
+    }
+
+    /// The folder for the repro file of a failure. Unless told otherwise, `repros` in the folder of the package.
+    pub fn repros(self, folder: impl Into<PathBuf>) -> Explore {
+        Explore { repros: folder.into(), ..self }
+    }
+
+    /// How many runs shrinking a failure may take ([`shrink::BUDGET`] unless told otherwise).
+    pub fn budget(self, runs: u64) -> Explore {
+        Explore { budget: runs, ..self }
+    }
+
+    /// Explores a mutant of the protocol.
+    ///
+    /// # Panics
+    /// If the protocol has no mutant of this name.
+    #[track_caller]
+    pub fn without(self, rule: &str) -> Explore {
+        let protocol = self.protocol.without(rule).unwrap_or_else(|error| panic!("{error}"));
+        Explore { protocol, ..self }
+    }
+
+    /// Runs all seeds.
+    ///
+    /// # Panics
+    /// At the first seed whose run does not pass. The message has the seed, what was found, the smallest case that fails
+    /// the same way, and the repro file.
+    #[track_caller]
+    pub fn check(self) {
+        if let Some(found) = self.find() {
+            panic!("{found}");
+        }
+    }
+
+    /// Runs seeds until one fails: the first failure in the order of the seeds, made small; none if all pass.
+    pub fn find(self) -> Option<Found> {
+        let Explore { protocol, seeds, repros, budget } = self;
+        let mut exploration = Exploration::new(protocol.clone());
+        let mut first = None;
+        let take = |failure: Failure| {
+            first.get_or_insert(failure);
+            Ok::<(), Infallible>(())
+        };
+        if !seeds.is_empty() {
+            let Ok(()) = exploration.explore(seeds.start..=seeds.end - 1, || {}, take, |so_far| so_far.failures == 0);
+        }
+        let failure = first?;
+        let (case, trial) = smallest(&failure, budget);
+        let folder = ReproFolder::new(repros, Protocols::new([protocol.plain()]));
+        let file = folder.write(&Repro::of(&case, &trial), "").ok();
+        Some(Found { failure, case, trial, file })
+    }
+}
+
+/// The smallest case that fails like this one. One that nothing is known of stays as it is.
+fn smallest(failure: &Failure, budget: u64) -> (Case, Trial) {
+    let Failure { case, trial } = failure;
+    let finding = trial.findings.first().filter(|finding| finding.kind != UNKNOWN);
+    let shrunk = finding.and_then(|finding| shrink(case, finding, budget, |_| ControlFlow::Continue(())));
+    shrunk.map_or_else(|| (case.clone(), trial.clone()), |shrunk| (shrunk.case, shrunk.trial))
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = &self.failure.case.protocol;
+        let without = protocol.broken().map(|rule| format!(" without {rule}")).unwrap_or_default();
+        writeln!(f, "{protocol}{without} fails with seed {}:", self.failure.case.seed)?;
+        self.failure.trial.findings.iter().try_for_each(|finding| writeln!(f, "  {finding}"))?;
+        writeln!(f, "\nThe smallest case that fails the same way:\n")?;
+        let mut text = Vec::new();
+        let written = write_case(&mut text, &self.case).and_then(|()| write_findings(&mut text, &self.trial));
+        written.map_err(|_| fmt::Error)?;
+        writeln!(f, "{}", String::from_utf8_lossy(&text).trim_end())?;
+        match &self.file {
+            Some(file) => {
+                let file = file.display();
+                writeln!(f, "\nRepro file: {file}")?;
+                write!(f, "Replay: `replay {file}` of this crate's program, or seedbed::replay(..., \"{file}\").check()")
+            }
+            None => write!(f, "\nThe repro file could not be written."),
+        }
+    }
+}
+
+/// A repro file of a protocol, to be run again: a test that a failure stays mended, or stays known.
+///
+/// # Panics
+/// If the file cannot be read, or is not about this protocol.
+#[track_caller]
+pub fn replay(subject: impl Subject, file: impl AsRef<Path>) -> Replay {
+    let loaded = Repro::load(file.as_ref(), &Protocols::new([crate::subject(subject)]));
+    Replay(loaded.unwrap_or_else(|error| panic!("{error}")).repro)
+}
+
+/// A case that is to be run again.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is run before `check` or `fails_as_before`"]
+pub struct Replay(Repro);
+
+impl Replay {
+    /// Runs the case, which should pass now.
+    ///
+    /// # Panics
+    /// If it does not: the message has what was found.
+    #[track_caller]
+    pub fn check(self) {
+        let trial = self.0.case.attempt();
+        let findings: Vec<String> = trial.findings.iter().map(ToString::to_string).collect();
+        assert!(trial.passed(), "{} fails:\n  {}", self.0.case.scenario.name, findings.join("\n  "));
+    }
+
+    /// Runs the case, and says whether it is the same run with the same failure, to the bit.
+    pub fn fails_as_before(self) -> bool {
+        let trial = self.0.case.attempt();
+        !trial.passed() && compare(&self.0, &trial).0
+    }
+}
