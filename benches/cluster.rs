@@ -17,11 +17,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use seedbed::client::bench::{self, Kind, Measured, Plan, Target};
-use seedbed::client::{Kv, Servers, Settings};
+use seedbed_core::client::bench::{self, Kind, Measured, Plan, Target};
+use seedbed_core::client::{Kv, Servers, Settings};
 use seedbed::id::ReplicaId;
 use seedbed::rng::Stream;
-use seedbed::rpc::{ServerAddress, channel};
+use seedbed_core::rpc::{ServerAddress, channel};
 use seedbed::time::Time;
 use seedbed::world::grpc::{Launch, Session};
 use seedbed::world::processes::{Interrupt, Spectator};

@@ -14,13 +14,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use seedbed::check::course;
-use seedbed::clock::Clock;
+use seedbed_core::clock::Clock;
 use seedbed::id::ReplicaId;
 use seedbed::machine::{Input, Machine, Outbox, delegate};
 use seedbed::node::log::{Level, Log};
 use seedbed::node::{Members, Node, udp};
 use seedbed::record::{History, Outcome};
-use seedbed::replica::{Config, Replica};
+use seedbed_core::replica::{Config, Replica};
 use seedbed::scenario::Scenario;
 use seedbed::service::{Operation, Response, Service, Text};
 use seedbed::time::{Span, Time};

@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode};
 
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
-use seedbed::clock::Clock;
+use seedbed_core::clock::Clock;
 use seedbed::lab::Case;
 use seedbed::scenario::Scenario;
 use seedbed::subjects;

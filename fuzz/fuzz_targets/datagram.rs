@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use seedbed::kv::Command;
-use seedbed::raft::Message;
+use seedbed_core::kv::Command;
+use seedbed_core::raft::Message;
 use seedbed::wire::{DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage};
 
 fuzz_target!(|bytes: &[u8]| {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use seedbed::kv::Command;
+use seedbed_core::kv::Command;
 use seedbed::node::{Members, Node};
 use seedbed::service::Operation;
-use seedbed::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
-use seedbed::replica::{Config, Replica};
+use seedbed_core::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
+use seedbed_core::replica::{Config, Replica};
 use seedbed::time::{Span, Time};
 use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage};
 

@@ -1,7 +1,7 @@
 //! `3700kvstore`: one replica of the Raft key-value store, as the course's graders run it.
 //!
 //! It speaks the handout's protocol with the router that listens on a UDP port of this machine. The work is done by
-//! [`seedbed::replica`]; [`seedbed::node`] puts it on the LAN. This file reads arguments and environment.
+//! [`seedbed_core::replica`]; [`seedbed::node`] puts it on the LAN. This file reads arguments and environment.
 //!
 //! | exit code | meaning |
 //! |---|---|

@@ -7,10 +7,10 @@ pub mod processes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use seedbed::kv::Command;
+use seedbed_core::kv::Command;
 use seedbed::machine::{Boot, Exit, Identity};
-use seedbed::raft::{Record, Sound};
-use seedbed::replica::{Config, Replica};
+use seedbed_core::raft::{Record, Sound};
+use seedbed_core::replica::{Config, Replica};
 use seedbed::scenario::Scenario;
 
 /// The course's scenarios, in its order.

@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use seedbed::client::{Kv, Servers, Settings};
-use seedbed::clock::Clock;
+use seedbed_core::client::{Kv, Servers, Settings};
+use seedbed_core::clock::Clock;
 
 use crate::cluster::{Cluster, millis, pause, seedbed, text, told};
 use crate::common::processes;

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use seedbed::client::{Kv, Servers, Settings};
-use seedbed::clock::Clock;
+use seedbed_core::client::{Kv, Servers, Settings};
+use seedbed_core::clock::Clock;
 use seedbed::rng::Stream;
-use seedbed::rpc::proto::admin::ServerStatus;
-use seedbed::rpc::proto::kvstore::{GetRequest, PutRequest, ReturnCode};
+use seedbed_core::rpc::proto::admin::ServerStatus;
+use seedbed_core::rpc::proto::kvstore::{GetRequest, PutRequest, ReturnCode};
 
 use crate::cluster::{Cluster, millis, pause, received, runtime, statuses, store, until};
 

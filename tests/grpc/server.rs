@@ -8,9 +8,9 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use seedbed::clock::Clock;
-use seedbed::rpc::proto::kvstore::{GetRequest, PutRequest, PutResponse, RequestId, ReturnCode};
-use seedbed::rpc::{KEY_BYTES_MAX, VALUE_BYTES_MAX, channel};
+use seedbed_core::clock::Clock;
+use seedbed_core::rpc::proto::kvstore::{GetRequest, PutRequest, PutResponse, RequestId, ReturnCode};
+use seedbed_core::rpc::{KEY_BYTES_MAX, VALUE_BYTES_MAX, channel};
 use tonic::Code;
 
 use crate::cluster::{Cluster, pause, runtime, seedbed, store, text, told};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use seedbed::client::{Servers, status};
+use seedbed_core::client::{Servers, status};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -10,7 +10,7 @@ use seedbed::chaos::{Act, Fault, FaultEvent, Target};
 use seedbed::engine::Rate;
 use seedbed::id::ReplicaId;
 use seedbed::lab::{Case, Trial};
-use seedbed::raft::Rule;
+use seedbed_core::raft::Rule;
 use seedbed::subjects;
 use seedbed::time::{Span, Time};
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use seedbed::broadcast::Broadcast;
+use seedbed_core::broadcast::Broadcast;
 use seedbed::check::linear::{Budget, Checker, Verdict};
-use seedbed::replica::{Config, Replica};
+use seedbed_core::replica::{Config, Replica};
 use seedbed::scenario::Scenario;
 use seedbed::world::simulation::simulate;
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use seedbed::engine::{Ahead, Carrier, Delay, Due, Engine};
 use seedbed::id::{ClientId, Mid, ReplicaId};
 use seedbed::machine::{Boot, Emission, Input};
-use seedbed::raft::{self, Message, Mutant, Record, Rule, Rules, Sound, Term, Vote};
-use seedbed::replica::{Config, Replica};
+use seedbed_core::raft::{self, Message, Mutant, Record, Rule, Rules, Sound, Term, Vote};
+use seedbed_core::replica::{Config, Replica};
 use seedbed::service::{Operation, Response};
 use seedbed::time::{Span, Time};
 

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use seedbed::kv::Command;
+use seedbed_core::kv::Command;
 use seedbed::lab::Protocol;
 use seedbed::lab::explore::draw;
-use seedbed::raft::Index;
+use seedbed_core::raft::Index;
 use seedbed::record::{Attempt, View, Watcher};
 use seedbed::service::{Operation, Text};
 use seedbed::subjects;

@@ -7,7 +7,7 @@ use seedbed::check::{Checker, Finding};
 use seedbed::lab::explore::draw;
 use seedbed::lab::shrink::{Shrunk, Size, shrink};
 use seedbed::lab::{Case, PANIC, Protocol, Repro, Trial};
-use seedbed::raft::Rule;
+use seedbed_core::raft::Rule;
 use seedbed::scenario::Scenario;
 use seedbed::subjects;
 

@@ -12,7 +12,7 @@ use seedbed::id::ReplicaId;
 use seedbed::lab::verify::{Agreement, Divergence, verify, verify_all};
 use seedbed::machine::{Identity, Input, Machine, Outbox, delegate};
 use seedbed::record::{Event, Observer, Scene};
-use seedbed::replica::Replica;
+use seedbed_core::replica::Replica;
 use seedbed::scenario::Scenario;
 use seedbed::service::{Operation, Response, Service};
 use seedbed::subjects;

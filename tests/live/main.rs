@@ -20,7 +20,7 @@ use std::time::Duration;
 use common::processes;
 use libtest_mimic::{Arguments, Trial};
 use rustix::process::{Pid, Signal, test_kill_process};
-use seedbed::clock::Clock;
+use seedbed_core::clock::Clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use seedbed::clock::Clock;
-use seedbed::kv::Command;
+use seedbed_core::clock::Clock;
+use seedbed_core::kv::Command;
 use seedbed::node::{Members, Node};
-use seedbed::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
-use seedbed::replica::{Config, Replica};
+use seedbed_core::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
+use seedbed_core::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::service::Operation;
 use seedbed::time::{Span, Time};
@@ -220,7 +220,7 @@ impl Fuzzer {
         }
     }
 
-    fn entries(&mut self) -> seedbed::raft::Entries<Arc<Command>> {
+    fn entries(&mut self) -> seedbed_core::raft::Entries<Arc<Command>> {
         let count = if self.dice.chance(0.01) { self.dice.below(3_000) } else { self.dice.below(4) };
         let mut term = self.term();
         let entries = (0..count).map(|_| {

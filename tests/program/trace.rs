@@ -6,11 +6,11 @@ use std::process::Output;
 
 use crate::common::processes;
 use crate::common::{raft, scenario};
-use seedbed::kv;
+use seedbed_core::kv;
 use seedbed::lab::Protocol;
 use seedbed::machine::Machine;
 use seedbed::record::{Event, Observer, RunRecord, Scene};
-use seedbed::replica::Replica;
+use seedbed_core::replica::Replica;
 use seedbed::report::trace::{Heading, TraceWriter};
 use seedbed::scenario::{Delay, Scenario};
 use seedbed::subjects;

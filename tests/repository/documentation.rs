@@ -13,7 +13,7 @@ use std::thread;
 
 use super::root;
 use crate::common::processes;
-use seedbed::replica::Config;
+use seedbed_core::replica::Config;
 use seedbed::report::rows::{COLUMNS, Unit};
 use serde_json::{Value, json};
 use tempfile::TempDir;

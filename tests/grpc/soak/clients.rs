@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use seedbed::client::{Kv, Servers, Settings};
+use seedbed_core::client::{Kv, Servers, Settings};
 use seedbed::id::{ClientId, ReplicaId};
 use seedbed::record::{Attempt, History, Outcome};
 use seedbed::rng::Stream;
@@ -102,7 +102,7 @@ async fn client(soak: &Soak, number: usize, mut kv: Kv, mut dice: Stream) -> (Ve
         let answer = match answer {
             Ok(outcome) => Some((answered, outcome)),
             // Nobody knows what became of it.
-            Err(error @ (seedbed::client::Error::TimedOut { .. } | seedbed::client::Error::Unreachable { .. })) => {
+            Err(error @ (seedbed_core::client::Error::TimedOut { .. } | seedbed_core::client::Error::Unreachable { .. })) => {
                 errors.push(error.kind());
                 None
             }

@@ -5,7 +5,7 @@
 //! its two readings therefore has met exactly this p: what is on its way around a change is in no interval, and needs no
 //! allowance. Of n messages n * p are expected to be dropped, with a variance of n * p * (1 - p); both add up over intervals.
 
-use seedbed::rpc::proto::admin::ServerStatus;
+use seedbed_core::rpc::proto::admin::ServerStatus;
 
 use super::SERVERS;
 use crate::cluster::received;

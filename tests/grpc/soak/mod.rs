@@ -27,8 +27,8 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use rustix::process::Signal;
 use seedbed::check::linear::{self, Verdict};
-use seedbed::client::{Kv, Servers, Settings};
-use seedbed::clock::Clock;
+use seedbed_core::client::{Kv, Servers, Settings};
+use seedbed_core::clock::Clock;
 use seedbed::record::History;
 use seedbed::rng::Stream;
 

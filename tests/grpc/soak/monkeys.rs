@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use seedbed::chaos::ConnectivityMatrix;
-use seedbed::client::{Chaos, Each, Error, Servers, status};
+use seedbed_core::client::{Chaos, Each, Error, Servers, status};
 use seedbed::rng::Stream;
-use seedbed::rpc::ServerAddress;
-use seedbed::rpc::proto::admin::ServerStatus;
+use seedbed_core::rpc::ServerAddress;
+use seedbed_core::rpc::proto::admin::ServerStatus;
 
 use super::links::{self, Counters};
 use super::{SERVERS, Soak};

@@ -6,7 +6,7 @@ use seedbed::id::ReplicaId;
 use seedbed::machine::{Emission, Identity, Input, Machine};
 use seedbed::node::{Members, Node};
 use seedbed::record::{RunRecord, World};
-use seedbed::replica::{Config, Replica};
+use seedbed_core::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::scenario::Scenario;
 use seedbed::time::{Span, Time};

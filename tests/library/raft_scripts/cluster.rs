@@ -7,8 +7,8 @@ use seedbed::check::raft::Invariants;
 use seedbed::engine::{Ahead, Carrier, Engine};
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use seedbed::machine::{Emission, Input, Machine, Outbox};
-use seedbed::raft::{self, Role, Vote};
-use seedbed::replica::{Config, Replica};
+use seedbed_core::raft::{self, Role, Vote};
+use seedbed_core::replica::{Config, Replica};
 use seedbed::service::{Operation, Service};
 use seedbed::time::{Span, Time};
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use goldenscript::ArgumentConsumer;
 use seedbed::id::ReplicaId;
-use seedbed::kv::Command;
-use seedbed::raft::{
+use seedbed_core::kv::Command;
+use seedbed_core::raft::{
     self, AppendEntries, AppendOutcome, AppendReply, Entries, Index, InstallSnapshot, Log, RequestVote, Term, Vote,
 };
-use seedbed::replica::Replica;
+use seedbed_core::replica::Replica;
 use seedbed::service::{Operation, RequestId, Response};
 use seedbed::time::{Span, Time};
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use goldenscript::{ArgumentConsumer, Command, Context};
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use seedbed::machine::Input;
-use seedbed::replica::Config;
+use seedbed_core::replica::Config;
 use seedbed::service::{Operation, RequestId, Text, Update};
 use seedbed::time::Span;
 
