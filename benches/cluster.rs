@@ -17,14 +17,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use seedbed_core::client::bench::{self, Kind, Measured, Plan, Target};
-use seedbed_core::client::{Kv, Servers, Settings};
 use seedbed::id::ReplicaId;
 use seedbed::rng::Stream;
-use seedbed_core::rpc::{ServerAddress, channel};
 use seedbed::time::Time;
 use seedbed::world::grpc::{Launch, Session};
 use seedbed::world::processes::{Interrupt, Spectator};
+use seedbed_core::client::bench::{self, Kind, Measured, Plan, Target};
+use seedbed_core::client::{Kv, Servers, Settings};
+use seedbed_core::rpc::{ServerAddress, channel};
 use tonic::Request;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;

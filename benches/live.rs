@@ -14,19 +14,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use seedbed::check::course;
-use seedbed_core::clock::Clock;
 use seedbed::id::ReplicaId;
 use seedbed::machine::{Input, Machine, Outbox, delegate};
 use seedbed::node::log::{Level, Log};
 use seedbed::node::{Members, Node, udp};
 use seedbed::record::{History, Outcome};
-use seedbed_core::replica::{Config, Replica};
 use seedbed::scenario::Scenario;
 use seedbed::service::{Operation, Response, Service, Text};
 use seedbed::time::{Span, Time};
 use seedbed::wire::Address;
 use seedbed::world::live::{Setup, play};
 use seedbed::world::processes::{Interrupt, Spectator};
+use seedbed_core::clock::Clock;
+use seedbed_core::replica::{Config, Replica};
 
 /// Twelve seconds with 600 requests: about as many replicated puts a second as in the course's suite.
 const SCENARIO: &str = r#"{

@@ -16,10 +16,10 @@ use std::process::{Command, ExitCode};
 
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
-use seedbed_core::clock::Clock;
 use seedbed::lab::Case;
 use seedbed::scenario::Scenario;
 use seedbed::subjects;
+use seedbed_core::clock::Clock;
 
 /// How often everything is measured. Beyond [`LONG_SECONDS`] once has to do.
 const ROUNDS: usize = 5;

@@ -18,15 +18,15 @@ use seedbed::check::raft::Invariants;
 use seedbed::engine::Delay;
 use seedbed::lab::Case;
 use seedbed::machine::Boot;
-use seedbed_core::raft::Sound;
 use seedbed::record::Observer;
-use seedbed_core::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::scenario::Scenario;
 use seedbed::service::Service;
 use seedbed::subjects;
 use seedbed::time::Span;
 use seedbed::world::simulation::Simulation;
+use seedbed_core::raft::Sound;
+use seedbed_core::replica::{Config, Replica};
 
 const EVENTS: u64 = 100_000;
 

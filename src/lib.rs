@@ -114,7 +114,7 @@ pub use seedbed_core::{
 pub use seedbed_report as report;
 pub use testing::{explore, replay};
 
-#[cfg(feature = "cli")]
-use seedbed_core::{clock, files, hint, printable};
 #[cfg(feature = "grpc")]
 use seedbed_core::{client, rpc};
+#[cfg(feature = "cli")]
+use seedbed_core::{clock, files, hint, printable};

@@ -3,7 +3,9 @@
 pub use crate::check::{Check, Checker, Evidence, Finding, Judgement, Opinion, invariant};
 pub use crate::consensus::Consensus;
 pub use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
-pub use crate::lab::{Case, MessageOf, Mutant, Parameter, ParameterError, Protocol, Subject, Timing, Tolerance, subject};
+pub use crate::lab::{
+    Case, MessageOf, Mutant, Parameter, ParameterError, Protocol, Subject, Timing, Tolerance, subject,
+};
 pub use crate::machine::{Boot, Exit, Identity, Input, Machine, Outbox, Record, Recovered, Stored};
 pub use crate::record::{Event, Observer, RunRecord, Scene};
 pub use crate::rng::Stream;

@@ -134,7 +134,10 @@ impl fmt::Display for Found {
             Some(file) => {
                 let file = file.display();
                 writeln!(f, "\nRepro file: {file}")?;
-                write!(f, "Replay: `replay {file}` of this crate's program, or seedbed::replay(..., \"{file}\").check()")
+                write!(
+                    f,
+                    "Replay: `replay {file}` of this crate's program, or seedbed::replay(..., \"{file}\").check()"
+                )
             }
             None => write!(f, "\nThe repro file could not be written."),
         }

@@ -7,11 +7,11 @@ pub mod processes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use seedbed_core::kv::Command;
 use seedbed::machine::{Boot, Exit, Identity};
+use seedbed::scenario::Scenario;
+use seedbed_core::kv::Command;
 use seedbed_core::raft::{Record, Sound};
 use seedbed_core::replica::{Config, Replica};
-use seedbed::scenario::Scenario;
 
 /// The course's scenarios, in its order.
 pub const SUITE: [&str; 17] = [

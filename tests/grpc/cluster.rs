@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use rustix::event::poll;
 use rustix::process::{Pid, Signal, kill_process};
+use seedbed::time::Span;
 use seedbed_core::client::{Servers, status};
 use seedbed_core::clock::timespec;
 use seedbed_core::rpc::proto::admin::ServerStatus;
 use seedbed_core::rpc::proto::kvstore::key_value_store_client::KeyValueStoreClient;
 use seedbed_core::rpc::{ServerAddress, channel};
-use seedbed::time::Span;
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Channel;
 

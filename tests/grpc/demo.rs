@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use seedbed::rng::Stream;
 use seedbed_core::client::{Kv, Servers, Settings};
 use seedbed_core::clock::Clock;
-use seedbed::rng::Stream;
 use seedbed_core::rpc::proto::admin::ServerStatus;
 use seedbed_core::rpc::proto::kvstore::{GetRequest, PutRequest, ReturnCode};
 

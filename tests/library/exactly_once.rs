@@ -7,11 +7,11 @@ use seedbed::check::raft::Invariants;
 use seedbed::engine::{Ahead, Carrier, Delay, Due, Engine, State};
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use seedbed::machine::{Boot, Emission, Input};
-use seedbed_core::raft::{self, Entry, Mutant, Rule, Rules, Sound};
-use seedbed_core::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::service::{Operation, RequestId, Response, Text, Update};
 use seedbed::time::{Span, Time};
+use seedbed_core::raft::{self, Entry, Mutant, Rule, Rules, Sound};
+use seedbed_core::replica::{Config, Replica};
 
 const CLIENTS: usize = 4;
 

@@ -10,9 +10,9 @@ use seedbed::chaos::{Act, Fault, FaultEvent, Target};
 use seedbed::engine::Rate;
 use seedbed::id::ReplicaId;
 use seedbed::lab::{Case, Trial};
-use seedbed_core::raft::Rule;
 use seedbed::subjects;
 use seedbed::time::{Span, Time};
+use seedbed_core::raft::Rule;
 
 /// The sound Raft is tried with this many seeds, and the mutant with as many at most.
 const SEEDS: u64 = 30;

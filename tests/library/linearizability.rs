@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use seedbed_core::broadcast::Broadcast;
 use seedbed::check::linear::{Budget, Checker, Verdict};
-use seedbed_core::replica::{Config, Replica};
 use seedbed::scenario::Scenario;
 use seedbed::world::simulation::simulate;
+use seedbed_core::broadcast::Broadcast;
+use seedbed_core::replica::{Config, Replica};
 
 fn scenarios(folder: &str) -> Vec<(String, Scenario)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);

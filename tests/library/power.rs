@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use seedbed::engine::{Ahead, Carrier, Delay, Due, Engine};
 use seedbed::id::{ClientId, Mid, ReplicaId};
 use seedbed::machine::{Boot, Emission, Input};
-use seedbed_core::raft::{self, Message, Mutant, Record, Rule, Rules, Sound, Term, Vote};
-use seedbed_core::replica::{Config, Replica};
 use seedbed::service::{Operation, Response};
 use seedbed::time::{Span, Time};
+use seedbed_core::raft::{self, Message, Mutant, Record, Rule, Rules, Sound, Term, Vote};
+use seedbed_core::replica::{Config, Replica};
 
 const REPLICAS: usize = 3;
 const PUTS: u64 = 3;

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use seedbed_core::kv::Command;
 use seedbed::lab::Protocol;
 use seedbed::lab::explore::draw;
-use seedbed_core::raft::Index;
 use seedbed::record::{Attempt, View, Watcher};
 use seedbed::service::{Operation, Text};
 use seedbed::subjects;
+use seedbed_core::kv::Command;
+use seedbed_core::raft::Index;
 
 /// Counts what is committed, once for each index.
 #[derive(Default)]

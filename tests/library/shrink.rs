@@ -7,9 +7,9 @@ use seedbed::check::{Checker, Finding};
 use seedbed::lab::explore::draw;
 use seedbed::lab::shrink::{Shrunk, Size, shrink};
 use seedbed::lab::{Case, PANIC, Protocol, Repro, Trial};
-use seedbed_core::raft::Rule;
 use seedbed::scenario::Scenario;
 use seedbed::subjects;
+use seedbed_core::raft::Rule;
 
 /// Rules that fail soon and shrink fast, one or more for each checker that can convict a Raft.
 const RULES: [Rule; 6] = [

@@ -12,12 +12,12 @@ use seedbed::id::ReplicaId;
 use seedbed::lab::verify::{Agreement, Divergence, verify, verify_all};
 use seedbed::machine::{Identity, Input, Machine, Outbox, delegate};
 use seedbed::record::{Event, Observer, Scene};
-use seedbed_core::replica::Replica;
 use seedbed::scenario::Scenario;
 use seedbed::service::{Operation, Response, Service};
 use seedbed::subjects;
 use seedbed::time::{Span, Time};
 use seedbed::world::simulation::{simulate, simulate_observed};
+use seedbed_core::replica::Replica;
 
 /// A gossip in which one replica, with one of its inputs, says something from outside of the run.
 struct Planted<L> {

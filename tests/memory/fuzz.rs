@@ -7,15 +7,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use seedbed_core::clock::Clock;
-use seedbed_core::kv::Command;
 use seedbed::node::{Members, Node};
-use seedbed_core::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
-use seedbed_core::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::service::Operation;
 use seedbed::time::{Span, Time};
 use seedbed::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage};
+use seedbed_core::clock::Clock;
+use seedbed_core::kv::Command;
+use seedbed_core::raft::{
+    AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote,
+};
+use seedbed_core::replica::{Config, Replica};
 
 use crate::counting::peak_bytes;
 

@@ -14,12 +14,12 @@ use std::time::Duration;
 use crate::common::processes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
-use seedbed_core::clock::Clock;
 use seedbed::node::{Members, Node};
-use seedbed_core::replica::{Config, Replica};
 use seedbed::service::{Operation, Response};
 use seedbed::time::{Span, Time};
 use seedbed::wire::{Address, Datagram, Datagrams, Envelope};
+use seedbed_core::clock::Clock;
+use seedbed_core::replica::{Config, Replica};
 use serde_json::json;
 
 /// Longer than anything here takes, even on a busy machine.

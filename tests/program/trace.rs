@@ -6,17 +6,17 @@ use std::process::Output;
 
 use crate::common::processes;
 use crate::common::{raft, scenario};
-use seedbed_core::kv;
 use seedbed::lab::Protocol;
 use seedbed::machine::Machine;
 use seedbed::record::{Event, Observer, RunRecord, Scene};
-use seedbed_core::replica::Replica;
 use seedbed::report::trace::{Heading, TraceWriter};
 use seedbed::scenario::{Delay, Scenario};
 use seedbed::subjects;
 use seedbed::time::Span;
 use seedbed::wire::{Datagram, PeerMessage, Pulse};
 use seedbed::world::simulation::simulate_observed;
+use seedbed_core::kv;
+use seedbed_core::replica::Replica;
 use serde_json::Value;
 use std::sync::Arc;
 

@@ -13,8 +13,8 @@ use std::thread;
 
 use super::root;
 use crate::common::processes;
-use seedbed_core::replica::Config;
 use seedbed::report::rows::{COLUMNS, Unit};
+use seedbed_core::replica::Config;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -7,6 +7,7 @@ mod deploy;
 mod documentation;
 mod launcher;
 mod layers;
+mod outside;
 mod profiles;
 
 use std::path::PathBuf;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use seedbed_core::client::{Kv, Servers, Settings};
 use seedbed::id::{ClientId, ReplicaId};
 use seedbed::record::{Attempt, History, Outcome};
 use seedbed::rng::Stream;
 use seedbed::service::Operation;
+use seedbed_core::client::{Kv, Servers, Settings};
 
 use super::{SERVERS, Soak};
 use crate::cluster::millis;
@@ -102,7 +102,10 @@ async fn client(soak: &Soak, number: usize, mut kv: Kv, mut dice: Stream) -> (Ve
         let answer = match answer {
             Ok(outcome) => Some((answered, outcome)),
             // Nobody knows what became of it.
-            Err(error @ (seedbed_core::client::Error::TimedOut { .. } | seedbed_core::client::Error::Unreachable { .. })) => {
+            Err(
+                error
+                @ (seedbed_core::client::Error::TimedOut { .. } | seedbed_core::client::Error::Unreachable { .. }),
+            ) => {
                 errors.push(error.kind());
                 None
             }

@@ -27,10 +27,10 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use rustix::process::Signal;
 use seedbed::check::linear::{self, Verdict};
-use seedbed_core::client::{Kv, Servers, Settings};
-use seedbed_core::clock::Clock;
 use seedbed::record::History;
 use seedbed::rng::Stream;
+use seedbed_core::client::{Kv, Servers, Settings};
+use seedbed_core::clock::Clock;
 
 use crate::cluster::{Cluster, millis};
 use clients::{CLIENTS, Tally};

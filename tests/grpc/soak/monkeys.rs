@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use seedbed::chaos::ConnectivityMatrix;
-use seedbed_core::client::{Chaos, Each, Error, Servers, status};
 use seedbed::rng::Stream;
+use seedbed_core::client::{Chaos, Each, Error, Servers, status};
 use seedbed_core::rpc::ServerAddress;
 use seedbed_core::rpc::proto::admin::ServerStatus;
 

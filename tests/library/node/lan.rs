@@ -6,12 +6,12 @@ use seedbed::id::ReplicaId;
 use seedbed::machine::{Emission, Identity, Input, Machine};
 use seedbed::node::{Members, Node};
 use seedbed::record::{RunRecord, World};
-use seedbed_core::replica::{Config, Replica};
 use seedbed::rng::Stream;
 use seedbed::scenario::Scenario;
 use seedbed::time::{Span, Time};
 use seedbed::wire::{Address, DATAGRAM_BYTES_MAX};
 use seedbed::world::lan::{Lan, Wires, address};
+use seedbed_core::replica::{Config, Replica};
 
 use super::hostile::Hostile;
 

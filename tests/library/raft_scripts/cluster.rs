@@ -7,10 +7,10 @@ use seedbed::check::raft::Invariants;
 use seedbed::engine::{Ahead, Carrier, Engine};
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use seedbed::machine::{Emission, Input, Machine, Outbox};
-use seedbed_core::raft::{self, Role, Vote};
-use seedbed_core::replica::{Config, Replica};
 use seedbed::service::{Operation, Service};
 use seedbed::time::{Span, Time};
+use seedbed_core::raft::{self, Role, Vote};
+use seedbed_core::replica::{Config, Replica};
 
 use super::network::{Filter, Network, Packet};
 use super::notation::{Message, Result, show_message, show_operation, show_response, show_status};

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use goldenscript::ArgumentConsumer;
 use seedbed::id::ReplicaId;
+use seedbed::service::{Operation, RequestId, Response};
+use seedbed::time::{Span, Time};
 use seedbed_core::kv::Command;
 use seedbed_core::raft::{
     self, AppendEntries, AppendOutcome, AppendReply, Entries, Index, InstallSnapshot, Log, RequestVote, Term, Vote,
 };
 use seedbed_core::replica::Replica;
-use seedbed::service::{Operation, RequestId, Response};
-use seedbed::time::{Span, Time};
 
 pub type Message = raft::Message<Arc<Command>>;
 pub type Entry = raft::Entry<Arc<Command>>;

@@ -5,9 +5,9 @@ use std::error::Error;
 use goldenscript::{ArgumentConsumer, Command, Context};
 use seedbed::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use seedbed::machine::Input;
-use seedbed_core::replica::Config;
 use seedbed::service::{Operation, RequestId, Text, Update};
 use seedbed::time::Span;
+use seedbed_core::replica::Config;
 
 use super::cluster::{self, Cluster};
 use super::network::Filter;
