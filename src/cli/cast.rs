@@ -12,11 +12,12 @@ use std::thread;
 use super::command::{self, CommandLine, Words};
 use super::error::CliError;
 use super::output;
+use super::program::columns;
 use super::progress::{Progress, Screen};
 use super::selection::Selected;
 use crate::check::Judgement;
 use crate::lab::{Case, Judged, Protocol, Repro, SeedRange};
-use crate::record::{RunRecord, Watcher};
+use crate::record::{RunRecord, Tally, Watcher};
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
@@ -284,8 +285,8 @@ impl Cast {
             let (screen, record) = match self {
                 Cast::Virtual(protocol) => {
                     let case = case(protocol, booking);
-                    let judged = watcher.map_or_else(|| case.run(), |watcher| case.run_watched(watcher));
-                    return Ok((judged, None));
+                    let (judged, tally) = case.run_counted(watcher);
+                    return Ok((judged, tally, None));
                 }
                 Cast::Live { setup, silence, interrupt, .. } => {
                     let screen = screen(*silence);
@@ -301,11 +302,11 @@ impl Cast {
             };
             screen.finish();
             let judgement = Judgement::of(scenario, &record);
-            Ok((Judged { record, judgement }, screen.take_kept()))
+            Ok((Judged { record, judgement }, Tally::default(), screen.take_kept()))
         };
-        let (Judged { record, judgement }, output) = telling_of_panics(play, tell).map_err(CliError::Live)?;
+        let (Judged { record, judgement }, tally, output) = telling_of_panics(play, tell).map_err(CliError::Live)?;
         progress.end();
-        let run = RunSummary::new(scenario, &record, judgement, self.name(), command.clone());
+        let run = RunSummary::new(scenario, &record, judgement, self.name(), command.clone(), (columns(), &tally));
         let output = output.filter(|_| !run.passed());
         Ok((Played { run, output }, record))
     }

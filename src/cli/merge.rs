@@ -121,7 +121,7 @@ impl Statistics {
     fn new(args: &Args, header: &[u8]) -> Statistics {
         let schema =
             read_line(header).and_then(|record| Schema::read_header(&record).ok()).expect("the header was read before");
-        Statistics { digest: args.summary.digest(&schema.names), schema, rows: 0 }
+        Statistics { digest: args.summary.digest(&schema), schema, rows: 0 }
     }
 
     fn add(&mut self, line: &[u8]) -> Result<(), String> {

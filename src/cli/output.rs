@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use super::command::Words;
 use super::error::CliError;
 pub(super) use super::files::*;
+use super::program::columns;
 pub(super) use crate::printable::plural;
 use crate::report::compare::{Comparison, Pair};
 use crate::report::{RunSummary, SuiteSummary, csv, json};
@@ -137,10 +138,10 @@ impl Format {
             (Format::Json, Report::One(run)) => json::write_run(out, run),
             (Format::Json, Report::Many(suite)) => json::write_suite(out, suite),
             (Format::Json, Report::Comparison(comparison)) => json::write_comparison(out, comparison),
-            (Format::Csv, Report::One(run)) => csv::write(out, [run]),
-            (Format::Csv, Report::Many(suite)) => csv::write(out, &suite.runs),
+            (Format::Csv, Report::One(run)) => csv::write(out, columns(), [run]),
+            (Format::Csv, Report::Many(suite)) => csv::write(out, columns(), &suite.runs),
             (Format::Csv, Report::Comparison(comparison)) => {
-                csv::write(out, comparison.pairs.iter().flat_map(Pair::runs))
+                csv::write(out, columns(), comparison.pairs.iter().flat_map(Pair::runs))
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::lab::{Protocol, Protocols};
+use crate::report::rows::Columns;
 use crate::subjects;
 
 static PROGRAM: OnceLock<Program> = OnceLock::new();
@@ -62,4 +63,10 @@ pub(super) fn rules() -> impl TypedValueParser<Value = String> {
 /// The names of these protocols, as an option takes them.
 pub(super) fn joined<'p>(protocols: impl IntoIterator<Item = &'p Protocol>) -> String {
     protocols.into_iter().map(Protocol::name).collect::<Vec<_>>().join(",")
+}
+
+/// The columns of rows: the messages of all protocols are counted by kind.
+pub(super) fn columns() -> &'static Columns {
+    static COLUMNS: OnceLock<Columns> = OnceLock::new();
+    COLUMNS.get_or_init(|| Columns::of(protocols().iter().flat_map(|protocol| protocol.kinds().iter().copied())))
 }

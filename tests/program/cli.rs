@@ -219,7 +219,7 @@ fn several_seeds_are_the_same_runs_as_one_by_one_in_one_row_for_each_scenario() 
     assert_eq!(traces, alone.iter().collect::<Vec<_>>());
     let csv = run(&["all", "-c", &all, "--seeds", "3..6", "--csv", "-"]);
     let seeds =
-        |text: &str| text.lines().skip(1).map(|row| row.split(',').nth(2).map(str::to_owned)).collect::<Vec<_>>();
+        |text: &str| text.lines().skip(1).map(|row| row.split(',').nth(3).map(str::to_owned)).collect::<Vec<_>>();
     assert_eq!(seeds(stdout(&csv)).into_iter().flatten().collect::<Vec<_>>(), ["3", "4", "5", "3", "4", "5"]);
 }
 
@@ -324,7 +324,7 @@ fn json_and_csv_say_what_the_text_says() {
     let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
     let cell = |name| &rows[0][headers.iter().position(|header| header == name).expect("a column")];
     assert_eq!((rows.len(), cell("scenario"), cell("seed"), cell("trace")), (1, "crash-3", "7", trace));
-    let words = ["passed", "errors", "linearizability", "invariants", "liveness"].map(cell);
+    let words = ["passed", "findings", "linearizability", "invariants", "liveness"].map(cell);
     assert_eq!(words, ["true", "", "ok", "ok", "ok"]);
     assert_eq!(run(&[CRASH, "--seed", "7", "--json", "-"]).stdout, fs::read(&json).unwrap());
     assert_eq!(run(&[CRASH, "--seed", "7", "--csv", "-"]).stdout, fs::read(&csv).unwrap());

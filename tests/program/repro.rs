@@ -89,7 +89,7 @@ fn a_replay_shows_what_was_found_and_says_what_is_not_the_same() {
     assert!(lines[3].starts_with("Protocol: raft without read-only-confirmed (reads without lease or quorum)"));
     assert!(lines[5].starts_with("linearizability: client 0013 read "), "{}", lines[5]);
     assert!(lines[6].starts_with("  ") && lines[6].contains(" put "), "the operations: {}", lines[6]);
-    let versions = format!("(written by seedbed 0.0.1, this is {})", env!("CARGO_PKG_VERSION"));
+    let versions = format!("(written by version 0.0.1, this is {})", env!("CARGO_PKG_VERSION"));
     let other_trace = outcome(&replay("trace.json"), 1).to_owned();
     let text_of_it = format!("The same failure, but another trace: trace {trace}; the file says: 0000000000000001");
     assert_eq!(other_trace, text_of_it);

@@ -5,7 +5,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::rows::{COLUMNS, Key, MAIN, Row, Unit, Value, column};
+use super::rows::{Column, Columns, Key, MAIN, Row, Schema, Unit, Value};
 use seedbed_core::hash::StableHasher;
 
 /// So many failed runs of each cell are remembered by seed; the others are only counted.
@@ -124,7 +124,9 @@ pub(super) fn histogram() -> Histogram<u64> {
 pub struct Digest {
     /// The names of the swept values.
     pub names: Vec<String>,
-    /// The metrics, as places in [`COLUMNS`].
+    /// The columns of the rows.
+    pub columns: Columns,
+    /// The metrics, as places among them.
     pub metrics: Vec<usize>,
     /// Whether these metrics were asked for. Where there is little room, only a few of the usual ones are shown, but all
     /// that were asked for.
@@ -138,22 +140,24 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// A digest of the usual metrics, of rows with these swept names.
-    pub fn usual(names: &[String]) -> Digest {
-        Digest { asked: false, ..Digest::new(names, &MAIN) }
+    /// A digest of the usual metrics of these rows.
+    pub fn usual(schema: &Schema) -> Digest {
+        Digest { asked: false, ..Digest::new(schema, &MAIN) }
     }
 
-    /// A digest of metrics that were asked for, of rows with these swept names.
+    /// A digest of metrics of these rows that were asked for.
     ///
     /// # Panics
     /// If a metric is no column with numbers.
-    pub fn new(names: &[String], metrics: &[&str]) -> Digest {
+    pub fn new(schema: &Schema, metrics: &[&str]) -> Digest {
+        let columns = &schema.columns;
         let place = |name: &&str| {
-            let place = column(name).filter(|place| COLUMNS[*place].unit.is_number());
+            let place = columns.find(name).filter(|place| columns.get(*place).unit.is_number());
             place.unwrap_or_else(|| panic!("{name} is no column of numbers"))
         };
         Digest {
-            names: names.to_vec(),
+            names: schema.names.clone(),
+            columns: columns.clone(),
             metrics: metrics.iter().map(place).collect(),
             asked: true,
             cells: Vec::new(),
@@ -161,6 +165,11 @@ impl Digest {
             remembered: 0,
             trace: StableHasher::new(),
         }
+    }
+
+    /// The column of one of the metrics, by its place among them.
+    pub fn column(&self, metric: usize) -> &Column {
+        self.columns.get(self.metrics[metric])
     }
 
     /// Adds the next run.
@@ -171,7 +180,7 @@ impl Digest {
         }
         for (&metric, histogram) in self.metrics.iter().zip(&mut self.histograms) {
             if let Some(number) = row.measures[metric].number() {
-                let recorded = histogram.record(whole(number, COLUMNS[metric].unit));
+                let recorded = histogram.record(whole(number, self.columns.get(metric).unit));
                 recorded.expect("the histogram grows as far as it must");
             }
         }
@@ -189,7 +198,7 @@ impl Digest {
     pub fn finish(&mut self) {
         let Some(cell) = self.cells.last_mut().filter(|cell| cell.spreads.is_empty()) else { return };
         for (&metric, histogram) in self.metrics.iter().zip(&mut self.histograms) {
-            cell.spreads.push(spread(histogram, COLUMNS[metric].unit));
+            cell.spreads.push(spread(histogram, self.columns.get(metric).unit));
             histogram.reset();
         }
     }
@@ -294,9 +303,14 @@ fn spread(histogram: &Histogram<u64>, unit: Unit) -> Option<Spread> {
 mod tests {
     use super::*;
 
+    fn schema() -> Schema {
+        Schema { names: vec!["drops".to_owned()], columns: Columns::of(["append"]) }
+    }
+
     fn row(cell: &str, seed: u64, passed: bool, messages: u64, gap: f64) -> Row {
-        let mut measures = vec![Value::Missing; COLUMNS.len()];
-        let mut set = |name, value| measures[column(name).unwrap()] = value;
+        let columns = schema().columns;
+        let mut measures = vec![Value::Missing; columns.len()];
+        let mut set = |name, value| measures[columns.find(name).unwrap()] = value;
         set("passed", Value::Flag(passed));
         set("messages", Value::Count(messages));
         set("write_gap", Value::Number(gap));
@@ -306,11 +320,11 @@ mod tests {
         }
         let values = vec![cell.to_owned()];
         let key = Key { run: seed, scenario: "s".to_owned(), values, protocol: "raft".to_owned(), seed };
-        Row { key, measures, command: format!("run {seed}") }
+        Row { key, columns, measures, command: format!("run {seed}") }
     }
 
     fn digest(rows: &[Row]) -> Digest {
-        let mut digest = Digest::new(&["drops".to_owned()], &["messages", "write_gap", "failover_max"]);
+        let mut digest = Digest::new(&schema(), &["messages", "write_gap", "failover_max"]);
         rows.iter().for_each(|row| digest.add(row));
         digest.finish();
         digest
@@ -339,7 +353,8 @@ mod tests {
     fn the_worst_run_has_failed_or_the_longest_gap_or_the_slowest_put() {
         let run = |seed, passed, gap, slowest| {
             let mut row = row("0", seed, passed, 1, gap);
-            row.measures[column("put_latency_max").unwrap()] = Value::Number(slowest);
+            let place = row.columns.find("put_latency_max").unwrap();
+            row.measures[place] = Value::Number(slowest);
             row
         };
         let mut rows = vec![run(0, true, 1.0, 0.5), run(1, true, 1.0, 0.6), run(2, true, 1.0, 0.6)];
@@ -362,7 +377,7 @@ mod tests {
     fn of_very_many_cells_only_the_first_failure_is_remembered() {
         let cells = 2_600;
         let rows = (0..cells).flat_map(|cell| (0..20).map(move |seed| row(&cell.to_string(), seed, false, 1, 0.0)));
-        let mut digest = Digest::new(&["drops".to_owned()], &["messages"]);
+        let mut digest = Digest::new(&schema(), &["messages"]);
         rows.for_each(|row| digest.add(&row));
         digest.finish();
         let remembered = |cell: usize| digest.cells[cell].failures.len();

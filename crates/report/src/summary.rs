@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use super::describe;
+use super::rows::{Columns, Key, Row};
 use seedbed_core::chaos::Rulebook;
 use seedbed_core::check::{Judgement, course};
 use seedbed_core::hash::StableHasher;
-use seedbed_core::record::{Belief, RunRecord};
+use seedbed_core::record::{Belief, RunRecord, Tally};
 use seedbed_core::scenario::Scenario;
 use seedbed_core::time::Span;
 use seedbed_core::workload::CLIENTS;
@@ -48,6 +49,8 @@ pub struct RunSummary {
     pub events: u64,
     /// The trace's hash, if the run can be repeated to the bit.
     pub trace: Option<u64>,
+    /// The run as a row of a sweep without swept values, whose number is 0.
+    pub row: Row,
 }
 
 /// The counters of a run. The names of the fields are those of the JSON report.
@@ -124,15 +127,22 @@ pub struct Latency {
 }
 
 impl RunSummary {
-    /// Sums up a run of a scenario and what the checkers say of it. `command` is the command line that repeats it.
+    /// Sums up a run of a scenario and what the checkers say of it. `command` is the command line that repeats it, and
+    /// `columns` are those of its row, with what was counted of its messages by kind.
     pub fn new(
         scenario: &Scenario,
         record: &RunRecord,
         judgement: Judgement,
         protocol: &str,
         command: String,
+        (columns, tally): (&Columns, &Tally),
     ) -> RunSummary {
+        let (values, seed) = (Vec::new(), record.seed);
+        let key = Key { run: 0, scenario: scenario.name.clone(), values, protocol: protocol.to_owned(), seed };
+        let (judged, findings) = ((scenario, record, &judgement), judgement.findings());
+        let row = Row::new(key, columns, Some(judged), &findings, tally, command.clone());
         RunSummary {
+            row,
             scenario: scenario.name.clone(),
             description: describe(scenario),
             protocol: protocol.to_owned(),
@@ -173,7 +183,8 @@ impl RunSummary {
     /// A run with replicas that nobody watched, as tests of reports need it.
     pub(super) fn sample(scenario: &Scenario, record: &RunRecord) -> RunSummary {
         let command = format!("seedbed run {}.json --seed {}", scenario.name, record.seed);
-        RunSummary::new(scenario, record, Judgement::of(scenario, record), "raft", command)
+        let (columns, tally) = (Columns::of(["append"]), Tally::of_kinds(&["append"]));
+        RunSummary::new(scenario, record, Judgement::of(scenario, record), "raft", command, (&columns, &tally))
     }
 }
 

@@ -182,11 +182,13 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     args.cores.use_them()?;
     let names: Vec<String> = plan.grid.names().into_iter().map(str::to_owned).collect();
     let mark = (shard != Shard::WHOLE).then(|| PartMark { shard, runs, sweep: plan.grid.fingerprint() });
-    let frame = Frame { schema: Schema { names: names.clone() }, mark, shard, runs: shard.share(runs) };
+    let schema = Schema { names, columns: program::columns().clone() };
+    let digest = args.summary.digest(&schema);
+    let frame = Frame { schema, mark, shard, runs: shard.share(runs) };
     let mut out = output::stdout();
     let sweep = Sweep {
         args,
-        digest: args.summary.digest(&names),
+        digest,
         waits: args.cdf.is_some().then(Waits::default),
         replays: BTreeMap::new(),
         without_repros: false,

@@ -363,7 +363,15 @@ mod tests {
     fn frame(shard: &str) -> Frame {
         let shard: Shard = shard.parse().unwrap();
         let mark = (shard != Shard::WHOLE).then_some(PartMark { shard, runs: RUNS, sweep: 1 });
-        Frame { schema: Schema { names: vec!["drops".to_owned()] }, mark, shard, runs: shard.share(RUNS) }
+        Frame {
+            schema: Schema {
+                names: vec!["drops".to_owned()],
+                columns: super::super::super::program::columns().clone(),
+            },
+            mark,
+            shard,
+            runs: shard.share(RUNS),
+        }
     }
 
     /// The lines of a run: run 2 has no details, and others some.

@@ -72,7 +72,14 @@ impl<'a> Worker<'a> {
         let with_links = self.kinds.contains(&Kind::Details(Details::Messages));
         let (trial, tally) = case.attempt_counted(with_links);
         let judged = trial.judged.as_ref().map(|judged| (&case.scenario, &judged.record, &judged.judgement));
-        let row = Row::new(prepared.key(run, seed), judged, &trial.findings, &tally, prepared.command(seed));
+        let row = Row::new(
+            prepared.key(run, seed),
+            &self.schema.columns,
+            judged,
+            &trial.findings,
+            &tally,
+            prepared.command(seed),
+        );
         let record = judged.map(|(_, record, _)| record);
         let lines = self.kinds.iter().map(|kind| {
             let mut lines = Vec::new();

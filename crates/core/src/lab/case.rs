@@ -41,7 +41,20 @@ impl Case {
     /// # Panics
     /// If the protocol does.
     pub fn run_watched(&self, watcher: &mut dyn Watcher) -> Judged {
-        self.protocol.subject.run_watched(self, watcher)
+        self.protocol.subject.run_watched(self, watcher, &mut Tally::default())
+    }
+
+    /// The same, and counts messages by kind.
+    ///
+    /// # Panics
+    /// If the protocol does.
+    pub fn run_counted(&self, watcher: Option<&mut dyn Watcher>) -> (Judged, Tally) {
+        let mut tally = Tally::of_kinds(self.protocol.kinds());
+        let judged = match watcher {
+            Some(watcher) => self.protocol.subject.run_watched(self, watcher, &mut tally),
+            None => self.protocol.subject.run_counted(self, &mut tally),
+        };
+        (judged, tally)
     }
 
     /// Runs the case; a panic of a replica is a finding, too, and prints nothing.

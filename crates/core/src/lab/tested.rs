@@ -47,8 +47,8 @@ pub(super) trait Tested: Send + Sync {
     fn simulate(&self, scenario: &Scenario, seed: u64, watcher: Option<&mut dyn Watcher>) -> RunRecord;
     /// Runs a case of it, with all checkers.
     fn run(&self, case: &Case) -> Judged;
-    /// The same, watched.
-    fn run_watched(&self, case: &Case, watcher: &mut dyn Watcher) -> Judged;
+    /// The same, watched; counts its messages, too.
+    fn run_watched(&self, case: &Case, watcher: &mut dyn Watcher, tally: &mut Tally) -> Judged;
     /// The same, and counts its messages. What was counted before a panic stays.
     fn run_counted(&self, case: &Case, tally: &mut Tally) -> Judged;
     /// The same, and looks for situations. What was seen before a panic stays.
@@ -138,8 +138,8 @@ impl<S: Subject> Tested for S {
         judged(self, case, ())
     }
 
-    fn run_watched(&self, case: &Case, watcher: &mut dyn Watcher) -> Judged {
-        judged(self, case, Looking { subject: self, watcher })
+    fn run_watched(&self, case: &Case, watcher: &mut dyn Watcher, tally: &mut Tally) -> Judged {
+        judged(self, case, (Looking { subject: self, watcher }, Counter { subject: self, tally }))
     }
 
     fn run_counted(&self, case: &Case, tally: &mut Tally) -> Judged {

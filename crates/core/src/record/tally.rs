@@ -65,9 +65,9 @@ impl Tally {
         self.links.get_mut(place).filter(|_| kind < kinds)
     }
 
-    /// How many messages of this kind were sent, lost ones included; none if the protocol has no such kind.
-    pub fn sent(&self, kind: &str) -> u64 {
-        self.kinds.iter().position(|known| *known == kind).map_or(0, |place| self.sent[place])
+    /// How many messages of this kind were sent, lost ones included. None if there is no such kind.
+    pub fn sent(&self, kind: &str) -> Option<u64> {
+        self.kinds.iter().position(|known| *known == kind).map(|place| self.sent[place])
     }
 
     /// The links and kinds that had messages, by sender, receiver and kind; none if links are not counted.
@@ -98,7 +98,10 @@ mod tests {
             // A kind that is none is not counted as another one.
             tally.note_sent(a, b, 3);
             tally.note_dropped(a, b, 3);
-            assert_eq!(["append", "vote", "copy", "other"].map(|kind| tally.sent(kind)), [2, 0, 1, 0]);
+            assert_eq!(
+                ["append", "vote", "copy", "other"].map(|kind| tally.sent(kind)),
+                [Some(2), Some(0), Some(1), None]
+            );
         }
         assert_eq!(kinds.links().count(), 0);
         let expected = [

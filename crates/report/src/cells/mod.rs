@@ -9,7 +9,7 @@ use std::io::{self, Write};
 pub use junit::write_junit;
 
 use super::digest::{CellDigest, Digest, FAILURES_MAX, Failure, Spread};
-use super::rows::{COLUMNS, FEW, Unit};
+use super::rows::{FEW, Unit};
 use super::text::{BAD, GOOD};
 
 /// The most rows of the table, failures that are listed below it, and annotations. Files have all.
@@ -38,7 +38,7 @@ pub fn write_text(
     let left_out = &all[found[0].len() - table(digest, &[])[0].len()..];
     write_table(out, &found, &digest.cells)?;
     if !left_out.is_empty() {
-        let names: Vec<&str> = left_out.iter().map(|place| COLUMNS[digest.metrics[*place]].name).collect();
+        let names: Vec<&str> = left_out.iter().map(|place| &*digest.column(*place).name).collect();
         writeln!(out, "Too wide for this terminal: {}; --csv and --summary write them", names.join(", "))?;
     }
     if digest.cells.len() > ROWS_MAX {
@@ -68,14 +68,14 @@ fn table(digest: &Digest, metrics: &[usize]) -> Vec<Vec<String>> {
     let names = Names::of(digest);
     let mut table: Vec<Vec<String>> = vec![names.titles(digest)];
     table[0].extend(["runs", "passed"].map(str::to_owned));
-    table[0].extend(metrics.iter().map(|place| COLUMNS[digest.metrics[*place]].name.to_owned()));
+    table[0].extend(metrics.iter().map(|place| digest.column(*place).name.to_string()));
     table[0].push("worst".to_owned());
     for cell in digest.cells.iter().take(ROWS_MAX) {
         let mut row = names.labels(cell);
         row.extend([cell.runs.to_string(), passed(cell)]);
         row.extend(metrics.iter().map(|place| {
             cell.spreads[*place]
-                .map_or_else(|| "-".to_owned(), |spread| spread_text(&spread, COLUMNS[digest.metrics[*place]].unit))
+                .map_or_else(|| "-".to_owned(), |spread| spread_text(&spread, digest.column(*place).unit))
         }));
         row.push(cell.worst.seed.to_string());
         table.push(row);
@@ -122,7 +122,7 @@ pub(super) fn shown_metrics(digest: &Digest) -> Vec<usize> {
         return all.collect();
     }
     let is_there = |place: &usize| digest.cells.iter().any(|cell| cell.spreads[*place].is_some());
-    let few = |place: &usize| FEW.contains(&COLUMNS[digest.metrics[*place]].name);
+    let few = |place: &usize| FEW.contains(&&*digest.column(*place).name);
     let known: Vec<usize> = all.filter(is_there).collect();
     let usual: Vec<usize> = known.iter().copied().filter(few).collect();
     if usual.is_empty() { known } else { usual }
@@ -227,7 +227,7 @@ pub fn write_csv(out: &mut impl Write, digest: &Digest) -> io::Result<()> {
     header.extend(digest.names.iter().cloned());
     header.extend(["protocol", "runs", "passed", "passed_low", "passed_high", "worst_seed"].map(str::to_owned));
     for metric in &digest.metrics {
-        header.extend(["low", "median", "high"].map(|part| format!("{}_{part}", COLUMNS[*metric].name)));
+        header.extend(["low", "median", "high"].map(|part| format!("{}_{part}", digest.columns.get(*metric).name)));
     }
     header.push("worst_command".to_owned());
     writer.write_record(&header).map_err(super::csv::into_io)?;

@@ -1,9 +1,15 @@
 use super::*;
-use crate::rows::{Key, Row, Value, column};
+use crate::rows::{Columns, Key, Row, Schema, Value};
+
+fn schema(names: &[&str]) -> Schema {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    Schema { names, columns: Columns::of(["append"]) }
+}
 
 fn row(scenario: &str, drops: &str, seed: u64, passed: bool) -> Row {
-    let mut measures = vec![Value::Missing; COLUMNS.len()];
-    let mut set = |name, value| measures[column(name).unwrap()] = value;
+    let columns = schema(&[]).columns;
+    let mut measures = vec![Value::Missing; columns.len()];
+    let mut set = |name, value| measures[columns.find(name).unwrap()] = value;
     set("passed", Value::Flag(passed));
     set("messages", Value::Count(1_000 + 10 * seed));
     set("put_latency_p50", Value::Number(0.000_387 + 1e-6 * seed as f64));
@@ -12,11 +18,11 @@ fn row(scenario: &str, drops: &str, seed: u64, passed: bool) -> Row {
     }
     let values = vec![drops.to_owned()];
     let key = Key { run: seed, scenario: scenario.to_owned(), values, protocol: "raft".to_owned(), seed };
-    Row { key, measures, command: format!("seedbed run {scenario}.json --seed {seed} --drops {drops}") }
+    Row { key, columns, measures, command: format!("seedbed run {scenario}.json --seed {seed} --drops {drops}") }
 }
 
 fn digest() -> Digest {
-    let mut digest = Digest::new(&["drops".to_owned()], &["messages", "put_latency_p50", "failover_max"]);
+    let mut digest = Digest::new(&schema(&["drops"]), &["messages", "put_latency_p50", "failover_max"]);
     for (scenario, drops, failed) in [("a", "0", None), ("a", "0.5", Some(3)), ("b", "0", None)] {
         (0..5).for_each(|seed| digest.add(&row(scenario, drops, seed, failed != Some(seed))));
     }

@@ -9,7 +9,7 @@ use super::digest::{CellDigest, Digest, Spread};
 use super::plot::{
     Chart, HeatMaps, HeatPanel, Lines, Look, Panel, Point, Series, Unit as PlotUnit, Words, XAxis, short,
 };
-use super::rows::{COLUMNS, Unit};
+use super::rows::Unit;
 use dimension::{Dimension, SCENARIO, dimensions, distinct, looks, name_of, title};
 
 pub use timeline::timeline;
@@ -74,14 +74,14 @@ impl Drawn {
 
     fn title(self, digest: &Digest) -> String {
         match self {
-            Drawn::Metric(place) => COLUMNS[digest.metrics[place]].title.to_owned(),
+            Drawn::Metric(place) => digest.column(place).title.to_string(),
             Drawn::Passed => "Runs that pass, with 95 % interval".to_owned(),
         }
     }
 
     fn unit(self, digest: &Digest) -> PlotUnit {
         match self {
-            Drawn::Metric(place) => plot_unit(COLUMNS[digest.metrics[place]].unit),
+            Drawn::Metric(place) => plot_unit(digest.column(place).unit),
             Drawn::Passed => PlotUnit::Fraction,
         }
     }
@@ -105,7 +105,7 @@ fn subtitle(digest: &Digest, series: usize) -> String {
         text += &format!("; {} more series are not drawn", series - SERIES_MAX);
     }
     let left_out: Vec<&str> =
-        shown_metrics(digest).iter().skip(METRICS_MAX).map(|place| COLUMNS[digest.metrics[*place]].name).collect();
+        shown_metrics(digest).iter().skip(METRICS_MAX).map(|place| &*digest.column(*place).name).collect();
     if !left_out.is_empty() {
         text += &format!("; not drawn: {}", left_out.join(", "));
     }

@@ -1,19 +1,24 @@
 use super::*;
 use crate::plot::{Cdf, Color};
-use crate::rows::{Key, Row, Value, column};
+use crate::rows::{Columns, Key, Row, Schema, Value};
+
+fn schema(names: &[&str]) -> Schema {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    Schema { names, columns: Columns::of(["append"]) }
+}
 
 /// A digest of cells with these scenarios, values and protocols, whose messages are all different.
 fn digest(names: &[&str], cells: &[(&str, &[&str], &str)]) -> Digest {
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let mut digest = Digest::new(&names, &["messages", "failover_max"]);
+    let mut digest = Digest::new(&schema(names), &["messages", "failover_max"]);
     for (number, (scenario, values, protocol)) in cells.iter().enumerate() {
-        let mut measures = vec![Value::Missing; COLUMNS.len()];
-        measures[column("passed").unwrap()] = Value::Flag(true);
-        measures[column("messages").unwrap()] = Value::Count(100 + number as u64);
+        let columns = schema(&[]).columns;
+        let mut measures = vec![Value::Missing; columns.len()];
+        measures[columns.find("passed").unwrap()] = Value::Flag(true);
+        measures[columns.find("messages").unwrap()] = Value::Count(100 + number as u64);
         let values = values.iter().map(|value| (*value).to_owned()).collect();
         let (scenario, protocol) = ((*scenario).to_owned(), (*protocol).to_owned());
         let key = Key { run: number as u64, scenario, values, protocol, seed: 0 };
-        digest.add(&Row { key, measures, command: String::new() });
+        digest.add(&Row { key, columns, measures, command: String::new() });
     }
     digest.finish();
     digest
@@ -101,15 +106,17 @@ fn one_cell_is_put_into_words() {
 
 #[test]
 fn every_metric_that_was_asked_for_is_drawn_and_beyond_twelve_the_others_are_named() {
-    let names: Vec<&str> =
-        COLUMNS.iter().filter(|column| column.unit.is_number()).map(|column| column.name).take(14).collect();
+    let columns = schema(&[]).columns;
+    let numbers = columns.iter().filter(|column| column.unit.is_number());
+    let names: Vec<&str> = numbers.map(|column| &*column.name).take(14).collect();
     let drawn = |count: usize| {
-        let mut digest = Digest::new(&["drops".to_owned()], &names[..count]);
+        let mut digest = Digest::new(&schema(&["drops"]), &names[..count]);
         for drops in ["0", "0.1"] {
-            let measures = vec![Value::Count(1); COLUMNS.len()];
+            let columns = schema(&[]).columns;
+            let measures = vec![Value::Count(1); columns.len()];
             let (scenario, protocol) = ("a".to_owned(), "raft".to_owned());
             let key = Key { run: 0, scenario, values: vec![drops.to_owned()], protocol, seed: 0 };
-            digest.add(&Row { key, measures, command: String::new() });
+            digest.add(&Row { key, columns, measures, command: String::new() });
         }
         digest.finish();
         let lines = lines_of(&digest);

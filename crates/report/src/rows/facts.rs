@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Value;
 use crate::checkers::line;
 use seedbed_core::chaos::Fault;
-use seedbed_core::check::course::{Tier, percentile};
+use seedbed_core::check::course::{Tier, incorrect, percentile};
 use seedbed_core::check::{Checker, Finding, Judgement};
 use seedbed_core::id::ReplicaId;
 use seedbed_core::record::{History, Outcome, PerKind, RunRecord, Tally};
@@ -20,6 +20,7 @@ pub(super) struct Facts<'a> {
 
 /// A run with its judgement, and what several columns need of it.
 pub(super) struct Known<'a> {
+    scenario: &'a Scenario,
     pub record: &'a RunRecord,
     pub judgement: &'a Judgement,
     tally: &'a Tally,
@@ -52,6 +53,17 @@ impl Latencies {
 }
 
 impl Facts<'_> {
+    /// `passed`, `failed`, or `not judged` if the machine was too busy.
+    pub fn outcome(&self) -> Value {
+        let is_judged = self.known.as_ref().is_none_or(|known| known.judgement.is_judged());
+        let word = match (self.findings.is_empty(), is_judged) {
+            (true, _) => "passed",
+            (false, true) => "failed",
+            (false, false) => "not judged",
+        };
+        word.into()
+    }
+
     /// Everything that was found, in one line.
     pub fn findings(&self) -> Value {
         some(self.findings.iter().map(line).collect::<Vec<String>>().join("; ")).into()
@@ -59,9 +71,10 @@ impl Facts<'_> {
 }
 
 impl<'a> Known<'a> {
-    pub fn new(scenario: &Scenario, record: &'a RunRecord, judgement: &'a Judgement, tally: &'a Tally) -> Known<'a> {
+    pub fn new(scenario: &'a Scenario, record: &'a RunRecord, judgement: &'a Judgement, tally: &'a Tally) -> Known<'a> {
         let (gets, puts) = waits(&record.history);
         Known {
+            scenario,
             requests: record.history.requests(),
             gets: Latencies::of(gets),
             puts: Latencies::of(puts),
@@ -82,8 +95,12 @@ impl<'a> Known<'a> {
         course.passed().then(|| Tier::number(course.performance.tiers()[place]).into())
     }
 
-    pub fn sent(&self, kind: &str) -> u64 {
+    pub fn sent(&self, kind: &str) -> Option<u64> {
         self.tally.sent(kind)
+    }
+
+    pub fn incorrect(&self) -> u64 {
+        incorrect(self.scenario, self.record)
     }
 
     pub fn messages_per_put(&self) -> Option<f64> {

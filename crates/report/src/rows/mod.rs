@@ -17,7 +17,7 @@ use seedbed_core::check::{Finding, Judgement};
 use seedbed_core::record::{RunRecord, Tally};
 use seedbed_core::scenario::Scenario;
 
-pub use columns::{COLUMNS, Column, FEW, MAIN, Unit, column};
+pub use columns::{Column, Columns, FEW, MAIN, Unit};
 pub use details::{Details, write_latencies, write_messages};
 #[cfg(feature = "plot")]
 pub(super) use facts::waits;
@@ -59,7 +59,9 @@ pub struct Key {
 pub struct Row {
     /// Which run it is.
     pub key: Key,
-    /// A value for each of [`COLUMNS`].
+    /// The columns that it has.
+    pub columns: Columns,
+    /// A value for each of them.
     pub measures: Vec<Value>,
     /// The command that repeats the run.
     pub command: String,
@@ -170,6 +172,7 @@ impl Row {
     /// The row of a run. `judged` is none if a replica panicked.
     pub fn new(
         key: Key,
+        columns: &Columns,
         judged: Option<(&Scenario, &RunRecord, &Judgement)>,
         findings: &[Finding],
         tally: &Tally,
@@ -177,7 +180,8 @@ impl Row {
     ) -> Row {
         let known = judged.map(|(scenario, record, judgement)| Known::new(scenario, record, judgement, tally));
         let facts = Facts { known, findings };
-        Row { key, measures: COLUMNS.iter().map(|column| (column.of)(&facts)).collect(), command }
+        let measures = columns.iter().map(|column| column.value(&facts)).collect();
+        Row { key, columns: columns.clone(), measures, command }
     }
 
     /// The value of a column.
@@ -185,7 +189,7 @@ impl Row {
     /// # Panics
     /// If there is no such column.
     pub fn measure(&self, name: &str) -> &Value {
-        &self.measures[column(name).expect("a column")]
+        &self.measures[self.columns.find(name).expect("a column")]
     }
 
     /// Whether no checker has found anything.
@@ -194,11 +198,13 @@ impl Row {
     }
 }
 
-/// What rows of one sweep have in common: the names of the swept values.
+/// What rows of one sweep have in common: the names of the swept values, and the columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
     /// The swept names, each a column after `scenario`.
     pub names: Vec<String>,
+    /// The columns that measure a run.
+    pub columns: Columns,
 }
 
 /// The columns before the swept values, those after, and the last.
@@ -214,7 +220,7 @@ impl Schema {
 
     /// All columns.
     pub fn header(&self) -> Vec<&str> {
-        self.key_columns().chain(COLUMNS.iter().map(|column| column.name)).chain([LAST]).collect()
+        self.key_columns().chain(self.columns.iter().map(|column| &*column.name)).chain([LAST]).collect()
     }
 
     /// The header as a line of CSV.
@@ -258,11 +264,13 @@ impl Schema {
     /// # Errors
     /// If it is no header of rows.
     pub fn read_header(record: &csv::StringRecord) -> Result<Schema, RowError> {
-        let columns: Vec<&str> = record.iter().collect();
-        let tail = AFTER.len() + COLUMNS.len() + 1;
-        let end = columns.len().checked_sub(tail).filter(|end| *end >= BEFORE.len()).ok_or(RowError::Header)?;
-        let schema = Schema { names: columns[BEFORE.len()..end].iter().map(|name| (*name).to_owned()).collect() };
-        if schema.header() == columns { Ok(schema) } else { Err(RowError::Header) }
+        let all: Vec<&str> = record.iter().collect();
+        let columns = Columns::read(&all).ok_or(RowError::Header)?;
+        let tail = AFTER.len() + columns.len() + 1;
+        let end = all.len().checked_sub(tail).filter(|end| *end >= BEFORE.len()).ok_or(RowError::Header)?;
+        let names = all[BEFORE.len()..end].iter().map(|name| (*name).to_owned()).collect();
+        let schema = Schema { names, columns };
+        if schema.header() == all { Ok(schema) } else { Err(RowError::Header) }
     }
 
     /// Reads what [`Schema::csv`] wrote. `number` is that of the row, for messages.
@@ -288,11 +296,13 @@ impl Schema {
             protocol: record[values.end].to_owned(),
             seed: record[seed].parse().map_err(|_| wrong(seed))?,
         };
-        let measures = COLUMNS.iter().enumerate().map(|(place, column)| {
+        let measures = self.columns.iter().enumerate().map(|(place, column)| {
             let place = seed + 1 + place;
             Value::read(&record[place], column.unit).ok_or_else(|| wrong(place))
         });
-        Ok(Row { key, measures: measures.collect::<Result<_, _>>()?, command: record[columns.len() - 1].to_owned() })
+        let measures = measures.collect::<Result<_, _>>()?;
+        let command = record[columns.len() - 1].to_owned();
+        Ok(Row { key, columns: self.columns.clone(), measures, command })
     }
 }
 
@@ -342,8 +352,8 @@ impl Serialize for JsonRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         self.row.key.serialize_entries(self.schema, &mut map)?;
-        for (column, value) in COLUMNS.iter().zip(&self.row.measures) {
-            map.serialize_entry(column.name, value)?;
+        for (column, value) in self.row.columns.iter().zip(&self.row.measures) {
+            map.serialize_entry(&column.name, value)?;
         }
         map.serialize_entry(LAST, &self.row.command)?;
         map.end()

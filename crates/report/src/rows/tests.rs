@@ -3,7 +3,8 @@ use seedbed_core::check::{Checker, fixture};
 use seedbed_core::id::ReplicaId;
 
 fn schema() -> Schema {
-    Schema { names: vec!["drops".to_owned(), "partition".to_owned()] }
+    let columns = Columns::of(["append", "vote", "append"]);
+    Schema { names: vec!["drops".to_owned(), "partition".to_owned()], columns }
 }
 
 fn key() -> Key {
@@ -26,6 +27,7 @@ fn rows() -> Vec<Row> {
             let findings = judgement.findings();
             Row::new(
                 key(),
+                &schema().columns,
                 Some((&fixture::scenario(), record, &judgement)),
                 &findings,
                 &tally,
@@ -34,7 +36,7 @@ fn rows() -> Vec<Row> {
         })
         .collect();
     let panic = Finding::new(Checker::INVARIANTS, "panic", "a replica panicked: 7");
-    rows.push(Row::new(key(), None, &[panic], &tally, String::new()));
+    rows.push(Row::new(key(), &schema().columns, None, &[panic], &tally, String::new()));
     rows
 }
 
@@ -90,7 +92,7 @@ fn every_column_has_its_own_name_and_those_that_are_shown_are_numbers() {
         assert!(!header[..place].contains(name), "{name} is there twice");
     }
     for name in MAIN.iter().chain(&FEW) {
-        assert!(COLUMNS[column(name).unwrap()].unit.is_number(), "{name}");
+        assert!(schema.columns.get(schema.columns.find(name).unwrap()).unit.is_number(), "{name}");
     }
     assert!(FEW.iter().all(|name| MAIN.contains(name)));
 }
