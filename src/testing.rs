@@ -9,7 +9,7 @@ use crate::check::UNKNOWN;
 use crate::lab::explore::{Exploration, Failure};
 use crate::lab::folder::REPROS;
 use crate::lab::shrink::{self, shrink};
-use crate::lab::{Case, Protocol, Protocols, Repro, ReproFolder, Subject, Trial};
+use crate::lab::{self, Case, Protocol, Protocols, Repro, ReproFolder, Subject, Trial};
 use crate::report::repro::{compare, write_case, write_findings};
 
 /// Runs a protocol in random scenarios, one a seed, on all cores, and judges each by all checkers.
@@ -22,7 +22,7 @@ use crate::report::repro::{compare, write_case, write_findings};
 /// }
 /// ```
 pub fn explore(subject: impl Subject) -> Explore {
-    explore_protocol(crate::subject(subject))
+    explore_protocol(lab::subject(subject))
 }
 
 /// As [`explore`], of a protocol that has a handle already.
@@ -150,7 +150,7 @@ impl fmt::Display for Found {
 /// If the file cannot be read, or is not about this protocol.
 #[track_caller]
 pub fn replay(subject: impl Subject, file: impl AsRef<Path>) -> Replay {
-    let loaded = Repro::load(file.as_ref(), &Protocols::new([crate::subject(subject)]));
+    let loaded = Repro::load(file.as_ref(), &Protocols::new([lab::subject(subject)]));
     Replay(loaded.unwrap_or_else(|error| panic!("{error}")).repro)
 }
 
