@@ -8,7 +8,7 @@ use seedbed::id::{REPLICAS_MAX, REPLICAS_MIN, ReplicaId};
 use seedbed::rng::Stream;
 use seedbed::scenario::{Network, Scenario, ScenarioError, load_matrix};
 use seedbed::time::{Span, Time};
-use seedbed::workload::{CLIENTS, Keys, ScriptedOperation};
+use seedbed::workload::{CLIENTS, Kind, ScriptedOperation};
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -93,7 +93,7 @@ fn the_suite_is_the_courses() {
         assert_eq!((scenario.replicas, scenario.lifetime), (5, Span::from_secs(30)), "{name}");
         assert_eq!((scenario.wait(), scenario.max_packets), (Span::from_secs(2), 20_000), "{name}");
         assert_eq!(scenario.matrix, ConnectivityMatrix::uniform(5, loss(scenario)).unwrap(), "{name}");
-        assert_eq!((&scenario.network, scenario.keys), (&Network::default(), Keys::Private), "{name}");
+        assert_eq!((&scenario.network, &scenario.kind), (&Network::default(), &Kind::COURSE), "{name}");
     }
 }
 
@@ -278,7 +278,7 @@ fn assert_valid(scenario: &Scenario) {
     if let Some(operations) = &scenario.operations {
         assert_eq!(operations.len() as u64, scenario.requests, "{text}");
         assert!(operations.is_sorted_by_key(|scripted| scripted.time), "{text}");
-        for ScriptedOperation { time, client, operation } in operations.iter() {
+        for ScriptedOperation { time, client, operation, .. } in operations.iter() {
             assert!(*time <= scenario.lifetime && *client < CLIENTS, "{text}");
             assert!((1..=1_000).contains(&operation.key().chars().count()), "{text}");
         }

@@ -6,9 +6,9 @@ use seedbed::engine::Rate;
 use seedbed::id::{ReplicaId, ReplicaSet};
 use seedbed::rng::Stream;
 use seedbed::scenario::{Benchmarks, Delay, LinkDelay, Network, Order, Scenario, Tests};
-use seedbed::service::{Operation, Text};
+use seedbed::service::{Custom, Operation, RequestId, Text, Update};
 use seedbed::time::{Span, Time};
-use seedbed::workload::{CLIENTS, Keys, ScriptedOperation};
+use seedbed::workload::{CLIENTS, CustomKind, Keys, Kind, Patience, ScriptedOperation};
 
 fn written(scenario: &Scenario) -> String {
     let mut out = Vec::new();
@@ -43,7 +43,7 @@ fn every_shipped_scenario_comes_back_from_its_own_file() {
 #[test]
 fn a_random_scenario_comes_back_to_the_bit() {
     let mut dice = Stream::new(1, "scenarios");
-    for _ in 0..200 {
+    for _ in 0..400 {
         assert_comes_back(&random_scenario(&mut dice));
     }
 }
@@ -54,6 +54,7 @@ fn as_many_operations_and_losses_as_are_allowed_fit_into_a_file_that_can_be_read
     let operations = (0..100_000).map(|i| ScriptedOperation {
         time: Span(i * 299_999),
         client: (i % 8) as usize,
+        aim: None,
         operation: Operation::Put { key: text(i % 7), value: text(i) },
     });
     let mut scenario = scenario("scenarios/simple-1.json").with_operations(operations.collect());
@@ -132,6 +133,78 @@ fn defaults_are_left_out_and_a_file_without_lists_is_written_as_people_write_it(
     assert_eq!(written(&read("s", text)), text);
 }
 
+/// A file with these lines after `replicas`.
+fn file_with(lines: &str) -> String {
+    let tests = r#"  "tests": {
+    "benchmarks": {
+      "total_msgs": [1, 2, 3],
+      "failures": [1, 2, 3],
+      "duplicates": [1, 2, 3],
+      "median_latency": [1, 2, 3]
+    }
+  }
+"#;
+    format!("{{\n  \"lifetime\": 1,\n  \"replicas\": 3,\n{lines}{tests}}}\n")
+}
+
+#[test]
+fn kinds_and_clients_that_give_up_are_written_as_people_write_them() {
+    for (kind, clients) in [
+        (r#"{"keys": "private", "updates": true}"#, r#"{"timeout_ms": 250}"#),
+        (r#"{"keys": "shared", "count": 3, "updates": true}"#, r#"{"timeout_ms": 1, "retries": 1000}"#),
+        (r#"{"kind": "cas"}"#, r#"{"timeout_ms": 1.5}"#),
+        (r#"{"kind": "cas", "count": 1, "updates": true}"#, r#"{"timeout_ms": 60000}"#),
+        (r#"{"kind": "queue", "count": 4}"#, r#"{"timeout_ms": 250}"#),
+        (r#"{"kind": "lock", "count": 1, "hold_ms": 0}"#, r#"{"timeout_ms": 250}"#),
+    ] {
+        let lines = format!("  \"requests\": 9,\n  \"workload\": {kind},\n  \"clients\": {clients},\n");
+        let text = file_with(&lines);
+        assert_eq!(written(&read("s", &text)), text);
+    }
+}
+
+#[test]
+fn operations_of_all_kinds_are_written_as_people_write_them() {
+    let of_lists = r#"  "workload": {"kind": "list"},
+  "operations": [
+    {"time": 0, "client": 0, "get": "l"}
+  ],
+"#;
+    let customs = r#"  "workload": {"kind": "custom", "name": "bank"},
+  "operations": [
+    {"time": 0, "client": 0, "custom": "transfer", "key": "bank", "argument": "0 1 50"},
+    {"time": 0, "client": 0, "custom": "balances", "key": "bank"}
+  ],
+"#;
+    let updates = r#"  "operations": [
+    {"time": 0, "client": 0, "replica": "leader", "put": "k", "value": "a"},
+    {"time": 0, "client": 1, "update": "k", "value": "", "expected": "a", "name": [18446744073709551615, 1]},
+    {"time": 0, "client": 1, "replica": 2, "update": "k", "value": "b"},
+    {"time": 0.5, "client": 2, "replica": "follower", "get": "k"}
+  ],
+"#;
+    let list = |items: &str| {
+        let lines: Vec<String> =
+            items.lines().map(|item| format!("    {{\"time\": 0, \"client\": 0, {item}}}")).collect();
+        format!("  \"operations\": [\n{}\n  ],\n", lines.join(",\n"))
+    };
+    for (lines, specification) in [
+        (updates.to_owned(), "cas"),
+        (of_lists.to_owned(), "list"),
+        (customs.to_owned(), "bank"),
+        (list("\"get\": \"k\""), "register"),
+        (list("\"update\": \"k\", \"value\": \"a\", \"name\": [7, 1]"), "register"),
+        (list("\"append\": \"l\", \"value\": \"a\"\n\"get\": \"l\""), "list"),
+        (list("\"add\": \"n\", \"amount\": -9223372036854775808\n\"get\": \"n\""), "counter"),
+        (list("\"enqueue\": \"q\", \"value\": \"a\"\n\"dequeue\": \"q\""), "queue"),
+        (list("\"acquire\": \"l\"\n\"release\": \"l\""), "lock"),
+    ] {
+        let text = file_with(&lines);
+        let scenario = read("s", &text);
+        assert_eq!((written(&scenario), scenario.specification_name()), (text, specification));
+    }
+}
+
 #[test]
 fn an_empty_list_of_operations_is_not_left_out() {
     let scenario = scenario("scenarios/simple-1.json").with_operations(Vec::new());
@@ -172,7 +245,10 @@ fn random_scenario(dice: &mut Stream) -> Scenario {
         duplicate: if dice.chance(0.5) { 0.0 } else { fraction(dice) },
         damage: if dice.chance(0.5) { 0.0 } else { fraction(dice) },
         disk: dice.chance(0.5).then(|| delay(dice)),
-        keys: if dice.chance(0.5) { Keys::Private } else { Keys::Shared { count: dice.between(1, 1_000_000) as u32 } },
+        kind: kind(dice),
+        patience: dice
+            .chance(0.3)
+            .then(|| Patience { timeout: delay_part(1_000_000, dice), retries: any_size(1_000, dice) as u32 }),
         operations: None,
         max_packets,
         events,
@@ -191,10 +267,28 @@ fn random_scenario(dice: &mut Stream) -> Scenario {
         },
     };
     if dice.chance(0.5) {
-        let count = dice.below(12);
-        scenario.with_operations((0..count).map(|_| operation(lifetime, dice)).collect())
+        let (count, kind) = (dice.below(12), dice.below(7));
+        let operations = (0..count).map(|_| operation(kind, replicas, lifetime, dice)).collect();
+        let scenario = scenario.with_operations(operations);
+        // Only operations of a type of their own can have a kind that says its name.
+        let kind = if kind == 6 { Kind::Custom(CustomKind::named("a type")) } else { scenario.kind.clone() };
+        Scenario { kind, ..scenario }
     } else {
         scenario
+    }
+}
+
+fn kind(dice: &mut Stream) -> Kind {
+    let count = if dice.chance(0.3) { 3 } else { dice.between(1, 1_000_000) as u32 };
+    let updates = dice.chance(0.5);
+    match dice.below(7) {
+        0 => Kind::Kv { keys: Keys::Private, updates },
+        1 => Kind::Kv { keys: Keys::Shared { count }, updates },
+        2 => Kind::Cas { count, updates },
+        3 => Kind::List { count },
+        4 => Kind::Counter { count },
+        5 => Kind::Queue { count },
+        _ => Kind::Lock { count, hold_max: if dice.chance(0.5) { Span::from_secs(1) } else { delay_part(0, dice) } },
     }
 }
 
@@ -345,12 +439,36 @@ fn losses(replicas: usize, dice: &mut Stream) -> Vec<Loss> {
     losses
 }
 
-fn operation(lifetime: Span, dice: &mut Stream) -> ScriptedOperation {
+/// One of the operations of a kind by number.
+fn operation(kind: u64, replicas: usize, lifetime: Span, dice: &mut Stream) -> ScriptedOperation {
     let (key, value) = (text(dice), text(dice));
+    let first = dice.chance(0.5);
+    let operation = match kind {
+        0 if first => Operation::Get { key },
+        0 => Operation::Put { key, value },
+        1 => {
+            let perhaps_empty = |text: Text, dice: &mut Stream| if dice.chance(0.2) { Text::default() } else { text };
+            let expected = dice.chance(0.5).then(|| text(dice)).map(|text| perhaps_empty(text, dice));
+            let name =
+                dice.chance(0.5).then(|| RequestId { client: dice.next_u64(), number: any_size(u64::MAX, dice) });
+            Operation::Update(Update { key, value: perhaps_empty(value, dice), expected, request: name }.into())
+        }
+        2 if first => Operation::Get { key },
+        2 => Operation::Append { key, value },
+        3 if first => Operation::Get { key },
+        3 => Operation::Add { key, amount: dice.next_u64() as i64 >> dice.below(64) },
+        4 if first => Operation::Dequeue { key },
+        4 => Operation::Enqueue { key, value },
+        5 if first => Operation::Acquire { key },
+        5 => Operation::Release { key },
+        _ if first => Operation::Custom(Custom { name: value, key, argument: None }.into()),
+        _ => Operation::Custom(Custom { name: text(dice), key, argument: Some(value) }.into()),
+    };
     ScriptedOperation {
         time: Span(any_size(lifetime.nanos(), dice)),
         client: dice.below(CLIENTS as u64) as usize,
-        operation: if dice.chance(0.5) { Operation::Get { key } } else { Operation::Put { key, value } },
+        aim: dice.chance(0.3).then(|| target(replicas, dice)),
+        operation,
     }
 }
 

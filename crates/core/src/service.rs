@@ -200,6 +200,33 @@ impl Operation {
         }
     }
 
+    /// The same operation under other names: on this key, with other values, and another number for the client in the name of
+    /// an update. The argument of a [`Custom`] one stays as it is, since it may name keys.
+    pub fn renamed(
+        &self,
+        key: Text,
+        mut value: impl FnMut(&Text) -> Text,
+        client: impl FnOnce(u64) -> u64,
+    ) -> Operation {
+        match self {
+            Operation::Get { .. } => Operation::Get { key },
+            Operation::Put { value: old, .. } => Operation::Put { key, value: value(old) },
+            Operation::Update(update) => Operation::Update(Arc::new(Update {
+                key,
+                value: value(&update.value),
+                expected: update.expected.as_ref().map(value),
+                request: update.request.map(|request| RequestId { client: client(request.client), ..request }),
+            })),
+            Operation::Append { value: old, .. } => Operation::Append { key, value: value(old) },
+            &Operation::Add { amount, .. } => Operation::Add { key, amount },
+            Operation::Enqueue { value: old, .. } => Operation::Enqueue { key, value: value(old) },
+            Operation::Dequeue { .. } => Operation::Dequeue { key },
+            Operation::Acquire { .. } => Operation::Acquire { key },
+            Operation::Release { .. } => Operation::Release { key },
+            Operation::Custom(custom) => Operation::Custom(Arc::new(Custom { key, ..Custom::clone(custom) })),
+        }
+    }
+
     /// Its name in scenarios, histories and reports.
     pub fn name(&self) -> &str {
         match self {

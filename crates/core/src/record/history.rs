@@ -47,6 +47,8 @@ pub struct History {
     pub attempts: Vec<Attempt>,
     /// Gets that could not be generated, for want of an acknowledged key (a put was sent instead).
     pub gets_not_generated: u64,
+    /// Requests that were left out because their client had nothing to ask, as one that still holds a lock.
+    pub idle: u64,
     /// Answers to attempts that had been answered `ok` before.
     pub duplicates: u64,
     /// Answers that name no open attempt of the client: it never sent it, or it was redirected or failed before.

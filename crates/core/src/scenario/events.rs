@@ -136,7 +136,7 @@ fn clock(object: &Object<'_>) -> Result<Act, ScenarioError> {
 }
 
 /// A replica's number or role.
-fn target(field: &Field<'_>, replicas: usize) -> Result<Target, ScenarioError> {
+pub(super) fn target(field: &Field<'_>, replicas: usize) -> Result<Target, ScenarioError> {
     let last = replicas as u64 - 1;
     let allowed = format!("a replica's number, from 0 to {last}, or \"leader\" or \"follower\"");
     if field.is_text() {

@@ -16,6 +16,7 @@ mod operations;
 mod parse;
 pub(crate) mod pretty;
 pub(crate) mod reader;
+mod workload;
 pub(crate) mod write;
 
 use std::collections::BTreeSet;
@@ -25,8 +26,9 @@ use std::sync::Arc;
 use crate::chaos::{Act, ConnectivityMatrix, FaultEvent, Loss, Reach, Rulebook};
 use crate::id::COURSE_REPLICAS_MAX;
 use crate::record::World;
+use crate::service::Operation;
 use crate::time::{Span, Time};
-use crate::workload::{Keys, Plan, ScriptedOperation};
+use crate::workload::{Kind, Patience, Plan, ScriptedOperation};
 
 pub use crate::engine::Delay;
 pub use error::ScenarioError;
@@ -56,7 +58,7 @@ pub struct Scenario {
     pub requests: u64,
     /// How many of them are sent at one time, 1 to 1,000.
     pub burst: u64,
-    /// The fraction of requests that are gets.
+    /// The fraction of requests that are gets, or dequeues.
     pub mix: f64,
     /// The seed that the file asks for.
     pub seed: Option<u64>,
@@ -72,10 +74,12 @@ pub struct Scenario {
     pub damage: f64,
     /// How long a sync of a replica's disk takes, if the file says. [`Scenario::sync`] knows what it is if not.
     pub disk: Option<Delay>,
-    /// Whose keys the clients use.
-    pub keys: Keys,
+    /// What the clients use, and how.
+    pub kind: Kind,
+    /// When clients give up. The course's never do.
+    pub patience: Option<Patience>,
     /// What clients send, in order of time, if that is written down. [`Scenario::with_operations`] makes the four
-    /// fields that the drawn requests depend on (`requests`, `burst`, `mix`, `keys`) say the same.
+    /// fields that the drawn requests depend on (`requests`, `burst`, `mix`, `kind`) say the same.
     pub operations: Option<Arc<[ScriptedOperation]>>,
     /// The run stops early when replicas have sent each other more messages than this.
     pub max_packets: u64,
@@ -115,6 +119,8 @@ impl Scenario {
             (!self.links.is_empty(), "links", Reach::Simulated),
             (self.syncs_take_time(), "disk.sync_ms", Reach::Simulated),
             (!self.losses.is_empty(), "losses", Reach::Processes),
+            (!matches!(self.kind, Kind::Kv { .. }), self.kind.name(), Reach::Simulated),
+            (self.has_updates(), "update", Reach::Simulated),
         ];
         let keys = keys.into_iter().filter(|key| key.0).map(|(_, what, reach)| Unplayable { what, reach });
         let events = self.events.iter().map(|FaultEvent { fault, .. }| match fault.act() {
@@ -122,6 +128,21 @@ impl Scenario {
             _ => Unplayable { what: fault.name(), reach: fault.reach() },
         });
         keys.chain(events).find(|one| one.reach > can)
+    }
+
+    /// The name of the specification that a history of this scenario is measured by.
+    pub fn specification_name(&self) -> &str {
+        self.kind.specification_name()
+    }
+
+    /// Whether clients send updates: compare-and-swap, deletes, or writes that must be applied exactly once. A protocol may
+    /// serve the kind `kv` without knowing them.
+    pub fn has_updates(&self) -> bool {
+        let is_update = |scripted: &ScriptedOperation| matches!(scripted.operation, Operation::Update(_));
+        match &self.operations {
+            Some(operations) => operations.iter().any(is_update),
+            None => self.kind.has_updates() || matches!(self.kind, Kind::Cas { .. }),
+        }
     }
 
     /// Time before the first client request.
@@ -155,7 +176,8 @@ impl Scenario {
             requests: self.requests,
             burst: self.burst,
             mix: self.mix,
-            keys: self.keys,
+            kind: self.kind.clone(),
+            patience: self.patience,
             operations: self.operations.clone(),
         }
     }
@@ -165,7 +187,8 @@ impl Scenario {
     pub fn is_of_course(&self) -> bool {
         self.replicas <= COURSE_REPLICAS_MAX
             && self.burst == 1
-            && self.keys == Keys::Private
+            && self.kind == Kind::COURSE
+            && self.patience.is_none()
             && self.operations.is_none()
             && self.losses.is_empty()
             && self.duplicate == 0.0
@@ -179,13 +202,14 @@ impl Scenario {
     /// The same scenario with these operations in place of what its clients draw. [`Plan::script`] makes such a list of
     /// a run's history.
     ///
-    /// The operations are sorted by time; those of one time stay in order. `requests` is their number then, `mix` the
-    /// share of gets and `keys` says that they share their keys. `max_packets` is as it was, within its limits.
+    /// The operations are sorted by time; those of one time stay in order. `requests` is their number then, and `mix` the
+    /// share of reads. `kind` stays of its name if it has these operations, and is the kind that has them if not; its keys
+    /// are shared. `max_packets` is as it was, within its limits.
     pub fn with_operations(mut self, mut operations: Vec<ScriptedOperation>) -> Scenario {
         operations.sort_by_key(|scripted| scripted.time);
-        let gets = operations.iter().filter(|scripted| scripted.operation.is_get()).count();
+        let gets = operations.iter().filter(|scripted| is_read(&scripted.operation)).count();
         let keys: BTreeSet<_> = operations.iter().map(|scripted| scripted.operation.key()).collect();
-        self.keys = Keys::Shared { count: keys.len() as u32 };
+        self.kind = self.kind.with_operations(&operations, keys.len() as u32);
         self.burst = 1;
         self.requests = operations.len() as u64;
         self.mix = if operations.is_empty() { 0.0 } else { gets as f64 / operations.len() as f64 };
@@ -193,6 +217,11 @@ impl Scenario {
         self.operations = Some(operations.into());
         self
     }
+}
+
+/// Whether an operation counts as a read in `mix`.
+fn is_read(operation: &Operation) -> bool {
+    operation.is_get() || matches!(operation, Operation::Dequeue { .. })
 }
 
 /// Something in a scenario that a world cannot play.

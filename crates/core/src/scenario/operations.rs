@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
+
 use super::error::ScenarioError;
+use super::events::target;
 use super::parse::{Frame, whole_number};
 use super::reader::{Field, Object};
+use super::write::{Plain, TargetFile};
 use crate::chaos::Loss;
-use crate::service::{Operation, Text};
+use crate::service::{Custom, Operation, RequestId, Text, Update};
 use crate::workload::{CLIENTS, ScriptedOperation};
 
 /// The most operations, and the most losses. Both bound the length of a file that is worth reading.
@@ -19,32 +23,93 @@ const TEXT_CHARS_MAX: usize = 1_000;
 /// The largest number of a message on its link. No run has so many.
 const NTH_MAX: u64 = 1_000_000_000;
 
+/// The keys that all operations have.
+const COMMON: [&str; 3] = ["time", "client", "replica"];
+
+/// What an operation can do. The word has the object's key as its value; `custom` has the name of the operation. Beside it
+/// stand these further keys.
+const FORMS: [(&str, &[&str]); 10] = [
+    ("get", &[]),
+    ("put", &["value"]),
+    ("update", &["value", "expected", "name"]),
+    ("append", &["value"]),
+    ("add", &["amount"]),
+    ("enqueue", &["value"]),
+    ("dequeue", &[]),
+    ("acquire", &[]),
+    ("release", &[]),
+    ("custom", &["key", "argument"]),
+];
+
 /// All operations in the file's order.
 pub(super) fn operations(field: &Field<'_>, frame: &Frame) -> Result<Vec<ScriptedOperation>, ScenarioError> {
     let items = field.list_up_to(OPERATIONS_MAX, "operations")?;
-    items.iter().map(|item| operation(item, frame)).collect()
+    items.iter().map(|item| scripted(item, frame)).collect()
 }
 
-fn operation(item: &Field<'_>, frame: &Frame) -> Result<ScriptedOperation, ScenarioError> {
+fn scripted(item: &Field<'_>, frame: &Frame) -> Result<ScriptedOperation, ScenarioError> {
     let mut object = item.object()?;
-    let puts = object.holds("put");
-    object.only(if puts { &["time", "client", "get", "put", "value"] } else { &["time", "client", "get", "put"] })?;
-    if puts && object.has("get") {
-        return Err(object.conflict("get", "put", "one of them"));
-    }
+    let word = word(&mut object)?;
     let last = CLIENTS as u64 - 1;
     let client = object.get("client").integer(0..=last, &format!("a client's number, from 0 to {last}"))?;
-    let operation = if puts {
-        Operation::Put { key: text(&object, "put", "")?, value: text(&object, "value", "")? }
-    } else {
-        Operation::Get { key: text(&object, "get", ", or else a `put`")? }
-    };
-    Ok(ScriptedOperation { time: frame.time(&object)?, client: client as usize, operation })
+    let aim = object.get("replica").optional(|field| target(field, frame.replicas))?;
+    let operation = operation(word, &object)?;
+    Ok(ScriptedOperation { time: frame.time(&object)?, client: client as usize, aim, operation })
 }
 
-fn text(object: &Object<'_>, key: &'static str, or_else: &str) -> Result<Text, ScenarioError> {
-    let allowed = format!("a text of 1 to {TEXT_CHARS_MAX} characters{or_else}");
-    object.get(key).text(1..=TEXT_CHARS_MAX, &allowed).map(Text::from)
+/// The word that says what an operation does. Refuses all keys that do not belong to it.
+fn word(object: &mut Object<'_>) -> Result<&'static str, ScenarioError> {
+    let mut given = FORMS.iter().filter(|(word, _)| object.holds(word));
+    let (first, second) = (given.next(), given.next());
+    if let (Some(&(first, _)), Some(&(second, _))) = (first, second) {
+        return Err(object.conflict(first, second, "one of them"));
+    }
+    let words = FORMS.iter().map(|&(word, _)| word);
+    let Some(&(word, further)) = first else {
+        let known: Vec<&'static str> = COMMON.into_iter().chain(words.clone()).collect();
+        object.only(&known)?;
+        let others: Vec<&str> = words.skip(1).collect();
+        let allowed = format!("a text of 1 to {TEXT_CHARS_MAX} characters, or else one of {}", others.join(", "));
+        return Err(object.get("get").invalid_or_missing(&allowed));
+    };
+    let known: Vec<&'static str> = COMMON.into_iter().chain([word]).chain(further.iter().copied()).collect();
+    object.only(&known)?;
+    Ok(word)
+}
+
+fn operation(word: &'static str, object: &Object<'_>) -> Result<Operation, ScenarioError> {
+    let key = text(object, word, 1)?;
+    Ok(match word {
+        "get" => Operation::Get { key },
+        "put" => Operation::Put { key, value: text(object, "value", 1)? },
+        "update" => {
+            let value = text(object, "value", 0)?;
+            let expected = object.has("expected").then(|| text(object, "expected", 0)).transpose()?;
+            Operation::Update(Update { key, value, expected, request: object.get("name").optional(name)? }.into())
+        }
+        "append" => Operation::Append { key, value: text(object, "value", 1)? },
+        "add" => Operation::Add { key, amount: object.get("amount").signed("a whole number")? },
+        "enqueue" => Operation::Enqueue { key, value: text(object, "value", 1)? },
+        "dequeue" => Operation::Dequeue { key },
+        "acquire" => Operation::Acquire { key },
+        "release" => Operation::Release { key },
+        _ => {
+            let argument = object.has("argument").then(|| text(object, "argument", 0)).transpose()?;
+            Operation::Custom(Custom { name: key, key: text(object, "key", 1)?, argument }.into())
+        }
+    })
+}
+
+fn text(object: &Object<'_>, key: &'static str, min: usize) -> Result<Text, ScenarioError> {
+    let allowed = format!("a text of {min} to {TEXT_CHARS_MAX} characters");
+    object.get(key).text(min..=TEXT_CHARS_MAX, &allowed).map(Text::from)
+}
+
+/// The name of an update: the client's own number, and that of the update.
+fn name(field: &Field<'_>) -> Result<RequestId, ScenarioError> {
+    let numbers = field.list(Some(2), "a list of two whole numbers, that of the client and that of the update")?;
+    let number = |item: &Field<'_>| item.integer(0..=u64::MAX, &whole_number(0, u64::MAX));
+    Ok(RequestId { client: number(&numbers[0])?, number: number(&numbers[1])? })
 }
 
 /// All losses in the file's order.
@@ -72,4 +137,89 @@ fn loss(item: &Field<'_>, replicas: usize) -> Result<Loss, ScenarioError> {
     }
     let nth = object.get("nth").integer(1..=NTH_MAX, &whole_number(1, NTH_MAX))?;
     Ok(Loss { from, to, nth })
+}
+
+/// An operation, as it is written.
+#[derive(Serialize)]
+pub(super) struct OperationFile<'a> {
+    time: Plain,
+    client: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<TargetFile>,
+    #[serde(flatten)]
+    form: FormFile<'a>,
+}
+
+/// The keys of [`FORMS`].
+#[derive(Serialize, Default)]
+struct FormFile<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    get: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    put: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    append: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    add: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enqueue: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dequeue: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acquire: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    release: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<[u64; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    argument: Option<&'a str>,
+}
+
+impl<'a> From<&'a ScriptedOperation> for OperationFile<'a> {
+    fn from(scripted: &'a ScriptedOperation) -> OperationFile<'a> {
+        OperationFile {
+            time: Plain::seconds(scripted.time),
+            client: scripted.client,
+            replica: scripted.aim.map(TargetFile::from),
+            form: FormFile::from(&scripted.operation),
+        }
+    }
+}
+
+impl<'a> From<&'a Operation> for FormFile<'a> {
+    fn from(operation: &'a Operation) -> FormFile<'a> {
+        let key = Some(&**operation.key());
+        let value = operation.value().map(|value| &**value);
+        let form = FormFile::default();
+        match operation {
+            Operation::Get { .. } => FormFile { get: key, ..form },
+            Operation::Put { .. } => FormFile { put: key, value, ..form },
+            Operation::Update(update) => FormFile {
+                update: key,
+                value,
+                expected: update.expected.as_deref(),
+                name: update.request.map(|request| [request.client, request.number]),
+                ..form
+            },
+            Operation::Append { .. } => FormFile { append: key, value, ..form },
+            Operation::Add { amount, .. } => FormFile { add: key, amount: Some(*amount), ..form },
+            Operation::Enqueue { .. } => FormFile { enqueue: key, value, ..form },
+            Operation::Dequeue { .. } => FormFile { dequeue: key, ..form },
+            Operation::Acquire { .. } => FormFile { acquire: key, ..form },
+            Operation::Release { .. } => FormFile { release: key, ..form },
+            Operation::Custom(custom) => FormFile { custom: Some(&custom.name), key, argument: value, ..form },
+        }
+    }
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 use super::error::ScenarioError;
 use super::reader::{Field, Json, Object, Source, Variant, read};
 use super::{Benchmarks, Delay, LinkDelay, Network, Order, Scenario, Tests};
-use super::{events, operations};
+use super::{events, operations, workload};
 use crate::chaos::{ConnectivityMatrix, Loss, Rulebook};
 use crate::id::{COURSE_REPLICAS_MAX, REPLICAS_MAX, REPLICAS_MIN, ReplicaId};
 use crate::printable::printable;
 use crate::time::{Span, Time};
-use crate::workload::Keys;
+use crate::workload::{Kind, ScriptedOperation};
 
 /// The shortest `lifetime`, in seconds. The handout's is 5, but what is left of a failure may take less.
 const LIFETIME_SECS_MIN: f64 = 0.001;
@@ -24,9 +24,6 @@ pub(super) const END_WAIT_SECS_DEFAULT: f64 = 2.0;
 /// The most requests, which bounds the length of a history.
 const REQUESTS_MAX: u64 = 10_000_000;
 
-/// `mix` of a file that does not say (the handout's).
-pub(super) const MIX_DEFAULT: f64 = 0.8;
-
 /// `max_packets` of a file that does not say and its upper limit, both from the course's runner.
 const PACKETS_DEFAULT: u64 = 20_000;
 pub(super) const PACKETS_MAX: u64 = 900_000;
@@ -38,9 +35,6 @@ const PACKETS_PER_REQUEST: u64 = 40;
 /// The most requests at one time.
 const BURST_MAX: u64 = 1_000;
 
-/// The most keys that clients can share.
-const SHARED_KEYS_MAX: u64 = 1_000_000;
-
 /// The four limits of `tests` of a file that does not say (the handout's).
 pub(super) const GET_FAIL_DEFAULT: f64 = 0.5;
 pub(super) const PUT_FAIL_DEFAULT: f64 = 0.5;
@@ -51,7 +45,7 @@ pub(super) const APPENDS_BATCHED_DEFAULT: f64 = 0.5;
 const DELAY_MS_MIN: f64 = 0.001;
 const DELAY_MS_MAX: f64 = 60_000.0;
 
-const TOP_KEYS: [&str; 20] = [
+const TOP_KEYS: [&str; 21] = [
     "rules",
     "lifetime",
     "replicas",
@@ -68,6 +62,7 @@ const TOP_KEYS: [&str; 20] = [
     "network",
     "disk",
     "workload",
+    "clients",
     "events",
     "losses",
     "operations",
@@ -151,6 +146,7 @@ impl Scenario {
         let mut frame = Frame::read(top)?;
         let operations = top.get("operations").optional(|field| operations::operations(field, &frame))?;
         let requests = requests(top, operations.as_ref().map(|operations| operations.len() as u64))?;
+        let kind = kind(top, operations.as_deref())?;
         let Wires { network, links, duplicate, damage } =
             top.get("network").optional(|field| wires(field, frame.replicas))?.unwrap_or_default();
         frame.has_links = matches!(network, Network::Links { .. });
@@ -163,7 +159,7 @@ impl Scenario {
             end_wait: Span::from_secs_f64(end_wait(top)?),
             requests,
             burst: burst(top)?,
-            mix: fraction(top, "mix", MIX_DEFAULT)?,
+            mix: fraction(top, "mix", workload::mix_default(&kind))?,
             seed: top.get("seed").optional(|field| field.integer(0..=u64::MAX, &whole_number(0, u64::MAX)))?,
             matrix: connectivity(top, frame.replicas)?,
             network,
@@ -171,7 +167,8 @@ impl Scenario {
             duplicate,
             damage,
             disk: top.get("disk").optional(disk)?,
-            keys: top.get("workload").optional(keys)?.unwrap_or(Keys::Private),
+            kind,
+            patience: top.get("clients").optional(workload::patience)?,
             operations: None,
             max_packets: max_packets(top, requests, frame.replicas)?,
             events: events::events(&top.get("events"), &frame)?,
@@ -230,9 +227,16 @@ fn requests(top: &Object<'_>, operations: Option<u64>) -> Result<u64, ScenarioEr
     if top.get("requests").optional(read)?.is_some_and(|requests| requests != operations) {
         return Err(top.conflict("operations", "requests", "one of them, or the number of operations as requests"));
     }
-    match ["burst", "mix", "workload"].into_iter().find(|key| top.has(key)) {
+    match ["burst", "mix"].into_iter().find(|key| top.has(key)) {
         Some(key) => Err(top.conflict("operations", key, "one of them")),
         None => Ok(operations),
+    }
+}
+
+fn kind(top: &Object<'_>, operations: Option<&[ScriptedOperation]>) -> Result<Kind, ScenarioError> {
+    match operations {
+        Some(operations) => workload::scripted(top, operations),
+        None => Ok(top.get("workload").optional(workload::drawn)?.unwrap_or(Kind::COURSE)),
     }
 }
 
@@ -393,16 +397,6 @@ pub(super) fn millis(object: &Object<'_>, key: &'static str, min: f64, note: &st
     let allowed = format!("a number of milliseconds from {min}{note} to {DELAY_MS_MAX}");
     let ms = object.get(key).number(min..=DELAY_MS_MAX, &allowed)?;
     Ok(Span((ms * 1e6).round() as u64))
-}
-
-fn keys(field: &Field<'_>) -> Result<Keys, ScenarioError> {
-    const KEYS: [Variant; 2] = [Variant { name: "private", keys: &[] }, Variant { name: "shared", keys: &["count"] }];
-    let mut object = field.object()?;
-    if object.variant("keys", &[], &KEYS)? == "private" {
-        return Ok(Keys::Private);
-    }
-    let count = object.get("count").integer(1..=SHARED_KEYS_MAX, &whole_number(1, SHARED_KEYS_MAX))?;
-    Ok(Keys::Shared { count: count as u32 })
 }
 
 fn tests(field: &Field<'_>) -> Result<Tests, ScenarioError> {

@@ -283,6 +283,18 @@ impl<'a> Field<'a> {
         .ok_or_else(|| self.invalid(allowed))
     }
 
+    /// A whole number that may be below zero; `5.0` is one too.
+    pub(crate) fn signed(&self, allowed: &str) -> Result<i64, ScenarioError> {
+        match self.value(allowed)? {
+            Json::Number(number) => number.as_i64().or_else(|| {
+                let value = number.as_f64()?;
+                whole(value.abs()).map(|whole| if value < 0.0 { -(whole as i64) } else { whole as i64 })
+            }),
+            _ => None,
+        }
+        .ok_or_else(|| self.invalid(allowed))
+    }
+
     /// `true` or `false`.
     pub(crate) fn truth(&self) -> Result<bool, ScenarioError> {
         match self.value("true or false")? {
@@ -365,6 +377,11 @@ impl<'a> Field<'a> {
         self.error(self.shown(), allowed, hint)
     }
 
+    /// The error that nothing stands here, or something that is not allowed.
+    pub(crate) fn invalid_or_missing(&self, allowed: &str) -> ScenarioError {
+        self.value(allowed).err().unwrap_or_else(|| self.invalid(allowed))
+    }
+
     fn error(&self, value: String, allowed: &str, hint: Option<String>) -> ScenarioError {
         let (file, key, allowed) = (self.source.file(), self.path.clone(), allowed.to_owned());
         ScenarioError::Invalid { file, key, value, allowed, hint }
@@ -382,6 +399,11 @@ impl<'a> Field<'a> {
     /// Whether an object stands here.
     pub(crate) fn is_object(&self) -> bool {
         matches!(self.json, Some(Json::Object(_)))
+    }
+
+    /// Whether this string stands here.
+    pub(crate) fn is_word(&self, word: &str) -> bool {
+        matches!(self.json, Some(Json::Text(text)) if text == word)
     }
 
     /// Whether a string stands here.

@@ -3,6 +3,7 @@ use super::*;
 use crate::chaos::{Fault, Rulebook};
 use crate::id::ReplicaId;
 use crate::time::Time;
+use crate::workload::Keys;
 
 mod embedded;
 mod explicit;
@@ -28,6 +29,11 @@ fn loaded(changes: &[(&str, &str)]) -> Loaded {
 
 fn error(text: &str) -> String {
     Scenario::parse("s", "s.json", text).unwrap_err().to_string()
+}
+
+/// Clients that share this many keys.
+fn shared(count: u32) -> Kind {
+    Kind::Kv { keys: Keys::Shared { count }, updates: false }
 }
 
 #[track_caller]
@@ -56,7 +62,8 @@ fn a_file_with_only_the_required_keys_gets_the_defaults_of_the_handout() {
         seed: None,
         matrix: ConnectivityMatrix::uniform(5, 0.0).unwrap(),
         network: Network::default(),
-        keys: Keys::Private,
+        kind: Kind::COURSE,
+        patience: None,
         operations: None,
         max_packets: 20_000,
         events: Vec::new(),
@@ -92,7 +99,7 @@ fn every_key_at_the_top_is_read() {
     assert_eq!((scenario.wait, scenario.end_wait), (Some(Span::from_millis(1_500)), Span::ZERO));
     assert_eq!((scenario.mix, scenario.seed, scenario.max_packets), (1.0, Some(u64::MAX), 900_000));
     assert_eq!(scenario.matrix, ConnectivityMatrix::uniform(5, 0.25).unwrap());
-    assert_eq!(scenario.keys, Keys::Shared { count: 7 });
+    assert_eq!(scenario.kind, shared(7));
 }
 
 #[test]
@@ -502,7 +509,10 @@ fn unknown_keys_in_objects_of_our_own_are_errors_that_name_the_nearest_known_one
             [("network", r#"{"model": "course", "service": {"kind": "constant", "ms": 1, "mean_ms": 1}}"#)],
             "unknown key `network.service.mean_ms`; allowed is kind, ms",
         ),
-        ([("workload", r#"{"keys": "private", "count": 5}"#)], "unknown key `workload.count`; allowed is keys"),
+        (
+            [("workload", r#"{"keys": "private", "count": 5}"#)],
+            "unknown key `workload.count`; allowed is keys, kind, updates",
+        ),
     ] {
         assert_eq!(error(&file(&changes)), format!("s.json: {expected}"));
     }

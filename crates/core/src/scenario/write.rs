@@ -8,17 +8,17 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
+use super::operations::OperationFile;
 use super::parse::{
-    APPENDS_BATCHED_DEFAULT, END_WAIT_SECS_DEFAULT, GET_FAIL_DEFAULT, GET_GENERATION_FAIL_DEFAULT, MIX_DEFAULT,
-    PUT_FAIL_DEFAULT, packets_default,
+    APPENDS_BATCHED_DEFAULT, END_WAIT_SECS_DEFAULT, GET_FAIL_DEFAULT, GET_GENERATION_FAIL_DEFAULT, PUT_FAIL_DEFAULT,
+    packets_default,
 };
 use super::pretty::write_pretty;
+use super::workload::{ClientsFile, WorkloadFile, mix_default};
 use super::{Benchmarks, Delay, LinkDelay, Network, Order, Scenario, Tests};
 use crate::chaos::{Act, ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook, Target};
 use crate::id::ReplicaSet;
-use crate::service::Operation;
 use crate::time::{Span, Time};
-use crate::workload::{Keys, ScriptedOperation};
 
 impl Scenario {
     /// The scenario as its file has it, without its name.
@@ -48,11 +48,11 @@ impl Serialize for Scenario {
 pub(crate) struct Plain(pub(crate) f64);
 
 impl Plain {
-    fn seconds(span: Span) -> Plain {
+    pub(super) fn seconds(span: Span) -> Plain {
         Plain(span.nanos() as f64 / 1e9)
     }
 
-    fn millis(span: Span) -> Plain {
+    pub(super) fn millis(span: Span) -> Plain {
         Plain(span.nanos() as f64 / 1e6)
     }
 }
@@ -70,7 +70,7 @@ impl Serialize for Plain {
 }
 
 /// The value, unless it is the default.
-fn unless<T: PartialEq>(default: T, value: T) -> Option<T> {
+pub(super) fn unless<T: PartialEq>(default: T, value: T) -> Option<T> {
     (value != default).then_some(value)
 }
 
@@ -103,7 +103,9 @@ struct File<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     disk: Option<DiskFile>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    workload: Option<WorkloadFile>,
+    workload: Option<WorkloadFile<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clients: Option<ClientsFile>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<EventFile>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -125,7 +127,7 @@ impl<'a> From<&'a Scenario> for File<'a> {
             replicas: scenario.replicas,
             requests: drawn.then_some(scenario.requests),
             burst: unless(1, scenario.burst).filter(|_| drawn),
-            mix: unless(Plain(MIX_DEFAULT), Plain(scenario.mix)).filter(|_| drawn),
+            mix: unless(Plain(mix_default(&scenario.kind)), Plain(scenario.mix)).filter(|_| drawn),
             wait: scenario.wait.map(Plain::seconds),
             end_wait: unless(Plain(END_WAIT_SECS_DEFAULT), Plain::seconds(scenario.end_wait)),
             seed: scenario.seed,
@@ -134,7 +136,8 @@ impl<'a> From<&'a Scenario> for File<'a> {
             max_packets: unless(packets_default(scenario.requests, scenario.replicas), scenario.max_packets),
             network: NetworkFile::unless_default(scenario),
             disk: scenario.disk.map(|sync| DiskFile { sync_ms: sync.into() }),
-            workload: WorkloadFile::unless_default(scenario.keys).filter(|_| drawn),
+            workload: WorkloadFile::new(&scenario.kind, scenario.operations.as_deref()),
+            clients: scenario.patience.map(ClientsFile::from),
             events: scenario.events.iter().map(|event| EventFile::new(event, start)).collect(),
             losses: scenario.losses.iter().map(LossFile::from).collect(),
             operations: scenario.operations.as_ref().map(|list| list.iter().map(OperationFile::from).collect()),
@@ -224,21 +227,6 @@ impl From<Delay> for DelayFile {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "keys", rename_all = "lowercase")]
-enum WorkloadFile {
-    Shared { count: u32 },
-}
-
-impl WorkloadFile {
-    fn unless_default(keys: Keys) -> Option<WorkloadFile> {
-        match keys {
-            Keys::Private => None,
-            Keys::Shared { count } => Some(WorkloadFile::Shared { count }),
-        }
-    }
-}
-
-#[derive(Serialize)]
 struct EventFile {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -279,7 +267,7 @@ enum Further {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum TargetFile {
+pub(super) enum TargetFile {
     Number(u8),
     Role(&'static str),
 }
@@ -367,29 +355,6 @@ struct LossFile {
 impl From<&Loss> for LossFile {
     fn from(loss: &Loss) -> LossFile {
         LossFile { from: loss.from.0, to: loss.to.0, nth: loss.nth }
-    }
-}
-
-#[derive(Serialize)]
-struct OperationFile<'a> {
-    time: Plain,
-    client: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    get: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    put: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<&'a str>,
-}
-
-impl<'a> From<&'a ScriptedOperation> for OperationFile<'a> {
-    fn from(scripted: &'a ScriptedOperation) -> OperationFile<'a> {
-        let (get, put, value) = match &scripted.operation {
-            Operation::Get { key } => (Some(&**key), None, None),
-            // Files have no words for the others, and so no scenario has any. As far as they could be said, they are puts.
-            other => (None, Some(&**other.key()), other.value().map(|value| &**value)),
-        };
-        OperationFile { time: Plain::seconds(scripted.time), client: scripted.client, get, put, value }
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Choice {
 }
 
 /// A key by its place in the key space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     owner: usize,
     key: usize,

@@ -1,4 +1,4 @@
-//! The course's clients, as a state machine without I/O.
+//! Clients, as a state machine without I/O: the course's, and those of other kinds.
 //!
 //! A [`Workload`] is all clients of a run. A world asks it when the next request is due, sends what it hands out, and
 //! gives it every answer; whatever the world, the same code chooses keys, follows redirects, tries failed requests
@@ -20,24 +20,47 @@
 //!
 //! With [`Keys::Shared`] all clients use the same few keys and every put has a value of its own, for contention.
 //!
+//! Clients of another [`Kind`] are state machines of their own ([`Generator`]), in place of 2 and 3. A request with which
+//! such a client has nothing to ask is left out and counted. Clients with [`Patience`] give an attempt up that takes too
+//! long, and may send the request again to another replica. Such an attempt stays open: if its answer comes later, it is
+//! recorded with the time at which it came, and repeats nothing.
+//!
 //! In place of all that, a plan can have a list of operations ([`ScriptedOperation`]). Then 1 to 3 are written down,
-//! and all keys count as shared. 4 and 5 stay.
+//! and all keys count as shared. 4 and 5 stay, but an operation may be aimed at a replica.
+//!
+//! Caveats: what a get returns is judged here for the kind `kv` only. The others are left to the specifications. The
+//! answer that comes to one of several attempts of a request ends the request; those to the others only end attempts.
 
+mod cas;
+mod counter;
+mod further;
+mod generator;
 mod keys;
+mod kind;
+mod list;
+mod lock;
+mod names;
+mod patience;
+mod queue;
 mod reads;
 mod script;
 
 use std::fmt;
 use std::sync::Arc;
 
+use crate::chaos::Target;
 use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use crate::record::{Attempt, History, Outcome};
 use crate::rng::Stream;
 use crate::service::{Operation, Response};
 use crate::time::{Span, Time};
 
+use further::Further;
+pub use generator::{Generator, Lesson, Turn};
 pub use keys::Keys;
 use keys::{Choice, KeySpace, Place};
+pub use kind::{CustomKind, Kind};
+pub use patience::Patience;
 pub use reads::{may_return, newest_done};
 pub use script::ScriptedOperation;
 
@@ -65,12 +88,14 @@ pub struct Plan {
     pub requests: u64,
     /// How many of them are sent at one time, at least 1.
     pub burst: u64,
-    /// The probability that a request is a get.
+    /// The probability that a request is a get; of queues, that it is a dequeue.
     pub mix: f64,
-    /// Whose keys they use.
-    pub keys: Keys,
-    /// The requests, in order of time, if they are written down. Then `requests` is their number, and `burst`, `mix`
-    /// and `keys` say nothing.
+    /// What they use.
+    pub kind: Kind,
+    /// When they give up; never, if it does not say.
+    pub patience: Option<Patience>,
+    /// The requests, in order of time, if they are written down. Then `requests` is their number, and `burst` and `mix`
+    /// say nothing.
     pub operations: Option<Arc<[ScriptedOperation]>>,
 }
 
@@ -98,7 +123,7 @@ impl Plan {
 pub struct Dispatch {
     /// The client that sends it.
     pub from: ClientId,
-    /// The replica that it goes to. It is alive, unless none is.
+    /// The replica that it goes to. It is alive, unless none is or the operation was aimed at this one.
     pub to: ReplicaId,
     /// The leader that the client remembers.
     pub leader: Option<ReplicaId>,
@@ -111,7 +136,7 @@ pub struct Dispatch {
 /// What a client does about an answer, and what the course's runner calls incorrect about it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Reaction {
-    /// The next attempt, if the request was redirected or failed.
+    /// The next attempt, if the request was redirected or failed and no newer attempt is under way.
     pub again: Option<Dispatch>,
     /// Why the answer is incorrect, if it is.
     pub incorrect: Option<Incorrect>,
@@ -144,19 +169,28 @@ impl fmt::Display for Incorrect {
 }
 
 /// All clients of a run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Workload {
     plan: Plan,
     /// What each client believes; clients are numbered from 0 here.
     leaders: [Option<ReplicaId>; CLIENTS],
+    /// The leader that the network observes, which operations can be aimed at.
+    observed: Option<ReplicaId>,
     /// Which replica a client asks while it knows no leader: one stream a client.
     routes: Vec<Stream>,
-    /// Which client sends what: four draws for each request, whatever comes of them.
+    /// Which client sends what: four draws for each request, whatever comes of them. Where clients are state machines of
+    /// their own, one draw, which says whose turn it is.
     arrivals: Stream,
+    /// Whether what gets return is judged by the puts of their keys.
+    judges: bool,
     keys: KeySpace,
     /// The keys of the operations, if these are written down.
     scripted: Vec<Place>,
+    /// What the course's clients do without.
+    further: Option<Box<Further>>,
     issued: u64,
+    /// When the next request is due, and when anything is.
+    request_due: Time,
     due: Time,
     attempts_max: u64,
     history: History,
@@ -168,11 +202,13 @@ impl Workload {
     /// The clients of the run with this seed.
     ///
     /// # Panics
-    /// If `requests` is not the number of `operations`, where the plan has some.
+    /// If `requests` is not the number of `operations`, where the plan has some. If it has none, and its kind is
+    /// [`Kind::Custom`] without a generator.
     pub fn new(plan: Plan, seed: u64) -> Workload {
-        let (keys, scripted) = match &plan.operations {
-            None => (KeySpace::new(plan.keys, seed), Vec::new()),
-            Some(operations) => {
+        let (keys, scripted) = match (&plan.operations, &plan.kind) {
+            (None, Kind::Kv { keys, .. }) => (KeySpace::new(*keys, seed), Vec::new()),
+            (None, _) => (KeySpace::new(Keys::Private, seed), Vec::new()),
+            (Some(operations), _) => {
                 assert_eq!(plan.requests, operations.len() as u64, "a plan has as many requests as operations");
                 KeySpace::scripted(operations, seed)
             }
@@ -180,10 +216,14 @@ impl Workload {
         // Most requests take one attempt.
         let expected = plan.requests.min(1 << 20) as usize;
         Workload {
+            request_due: plan.due(0),
             due: plan.due(0),
+            judges: matches!(plan.kind, Kind::Kv { .. }),
+            further: Further::new(&plan, seed),
             attempts_max: ATTEMPTS_MAX.max(plan.requests.saturating_mul(ATTEMPTS_PER_REQUEST)),
             plan,
             leaders: [None; CLIENTS],
+            observed: None,
             routes: (0..CLIENTS as u64).map(|client| Stream::link(seed, "routes", client, 0)).collect(),
             arrivals: Stream::new(seed, "arrivals"),
             keys,
@@ -194,32 +234,79 @@ impl Workload {
         }
     }
 
-    /// When the next request is due; [`Time::NEVER`] when all have been sent.
+    /// When the next request is due, or the next attempt times out; [`Time::NEVER`] when all requests have been sent and
+    /// none times out.
     #[inline]
     pub fn poll_due(&self) -> Time {
         self.due
     }
 
-    /// Sends the next request, if one is due. Several can be due at one time: then the next one still is.
+    /// Sends the next request, if one is due, or repeats one that has timed out. Several can be due at one time: then the
+    /// next one still is. None only if nothing is due any more.
     pub fn handle_due(&mut self, now: Time, living: ReplicaSet) -> Option<Dispatch> {
-        if now < self.due {
-            return None;
-        }
-        let (client, operation, place) = match &self.plan.operations {
-            None => self.draw(),
-            Some(operations) => {
-                let number = self.issued as usize;
-                (operations[number].client, operations[number].operation.clone(), self.scripted[number])
+        while now >= self.due {
+            // If both are due, what was due first comes first.
+            let is_request = self.further.is_none() || self.timeout_due() > self.request_due;
+            let dispatch = if is_request { self.begin(now, living) } else { self.time_out(now, living) };
+            self.reckon();
+            if dispatch.is_some() {
+                return dispatch;
             }
-        };
-        self.issued += 1;
-        self.due = self.plan.due(self.issued);
-        Some(self.dispatch(now, client, operation, place, None, living))
+        }
+        None
     }
 
-    /// Draws the next request.
-    fn draw(&mut self) -> (usize, Operation, Place) {
+    /// When the next attempt times out.
+    fn timeout_due(&mut self) -> Time {
+        self.further.as_mut().map_or(Time::NEVER, |further| further.requests.due())
+    }
+
+    /// Works out anew when anything is due.
+    #[inline]
+    fn reckon(&mut self) {
+        self.due = match self.further {
+            None => self.request_due,
+            Some(_) => self.request_due.min(self.timeout_due()),
+        };
+    }
+
+    /// Sends the next request, unless its client has nothing to ask.
+    fn begin(&mut self, now: Time, living: ReplicaSet) -> Option<Dispatch> {
+        let number = self.issued as usize;
+        self.issued += 1;
+        self.request_due = self.plan.due(self.issued);
+        let (client, operation, place, aim) = match &self.plan.operations {
+            None => {
+                let (client, operation, place) = self.draw(now)?;
+                (client, operation, place, None)
+            }
+            Some(operations) => {
+                let scripted = &operations[number];
+                (scripted.client, scripted.operation.clone(), self.scripted[number], scripted.aim)
+            }
+        };
+        let to = aim.and_then(|aim| self.aimed(aim, client, living));
+        Some(self.dispatch(now, client, operation, place, None, to, living))
+    }
+
+    /// Draws the next request; none if its client has nothing to ask.
+    fn draw(&mut self, now: Time) -> Option<(usize, Operation, Place)> {
         let client = self.arrivals.below(CLIENTS as u64) as usize;
+        let Some(further) = self.further.as_mut() else {
+            return Some(self.draw_kv(client));
+        };
+        if !further.draws() {
+            let (client, operation, place) = self.draw_kv(client);
+            let further = self.further.as_mut().expect("it was there a moment ago");
+            return Some((client, further.named(client, operation), place));
+        }
+        let operation = further.draw(now, client).map(|operation| further.named(client, operation));
+        self.history.idle += u64::from(operation.is_none());
+        operation.map(|operation| (client, operation, Place::default()))
+    }
+
+    /// Draws a request as the course's clients do.
+    fn draw_kv(&mut self, client: usize) -> (usize, Operation, Place) {
         let get = self.arrivals.chance(self.plan.mix);
         let choice = Choice { fresh: self.arrivals.chance(0.5), pick: self.arrivals.next_u64() };
         let get = if get { self.keys.get(client, &choice) } else { None }.or_else(|| {
@@ -229,6 +316,26 @@ impl Workload {
         let mid = self.next_mid();
         let (operation, place) = get.unwrap_or_else(|| self.keys.put(client, &choice, mid));
         (client, operation, place)
+    }
+
+    /// A client has waited too long for the answer to an attempt. It sends the request again to another replica, or gives
+    /// it up.
+    fn time_out(&mut self, now: Time, living: ReplicaSet) -> Option<Dispatch> {
+        let (further, patience) = (self.further.as_mut()?, self.plan.patience?);
+        let mid = further.requests.next()?;
+        let attempt = &self.history.attempts[mid.0 as usize];
+        let (operation, silent) = (attempt.operation.clone(), attempt.replica);
+        let client = attempt.client.number(self.plan.replicas)?;
+        let request = further.requests.request_mut(mid);
+        if request.retried >= patience.retries {
+            further.give_up(now, client, mid, &operation);
+            return None;
+        }
+        request.retried += 1;
+        self.leaders[client] = self.leaders[client].filter(|&leader| leader != silent);
+        let others = living.without(silent);
+        let living = if others.is_empty() { living } else { others };
+        Some(self.dispatch(now, client, operation, self.places[mid.0 as usize], Some(mid), None, living))
     }
 
     /// Takes an answer that has reached a client.
@@ -265,11 +372,27 @@ impl Workload {
         let done = matches!(outcome, Outcome::Ok(_));
         attempt.answer = Some((now, outcome));
         if done {
+            self.note_done(now, client, mid);
             return Reaction { again: None, incorrect: self.complete(number) };
         }
+        if self.further.as_ref().is_some_and(|further| !further.requests.is_current(mid)) {
+            // The client has repeated the request already, or given it up.
+            return Reaction::default();
+        }
         let operation = attempt.operation.clone();
-        let again = self.dispatch(now, client, operation, self.places[number], Some(mid), living);
+        let again = self.dispatch(now, client, operation, self.places[number], Some(mid), None, living);
+        self.reckon();
         Reaction { again: Some(again), incorrect: None }
+    }
+
+    /// The request that this attempt belongs to is done.
+    fn note_done(&mut self, now: Time, client: usize, mid: Mid) {
+        let Some(further) = self.further.as_mut() else { return };
+        if let Attempt { operation, answer: Some((_, Outcome::Ok(value))), .. } = &self.history.attempts[mid.0 as usize]
+        {
+            further.complete(now, client, mid, operation, value.as_ref());
+        }
+        self.reckon();
     }
 
     /// An answer that no open attempt waits for changes nothing else.
@@ -281,6 +404,11 @@ impl Workload {
     /// All clients forget their leader.
     pub fn forget_leaders(&mut self) {
         self.leaders = [None; CLIENTS];
+    }
+
+    /// The network believes in another leader from now on.
+    pub fn observe_leader(&mut self, leader: Option<ReplicaId>) {
+        self.observed = leader;
     }
 
     /// Whether clients have had to ask again so often that the run is cut short. Such a run never passes.
@@ -308,6 +436,8 @@ impl Workload {
         Mid(self.history.attempts.len() as u64)
     }
 
+    /// Sends an attempt, to the replica that it is aimed at if it is.
+    #[expect(clippy::too_many_arguments, reason = "each is another fact about the attempt")]
     fn dispatch(
         &mut self,
         now: Time,
@@ -315,21 +445,43 @@ impl Workload {
         operation: Operation,
         place: Place,
         retry_of: Option<Mid>,
+        aim: Option<ReplicaId>,
         living: ReplicaSet,
     ) -> Dispatch {
         let mid = self.next_mid();
         let from = ClientId::numbered(client, self.plan.replicas);
         let leader = self.leaders[client].filter(|&leader| living.contains(leader));
         self.leaders[client] = leader;
-        let to = leader.unwrap_or_else(|| self.random_replica(client, living));
+        let to = aim.or(leader).unwrap_or_else(|| self.random_replica(client, living));
         let attempt =
             Attempt { client: from, replica: to, operation: operation.clone(), sent: now, retry_of, answer: None };
         self.history.attempts.push(attempt);
         self.places.push(place);
-        if !operation.is_get() {
+        if self.judges && !operation.is_get() {
             self.keys.note_put(place, mid);
         }
+        if let Some(further) = self.further.as_mut() {
+            match retry_of {
+                None => further.begin(client, mid),
+                Some(earlier) => further.requests.repeat(earlier, mid),
+            }
+            if let Some(patience) = self.plan.patience {
+                further.requests.time(now + patience.timeout, mid);
+            }
+        }
         Dispatch { from, to, leader, mid, operation }
+    }
+
+    /// The replica that an operation is aimed at; none if that is the unknown leader, or a follower where there is none.
+    fn aimed(&mut self, aim: Target, client: usize, living: ReplicaSet) -> Option<ReplicaId> {
+        match aim {
+            Target::Replica(replica) => Some(replica),
+            Target::Leader => self.observed,
+            Target::Follower => {
+                let followers = self.observed.map_or(living, |leader| living.without(leader));
+                (!followers.is_empty()).then(|| self.random_replica(client, followers))
+            }
+        }
     }
 
     /// A random living replica; when none lives, a dead one, where the request is lost.
@@ -341,10 +493,12 @@ impl Workload {
 
     /// Draws the consequences of an attempt's `ok`.
     fn complete(&mut self, number: usize) -> Option<Incorrect> {
+        if !self.judges {
+            return None;
+        }
         let attempt = &self.history.attempts[number];
         match &attempt.operation {
             Operation::Put { value, .. } => self.keys.acknowledge(self.places[number], value),
-            // The course's clients send none of the others.
             Operation::Update(update) => self.keys.acknowledge(self.places[number], &update.value),
             Operation::Get { .. } => {
                 let incorrect = self.judge(number)?;

@@ -1,17 +1,23 @@
 //! Operations that are written down instead of drawn.
 
+use crate::chaos::Target;
 use crate::record::History;
 use crate::service::Operation;
 use crate::time::Span;
 use crate::workload::{CLIENTS, Plan};
 
-/// One request that is written down: who begins which operation, and when.
+/// One request that is written down: which client sends which operation, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptedOperation {
     /// When it is sent, counted from the time at which clients start.
     pub time: Span,
     /// The client that sends it, from 0 to [`CLIENTS`] - 1.
     pub client: usize,
+    /// The replica that its first attempt goes to, whatever the client remembers; none if the client chooses as always.
+    ///
+    /// The leader is the observed one, and a follower any other living replica. The client chooses as always if it aims
+    /// at the leader while none is known.
+    pub aim: Option<Target>,
     /// What it asks. The value of a put is not "", which means "never put".
     pub operation: Operation,
 }
@@ -25,10 +31,12 @@ impl Plan {
     /// In real time requests are sent a little late; what was sent after the end of the lifetime is moved to it.
     pub fn script(&self, history: &History) -> Vec<ScriptedOperation> {
         let first = history.attempts.iter().filter(|attempt| attempt.retry_of.is_none());
-        let operations = first.filter_map(|attempt| {
+        let written = self.operations.as_deref().unwrap_or_default();
+        let operations = first.enumerate().filter_map(|(number, attempt)| {
             let client = attempt.client.number(self.replicas).filter(|&client| client < CLIENTS)?;
             let time = attempt.sent.since(self.start).min(self.lifetime);
-            Some(ScriptedOperation { time, client, operation: attempt.operation.clone() })
+            let aim = written.get(number).and_then(|scripted| scripted.aim);
+            Some(ScriptedOperation { time, client, aim, operation: attempt.operation.clone() })
         });
         operations.collect()
     }

@@ -1,3 +1,6 @@
+mod kinds;
+mod patience;
+
 use super::*;
 use crate::service::Text;
 
@@ -5,7 +8,8 @@ const LIVING: usize = 5;
 
 fn plan(mix: f64, keys: Keys) -> Plan {
     let (start, lifetime) = (Time(2_000_000_000), Span::from_secs(30));
-    Plan { replicas: LIVING, start, lifetime, requests: 300, burst: 1, mix, keys, operations: None }
+    let kind = Kind::Kv { keys, updates: false };
+    Plan { replicas: LIVING, start, lifetime, requests: 300, burst: 1, mix, kind, patience: None, operations: None }
 }
 
 fn workload(mix: f64, keys: Keys) -> Workload {
@@ -76,7 +80,7 @@ fn scripted(time: u64, client: usize, key: &str, value: Option<&str>) -> Scripte
         Some(value) => Operation::Put { key, value: value.into() },
         None => Operation::Get { key },
     };
-    ScriptedOperation { time: Span(time), client, operation }
+    ScriptedOperation { time: Span(time), client, aim: None, operation }
 }
 
 fn with_operations(operations: Vec<ScriptedOperation>) -> Plan {
@@ -89,7 +93,7 @@ fn operations_are_sent_as_they_are_written_down() {
     let operations = vec![scripted(0, 7, "a", Some("1")), scripted(0, 0, "b", None), scripted(5, 7, "a", None)];
     let plan = with_operations(operations.clone());
     let mut workload = Workload::new(plan.clone(), 7);
-    for ScriptedOperation { time, client, operation } in &operations {
+    for ScriptedOperation { time, client, operation, .. } in &operations {
         assert_eq!(workload.poll_due(), plan.start + *time);
         let dispatch = next(&mut workload);
         assert_eq!((dispatch.from.number(LIVING), &dispatch.operation), (Some(*client), operation));

@@ -111,6 +111,7 @@ impl<'a> Stage<'a> {
         let leader = self.director.believed_leader();
         if self.leaders.last().is_some_and(|belief| belief.leader != leader) {
             self.leaders.push(Belief { since: now, leader });
+            self.workload.observe_leader(leader);
         }
     }
 

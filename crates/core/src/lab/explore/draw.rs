@@ -14,7 +14,7 @@ use crate::lab::{Case, Protocol, Timing};
 use crate::rng::Stream;
 use crate::scenario::{Benchmarks, Delay, Network, Order, Scenario, Tests};
 use crate::time::{Span, Time};
-use crate::workload::Keys;
+use crate::workload::{self, Keys};
 
 /// The most messages of a run: as many as a scenario file allows.
 const PACKETS_MAX: u64 = 900_000;
@@ -176,7 +176,8 @@ impl Sketch {
             duplicate: hosts.duplicate,
             damage,
             disk: hosts.disk,
-            keys: Keys::Shared { count: keys },
+            kind: workload::Kind::Kv { keys: Keys::Shared { count: keys }, updates: false },
+            patience: None,
             max_packets: PACKETS_MAX,
             events: self.events(dice, start, hosts, damage),
             losses: Vec::new(),

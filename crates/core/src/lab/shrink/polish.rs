@@ -7,9 +7,9 @@ use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Target};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::lab::{Case, Protocol};
 use crate::scenario::{Delay, Network, Order, packets_default};
-use crate::service::{Operation, Text};
+use crate::service::Text;
 use crate::time::{Span, Time};
-use crate::workload::ScriptedOperation;
+use crate::workload::{Patience, ScriptedOperation};
 
 /// Times are rounded to multiples of these, in milliseconds; the first that will do counts.
 const ROUND_MS: [u64; 8] = [1_000, 500, 100, 50, 10, 5, 1, 0];
@@ -20,6 +20,7 @@ impl Shrinker<'_> {
         self.simplify_network();
         self.simplify_events();
         self.reset_parameters();
+        self.simplify_clients();
         self.merge_clients();
         self.take(
             self.changed(|scenario, _| scenario.max_packets = packets_default(scenario.requests, scenario.replicas)),
@@ -151,6 +152,28 @@ impl Shrinker<'_> {
         })
     }
 
+    /// Clients that never give up, or soon, and choose the replicas that they ask.
+    fn simplify_clients(&mut self) {
+        self.take(self.changed(|scenario, _| scenario.patience = None));
+        if let Some(patience) = self.best.case.scenario.patience {
+            for retries in 0..patience.retries.min(4) {
+                if self.take(self.changed(|scenario, _| scenario.patience = Some(Patience { retries, ..patience }))) {
+                    break;
+                }
+            }
+            for quantum in ROUND_MS {
+                let timeout = rounded(patience.timeout, quantum).max(Span::from_millis(1));
+                let shorter = |patience: Patience| Patience { timeout, ..patience };
+                if self.take(self.changed(|scenario, _| scenario.patience = scenario.patience.map(shorter))) {
+                    break;
+                }
+            }
+        }
+        for place in 0..self.operations().len() {
+            self.take(self.changed(|_, operations| operations[place].aim = None));
+        }
+    }
+
     /// All requests come from few clients.
     fn merge_clients(&mut self) {
         self.take(self.changed(|_, operations| operations.iter_mut().for_each(|scripted| scripted.client = 0)));
@@ -273,7 +296,7 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Keys become `x`, `y` and so on, values `a`, `b` and so on.
+    /// Keys become `x`, `y` and so on, values `a`, `b` and so on, and the clients in the names of updates 1, 2 and so on.
     pub(super) fn rename(&mut self) {
         self.take(self.renamed(|_| 0, |_| 1));
         self.take(self.renamed(|key| key, |_| 1));
@@ -283,27 +306,43 @@ impl Shrinker<'_> {
 
     /// With keys by number, and values of this length.
     fn renamed(&self, key: impl Fn(usize) -> usize, length: impl Fn(&str) -> usize) -> Case {
-        let mut numbers: BTreeMap<Text, usize> = BTreeMap::new();
+        let mut keys = Numbers::default();
+        let mut clients = Numbers::default();
         let mut values: BTreeMap<Text, Text> = BTreeMap::new();
+        let mut new_value = |old: &Text| {
+            // "" is what was never put.
+            if old.is_empty() {
+                return old.clone();
+            }
+            let next = values.len();
+            let new = |old: &Text| {
+                let name = letters("abcdefghijklmnopqrst", next);
+                Text::from(format!("{name:.<width$}", width = length(old)))
+            };
+            values.entry(old.clone()).or_insert_with_key(new).clone()
+        };
         self.changed(|_, operations| {
             for ScriptedOperation { operation, .. } in operations {
-                let (Operation::Get { key: name } | Operation::Put { key: name, .. }) = &mut *operation else {
-                    // No case has updates. Their names would stay.
-                    continue;
-                };
-                let next = numbers.len();
-                let number = key(*numbers.entry(name.clone()).or_insert(next));
-                *name = letters("xyzuvw", number).into();
-                if let Operation::Put { value, .. } = operation {
-                    let next = values.len();
-                    let new = |old: &Text| {
-                        let name = letters("abcdefghijklmnopqrst", next);
-                        Text::from(format!("{name:.<width$}", width = length(old)))
-                    };
-                    *value = values.entry(value.clone()).or_insert_with_key(new).clone();
-                }
+                let name = letters("xyzuvw", key(keys.of(operation.key().clone()))).into();
+                *operation = operation.renamed(name, &mut new_value, |client| 1 + clients.of(client) as u64);
             }
         })
+    }
+}
+
+/// Numbers things in the order in which they come.
+struct Numbers<T>(BTreeMap<T, usize>);
+
+impl<T> Default for Numbers<T> {
+    fn default() -> Numbers<T> {
+        Numbers(BTreeMap::new())
+    }
+}
+
+impl<T: Ord> Numbers<T> {
+    fn of(&mut self, thing: T) -> usize {
+        let next = self.0.len();
+        *self.0.entry(thing).or_insert(next)
     }
 }
 

@@ -144,7 +144,7 @@ impl Shrinker<'_> {
     }
 
     fn without_replicas(&self, gone: &[ReplicaId]) -> Case {
-        self.changed(|scenario, _| {
+        self.changed(|scenario, operations| {
             let kept: Vec<ReplicaId> = ReplicaId::all(scenario.replicas).filter(|id| !gone.contains(id)).collect();
             let renamed =
                 |id: ReplicaId| kept.iter().position(|&other| other == id).map(|place| ReplicaId(place as u8));
@@ -188,6 +188,9 @@ impl Shrinker<'_> {
             let links =
                 links.filter_map(|link| Some(LinkDelay { from: renamed(link.from)?, to: renamed(link.to)?, ..link }));
             scenario.links = links.collect();
+            for scripted in operations {
+                scripted.aim = scripted.aim.and_then(aimed);
+            }
             scenario.replicas = kept.len();
             scenario.max_packets = scenario.max_packets.min(packets_max(scenario.requests, kept.len()));
         })

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::chaos::{ConnectivityMatrix, Fault, Target};
 use crate::lab::Case;
 use crate::scenario::{Delay, Network, Order, Scenario, packets_default};
+use crate::service::Operation;
 use crate::time::Span;
 
 /// How much there is to a case. The first number that differs says which of two is smaller, so no other can be bought
@@ -21,7 +22,8 @@ pub struct Size {
     pub replicas: usize,
     /// Parameters that are not the default.
     settings: usize,
-    /// How hard the events are to follow: whom they hit, and when, is drawn or has to be looked up in a matrix.
+    /// How hard events and operations are to follow: whom they hit, and when, is drawn or has to be looked up in a matrix,
+    /// or clients repeat what takes too long.
     riddles: usize,
     /// How complicated the network is.
     network: usize,
@@ -40,14 +42,17 @@ impl Size {
         let faults = scenario.events.len() + scenario.losses.len();
         let operations = scenario.operations.iter().flat_map(|operations| operations.iter());
         let clients: BTreeSet<usize> = operations.clone().map(|scripted| scripted.client).collect();
-        let keys: BTreeSet<_> = operations.map(|scripted| scripted.operation.key()).collect();
+        let keys: BTreeSet<_> = operations.clone().map(|scripted| scripted.operation.key()).collect();
         Size {
             chance: chance(scenario),
             things: scenario.requests as usize + faults,
             faults,
             replicas: scenario.replicas,
             settings: case.protocol.changed_parameters().len(),
-            riddles: scenario.events.iter().map(|event| riddles(&event.fault)).sum::<usize>() + cells(&scenario.matrix),
+            riddles: scenario.events.iter().map(|event| riddles(&event.fault)).sum::<usize>()
+                + cells(&scenario.matrix)
+                + operations.clone().filter_map(|scripted| scripted.aim).map(|at| aim(Some(at))).sum::<usize>()
+                + scenario.patience.map_or(0, |patience| 2 + patience.retries as usize),
             network: network(&scenario.network)
                 + scenario.links.iter().map(|link| kind(link.delay)).sum::<usize>()
                 + scenario.disk.map_or(0, kind),
@@ -125,7 +130,7 @@ fn characters(scenario: &Scenario) -> usize {
     let operations = scenario.operations.iter().flat_map(|operations| operations.iter());
     let texts = operations.map(|scripted| {
         let text = scripted.operation.key().len() + scripted.operation.value().map_or(0, |value| value.len());
-        text + digits(scripted.time) + scripted.client
+        text + further_characters(&scripted.operation) + digits(scripted.time) + scripted.client
     });
     let delays = match scenario.network {
         Network::Course { .. } => 0,
@@ -135,9 +140,27 @@ fn characters(scenario: &Scenario) -> usize {
             Delay::Exponential { floor, mean } => digits(floor) + digits(mean),
         },
     };
+    let timeout = scenario.patience.map_or(0, |patience| digits(patience.timeout));
     let spans = [scenario.wait(), scenario.lifetime, scenario.end_wait].map(digits);
     let limit = if scenario.max_packets == packets_default(scenario.requests, scenario.replicas) { 0 } else { 6 };
-    limit + events.sum::<usize>() + texts.sum::<usize>() + delays + spans.into_iter().sum::<usize>()
+    limit + timeout + events.sum::<usize>() + texts.sum::<usize>() + delays + spans.into_iter().sum::<usize>()
+}
+
+/// What an operation has besides its key and its value.
+fn further_characters(operation: &Operation) -> usize {
+    match operation {
+        Operation::Update(update) => {
+            let name = update.request.map_or(0, |name| whole_digits(name.client) + whole_digits(name.number));
+            update.expected.as_ref().map_or(0, |expected| expected.len()) + name
+        }
+        Operation::Add { amount, .. } => whole_digits(amount.unsigned_abs()) + usize::from(*amount < 0),
+        _ => 0,
+    }
+}
+
+/// The digits of a whole number.
+fn whole_digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
 /// The digits of a number of seconds, without zeros at the end.
