@@ -19,3 +19,4 @@ mod scenario_files;
 mod scenario_writing;
 mod shrink;
 mod verify;
+mod workloads;

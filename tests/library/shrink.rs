@@ -8,7 +8,10 @@ use seedbed::lab::explore::draw;
 use seedbed::lab::shrink::{Shrunk, Size, shrink};
 use seedbed::lab::{Case, PANIC, Protocol, Repro, Trial};
 use seedbed::scenario::Scenario;
+use seedbed::service::Operation;
 use seedbed::subjects;
+use seedbed::time::Span;
+use seedbed::workload::{Kind, Patience, ScriptedOperation};
 use seedbed_core::raft::Rule;
 
 /// Rules that fail soon and shrink fast, one or more for each checker that can convict a Raft.
@@ -152,6 +155,36 @@ fn wherever_shrinking_stops_its_result_can_be_written_and_read_back() {
         }
     }
     panic!("only {tried} cases failed");
+}
+
+#[test]
+fn a_case_with_named_updates_and_impatient_clients_shrinks_to_plain_ones_and_short_names() {
+    let patience = Patience { timeout: Span::from_millis(80), retries: 3 };
+    let failing = (0..1_000).find_map(|seed| {
+        let mut case = draw(&without(Rule::CommitWhatMatches), seed);
+        case.scenario.kind = Kind::Cas { count: 3, updates: true };
+        case.scenario.patience = Some(patience);
+        let trial = case.attempt();
+        let of_raft = |finding: &&Finding| finding.checker == Checker::INVARIANTS;
+        let finding = trial.findings.iter().find(of_raft)?.clone();
+        Some((case, finding))
+    });
+    let (case, finding) = failing.expect("one of them fails");
+    let small = shrunk(&case, &finding, 20_000);
+    let scenario = &small.case.scenario;
+    assert!(scenario.requests <= 12 && scenario.patience.is_none(), "{scenario:?}");
+    let operations = scenario.operations.as_deref().expect("requests are written down");
+    for ScriptedOperation { operation, .. } in operations {
+        if let Operation::Update(update) = operation {
+            let name = update.request.expect("it had a name");
+            assert!(update.key.len() == 1 && update.value.len() <= 1 && name.client <= 8, "{operation:?}");
+        }
+    }
+    let mut file = Vec::new();
+    Repro::of(&small.case, &small.trial).write(&mut file).expect("a vector takes everything");
+    let text = String::from_utf8(file).expect("JSON is text");
+    let loaded = Repro::parse("r.json", &text, &subjects::builtin()).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(loaded.repro.case, small.case);
 }
 
 #[test]

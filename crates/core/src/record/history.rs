@@ -4,8 +4,8 @@ use crate::id::{ClientId, Mid, ReplicaId};
 use crate::service::{Operation, Text};
 use crate::time::{Span, Time};
 
-/// One message of a client to a replica and its answer. A request that is redirected or failed is sent again as a new
-/// attempt under a new MID.
+/// One message of a client to a replica and its answer. A request that is redirected, failed or timed out is sent again as
+/// a new attempt under a new MID. An attempt that timed out stays open: its answer may still come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The client.
@@ -16,7 +16,7 @@ pub struct Attempt {
     pub operation: Operation,
     /// When it sent this attempt: the invocation.
     pub sent: Time,
-    /// The earlier attempt of the same request, if that was redirected or failed.
+    /// The earlier attempt of the same request, if that was redirected, failed or timed out.
     pub retry_of: Option<Mid>,
     /// When the first answer came and what it said; none if the attempt is unanswered.
     pub answer: Option<(Time, Outcome)>,
