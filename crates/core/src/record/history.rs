@@ -1,5 +1,7 @@
 //! The clients' side of a run: every request, when it was sent and how it was answered.
 
+use std::collections::BTreeSet;
+
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::service::{Operation, Text};
 use crate::time::{Span, Time};
@@ -23,6 +25,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whether the replica answered `ok`.
+    pub fn is_done(&self) -> bool {
+        matches!(self.answer, Some((_, Outcome::Ok(_))))
+    }
+
     /// Whether the replica answered `redirect`: "not me". So the attempt has not taken effect and never will.
     pub fn is_redirected(&self) -> bool {
         matches!(self.answer, Some((_, Outcome::Redirect)))
@@ -74,6 +81,12 @@ impl PerKind {
     pub fn total(self) -> u64 {
         self.gets + self.puts
     }
+
+    /// Counts one more.
+    fn add(&mut self, attempt: &Attempt) {
+        let counter = if attempt.operation.is_get() { &mut self.gets } else { &mut self.puts };
+        *counter += 1;
+    }
 }
 
 impl History {
@@ -94,9 +107,29 @@ impl History {
         PerKind { gets: gets + self.gets_not_generated, puts: puts.saturating_sub(self.gets_not_generated) }
     }
 
-    /// Attempts that were never answered.
+    /// Requests that were never answered: neither the newest attempt nor, where clients give up, an earlier one.
     pub fn unanswered(&self) -> PerKind {
-        self.count(|attempt| attempt.answer.is_none())
+        let numbered = self.attempts.iter().enumerate();
+        let mut open: BTreeSet<usize> =
+            numbered.filter(|(_, attempt)| attempt.answer.is_none()).map(|(number, _)| number).collect();
+        if open.is_empty() {
+            return PerKind::default();
+        }
+        for earlier in self.attempts.iter().filter_map(|attempt| attempt.retry_of) {
+            open.remove(&(earlier.0 as usize));
+        }
+        let mut count = PerKind::default();
+        let newest = open.into_iter().map(|number| &self.attempts[number]);
+        for attempt in newest.filter(|attempt| !self.earlier(attempt).any(Attempt::is_done)) {
+            count.add(attempt);
+        }
+        count
+    }
+
+    /// The earlier attempts of the same request, the newest first.
+    pub fn earlier<'h>(&'h self, attempt: &'h Attempt) -> impl Iterator<Item = &'h Attempt> {
+        let before = |attempt: &&'h Attempt| attempt.retry_of.and_then(|mid| self.attempt(mid));
+        std::iter::successors(before(&attempt), before)
     }
 
     /// Attempts answered with `fail`.
@@ -125,12 +158,38 @@ impl History {
     fn count(&self, matches: impl Fn(&Attempt) -> bool) -> PerKind {
         let mut count = PerKind::default();
         for attempt in self.attempts.iter().filter(|attempt| matches(attempt)) {
-            if attempt.operation.is_get() {
-                count.gets += 1;
-            } else {
-                count.puts += 1;
-            }
+            count.add(attempt);
         }
         count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Attempts of one request, each of which repeats the one before it, answered or not.
+    fn unanswered(answers: &[Option<Outcome>]) -> u64 {
+        let attempt = |(number, answer): (usize, &Option<Outcome>)| Attempt {
+            client: ClientId(21),
+            replica: ReplicaId(0),
+            operation: Operation::Get { key: "k".into() },
+            sent: Time(number as u64),
+            retry_of: number.checked_sub(1).map(|earlier| Mid(earlier as u64)),
+            answer: answer.clone().map(|outcome| (Time(99), outcome)),
+        };
+        let attempts = answers.iter().enumerate().map(attempt).collect();
+        History { attempts, ..History::default() }.unanswered().gets
+    }
+
+    #[test]
+    fn a_request_is_unanswered_if_its_newest_attempt_and_all_earlier_ones_are() {
+        let (done, failed) = (Some(Outcome::Ok(None)), Some(Outcome::Fail));
+        assert_eq!(unanswered(&[None]), 1);
+        assert_eq!(unanswered(&[failed.clone(), None]), 1);
+        assert_eq!(unanswered(&[None, None, None]), 1);
+        assert_eq!(unanswered(&[None, done.clone()]), 0, "the answer to the second attempt is one to the request");
+        assert_eq!(unanswered(&[done, None]), 0, "as is a late one to the first");
+        assert_eq!(unanswered(&[None, failed]), 0, "a failure is an answer");
     }
 }

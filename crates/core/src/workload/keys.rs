@@ -104,6 +104,7 @@ impl KeySpace {
     }
 
     /// A put, to be sent under this MID.
+    #[inline]
     pub fn put(&mut self, client: usize, choice: &Choice, mid: Mid) -> (Operation, Place) {
         let (owner, shared) = (self.owner(client), self.shared);
         let keys = &mut self.owners[owner];

@@ -271,6 +271,7 @@ impl Workload {
     }
 
     /// Sends the next request, unless its client has nothing to ask.
+    #[inline]
     fn begin(&mut self, now: Time, living: ReplicaSet) -> Option<Dispatch> {
         let number = self.issued as usize;
         self.issued += 1;
@@ -290,23 +291,13 @@ impl Workload {
     }
 
     /// Draws the next request; none if its client has nothing to ask.
+    #[inline]
     fn draw(&mut self, now: Time) -> Option<(usize, Operation, Place)> {
         let client = self.arrivals.below(CLIENTS as u64) as usize;
-        let Some(further) = self.further.as_mut() else {
-            return Some(self.draw_kv(client));
-        };
-        if !further.draws() {
-            let (client, operation, place) = self.draw_kv(client);
-            let further = self.further.as_mut().expect("it was there a moment ago");
-            return Some((client, further.named(client, operation), place));
+        if self.further.as_ref().is_some_and(|further| further.draws()) {
+            let operation = self.draw_own(now, client)?;
+            return Some((client, operation, Place::default()));
         }
-        let operation = further.draw(now, client).map(|operation| further.named(client, operation));
-        self.history.idle += u64::from(operation.is_none());
-        operation.map(|operation| (client, operation, Place::default()))
-    }
-
-    /// Draws a request as the course's clients do.
-    fn draw_kv(&mut self, client: usize) -> (usize, Operation, Place) {
         let get = self.arrivals.chance(self.plan.mix);
         let choice = Choice { fresh: self.arrivals.chance(0.5), pick: self.arrivals.next_u64() };
         let get = if get { self.keys.get(client, &choice) } else { None }.or_else(|| {
@@ -314,8 +305,19 @@ impl Workload {
             None
         });
         let mid = self.next_mid();
-        let (operation, place) = get.unwrap_or_else(|| self.keys.put(client, &choice, mid));
-        (client, operation, place)
+        let (mut operation, place) = get.unwrap_or_else(|| self.keys.put(client, &choice, mid));
+        if let Some(further) = self.further.as_mut() {
+            operation = further.named(client, operation);
+        }
+        Some((client, operation, place))
+    }
+
+    /// Draws the next operation of a client that is a state machine of its own.
+    fn draw_own(&mut self, now: Time, client: usize) -> Option<Operation> {
+        let further = self.further.as_mut()?;
+        let operation = further.draw(now, client).map(|operation| further.named(client, operation));
+        self.history.idle += u64::from(operation.is_none());
+        operation
     }
 
     /// A client has waited too long for the answer to an attempt. It sends the request again to another replica, or gives
@@ -372,7 +374,9 @@ impl Workload {
         let done = matches!(outcome, Outcome::Ok(_));
         attempt.answer = Some((now, outcome));
         if done {
-            self.note_done(now, client, mid);
+            if self.further.is_some() {
+                self.note_done(now, client, mid);
+            }
             return Reaction { again: None, incorrect: self.complete(number) };
         }
         if self.further.as_ref().is_some_and(|further| !further.requests.is_current(mid)) {
