@@ -10,7 +10,7 @@ use super::list::ListClient;
 use super::lock::LockClient;
 use super::queue::QueueClient;
 use super::{Keys, ScriptedOperation};
-use crate::service::{Operation, Text};
+use crate::service::{Operation, Text, Update};
 use crate::time::Span;
 
 /// The kind of a workload: what clients use and what they do to it.
@@ -21,7 +21,8 @@ pub enum Kind {
     Kv {
         /// Whose keys they use.
         keys: Keys,
-        /// Whether each write is a named update, which must be applied exactly once.
+        /// Whether each write is a named update, which must be applied exactly once. If operations are written down,
+        /// whether one of them is an update.
         updates: bool,
     },
     /// `cas`: clients read, write, compare-and-swap and delete shared keys.
@@ -128,7 +129,9 @@ impl Kind {
     /// The name of the specification that a history of it is measured by.
     pub fn specification_name(&self) -> &str {
         match self {
-            Kind::Kv { .. } => "register",
+            // A register has no updates, named or not.
+            Kind::Kv { updates: false, .. } => "register",
+            Kind::Kv { updates: true, .. } => "cas",
             Kind::Custom(custom) => custom.name(),
             other => other.name(),
         }
@@ -173,11 +176,13 @@ impl Kind {
     /// The kind of this name, as it is with these operations in place of what its clients draw. None for `custom`, which
     /// needs a name of its own, and for what is not the name of a kind.
     pub(crate) fn scripted(name: &str, operations: &[ScriptedOperation], count: u32) -> Option<Kind> {
-        let is_named = |scripted: &ScriptedOperation| matches!(&scripted.operation, Operation::Update(update) if update.request.is_some());
-        let updates = operations.iter().any(is_named);
+        let any = |is: fn(&Update) -> bool| {
+            let mut all = operations.iter().map(|scripted| &scripted.operation);
+            all.any(|operation| matches!(operation, Operation::Update(update) if is(update)))
+        };
         match name {
-            "kv" => Some(Kind::Kv { keys: Keys::Shared { count }, updates }),
-            "cas" => Some(Kind::Cas { count, updates }),
+            "kv" => Some(Kind::Kv { keys: Keys::Shared { count }, updates: any(|_| true) }),
+            "cas" => Some(Kind::Cas { count, updates: any(|update| update.request.is_some()) }),
             "list" => Some(Kind::List { count }),
             "counter" => Some(Kind::Counter { count }),
             "queue" => Some(Kind::Queue { count }),
