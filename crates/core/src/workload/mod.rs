@@ -276,18 +276,13 @@ impl Workload {
         let number = self.issued as usize;
         self.issued += 1;
         self.request_due = self.plan.due(self.issued);
-        let (client, operation, place, aim) = match &self.plan.operations {
-            None => {
-                let (client, operation, place) = self.draw(now)?;
-                (client, operation, place, None)
-            }
-            Some(operations) => {
-                let scripted = &operations[number];
-                (scripted.client, scripted.operation.clone(), self.scripted[number], scripted.aim)
-            }
+        let Some(operations) = &self.plan.operations else {
+            let (client, operation, place) = self.draw(now)?;
+            return Some(self.dispatch(now, client, operation, place, None, None, living));
         };
+        let ScriptedOperation { client, aim, operation, .. } = operations[number].clone();
         let to = aim.and_then(|aim| self.aimed(aim, client, living));
-        Some(self.dispatch(now, client, operation, place, None, to, living))
+        Some(self.dispatch(now, client, operation, self.scripted[number], None, to, living))
     }
 
     /// Draws the next request; none if its client has nothing to ask.
