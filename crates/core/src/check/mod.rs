@@ -15,9 +15,11 @@ mod opinion;
 mod panel;
 pub mod raft;
 
-// For the tests of both packages.
+// For tests and benchmarks of all packages.
 #[doc(hidden)]
 pub mod fixture;
+#[doc(hidden)]
+pub mod load;
 
 pub use judgement::{Judgement, LAG_MAX};
 pub use opinion::{CUT_SHORT, Checker, Finding, NOT_JUDGED, NOT_WATCHED, OK, Opinion, UNKNOWN};

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::check::linear::register::{FirstWrong, INITIAL, Op, Register};
+use crate::check::linear::words::{KEY_CHARACTERS_MAX, Names, seconds, shorten};
 use crate::check::linear::{NEVER, WrongRead, value};
 use crate::id::Mid;
 use crate::printable::printable;
@@ -29,12 +30,16 @@ pub struct Violation {
     pub explanation: String,
     /// Operations on the key around that answer, in the order of sending.
     pub around: Vec<Attempt>,
+    /// The MIDs of these operations.
+    pub around_mids: Vec<Mid>,
     /// That answer, and an operation that shows that it is wrong.
     pub read: WrongRead,
+    /// All operations that the explanation names besides, by their MIDs.
+    pub named: Vec<Mid>,
 }
 
 /// The most operations that are shown.
-const AROUND_MAX: usize = 12;
+pub(super) const AROUND_MAX: usize = 12;
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,8 +73,8 @@ pub(super) fn violation(history: &History, register: &Register, first: FirstWron
     };
     let cut = register.cut((first.answered, first.attempt));
     let cause = Cause::find(register, &cut, first);
-    let around: Vec<Attempt> =
-        around(&cut, first, &cause).into_iter().map(|number| attempts[number as usize].clone()).collect();
+    let shown = around(&cut, first, &cause);
+    let around: Vec<Attempt> = shown.iter().map(|&number| attempts[number as usize].clone()).collect();
     let names = Names::of(&around);
     let mut explanation = format!(
         "client {} read {} of key {} at {}, but {}",
@@ -84,6 +89,7 @@ pub(super) fn violation(history: &History, register: &Register, first: FirstWron
     }
     let mid = |attempt: u32| Mid(attempt.into());
     Violation {
+        named: cause.ops().iter().map(|op| mid(op.attempt)).collect(),
         read: WrongRead { get: mid(first.attempt), missed: cause.ops().first().map(|op| mid(op.attempt)) },
         key: culprit.operation.key().clone(),
         at,
@@ -91,6 +97,7 @@ pub(super) fn violation(history: &History, register: &Register, first: FirstWron
         minimal,
         explanation,
         around,
+        around_mids: shown.into_iter().map(mid).collect(),
     }
 }
 
@@ -235,78 +242,4 @@ fn around(cut: &Register, first: FirstWrong, cause: &Cause) -> BTreeSet<u32> {
         shown.insert(op.attempt);
     }
     shown
-}
-
-/// Keys are shown up to this length.
-const KEY_CHARACTERS_MAX: usize = 40;
-
-/// Values are shown up to this length, and so many characters of longer ones.
-const VALUE_CHARACTERS_MAX: usize = 16;
-const VALUE_CHARACTERS: usize = 12;
-
-/// How the values of some operations are shown: as short as may be without making two look the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Names {
-    Begin,
-    End,
-    /// In full, but for those that are very long.
-    Full,
-}
-
-/// The most characters of a value that are ever shown.
-const FULL_CHARACTERS_MAX: usize = 100;
-
-impl Names {
-    fn of(attempts: &[Attempt]) -> Names {
-        let written = attempts.iter().filter_map(|attempt| attempt.operation.value());
-        let texts: BTreeSet<&Text> = written.chain(attempts.iter().filter_map(value)).collect();
-        let tells_apart = |names: &Names| {
-            texts.iter().map(|text| names.text(Some(text))).collect::<BTreeSet<_>>().len() == texts.len()
-        };
-        [Names::Begin, Names::End].into_iter().find(tells_apart).unwrap_or(Names::Full)
-    }
-
-    fn text(self, text: Option<&Text>) -> String {
-        let Some(text) = text else { return "no value".to_owned() };
-        let line = printable(text);
-        let count = line.chars().count();
-        match self {
-            _ if line.is_empty() => "\"\"".to_owned(),
-            _ if count <= VALUE_CHARACTERS_MAX => line,
-            Names::Begin => shorten(&line, VALUE_CHARACTERS),
-            Names::End => "...".chars().chain(line.chars().skip(count - VALUE_CHARACTERS)).collect(),
-            Names::Full => shorten(&line, FULL_CHARACTERS_MAX),
-        }
-    }
-
-    /// As in `put v4`, `get -> v3`, `put v5, redirected`.
-    fn operation(self, attempt: &Attempt) -> String {
-        let what = match attempt.operation.value() {
-            Some(value) => format!("put {}", self.text(Some(value))),
-            None => "get".to_owned(),
-        };
-        match &attempt.answer {
-            None => what + ", unanswered",
-            Some((_, Outcome::Fail)) => what + ", failed",
-            Some((_, Outcome::Redirect)) => what + ", redirected",
-            Some((_, Outcome::Ok(value))) if attempt.operation.is_get() => {
-                format!("{what} -> {}", self.text(value.as_ref()))
-            }
-            Some((_, Outcome::Ok(_))) => what,
-        }
-    }
-}
-
-/// The text, or so many characters of it and three dots.
-fn shorten(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// As in `9.412345 s`.
-fn seconds(time: Time) -> String {
-    let text = time.to_string();
-    text.strip_suffix('s').map_or(text.clone(), |number| format!("{number} s"))
 }

@@ -30,11 +30,16 @@
 //!    *pass*.
 //! 3. Of a key that is wrong, bisection finds the shortest prefix that is. Every prefix of a linearizable history is
 //!    linearizable, so there is one answer with which it became wrong, and [`Violation`] tells of it.
+//!
+//! All this is about registers. [`check_against`] judges objects of any other type by the same rules, against a
+//! [`Specification`](crate::specification::Specification); [`READY`] lists those that come with seedbed.
 
+mod any;
 mod explain;
 mod opinion;
 mod register;
 mod search;
+mod words;
 mod wrong;
 mod zones;
 
@@ -44,6 +49,7 @@ use crate::hash::StableHasher;
 use crate::record::{Attempt, History, Outcome};
 use crate::service::Text;
 
+pub use any::{AnySpecification, FITS_NONE, READY, Stranger, UnknownSpecification, by_name, check_against, fitting};
 pub use explain::Violation;
 pub use opinion::{Linearizability, opinion};
 use register::{Op, Register};

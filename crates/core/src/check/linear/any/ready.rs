@@ -1,0 +1,103 @@
+//! Specifications that are chosen at run time.
+
+use super::{Stranger, check_against};
+use crate::check::linear::{Budget, Checker, Verdict};
+use crate::hint::{did_you_mean, nearest};
+use crate::id::Mid;
+use crate::record::History;
+use crate::service::Operation;
+use crate::specification::{Cas, Counter, List, Lock, Queue, Register, Specification};
+
+/// A [`Specification`] whose states nobody needs to know.
+pub trait AnySpecification: Send + Sync {
+    /// Its name, as `--spec` takes it.
+    fn name(&self) -> &str;
+
+    /// Whether it has such an operation.
+    fn knows(&self, operation: &Operation) -> bool;
+
+    /// Checks a history against it.
+    ///
+    /// # Errors
+    /// If the history has an operation that it does not know.
+    fn check(&self, history: &History, budget: Budget) -> Result<Verdict, Stranger>;
+}
+
+impl<S: Specification> AnySpecification for S {
+    fn name(&self) -> &str {
+        Specification::name(self)
+    }
+
+    fn knows(&self, operation: &Operation) -> bool {
+        Specification::knows(self, operation)
+    }
+
+    fn check(&self, history: &History, budget: Budget) -> Result<Verdict, Stranger> {
+        check_against(self, history, budget)
+    }
+}
+
+/// A register, judged by its zones: fast, with the same verdicts as [`Register`].
+struct Zoned;
+
+impl AnySpecification for Zoned {
+    fn name(&self) -> &str {
+        Specification::name(&Register)
+    }
+
+    fn knows(&self, operation: &Operation) -> bool {
+        Specification::knows(&Register, operation)
+    }
+
+    fn check(&self, history: &History, budget: Budget) -> Result<Verdict, Stranger> {
+        let stranger = history.attempts.iter().enumerate().find(|(_, attempt)| !self.knows(&attempt.operation));
+        if let Some((number, attempt)) = stranger {
+            let (specification, operation) = (self.name().to_owned(), attempt.operation.name().to_owned());
+            return Err(Stranger { specification, operation, mid: Mid(number as u64) });
+        }
+        Ok(Checker::new(budget).check(history))
+    }
+}
+
+/// The specifications that come with seedbed.
+pub const READY: [&dyn AnySpecification; 6] = [&Zoned, &Cas, &List, &Counter, &Queue, &Lock];
+
+/// No ready specification has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no specification is called `{name}`; {hint}")]
+pub struct UnknownSpecification {
+    /// The name.
+    pub name: String,
+    /// What may be meant, or what is allowed.
+    hint: String,
+}
+
+/// The ready specification of this name.
+///
+/// # Errors
+/// If there is none.
+pub fn by_name(name: &str) -> Result<&'static dyn AnySpecification, UnknownSpecification> {
+    READY.into_iter().find(|spec| spec.name() == name).ok_or_else(|| {
+        let near = nearest(name, READY.iter().map(|spec| spec.name()));
+        let names: Vec<&str> = READY.iter().map(|spec| spec.name()).collect();
+        let hint = near.map_or_else(|| format!("allowed are {}", names.join(", ")), did_you_mean);
+        UnknownSpecification { name: crate::printable::printable(name), hint }
+    })
+}
+
+/// What is said of a history that no ready specification fits.
+pub const FITS_NONE: &str = "no ready specification has all of its operations";
+
+/// The ready specifications that know all operations of a history. A register with compare-and-swap knows all that a
+/// register does, so it is among them only if the register is not.
+pub fn fitting(history: &History) -> Vec<&'static dyn AnySpecification> {
+    let knows_all = |spec: &&dyn AnySpecification| {
+        let mut operations = history.attempts.iter().map(|attempt| &attempt.operation);
+        operations.all(|operation| spec.knows(operation))
+    };
+    let mut fitting: Vec<_> = READY.into_iter().filter(knows_all).collect();
+    if fitting.iter().any(|spec| spec.name() == Specification::name(&Register)) {
+        fitting.retain(|spec| spec.name() != Specification::name(&Cas));
+    }
+    fitting
+}
