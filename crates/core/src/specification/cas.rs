@@ -66,7 +66,8 @@ impl Specification for Cas {
             let value = timed.call.operation.value();
             value.and_then(|value| until.get(&**value)).copied().unwrap_or(Time::ZERO)
         });
-        Study { shows_until: shows_until.collect(), ..Study::nothing(calls.len()) }
+        let (shows_until, shown_by) = (shows_until.collect(), values.shown_by(calls));
+        Study { shows_until, shown_by, ..Study::nothing(calls.len()) }
     }
 }
 
@@ -197,6 +198,15 @@ impl<'h> Values<'h> {
                 }
             })
         })
+    }
+
+    /// The only write of a value is there by the time that it is seen.
+    fn shown_by(&self, calls: &[Timed<'_>]) -> Vec<(usize, Time)> {
+        let shown = self.reads.iter().filter_map(|&(read, value)| {
+            let only = self.writes.get(&**value).filter(|writes| writes.count == 1 && !value.is_empty())?;
+            Some((only.first, calls[read].answered))
+        });
+        shown.collect()
     }
 
     /// Until when each value can be seen: directly, or because an update replaces it whose outcome is unknown and whose

@@ -64,6 +64,8 @@ impl Specification for List {
             _ => Time::NEVER,
         });
         let (ranks, shows_until) = (ranks.collect(), shows_until.collect());
+        let shown_by = shown.appends(calls).into_iter().filter(|&(_, place)| place < shown.values.len());
+        let shown_by = shown_by.map(|(append, place)| (append, shown.first_shown(place))).collect();
         let appended: Vec<(Option<&'h Text>, bool)> =
             calls.iter().map(|timed| (timed.call.operation.value(), timed.is_required())).collect();
         let values = shown.values;
@@ -73,7 +75,7 @@ impl Specification for List {
             // Beyond what is seen only what must happen happens.
             ((Some(_), is_required), None) => !is_required,
         };
-        Study { contradiction: None, ranks, shows_until, dooms: Some(Box::new(dooms)) }
+        Study { contradiction: None, ranks, shows_until, shown_by, dooms: Some(Box::new(dooms)) }
     }
 }
 

@@ -84,7 +84,9 @@ impl Specification for Queue {
                 state.first().and_then(|first| leaves.get(&**first)).is_some_and(|&(_, ended)| ended != Time::NEVER)
             }
         };
-        Study { contradiction: None, ranks, shows_until, dooms: Some(Box::new(dooms)) }
+        let shown_by = matches.pairs().into_iter().filter_map(|(put, taken)| Some((put, calls[taken?].answered)));
+        let shown_by = shown_by.collect();
+        Study { contradiction: None, ranks, shows_until, shown_by, dooms: Some(Box::new(dooms)) }
     }
 }
 

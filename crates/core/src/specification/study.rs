@@ -44,6 +44,9 @@ pub struct Study<'h, S> {
     /// For each call of unknown outcome, the time after which no answer can show its effect. If all that began by then
     /// and was answered is explained, it may as well never happen. [`Time::ZERO`] if there is no such answer at all.
     pub shows_until: Vec<Time>,
+    /// Times by which calls must have taken effect, because later calls show it. A call of unknown outcome that is
+    /// named here takes effect for certain.
+    pub shown_by: Vec<(usize, Time)>,
     /// Which calls lead nowhere.
     pub dooms: Option<Dooms<'h, S>>,
 }
@@ -51,7 +54,8 @@ pub struct Study<'h, S> {
 impl<S> Study<'_, S> {
     /// Nothing is known of this many calls.
     pub fn nothing(calls: usize) -> Self {
-        Study { contradiction: None, ranks: Vec::new(), shows_until: vec![Time::NEVER; calls], dooms: None }
+        let shows_until = vec![Time::NEVER; calls];
+        Study { contradiction: None, ranks: Vec::new(), shows_until, shown_by: Vec::new(), dooms: None }
     }
 
     /// Calls contradict each other.

@@ -5,7 +5,7 @@
 //! Lowe (2017, "Testing for linearizability") adds the memo: states from which the search failed are not tried again.
 //! It is iterative.
 //!
-//! *Required* operations, which were answered, must take effect. *Optional* ones, of unknown outcome, may. A state of
+//! *Required* operations, which were answered, or whose effect an answer shows, must take effect. *Optional* ones, of unknown outcome, may. A state of
 //! the search is the state of the object, the required operations that are left although they have begun (all others
 //! have taken effect, or begin later), and the optional ones that were used and can still show. So its size depends on
 //! how much goes on at once, not on the length of the history.
@@ -78,6 +78,8 @@ struct Walk<'a, 'h, S: Specification> {
     spec: &'a S,
     calls: &'a [Timed<'h>],
     study: Study<'h, S::State>,
+    /// By when each call must have taken effect.
+    ended: Vec<Time>,
     /// Required operations in the order of their invocations.
     required: Vec<u32>,
     /// For each of them, a number that equal ones share.
@@ -113,11 +115,16 @@ struct Frame<S> {
 
 impl<'a, 'h, S: Specification> Walk<'a, 'h, S> {
     fn new(spec: &'a S, calls: &'a [Timed<'h>], study: Study<'h, S::State>) -> Walk<'a, 'h, S> {
-        let mut required: Vec<u32> =
-            (0..calls.len() as u32).filter(|&call| calls[call as usize].is_required()).collect();
+        let mut ended: Vec<Time> = calls.iter().map(|timed| timed.answered).collect();
+        for &(call, time) in &study.shown_by {
+            // No earlier than it was sent: that there is no order then is for the search to find.
+            ended[call] = ended[call].min(time.max(calls[call].invoked));
+        }
+        let is_required = |call: &u32| ended[*call as usize] != Time::NEVER;
+        let mut required: Vec<u32> = (0..calls.len() as u32).filter(is_required).collect();
         required.sort_by_key(|&call| calls[call as usize].invoked);
         let count = required.len() as u32;
-        let mut answers: Vec<Time> = required.iter().map(|&call| calls[call as usize].answered).collect();
+        let mut answers: Vec<Time> = required.iter().map(|&call| ended[call as usize]).collect();
         answers.sort_unstable();
         let mut kinds = Kinds { spec, calls, table: HashTable::new(), count: 0 };
         let kind_of_required = required.iter().map(|&call| kinds.number(call).0).collect();
@@ -125,6 +132,7 @@ impl<'a, 'h, S: Specification> Walk<'a, 'h, S> {
             spec,
             calls,
             study,
+            ended,
             required,
             kinds: kind_of_required,
             next: (0..=count).map(|place| if place == count { 0 } else { place + 1 }).collect(),
@@ -145,7 +153,7 @@ impl<'a, 'h, S: Specification> Walk<'a, 'h, S> {
         let mut kinds = Kinds { spec: self.spec, calls: self.calls, table: HashTable::new(), count: 0 };
         for (place, timed) in self.calls.iter().enumerate() {
             let until = self.study.shows_until.get(place).copied().unwrap_or(Time::NEVER);
-            if timed.is_required() || until < timed.invoked {
+            if self.ended[place] != Time::NEVER || until < timed.invoked {
                 continue;
             }
             let (class, is_new) = kinds.number(place as u32);
@@ -219,6 +227,10 @@ impl<'a, 'h, S: Specification> Walk<'a, 'h, S> {
         &self.calls[self.required[place as usize] as usize]
     }
 
+    fn ended(&self, place: u32) -> Time {
+        self.ended[self.required[place as usize] as usize]
+    }
+
     /// When the first of those that are left must end. What begins later cannot come next.
     fn deadline(&self) -> Time {
         let mut deadline = Time::NEVER;
@@ -227,7 +239,7 @@ impl<'a, 'h, S: Specification> Walk<'a, 'h, S> {
             if timed.invoked > deadline {
                 break;
             }
-            deadline = deadline.min(timed.answered);
+            deadline = deadline.min(self.ended(place));
         }
         deadline
     }
@@ -297,11 +309,10 @@ impl<'a, 'h, S: Specification> Walk<'a, 'h, S> {
             }
             found.push(place);
         }
-        let answered = |place: u32| self.timed(place).answered;
         if found.len() > 1 {
-            found.sort_by_key(|&place| (self.kinds[place as usize], answered(place)));
+            found.sort_by_key(|&place| (self.kinds[place as usize], self.ended(place)));
             found.dedup_by_key(|place| self.kinds[*place as usize]);
-            found.sort_by_key(|&place| (self.rank(self.required[place as usize]), answered(place)));
+            found.sort_by_key(|&place| (self.rank(self.required[place as usize]), self.ended(place)));
         }
         self.choices.extend(found);
         self.frames.push(frame);

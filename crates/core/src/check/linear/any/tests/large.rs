@@ -17,11 +17,8 @@ fn histories_of_any_length_get_the_right_verdict() {
         for operations in [10, 100, 1_000, 20_000] {
             for lost in [0.0, 0.02] {
                 let load = Load { lost, ..load(spec, operations) };
-                let start = std::time::Instant::now();
                 let right = spec.check(&history(load, 1), Budget::default()).expect("operations of this type");
                 assert!(right.is_linearizable(), "{load:?}: {right:?}");
-                println!("{load:?} right {:?}", start.elapsed());
-                let start = std::time::Instant::now();
                 let wrong = history(Load { is_wrong: true, ..load }, 1);
                 match spec.check(&wrong, Budget::default()).expect("operations of this type") {
                     Verdict::Violation(violation) => assert!(violation.minimal, "{load:?}: {violation}"),
@@ -29,7 +26,6 @@ fn histories_of_any_length_get_the_right_verdict() {
                     // In a short one an answer that is wrong by design may be right by luck.
                     verdict => assert!(operations <= 100, "{load:?}: {verdict:?}"),
                 }
-                println!("{load:?} wrong {:?}", start.elapsed());
             }
         }
     }
