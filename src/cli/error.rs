@@ -93,6 +93,12 @@ pub(super) enum CliError {
     NoRows { option: &'static str },
     #[error(transparent)]
     Merge(#[from] MergeError),
+    #[error("{}: {problem}", if path == Path::new("-") { "standard input".to_owned() } else { shown(path) })]
+    History { path: PathBuf, problem: String },
+    #[error("--picture shows a single history; allowed is one file")]
+    PictureOfMany,
+    #[error("--spec: {0}")]
+    Specification(#[from] crate::check::linear::UnknownSpecification),
     #[error(transparent)]
     Live(PlayError),
     #[error("interrupted; this {}: {command}", if *.goes_on { "continues" } else { "begins again" })]

@@ -11,6 +11,7 @@
 
 mod axes;
 mod cast;
+mod check;
 mod command;
 mod compare;
 mod cores;
@@ -72,6 +73,7 @@ enum Command {
     Verify(verify::Args),
     Sweep(sweep::Args),
     Merge(merge::Args),
+    Check(check::Args),
     Explore(explore::Args),
     Zoo(zoo::Args),
     Replay(replay::Args),
@@ -159,6 +161,7 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Cli { command: Command::Verify(args) }) => verify::execute(args),
         Ok(Cli { command: Command::Sweep(args) }) => sweep::execute(&args),
         Ok(Cli { command: Command::Merge(args) }) => merge::execute(&args),
+        Ok(Cli { command: Command::Check(args) }) => check::execute(&args),
         Ok(Cli { command: Command::Explore(args) }) => explore::execute(args),
         Ok(Cli { command: Command::Zoo(args) }) => zoo::execute(args),
         Ok(Cli { command: Command::Replay(args) }) => replay::execute(&args),

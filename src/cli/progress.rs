@@ -49,6 +49,14 @@ impl Progress {
         Progress::new(budget, "{spinner} {pos} of at most {len} {wide_msg}", None, false)
     }
 
+    /// A bar over the bytes of a file, if it is known how many there are.
+    pub fn in_bytes(bytes: Option<u64>) -> Progress {
+        match bytes {
+            Some(bytes) => Progress::new(bytes, "{bar:40} {bytes}/{total_bytes} {msg}", None, false),
+            None => Progress::new(u64::MAX, "{spinner} {bytes} {msg}", None, false),
+        }
+    }
+
     /// A bar over so many requests.
     #[cfg(feature = "grpc")]
     pub fn in_requests(requests: u64) -> Progress {

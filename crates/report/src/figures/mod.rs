@@ -2,6 +2,7 @@
 
 mod dimension;
 mod timeline;
+mod violation;
 mod waits;
 
 use super::cells::shown_metrics;
@@ -13,6 +14,7 @@ use super::rows::Unit;
 use dimension::{Dimension, SCENARIO, dimensions, distinct, looks, name_of, title};
 
 pub use timeline::timeline;
+pub use violation::violation;
 pub use waits::Waits;
 
 /// The most series in one panel of a sweep's picture.

@@ -8,6 +8,7 @@
 //! Numbers that are not finite are left out. Foreign text is shortened to its room and made harmless.
 
 mod axis;
+mod bars;
 mod cdf;
 mod color;
 mod font;
@@ -26,6 +27,7 @@ mod tests;
 
 use std::path::Path;
 
+pub use bars::{Bar, BarPart, Bars};
 pub use cdf::{Cdf, CdfPanel, CdfSeries};
 pub use color::{Color, DASHES_MAX, Look};
 pub use heat::{HeatMaps, HeatPanel};
@@ -91,6 +93,8 @@ pub enum Chart {
     Cdf(Cdf),
     /// One run over time.
     Timeline(Timeline),
+    /// Operations of clients.
+    Bars(Bars),
     /// Facts in words, where there is nothing to compare.
     Words(Words),
 }
@@ -111,6 +115,7 @@ impl Chart {
             Chart::HeatMaps(maps) => maps.scene(),
             Chart::Cdf(cdf) => cdf.scene(),
             Chart::Timeline(timeline) => timeline.scene(),
+            Chart::Bars(bars) => bars.scene(),
             Chart::Words(words) => words.scene(),
         }
     }

@@ -41,10 +41,17 @@ pub struct Violation {
 /// The most operations that are shown.
 pub(super) const AROUND_MAX: usize = 12;
 
+impl Violation {
+    /// What was asked and told in each of the operations around, in words.
+    pub fn words_around(&self) -> Vec<String> {
+        let names = Names::of(&self.around);
+        self.around.iter().map(|attempt| names.operation(attempt)).collect()
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.explanation)?;
-        let names = Names::of(&self.around);
         let times = self.around.iter().map(|attempt| {
             let answered = attempt.answer.as_ref().map_or(Time::NEVER, |answer| answer.0);
             [attempt.sent.to_string(), answered.to_string()]
@@ -52,8 +59,8 @@ impl fmt::Display for Violation {
         let times: Vec<[String; 2]> = times.collect();
         let width = |column: usize| times.iter().map(|times| times[column].len()).max().unwrap_or_default();
         let (sent_width, answered_width) = (width(0), width(1));
-        for (attempt, [sent, answered]) in self.around.iter().zip(&times) {
-            let (client, replica, what) = (attempt.client, attempt.replica, names.operation(attempt));
+        for ((attempt, [sent, answered]), what) in self.around.iter().zip(&times).zip(self.words_around()) {
+            let (client, replica) = (attempt.client, attempt.replica);
             write!(f, "\n  {sent:>sent_width$} to {answered:>answered_width$}  client {client} at {replica}  {what}")?;
         }
         Ok(())

@@ -85,19 +85,7 @@ pub fn by_name(name: &str) -> Result<&'static dyn AnySpecification, UnknownSpeci
     })
 }
 
-/// What is said of a history that no ready specification fits.
-pub const FITS_NONE: &str = "no ready specification has all of its operations";
-
-/// The ready specifications that know all operations of a history. A register with compare-and-swap knows all that a
-/// register does, so it is among them only if the register is not.
-pub fn fitting(history: &History) -> Vec<&'static dyn AnySpecification> {
-    let knows_all = |spec: &&dyn AnySpecification| {
-        let mut operations = history.attempts.iter().map(|attempt| &attempt.operation);
-        operations.all(|operation| spec.knows(operation))
-    };
-    let mut fitting: Vec<_> = READY.into_iter().filter(knows_all).collect();
-    if fitting.iter().any(|spec| spec.name() == Specification::name(&Register)) {
-        fitting.retain(|spec| spec.name() != Specification::name(&Cas));
-    }
-    fitting
+/// The first ready specification that knows all operations of a history: what knows gets and puts only is a register.
+pub fn fitting(history: &History) -> Option<&'static dyn AnySpecification> {
+    READY.into_iter().find(|spec| history.attempts.iter().all(|attempt| spec.knows(&attempt.operation)))
 }

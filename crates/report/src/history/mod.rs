@@ -3,6 +3,13 @@
 //! The first line is a header, the last one tells how many operations there were, so that a file that was cut off is
 //! recognised. Between them stands an object for each attempt, in order of sending. `docs/output.md` lists all fields;
 //! names of fields are stable, and new ones may be added. All worlds write the same.
+//!
+//! [`read()`] reads these files again, and besides them histories of [Jepsen](https://jepsen.io).
+
+mod edn;
+mod jepsen;
+mod lines;
+mod read;
 
 use std::io::{self, Write};
 
@@ -12,6 +19,8 @@ use super::trace::{Heading, write_line};
 use seedbed_core::record::{Attempt, Outcome, RunRecord};
 use seedbed_core::service::Operation;
 use seedbed_core::time::Time;
+
+pub use read::{Format, ReadError, read};
 
 /// The version of the format. It changes when a field goes away or comes to mean something else.
 pub const VERSION: u32 = 1;
@@ -54,6 +63,8 @@ struct Line<'a> {
     value: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<[u64; 2]>,
     invoked_ns: u64,
     invoked: f64,
     completed_ns: Option<u64>,
@@ -90,8 +101,8 @@ pub fn write(out: &mut dyn Write, heading: &Heading<'_>, record: &RunRecord) -> 
 
 impl<'a> Line<'a> {
     fn new(mid: String, attempt: &'a Attempt) -> Line<'a> {
-        let expected = match &attempt.operation {
-            Operation::Update(update) => update.expected.as_deref(),
+        let update = match &attempt.operation {
+            Operation::Update(update) => Some(update),
             _ => None,
         };
         let (answer, result) = match attempt.answer.as_ref().map(|(_, outcome)| outcome) {
@@ -114,7 +125,8 @@ impl<'a> Line<'a> {
             },
             key: attempt.operation.key(),
             value: attempt.operation.value().map(|value| &**value),
-            expected,
+            expected: update.and_then(|update| update.expected.as_deref()),
+            request: update.and_then(|update| update.request).map(|request| [request.client, request.number]),
             invoked_ns: attempt.sent.nanos(),
             invoked: attempt.sent.as_secs_f64(),
             completed_ns: completed.map(Time::nanos),

@@ -1,0 +1,258 @@
+//! `seedbed check`: whether histories are linearizable, whoever wrote them.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::Outcome;
+use super::error::CliError;
+use super::output::{self, OutputFile, plural};
+use super::progress::Progress;
+use super::sweep::{draw, picture};
+use crate::check::linear::{AnySpecification, Budget, Verdict, Violation, by_name, fitting};
+use crate::printable::printable;
+use crate::record::History;
+use crate::report::figures;
+use crate::report::history::{self, Format};
+
+/// Check histories for linearizability
+///
+/// A history says what clients asked and were told, and when. It is linearizable if some order of the
+/// operations, in line with time, explains every answer. Read are the files of `seedbed run --history`,
+/// and histories of Jepsen: EDN with one map an event, or logs with lines of `jepsen.util`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  seedbed run crash-3 --history crash.jsonl
+  seedbed check crash.jsonl                        a register for each key
+  seedbed check history.edn --spec queue           values leave in the order in which they came
+  seedbed check history.edn --picture wrong.svg    the operations around the first wrong answer
+
+Exit codes: 0 all are linearizable, 1 some are not, or are not decided within the budget, 2 bad usage or input.")]
+pub(super) struct Args {
+    /// Histories; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// What the objects are: register, cas, list, counter, queue or lock
+    ///
+    /// Without it, the first of these that has all operations of the history. register: get, put. cas:
+    /// these and update, which is compare-and-swap. list: append, get. counter: add, get. queue: enqueue,
+    /// dequeue. lock: acquire, release. docs/checking.md says more.
+    #[arg(long, value_name = "NAME")]
+    spec: Option<String>,
+
+    /// Give up after this many steps of a search, each some 10 ns; the verdict is then unknown
+    #[arg(long, value_name = "STEPS", default_value_t = 1_000_000_000)]
+    budget: u64,
+
+    /// Draw the operations around the first wrong answer (.svg or .png); only for a single file
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
+
+    /// Write the verdicts as JSON; `-` is standard output, in place of the text
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Carries out the command.
+pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
+    let spec = args.spec.as_deref().map(by_name).transpose()?;
+    let inputs = output::paths(&args.files);
+    let options = [("--picture", args.picture.as_deref()), ("--json", args.json.as_deref())];
+    let places: Vec<_> = options.into_iter().filter_map(|(option, path)| Some((option, path?))).collect();
+    output::check(&places, &inputs)?;
+    if let Some(path) = &args.picture {
+        if args.files.len() > 1 {
+            return Err(CliError::PictureOfMany);
+        }
+        picture(path)?;
+        output::check_writable(path)?;
+    }
+    let json = args.json.as_deref().map(OutputFile::open).transpose()?;
+    let with_text = !json.as_ref().is_some_and(OutputFile::is_stdout);
+    let mut out = output::stdout();
+    let mut checked = Vec::new();
+    for path in &args.files {
+        let file = check(args, spec, path)?;
+        if with_text {
+            file.write(&mut out)?;
+            out.flush()?;
+        }
+        if let Some(place) = &args.picture {
+            draw_violation(&file, place)?;
+        }
+        checked.push(file);
+    }
+    if let Some(json) = json {
+        let mut writing = json.begin(&mut out)?;
+        let files: Vec<FileJson<'_>> = checked.iter().map(FileJson::of).collect();
+        let written = serde_json::to_writer_pretty(&mut writing, &files).map_err(io::Error::from);
+        let written = written.and_then(|()| writeln!(writing));
+        writing.finish(written)?;
+    }
+    out.flush()?;
+    Ok(Outcome::of(checked.iter().all(|file| file.verdict.is_linearizable())))
+}
+
+/// A file and what was found.
+struct Checked {
+    name: String,
+    spec: &'static dyn AnySpecification,
+    verdict: Verdict,
+}
+
+fn check(args: &Args, spec: Option<&'static dyn AnySpecification>, path: &Path) -> Result<Checked, CliError> {
+    let name = if path == Path::new("-") { "standard input".to_owned() } else { printable(&path.to_string_lossy()) };
+    let problem = |problem: String| CliError::History { path: path.to_owned(), problem };
+    let history = read(path)?;
+    let spec = match spec {
+        Some(spec) => spec,
+        None => fitting(&history).ok_or_else(|| problem(no_fit(&history)))?,
+    };
+    let budget = Budget { steps: args.budget, ..Budget::default() };
+    let verdict = spec
+        .check(&history, budget)
+        .map_err(|stranger| problem(format!("{stranger} (operation {}); --spec takes another one", stranger.mid)))?;
+    Ok(Checked { name, spec, verdict })
+}
+
+/// Says that no ready specification fits.
+fn no_fit(history: &History) -> String {
+    let names: BTreeSet<&str> = history.attempts.iter().map(|attempt| attempt.operation.name()).collect();
+    let names: Vec<String> = names.into_iter().map(printable).collect();
+    let what = names.join(", ");
+    format!("no specification has all of these operations: {what}; `seedbed help check` lists what each has")
+}
+
+fn read(path: &Path) -> Result<History, CliError> {
+    let unreadable = |source| CliError::Unreadable { path: path.to_owned(), source };
+    let (input, bytes): (Box<dyn Read>, Option<u64>) = match path == Path::new("-") {
+        true => (Box::new(io::stdin().lock()), None),
+        false => {
+            let file = File::open(path).map_err(unreadable)?;
+            let found = fs::metadata(path).map_err(unreadable)?;
+            if found.is_dir() {
+                return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+            }
+            (Box::new(file), found.is_file().then_some(found.len()))
+        }
+    };
+    let progress = Progress::in_bytes(bytes);
+    let read = history::read(BufReader::with_capacity(1 << 16, input), &mut |bytes| {
+        progress.reach(bytes, || "read".to_owned());
+    });
+    progress.clear();
+    match read {
+        Ok((Format::Lines | Format::Edn | Format::Log, history)) => Ok(history),
+        Err(history::ReadError::Read(source)) => Err(unreadable(source)),
+        Err(error) => Err(CliError::History { path: path.to_owned(), problem: error.to_string() }),
+    }
+}
+
+impl Checked {
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let (name, spec) = (&self.name, self.spec.name());
+        match &self.verdict {
+            Verdict::Linearizable { operations, keys } => {
+                let operations = plural(*operations as u64, "operation", "operations");
+                let objects = plural(*keys as u64, "object", "objects");
+                writeln!(out, "{name}: linearizable as {spec} ({operations} on {objects})")
+            }
+            Verdict::Unknown { key, operations } => writeln!(
+                out,
+                "{name}: unknown as {spec}: the budget was spent on {} ({})",
+                printable(key),
+                plural(*operations as u64, "operation", "operations"),
+            ),
+            Verdict::Violation(violation) => {
+                let answers = plural(violation.answers as u64, "answer", "answers");
+                writeln!(out, "{name}: not linearizable as {spec}, from {answers} on")?;
+                writeln!(out, "{violation}")
+            }
+        }
+    }
+
+    fn violation(&self) -> Option<&Violation> {
+        if let Verdict::Violation(violation) = &self.verdict { Some(violation) } else { None }
+    }
+}
+
+/// Draws what is wrong, if anything is.
+fn draw_violation(file: &Checked, path: &Path) -> Result<(), CliError> {
+    match file.violation() {
+        Some(violation) => {
+            let title = format!("{}: not linearizable as {}", file.name, file.spec.name());
+            draw(path, &figures::violation(&title, violation))
+        }
+        None => {
+            output::note(&format!(
+                "nothing is known to be wrong, so {} is not drawn",
+                printable(&path.to_string_lossy())
+            ));
+            Ok(())
+        }
+    }
+}
+
+/// The verdict on a file.
+#[derive(Serialize)]
+struct FileJson<'a> {
+    file: &'a str,
+    specification: &'a str,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operations: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objects: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(flatten)]
+    violation: Option<ViolationJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ViolationJson<'a> {
+    at: f64,
+    answers: usize,
+    minimal: bool,
+    explanation: &'a str,
+    wrong: String,
+    around: Vec<String>,
+}
+
+impl<'a> FileJson<'a> {
+    fn of(file: &'a Checked) -> FileJson<'a> {
+        let json = FileJson {
+            file: &file.name,
+            specification: file.spec.name(),
+            verdict: "linearizable",
+            operations: None,
+            objects: None,
+            key: None,
+            violation: None,
+        };
+        match &file.verdict {
+            Verdict::Linearizable { operations, keys } => {
+                FileJson { operations: Some(*operations), objects: Some(*keys), ..json }
+            }
+            Verdict::Unknown { key, operations } => {
+                FileJson { verdict: "unknown", operations: Some(*operations), key: Some(key), ..json }
+            }
+            Verdict::Violation(violation) => {
+                let shown = ViolationJson {
+                    at: violation.at.as_secs_f64(),
+                    answers: violation.answers,
+                    minimal: violation.minimal,
+                    explanation: &violation.explanation,
+                    wrong: violation.read.get.to_string(),
+                    around: violation.around_mids.iter().map(ToString::to_string).collect(),
+                };
+                FileJson { verdict: "violation", key: Some(&violation.key), violation: Some(shown), ..json }
+            }
+        }
+    }
+}
