@@ -233,7 +233,7 @@ impl<R: BufRead> Reader<R> {
                 return self.error("a string is longer than 16 MiB");
             }
         }
-        String::from_utf8(bytes).or_else(|_| Err(EdnError::Syntax(line, "a string is not UTF-8".to_owned())))
+        String::from_utf8(bytes).map_err(|_| EdnError::Syntax(line, "a string is not UTF-8".to_owned()))
     }
 
     /// What follows a backslash in a string.

@@ -4,7 +4,7 @@ use super::Unit;
 use super::axis::{Axis, Kind, Tick};
 use super::color;
 use super::font::{self, clean};
-use super::frame::{Entry, Frame, LINE, MARGIN, Symbol, TO_BASELINE, apart, header_with_verdict};
+use super::frame::{Entry, Frame, LINE, MARGIN, Symbol, TO_BASELINE, header_with_verdict};
 use super::scene::{Anchor, BLACK, GREY, Ink, PALE, RED, SMALL, Scene, WIDTH};
 
 /// The height of a lane: a label and a bar below it.
@@ -111,8 +111,7 @@ impl Bars {
         for placed in &placed {
             placed.draw(&mut scene, lane_tops[placed.lane], frame.right);
         }
-        let shown = apart(frame.x.clone(), frame.right - frame.left);
-        for tick in &shown.ticks {
+        for tick in self.labelled(&frame) {
             let x = frame.x_at(tick.value);
             scene.line(vec![(x, frame.bottom), (x, frame.bottom + 4.0)], 1.0, GREY);
             scene.label((x, frame.bottom + SMALL + 6.0), Anchor::Middle, &tick.label);
@@ -120,6 +119,20 @@ impl Bars {
         frame.x_title(&mut scene, "time of each invocation and answer, in order, not to scale", LINE + 5.0);
         scene.height = (frame.bottom + 2.0 * LINE + MARGIN).ceil();
         scene
+    }
+
+    /// The ticks whose labels do not touch, from the last on: the wrong answer mostly came last.
+    fn labelled<'f>(&self, frame: &'f Frame) -> Vec<&'f Tick> {
+        let mut end = f64::INFINITY;
+        let mut shown = Vec::new();
+        for tick in frame.x.ticks.iter().rev() {
+            let (middle, half) = (frame.x_at(tick.value), font::width(&tick.label, SMALL) / 2.0);
+            if middle + half <= end {
+                end = middle - half - 2.0 * APART;
+                shown.push(tick);
+            }
+        }
+        shown
     }
 
     fn legend(&self) -> Vec<Entry> {
@@ -165,7 +178,7 @@ impl Bars {
         let ticks = times.iter().enumerate().map(tick).collect();
         let x = Axis::new(Unit::Plain, Kind::Place, [0.0, last], 2).with_ticks(ticks).with_inset(0.02);
         let y = Axis::new(Unit::Plain, Kind::Place, [], 1);
-        Frame { left, top, right: WIDTH - MARGIN - 14.0, bottom: top, x, y }
+        Frame { left, top, right: WIDTH - MARGIN - 24.0, bottom: top, x, y }
     }
 
     /// Bars in lanes of their clients, where neither they nor their labels overlap; and how many lanes each client has.

@@ -206,6 +206,7 @@ fn everything() -> Timeline {
 fn with_nasty_texts(chart: Chart) -> Chart {
     let all = |texts: &mut [&mut String]| texts.iter_mut().for_each(|text| NASTY.clone_into(text));
     match chart {
+        bars @ Chart::Bars(_) => bars,
         Chart::Lines(mut lines) => {
             all(&mut [&mut lines.title, &mut lines.subtitle]);
             match &mut lines.x {
