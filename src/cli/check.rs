@@ -61,7 +61,7 @@ pub(super) struct Args {
 /// Carries out the command.
 pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let spec = args.spec.as_deref().map(by_name).transpose()?;
-    let inputs = output::paths(&args.files);
+    let inputs: Vec<&Path> = output::paths(&args.files).into_iter().filter(|path| *path != Path::new("-")).collect();
     let options = [("--picture", args.picture.as_deref()), ("--json", args.json.as_deref())];
     let places: Vec<_> = options.into_iter().filter_map(|(option, path)| Some((option, path?))).collect();
     output::check(&places, &inputs)?;
