@@ -5,7 +5,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use seedbed::check::linear::{Budget, Checker, Verdict};
+use seedbed::check::linear::{Budget, Checker, READY, Verdict};
+use seedbed::check::load;
 use seedbed::id::{ClientId, Mid, ReplicaId};
 use seedbed::record::{Attempt, History, Outcome};
 use seedbed::rng::Stream;
@@ -173,5 +174,33 @@ fn hard(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, right, wrong, hard);
+/// Each ready specification, by length. `cargo run --release --example histories` writes the same histories as files.
+fn any(c: &mut Criterion) {
+    let mut group = c.benchmark_group("specification");
+    group.sample_size(10);
+    for spec in READY {
+        let kinds = ["register", "cas", "list", "counter", "queue", "lock"];
+        let kind = kinds.into_iter().find(|kind| *kind == spec.name()).expect("one of these");
+        for operations in [10, 100, 1_000, 100_000] {
+            for is_wrong in [false, true] {
+                let objects = if kind == "list" { 1 + operations / 100 } else { 1 };
+                let load = load::Load { kind, operations, objects, clients: 5, lost: 0.01, is_wrong };
+                let history = load::history(load, 1);
+                let check = |history| spec.check(history, Budget::default()).expect("operations of this type");
+                let verdict = match check(&history) {
+                    Verdict::Linearizable { .. } => "linearizable",
+                    Verdict::Violation(_) => "a violation",
+                    Verdict::Unknown { .. } => "unknown",
+                };
+                let name =
+                    format!("{kind}, {operations} operations, {verdict}{}", if is_wrong { " (wrong)" } else { "" });
+                group.throughput(Throughput::Elements(operations));
+                group.bench_function(name, |b| b.iter(|| check(black_box(&history))));
+            }
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, right, wrong, hard, any);
 criterion_main!(benches);

@@ -516,7 +516,7 @@ fn an_option_with_a_negative_number_is_told_what_is_allowed_and_an_unknown_one_i
 fn help_and_version() {
     let version = seedbed().arg("--version").output().unwrap();
     assert_eq!(stdout(&version), format!("seedbed {}\n", env!("CARGO_PKG_VERSION")));
-    let commands: [(&str, &[&str]); 11] = [
+    let commands: [(&str, &[&str]); 12] = [
         ("help", &["--help"]),
         ("help_run", &["run", "--help"]),
         ("help_scenarios", &["scenarios", "--help"]),
@@ -524,6 +524,7 @@ fn help_and_version() {
         ("help_verify", &["verify", "--help"]),
         ("help_sweep", &["sweep", "--help"]),
         ("help_merge", &["merge", "--help"]),
+        ("help_check", &["check", "--help"]),
         ("help_explore", &["explore", "--help"]),
         ("help_zoo", &["zoo", "--help"]),
         ("help_replay", &["replay", "--help"]),
