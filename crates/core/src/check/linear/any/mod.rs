@@ -211,9 +211,11 @@ impl<'h, S: Specification> Check<'h, S> {
         }
         let mut minimal = true;
         // All prefixes before `right` are right or undecided; the one at `wrong` is wrong.
-        let (mut right, mut wrong) = (0, answers.len() - 1);
+        let refuted = self.first_refuted(object, &answers);
+        let (mut right, mut wrong) = (0, refuted);
         while right < wrong {
-            let middle = right + (wrong - right) / 2;
+            // Mostly the first prefix that is refuted without a search is the first wrong one.
+            let middle = if wrong == refuted && right == 0 { wrong - 1 } else { right + (wrong - right) / 2 };
             match self.judge(&self.ops(object, answers[middle]), search) {
                 Judged::Wrong(_) => wrong = middle,
                 Judged::Right => right = middle + 1,
@@ -224,6 +226,19 @@ impl<'h, S: Specification> Check<'h, S> {
             }
         }
         FirstWrong { at: answers[wrong], minimal }
+    }
+
+    /// The first of these prefixes that is wrong without a search, as far as bisection can tell; the last one is wrong
+    /// in any case.
+    fn first_refuted(&self, object: &Object<'_>, answers: &[Until]) -> usize {
+        let (mut before, mut refuted) = (0, answers.len() - 1);
+        while before < refuted {
+            let middle = before + (refuted - before) / 2;
+            let ops = self.ops(object, answers[middle]);
+            let is_refuted = ops.other_answer.is_some() || self.spec.study(&ops.calls).contradiction.is_some();
+            if is_refuted { refuted = middle } else { before = middle + 1 }
+        }
+        refuted
     }
 }
 
