@@ -12,14 +12,13 @@ use seedbed::record::RunRecord;
 use seedbed::report::history::write;
 use seedbed::report::trace::Heading;
 use seedbed::scenario::Scenario;
-use seedbed::world::simulation::simulate;
 
 fn main() -> io::Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).unwrap_or_else(|| "histories".into()));
     fs::create_dir_all(&folder)?;
     // A history file says which run it is of, so it needs a run.
     let scenario = Scenario::builtin("simple-1").expect("it comes with seedbed");
-    let record = simulate(&scenario, 1, seedbed::broadcast::Broadcast::new);
+    let record = seedbed::subjects::broadcast().simulate(&scenario, 1);
     for kind in READY.map(|spec| spec.name()) {
         for operations in [10, 100, 1_000, 100_000] {
             for is_wrong in [false, true] {
