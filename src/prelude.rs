@@ -1,5 +1,6 @@
 //! The names that a protocol and its tests need: `use seedbed::prelude::*;`.
 
+pub use crate::check::linear::AnySpecification;
 pub use crate::check::{Check, Checker, Evidence, Finding, Judgement, Opinion, invariant};
 pub use crate::consensus::Consensus;
 pub use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
@@ -13,3 +14,4 @@ pub use crate::scenario::Scenario;
 pub use crate::service::{Custom, Operation, Response, Service, Text, list_text};
 pub use crate::specification::{Answer, Call, Specification};
 pub use crate::time::{Span, Time};
+pub use crate::workload::{self, Generator, Lesson, Turn};

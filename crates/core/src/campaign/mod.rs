@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::hash::StableHasher;
 use crate::hint::{did_you_mean, nearest};
-use crate::lab::{Case, ParameterError, Protocol, SeedRange};
+use crate::lab::{Case, ParameterError, Protocol, SeedRange, Unserved};
 use crate::printable::printable;
 use crate::scenario::reader::{Source, UnknownKey, WITHOUT_QUOTES};
 use crate::scenario::{Scenario, ScenarioError};
@@ -109,6 +109,9 @@ pub enum GridError {
         /// What it should be.
         value: String,
     },
+    /// A protocol does not serve the clients of a scenario.
+    #[error(transparent)]
+    Unserved(#[from] Unserved),
     /// A path is none, or leads nowhere.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -368,7 +371,7 @@ impl Grid {
             None => cell.base.scenario.clone(),
             Some(json) => Grid::read(cell, &json)?,
         };
-        Ok(Case { scenario, seed, protocol })
+        Ok(Case { scenario: protocol.fit(scenario)?, seed, protocol })
     }
 
     /// Sets a parameter. A protocol that does not have it stays as it is, if another one of the grid has it.

@@ -7,6 +7,7 @@ use super::{course, linear, liveness};
 use crate::machine::Machine;
 use crate::record::{History, RunRecord};
 use crate::scenario::Scenario;
+use crate::specification::{Register, Specification};
 use crate::time::Span;
 
 /// A machine that is later than this with what is due in a real-time world is too busy to judge a program by: a third of
@@ -27,9 +28,11 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Judges a run of replicas that nobody could look into: by what clients saw, and by the network's counters.
+    /// Judges a run of replicas that nobody could look into: by what clients saw, measured by the ready specification of
+    /// their kind, and by the network's counters.
     pub fn of(scenario: &Scenario, record: &RunRecord) -> Judgement {
-        Judgement::by(&mut Panel::<Unseen>::new(Vec::new()), Evidence::of(scenario, record))
+        let spec = linear::by_name(scenario.specification_name()).ok();
+        Judgement::by(&mut Panel::<Unseen>::new(spec, Vec::new()), Evidence::of(scenario, record))
     }
 
     /// Judges a run by all checkers of a panel, which have watched it.
@@ -69,9 +72,11 @@ impl Judgement {
         self.opinion(checker).map_or(NOT_WATCHED, |opinion| opinion.word)
     }
 
-    /// The gets of the judged run with wrong answers, each once, in order of sending.
-    pub fn wrong_reads(&self, history: &History) -> Vec<WrongRead> {
-        let mut wrong = linear::wrong_reads(history);
+    /// The gets of the judged run with wrong answers, each once, in order of sending. Of other types than registers only
+    /// the operation of which a violation tells.
+    pub fn wrong_reads(&self, scenario: &Scenario, history: &History) -> Vec<WrongRead> {
+        let is_register = scenario.specification_name() == Specification::name(&Register);
+        let mut wrong = if is_register { linear::wrong_reads(history) } else { Vec::new() };
         // A violation's explanation speaks of the same operation as the picture, so its word counts.
         for named in self.opinions.iter().filter_map(|opinion| opinion.wrong) {
             wrong.retain(|read| read.get != named.get);

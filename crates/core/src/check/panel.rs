@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use super::linear::Linearizability;
+use super::linear::{AnySpecification, Linearizability};
 use super::opinion::{Checker, Opinion};
 use super::{course, liveness, raft};
 use crate::id::ReplicaId;
@@ -54,9 +54,10 @@ pub struct Panel<M: Machine> {
 }
 
 impl<M: Machine> Panel<M> {
-    /// The checkers that judge every run, and these, which know the protocol.
-    pub fn new(own: Vec<Box<dyn Check<M>>>) -> Panel<M> {
-        let mut checks: Vec<Box<dyn Check<M>>> = vec![Box::new(Linearizability)];
+    /// The checkers that judge every run, and these, which know the protocol. Answers are judged by a specification if
+    /// there is one.
+    pub fn new(spec: Option<&'static dyn AnySpecification>, own: Vec<Box<dyn Check<M>>>) -> Panel<M> {
+        let mut checks: Vec<Box<dyn Check<M>>> = vec![Box::new(Linearizability(spec))];
         checks.extend(own);
         checks.push(Box::new(liveness::Liveness));
         checks.push(Box::new(course::Course));

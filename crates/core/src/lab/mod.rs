@@ -28,7 +28,7 @@ pub use case::{Case, Judged, PANIC, Trial};
 pub use folder::ReproFolder;
 pub use ordered::in_order;
 pub use parameter::{Parameter, ParameterError};
-pub use protocol::{Mutant, Protocol, Protocols, UnknownMutant, UnknownProtocol, subject};
+pub use protocol::{Mutant, Protocol, Protocols, UnknownMutant, UnknownProtocol, Unserved, subject};
 pub use repro::{LoadedRepro, Repro};
 pub use seeds::{SeedRange, SeedsError};
 pub use subject::{MessageOf, RecordOf, Subject, Timing, Tolerance};

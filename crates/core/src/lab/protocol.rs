@@ -13,6 +13,7 @@ use crate::record::{RunRecord, Watcher};
 use crate::rng::Stream;
 use crate::scenario::Scenario;
 use crate::time::Span;
+use crate::workload;
 
 /// A protocol under test, with its parameters, and perhaps without one of its rules. It is a handle: cloning it is cheap.
 ///
@@ -193,6 +194,36 @@ impl Protocol {
         self.subject.situations()
     }
 
+    /// What clients ask in explored runs, and where a scenario does not say.
+    pub fn workload(&self) -> workload::Kind {
+        self.subject.workload()
+    }
+
+    /// Whether its replicas know what clients of this kind ask.
+    pub fn serves(&self, kind: &workload::Kind) -> bool {
+        self.subject.serves(kind)
+    }
+
+    /// A scenario with clients that the protocol serves. One that names no workload, so that it has the clients of the
+    /// course, gets the protocol's own clients if it does not serve those. A type of one's own gets what makes its clients.
+    ///
+    /// # Errors
+    /// If the scenario names a workload, or has operations, that the protocol does not serve.
+    pub fn fit(&self, scenario: Scenario) -> Result<Scenario, Unserved> {
+        let own = self.workload();
+        let draws = scenario.operations.is_none();
+        let lacks_clients = matches!(&scenario.kind, workload::Kind::Custom(custom) if !custom.draws());
+        let says_nothing = scenario.kind == workload::Kind::COURSE && !self.serves(&scenario.kind);
+        if draws && (says_nothing || lacks_clients && scenario.kind.is_like(&own)) {
+            return Ok(Scenario { kind: own, ..scenario });
+        }
+        if !self.serves(&scenario.kind) || draws && lacks_clients {
+            let [kind, own] = [scenario.kind, own].map(|kind| kind.to_string());
+            return Err(Unserved { protocol: self.name(), scenario: scenario.name, kind, own });
+        }
+        Ok(scenario)
+    }
+
     /// The same protocol with parameters drawn for one explored run.
     pub(super) fn varied(&self, seed: u64, random: &mut Stream, flavour: Flavour) -> Protocol {
         let subject = self.subject.varied(seed, random, flavour);
@@ -253,6 +284,16 @@ impl fmt::Debug for Mutant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mutant").field("name", &self.name).field("breaks", &self.breaks).finish_non_exhaustive()
     }
+}
+
+/// A scenario has clients that ask what a protocol does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("clients of `{scenario}` are of the kind {kind}, which {protocol} does not serve; its own is {own}")]
+pub struct Unserved {
+    protocol: &'static str,
+    scenario: String,
+    kind: String,
+    own: String,
 }
 
 /// A protocol has no mutant of some name.

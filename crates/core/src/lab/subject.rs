@@ -1,5 +1,6 @@
 //! What is tested: everything that the instruments need to know of a protocol.
 
+use crate::check::linear::{AnySpecification, by_name};
 use crate::check::{Check, liveness};
 use crate::consensus::Consensus;
 use crate::lab::explore::{Flavour, Survey};
@@ -7,9 +8,11 @@ use crate::lab::parameter::{Parameter, ParameterError};
 use crate::lab::protocol::Mutant;
 use crate::machine::{Boot, Exit, Machine};
 use crate::rng::Stream;
+use crate::scenario::Scenario;
 use crate::service::Service;
 use crate::time::Span;
 use crate::wire::{Datagrams, Envelope, Pulse};
+use crate::workload;
 
 /// A protocol with its parameters: what every instrument takes, from a single run to the command line.
 ///
@@ -44,6 +47,25 @@ pub trait Subject: Clone + Send + Sync + 'static {
     /// Names one that does not.
     fn validate(&self) -> Result<(), ParameterError> {
         Ok(())
+    }
+
+    /// What clients ask in explored runs, and where a scenario does not say. The clients of the course by default.
+    fn workload(&self) -> workload::Kind {
+        workload::Kind::COURSE
+    }
+
+    /// Whether its replicas know what clients of this kind ask. By default they know that of [`workload`](Subject::workload)
+    /// alone, of any number of keys. A run with another kind is refused.
+    fn serves(&self, kind: &workload::Kind) -> bool {
+        let own = self.workload();
+        kind.is_like(&own) && (own.has_updates() || !kind.has_updates())
+    }
+
+    /// What answers are right: an order of all operations must exist by which this specification explains them. None if
+    /// nothing of that kind is promised, and [`checks`](Subject::checks) say what is. By default the ready specification
+    /// of the clients' kind, if there is one.
+    fn specification(&self, scenario: &Scenario) -> Option<&'static dyn AnySpecification> {
+        by_name(scenario.specification_name()).ok()
     }
 
     /// Checkers that know the protocol, beside those that judge every run: [`invariant`](crate::check::invariant) makes

@@ -21,6 +21,7 @@ use crate::rng::Stream;
 use crate::scenario::Scenario;
 use crate::time::Span;
 use crate::wire::{Datagrams, Envelope, Pulse};
+use crate::workload;
 use crate::world::simulation::{Simulation, simulate_booting};
 
 /// Runs that a verification plays twice.
@@ -42,6 +43,8 @@ pub(super) trait Tested: Send + Sync {
     fn timing(&self) -> Timing;
     fn varied(&self, seed: u64, random: &mut Stream, flavour: Flavour) -> Arc<dyn Tested>;
     fn situations(&self) -> &'static [&'static str];
+    fn workload(&self) -> workload::Kind;
+    fn serves(&self, kind: &workload::Kind) -> bool;
 
     /// Runs a scenario without checkers.
     fn simulate(&self, scenario: &Scenario, seed: u64, watcher: Option<&mut dyn Watcher>) -> RunRecord;
@@ -125,6 +128,14 @@ impl<S: Subject> Tested for S {
         Subject::situations(self)
     }
 
+    fn workload(&self) -> workload::Kind {
+        Subject::workload(self)
+    }
+
+    fn serves(&self, kind: &workload::Kind) -> bool {
+        Subject::serves(self, kind)
+    }
+
     fn simulate(&self, scenario: &Scenario, seed: u64, watcher: Option<&mut dyn Watcher>) -> RunRecord {
         match watcher {
             None => simulate_booting(scenario, seed, (), |boot| self.boot(boot)),
@@ -173,7 +184,7 @@ fn simulation<'c, S: Subject, O: Observer<S::Machine>>(
 
 /// Runs a case with all checkers and an observer.
 fn judged<S: Subject>(subject: &S, case: &Case, observer: impl Observer<S::Machine>) -> Judged {
-    let mut panel = Panel::new(subject.checks());
+    let mut panel = Panel::new(subject.specification(&case.scenario), subject.checks());
     let mut simulation = simulation(subject, case, (&mut panel, observer));
     while simulation.step() {}
     let (machines, living) = (simulation.replicas(), simulation.director().living());

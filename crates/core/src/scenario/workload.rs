@@ -28,13 +28,14 @@ const RETRIES_MAX: u64 = 1_000;
 /// The most characters of the name of a type.
 const NAME_CHARS_MAX: usize = 100;
 
-const KINDS: [Variant; 6] = [
+const KINDS: [Variant; 7] = [
     Variant { name: "kv", keys: &["keys", "count", "updates"] },
     Variant { name: "cas", keys: &["count", "updates"] },
     Variant { name: "list", keys: &["count"] },
     Variant { name: "counter", keys: &["count"] },
     Variant { name: "queue", keys: &["count"] },
     Variant { name: "lock", keys: &["count", "hold_ms"] },
+    Variant { name: "custom", keys: &["name"] },
 ];
 
 /// `mix` of a file that does not say.
@@ -48,6 +49,9 @@ pub(super) fn drawn(field: &Field<'_>) -> Result<Kind, ScenarioError> {
     let name = if object.holds("kind") { object.variant("kind", &[], &KINDS)? } else { "kv" };
     if name == "kv" {
         return kv(&mut object);
+    }
+    if name == "custom" {
+        return custom(&object);
     }
     let count = count(&object)?;
     Ok(match name {
@@ -69,6 +73,12 @@ fn kv(object: &mut Object<'_>) -> Result<Kind, ScenarioError> {
         _ => Keys::Shared { count: object.get("count").integer(1..=COUNT_MAX, &whole_number(1, COUNT_MAX))? as u32 },
     };
     Ok(Kind::Kv { keys, updates: updates(object)? })
+}
+
+/// A type that only the protocol knows.
+fn custom(object: &Object<'_>) -> Result<Kind, ScenarioError> {
+    let allowed = format!("the name of a type, a text of 1 to {NAME_CHARS_MAX} characters");
+    Ok(Kind::Custom(CustomKind::named(object.get("name").text(1..=NAME_CHARS_MAX, &allowed)?)))
 }
 
 fn count(object: &Object<'_>) -> Result<u32, ScenarioError> {
@@ -111,8 +121,7 @@ fn named(top: &Object<'_>, field: &Field<'_>, operations: &[ScriptedOperation]) 
     if let Some(kind) = Kind::scripted(word, operations, 0) {
         return Ok(kind);
     }
-    let allowed = format!("the name of a type, a text of 1 to {NAME_CHARS_MAX} characters");
-    Ok(Kind::Custom(CustomKind::named(object.get("name").text(1..=NAME_CHARS_MAX, &allowed)?)))
+    custom(&object)
 }
 
 /// When clients give up.

@@ -60,7 +60,7 @@ pub enum Kind {
 
 /// A type of your own: its name, and what makes its clients.
 ///
-/// Two of them are equal if they have the same name and the same maker.
+/// Two of them are equal if they have the same name, and both or neither can make clients.
 #[derive(Clone)]
 pub struct CustomKind {
     name: Text,
@@ -79,21 +79,33 @@ impl CustomKind {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Whether its clients can draw requests.
+    pub fn draws(&self) -> bool {
+        self.make.is_some()
+    }
 }
 
 impl fmt::Debug for CustomKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CustomKind").field("name", &self.name).field("draws", &self.make.is_some()).finish()
+        f.debug_struct("CustomKind").field("name", &self.name).field("draws", &self.draws()).finish()
     }
 }
 
 impl PartialEq for CustomKind {
     fn eq(&self, other: &CustomKind) -> bool {
-        let same = match (&self.make, &other.make) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (one, other) => one.is_none() && other.is_none(),
-        };
-        same && self.name == other.name
+        self.draws() == other.draws() && self.name == other.name
+    }
+}
+
+/// As in `kv`, `cas with updates` and `custom "bank"`.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Custom(custom) => write!(f, "{} {:?}", self.name(), custom.name()),
+            _ if self.has_updates() => write!(f, "{} with updates", self.name()),
+            _ => f.write_str(self.name()),
+        }
     }
 }
 
@@ -107,7 +119,8 @@ impl Kind {
     /// A kind of your own. `name` is the name of its specification, and `make` makes the generator of each client, from
     /// its number.
     ///
-    /// A file cannot have it. A run of it can be written down as operations ([`Plan::script`](super::Plan::script)).
+    /// A file has its name alone. A protocol whose workload has this name brings what makes the clients
+    /// ([`Protocol::fit`](crate::lab::Protocol::fit)).
     pub fn custom<G: Generator + 'static>(name: &str, make: impl Fn(usize) -> G + Send + Sync + 'static) -> Kind {
         let make: Make = Arc::new(move |client| Box::new(make(client)));
         Kind::Custom(CustomKind { name: name.into(), make: Some(make) })
@@ -123,6 +136,14 @@ impl Kind {
             Kind::Queue { .. } => "queue",
             Kind::Lock { .. } => "lock",
             Kind::Custom(_) => "custom",
+        }
+    }
+
+    /// Whether it is of the same type as another one: the same name, and the same name of a type of your own.
+    pub fn is_like(&self, other: &Kind) -> bool {
+        match (self, other) {
+            (Kind::Custom(own), Kind::Custom(other)) => own.name() == other.name(),
+            _ => self.name() == other.name(),
         }
     }
 

@@ -1,17 +1,25 @@
 //! Linearizability as one of the checkers of a run.
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
-use super::{Verdict, check};
-use crate::check::opinion::{Checker, Finding, OK, Opinion, UNKNOWN};
+use super::{AnySpecification, Budget, Verdict};
+use crate::check::opinion::{Checker, Finding, NOT_JUDGED, OK, Opinion, UNKNOWN};
 use crate::check::panel::{Check, Evidence};
 use crate::machine::Machine;
 use crate::printable::printable;
 use crate::record::Observer;
 
-/// Judges whether the answers of a run fit together.
-#[derive(Clone, Copy, Debug)]
-pub struct Linearizability;
+/// Judges whether the answers of a run fit together, by a specification; without one it judges nothing.
+#[derive(Clone, Copy)]
+pub struct Linearizability(pub Option<&'static dyn AnySpecification>);
+
+impl fmt::Debug for Linearizability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Linearizability").field(&self.0.map(AnySpecification::name)).finish()
+    }
+}
 
 impl<M: Machine> Observer<M> for Linearizability {}
 
@@ -21,16 +29,32 @@ impl<M: Machine> Check<M> for Linearizability {
     }
 
     fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
-        opinion(&check(&evidence.record.history))
+        let Some(spec) = self.0 else {
+            return without_verdict(NOT_JUDGED, "no specification says which answers are right".to_owned());
+        };
+        match spec.check(&evidence.record.history, Budget::default()) {
+            Ok(verdict) => opinion(&verdict),
+            Err(stranger) => {
+                let mut opinion = without_verdict(UNKNOWN, stranger.to_string());
+                opinion.findings.push(Finding::new(Checker::LINEARIZABILITY, UNKNOWN, stranger.to_string()));
+                opinion
+            }
+        }
     }
 }
 
 const TITLE: &str = "Linearizability";
 
+/// What is said of a history that could not be judged.
+fn without_verdict(word: &'static str, remark: String) -> Opinion {
+    let opinion = Opinion::new(Checker::LINEARIZABILITY, TITLE, word, remark);
+    with_figures(opinion, [Value::Null, Value::Null, Value::Null, Value::Null])
+}
+
 /// What is said of a history with this verdict.
 pub fn opinion(verdict: &Verdict) -> Opinion {
     let new = |word, remark| Opinion::new(Checker::LINEARIZABILITY, TITLE, word, remark);
-    let (mut opinion, [operations, keys, key, time]) = match verdict {
+    let (opinion, figures) = match verdict {
         Verdict::Linearizable { operations, keys } => {
             let keyed = if *keys == 1 { "key" } else { "keys" };
             let remark = format!("an order of all {operations} operations on {keys} {keyed} explains every answer");
@@ -52,6 +76,10 @@ pub fn opinion(verdict: &Verdict) -> Opinion {
             (opinion, [Value::Null, Value::Null, json!(*violation.key), json!(violation.at.as_secs_f64())])
         }
     };
+    with_figures(opinion, figures)
+}
+
+fn with_figures(mut opinion: Opinion, [operations, keys, key, time]: [Value; 4]) -> Opinion {
     let explanation = json!(opinion.findings.first().map(|finding| &finding.text));
     opinion.figures =
         vec![("operations", operations), ("keys", keys), ("key", key), ("time", time), ("explanation", explanation)];

@@ -85,8 +85,17 @@ pub fn draw(protocol: &Protocol, seed: u64) -> Case {
     let protocol = protocol.varied(seed, &mut dice, flavour);
     let timing = protocol.timing();
     let mut scenario = Sketch::new(&mut dice, flavour, &timing).scenario(&mut dice, &timing, seed);
+    scenario.kind = clients(&protocol, scenario.kind);
     tolerance::spare(&mut scenario, protocol.tolerates());
     Case { scenario, seed, protocol }
+}
+
+/// The clients of a run: the protocol's own. Those of the course share keys, as drawn.
+fn clients(protocol: &Protocol, drawn: workload::Kind) -> workload::Kind {
+    match (protocol.workload(), drawn) {
+        (workload::Kind::Kv { updates, .. }, workload::Kind::Kv { keys, .. }) => workload::Kind::Kv { keys, updates },
+        (own, _) => own,
+    }
 }
 
 /// In some of all runs messages are damaged until the faults end. This has a random stream of its own, too.

@@ -18,6 +18,7 @@ use crate::replica::{Config, Replica};
 use crate::rng::Stream;
 use crate::time::Span;
 use crate::wire::{Datagrams, Envelope, PeerMessage, Pulse};
+use crate::workload;
 
 /// The built-in Raft ([`Replica`]) with some parameters. With [`Sound`] it keeps all its rules.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +84,11 @@ impl<R: Rules> Subject for Raft<R> {
 
     fn validate(&self) -> Result<(), ParameterError> {
         parameters::validate(&self.config)
+    }
+
+    /// Besides the course's clients it serves those that compare and swap, and delete, with names of updates or without.
+    fn serves(&self, kind: &workload::Kind) -> bool {
+        matches!(kind, workload::Kind::Kv { .. } | workload::Kind::Cas { .. })
     }
 
     fn checks(&self) -> Vec<Box<dyn Check<Replica<R>>>> {
