@@ -170,7 +170,7 @@ impl Checked {
             ),
             Verdict::Violation(violation) => {
                 let answers = plural(violation.answers as u64, "answer", "answers");
-                writeln!(out, "{name}: not linearizable as {spec}, from {answers} on")?;
+                writeln!(out, "{name}: not linearizable as {spec}: no order explains the first {answers}")?;
                 writeln!(out, "{violation}")
             }
         }

@@ -219,17 +219,10 @@ impl<'c, 'h> Matches<'c, 'h> {
             calls[taken].is_before(&calls[other_taken]).then(|| {
                 let wrong = last_answered(calls, taken, other_taken);
                 let value = |place: usize| calls[place].call.operation.value();
-                // The other dequeue began after this one was over, so it is the last.
-                let reason =
-                    Reason::of(wrong).value(value(put)).words(", which was enqueued after it at ").invoked(put);
-                reason
-                    .words(", had been dequeued by ")
-                    .client(taken)
-                    .words(" at ")
-                    .answered(taken)
-                    .words(" already")
-                    .words("; the older one was acknowledged at ")
-                    .answered(other_put)
+                // The wrong value had come first: the enqueue of this one began after it was acknowledged.
+                let reason = Reason::of(wrong).value(value(put)).words(", whose enqueue began at ").invoked(put);
+                let reason = reason.words(" after it was acknowledged at ").answered(other_put);
+                reason.words(", had already been dequeued by ").client(taken).words(" at ").answered(taken)
             })
         })
     }
@@ -250,9 +243,8 @@ impl<'c, 'h> Matches<'c, 'h> {
             let lost = self.unknown.partition_point(|&time| time <= calls[taken].answered);
             (older > lost).then(|| {
                 let (first, reason) = (left[0], Reason::of(taken).value(calls[left[0]].call.operation.value()));
-                let reason =
-                    reason.words(" had been enqueued before it, by ").client(first).words(" and acknowledged at ");
-                let reason = reason.answered(first).words(", and is still there");
+                let reason = reason.words(" had been enqueued before it by ").client(first);
+                let reason = reason.words(", was acknowledged at ").answered(first).words(" and is still there");
                 match lost {
                     0 => reason,
                     _ => reason.words(format!(

@@ -24,15 +24,15 @@ fn a_queue_that_is_wrong_is_explained() {
         &Queue,
         "1 enqueue b 0 10\n 2 enqueue a 11 12\n 3 dequeue 20 30 -> a",
         &format!(
-            "{dequeued} b had been enqueued before it, by client 0001 and acknowledged at 0.010000 s, and is still there"
+            "{dequeued} b had been enqueued before it by client 0001, was acknowledged at 0.010000 s and is still there"
         ),
     );
     says(
         &Queue,
         "1 enqueue a 0 10\n 1 enqueue b 11 12\n 2 dequeue 13 -\n 4 dequeue 14 15 -> b\n 3 dequeue 20 30 -> a",
         &format!(
-            "{dequeued} b, which was enqueued after it at 0.011000 s, had been dequeued by client 0004 at 0.015000 s \
-             already; the older one was acknowledged at 0.010000 s"
+            "{dequeued} b, whose enqueue began at 0.011000 s after it was acknowledged at 0.010000 s, had already been \
+             dequeued by client 0004 at 0.015000 s"
         ),
     );
     says(
