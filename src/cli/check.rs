@@ -45,8 +45,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     spec: Option<String>,
 
-    /// Give up after this many steps of a search, each some 10 ns; the verdict is then unknown
-    #[arg(long, value_name = "STEPS", default_value_t = 1_000_000_000)]
+    /// Give up after this many steps of a search; the verdict is then unknown
+    ///
+    /// A step takes from some 10 ns to some 300 ns, so the default lasts up to a minute.
+    #[arg(long, value_name = "STEPS", default_value_t = 200_000_000)]
     budget: u64,
 
     /// Draw the operations around the first wrong answer (.svg or .png); only for a single file
