@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::campaign::GridError;
-use crate::lab::UnknownMutant;
+use crate::lab::{UnknownMutant, Unserved};
 use crate::printable::printable;
 use crate::report::rows::MergeError;
 use crate::scenario::ScenarioError;
@@ -56,6 +56,8 @@ pub(super) enum CliError {
     Signals(io::Error),
     #[error(transparent)]
     Mutant(#[from] UnknownMutant),
+    #[error(transparent)]
+    Unserved(#[from] Unserved),
     #[error(transparent)]
     Grid(Box<GridError>),
     #[error("`{name}` has {count} values; allowed is one for a run, and `seedbed sweep` takes several")]

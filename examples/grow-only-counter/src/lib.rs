@@ -189,7 +189,10 @@ impl Check<Replica> for Convergence {
             let Some((time, Outcome::Ok(Some(text)))) = &attempt.answer else { continue };
             let (key, most) = (attempt.operation.key(), added(attempt.operation.key(), *time).1);
             if text.parse().map_or(true, |value: i64| value > most) {
-                find("too much", format!("client {} read {text} of {key} at {time}, of at most {most}", attempt.client));
+                find(
+                    "too much",
+                    format!("client {} read {text} of {key} at {time}, of at most {most}", attempt.client),
+                );
                 break;
             }
         }

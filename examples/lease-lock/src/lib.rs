@@ -1,11 +1,11 @@
-//! Counters behind a lock with leases.
+//! Files behind a lock with leases.
 //!
-//! Every replica is a worker: for each addition of its clients it takes the lock, reads the counter, and writes the sum.
-//! Replica 0 also keeps the lock, which it grants for a while only, so that a worker that stops cannot keep it for ever.
-//! Replica 1 also stores the counters.
+//! Every replica is a worker: to append lines for its clients, it takes the lock, reads the file, and writes it with the
+//! lines at its end. Replica 0 also keeps the lock, which it grants for a while only, so that a worker that stops cannot
+//! keep it for ever. Replica 1 also stores the files.
 //!
 //! A lease is not enough. A worker whose clock is slow, that was paused, or whose write took long, writes after its lease
-//! has ended; what another worker has added meanwhile is lost. The cure is *fencing*: each grant has a higher number, the
+//! has ended; what another worker has appended meanwhile is lost. The cure is *fencing*: each grant has a higher number, the
 //! store remembers the highest one that it has seen, and refuses writes with a lower one.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,7 +36,7 @@ impl Subject for LeaseLock {
     }
 
     fn summary(&self) -> &'static str {
-        "Counters behind a lock with leases"
+        "Files behind a lock with leases"
     }
 
     fn boot(&self, boot: Boot<Infallible>) -> Result<Replica, Exit> {
@@ -48,7 +48,7 @@ impl Subject for LeaseLock {
     }
 
     fn workload(&self) -> workload::Kind {
-        workload::Kind::Counter { count: 2 }
+        workload::Kind::List { count: 2 }
     }
 
     fn tolerates(&self) -> Tolerance {
@@ -61,7 +61,7 @@ impl Subject for LeaseLock {
     }
 }
 
-/// The replica that keeps the lock, and the one that stores the counters.
+/// The replica that keeps the lock, and the one that stores the files.
 const LOCK: ReplicaId = ReplicaId(0);
 const STORE: ReplicaId = ReplicaId(1);
 
@@ -77,31 +77,31 @@ pub enum Message {
     Granted { wish: u64, token: u64 },
     /// It needs the lock no longer.
     Release { token: u64 },
-    /// The holder of a grant reads a counter.
+    /// The holder of a grant reads a file.
     Read { token: u64, key: Text },
-    /// What it is.
-    Value { token: u64, value: i64 },
-    /// The holder of a grant writes a counter.
-    Write { token: u64, key: Text, value: i64 },
+    /// What is in it.
+    Lines { token: u64, lines: Vec<Text> },
+    /// The holder of a grant replaces a file.
+    Write { token: u64, key: Text, lines: Vec<Text> },
     /// Whether that was done.
     Written { token: u64, done: bool },
-    /// A worker reads a counter for a client, without the lock.
+    /// A worker reads a file for a client, without the lock.
     Look { number: u64, key: Text },
-    /// What it is.
-    Seen { number: u64, value: i64 },
+    /// What is in it.
+    Seen { number: u64, lines: Vec<Text> },
 }
 
-/// An addition that a client waits for.
+/// A line that a client wants to have in a file.
 #[derive(Debug)]
 struct Job {
     client: ClientId,
     mid: Mid,
     key: Text,
-    amount: i64,
+    line: Text,
 }
 
-/// How far a worker has come with its first job.
-#[derive(Clone, Copy, Debug)]
+/// How far a worker has come with its first job, and all others on the same file.
+#[derive(Clone, Debug)]
 enum Step {
     Idle,
     Acquiring,
@@ -110,9 +110,11 @@ enum Step {
         token: u64,
         until: Time,
     },
+    /// The last lines are those of this number of jobs.
     Writing {
         token: u64,
-        value: i64,
+        lines: Vec<Text>,
+        jobs: usize,
     },
 }
 
@@ -131,18 +133,19 @@ pub struct Replica {
     store: Store,
 }
 
-/// The lock: who has it, by which grant, and until when on its clock.
+/// The lock: who has it, by which grant, until when on its clock, and who waits for it. A worker is there with its wish.
 #[derive(Debug, Default)]
 struct Lock {
-    holder: Option<ReplicaId>,
+    holder: Option<(ReplicaId, u64)>,
     token: u64,
     until: Time,
+    waiting: VecDeque<(ReplicaId, u64)>,
 }
 
-/// The counters, the highest grant that has read any, and the grants that have written.
+/// The files, the highest grant that has read any, and the grants that have written.
 #[derive(Debug, Default)]
 struct Store {
-    counters: BTreeMap<Text, i64>,
+    files: BTreeMap<Text, Vec<Text>>,
     newest: u64,
     written: BTreeSet<u64>,
 }
@@ -169,8 +172,8 @@ impl Replica {
                 out.send(STORE, Message::Look { number: self.looked, key: key.clone() });
                 self.looks.insert(self.looked, (from, mid, key));
             }
-            Operation::Add { key, amount } => {
-                self.jobs.push_back(Job { client: from, mid, key, amount });
+            Operation::Append { key, value: line } => {
+                self.jobs.push_back(Job { client: from, mid, key, line });
                 if matches!(self.step, Step::Idle) {
                     self.acquire(out);
                 }
@@ -188,11 +191,14 @@ impl Replica {
     /// Sends what its step waits for an answer to.
     fn send_again(&self, out: &mut Outbox<Replica>) {
         let Some(Job { key, .. }) = self.jobs.front() else { return };
+        let key = key.clone();
         match self.step {
             Step::Idle => {}
             Step::Acquiring => out.send(LOCK, Message::Acquire { wish: self.wish }),
-            Step::Reading { token, .. } => out.send(STORE, Message::Read { token, key: key.clone() }),
-            Step::Writing { token, value } => out.send(STORE, Message::Write { token, key: key.clone(), value }),
+            Step::Reading { token, .. } => out.send(STORE, Message::Read { token, key }),
+            Step::Writing { token, ref lines, .. } => {
+                out.send(STORE, Message::Write { token, key, lines: lines.clone() });
+            }
         }
     }
 
@@ -203,29 +209,38 @@ impl Replica {
         }
     }
 
-    fn handle_value(&mut self, now: Time, of: u64, value: i64, out: &mut Outbox<Replica>) {
-        let (Step::Reading { token, until }, Some(job)) = (self.step, self.jobs.front()) else { return };
+    fn handle_lines(&mut self, now: Time, of: u64, mut lines: Vec<Text>, out: &mut Outbox<Replica>) {
+        let (&Step::Reading { token, until }, Some(first)) = (&self.step, self.jobs.front()) else { return };
         if of != token {
             return;
         }
         if now >= until {
             return self.acquire(out);
         }
-        self.step = Step::Writing { token, value: value + job.amount };
+        let before = lines.len();
+        lines.extend(self.jobs.iter().filter(|job| job.key == first.key).map(|job| job.line.clone()));
+        self.step = Step::Writing { token, jobs: lines.len() - before, lines };
         self.send_again(out);
     }
 
     fn handle_written(&mut self, of: u64, done: bool, out: &mut Outbox<Replica>) {
-        if !matches!(self.step, Step::Writing { token, .. } if token == of) {
+        let (&Step::Writing { token, jobs, .. }, Some(first)) = (&self.step, self.jobs.front()) else { return };
+        if of != token {
             return;
         }
         if !done {
             return self.acquire(out);
         }
-        out.send(LOCK, Message::Release { token: of });
-        if let Some(Job { client, mid, .. }) = self.jobs.pop_front() {
-            out.reply(client, mid, Response::Ok { value: None });
-        }
+        out.send(LOCK, Message::Release { token });
+        let (key, mut left) = (first.key.clone(), jobs);
+        self.jobs.retain(|job| {
+            let is_done = left > 0 && job.key == key;
+            if is_done {
+                left -= 1;
+                out.reply(job.client, job.mid, Response::Ok { value: None });
+            }
+            !is_done
+        });
         self.step = Step::Idle;
         if !self.jobs.is_empty() {
             self.acquire(out);
@@ -235,30 +250,31 @@ impl Replica {
     fn handle_peer(&mut self, now: Time, from: ReplicaId, message: Message, out: &mut Outbox<Replica>) {
         match message {
             Message::Acquire { wish } => {
-                if let Some(token) = self.lock.grant(now, from, self.rules.lease) {
-                    out.send(from, Message::Granted { wish, token });
-                }
+                self.lock.ask(from, wish);
+                self.lock.grant(now, self.rules.lease, out);
             }
-            Message::Release { token } if token == self.lock.token => self.lock.holder = None,
-            Message::Release { .. } => {}
+            Message::Release { token } => {
+                self.lock.release(token);
+                self.lock.grant(now, self.rules.lease, out);
+            }
             Message::Granted { wish, token } => self.handle_granted(now, wish, token, out),
             Message::Read { token, key } => {
-                let value = self.store.read(token, &key);
-                out.send(from, Message::Value { token, value });
+                let lines = self.store.read(token, &key);
+                out.send(from, Message::Lines { token, lines });
             }
-            Message::Value { token, value } => self.handle_value(now, token, value, out),
-            Message::Write { token, key, value } => {
-                let done = self.store.write(token, key, value, self.rules.is_fenced);
+            Message::Lines { token, lines } => self.handle_lines(now, token, lines, out),
+            Message::Write { token, key, lines } => {
+                let done = self.store.write(token, key, lines, self.rules.is_fenced);
                 out.send(from, Message::Written { token, done });
             }
             Message::Written { token, done } => self.handle_written(token, done, out),
             Message::Look { number, key } => {
-                let value = self.store.counters.get(&key).copied().unwrap_or_default();
-                out.send(from, Message::Seen { number, value });
+                let lines = self.store.files.get(&key).cloned().unwrap_or_default();
+                out.send(from, Message::Seen { number, lines });
             }
-            Message::Seen { number, value } => {
+            Message::Seen { number, lines } => {
                 if let Some((client, mid, _)) = self.looks.remove(&number) {
-                    out.reply(client, mid, Response::Ok { value: Some(value.to_string().into()) });
+                    out.reply(client, mid, Response::Ok { value: Some(list_text(&lines)) });
                 }
             }
         }
@@ -277,32 +293,55 @@ impl Replica {
 }
 
 impl Lock {
-    /// Grants the lock, if nobody has it or its lease has ended.
-    fn grant(&mut self, now: Time, to: ReplicaId, lease: Span) -> Option<u64> {
-        let is_free = self.holder.is_none_or(|holder| holder == to) || now >= self.until;
-        is_free.then(|| {
-            (self.holder, self.until) = (Some(to), now + lease);
+    /// Puts a worker in line, once. A wish that is older than the one that is known of the worker is a late message.
+    fn ask(&mut self, worker: ReplicaId, wish: u64) {
+        match self.holder {
+            Some((holder, newest)) if holder == worker && wish <= newest => return,
+            // It has given up its earlier wish.
+            Some((holder, _)) if holder == worker => self.holder = None,
+            _ => {}
+        }
+        match self.waiting.iter_mut().find(|(waiting, _)| *waiting == worker) {
+            Some((_, newest)) => *newest = wish.max(*newest),
+            None => self.waiting.push_back((worker, wish)),
+        }
+    }
+
+    fn release(&mut self, token: u64) {
+        if token == self.token {
+            self.holder = None;
+        }
+    }
+
+    /// Grants the lock to the first worker in line, if it is free or its lease has ended.
+    fn grant(&mut self, now: Time, lease: Span, out: &mut Outbox<Replica>) {
+        if self.holder.is_some() && now < self.until {
+            return;
+        }
+        self.holder = self.waiting.pop_front();
+        if let Some((worker, wish)) = self.holder {
             self.token += 1;
-            self.token
-        })
+            self.until = now + lease;
+            out.send(worker, Message::Granted { wish, token: self.token });
+        }
     }
 }
 
 impl Store {
-    fn read(&mut self, token: u64, key: &Text) -> i64 {
+    fn read(&mut self, token: u64, key: &Text) -> Vec<Text> {
         self.newest = self.newest.max(token);
-        self.counters.get(key).copied().unwrap_or_default()
+        self.files.get(key).cloned().unwrap_or_default()
     }
 
     /// Whether the write is done, now or before. A grant writes once.
-    fn write(&mut self, token: u64, key: Text, value: i64, is_fenced: bool) -> bool {
+    fn write(&mut self, token: u64, key: Text, lines: Vec<Text>, is_fenced: bool) -> bool {
         let is_new = !self.written.contains(&token);
         if is_new && is_fenced && token < self.newest {
             return false;
         }
         if is_new {
             self.written.insert(token);
-            self.counters.insert(key, value);
+            self.files.insert(key, lines);
         }
         true
     }
