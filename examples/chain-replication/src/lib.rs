@@ -80,10 +80,10 @@ impl Subject for Chain {
 }
 
 /// How long a replica waits before it sends again what may be lost.
-const RETRY: Span = Span::from_millis(100);
+const RETRY: Span = Span::from_millis(200);
 
 /// At most this many writes are sent again at a time.
-const WINDOW: usize = 16;
+const WINDOW: usize = 64;
 
 /// Names a request: the replica that a client asked, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,8 +107,8 @@ pub enum Message {
     Ask { name: Name, key: Text, value: Option<Text> },
     /// A write goes down the chain.
     Forward { place: usize, write: Write },
-    /// The tail has this many writes.
-    Done { count: usize },
+    /// The sender has this many writes, and the tail has that many.
+    Done { has: usize, count: usize },
     /// The request of this number is done; a read carries the value.
     Answer { number: u64, value: Option<Text> },
 }
@@ -128,8 +128,11 @@ pub struct Replica {
     me: Identity,
     rules: Chain,
     log: Vec<Write>,
+    /// Writes that came before the ones before them, by place.
+    early: BTreeMap<usize, Write>,
     store: BTreeMap<Text, Text>,
-    /// The tail has this many writes, as far as this replica knows.
+    /// The next replica has this many writes, and the tail that many, as far as this replica knows.
+    next_has: usize,
     done: usize,
     /// The place of each write, at the head.
     places: BTreeMap<Name, usize>,
@@ -144,7 +147,9 @@ impl Replica {
             me,
             rules,
             log: Vec::new(),
+            early: BTreeMap::new(),
             store: BTreeMap::new(),
+            next_has: 0,
             done: 0,
             places: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -214,19 +219,27 @@ impl Replica {
     }
 
     fn handle_forward(&mut self, place: usize, write: Write, out: &mut Outbox<Replica>) {
-        // One that comes too early comes again.
-        if place == self.log.len() {
+        if place < self.log.len() {
+            // It comes again, so the predecessor does not know.
+            return self.tell(out);
+        }
+        self.early.insert(place, write);
+        while let Some(write) = self.early.remove(&self.log.len()) {
             self.append(write, out);
         }
-        self.tell(out);
+        if self.next().is_none() {
+            self.tell(out);
+        }
     }
 
-    /// Tells its predecessor how much is done.
+    /// Tells its predecessor what it has, and how much is done.
     fn tell(&self, out: &mut Outbox<Replica>) {
-        self.previous().into_iter().for_each(|to| out.send(to, Message::Done { count: self.done }));
+        let told = Message::Done { has: self.log.len(), count: self.done };
+        self.previous().into_iter().for_each(|to| out.send(to, told.clone()));
     }
 
-    fn handle_done(&mut self, count: usize, out: &mut Outbox<Replica>) {
+    fn handle_done(&mut self, has: usize, count: usize, out: &mut Outbox<Replica>) {
+        self.next_has = self.next_has.max(has);
         if count > self.done {
             self.done = count;
             self.tell(out);
@@ -241,8 +254,10 @@ impl Replica {
 
     fn retry(&self, out: &mut Outbox<Replica>) {
         self.pending.keys().for_each(|&number| self.ask(number, out));
-        if let Some(next) = self.next() {
-            for (place, write) in self.log.iter().enumerate().skip(self.done).take(WINDOW) {
+        if let Some(next) = self.next().filter(|_| self.done < self.log.len()) {
+            // If the next one has them all, the last one asks how much is done.
+            let first = self.next_has.min(self.log.len() - 1);
+            for (place, write) in self.log.iter().enumerate().skip(first).take(WINDOW) {
                 out.send(next, Message::Forward { place, write: write.clone() });
             }
         }
@@ -261,7 +276,7 @@ impl Machine for Replica {
             Input::Peer { message, .. } => match message {
                 Message::Ask { name, key, value } => self.handle_ask(name, key, value, out),
                 Message::Forward { place, write } => self.handle_forward(place, write, out),
-                Message::Done { count } => self.handle_done(count, out),
+                Message::Done { has, count } => self.handle_done(has, count, out),
                 Message::Answer { number, value } => self.handle_answer(number, value, out),
             },
             Input::Timeout if now >= self.retry_at => {

@@ -11,6 +11,9 @@
 //! Where faults go on until the end, or a run is too short, nothing is demanded and nothing is judged. A run that was cut
 //! short, because replicas or clients sent too much, is a failure: whether it would ever have become quiet is unknown.
 //!
+//! Of a request that was done before, or that a client has given up after a refusal, no progress is demanded: its client
+//! waits for no answer any more.
+//!
 //! A request to a replica that was down, or that went down before it answered, is owed by no replica. Such requests are
 //! counted ([`lost_with_replicas`]), so that a run in which half of the requests went to the dead says so.
 
@@ -217,8 +220,8 @@ pub fn judge(record: &RunRecord, bound: Span, diagnosis: Option<String>) -> Verd
         return Verdict::CutShort(flood);
     }
     let Some(calm) = record.calm else { return Verdict::NotJudged(Excuse::NeverCalm) };
-    let may_owe = |attempt: &&Attempt| record.able.contains(attempt.replica) && !is_lost(record, attempt);
-    let asked = || record.history.attempts.iter().filter(may_owe);
+    let may_owe = |attempt: &Attempt| record.able.contains(attempt.replica) && !is_lost(record, attempt);
+    let asked = || record.history.attempts.iter().filter(|attempt| may_owe(attempt));
     let stuck = |lack, replica, from: Time| {
         let waited = (from, from + bound);
         Verdict::Stuck(Stuck { lack, waited, replica, diagnosis: diagnosis.clone() })
@@ -229,9 +232,14 @@ pub fn judge(record: &RunRecord, bound: Span, diagnosis: Option<String>) -> Verd
     acknowledged.sort_unstable();
     // When a write could first be acknowledged: each that was open when the calm began, or was sent after that.
     // A replica outside all quorums can only wait or refuse.
-    let may_write = |attempt: &&Attempt| !attempt.operation.is_get() && record.connected.contains(attempt.replica);
-    let writes = asked().filter(may_write);
-    let open = writes.filter(|attempt| attempt.answer.as_ref().is_none_or(|answer| answer.0 >= calm));
+    let may_write = |attempt: &Attempt| !attempt.operation.is_get() && record.connected.contains(attempt.replica);
+    let over_since = over_since(record);
+    let all = record.history.attempts.iter().zip(&over_since);
+    let is_wanted = |attempt: &Attempt, over: Time| over >= attempt.sent.max(calm);
+    let writes = all.filter(|(attempt, over)| is_wanted(attempt, **over) && may_owe(attempt) && may_write(attempt));
+    let open = writes
+        .map(|(attempt, _)| attempt)
+        .filter(|attempt| attempt.answer.as_ref().is_none_or(|answer| answer.0 >= calm));
     let mut first = None;
     for from in open.map(|attempt| attempt.sent.max(calm)) {
         let next = acknowledged.partition_point(|&time| time < from);
@@ -252,6 +260,30 @@ pub fn judge(record: &RunRecord, bound: Span, diagnosis: Option<String>) -> Verd
         (None, Some((_, Time::NEVER))) => Verdict::NotJudged(Excuse::TooShort),
         (None, Some((from, next))) => Verdict::Live { after: next.since(from) },
     }
+}
+
+/// For each attempt, since when no answer to its request is owed any more. That is since an attempt of it was done; from
+/// the beginning, if the last attempt was refused or lost with its replica, and not repeated, as by clients that give up;
+/// and never if it is open.
+fn over_since(record: &RunRecord) -> Vec<Time> {
+    let attempts = &record.history.attempts;
+    let mut requests: Vec<usize> = Vec::with_capacity(attempts.len());
+    let mut over = vec![Time::NEVER; attempts.len()];
+    let mut last: Vec<usize> = (0..attempts.len()).collect();
+    for (number, attempt) in attempts.iter().enumerate() {
+        let request = attempt.retry_of.map_or(number, |earlier| requests[earlier.0 as usize]);
+        requests.push(request);
+        last[request] = number;
+        if let Some((time, Outcome::Ok(_))) = attempt.answer {
+            over[request] = over[request].min(time);
+        }
+    }
+    let is_vain = |attempt: &Attempt| match attempt.answer {
+        Some((_, ref outcome)) => !matches!(outcome, Outcome::Ok(_)),
+        None => is_lost(record, attempt),
+    };
+    let since = |&request: &usize| if is_vain(&attempts[last[request]]) { Time::ZERO } else { over[request] };
+    requests.iter().map(since).collect()
 }
 
 /// When a write was acknowledged.

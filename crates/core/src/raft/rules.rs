@@ -90,11 +90,13 @@ pub enum Rule {
     StopWhenDiskIsFull,
     /// A replica reads no message whose checksum is wrong. Raft survives lost messages, not false ones.
     CheckChecksums,
+    /// An update with a name is applied once, however often it comes.
+    ApplyRequestsOnce,
 }
 
 impl Rule {
     /// All of them, in the order in which a reader of the paper meets them.
-    pub const ALL: [Rule; 38] = [
+    pub const ALL: [Rule; 39] = [
         Rule::VoteOnce,
         Rule::VoteForUpToDateLogs,
         Rule::CountCurrentVotes,
@@ -133,6 +135,7 @@ impl Rule {
         Rule::FollowAfterRestart,
         Rule::StopWhenDiskIsFull,
         Rule::CheckChecksums,
+        Rule::ApplyRequestsOnce,
     ];
 
     /// Its name on the command line and in files.
@@ -176,6 +179,7 @@ impl Rule {
             Rule::FollowAfterRestart => "follow-after-restart",
             Rule::StopWhenDiskIsFull => "stop-when-disk-is-full",
             Rule::CheckChecksums => "check-checksums",
+            Rule::ApplyRequestsOnce => "apply-requests-once",
         }
     }
 
@@ -204,6 +208,7 @@ impl Rule {
             Rule::DeriveCommitIndex | Rule::ApplyOnlyCommitted => "paper 5.3, thesis 3.8",
             Rule::FollowAfterRestart => "paper 5.2",
             Rule::CheckChecksums => "paper 2",
+            Rule::ApplyRequestsOnce => "paper 8, thesis 6.3",
         }
     }
 
@@ -248,6 +253,7 @@ impl Rule {
             Rule::FollowAfterRestart => "leads on after a restart, lease included",
             Rule::StopWhenDiskIsFull => "goes on in memory when its disk is full",
             Rule::CheckChecksums => "reads damaged messages",
+            Rule::ApplyRequestsOnce => "applies an update with a name each time it comes",
         }
     }
 }

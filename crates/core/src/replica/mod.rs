@@ -34,7 +34,7 @@ use crate::machine::{Boot, Exit, Identity, Input, Machine, Outbox};
 use crate::raft::{
     self, ConfigError, Entry, Index, Message, Payload, Raft, Record, Rule, Rules, Snapshot, Sound, Term,
 };
-use crate::service::{Operation, Response, Service};
+use crate::service::{Operation, Response, Service, Update};
 use crate::time::Time;
 use crate::wire::read_damaged;
 
@@ -249,6 +249,9 @@ impl<R: Rules> Replica<R> {
                 return self.gets.push_back(held);
             }
             Operation::Put { key, value } => Arc::new(Command::new(key, value)),
+            Operation::Update(update) if !self.raft.rules().keep(Rule::ApplyRequestsOnce) => {
+                Arc::new(Command::from(&Update { request: None, ..(*update).clone() }))
+            }
             Operation::Update(update) => Arc::new(Command::from(&*update)),
             _ => return out.reply(held.from, held.mid, Response::Fail),
         };

@@ -218,7 +218,7 @@ impl Workload {
         Workload {
             request_due: plan.due(0),
             due: plan.due(0),
-            judges: matches!(plan.kind, Kind::Kv { .. }),
+            judges: matches!(plan.kind, Kind::Kv { updates: false, .. }),
             further: Further::new(&plan, seed),
             attempts_max: ATTEMPTS_MAX.max(plan.requests.saturating_mul(ATTEMPTS_PER_REQUEST)),
             plan,
