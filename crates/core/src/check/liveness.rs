@@ -321,7 +321,7 @@ pub fn diagnose<'w>(living: ReplicaSet, window: impl Fn(ReplicaId) -> Option<&'w
 mod tests {
     use super::*;
     use crate::check::fixture;
-    use crate::id::ClientId;
+    use crate::id::{ClientId, Mid};
     use crate::record::History;
     use crate::service::Operation;
 
@@ -389,8 +389,27 @@ mod tests {
         assert_eq!(lack(verdict(vec![put(LIVING, 60, None)])), Some((Lack::Write, 60)));
         assert_eq!(lack(verdict(vec![put(LIVING, 60, ok(71))])), Some((Lack::Write, 60)));
         assert_eq!(lack(verdict(vec![put(LIVING, 20, None)])), Some((Lack::Write, 50)));
+    }
+
+    #[test]
+    fn a_write_that_is_refused_and_sent_again_makes_no_progress_until_its_client_gives_up() {
         let refused = put(LIVING, 60, Some((61, Outcome::Fail)));
-        assert_eq!(lack(verdict(vec![refused])), Some((Lack::Write, 60)));
+        let again = |answer| Attempt { retry_of: Some(Mid(0)), ..put(LIVING, 61, answer) };
+        assert_eq!(lack(verdict(vec![refused.clone(), again(None)])), Some((Lack::Write, 60)));
+        assert_eq!(lack(verdict(vec![refused.clone(), again(ok(72))])), Some((Lack::Write, 60)));
+        assert_eq!(verdict(vec![refused.clone(), again(ok(63))]), Verdict::Live { after: Span::from_secs(3) });
+        let given_up = Verdict::NotJudged(Excuse::NoWrites);
+        assert_eq!(verdict(vec![refused.clone()]), given_up);
+        assert_eq!(verdict(vec![refused.clone(), again(Some((62, Outcome::Redirect)))]), given_up);
+        let lost = Attempt { replica: DEAD, ..again(None) };
+        assert_eq!(verdict(vec![refused, lost]), given_up, "its client may have sent it no more");
+    }
+
+    #[test]
+    fn a_late_refusal_of_a_request_that_was_done_before_demands_nothing() {
+        let slow = put(LIVING, 20, Some((60, Outcome::Fail)));
+        let done = Attempt { retry_of: Some(Mid(0)), ..put(ReplicaId(1), 30, ok(31)) };
+        assert_eq!(verdict(vec![slow, done]), Verdict::NotJudged(Excuse::NoWrites));
     }
 
     #[test]
@@ -407,11 +426,16 @@ mod tests {
     #[test]
     fn one_write_is_not_enough_if_none_follows() {
         let good = put(LIVING, 51, ok(52));
-        let failing = put(LIVING, 70, Some((71, Outcome::Fail)));
-        assert_eq!(lack(verdict(vec![good.clone(), failing])), Some((Lack::Write, 70)));
+        let failing = |place| {
+            let again = Attempt { retry_of: Some(Mid(place)), ..put(LIVING, 71, None) };
+            [put(LIVING, 70, Some((71, Outcome::Fail))), again]
+        };
+        let [refused, again] = failing(1);
+        assert_eq!(lack(verdict(vec![good.clone(), refused, again])), Some((Lack::Write, 70)));
         let other_client = put(LIVING, 65, ok(75));
-        let failing = put(LIVING, 70, Some((71, Outcome::Fail)));
-        assert_eq!(lack(verdict(vec![good, other_client, failing])), None, "another one is progress, too");
+        let [refused, again] = failing(2);
+        let again = Attempt { answer: ok(81).map(|(time, outcome)| (at(time), outcome)), ..again };
+        assert_eq!(lack(verdict(vec![good, other_client, refused, again])), None, "another one is progress, too");
     }
 
     #[test]
@@ -433,7 +457,7 @@ mod tests {
             Verdict::Live { after: Span::from_secs(1) }
         );
         assert_eq!(lack(judged(vec![elsewhere, put(LIVING, 61, None)])), Some((Lack::Answer, 61)));
-        assert_eq!(lack(judged(vec![put(ReplicaId(1), 61, Some((62, Outcome::Fail)))])), Some((Lack::Write, 61)));
+        assert_eq!(lack(judged(vec![put(ReplicaId(1), 61, ok(75))])), Some((Lack::Write, 61)));
     }
 
     #[test]

@@ -205,7 +205,7 @@ fn kinds_and_clients_are_read_with_their_defaults() {
 
 #[test]
 fn kinds_and_clients_are_checked() {
-    let kinds = "kv, cas, list, counter, queue, lock";
+    let kinds = "kv, cas, list, counter, queue, lock, custom";
     assert_messages(&[
         (
             "workload",
@@ -214,8 +214,8 @@ fn kinds_and_clients_are_checked() {
         ),
         (
             "workload",
-            r#"{"kind": "custom", "name": "x"}"#,
-            &format!("`workload.kind` is \"custom\"; allowed is {kinds}"),
+            r#"{"kind": "custom"}"#,
+            "`workload.name` is missing; allowed is the name of a type, a text of 1 to 100 characters",
         ),
         ("workload", r#"{"kind": "kv"}"#, "`workload.keys` is missing; allowed is private, shared"),
         ("workload", r#"{"kind": "list", "updates": true}"#, "unknown key `workload.updates`; allowed is kind, count"),
