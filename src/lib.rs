@@ -117,4 +117,4 @@ pub use testing::{explore, replay};
 #[cfg(feature = "grpc")]
 use seedbed_core::{client, rpc};
 #[cfg(feature = "cli")]
-use seedbed_core::{clock, files, hint, printable};
+use seedbed_core::{clock, files, printable};

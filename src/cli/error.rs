@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::campaign::GridError;
 use crate::lab::{UnknownMutant, Unserved};
 use crate::printable::printable;
-use crate::report::rows::MergeError;
+use crate::report::rows::{MergeError, UnknownMetric};
+use crate::report::sweep::SweepError;
 use crate::scenario::ScenarioError;
 use crate::world::processes::PlayError;
 
@@ -74,23 +75,14 @@ pub(super) enum CliError {
     ShardAuto(String),
     #[error("{}: is a sweep file; allowed is one sweep file, without other names", shown(path))]
     SweepAmongFiles { path: PathBuf },
-    #[error(
-        "{}: belongs to an interrupted sweep; pass --resume to continue it, or --force to begin again",
-        shown(path)
-    )]
-    PartThere { path: PathBuf },
-    #[error("{}: holds the rows of another sweep; pass --force to replace it", shown(path))]
-    OtherSweep { path: PathBuf },
-    #[error("{}: is being written by another process", shown(path))]
-    InUse { path: PathBuf },
-    #[error("{}: cannot be resumed: {problem}", shown(path))]
-    Resume { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Sweep(SweepError),
     #[error("{}: cannot be read: {source}", shown(path))]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}: cannot be drawn: allowed is a file whose name ends in .svg or .png", shown(path))]
     Picture { path: PathBuf },
-    #[error("--metrics: `{name}` is not a numeric column; {allowed}")]
-    Metric { name: String, allowed: String },
+    #[error("--metrics: {0}")]
+    Metric(#[from] UnknownMetric),
     #[error("{option} applies to CSV rows only; these are files of another kind")]
     NoRows { option: &'static str },
     #[error(transparent)]
@@ -159,6 +151,16 @@ pub(super) enum CliError {
 impl From<GridError> for CliError {
     fn from(error: GridError) -> CliError {
         CliError::Grid(Box::new(error))
+    }
+}
+
+/// The stream of a sweep is standard output.
+impl From<SweepError> for CliError {
+    fn from(error: SweepError) -> CliError {
+        match error {
+            SweepError::Stream(source) => CliError::Stdout(source),
+            other => CliError::Sweep(other),
+        }
     }
 }
 

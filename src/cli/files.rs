@@ -1,5 +1,5 @@
 //! The outputs of commands: files, which are written whole or not at all ([`crate::files`]), and standard output. The rows
-//! of a sweep have files that can be continued: see `sweep/sheets.rs`.
+//! of a sweep have files that can be continued: see [`crate::report::sweep`].
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::output::Stdout;
 use crate::files::{Unfinished, Way, empty, is_stdout};
-pub(super) use crate::files::{behind_links, folder, is_same, is_special, probe, write_whole};
+pub(super) use crate::files::{folder, is_same, probe, write_whole};
 
 /// The same paths, borrowed.
 pub(super) fn paths(paths: &[PathBuf]) -> Vec<&Path> {

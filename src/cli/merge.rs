@@ -1,17 +1,15 @@
 //! `seedbed merge`: the parts of a sweep that was shared out become one file again.
 
-use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::Outcome;
 use super::error::CliError;
-use super::output::{self, Stdout};
+use super::output;
 use super::sweep::SummaryArgs;
-use crate::report::digest::Digest;
-use crate::report::rows::{Layout, Merge, MergeError, Part, Schema, read_line};
+use crate::report::rows::{Merge, MergeError};
 
 /// Put the parts of a sweep together: the result is, byte for byte, the file of the undivided sweep
 ///
@@ -39,101 +37,46 @@ pub(super) struct Args {
     summary: SummaryArgs,
 }
 
-/// Every part is an open file, and the usual limit is low: raises it as far as the system allows.
-fn allow_many_files() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // If that is refused, opening one file too many tells so.
-    let _ = setrlimit(Resource::Nofile, limit);
-}
-
 /// Carries out the command.
 pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     allow_many_files();
     let mut places = args.summary.places();
     places.extend(args.output.as_deref().map(|path| ("--output", path)));
-    let inputs: Vec<&Path> = args.parts.iter().map(PathBuf::as_path).collect();
-    output::check(&places, &inputs)?;
+    output::check(&places, &output::paths(&args.parts))?;
     args.summary.check()?;
-    let merge = Merge::open(args.parts.iter().map(|path| open(path)).collect::<Result<_, _>>()?)?;
-    let mut statistics = match merge.layout() {
-        Layout::Rows => Some(Statistics::new(args, merge.header())),
-        Layout::Details | Layout::JsonLines => None,
-    };
-    if let (None, Some(option)) = (&statistics, args.summary.first_option()) {
+    let merge = Merge::open_files(&args.parts)?;
+    let mut digest = merge.schema().map(|schema| args.summary.digest(schema)).transpose()?;
+    if let (None, Some(option)) = (&digest, args.summary.first_option()) {
         return Err(CliError::NoRows { option });
     }
     let mut out = output::stdout();
-    let watch = |line: &[u8]| statistics.as_mut().map_or(Ok(()), |statistics| statistics.add(line));
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     match args.output.as_deref() {
-        Some(_) if to_stdout => merge.write(&mut out, watch).map_err(of_stdout)?,
-        Some(path) => write_file(merge, path, watch)?,
-        None => merge.write(&mut io::sink(), watch)?,
+        Some(_) if to_stdout => merge.write(&mut out, digest.as_mut()).map_err(unwritten(CliError::Stdout))?,
+        Some(path) => merge.write_file(path, digest.as_mut()).map_err(unwritten(output::unwritable(path)))?,
+        None => merge.write(&mut io::sink(), digest.as_mut())?,
     }
-    match statistics {
-        Some(statistics) => statistics.finish(args, !to_stdout, &mut out),
+    match digest {
+        Some(digest) => {
+            args.summary.write(&digest, !to_stdout, |_| None, &mut out)?;
+            Ok(Outcome::of(digest.failed() == 0))
+        }
         None => Ok(out.flush().map(|()| Outcome::Correct)?),
     }
 }
 
-fn open(path: &Path) -> Result<Part<BufReader<File>>, CliError> {
-    let file = File::open(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })?;
-    Ok(Part::new(crate::printable::printable(&path.to_string_lossy()), BufReader::new(file)))
+/// Every part is an open file, and the usual limit is low: raises it as far as the system allows.
+fn allow_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If the system refuses this, the error of the first file too many says so.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
-fn of_stdout(error: MergeError) -> CliError {
-    match error {
-        MergeError::Write(source) => CliError::Stdout(source),
+/// The error of a result that cannot be written names where it was to go.
+fn unwritten(named: impl FnOnce(io::Error) -> CliError) -> impl FnOnce(MergeError) -> CliError {
+    |error| match error {
+        MergeError::Write(source) => named(source),
         other => CliError::Merge(other),
-    }
-}
-
-/// The whole, or nothing.
-fn write_file(
-    merge: Merge<BufReader<File>>,
-    path: &Path,
-    watch: impl FnMut(&[u8]) -> Result<(), String>,
-) -> Result<(), CliError> {
-    let mut refused = None;
-    let written = output::write_file(path, |out| match merge.write(out, watch) {
-        Ok(()) => Ok(()),
-        Err(MergeError::Write(source)) => Err(source),
-        Err(error) => {
-            refused = Some(error);
-            Err(io::ErrorKind::InvalidData.into())
-        }
-    });
-    match refused {
-        Some(error) => Err(CliError::Merge(error)),
-        None => written,
-    }
-}
-
-/// What is made of rows.
-struct Statistics {
-    schema: Schema,
-    digest: Digest,
-    rows: u64,
-}
-
-impl Statistics {
-    fn new(args: &Args, header: &[u8]) -> Statistics {
-        let schema =
-            read_line(header).and_then(|record| Schema::read_header(&record).ok()).expect("the header was read before");
-        Statistics { digest: args.summary.digest(&schema), schema, rows: 0 }
-    }
-
-    fn add(&mut self, line: &[u8]) -> Result<(), String> {
-        self.rows += 1;
-        let record = read_line(line).ok_or("is no line of CSV")?;
-        self.digest.add(&self.schema.read_csv(&record, self.rows).map_err(|error| error.to_string())?);
-        Ok(())
-    }
-
-    fn finish(mut self, args: &Args, with_text: bool, out: &mut Stdout) -> Result<Outcome, CliError> {
-        self.digest.finish();
-        args.summary.write(&self.digest, with_text, |_| None, out)?;
-        Ok(Outcome::of(self.digest.failed() == 0))
     }
 }

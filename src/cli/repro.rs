@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::output;
 use super::program::protocols;
 use crate::lab::folder::{self, REPROS, changed_name, plain};
-use crate::lab::{Case, Repro, ReproFolder};
+use crate::lab::{Repro, ReproFolder};
 use crate::report::RunSummary;
 pub(super) use crate::report::repro::{amount, compare, write_case, write_findings};
 use crate::scenario::library::{self, Kind};
@@ -37,7 +37,8 @@ pub(super) struct Repros {
 }
 
 impl Repros {
-    fn folder(&self) -> ReproFolder {
+    /// The folder, for the protocols of this program.
+    pub fn folder(&self) -> ReproFolder {
         ReproFolder::new(&self.directory, protocols().clone())
     }
 
@@ -67,11 +68,6 @@ impl Repros {
     pub fn words(&self, words: Words) -> Words {
         let is_usual = self.directory == Path::new(REPROS);
         words.path("--repros", (!is_usual).then_some(&*self.directory))
-    }
-
-    /// Where an earlier attempt has written this case, if it has.
-    pub fn find(&self, case: &Case, label: &str) -> Option<PathBuf> {
-        self.folder().find(case, label)
     }
 }
 

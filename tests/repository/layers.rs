@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 const TABLE: &str = "\
 | layer | both sides | replicas | testbed |
 |---|---|---|---|
-| 10 | `cli`, `testing`, `prelude` | | |
-| 9 | `subjects` | | `campaign`, `report` |
+| 11 | `cli`, `testing`, `prelude` | | |
+| 10 | | | `report` |
+| 9 | `subjects` | | `campaign` |
 | 8 | | | `lab` |
 | 7 | | | `world`, `check` |
 | 6 | | | `scenario` |

@@ -5,7 +5,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::rows::{Column, Columns, Key, MAIN, Row, Schema, Unit, Value};
+use super::rows::{Column, Columns, Key, MAIN, Row, Schema, Unit, UnknownMetric, Value};
 use seedbed_core::hash::StableHasher;
 
 /// So many failed runs of each cell are remembered by seed; the others are only counted.
@@ -145,16 +145,28 @@ impl Digest {
         Digest { asked: false, ..Digest::new(schema, &MAIN) }
     }
 
+    /// A digest of the metrics with these names, each once, or of the usual ones if there is no name.
+    ///
+    /// # Errors
+    /// If a name is not that of a numeric column.
+    pub fn of(schema: &Schema, names: &[String]) -> Result<Digest, UnknownMetric> {
+        let mut metrics: Vec<&str> = Vec::new();
+        for name in names {
+            schema.columns.metric(name)?;
+            if !metrics.contains(&name.as_str()) {
+                metrics.push(name);
+            }
+        }
+        Ok(if metrics.is_empty() { Digest::usual(schema) } else { Digest::new(schema, &metrics) })
+    }
+
     /// A digest of metrics of these rows that were asked for.
     ///
     /// # Panics
     /// If a metric is no column with numbers.
     pub fn new(schema: &Schema, metrics: &[&str]) -> Digest {
         let columns = &schema.columns;
-        let place = |name: &&str| {
-            let place = columns.find(name).filter(|place| columns.get(*place).unit.is_number());
-            place.unwrap_or_else(|| panic!("{name} is no column of numbers"))
-        };
+        let place = |name: &&str| columns.metric(name).unwrap_or_else(|error| panic!("{error}"));
         Digest {
             names: schema.names.clone(),
             columns: columns.clone(),

@@ -6,6 +6,7 @@
 //! - [`json`] and [`csv`]: one run or many, for other programs.
 //! - [`rows`]: the runs of a sweep; [`digest`]: their statistics; [`cells`]: what is shown of these.
 //! - [`plot`]: data of any origin as pictures; [`figures`]: runs and sweeps as such data.
+//! - [`sweep`]: a whole sweep, which writes such rows, can be interrupted and continued, and can be done in parts.
 //! - [`repro`]: what a repro file holds, and whether a run shows the same failure.
 //!
 //! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on, [`history`] what its clients did. None
@@ -31,9 +32,11 @@ pub mod repro;
 pub mod rows;
 pub mod suite;
 mod summary;
+pub mod sweep;
 pub mod text;
 pub mod trace;
 mod verdicts;
+mod waits;
 
 pub use describe::describe;
 pub use summary::{IdleFault, Latency, RunSummary, Statistics, SuiteSummary};

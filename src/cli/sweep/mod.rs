@@ -2,12 +2,10 @@
 
 mod plan;
 mod shard;
-mod sheets;
 mod summary;
-mod work;
 
-use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
@@ -16,22 +14,18 @@ use super::command::{self, Words};
 use super::cores::Cores;
 use super::error::{CliError, RUNS_MAX};
 use super::output::{self, Stdout, plural};
-use super::program::{self, protocols};
+use super::program::{self, columns, protocols};
 use super::progress::Progress;
 use super::repro::Repros;
 use super::selection::ALL;
-use crate::campaign::Grid;
 use crate::clock::Clock;
-use crate::lab::{Protocol, SeedRange, in_order};
-use crate::report::digest::Digest;
-use crate::report::figures::Waits;
-use crate::report::rows::{Details, Key, PartMark, Schema, Shard, read_line};
+use crate::lab::{Protocol, SeedRange};
+use crate::report::rows::{Details, Shard};
+use crate::report::sweep::{Kind, Observer, Results, Sweep, part_of};
 use crate::world::processes::Interrupt;
 use plan::Plan;
 use shard::ShardChoice;
-use sheets::{Earlier, Frame, Kind, Sheet};
 pub(in crate::cli) use summary::{SummaryArgs, draw, picture};
-use work::{Finished, Worker};
 
 /// Run a grid of scenarios, values and seeds on all cores, and judge each run by all checkers
 ///
@@ -180,23 +174,10 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let shard = args.rows.shard()?;
     args.check_files(&plan)?;
     args.cores.use_them()?;
-    let names: Vec<String> = plan.grid.names().into_iter().map(str::to_owned).collect();
-    let mark = (shard != Shard::WHOLE).then(|| PartMark { shard, runs, sweep: plan.grid.fingerprint() });
-    let schema = Schema { names, columns: program::columns().clone() };
-    let digest = args.summary.digest(&schema);
-    let frame = Frame { schema, mark, shard, runs: shard.share(runs) };
+    let sweep = args.sweep(&plan, shard)?;
     let mut out = output::stdout();
-    let sweep = Sweep {
-        args,
-        digest,
-        waits: args.cdf.is_some().then(Waits::default),
-        replays: BTreeMap::new(),
-        without_repros: false,
-        sheets: Vec::new(),
-        frame,
-        grid: &plan.grid,
-    };
-    sweep.run(&plan.command, &mut out)
+    let results = args.play(sweep, &plan.command, &mut out)?;
+    args.show(&results, &mut out)
 }
 
 impl Args {
@@ -209,29 +190,11 @@ impl Args {
         self.scenarios.iter().map(target).collect()
     }
 
-    /// The command that goes on after an interrupt with the files that there are, or begins again if there are none;
-    /// and whether it goes on.
-    fn again(&self, command: &str) -> (String, bool) {
-        let goes_on = self.rows.csv.as_deref().is_some_and(|path| path != Path::new("-"));
-        let rows = self.rows.places().into_iter().map(|(option, _, path)| (option, path));
-        let words = Words::empty().with(command);
-        let words =
-            rows.chain(self.summary.files()).fold(words, |words, (option, path)| words.output(option, Some(path)));
-        let words = self.summary.words(words);
-        let words = self.repros.words(words.given("--shard", self.rows.shard));
-        let words = if self.yes { words.with("--yes") } else { words };
-        if !goes_on {
-            let words = if self.force { words.with("--force") } else { words };
-            return (words.path("--cdf", self.cdf.as_deref()).to_string(), false);
-        }
-        (words.with("--resume").to_string(), true)
-    }
-
     /// Refuses files that are the same as others or cannot be written, before anything is touched.
     fn check_files(&self, plan: &Plan) -> Result<(), CliError> {
         let rows = self.rows.places();
         // Until they are whole, files of rows have names of their own.
-        let parts: Vec<_> = rows.iter().map(|(option, _, path)| (*option, sheets::part_of(path))).collect();
+        let parts: Vec<_> = rows.iter().map(|(option, _, path)| (*option, part_of(path))).collect();
         let mut places: Vec<(&'static str, &Path)> = rows.iter().map(|(option, _, path)| (*option, *path)).collect();
         places.extend(parts.iter().map(|(option, path)| (*option, path.as_path())));
         places.extend(self.summary.places());
@@ -244,252 +207,102 @@ impl Args {
         }
         Ok(())
     }
-}
 
-/// A sweep under way.
-struct Sweep<'a> {
-    args: &'a Args,
-    grid: &'a Grid,
-    frame: Frame,
-    sheets: Vec<Sheet>,
-    digest: Digest,
-    waits: Option<Waits>,
-    /// By run: the repro files of those that failed.
-    replays: BTreeMap<u64, PathBuf>,
-    /// A repro file could not be written. Others are not tried: the warning would come once for each run.
-    without_repros: bool,
-}
+    /// What the library is asked to do.
+    fn sweep<'a>(&self, plan: &'a Plan, shard: Shard) -> Result<Sweep<'a>, CliError> {
+        let sweep = Sweep::new(&plan.grid, columns().clone()).shard(shard).commands(&plan::command_of);
+        let digest = self.summary.digest(sweep.schema())?;
+        let sweep = sweep.digest(digest).waits(self.cdf.is_some()).repros(self.repros.folder());
+        Ok(self.rows.places().into_iter().fold(sweep, |sweep, (_, kind, path)| sweep.sheet(kind, path)))
+    }
 
-/// So many failed runs leave a repro file. The others are in the rows, with the command that repeats them.
-const REPROS_MAX: usize = 1_000;
-
-/// Rows are handed to the system after so many runs, and at the end.
-const RUNS_PER_FLUSH: u64 = 256;
-
-impl Sweep<'_> {
-    fn run(mut self, command: &str, out: &mut Stdout) -> Result<Outcome, CliError> {
+    /// Does all runs and completes the files of rows.
+    fn play(&self, sweep: Sweep<'_>, command: &str, out: &mut Stdout) -> Result<Results, CliError> {
         let interrupt = Interrupt::install().map_err(CliError::Signals)?;
         let hold = interrupt.hold();
-        let begin = self.open(out)?;
-        let with_text = !self.sheets.iter().any(Sheet::is_stdout);
-        if with_text && let Err(error) = writeln!(out, "{command}\n").and_then(|()| out.flush()) {
-            if !self.args.rows.resume {
-                self.sheets.drain(..).for_each(Sheet::discard);
-            }
+        let mut attempt = if self.rows.resume { sweep.resume(out)? } else { sweep.begin(self.force, out)? };
+        if self.with_text()
+            && let Err(error) = writeln!(out, "{command}\n").and_then(|()| out.flush())
+        {
+            attempt.discard();
             return Err(error.into());
         }
-        let progress = Progress::in_seeds(Some(self.frame.runs - begin));
+        let runs = attempt.runs();
+        let progress = Progress::in_seeds(Some(runs));
         let clock = Clock::start();
-        let played = self.play(begin, &interrupt, &progress, out);
+        let played = attempt.play(out, &mut Watch { interrupt: &interrupt, progress: &progress });
         progress.clear();
         drop(hold);
-        if let Err(error) = played {
-            // What is finished is not lost.
-            let kept = self.sheets.iter_mut().try_for_each(Sheet::flush);
-            out.flush()?;
-            kept?;
-            return Err(match error {
-                CliError::Interrupted { signal, .. } => {
-                    let (command, goes_on) = self.args.again(command);
-                    if goes_on && self.args.cdf.is_some() {
-                        output::note("--cdf is left out below, since the latencies of finished runs are not kept");
-                    }
-                    CliError::Interrupted { signal, command, goes_on }
-                }
-                other => other,
-            });
+        if let (ControlFlow::Break(()), Some(signal)) = (played?, interrupt.signal()) {
+            return Err(self.interrupted(signal, command));
         }
         let seconds = clock.now().as_secs_f64();
-        let fresh = self.frame.runs - begin;
-        let (runs, rate) = (plural(fresh, "run", "runs"), fresh as f64 / seconds.max(1e-3));
+        let (runs, rate) = (plural(runs, "run", "runs"), runs as f64 / seconds.max(1e-3));
         output::note(&format!("{runs} in {seconds:.1} s, {rate:.0} a second"));
-        self.finish(with_text, out)
+        Ok(attempt.finish(out)?)
     }
 
-    /// Opens all sheets, and reads what an earlier attempt has left. Returns the place of the first run to do.
-    fn open(&mut self, out: &mut Stdout) -> Result<u64, CliError> {
-        let places = self.args.rows.places();
-        if self.args.rows.resume {
-            return self.resume(&places, out);
+    /// Writes everything that is made of the statistics.
+    fn show(&self, Results { digest, waits, repros }: &Results, out: &mut Stdout) -> Result<Outcome, CliError> {
+        let replay = |run: u64| repros.get(&run).map(|path| command::replay(path));
+        self.summary.write(digest, self.with_text(), replay, out)?;
+        if let (Some(path), Some(waits)) = (&self.cdf, waits) {
+            draw(path, &waits.chart(digest))?;
         }
-        self.check_replaced(&places)?;
-        for (_, kind, path) in places {
-            match Sheet::create(kind, path, &self.frame, self.args.force, out) {
-                Ok(sheet) => self.sheets.push(sheet),
-                Err(error) => {
-                    self.sheets.drain(..).for_each(Sheet::discard);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(0)
-    }
-
-    /// Refuses to replace the files of other sweeps.
-    fn check_replaced(&self, places: &[(&str, Kind, &Path)]) -> Result<(), CliError> {
-        if self.args.force {
-            return Ok(());
-        }
-        let worker = Worker::new(self.grid, &self.frame.schema, Vec::new(), false);
-        let key = |nth| worker.key(self.frame.shard.run(nth));
-        places.iter().try_for_each(|(_, kind, path)| sheets::check_replaced(*kind, path, &self.frame, key))
-    }
-
-    fn resume(&mut self, places: &[(&str, Kind, &Path)], out: &mut Stdout) -> Result<u64, CliError> {
-        let found: Vec<Option<Earlier>> =
-            places.iter().map(|(_, kind, path)| Earlier::find(*kind, path, &self.frame)).collect::<Result<_, _>>()?;
-        let runs = found.iter().map(|earlier| earlier.as_ref().map_or(0, |earlier| earlier.runs)).min().unwrap_or(0);
-        let is_done = found.iter().flatten().all(Earlier::is_done) && runs == self.frame.runs;
-        let begin = if is_done { runs } else { runs.saturating_sub(1) };
-        // Before any file is touched.
-        self.check_last(places, &found)?;
-        if let Some(rows) = found.first().and_then(Option::as_ref) {
-            self.read_rows(places[0].2, rows, begin)?;
-        }
-        if is_done {
-            return Ok(begin);
-        }
-        for ((_, kind, path), earlier) in places.iter().zip(found) {
-            let sheet = match earlier {
-                Some(earlier) => earlier.resume(&self.frame, begin)?,
-                None => Sheet::create(*kind, path, &self.frame, false, out)?,
-            };
-            self.sheets.push(sheet);
-        }
-        Ok(begin)
-    }
-
-    /// Takes note of the rows of an earlier attempt. Each must be of the run that it says, and the last one of each
-    /// scenario must come out as it is there.
-    fn read_rows(&mut self, path: &Path, rows: &Earlier, begin: u64) -> Result<(), CliError> {
-        let worker = Worker::new(self.grid, &self.frame.schema, vec![Kind::Rows], false);
-        let (digest, replays, schema) = (&mut self.digest, &mut self.replays, &self.frame.schema);
-        let mut newest: Option<(Key, Vec<u8>)> = None;
-        rows.read(&self.frame, begin, |nth, line| {
-            let record = read_line(line).ok_or_else(|| resume_error(path, format!("row {} is none", nth + 1)))?;
-            let row = schema.read_csv(&record, nth + 1).map_err(|error| resume_error(path, error.to_string()))?;
-            let run = row.key.run;
-            if row.key != worker.key(run) {
-                return Err(another_run(path, run));
-            }
-            let of_another = newest.take_if(|(key, _)| key.scenario != row.key.scenario);
-            if let Some((key, _)) = of_another.filter(|(key, line)| worker.run(key.run).lines[0] != *line) {
-                return Err(another_run(path, key.run));
-            }
-            newest = Some((row.key.clone(), line.to_vec()));
-            digest.add(&row);
-            if !row.passed() && replays.len() < REPROS_MAX {
-                let (case, label) = worker.case(run);
-                replays.extend(self.args.repros.find(&case, &label).map(|path| (run, path)));
-            }
-            Ok(())
-        })
-    }
-
-    /// Does the last run that files of an earlier attempt have in common once more: it must come out as it is there, or
-    /// they are of another sweep, or of a scenario that was changed since.
-    fn check_last(&self, places: &[(&str, Kind, &Path)], found: &[Option<Earlier>]) -> Result<(), CliError> {
-        let with_runs = || {
-            found.iter().zip(places).filter_map(|(earlier, (_, kind, path))| {
-                let earlier = earlier.as_ref().filter(|earlier| earlier.runs > 0)?;
-                Some((earlier, *kind, *path))
-            })
-        };
-        let Some(last) = with_runs().map(|(earlier, ..)| earlier.runs - 1).min() else { return Ok(()) };
-        let run = self.frame.shard.run(last);
-        let kinds = with_runs().map(|(_, kind, _)| kind).collect();
-        let finished = Worker::new(self.grid, &self.frame.schema, kinds, false).run(run);
-        for ((earlier, _, path), expected) in with_runs().zip(&finished.lines) {
-            let mut lines = Vec::new();
-            earlier.read(&self.frame, last + 1, |nth, line| {
-                if nth == last {
-                    lines.extend_from_slice(line);
-                }
-                Ok(())
-            })?;
-            if lines != *expected {
-                return Err(another_run(path, run));
-            }
-        }
-        Ok(())
-    }
-
-    /// Does all runs from this place on.
-    fn play(
-        &mut self,
-        begin: u64,
-        interrupt: &Interrupt,
-        progress: &Progress,
-        out: &mut Stdout,
-    ) -> Result<(), CliError> {
-        let kinds: Vec<Kind> = self.sheets.iter().map(|sheet| sheet.kind).collect();
-        let (schema, shard) = (self.frame.schema.clone(), self.frame.shard);
-        let worker = Worker::new(self.grid, &schema, kinds, self.waits.is_some());
-        in_order(
-            begin..self.frame.runs,
-            |nth| worker.run(shard.run(nth)),
-            |nth, finished| {
-                if let Some(signal) = interrupt.signal() {
-                    return Err(CliError::Interrupted { signal, command: String::new(), goes_on: false });
-                }
-                self.take(nth, finished, progress, out)
-            },
-        )
-    }
-
-    /// Takes note of what came of a run.
-    fn take(&mut self, nth: u64, finished: Finished, progress: &Progress, out: &mut Stdout) -> Result<(), CliError> {
-        for (sheet, lines) in self.sheets.iter_mut().zip(&finished.lines) {
-            sheet.write(lines, out)?;
-            if (nth + 1).is_multiple_of(RUNS_PER_FLUSH) {
-                sheet.flush()?;
-            }
-        }
-        self.digest.add(&finished.row);
-        if let (Some(waits), Some(of_run)) = (&mut self.waits, &finished.waits) {
-            waits.add(self.digest.cells.len() - 1, of_run);
-        }
-        if let Some(repro) = &finished.repro
-            && self.replays.len() < REPROS_MAX
-            && !self.without_repros
-        {
-            match self.args.repros.write_of(repro, &finished.label) {
-                Ok(path) => _ = self.replays.insert(finished.row.key.run, path),
-                Err(error) => {
-                    self.without_repros = true;
-                    progress.suspend(|| output::warning(&error.to_string()));
-                }
-            }
-        }
-        progress.end();
-        Ok(())
-    }
-
-    /// Completes all files and writes the statistics.
-    fn finish(mut self, with_text: bool, out: &mut Stdout) -> Result<Outcome, CliError> {
-        for sheet in self.sheets.drain(..) {
-            sheet.finish(&self.frame, out)?;
-        }
-        self.digest.finish();
-        let replay = |run: u64| self.replays.get(&run).map(|path| command::replay(path));
-        self.args.summary.write(&self.digest, with_text, replay, out)?;
-        if let (Some(path), Some(waits)) = (&self.args.cdf, &self.waits) {
-            draw(path, &waits.chart(&self.digest))?;
-        }
-        let failed = self.digest.failed();
-        if !with_text && failed > 0 {
-            let first = self.digest.cells.iter().flat_map(|cell| &cell.failures).next();
+        let failed = digest.failed();
+        if !self.with_text() && failed > 0 {
+            let first = digest.cells.iter().flat_map(|cell| &cell.failures).next();
             let command = first.map(|failure| failure.command.as_str()).unwrap_or_default();
             output::note(&format!("{failed} runs failed; this repeats the first of them: {command}"));
         }
         Ok(Outcome::of(failed == 0))
     }
+
+    /// Whether standard output is free for people.
+    fn with_text(&self) -> bool {
+        self.rows.places().iter().all(|(_, _, path)| *path != Path::new("-"))
+    }
+
+    /// The error of an interrupt. It names the command that continues the files that there are, or begins again if there
+    /// are none.
+    fn interrupted(&self, signal: i32, command: &str) -> CliError {
+        let goes_on = self.rows.csv.as_deref().is_some_and(|path| path != Path::new("-"));
+        let rows = self.rows.places().into_iter().map(|(option, _, path)| (option, path));
+        let words = Words::empty().with(command);
+        let words =
+            rows.chain(self.summary.files()).fold(words, |words, (option, path)| words.output(option, Some(path)));
+        let words = self.summary.words(words);
+        let words = self.repros.words(words.given("--shard", self.rows.shard));
+        let words = if self.yes { words.with("--yes") } else { words };
+        let words = if goes_on {
+            words.with("--resume")
+        } else {
+            let words = if self.force { words.with("--force") } else { words };
+            words.path("--cdf", self.cdf.as_deref())
+        };
+        if goes_on && self.cdf.is_some() {
+            output::note("--cdf is left out below, since the latencies of finished runs are not kept");
+        }
+        CliError::Interrupted { signal, command: words.to_string(), goes_on }
+    }
 }
 
-fn another_run(path: &Path, run: u64) -> CliError {
-    resume_error(path, format!("run {run} is another one now"))
+/// Shows how far a sweep has come, and ends it at a signal.
+struct Watch<'a> {
+    interrupt: &'a Interrupt,
+    progress: &'a Progress,
 }
 
-fn resume_error(path: &Path, problem: String) -> CliError {
-    CliError::Resume { path: path.to_owned(), problem }
+impl Observer for Watch<'_> {
+    fn poll(&mut self) -> ControlFlow<()> {
+        if self.interrupt.signal().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn recorded(&mut self) {
+        self.progress.end();
+    }
+
+    fn repro_failed(&mut self, path: PathBuf, source: io::Error) {
+        self.progress.suspend(|| output::warning(&CliError::Repro { path, source }.to_string()));
+    }
 }

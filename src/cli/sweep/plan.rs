@@ -9,8 +9,9 @@ use super::super::output;
 use super::super::program::{default_protocol, joined, protocols};
 use super::super::selection;
 use super::Args;
-use crate::campaign::{AxisSpec, Base, Grid, SweepSpec};
+use crate::campaign::{AxisSpec, Base, Cell, Grid, Overrides, SweepSpec};
 use crate::lab::Protocol;
+use crate::report::sweep::CellCommand;
 
 /// The runs that are to be.
 pub(super) struct Plan {
@@ -32,9 +33,8 @@ impl Plan {
         let mut inputs: Vec<PathBuf> = bases.iter().filter_map(|base| selection::file(&base.path)).collect();
         inputs.extend(file);
         inputs.extend(spec.axes.iter().flat_map(AxisSpec::files));
-        let axes = spec.axes.iter().map(|axis| axis.resolve(&spec.protocols)).collect::<Result<_, _>>()?;
-        let grid = Grid::new(bases, axes, spec.protocols.clone(), spec.seeds)?;
-        Ok(Plan { command: command_of(&spec), spec, grid, inputs })
+        let grid = spec.grid(bases)?;
+        Ok(Plan { command: command(&spec), spec, grid, inputs })
     }
 
     /// The files that are read.
@@ -46,8 +46,23 @@ impl Plan {
 /// What the arguments say, and the sweep file if they name one. What stands on the command line counts more than what
 /// stands in the file.
 fn spec(args: &Args) -> Result<(SweepSpec, Option<PathBuf>), CliError> {
-    let given = args.axes.specs()?;
-    let mut found = None;
+    let axes = args.axes.specs()?;
+    let overrides = Overrides {
+        axes: Vec::new(),
+        protocols: args.protocol.clone(),
+        broken: args.without.clone(),
+        seeds: args.seeds,
+    };
+    if let Some((spec, file)) = sweep_file(args)? {
+        return Ok((spec.with(Overrides { axes, ..overrides })?, Some(file)));
+    }
+    let (scenarios, protocols) = (args.targets(), vec![default_protocol()]);
+    let spec = SweepSpec { scenarios, axes, protocols, seeds: SweepSpec::DEFAULT_SEEDS };
+    Ok((spec.with(overrides)?, None))
+}
+
+/// The sweep file that the arguments name, if they do.
+fn sweep_file(args: &Args) -> Result<Option<(SweepSpec, PathBuf)>, CliError> {
     // The word `all` is not a file of this name.
     let targets = args.scenarios.iter().filter(|target| *target != Path::new(selection::ALL));
     for path in targets.filter_map(|target| selection::file(target)).filter(|path| path.is_file()) {
@@ -56,43 +71,29 @@ fn spec(args: &Args) -> Result<(SweepSpec, Option<PathBuf>), CliError> {
                 return Err(CliError::SweepAmongFiles { path });
             }
             warnings.iter().for_each(|warning| output::warning(warning));
-            found = Some((spec, path));
+            return Ok(Some((spec, path)));
         }
     }
-    let Some((mut spec, file)) = found else {
-        let named = if args.protocol.is_empty() { vec![default_protocol()] } else { args.protocol.clone() };
-        let (scenarios, protocols) = (args.targets(), without(named, args.without.as_deref())?);
-        let seeds = args.seeds.unwrap_or(SweepSpec::DEFAULT_SEEDS);
-        return Ok((SweepSpec { scenarios, axes: given, protocols, seeds }, None));
-    };
-    spec.seeds = args.seeds.unwrap_or(spec.seeds);
-    let broken = args.without.as_deref().or(spec.protocols.iter().find_map(Protocol::broken));
-    if !args.protocol.is_empty() {
-        spec.protocols = args.protocol.clone();
-    }
-    spec.protocols = without(spec.protocols, broken)?;
-    for axis in given {
-        let names = |axis: &AxisSpec| axis.0.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        match spec.axes.iter_mut().find(|old| names(old) == names(&axis)) {
-            Some(old) => *old = axis,
-            None => spec.axes.push(axis),
-        }
-    }
-    Ok((spec, Some(file)))
-}
-
-/// The protocols without a rule, if one is named.
-fn without(protocols: Vec<Protocol>, rule: Option<&str>) -> Result<Vec<Protocol>, CliError> {
-    let Some(rule) = rule else { return Ok(protocols) };
-    Ok(protocols.iter().map(|protocol| protocol.without(rule)).collect::<Result<_, _>>()?)
+    Ok(None)
 }
 
 /// The command that does all this again. Its words name everything, also what stood in a file.
-fn command_of(spec: &SweepSpec) -> String {
+fn command(spec: &SweepSpec) -> String {
     let words = spec.scenarios.iter().fold(Words::new("sweep"), |words, target| words.with(target_word(target)));
     let words = spec.axes.iter().fold(words, axes::words_of);
     let words = words.unless(joined([&default_protocol()]), "--protocol", joined(&spec.protocols));
     words.given("--without", spec.protocols.iter().find_map(Protocol::broken)).option("--seeds", spec.seeds).to_string()
+}
+
+/// The command that repeats a run of this cell.
+pub(super) fn command_of(cell: &Cell<'_>) -> CellCommand {
+    let own = cell.values.iter().filter(|(name, ..)| !cell.is_foreign(name));
+    let words = axes::words_of_values(Words::empty(), own.map(|(name, _, word)| (*name, *word)));
+    let words = words.unless(default_protocol().name(), "--protocol", cell.protocol.name());
+    CellCommand {
+        before: Words::new("run").with(command::file(&cell.base.path)).with("--seed").to_string(),
+        after: words.given("--without", cell.protocol.broken()).to_string(),
+    }
 }
 
 fn target_word(target: &Path) -> String {

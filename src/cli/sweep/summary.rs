@@ -7,7 +7,6 @@ use super::super::command::Words;
 use super::super::error::CliError;
 use super::super::output::{self, Stdout};
 use super::super::program::columns;
-use crate::hint::{did_you_mean, nearest};
 use crate::report::cells;
 use crate::report::digest::Digest;
 use crate::report::figures;
@@ -73,28 +72,13 @@ impl SummaryArgs {
         for (_, path) in self.files() {
             output::check_writable(path)?;
         }
-        let is_number =
-            |name: &&String| columns().find(name).is_some_and(|place| columns().get(place).unit.is_number());
-        match self.metrics.iter().find(|name| !is_number(name)) {
-            Some(name) => {
-                let numbers = || columns().iter().filter(|column| column.unit.is_number()).map(|column| &*column.name);
-                let all = || format!("allowed is {}", numbers().collect::<Vec<_>>().join(", "));
-                let allowed = nearest(name, numbers()).map_or_else(all, did_you_mean);
-                Err(CliError::Metric { name: name.clone(), allowed })
-            }
-            None => Ok(()),
-        }
+        self.metrics.iter().try_for_each(|name| columns().metric(name).map(drop))?;
+        Ok(())
     }
 
     /// A digest of the metrics that are asked for, each once, or of the usual ones.
-    pub fn digest(&self, schema: &Schema) -> Digest {
-        let mut given: Vec<&str> = Vec::new();
-        for name in &self.metrics {
-            if !given.contains(&name.as_str()) {
-                given.push(name);
-            }
-        }
-        if given.is_empty() { Digest::usual(schema) } else { Digest::new(schema, &given) }
+    pub fn digest(&self, schema: &Schema) -> Result<Digest, CliError> {
+        Ok(Digest::of(schema, &self.metrics)?)
     }
 
     /// Writes everything; the text only if it is wanted. `replay` knows the commands that replay failed runs to the

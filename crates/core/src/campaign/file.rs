@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{AxisSpec, GridError};
-use crate::lab::{Protocol, Protocols, SeedRange};
+use super::{AxisSpec, Base, Grid, GridError};
+use crate::lab::{Protocol, Protocols, SeedRange, UnknownMutant};
 use crate::printable::printable;
 use crate::scenario::ScenarioError;
 use crate::scenario::reader::{Field, Source, read};
@@ -32,6 +32,19 @@ pub struct SweepSpec {
     pub protocols: Vec<Protocol>,
     /// The seeds of each cell.
     pub seeds: SeedRange,
+}
+
+/// What takes the place of what a sweep says.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Each replaces the axis of the same names, or comes after the others.
+    pub axes: Vec<AxisSpec>,
+    /// What the replicas run, if there is any.
+    pub protocols: Vec<Protocol>,
+    /// The rule that all protocols lack. Without it, they lack the one that the sweep names, if it names one.
+    pub broken: Option<String>,
+    /// The seeds of each cell.
+    pub seeds: Option<SeedRange>,
 }
 
 /// The file of a sweep. Its keys stay in this order.
@@ -71,6 +84,39 @@ impl SweepSpec {
         let json = source.parse(text)?;
         let Some(spec) = read_spec(&source, &json, protocols)? else { return Ok(None) };
         Ok(Some((spec, source.into_warnings())))
+    }
+
+    /// The same sweep, where nothing else is said.
+    ///
+    /// # Errors
+    /// If a protocol has no such rule.
+    pub fn with(mut self, overrides: Overrides) -> Result<SweepSpec, UnknownMutant> {
+        let Overrides { axes, protocols, broken, seeds } = overrides;
+        let broken = broken.or_else(|| self.protocols.iter().find_map(Protocol::broken).map(str::to_owned));
+        if !protocols.is_empty() {
+            self.protocols = protocols;
+        }
+        if let Some(rule) = broken {
+            self.protocols = self.protocols.iter().map(|protocol| protocol.without(&rule)).collect::<Result<_, _>>()?;
+        }
+        for axis in axes {
+            let names = |axis: &AxisSpec| axis.0.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+            match self.axes.iter_mut().find(|old| names(old) == names(&axis)) {
+                Some(old) => *old = axis,
+                None => self.axes.push(axis),
+            }
+        }
+        self.seeds = seeds.unwrap_or(self.seeds);
+        Ok(self)
+    }
+
+    /// The grid of its runs, given its scenarios.
+    ///
+    /// # Errors
+    /// If there is nothing in it, too much, or a cell that makes no sense.
+    pub fn grid(&self, bases: Vec<Base>) -> Result<Grid, GridError> {
+        let axes = self.axes.iter().map(|axis| axis.resolve(&self.protocols)).collect::<Result<_, _>>()?;
+        Grid::new(bases, axes, self.protocols.clone(), self.seeds)
     }
 
     /// The sweep as a file. The first of the `known` protocols need not be named.
@@ -191,6 +237,29 @@ mod tests {
             seeds: SweepSpec::DEFAULT_SEEDS,
         };
         assert_eq!(parse(&plain.to_json(&subjects::builtin())), Ok(Some((plain, Vec::new()))));
+    }
+
+    #[test]
+    fn what_overrides_a_sweep_takes_the_place_of_the_same_axis_and_keeps_the_broken_rule() {
+        let spec = SweepSpec {
+            scenarios: vec!["b.json".into()],
+            axes: vec![AxisSpec::of("drops", "0,0.1").unwrap(), AxisSpec::of("mix", "0.5").unwrap()],
+            protocols: vec![subjects::raft().without("vote-once").expect("a rule")],
+            seeds: SweepSpec::DEFAULT_SEEDS,
+        };
+        assert_eq!(spec.clone().with(Overrides::default()).unwrap(), spec);
+        let overrides = Overrides {
+            axes: vec![AxisSpec::of("replicas", "3").unwrap(), AxisSpec::of("drops", "0.2").unwrap()],
+            protocols: vec![subjects::raft()],
+            broken: None,
+            seeds: Some("0..5".parse().unwrap()),
+        };
+        let changed = spec.clone().with(overrides).unwrap();
+        let words: Vec<String> = changed.axes.iter().map(ToString::to_string).collect();
+        assert_eq!(words, ["drops=0.2", "mix=0.5", "replicas=3"]);
+        assert_eq!((changed.protocols, changed.seeds.to_string().as_str()), (spec.protocols.clone(), "0..5"));
+        let unknown = Overrides { broken: Some("no-such-rule".to_owned()), ..Overrides::default() };
+        assert!(spec.with(unknown).is_err());
     }
 
     #[test]

@@ -29,7 +29,7 @@ use axis::Change;
 
 pub use axis::{Axis, AxisSpec, MATRIX, PARTITION, Partition, Point};
 pub use event::{EVENT, together};
-pub use file::SweepSpec;
+pub use file::{Overrides, SweepSpec};
 pub use path::{Path, PathError};
 pub use values::{VALUES_MAX, ValuesError, parse_values};
 

@@ -15,7 +15,6 @@ use dimension::{Dimension, SCENARIO, dimensions, distinct, looks, name_of, title
 
 pub use timeline::timeline;
 pub use violation::violation;
-pub use waits::Waits;
 
 /// The most series in one panel of a sweep's picture.
 pub const SERIES_MAX: usize = 12;

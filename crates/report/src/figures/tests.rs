@@ -1,6 +1,7 @@
 use super::*;
 use crate::plot::{Cdf, Color};
 use crate::rows::{Columns, Key, Row, Schema, Value};
+use crate::waits::Waits;
 
 fn schema(names: &[&str]) -> Schema {
     let names = names.iter().map(|name| (*name).to_owned()).collect();

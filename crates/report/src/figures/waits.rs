@@ -1,15 +1,10 @@
 //! How long clients wait, as distributions.
 
-use hdrhistogram::Histogram;
-
 use super::dimension::{Dimension, dimensions, distinct, looks, name_of, title};
-use crate::digest::{Digest, histogram};
+use crate::digest::Digest;
 use crate::plot::{Cdf, CdfPanel, CdfSeries, Chart, DASHES_MAX, Look};
-use crate::rows::waits;
-use seedbed_core::record::RunRecord;
+use crate::waits::Waits;
 
-/// The most cells whose latencies are kept: each takes up to 200 kB.
-const CELLS_MAX: usize = 240;
 /// The most panels of one picture.
 const PANELS_MAX: usize = 24;
 /// Up to this many lines share one panel if they differ in two things.
@@ -18,13 +13,6 @@ const LINES_OF_TWO_MAX: usize = 7;
 const LINES_OF_NUMBERS_MAX: usize = 30;
 /// The most lines of a panel if they differ in names.
 const LINES_OF_NAMES_MAX: usize = 12;
-
-/// How long clients waited, over all runs of a cell, for each cell that is drawn.
-#[derive(Clone, Debug, Default)]
-pub struct Waits {
-    /// Only of the first cells.
-    cells: Vec<Histogram<u64>>,
-}
 
 /// How cells are shared out among panels.
 struct Plan<'a> {
@@ -56,24 +44,6 @@ impl<'a> Plan<'a> {
 }
 
 impl Waits {
-    /// The waits of one run, in nanoseconds: those of gets and of puts together.
-    pub fn of(record: &RunRecord) -> Vec<u64> {
-        let (gets, puts) = waits(&record.history);
-        gets.into_iter().chain(puts).map(|span| span.nanos()).collect()
-    }
-
-    /// Adds a run of the cell that has come up as this one, counted from 0.
-    pub fn add(&mut self, cell: usize, waits: &[u64]) {
-        while self.cells.len() <= cell && self.cells.len() < CELLS_MAX {
-            self.cells.push(histogram());
-        }
-        if let Some(histogram) = self.cells.get_mut(cell) {
-            for wait in waits {
-                histogram.record(*wait).expect("the histogram grows as far as it must");
-            }
-        }
-    }
-
     /// The picture of them. The digest is of the same runs, and knows in what their cells differ.
     pub fn chart(&self, digest: &Digest) -> Chart {
         let dimensions = dimensions(digest);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Value;
 use super::facts::{Facts, Known};
 use seedbed_core::check::Checker;
+use seedbed_core::hint::{did_you_mean, nearest};
 
 /// What the numbers of a column count, or that it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +143,29 @@ impl Columns {
     pub fn find(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|column| column.name == name)
     }
+
+    /// The place of the numeric column with this name.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn metric(&self, name: &str) -> Result<usize, UnknownMetric> {
+        let place = self.find(name).filter(|place| self.get(*place).unit.is_number());
+        place.ok_or_else(|| {
+            let numeric = || self.iter().filter(|column| column.unit.is_number()).map(|column| &*column.name);
+            let all = || format!("allowed is {}", numeric().collect::<Vec<_>>().join(", "));
+            let allowed = nearest(name, numeric()).map_or_else(all, did_you_mean);
+            UnknownMetric { name: name.to_owned(), allowed }
+        })
+    }
+}
+
+/// A name that is not that of a numeric column.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` is not a numeric column; {allowed}")]
+pub struct UnknownMetric {
+    name: String,
+    /// What may be meant, or what there is.
+    allowed: String,
 }
 
 /// Of rows that are written alike.

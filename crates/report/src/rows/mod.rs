@@ -17,12 +17,11 @@ use seedbed_core::check::{Finding, Judgement};
 use seedbed_core::record::{RunRecord, Tally};
 use seedbed_core::scenario::Scenario;
 
-pub use columns::{Column, Columns, FEW, MAIN, Unit};
+pub use columns::{Column, Columns, FEW, MAIN, Unit, UnknownMetric};
 pub use details::{Details, write_latencies, write_messages};
-#[cfg(feature = "plot")]
 pub(super) use facts::waits;
 use facts::{Facts, Known};
-pub use part::{Layout, Merge, MergeError, Part, PartMark, Shard, ShardError, read_line, run_of};
+pub use part::{Merge, MergeError, Part, PartMark, Shard, ShardError, read_line, run_of};
 
 /// One value of a row.
 #[derive(Clone, Debug, PartialEq)]

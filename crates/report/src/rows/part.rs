@@ -5,10 +5,15 @@
 //! of the undivided sweep.
 
 use std::fmt;
-use std::io::{self, BufRead, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::Schema;
+use crate::digest::Digest;
+use seedbed_core::files::write_whole;
+use seedbed_core::printable::printable;
 
 /// The most parts of a sweep.
 const PARTS_MAX: u64 = 100_000;
@@ -179,10 +184,10 @@ pub enum MergeError {
 }
 
 /// How a file holds its runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Layout {
     /// CSV with one line for each run.
-    Rows,
+    Rows(Schema),
     /// CSV with any number of lines for each run.
     Details,
     /// JSON with one line for each run.
@@ -242,6 +247,23 @@ pub struct Merge<R> {
     header: Vec<u8>,
 }
 
+impl Merge<BufReader<File>> {
+    /// As [`Merge::open`], with the files at these paths.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or they do not make a whole.
+    pub fn open_files(paths: &[PathBuf]) -> Result<Merge<BufReader<File>>, MergeError> {
+        let open = |path: &PathBuf| {
+            let file = printable(&path.to_string_lossy());
+            match File::open(path) {
+                Ok(opened) => Ok(Part::new(file, BufReader::new(opened))),
+                Err(source) => Err(MergeError::Read { file, source }),
+            }
+        };
+        Merge::open(paths.iter().map(open).collect::<Result<_, _>>()?)
+    }
+}
+
 impl<R: BufRead> Merge<R> {
     /// Looks at the beginning of each file: whether together they are all parts of one sweep. A file that is a whole
     /// sweep may stand alone.
@@ -282,21 +304,55 @@ impl<R: BufRead> Merge<R> {
         Ok(Merge { parts, mark, layout, header })
     }
 
-    /// How the files hold their runs.
-    pub fn layout(&self) -> Layout {
-        self.layout
+    /// What the rows have in common; none if the files hold no rows as CSV.
+    pub fn schema(&self) -> Option<&Schema> {
+        match &self.layout {
+            Layout::Rows(schema) => Some(schema),
+            Layout::Details | Layout::JsonLines => None,
+        }
     }
 
-    /// The header with its end; empty if there is none.
-    pub fn header(&self) -> &[u8] {
-        &self.header
-    }
-
-    /// Writes the whole, and shows each line of a run to `watch`.
+    /// Writes the whole, and adds each row up in `digest`, which is one of [`Merge::schema`].
     ///
     /// # Errors
     /// If a file is not what its beginning says, or the result cannot be written.
-    pub fn write(
+    pub fn write(self, out: &mut impl Write, digest: Option<&mut Digest>) -> Result<(), MergeError> {
+        let Some((schema, digest)) = self.schema().cloned().zip(digest) else {
+            return self.write_lines(out, |_| Ok(()));
+        };
+        let mut rows = 0;
+        self.write_lines(out, |line| {
+            rows += 1;
+            let record = read_line(line).ok_or("is no line of CSV")?;
+            digest.add(&schema.read_csv(&record, rows).map_err(|error| error.to_string())?);
+            Ok(())
+        })?;
+        digest.finish();
+        Ok(())
+    }
+
+    /// As [`Merge::write`], to a file that is whole or not there.
+    ///
+    /// # Errors
+    /// If a file is not what its beginning says, or the result cannot be written. What was there before stays.
+    pub fn write_file(self, path: &Path, digest: Option<&mut Digest>) -> Result<(), MergeError> {
+        let mut refused = None;
+        let written = write_whole(path, |out| match self.write(out, digest) {
+            Ok(()) => Ok(()),
+            Err(MergeError::Write(source)) => Err(source),
+            Err(error) => {
+                refused = Some(error);
+                Err(io::ErrorKind::InvalidData.into())
+            }
+        });
+        match refused {
+            Some(error) => Err(error),
+            None => Ok(written?),
+        }
+    }
+
+    /// Writes the whole, and shows each line of a run to `watch`.
+    fn write_lines(
         mut self,
         out: &mut impl Write,
         mut watch: impl FnMut(&[u8]) -> Result<(), String>,
@@ -412,8 +468,8 @@ fn layout<R: BufRead>(part: &mut Part<R>) -> Result<(Layout, Vec<u8>), MergeErro
     let header = part.line.clone();
     part.advance()?;
     let record = read_line(&header);
-    let is_rows = record.is_some_and(|record| Schema::read_header(&record).is_ok());
-    Ok((if is_rows { Layout::Rows } else { Layout::Details }, header))
+    let schema = record.and_then(|record| Schema::read_header(&record).ok());
+    Ok((schema.map_or(Layout::Details, Layout::Rows), header))
 }
 
 /// A line of CSV.
@@ -426,8 +482,6 @@ pub fn read_line(line: &[u8]) -> Option<csv::StringRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ROWS: Layout = Layout::Details;
 
     /// What a sweep of seven runs writes, for this shard of it, with so many lines for each run.
     fn part(shard: Shard, lines: impl Fn(u64) -> u64) -> String {
@@ -452,8 +506,8 @@ mod tests {
             texts.iter().enumerate().map(|(i, text)| Part::new(format!("p{}", i + 1), text.as_bytes())).collect();
         let mut out = Vec::new();
         let merge = Merge::open(parts).map_err(|error| error.to_string())?;
-        assert_eq!(merge.layout(), ROWS);
-        merge.write(&mut out, |_| Ok(())).map_err(|error| error.to_string())?;
+        assert_eq!(merge.layout, Layout::Details);
+        merge.write(&mut out, None).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(out).unwrap())
     }
 

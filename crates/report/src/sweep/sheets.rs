@@ -1,7 +1,7 @@
 //! The files that grow with a sweep: rows, JSON lines and details of runs.
 //!
-//! A file is written as `NAME.part` and gets its name when it is whole. What is in it after an interrupt or a loss of
-//! power, up to the last whole run, can be gone on with.
+//! A file is written as `NAME.part` and gets its name when it is whole. After an interrupt or a loss of power, a later
+//! attempt can continue it after its last whole run.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -11,19 +11,22 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::super::error::CliError;
-use super::super::output::{self, Stdout, unwritable};
-use crate::report::rows::{Details, Key, PartMark, Schema, Shard, run_of};
+use super::error::{SweepError, unwritable};
+use crate::rows::{Details, Key, PartMark, Schema, Shard, run_of};
+use seedbed_core::files::{behind_links, is_special};
 
-/// What a file holds.
+/// What a sheet holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// CSV with a row for each run.
     Rows,
+    /// The same rows as lines of JSON.
     Json,
+    /// CSV with any number of lines for each run.
     Details(Details),
 }
 
-/// One file, or standard output.
+/// One file, or the sweep's stream.
 #[derive(Debug)]
 pub(super) struct Sheet {
     pub kind: Kind,
@@ -32,7 +35,7 @@ pub(super) struct Sheet {
 
 #[derive(Debug)]
 enum Place {
-    Stdout,
+    Stream,
     File {
         path: PathBuf,
         part: PathBuf,
@@ -49,7 +52,7 @@ enum Place {
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub schema: Schema,
-    /// The lines of a part's own; none, if the sweep is not shared out.
+    /// The lines of a part's own; none if the sweep is not divided.
     pub mark: Option<PartMark>,
     pub shard: Shard,
     /// How many runs the sheets get.
@@ -73,38 +76,44 @@ impl Frame {
     }
 }
 
-/// The name of a file that is not whole yet. If a link leads to the file, it is beside the file and not the link: the
-/// disk that the link leads to is the one with the room.
-pub(super) fn part_of(path: &Path) -> PathBuf {
-    let mut name = OsString::from(output::behind_links(path));
+/// The name of a sheet's file until it is whole. If a link leads to the file, it is beside the file and not the link:
+/// the disk that the link leads to is the one with the room.
+pub fn part_of(path: &Path) -> PathBuf {
+    let mut name = OsString::from(behind_links(path));
     name.push(".part");
     PathBuf::from(name)
 }
 
 /// No other process may write to the file while this one does. Where the system knows no locks, all may.
-fn lock(file: &File, path: &Path) -> Result<(), CliError> {
+fn lock(file: &File, path: &Path) -> Result<(), SweepError> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => Err(CliError::InUse { path: path.to_owned() }),
+        Err(Errno::WOULDBLOCK) => Err(SweepError::InUse { path: path.to_owned() }),
         _ => Ok(()),
     }
 }
 
 impl Sheet {
-    /// A new file; `-` is standard output. With `force`, it replaces the unfinished file of an earlier attempt.
-    pub fn create(kind: Kind, path: &Path, frame: &Frame, force: bool, stdout: &mut Stdout) -> Result<Sheet, CliError> {
+    /// A new file; `-` is the stream. With `force`, it replaces the unfinished file of an earlier attempt.
+    pub fn create(
+        kind: Kind,
+        path: &Path,
+        frame: &Frame,
+        force: bool,
+        stream: &mut dyn Write,
+    ) -> Result<Sheet, SweepError> {
         let start = frame.start(kind);
         if path == Path::new("-") {
-            stdout.write_all(&start)?;
-            return Ok(Sheet { kind, place: Place::Stdout });
+            stream.write_all(&start).map_err(SweepError::Stream)?;
+            return Ok(Sheet { kind, place: Place::Stream });
         }
         let part = part_of(path);
         if path.is_dir() {
             return Err(unwritable(path)(io::ErrorKind::IsADirectory.into()));
         }
-        if output::is_special(path) {
+        if is_special(path) {
             let file = File::options().write(true).open(path).map_err(unwritable(path))?;
             let mut sheet = Sheet { kind, place: Place::Special { path: path.to_owned(), out: BufWriter::new(file) } };
-            sheet.write(&start, stdout)?;
+            sheet.write(&start, stream)?;
             return Ok(sheet);
         }
         let file = match File::create_new(&part) {
@@ -116,14 +125,14 @@ impl Sheet {
             }
         };
         let mut sheet = Sheet { kind, place: Place::File { path: path.to_owned(), part, out: BufWriter::new(file) } };
-        sheet.write(&start, stdout)?;
+        sheet.write(&start, stream)?;
         Ok(sheet)
     }
 
     /// Writes the lines of the next run.
-    pub fn write(&mut self, lines: &[u8], stdout: &mut Stdout) -> Result<(), CliError> {
+    pub fn write(&mut self, lines: &[u8], stream: &mut dyn Write) -> Result<(), SweepError> {
         match &mut self.place {
-            Place::Stdout => Ok(stdout.write_all(lines)?),
+            Place::Stream => stream.write_all(lines).map_err(SweepError::Stream),
             Place::File { path, out, .. } | Place::Special { path, out } => {
                 out.write_all(lines).map_err(unwritable(path))
             }
@@ -131,24 +140,24 @@ impl Sheet {
     }
 
     /// Hands everything so far to the system, so that an interrupt loses nothing.
-    pub fn flush(&mut self) -> Result<(), CliError> {
+    pub fn flush(&mut self) -> Result<(), SweepError> {
         match &mut self.place {
-            Place::Stdout => Ok(()),
+            Place::Stream => Ok(()),
             Place::File { path, out, .. } | Place::Special { path, out } => out.flush().map_err(unwritable(path)),
         }
     }
 
     /// All runs are written: the file is whole.
-    pub fn finish(mut self, frame: &Frame, stdout: &mut Stdout) -> Result<(), CliError> {
-        self.write(frame.end().as_bytes(), stdout)?;
+    pub fn finish(mut self, frame: &Frame, stream: &mut dyn Write) -> Result<(), SweepError> {
+        self.write(frame.end().as_bytes(), stream)?;
         self.flush()?;
         match self.place {
             Place::File { path, part, out } => {
                 // First the content, then the name: after a loss of power there is no empty file of this name.
                 let synced = out.get_ref().sync_all();
-                synced.and_then(|()| fs::rename(&part, output::behind_links(&path))).map_err(unwritable(&path))
+                synced.and_then(|()| fs::rename(&part, behind_links(&path))).map_err(unwritable(&path))
             }
-            Place::Stdout | Place::Special { .. } => Ok(()),
+            Place::Stream | Place::Special { .. } => Ok(()),
         }
     }
 
@@ -159,20 +168,15 @@ impl Sheet {
             let _ = fs::remove_file(part);
         }
     }
-
-    /// Whether it is not a file.
-    pub fn is_stdout(&self) -> bool {
-        matches!(self.place, Place::Stdout)
-    }
 }
 
 /// An unfinished file that is there already, emptied. If another process still writes it, that is what is wrong, and not
 /// that it is there.
-fn reopen(part: &Path, force: bool) -> Result<File, CliError> {
+fn reopen(part: &Path, force: bool) -> Result<File, SweepError> {
     let file = File::options().write(true).open(part).map_err(unwritable(part))?;
     lock(&file, part)?;
     if !force {
-        return Err(CliError::PartThere { path: part.to_owned() });
+        return Err(SweepError::PartThere { path: part.to_owned() });
     }
     file.set_len(0).map_err(unwritable(part))?;
     Ok(file)
@@ -180,11 +184,16 @@ fn reopen(part: &Path, force: bool) -> Result<File, CliError> {
 
 /// Refuses to replace the whole file of another sweep, which may have taken hours. `key` knows the runs of this sweep by
 /// their place in it. The file of the same sweep may be replaced: it is the same again, or what this program makes of it.
-pub(super) fn check_replaced(kind: Kind, path: &Path, frame: &Frame, key: impl Fn(u64) -> Key) -> Result<(), CliError> {
+pub(super) fn check_replaced(
+    kind: Kind,
+    path: &Path,
+    frame: &Frame,
+    key: impl Fn(u64) -> Key,
+) -> Result<(), SweepError> {
     if !path.is_file() || !is_of_a_sweep(path) {
         return Ok(());
     }
-    let other = || CliError::OtherSweep { path: path.to_owned() };
+    let other = || SweepError::OtherSweep { path: path.to_owned() };
     let mut last = None;
     let whole = scan(kind, path, frame, |nth, _, line| {
         let start = match kind {
@@ -197,7 +206,7 @@ pub(super) fn check_replaced(kind: Kind, path: &Path, frame: &Frame, key: impl F
     match whole {
         // Details have no lines for some runs.
         Ok(_) if matches!(kind, Kind::Details(_)) || last.map_or(0, |nth| nth + 1) == frame.runs => Ok(()),
-        Err(error @ CliError::Unreadable { .. }) => Err(error),
+        Err(error @ SweepError::Unreadable { .. }) => Err(error),
         Ok(_) | Err(_) => Err(other()),
     }
 }
@@ -221,12 +230,12 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Looks for what there is of a file; none, if there is nothing. Reads all of it, and looks whether it is of this
-    /// sweep.
-    pub fn find(kind: Kind, path: &Path, frame: &Frame) -> Result<Option<Earlier>, CliError> {
-        if path == Path::new("-") || output::is_special(path) {
+    /// Looks for what an earlier attempt left of a file; none if there is nothing. Reads all of it, and checks that it
+    /// belongs to this sweep.
+    pub fn find(kind: Kind, path: &Path, frame: &Frame) -> Result<Option<Earlier>, SweepError> {
+        if path == Path::new("-") || is_special(path) {
             let problem = "it keeps nothing of an earlier attempt; allowed is a file".to_owned();
-            return Err(CliError::Resume { path: path.to_owned(), problem });
+            return Err(SweepError::Resume { path: path.to_owned(), problem });
         }
         let part = part_of(path);
         if let Ok(file) = File::open(&part) {
@@ -251,27 +260,27 @@ impl Earlier {
             // It has its name, so it is whole.
             if !matches!(kind, Kind::Details(_)) && runs != frame.runs {
                 let problem = format!("it has {runs} runs, this sweep {}", frame.runs);
-                return Err(CliError::Resume { path: found, problem });
+                return Err(SweepError::Resume { path: found, problem });
             }
             runs = frame.runs;
         }
         Ok(Some(Earlier { kind, path: path.to_owned(), found, runs }))
     }
 
-    /// Reads the lines of the first so many runs.
+    /// Reads the lines of this many runs, from the first.
     pub fn read(
         &self,
         frame: &Frame,
         runs: u64,
-        mut line: impl FnMut(u64, &[u8]) -> Result<(), CliError>,
-    ) -> Result<(), CliError> {
+        mut line: impl FnMut(u64, &[u8]) -> Result<(), SweepError>,
+    ) -> Result<(), SweepError> {
         let read =
             scan(self.kind, &self.found, frame, |nth, _, text| if nth < runs { line(nth, text) } else { Ok(()) });
         read.map(drop)
     }
 
-    /// Goes on with the file after the first so many runs; what comes after them is cut off.
-    pub fn resume(self, frame: &Frame, runs: u64) -> Result<Sheet, CliError> {
+    /// Continues the file after this many runs; what comes after them is cut off.
+    pub fn resume(self, frame: &Frame, runs: u64) -> Result<Sheet, SweepError> {
         let mut end = None;
         let whole = scan(self.kind, &self.found, frame, |nth, place, _| {
             if nth >= runs && end.is_none() {
@@ -286,7 +295,7 @@ impl Earlier {
         let mut cut = || {
             // First the name, then the content: nothing that is cut off has the name of a whole file.
             if found != part {
-                fs::rename(output::behind_links(&found), &part)?;
+                fs::rename(behind_links(&found), &part)?;
             }
             match end.unwrap_or(whole) {
                 // Not even the beginning was whole.
@@ -318,10 +327,10 @@ fn scan(
     kind: Kind,
     path: &Path,
     frame: &Frame,
-    mut line: impl FnMut(u64, u64, &[u8]) -> Result<(), CliError>,
-) -> Result<u64, CliError> {
-    let unreadable = |source| CliError::Unreadable { path: path.to_owned(), source };
-    let wrong = |problem: String| CliError::Resume { path: path.to_owned(), problem };
+    mut line: impl FnMut(u64, u64, &[u8]) -> Result<(), SweepError>,
+) -> Result<u64, SweepError> {
+    let unreadable = |source| SweepError::Unreadable { path: path.to_owned(), source };
+    let wrong = |problem: String| SweepError::Resume { path: path.to_owned(), problem };
     let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
     let start = frame.start(kind);
     let mut found = Vec::new();
@@ -357,6 +366,7 @@ fn scan(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::Columns;
 
     const RUNS: u64 = 7;
 
@@ -364,10 +374,7 @@ mod tests {
         let shard: Shard = shard.parse().unwrap();
         let mark = (shard != Shard::WHOLE).then_some(PartMark { shard, runs: RUNS, sweep: 1 });
         Frame {
-            schema: Schema {
-                names: vec!["drops".to_owned()],
-                columns: super::super::super::program::columns().clone(),
-            },
+            schema: Schema { names: vec!["drops".to_owned()], columns: Columns::of::<&str>([]) },
             mark,
             shard,
             runs: shard.share(RUNS),
@@ -381,12 +388,12 @@ mod tests {
         (0..count).map(|line| format!("{start}{run},x{line}\n")).collect::<String>().into_bytes()
     }
 
-    fn write(mut sheet: Sheet, frame: &Frame, from: u64) -> Result<(), CliError> {
-        let mut stdout = output::stdout();
+    fn write(mut sheet: Sheet, frame: &Frame, from: u64) -> Result<(), SweepError> {
+        let mut stream = io::sink();
         for nth in from..frame.runs {
-            sheet.write(&lines(sheet.kind, frame.shard.run(nth)), &mut stdout)?;
+            sheet.write(&lines(sheet.kind, frame.shard.run(nth)), &mut stream)?;
         }
-        sheet.finish(frame, &mut stdout)
+        sheet.finish(frame, &mut stream)
     }
 
     #[test]
@@ -395,7 +402,7 @@ mod tests {
         let path = folder.path().join("x.csv");
         let kinds = [Kind::Rows, Kind::Json, Kind::Details(Details::Messages), Kind::Details(Details::Latencies)];
         for (kind, frame) in kinds.into_iter().flat_map(|kind| ["1/1", "2/3"].map(|shard| (kind, frame(shard)))) {
-            write(Sheet::create(kind, &path, &frame, false, &mut output::stdout()).unwrap(), &frame, 0).unwrap();
+            write(Sheet::create(kind, &path, &frame, false, &mut io::sink()).unwrap(), &frame, 0).unwrap();
             let whole = fs::read(&path).unwrap();
             assert!(Earlier::find(kind, &path, &frame).unwrap().is_some_and(|earlier| earlier.is_done()));
             fs::remove_file(&path).unwrap();
@@ -435,11 +442,11 @@ mod tests {
             format!("{header}0,x\nwhat\n"),
         ] {
             fs::write(part_of(&path), &text).unwrap();
-            assert!(matches!(Earlier::find(Kind::Rows, &path, &frame), Err(CliError::Resume { .. })), "{text}");
+            assert!(matches!(Earlier::find(Kind::Rows, &path, &frame), Err(SweepError::Resume { .. })), "{text}");
             assert_eq!(fs::read_to_string(part_of(&path)).unwrap(), text);
             assert!(matches!(
-                Sheet::create(Kind::Rows, &path, &frame, false, &mut output::stdout()),
-                Err(CliError::PartThere { .. })
+                Sheet::create(Kind::Rows, &path, &frame, false, &mut io::sink()),
+                Err(SweepError::PartThere { .. })
             ));
         }
         fs::remove_file(part_of(&path)).unwrap();
@@ -457,13 +464,13 @@ mod tests {
     fn a_file_that_is_being_written_is_nobody_elses() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let (path, frame) = (folder.path().join("x.csv"), frame("1/1"));
-        let sheet = Sheet::create(Kind::Rows, &path, &frame, false, &mut output::stdout()).unwrap();
+        let sheet = Sheet::create(Kind::Rows, &path, &frame, false, &mut io::sink()).unwrap();
         let resume =
             || Earlier::find(Kind::Rows, &path, &frame).and_then(|found| found.expect("a part").resume(&frame, 0));
-        assert!(matches!(resume(), Err(CliError::InUse { .. })));
+        assert!(matches!(resume(), Err(SweepError::InUse { .. })));
         for force in [false, true] {
-            let another = Sheet::create(Kind::Rows, &path, &frame, force, &mut output::stdout());
-            assert!(matches!(another, Err(CliError::InUse { .. })), "it is in use, not left over");
+            let another = Sheet::create(Kind::Rows, &path, &frame, force, &mut io::sink());
+            assert!(matches!(another, Err(SweepError::InUse { .. })), "it is in use, not left over");
         }
         drop(sheet);
         write(resume().unwrap(), &frame, 0).unwrap();

@@ -1,20 +1,19 @@
-//! What is done for each run, on any thread.
+//! One run of a sweep, on any thread: from its number to the lines of each sheet.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::super::axes;
-use super::super::command::{self, Words};
-use super::super::program::default_protocol;
 use super::sheets::Kind;
-use crate::campaign::{Cell, Grid};
-use crate::lab::{Case, Repro};
-use crate::report::figures::Waits;
-use crate::report::rows::{Details, Key, Row, Schema, write_latencies, write_messages};
+use super::{CellCommand, CommandOf};
+use crate::rows::{Details, Key, Row, Schema, write_latencies, write_messages};
+use crate::waits::Waits;
+use seedbed_core::campaign::{Cell, Grid};
+use seedbed_core::lab::{Case, Repro};
 
 /// Does single runs of a sweep.
 pub(super) struct Worker<'a> {
     grid: &'a Grid,
     schema: &'a Schema,
+    command_of: Option<&'a CommandOf<'a>>,
     /// What the sheets hold, in their order.
     kinds: Vec<Kind>,
     with_waits: bool,
@@ -29,13 +28,12 @@ struct Prepared {
     case: Case,
     values: Vec<String>,
     protocol: String,
-    /// What is special about the cell's scenario.
+    /// The cell's swept values, for names of files.
     label: String,
-    scenario_words: String,
-    change_words: String,
+    command: Option<CellCommand>,
 }
 
-/// What came of a run.
+/// The result of a run.
 pub(super) struct Finished {
     pub row: Row,
     /// For each sheet, the lines of this run.
@@ -47,18 +45,29 @@ pub(super) struct Finished {
 }
 
 impl<'a> Worker<'a> {
-    pub fn new(grid: &'a Grid, schema: &'a Schema, kinds: Vec<Kind>, with_waits: bool) -> Worker<'a> {
-        Worker { grid, schema, kinds, with_waits, prepared: Mutex::new(None) }
+    /// For runs whose results go to these sheets.
+    pub fn new(
+        grid: &'a Grid,
+        schema: &'a Schema,
+        command_of: Option<&'a CommandOf<'a>>,
+        kinds: Vec<Kind>,
+    ) -> Worker<'a> {
+        Worker { grid, schema, command_of, kinds, with_waits: false, prepared: Mutex::new(None) }
     }
 
-    /// The case of the run with this number, and what is special about its cell.
+    /// Also with how long clients waited, if they are wanted.
+    pub fn with_waits(self, with_waits: bool) -> Worker<'a> {
+        Worker { with_waits, ..self }
+    }
+
+    /// The case of the run with this number, and the label of its cell.
     pub fn case(&self, run: u64) -> (Case, String) {
         let (cell, seed) = self.grid.place(run);
         let prepared = self.prepare(cell);
         (Case { seed, ..prepared.case.clone() }, prepared.label.clone())
     }
 
-    /// What says which run has this number.
+    /// The key of the run with this number.
     pub fn key(&self, run: u64) -> Key {
         let (cell, seed) = self.grid.place(run);
         self.prepare(cell).key(run, seed)
@@ -107,32 +116,25 @@ impl<'a> Worker<'a> {
             return Arc::clone(prepared);
         }
         // Not while the lock is held: where each run is of another cell, all threads would wait for one another.
-        let prepared = Arc::new(Prepared::new(self.grid, &self.grid.cell(number)));
+        let prepared = Arc::new(Prepared::new(self.grid, &self.grid.cell(number), self.command_of));
         *newest() = Some(Arc::clone(&prepared));
         prepared
     }
 }
 
 impl Prepared {
-    fn new(grid: &Grid, cell: &Cell<'_>) -> Prepared {
+    fn new(grid: &Grid, cell: &Cell<'_>, command_of: Option<&CommandOf<'_>>) -> Prepared {
         let case = grid.case(cell, 0).expect("all cells were built before the first run");
         let label = cell.values.iter().map(|(name, label, _)| format!("{name}={label}")).collect::<Vec<_>>().join(",");
-        let broken = grid.broken();
-        let own = cell.values.iter().filter(|(name, ..)| !cell.is_foreign(name));
-        let changes = own.map(|(name, _, word)| (*name, *word));
-        let words = axes::words_of_values(Words::empty(), changes);
-        let words = words.unless(default_protocol().name(), "--protocol", cell.protocol.name());
-        let words = words.given("--without", broken);
         Prepared {
             cell: cell.number,
             values: cell.values.iter().map(|(_, label, _)| (*label).to_owned()).collect(),
-            protocol: match broken {
+            protocol: match grid.broken() {
                 Some(rule) => format!("{} without {rule}", cell.protocol),
                 None => cell.protocol.to_string(),
             },
             label,
-            scenario_words: command::file(&cell.base.path),
-            change_words: words.to_string(),
+            command: command_of.map(|command_of| command_of(cell)),
             case,
         }
     }
@@ -142,10 +144,8 @@ impl Prepared {
         Key { run, scenario, values: self.values.clone(), protocol, seed }
     }
 
-    /// The command that repeats a run of this cell.
+    /// The command that repeats the run of this cell with this seed.
     fn command(&self, seed: u64) -> String {
-        let words = Words::new("run").with(&self.scenario_words).option("--seed", seed);
-        let words = if self.change_words.is_empty() { words } else { words.with(&self.change_words) };
-        words.to_string()
+        self.command.as_ref().map(|command| command.with_seed(seed)).unwrap_or_default()
     }
 }
