@@ -31,8 +31,8 @@ pub(super) enum CliError {
     NotBuiltIn { name: PathBuf },
     #[error("only one file can be printed; write several to a folder with --output DIR")]
     PrintsOne,
-    #[error("{}: differs from the built-in file; --force replaces it", shown(path))]
-    Differs { path: PathBuf },
+    #[error(transparent)]
+    Library(#[from] crate::scenario::library::WriteError),
     #[error(
         "{runs} runs are too many for `seedbed run`; allowed are up to {RUNS_SHOWN_MAX}, and `seedbed sweep` takes more"
     )]
@@ -43,10 +43,6 @@ pub(super) enum CliError {
     NothingToShrink { path: PathBuf },
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
-    #[error("{}: cannot be read as a directory of scenarios: {source}", shown(path))]
-    Directory { path: PathBuf, source: io::Error },
-    #[error("{}: holds no scenarios (*.json)", shown(path))]
-    NoScenarios { path: PathBuf },
     #[error("{}: cannot be written: {source}", shown(path))]
     File { path: PathBuf, source: io::Error },
     #[error("{}: cannot be written: {source}; --repros DIR chooses another folder", shown(path))]

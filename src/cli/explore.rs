@@ -1,21 +1,21 @@
 //! `seedbed explore`: random scenarios on all cores, each judged by all checkers.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::ops::RangeInclusive;
 
 use super::Outcome;
 use super::command::{self, Words};
 use super::cores::Cores;
 use super::error::CliError;
-use super::output::{self, Stdout, plural};
+use super::output::{self, Stdout};
 use super::program::{self, default_protocol};
 use super::progress::Progress;
 use super::repro::Repros;
 use super::selection::draw_seed;
 use crate::clock::Clock;
-use crate::lab::explore::{Exploration, Failure, RUNS_FOR_COVERAGE};
+use crate::lab::explore::{Exploration, Failure};
 use crate::lab::{Protocol, Repro, SeedRange};
-use crate::report::text::{BAD, GOOD};
+use crate::report::explore as report;
 use crate::time::{Span, Time};
 use crate::world::processes::Interrupt;
 
@@ -101,7 +101,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let rate = exploration.runs as f64 / seconds.max(1e-3);
     output::note(&format!("{} seeds in {seconds:.1} s, {rate:.0} a second", exploration.runs));
     // What is finished is not lost, however it ended.
-    write_end(&mut out, &exploration)?;
+    report::write_end(&mut out, &exploration)?;
     out.flush()?;
     match interrupt.signal() {
         Some(signal) => {
@@ -159,10 +159,7 @@ fn explore(
 /// Reports a failure and writes its repro file. The exploration is worth more than the file, so one that cannot be
 /// written is only warned of.
 fn report_failure(args: &Args, failure: &Failure, out: &mut Stdout) -> Result<(), CliError> {
-    writeln!(out, "seed {} fails", failure.case.seed)?;
-    for finding in &failure.trial.findings {
-        writeln!(out, "    {finding}")?;
-    }
+    report::write_failure(out, failure)?;
     match args.repros.write(&Repro::of(&failure.case, &failure.trial)) {
         Ok(path) => {
             writeln!(out, "    Replay: {}", command::replay(&path))?;
@@ -172,38 +169,6 @@ fn report_failure(args: &Args, failure: &Failure, out: &mut Stdout) -> Result<()
     }
     writeln!(out)?;
     Ok(out.flush()?)
-}
-
-/// After a failure in fewer runs, the table of situations would say nothing.
-const RUNS_FOR_TABLE: u64 = 1_000;
-
-/// Writes the result, and the table of situations.
-fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<()> {
-    let Exploration { runs, events, failures, .. } = exploration;
-    match failures {
-        0 => writeln!(out, "{GOOD}No failure in {}{GOOD:#}\n", plural(*runs, "run", "runs"))?,
-        _ => writeln!(out, "{BAD}{failures} of {} failed{BAD:#}\n", plural(*runs, "run", "runs"))?,
-    }
-    if *runs < RUNS_FOR_TABLE && *failures > 0 {
-        return writeln!(out, "{runs} seeds explored, {events} events, {failures} failed");
-    }
-    let situations = || exploration.coverage.iter();
-    if situations().next().is_some() {
-        writeln!(
-            out,
-            "How many runs had each situation that is difficult for {}; in {RUNS_FOR_COVERAGE} runs each occurs:",
-            exploration.protocol
-        )?;
-    }
-    let width = situations().map(|(name, _)| name.len()).max().unwrap_or(0);
-    for (name, runs) in situations() {
-        let share = 100.0 * runs as f64 / exploration.runs.max(1) as f64;
-        writeln!(out, "  {name:width$}  {runs:>9}  {share:>5.1} %")?;
-    }
-    for gap in exploration.gaps() {
-        writeln!(out, "{BAD}Error:{BAD:#} never in {RUNS_FOR_COVERAGE} seeds or more: {gap}")?;
-    }
-    writeln!(out, "\n{runs} seeds explored, {events} events, {failures} failed")
 }
 
 /// A time as in `90s`, `10m` or `8h`.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::output::Stdout;
 use crate::files::{Unfinished, Way, empty, is_stdout};
-pub(super) use crate::files::{folder, is_same, probe, write_whole};
+pub(super) use crate::files::{is_same, probe, write_whole};
 
 /// The same paths, borrowed.
 pub(super) fn paths(paths: &[PathBuf]) -> Vec<&Path> {

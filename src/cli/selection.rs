@@ -1,6 +1,5 @@
 //! Which scenarios a command is about, and with which seed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
@@ -10,9 +9,8 @@ use super::command::{self, CommandLine, DEFAULT_DIRECTORY};
 use super::error::CliError;
 use super::output;
 use crate::lab::SeedRange;
-use crate::report::suite;
-use crate::scenario::Scenario;
-use crate::scenario::library::{self, BuiltIn, Kind, Place};
+use crate::scenario::library::{self, Kind, Place};
+use crate::scenario::{Scenario, ScenarioError};
 
 /// Which scenarios a command is about, and with which seed.
 #[derive(Debug, clap::Args)]
@@ -50,7 +48,8 @@ pub(super) struct Files {
 impl Files {
     /// Reads the scenarios and passes their warnings on. Each comes with what names it in any command.
     pub fn load(&self) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
-        if self.is_all() { load_folder(&self.config_directory) } else { load_named(&self.test) }
+        let folder = &self.config_directory;
+        load_all(if self.is_all() { library::scenarios_in(folder) } else { library::scenarios(&self.test) })
     }
 
     /// The words of a command line that name them.
@@ -71,27 +70,19 @@ impl Files {
 
 /// The scenarios of a file, a folder or `all`. Each comes with what names it in any command.
 pub(super) fn load_target(target: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
-    if target == Path::new(ALL) { load_folder(Path::new(DEFAULT_DIRECTORY)) } else { load_named(target) }
+    let is_all = target == Path::new(ALL);
+    load_all(if is_all { library::scenarios_in(Path::new(DEFAULT_DIRECTORY)) } else { library::scenarios(target) })
 }
 
-/// The scenarios that a name leads to: one, or those of a folder.
-fn load_named(name: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
-    match library::find(Kind::Scenario, name) {
-        Some(Place::Folder(_) | Place::BuiltInFolder(_)) => load_folder(name),
-        Some(Place::File(_) | Place::BuiltIn(_)) | None => Ok(vec![(name.to_owned(), load(name)?)]),
+/// Reads the scenarios of these names, and passes their warnings on.
+fn load_all(names: Result<Vec<PathBuf>, ScenarioError>) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
+    let mut scenarios = Vec::new();
+    for name in names? {
+        let loaded = Scenario::find(&name)?;
+        loaded.warnings.iter().for_each(|warning| output::warning(warning));
+        scenarios.push((name, loaded.scenario));
     }
-}
-
-/// All scenarios directly in the folder that a name leads to.
-fn load_folder(name: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
-    let paths = match library::find(Kind::Scenario, name) {
-        Some(Place::Folder(folder)) => scenarios_in(&folder)?,
-        Some(Place::BuiltInFolder(folder)) => library::files_in(folder).map(BuiltIn::full_path).collect(),
-        None if library::may_be_built_in(name) => return Err(library::not_found(Kind::Scenario, name).into()),
-        // To read it tells what is wrong.
-        _ => scenarios_in(name)?,
-    };
-    in_course_order(paths).into_iter().map(|path| load(&path).map(|scenario| (path, scenario))).collect()
+    Ok(scenarios)
 }
 
 /// The file on disk that the name of a scenario leads to, if it leads to one.
@@ -159,39 +150,6 @@ impl Selected {
             None => command::one(command, &self.scenarios[0].0, self.seeds),
         }
     }
-}
-
-/// Reads the scenario that a name leads to, and passes its warnings on.
-fn load(name: &Path) -> Result<Scenario, CliError> {
-    let loaded = Scenario::find(name)?;
-    for warning in &loaded.warnings {
-        output::warning(warning);
-    }
-    Ok(loaded.scenario)
-}
-
-/// The files of all scenarios directly in a directory.
-fn scenarios_in(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let unreadable = |source| CliError::Directory { path: directory.to_owned(), source };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(directory).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "json") && !path.is_dir() {
-            paths.push(path);
-        }
-    }
-    if paths.is_empty() {
-        return Err(CliError::NoScenarios { path: directory.to_owned() });
-    }
-    Ok(paths)
-}
-
-/// In the course's order. That in which a directory lists its files is not the same everywhere.
-fn in_course_order(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
-    let name = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    paths.sort();
-    paths.sort_by(|left, right| suite::course_order(&name(left), &name(right)));
-    paths
 }
 
 /// A seed from the operating system, for a run that anybody can repeat because the seed is printed. It has 32 bits:

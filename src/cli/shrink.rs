@@ -1,7 +1,7 @@
 //! `seedbed shrink`: a smaller case that fails the same way.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,8 @@ use super::output::{self, OutputFile};
 use super::progress::Progress;
 use super::repro::{self, amount};
 use crate::lab::Repro;
-use crate::lab::shrink::{self, Shrunk, Size, Step, shrink};
+use crate::lab::shrink::{self, Step, shrink};
+use crate::report::repro::write_shrunk;
 use crate::world::processes::Interrupt;
 
 /// Make a repro file smaller, with the same failure
@@ -89,7 +90,8 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let written = result.write(&mut writing);
     writing.finish(written)?;
     if with_text {
-        write_text(&mut out, &repro, &shrunk, args.budget, &path)?;
+        write_shrunk(&mut out, &repro.case, &shrunk, args.budget)?;
+        writeln!(out, "\nReplay: {}", command::replay(&path))?;
     }
     out.flush()?;
     match interrupt.signal() {
@@ -106,21 +108,6 @@ fn command(args: &Args) -> String {
 
 fn parse_budget(text: &str) -> Result<u64, String> {
     text.parse().ok().filter(|&budget| budget > 0).ok_or_else(|| "allowed is a whole number, 1 or more".to_owned())
-}
-
-fn write_text(out: &mut impl Write, repro: &Repro, shrunk: &Shrunk, budget: u64, path: &Path) -> io::Result<()> {
-    // The last run may count as several.
-    writeln!(out, "\nShrunk, after {} of at most {budget} runs (--budget), to\n", shrunk.runs.min(budget))?;
-    repro::write_case(out, &shrunk.case)?;
-    writeln!(out)?;
-    repro::write_findings(out, &shrunk.trial)?;
-    if Size::of(&shrunk.case).chance {
-        writeln!(out, "\nSome messages are still lost by chance: no list of losses was found that does as well.")?;
-    }
-    if Size::of(&shrunk.case) >= Size::of(&repro.case) {
-        writeln!(out, "\nNothing could be taken away.")?;
-    }
-    writeln!(out, "\nReplay: {}", command::replay(path))
 }
 
 /// Shows how far it has come.

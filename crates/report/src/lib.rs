@@ -7,7 +7,8 @@
 //! - [`rows`]: the runs of a sweep; [`digest`]: their statistics; [`cells`]: what is shown of these.
 //! - [`plot`]: data of any origin as pictures; [`figures`]: runs and sweeps as such data.
 //! - [`sweep`]: a whole sweep, which writes such rows, can be interrupted and continued, and can be done in parts.
-//! - [`repro`]: what a repro file holds, and whether a run shows the same failure.
+//! - [`library`]: the built-in files. [`explore`]: an exploration; [`zoo`]: which checkers detect which mutants.
+//! - [`repro`]: what a repro file holds, whether a run shows the same failure, and what it was shrunk to.
 //!
 //! All of them read [`RunSummary`], so their numbers agree. [`trace`] writes the events of a run while it goes on, [`history`] what its clients did. None
 //! shows wall-clock time or the machine: a report is as repeatable as its run.
@@ -22,10 +23,12 @@ pub mod compare;
 pub mod csv;
 mod describe;
 pub mod digest;
+pub mod explore;
 #[cfg(feature = "plot")]
 pub mod figures;
 pub mod history;
 pub mod json;
+pub mod library;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod repro;
@@ -37,6 +40,7 @@ pub mod text;
 pub mod trace;
 mod verdicts;
 mod waits;
+pub mod zoo;
 
 pub use describe::describe;
 pub use summary::{IdleFault, Latency, RunSummary, Statistics, SuiteSummary};

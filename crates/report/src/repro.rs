@@ -1,9 +1,10 @@
-//! What is said of a repro: the case, what was found, and whether a trial shows the same.
+//! What is said of a repro: the case, what was found, whether a trial shows the same, and what it was shrunk to.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use seedbed_core::check::Checker;
+use seedbed_core::lab::shrink::{Shrunk, Size};
 use seedbed_core::lab::{Case, Repro, Trial};
 use seedbed_core::printable::plural;
 use seedbed_core::scenario::Scenario;
@@ -50,6 +51,26 @@ pub fn write_findings(out: &mut impl Write, trial: &Trial) -> io::Result<()> {
             // The first line is the finding itself.
             opinion.lines.iter().skip(1).try_for_each(|line| writeln!(out, "{line}"))?;
         }
+    }
+    Ok(())
+}
+
+/// Writes what a case was shrunk to, in at most `budget` runs.
+///
+/// # Errors
+/// If writing fails.
+pub fn write_shrunk(out: &mut impl Write, original: &Case, shrunk: &Shrunk, budget: u64) -> io::Result<()> {
+    // The last run may count as several.
+    writeln!(out, "\nShrunk, after {} of at most {budget} runs (--budget), to\n", shrunk.runs.min(budget))?;
+    write_case(out, &shrunk.case)?;
+    writeln!(out)?;
+    write_findings(out, &shrunk.trial)?;
+    let size = Size::of(&shrunk.case);
+    if size.chance {
+        writeln!(out, "\nSome messages are still lost by chance: no list of losses was found that does as well.")?;
+    }
+    if size >= Size::of(original) {
+        writeln!(out, "\nNothing could be taken away.")?;
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 //!
 //! The table's shape follows from the scenarios alone, so that rows can be written as their runs finish.
 
-use std::cmp::Ordering;
 use std::io::{self, Write};
 
 use super::checkers::{first_findings, line};
@@ -11,18 +10,7 @@ use super::text::{BAD, FAIR, GOOD, too_busy};
 use super::{advice, describe};
 use seedbed_core::check::course::Tier;
 use seedbed_core::scenario::Scenario;
-
-/// The groups of the published suite, by the names of their scenarios up to the hyphen, in the course's order.
-const GROUPS: [(&str, &str); 5] = [
-    ("simple", "Basic tests"),
-    ("unreliable", "Unreliable network tests"),
-    ("crash", "Crash tests"),
-    ("partition", "Partition tests"),
-    ("advanced", "Advanced tests"),
-];
-
-/// The heading of all scenarios of other names.
-const OTHER_GROUP: &str = "Other tests";
+use seedbed_core::scenario::order::{GROUPS, group};
 
 /// At most this many failed seeds of one scenario are listed with their commands.
 const LISTED_MAX: usize = 10;
@@ -163,20 +151,15 @@ pub fn write_total(out: &mut impl Write, suite: &SuiteSummary, scenarios: usize)
     writeln!(out, "Passed {passed} out of {runs} runs, and {always} out of {scenarios} tests with every seed")
 }
 
-/// Orders names of scenarios as the course does: by group, all others last, and within a group by name with numbers
-/// by their value.
-pub fn course_order(left: &str, right: &str) -> Ordering {
-    group(left).cmp(&group(right)).then_with(|| natural_order(left, right)).then_with(|| left.cmp(right))
-}
-
-/// The place of a scenario's group.
-fn group(name: &str) -> usize {
-    let prefix = name.split('-').next().unwrap_or_default();
-    GROUPS.iter().position(|&(group, _)| group == prefix).unwrap_or(GROUPS.len())
+/// The title of the group that a scenario of this name is in.
+fn group_title(name: &str) -> &'static str {
+    const TITLES: [&str; GROUPS.len()] =
+        ["Basic tests", "Unreliable network tests", "Crash tests", "Partition tests", "Advanced tests"];
+    TITLES.get(group(name)).copied().unwrap_or("Other tests")
 }
 
 fn heading(scenarios: &[&Scenario]) -> String {
-    let title = GROUPS.get(group(&scenarios[0].name)).map_or(OTHER_GROUP, |&(_, title)| title);
+    let title = group_title(&scenarios[0].name);
     let range = |value: &dyn Fn(&Scenario) -> f64| {
         let values = scenarios.iter().map(|scenario| value(scenario));
         let (min, max) = values.fold((f64::INFINITY, 0.0_f64), |(min, max), value| (min.min(value), max.max(value)));
@@ -188,35 +171,6 @@ fn heading(scenarios: &[&Scenario]) -> String {
     format!("{title} ({replicas} replicas, {seconds} seconds, {requests} requests):")
 }
 
-/// Compares texts with each run of digits as one number.
-fn natural_order(left: &str, right: &str) -> Ordering {
-    let (mut left, mut right) = (left, right);
-    while !left.is_empty() && !right.is_empty() {
-        let (left_digits, right_digits) = (leading_digits(left), leading_digits(right));
-        let (left_part, right_part, order) = if left_digits.is_empty() || right_digits.is_empty() {
-            let (l, r) = (first_char(left), first_char(right));
-            (l, r, l.cmp(r))
-        } else {
-            // Numbers of any length: without leading zeros the longer one is larger.
-            let (l, r) = (left_digits.trim_start_matches('0'), right_digits.trim_start_matches('0'));
-            (left_digits, right_digits, l.len().cmp(&r.len()).then_with(|| l.cmp(r)))
-        };
-        if order.is_ne() {
-            return order;
-        }
-        (left, right) = (&left[left_part.len()..], &right[right_part.len()..]);
-    }
-    left.len().cmp(&right.len())
-}
-
-fn leading_digits(text: &str) -> &str {
-    &text[..text.bytes().take_while(u8::is_ascii_digit).count()]
-}
-
-fn first_char(text: &str) -> &str {
-    &text[..text.chars().next().map_or(0, char::len_utf8)]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,18 +179,6 @@ mod tests {
     use seedbed_core::record::RunRecord;
     use seedbed_core::scenario::Tests;
     use seedbed_core::time::{Span, Time};
-
-    #[test]
-    fn scenarios_stand_in_the_courses_order_and_others_last_with_numbers_by_value() {
-        let mut names = ["zoo", "crash-10", "advanced-1", "crash-9", "b2", "simple-2", "b10", "partition-1", "simplex"];
-        names.sort_by(|left, right| course_order(left, right));
-        assert_eq!(
-            names,
-            ["simple-2", "crash-9", "crash-10", "partition-1", "advanced-1", "b2", "b10", "simplex", "zoo"]
-        );
-        assert_eq!(course_order("a-01", "a-1"), Ordering::Less);
-        assert_eq!(natural_order("é1", "é"), Ordering::Greater);
-    }
 
     fn scenario(name: &str, requests: u64, faults: &[Fault]) -> Scenario {
         let events = faults.iter().map(|fault| FaultEvent { time: Time::ZERO, fault: fault.clone() }).collect();

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::explore::{Failure, draw};
 use super::shrink::{Shrunk, shrink};
-use super::{Protocol, Protocols, Repro};
+use super::{Protocol, Protocols, Repro, UnknownMutant};
 use crate::check::{Checker, Finding, UNKNOWN};
 
 /// Hunts of one animal begin so far apart.
@@ -105,6 +105,33 @@ impl Animal {
     pub fn escapes(&self) -> bool {
         self.hunts.iter().any(|hunt| hunt.by_any().is_none())
     }
+
+    /// Whether every hunt detected the mutant, or none found anything wrong with the sound protocol.
+    pub fn is_as_expected(&self) -> bool {
+        match self.protocol.broken() {
+            Some(_) => !self.escapes(),
+            None => self.hunts.iter().all(|hunt| hunt.by_any().is_none()),
+        }
+    }
+}
+
+/// The mutants of a protocol that lack these rules, each once, and then the protocol itself. Without a rule, it is all
+/// mutants.
+///
+/// # Errors
+/// If the protocol has no such rule.
+pub fn animals(protocol: &Protocol, rules: &[String]) -> Result<Vec<Protocol>, UnknownMutant> {
+    let mut names: Vec<&str> = Vec::new();
+    for rule in rules {
+        if !names.contains(&rule.as_str()) {
+            names.push(rule);
+        }
+    }
+    if names.is_empty() {
+        names = protocol.mutants().iter().map(|mutant| mutant.name).collect();
+    }
+    let mutants = names.into_iter().map(|rule| protocol.without(rule));
+    mutants.chain([Ok(protocol.clone())]).collect()
 }
 
 /// What a hunt found, made small.
@@ -238,6 +265,19 @@ mod tests {
         assert_eq!(animal.tally(Hunt::by_any), Some(Tally { convicted: 4, median: 7, worst: 9 }));
         assert_eq!(animal.tally(|hunt| hunt.by(&Checker::COURSE)), None);
         assert!(animal.escapes());
+    }
+
+    #[test]
+    fn the_rules_that_are_named_come_once_each_and_the_sound_protocol_last() {
+        let raft = subjects::raft();
+        let rules = |named: &[&str]| {
+            let named: Vec<String> = named.iter().map(|rule| (*rule).to_owned()).collect();
+            animals(&raft, &named).map(|animals| animals.iter().map(Protocol::broken).collect::<Vec<_>>())
+        };
+        let named = rules(&["vote-once", "commit-own-term", "vote-once"]).expect("rules");
+        assert_eq!(named, [Some("vote-once"), Some("commit-own-term"), None]);
+        assert_eq!(rules(&[]).expect("rules").len(), raft.mutants().len() + 1);
+        assert!(rules(&["no-such-rule"]).is_err());
     }
 
     #[test]

@@ -18,6 +18,20 @@ pub enum ScenarioError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The folder cannot be read.
+    #[error("{file}: cannot be read as a directory of scenarios: {source}")]
+    Folder {
+        /// The folder.
+        file: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// There is no scenario in the folder.
+    #[error("{file}: holds no scenarios (*.json)")]
+    EmptyFolder {
+        /// The folder.
+        file: String,
+    },
     /// There is no file of this name, neither on disk nor among those that come with the program.
     #[error(
         "{file}: no such file, and no built-in {noun} has this name (`seedbed scenarios` lists them){}",

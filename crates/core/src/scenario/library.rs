@@ -15,11 +15,14 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::error::ScenarioError;
+use super::order::course_order;
 use super::reader::read;
 use super::{Loaded, Scenario};
+use crate::files;
 use crate::hint::nearest;
 use crate::printable::printable;
 
@@ -224,9 +227,120 @@ pub fn file(kind: Kind, name: &Path) -> Option<PathBuf> {
     }
 }
 
+/// The names of the scenarios that a name leads to: of one, or of all directly in a folder, in the course's order.
+///
+/// # Errors
+/// If a folder cannot be read, or holds none. Whether there is a scenario of one name, reading it says.
+pub fn scenarios(name: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
+    match find(Kind::Scenario, name) {
+        Some(Place::Folder(_) | Place::BuiltInFolder(_)) => scenarios_in(name),
+        Some(Place::File(_) | Place::BuiltIn(_)) | None => Ok(vec![name.to_owned()]),
+    }
+}
+
+/// The names of all scenarios directly in the folder that a name leads to, in the course's order.
+///
+/// # Errors
+/// If there is no such folder, or it cannot be read or holds no scenario.
+pub fn scenarios_in(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
+    let mut paths = match find(Kind::Scenario, folder) {
+        Some(Place::Folder(found)) => json_files_in(&found)?,
+        Some(Place::BuiltInFolder(found)) => files_in(found).map(BuiltIn::full_path).collect(),
+        None if may_be_built_in(folder) => return Err(not_found(Kind::Scenario, folder)),
+        // To read it tells what is wrong.
+        _ => json_files_in(folder)?,
+    };
+    // The order in which a folder lists its files is not the same everywhere.
+    let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    paths.sort();
+    paths.sort_by(|left, right| course_order(&stem(left), &stem(right)));
+    Ok(paths)
+}
+
+/// The files directly in a folder on disk that may be scenarios.
+fn json_files_in(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
+    let file = || printable(&folder.to_string_lossy());
+    let unreadable = |source| ScenarioError::Folder { file: file(), source };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "json") && !path.is_dir() {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() { Err(ScenarioError::EmptyFolder { file: file() }) } else { Ok(paths) }
+}
+
 /// The built-in files directly in a folder below [`FOLDER`].
 pub fn files_in(folder: &str) -> impl Iterator<Item = &'static BuiltIn> {
     FILES.iter().filter(move |file| file.folder() == folder)
+}
+
+/// Why built-in files are not written to a folder.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// A file would be replaced that is not the same.
+    #[error("{}: differs from the built-in file; --force replaces it", shown(path))]
+    Differs {
+        /// The file on disk.
+        path: PathBuf,
+    },
+    /// It is not known whether a file would be replaced that is not the same.
+    #[error("{}: cannot be read: {source}", shown(path))]
+    Unreadable {
+        /// The file on disk.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("{}: cannot be written: {source}", shown(path))]
+    Unwritable {
+        /// The file on disk.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+/// The path in one line, whatever it holds.
+fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy())
+}
+
+/// Writes built-in files to a folder on disk, with the folders that they are in: those at these places, or all if there is
+/// no place. Returns how many it wrote: files that are there and the same stay.
+///
+/// # Errors
+/// If a file is there and differs, unless `force` replaces it; nothing is written then. If a file cannot be read or
+/// written.
+pub fn write_files(places: &[Place], folder: &Path, force: bool) -> Result<usize, WriteError> {
+    let is_wanted = |file: &&BuiltIn| {
+        let holds = |place: &Place| match place {
+            Place::BuiltIn(other) => other.path == file.path,
+            Place::BuiltInFolder(folder) => *folder == file.folder(),
+            Place::File(_) | Place::Folder(_) => false,
+        };
+        places.is_empty() || places.iter().any(holds)
+    };
+    let mut missing = Vec::new();
+    for file in FILES.iter().filter(is_wanted) {
+        let path = folder.join(file.path);
+        match fs::read(&path) {
+            Ok(old) if old == file.text.as_bytes() => {}
+            Ok(_) if !force => return Err(WriteError::Differs { path }),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(WriteError::Unreadable { path, source });
+            }
+            Ok(_) | Err(_) => missing.push((path, file)),
+        }
+    }
+    for (path, file) in &missing {
+        let made = fs::create_dir_all(files::folder(path));
+        let written = made.and_then(|()| files::write_whole(path, |out| out.write_all(file.text.as_bytes())));
+        written.map_err(|source| WriteError::Unwritable { path: path.clone(), source })?;
+    }
+    Ok(missing.len())
 }
 
 /// The folders of built-in files, each once, in order. The first is the empty one of the course's scenarios.
@@ -313,12 +427,12 @@ pub(crate) fn load(kind: Kind, name: &Path) -> Result<Found, ScenarioError> {
 }
 
 /// Whether a name may be that of a built-in file: it is a relative path without `.` and `..`.
-pub fn may_be_built_in(name: &Path) -> bool {
+fn may_be_built_in(name: &Path) -> bool {
     plain(name).is_some()
 }
 
 /// The error that nothing of this kind has this name, with the name that may be meant, or what has the name.
-pub fn not_found(kind: Kind, name: &Path) -> ScenarioError {
+fn not_found(kind: Kind, name: &Path) -> ScenarioError {
     let file = printable(&name.display().to_string());
     match find_built_in(name) {
         Some(Place::BuiltIn(other)) => ScenarioError::OtherKind { file, what: other.kind().use_of() },

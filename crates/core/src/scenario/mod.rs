@@ -13,6 +13,7 @@ pub mod library;
 mod matrix_file;
 mod network;
 mod operations;
+pub mod order;
 mod parse;
 pub(crate) mod pretty;
 pub(crate) mod reader;

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::*;
+use tempfile::TempDir;
 
 /// The folder of scenarios of this repository.
 fn folder() -> PathBuf {
@@ -176,4 +177,37 @@ fn the_courses_scenarios_and_no_others_are_at_the_top() {
     assert_eq!(Scenario::builtin("chaos/tour").map(|scenario| scenario.name), Some("tour".to_owned()));
     assert_eq!(Scenario::builtin("matrices/seed"), None);
     assert_eq!(Scenario::builtin(""), None);
+}
+
+#[test]
+fn the_scenarios_of_a_folder_come_in_the_courses_order_and_those_below_it_do_not() {
+    let folder = TempDir::new().expect("a temporary folder");
+    fs::create_dir(folder.path().join("deeper.json")).expect("a folder");
+    assert!(matches!(scenarios(folder.path()), Err(ScenarioError::EmptyFolder { .. })));
+    for name in ["zoo.json", "crash-10.json", "crash-9.json", "simple-1.json", "notes.txt"] {
+        fs::write(folder.path().join(name), "{}").expect("a file");
+    }
+    let names = ["simple-1.json", "crash-9.json", "crash-10.json", "zoo.json"].map(|name| folder.path().join(name));
+    assert_eq!(scenarios(folder.path()).expect("scenarios"), names);
+    assert_eq!(scenarios(&names[0]).expect("a name"), names[..1]);
+    let nowhere = folder.path().join("nowhere");
+    assert!(matches!(scenarios_in(&nowhere), Err(ScenarioError::Folder { .. })));
+    assert_eq!(scenarios(Path::new("harsh")).expect("it is built in").len(), files_in("harsh").count());
+}
+
+#[test]
+fn built_in_files_are_written_once_and_replace_others_only_by_force() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let harsh = [Place::BuiltInFolder("harsh")];
+    let count = files_in("harsh").count();
+    assert_eq!(write_files(&harsh, folder.path(), false).expect("room"), count);
+    assert_eq!(write_files(&harsh, folder.path(), false).expect("room"), 0, "they are there");
+    let mine = folder.path().join("harsh/large-21.json");
+    fs::write(&mine, "mine").expect("a file");
+    fs::remove_file(folder.path().join("harsh/large-101.json")).expect("a file");
+    let refused = write_files(&harsh, folder.path(), false).expect_err("one differs");
+    assert!(matches!(refused, WriteError::Differs { path } if path == mine));
+    assert!(!folder.path().join("harsh/large-101.json").exists(), "nothing is written then");
+    assert_eq!(write_files(&harsh, folder.path(), true).expect("room"), 2);
+    assert_eq!(write_files(&[], folder.path(), false).expect("room"), FILES.len() - count);
 }

@@ -1,0 +1,170 @@
+//! The zoo: which checkers detect which mutants, how soon, and how small the failures become.
+
+use std::io::{self, Write};
+
+use super::text::{BAD, GOOD};
+use seedbed_core::check::Checker;
+use seedbed_core::lab::Protocol;
+use seedbed_core::lab::shrink::Size;
+use seedbed_core::lab::zoo::{Animal, Effort, Hunt, Specimen, Tally};
+use seedbed_core::printable::plural;
+
+/// Writes the kill matrix: a row for each mutant and the correct protocol, a column for each checker. Below it are the
+/// mutants that escape and the total.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io::Result<()> {
+    let rows: Vec<Vec<String>> = animals.iter().map(|animal| cells(animal, effort)).collect();
+    write_legend(out, animals, &rows, effort)?;
+    let title = animals.first().map_or_else(String::new, |animal| format!("{} without", animal.protocol));
+    write!(out, "{title:28}")?;
+    for name in CHECKERS.iter().map(Checker::name).chain(["any", "client's view"]) {
+        write!(out, " {name:>15}")?;
+    }
+    writeln!(out)?;
+    for (animal, row) in animals.iter().zip(&rows) {
+        write!(out, "{:28}", animal.protocol.broken().unwrap_or("nothing: the correct one"))?;
+        for cell in row {
+            write!(out, " {cell:>15}")?;
+        }
+        writeln!(out, "{}", if animal.is_as_expected() { "" } else { "  !" })?;
+    }
+    writeln!(out)?;
+    animals.iter().filter(|animal| !animal.is_as_expected()).try_for_each(|animal| write_error(out, animal))?;
+    write_total(out, animals, effort)
+}
+
+/// Writes what an interrupted visit has found: the matrix of those that all hunts are done for.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write_interrupted(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io::Result<()> {
+    let done: usize = animals.iter().map(|animal| animal.hunts.len()).sum();
+    writeln!(out, "Interrupted after {done} of {} hunts.", animals.len() as u64 * effort.starts)?;
+    // What is said of a mutant is true only after all of its hunts.
+    let is_finished = |animal: &&Animal| animal.hunts.len() as u64 == effort.starts;
+    let finished: Vec<Animal> = animals.iter().filter(is_finished).cloned().collect();
+    if finished.is_empty() { Ok(()) } else { write_matrix(out, &finished, effort) }
+}
+
+/// Writes how small the failures of a protocol's mutants became, by rule and in all.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write_sizes(out: &mut impl Write, protocol: &Protocol, specimens: &[Specimen]) -> io::Result<()> {
+    writeln!(out, "\nFailures shrunk, median/worst. Faults are fault events and losses.\n")?;
+    let title = format!("{protocol} without");
+    writeln!(out, "{title:28} {:>10} {:>10} {:>10}", "requests", "faults", "replay")?;
+    for mutant in protocol.mutants() {
+        let own: Vec<&Specimen> = specimens.iter().filter(|specimen| specimen.broken == mutant.name).collect();
+        write_size(out, mutant.name, &own)?;
+    }
+    write_size(out, "any rule", &specimens.iter().collect::<Vec<_>>())
+}
+
+/// The checkers that have a column.
+const CHECKERS: [Checker; 4] = [Checker::COURSE, Checker::LINEARIZABILITY, Checker::INVARIANTS, Checker::LIVENESS];
+
+/// The row of a mutant, without its name.
+fn cells(animal: &Animal, effort: Effort) -> Vec<String> {
+    let any = [animal.tally(Hunt::by_any), animal.tally(Hunt::by_general)];
+    let each = CHECKERS.into_iter().map(|checker| animal.tally(|hunt| hunt.by(&checker)));
+    each.chain(any).map(|tally| shown(tally, effort)).collect()
+}
+
+fn shown(tally: Option<Tally>, effort: Effort) -> String {
+    match tally {
+        None => "-".to_owned(),
+        Some(Tally { convicted, median, worst }) if convicted as u64 == effort.starts => format!("{median}/{worst}"),
+        Some(Tally { convicted, median, worst }) => format!("{median}/{worst} ({convicted})"),
+    }
+}
+
+fn write_legend(out: &mut impl Write, animals: &[Animal], rows: &[Vec<String>], effort: Effort) -> io::Result<()> {
+    let (starts, seeds) = (plural(effort.starts, "start", "starts"), plural(effort.seeds_max, "seed", "seeds"));
+    writeln!(out, "Seeds until first detected, median/worst of {starts}, at most {seeds} each.")?;
+    let some = rows.iter().flatten().any(|cell| cell.contains('('));
+    let some = if some { "(7): only from 7 of the starts. " } else { "" };
+    let rest = if animals.iter().all(Animal::is_as_expected) { "" } else { "!: a check failed." };
+    writeln!(out, "{}", format!("-: not detected. {some}{rest}").trim_end())?;
+    writeln!(out, "client's view: detected by linearizability or liveness, which need only what clients see.\n")
+}
+
+fn write_error(out: &mut impl Write, animal: &Animal) -> io::Result<()> {
+    let mutants = animal.protocol.mutants();
+    match mutants.iter().find(|mutant| Some(mutant.name) == animal.protocol.broken()) {
+        Some(mutant) => {
+            let (rule, breaks, source) = (mutant.name, mutant.breaks, mutant.source);
+            writeln!(out, "{BAD}Error:{BAD:#} {rule} escapes: it {breaks}; the rule: {source}")
+        }
+        None => writeln!(out, "{BAD}Error:{BAD:#} the correct protocol failed a check"),
+    }
+}
+
+fn write_total(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io::Result<()> {
+    let mutants = || animals.iter().filter(|animal| animal.protocol.broken().is_some());
+    let detected = mutants().filter(|animal| !animal.escapes()).count();
+    let all = plural(mutants().count() as u64, "mutant", "mutants");
+    let colour = if animals.iter().all(Animal::is_as_expected) { GOOD } else { BAD };
+    let from = if effort.starts == 1 { "the only start" } else { "every start" };
+    writeln!(out, "{colour}{detected} of {all} detected from {from}{colour:#}")
+}
+
+fn write_size(out: &mut impl Write, name: &str, specimens: &[&Specimen]) -> io::Result<()> {
+    let figures = |size: fn(&Size) -> usize| {
+        let mut sizes: Vec<usize> = specimens.iter().map(|specimen| size(&Size::of(&specimen.shrunk.case))).collect();
+        sizes.sort_unstable();
+        sizes.last().map(|worst| format!("{}/{worst}", sizes[sizes.len() / 2]))
+    };
+    let (Some(requests), Some(faults)) = (figures(|size| size.things - size.faults), figures(|size| size.faults))
+    else {
+        return Ok(());
+    };
+    let replaying = specimens.iter().filter(|specimen| specimen.replays).count();
+    writeln!(out, "{name:28} {requests:>10} {faults:>10} {:>10}", format!("{replaying}/{}", specimens.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedbed_core::subjects;
+
+    /// A mutant of Raft, or Raft itself, with hunts that each took this many seeds until linearizability failed.
+    fn animal(rule: Option<&str>, seeds: &[Option<u64>]) -> Animal {
+        let raft = subjects::raft();
+        let protocol = rule.map_or_else(|| raft.clone(), |rule| raft.without(rule).expect("a rule"));
+        let hunt = |seeds: &Option<u64>| Hunt {
+            convictions: seeds.map(|seeds| (Checker::LINEARIZABILITY, seeds)).into_iter().collect(),
+            failure: None,
+        };
+        Animal { protocol, hunts: seeds.iter().map(hunt).collect() }
+    }
+
+    fn text(write: impl FnOnce(&mut anstream::StripStream<Vec<u8>>) -> io::Result<()>) -> String {
+        let mut out = anstream::StripStream::new(Vec::new());
+        write(&mut out).expect("memory");
+        String::from_utf8(out.into_inner()).expect("text")
+    }
+
+    #[test]
+    fn a_mutant_that_escapes_from_one_start_is_marked_and_named_with_its_rule() {
+        let animals = [animal(Some("vote-once"), &[Some(3), None]), animal(None, &[None, None])];
+        let effort = Effort { starts: 2, seeds_max: 10 };
+        let text = text(|out| write_matrix(out, &animals, effort));
+        assert!(text.starts_with("Seeds until first detected, median/worst of 2 starts, at most 10 seeds each.\n"));
+        assert!(text.contains("\n-: not detected. (7): only from 7 of the starts. !: a check failed.\n"), "{text}");
+        assert!(text.contains("3/3 (1)"), "{text}");
+        assert!(text.contains("\nError: vote-once escapes: it "), "{text}");
+        assert!(text.ends_with("\n0 of 1 mutant detected from every start\n"), "{text}");
+    }
+
+    #[test]
+    fn an_interrupted_visit_shows_only_those_that_all_hunts_are_done_for() {
+        let animals = [animal(Some("vote-once"), &[Some(3)]), animal(None, &[])];
+        let effort = Effort { starts: 1, seeds_max: 10 };
+        let text = text(|out| write_interrupted(out, &animals, effort));
+        assert!(text.starts_with("Interrupted after 1 of 2 hunts.\nSeeds until first detected"), "{text}");
+        assert!(text.contains("vote-once") && !text.contains("the correct one"), "{text}");
+    }
+}
