@@ -1,22 +1,19 @@
 //! `seedbed check`: whether histories are linearizable, whoever wrote them.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use super::Outcome;
 use super::error::CliError;
-use super::output::{self, OutputFile, plural};
+use super::output::{self, OutputFile};
 use super::progress::Progress;
 use super::sweep::{draw, picture};
-use crate::check::linear::{AnySpecification, Budget, Verdict, Violation, by_name, fitting};
+use crate::check::linear::{AnySpecification, Budget, by_name, fitting};
 use crate::printable::printable;
 use crate::record::History;
 use crate::report::figures;
-use crate::report::history::{self, Format};
+use crate::report::history::{self, CheckedHistory, Format, verdicts};
 
 /// Check histories for linearizability
 ///
@@ -81,7 +78,7 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     for path in &args.files {
         let file = check(args, spec, path)?;
         if with_text {
-            file.write(&mut out)?;
+            verdicts::write_text(&mut out, &file)?;
             out.flush()?;
         }
         if let Some(place) = &args.picture {
@@ -91,43 +88,26 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     }
     if let Some(json) = json {
         let mut writing = json.begin(&mut out)?;
-        let files: Vec<FileJson<'_>> = checked.iter().map(FileJson::of).collect();
-        let written = serde_json::to_writer_pretty(&mut writing, &files).map_err(io::Error::from);
-        let written = written.and_then(|()| writeln!(writing));
+        let written = verdicts::write_json(&mut writing, &checked);
         writing.finish(written)?;
     }
     out.flush()?;
     Ok(Outcome::of(checked.iter().all(|file| file.verdict.is_linearizable())))
 }
 
-/// A file and what was found.
-struct Checked {
-    name: String,
-    spec: &'static dyn AnySpecification,
-    verdict: Verdict,
-}
-
-fn check(args: &Args, spec: Option<&'static dyn AnySpecification>, path: &Path) -> Result<Checked, CliError> {
+fn check(args: &Args, spec: Option<&'static dyn AnySpecification>, path: &Path) -> Result<CheckedHistory, CliError> {
     let name = if path == Path::new("-") { "standard input".to_owned() } else { printable(&path.to_string_lossy()) };
     let problem = |problem: String| CliError::History { path: path.to_owned(), problem };
     let history = read(path)?;
     let spec = match spec {
         Some(spec) => spec,
-        None => fitting(&history).ok_or_else(|| problem(no_fit(&history)))?,
+        None => fitting(&history).ok_or_else(|| problem(verdicts::no_fit(&history)))?,
     };
     let budget = Budget { steps: args.budget, ..Budget::default() };
     let verdict = spec
         .check(&history, budget)
         .map_err(|stranger| problem(format!("{stranger} (operation {}); --spec takes another one", stranger.mid)))?;
-    Ok(Checked { name, spec, verdict })
-}
-
-/// Says that no ready specification fits.
-fn no_fit(history: &History) -> String {
-    let names: BTreeSet<&str> = history.attempts.iter().map(|attempt| attempt.operation.name()).collect();
-    let names: Vec<String> = names.into_iter().map(printable).collect();
-    let what = names.join(", ");
-    format!("no specification has all of these operations: {what}; `seedbed help check` lists what each has")
+    Ok(CheckedHistory { name, spec, verdict })
 }
 
 fn read(path: &Path) -> Result<History, CliError> {
@@ -155,36 +135,8 @@ fn read(path: &Path) -> Result<History, CliError> {
     }
 }
 
-impl Checked {
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let (name, spec) = (&self.name, self.spec.name());
-        match &self.verdict {
-            Verdict::Linearizable { operations, keys } => {
-                let operations = plural(*operations as u64, "operation", "operations");
-                let objects = plural(*keys as u64, "object", "objects");
-                writeln!(out, "{name}: linearizable as {spec} ({operations} on {objects})")
-            }
-            Verdict::Unknown { key, operations } => writeln!(
-                out,
-                "{name}: unknown as {spec}: the budget was spent on {} ({})",
-                printable(key),
-                plural(*operations as u64, "operation", "operations"),
-            ),
-            Verdict::Violation(violation) => {
-                let answers = plural(violation.answers as u64, "answer", "answers");
-                writeln!(out, "{name}: not linearizable as {spec}: no order explains the first {answers}")?;
-                writeln!(out, "{violation}")
-            }
-        }
-    }
-
-    fn violation(&self) -> Option<&Violation> {
-        if let Verdict::Violation(violation) = &self.verdict { Some(violation) } else { None }
-    }
-}
-
 /// Draws what is wrong, if anything is.
-fn draw_violation(file: &Checked, path: &Path) -> Result<(), CliError> {
+fn draw_violation(file: &CheckedHistory, path: &Path) -> Result<(), CliError> {
     match file.violation() {
         Some(violation) => {
             let title = format!("{}: not linearizable as {}", file.name, file.spec.name());
@@ -196,65 +148,6 @@ fn draw_violation(file: &Checked, path: &Path) -> Result<(), CliError> {
                 printable(&path.to_string_lossy())
             ));
             Ok(())
-        }
-    }
-}
-
-/// The verdict on a file.
-#[derive(Serialize)]
-struct FileJson<'a> {
-    file: &'a str,
-    specification: &'a str,
-    verdict: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operations: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    objects: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(flatten)]
-    violation: Option<ViolationJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct ViolationJson<'a> {
-    at: f64,
-    answers: usize,
-    minimal: bool,
-    explanation: &'a str,
-    wrong: String,
-    around: Vec<String>,
-}
-
-impl<'a> FileJson<'a> {
-    fn of(file: &'a Checked) -> FileJson<'a> {
-        let json = FileJson {
-            file: &file.name,
-            specification: file.spec.name(),
-            verdict: "linearizable",
-            operations: None,
-            objects: None,
-            key: None,
-            violation: None,
-        };
-        match &file.verdict {
-            Verdict::Linearizable { operations, keys } => {
-                FileJson { operations: Some(*operations), objects: Some(*keys), ..json }
-            }
-            Verdict::Unknown { key, operations } => {
-                FileJson { verdict: "unknown", operations: Some(*operations), key: Some(key), ..json }
-            }
-            Verdict::Violation(violation) => {
-                let shown = ViolationJson {
-                    at: violation.at.as_secs_f64(),
-                    answers: violation.answers,
-                    minimal: violation.minimal,
-                    explanation: &violation.explanation,
-                    wrong: violation.read.get.to_string(),
-                    around: violation.around_mids.iter().map(ToString::to_string).collect(),
-                };
-                FileJson { verdict: "violation", key: Some(&violation.key), violation: Some(shown), ..json }
-            }
         }
     }
 }

@@ -17,6 +17,8 @@
 #![warn(missing_docs)]
 
 mod advice;
+#[cfg(feature = "grpc")]
+pub mod bench;
 pub mod cells;
 mod checkers;
 pub mod compare;
@@ -33,6 +35,8 @@ pub mod library;
 pub mod plot;
 pub mod repro;
 pub mod rows;
+#[cfg(feature = "grpc")]
+pub mod status;
 pub mod suite;
 mod summary;
 pub mod sweep;

@@ -1,6 +1,6 @@
 //! `seedbed kv bench`: how many requests a cluster answers, and how fast.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use clap::ValueEnum;
 use tokio::runtime::Builder;
 
 use super::connection::{self, ConnectionArgs, seconds};
+use crate::cli::Outcome;
 use crate::cli::error::CliError;
 use crate::cli::output::{self, OutputFile};
 use crate::cli::progress::Progress;
 use crate::cli::selection::draw_seed;
-use crate::cli::{Outcome, output::plural};
-use crate::client::bench::{self, Kind, Measured, Plan, Seen, Stale, Tally, Target};
+use crate::client::bench::{self, Measured, Plan, Seen, Stale, Target};
 use crate::client::{Kv, Routing, Settings};
+use crate::report::bench as report;
 use crate::rpc::VALUE_BYTES_MAX;
 use crate::time::Span;
 
@@ -119,7 +120,7 @@ pub(super) fn execute(connection: &ConnectionArgs, args: &Args) -> Result<Outcom
     let measured = connection::runtime(builder)?.block_on(measure(connection, args, &plan))?;
     let mut out = output::stdout();
     if with_text {
-        write_text(&mut out, args, &plan, &measured)?;
+        report::write_text(&mut out, args.clients, &plan, &measured)?;
     }
     if let Some(csv) = csv {
         let mut writing = csv.begin(&mut out)?;
@@ -187,41 +188,6 @@ async fn load<T: Target>(mut targets: Vec<T>, args: &Args, plan: &Plan) -> Resul
     let measured = measured.await;
     progress.clear();
     Ok(measured)
-}
-
-fn write_text(out: &mut impl Write, args: &Args, plan: &Plan, measured: &Measured) -> io::Result<()> {
-    let clients = plural(args.clients.into(), "client", "clients");
-    let keys = plural(plan.keys.into(), "key", "keys");
-    let bytes = plural(plan.value_bytes as u64, "byte", "bytes");
-    let pace = plan.rate.map_or_else(|| "closed loop".to_owned(), |rate| format!("{rate} requests due each second"));
-    let (gets, seconds, seed) = (plan.gets * 100.0, measured.elapsed.as_secs_f64(), plan.seed);
-    writeln!(out, "{clients}, {keys}, values of {bytes}, {gets}% gets, {pace}, {seconds:.1} s, seed {seed}\n")?;
-    let heads = ["p50", "p90", "p99", "p99.9", "max"].map(|head| format!("{head:>12}")).concat();
-    writeln!(out, "{:4}{:>11}{:>9}{:>13}{heads}", "", "answered", "failed", "per second")?;
-    let all = measured.all();
-    for (name, tally) in Kind::ALL.map(Kind::name).into_iter().zip(&measured.tallies).chain([("all", &all)]) {
-        write_row(out, name, tally, seconds)?;
-    }
-    for (name, tally) in Kind::ALL.map(Kind::name).into_iter().zip(&measured.tallies) {
-        if tally.failed() > 0 {
-            writeln!(out, "\nFailed {name}s: {}", tally.reasons())?;
-        }
-    }
-    if measured.unsent > 0 {
-        let unsent = plural(measured.unsent, "request was", "requests were");
-        writeln!(out, "\n{unsent} due and not sent: there were too few clients, or the rate is too high")?;
-    }
-    Ok(())
-}
-
-fn write_row(out: &mut impl Write, name: &str, tally: &Tally, seconds: f64) -> io::Result<()> {
-    let rate = if seconds > 0.0 { tally.answered() as f64 / seconds } else { 0.0 };
-    write!(out, "{name:4}{:>11}{:>9}{rate:>13.1}", tally.answered(), tally.failed())?;
-    let times = tally.latency().map(|l| [l.p50, l.p90, l.p99, l.p999, l.max]);
-    for time in times.iter().flatten() {
-        write!(out, "{:>9.3} ms", time.as_secs_f64() * 1e3)?;
-    }
-    writeln!(out)
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -10,6 +10,7 @@ mod edn;
 mod jepsen;
 mod lines;
 mod read;
+pub mod verdicts;
 
 use std::io::{self, Write};
 
@@ -21,6 +22,7 @@ use seedbed_core::service::Operation;
 use seedbed_core::time::Time;
 
 pub use read::{Format, ReadError, read};
+pub use verdicts::CheckedHistory;
 
 /// The version of the format. It changes when a field goes away or comes to mean something else.
 pub const VERSION: u32 = 1;
