@@ -91,6 +91,7 @@
 //! | tests of it | [`explore`], [`replay`], [`lab`]: cases, exploring, shrinking, verifying, mutants |
 //! | what clients ask, and what is right | [`workload`], [`specification`], [`check`] |
 //! | what happens to a cluster | [`scenario`], [`chaos`], [`campaign`]: grids of scenarios |
+//! | many runs | [`campaign`]: grids; [`report::sweep`]: their runs on all cores, as rows and statistics |
 //! | single runs | [`world`], [`engine`], [`record`]: what a run leaves; [`report`]: how it is shown |
 //! | a real program of it | [`wire`], [`node`] |
 //!
