@@ -20,6 +20,8 @@ mod advice;
 #[cfg(feature = "grpc")]
 pub mod bench;
 pub mod cells;
+#[cfg(feature = "grpc")]
+pub mod chaos;
 mod checkers;
 pub mod compare;
 pub mod csv;

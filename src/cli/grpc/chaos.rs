@@ -1,6 +1,5 @@
 //! `seedbed chaos`: a client of the chaos monkeys.
 
-use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use crate::chaos::ConnectivityMatrix;
 use crate::cli::error::CliError;
 use crate::cli::{Outcome, output};
 use crate::client::{Chaos, Each, Servers, status};
+use crate::report::chaos as report;
 use crate::scenario::load_matrix;
 
 /// Tell the chaos monkeys of a gRPC cluster how likely servers are to lose each other's messages
@@ -131,54 +131,17 @@ pub(super) fn complain<T>(answers: &Each<T>) -> usize {
 /// Shows the matrix, once if all servers have the same.
 fn show(answers: &Each<ConnectivityMatrix>) -> Result<Outcome, CliError> {
     let failed = complain(answers);
-    let mut kinds: Vec<(&ConnectivityMatrix, Vec<String>)> = Vec::new();
-    for (server, answer) in answers {
-        let Ok(matrix) = answer else { continue };
-        match kinds.iter_mut().find(|(other, _)| *other == matrix) {
-            Some((_, servers)) => servers.push(server.to_string()),
-            None => kinds.push((matrix, vec![server.to_string()])),
-        }
-    }
     let mut out = output::stdout();
-    for (place, (matrix, servers)) in kinds.iter().enumerate() {
-        if kinds.len() > 1 {
-            writeln!(out, "{}{}:", if place == 0 { "" } else { "\n" }, servers.join(", "))?;
-        }
-        write!(out, "{}", drawn(matrix))?;
-    }
+    let kinds = report::write_matrices(&mut out, answers)?;
     out.flush()?;
-    if kinds.len() > 1 {
+    if kinds > 1 {
         output::warning("servers have different matrices");
     }
-    Ok(Outcome::of(failed == 0 && kinds.len() == 1))
-}
-
-/// A matrix as text, in columns.
-fn drawn(matrix: &ConnectivityMatrix) -> String {
-    let words: Vec<Vec<String>> =
-        matrix.rows().map(|row| row.iter().map(|value| format!("{value:?}")).collect()).collect();
-    let width = words.iter().flatten().map(String::len).max().unwrap_or(0);
-    words.iter().fold(String::new(), |mut text, row| {
-        let row: Vec<String> = row.iter().map(|word| format!("{word:<width$}")).collect();
-        // A text can always be written to.
-        let _ = writeln!(text, "{}", row.join(" ").trim_end());
-        text
-    })
+    Ok(Outcome::of(failed == 0 && kinds == 1))
 }
 
 /// How many servers the cluster has, as one of them says; if none answers, how many were named.
 async fn members(servers: &Servers, timeout: Duration) -> Result<usize, CliError> {
     let members = status::members(servers, timeout).await?;
     Ok(members.map_or(servers.addresses().len(), |members| members.len()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_matrix_is_drawn_in_columns() {
-        let matrix = ConnectivityMatrix::from_rows(2, &[vec![0.0, 0.25], vec![1.0, 0.1]]).expect("a matrix");
-        assert_eq!(drawn(&matrix), "0.0  0.25\n1.0  0.1\n");
-    }
 }

@@ -7,15 +7,16 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::chaos::{complain, healthy};
-use crate::chaos::{ChaosMonkey, Director, Fault, FaultEvent, Target};
+use crate::chaos::{Director, Fault, FaultEvent};
 use crate::cli::command::{Words, quoted_path};
 use crate::cli::error::CliError;
 use crate::cli::selection::draw_seed;
 use crate::cli::{Outcome, output};
 use crate::client::{Chaos, Servers, status};
 use crate::clock::Clock;
-use crate::id::{ReplicaId, ReplicaSet};
+use crate::id::ReplicaId;
 use crate::record::World;
+use crate::report::chaos::effect;
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 
@@ -161,7 +162,7 @@ impl Plot {
             believe(director, self.scenario.replicas, servers, timeout).await?;
             director.apply(&event.fault);
             *failed += complain(&chaos.upload(&director.monkey().effective_matrix()).await?);
-            let words = told(&event.fault, director.monkey(), self.scenario.replicas);
+            let words = effect(&event.fault, director.monkey(), self.scenario.replicas);
             println(&format!("{:>7.1} s  {words}", due.as_secs_f64()))?;
         }
         wait(&clock, self.scenario.lifetime).await;
@@ -215,22 +216,6 @@ async fn clear(chaos: &Chaos, servers: usize) -> Result<bool, CliError> {
     Ok(complain(&chaos.upload(&matrix).await?) == 0)
 }
 
-/// What an event has done, in a few words.
-fn told(fault: &Fault, monkey: &ChaosMonkey, replicas: usize) -> String {
-    let names = |set: ReplicaSet| set.iter().map(|one| one.index().to_string()).collect::<Vec<_>>().join(", ");
-    let name = fault.name();
-    match fault {
-        Fault::PartEasy | Fault::PartHard => {
-            let group = monkey.group().unwrap_or_default();
-            format!("{name}: {} | {}", names(group), names(ReplicaSet::all(replicas).minus(group)))
-        }
-        Fault::Isolate(Target::Replica(replica)) => format!("{name}: {}", replica.index()),
-        Fault::Isolate(_) => format!("{name}: {}", names(monkey.isolated())),
-        Fault::SetLink { from, to, value } => format!("{name}: {} to {} loses {value:?}", from.index(), to.index()),
-        _ => name.to_owned(),
-    }
-}
-
 /// A line on standard output, at once.
 fn println(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -241,7 +226,6 @@ fn println(line: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chaos::ConnectivityMatrix;
 
     fn args(timeline: &str, skip_kills: bool) -> Args {
         Args { timeline: timeline.into(), skip_kills, seed: Some(7) }
@@ -257,15 +241,5 @@ mod tests {
         assert_eq!(plot.events.len(), 4);
         assert_eq!(plot.command, "seedbed chaos play advanced-1.json --seed 7 --skip-kills");
         assert_eq!(at(&plot.scenario, &plot.events[0]), Span::from_secs(5), "the wait before does not count");
-    }
-
-    #[test]
-    fn what_happens_is_told_with_whom_it_happens_to() {
-        let mut monkey = ChaosMonkey::new(ConnectivityMatrix::uniform(5, 0.0).expect("a matrix"), &[], 1);
-        monkey.partition([1, 4].into_iter().map(ReplicaId).collect());
-        assert_eq!(told(&Fault::PartHard, &monkey, 5), "part_hard: 1, 4 | 0, 2, 3");
-        assert_eq!(told(&Fault::isolate(ReplicaId(3)), &monkey, 5), "isolate: 3");
-        let link = Fault::SetLink { from: ReplicaId(0), to: ReplicaId(2), value: 0.5 };
-        assert_eq!(told(&link, &monkey, 5), "set_link: 0 to 2 loses 0.5");
     }
 }
