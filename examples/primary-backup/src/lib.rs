@@ -2,10 +2,10 @@
 //!
 //! Time is divided into views. View *v* belongs to replica *v* modulo their number, so no view has two primaries. The
 //! primary carries out each request, sends its whole state to the backups, and answers when a majority has it. A backup
-//! that hears nothing for a while takes over: it begins a view of its own, asks a majority to join, and goes on from the
-//! newest state among theirs.
+//! that hears nothing for a while takes over: it begins a view of its own, asks a majority to join, and takes the newest
+//! of their states.
 //!
-//! [`Takeover::Alone`] is the mistake that invites: it asks nobody. Then two primaries answer at one time, and what one of
+//! [`Takeover::Alone`] is the usual mistake: the backup asks no other replica. Then two primaries answer at one time, and what one of
 //! them has acknowledged is gone.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,6 +1,6 @@
 //! What all checkers together say of a run.
 
-use super::linear::WrongRead;
+use super::linear::{AnySpecification, WrongRead};
 use super::opinion::{Checker, Finding, NOT_WATCHED, Opinion};
 use super::panel::{Evidence, Panel, Unseen};
 use super::{course, linear, liveness};
@@ -25,14 +25,16 @@ pub struct Judgement {
     pub lost_with_replicas: u64,
     /// How late the machine was at most, if that is more than [`LAG_MAX`].
     pub too_busy: Option<Span>,
+    /// The name of the specification that says which answers are right.
+    pub specification: Option<&'static str>,
 }
 
 impl Judgement {
-    /// Judges a run of replicas that nobody could look into: by what clients saw, measured by the ready specification of
+    /// Judges a run of replicas that cannot be looked into: by what clients saw, measured by the ready specification of
     /// their kind, and by the network's counters.
     pub fn of(scenario: &Scenario, record: &RunRecord) -> Judgement {
         let spec = linear::by_name(scenario.specification_name()).ok();
-        Judgement::by(&mut Panel::<Unseen>::new(spec, Vec::new()), Evidence::of(scenario, record))
+        Judgement::by(&mut Panel::<Unseen>::new(Vec::new()), Evidence::of(scenario, record, spec))
     }
 
     /// Judges a run by all checkers of a panel, which have watched it.
@@ -41,6 +43,7 @@ impl Judgement {
             opinions: panel.judge(&evidence),
             lost_with_replicas: liveness::lost_with_replicas(evidence.record),
             too_busy: Some(evidence.record.lag).filter(|lag| *lag > LAG_MAX),
+            specification: evidence.spec.map(AnySpecification::name),
             course: evidence.course,
         }
     }
@@ -74,8 +77,8 @@ impl Judgement {
 
     /// The gets of the judged run with wrong answers, each once, in order of sending. Of other types than registers only
     /// the operation of which a violation tells.
-    pub fn wrong_reads(&self, scenario: &Scenario, history: &History) -> Vec<WrongRead> {
-        let is_register = scenario.specification_name() == Specification::name(&Register);
+    pub fn wrong_reads(&self, history: &History) -> Vec<WrongRead> {
+        let is_register = self.specification == Some(Specification::name(&Register));
         let mut wrong = if is_register { linear::wrong_reads(history) } else { Vec::new() };
         // A violation's explanation speaks of the same operation as the picture, so its word counts.
         for named in self.opinions.iter().filter_map(|opinion| opinion.wrong) {

@@ -12,7 +12,8 @@
 //! short, because replicas or clients sent too much, is a failure: whether it would ever have become quiet is unknown.
 //!
 //! Of a request that was done before, or that a client has given up after a refusal, no progress is demanded: its client
-//! waits for no answer any more.
+//! waits for no answer any more. But clients that give up do not excuse replicas that refuse everything: once the faults
+//! have been over for the bound, a write must be acknowledged if clients have asked every connected replica for one.
 //!
 //! A request to a replica that was down, or that went down before it answered, is owed by no replica. Such requests are
 //! counted ([`lost_with_replicas`]), so that a run in which half of the requests went to the dead says so.
@@ -100,6 +101,8 @@ pub enum Excuse {
     NeverCalm,
     /// No client wrote anything to a living replica after the faults.
     NoWrites,
+    /// Clients gave up all their writes after the faults, before they had asked every replica that can do one.
+    GivenUp,
     /// The run ended before [`BOUND`] had passed.
     TooShort,
 }
@@ -109,6 +112,7 @@ impl fmt::Display for Excuse {
         f.write_str(match self {
             Excuse::NeverCalm => "at the end no quorum of sound replicas was connected",
             Excuse::NoWrites => "nothing was written after the last fault",
+            Excuse::GivenUp => "clients soon gave up all their writes after the last fault",
             Excuse::TooShort => "the run ended too soon after the last fault",
         })
     }
@@ -123,7 +127,7 @@ pub struct Stuck {
     pub waited: (Time, Time),
     /// Which replica owes an answer, if one does.
     pub replica: Option<ReplicaId>,
-    /// What the replicas were like at the end, if somebody could look.
+    /// What the replicas were like at the end, if they have a window.
     pub diagnosis: Option<String>,
 }
 
@@ -172,8 +176,7 @@ impl<M: Machine> Check<M> for Liveness {
     }
 
     fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
-        let Evidence { record, bound, diagnosis, .. } = *evidence;
-        opinion(&judge(record, bound, diagnosis.map(str::to_owned)), lost_with_replicas(record))
+        opinion(&judge(evidence), lost_with_replicas(evidence.record))
     }
 }
 
@@ -207,58 +210,126 @@ pub fn opinion(verdict: &Verdict, lost: u64) -> Opinion {
         let requests = if lost == 1 { "1 request was".to_owned() } else { format!("{lost} requests were") };
         opinion.lines.push(format!(
             "Liveness does not judge this: {requests} lost, because the replica was dead or died before it answered \
-             (clients do not retry)"
+             (the course's clients do not send such a request again)"
         ));
     }
     opinion
 }
 
-/// Judges a run. `diagnosis` is what [`diagnose`] said of its replicas, if it could be asked; `bound` is how long
-/// progress may take, [`BOUND`] unless the replicas are known to be slower.
-pub fn judge(record: &RunRecord, bound: Span, diagnosis: Option<String>) -> Verdict {
+/// Judges a run.
+pub fn judge(evidence: &Evidence<'_>) -> Verdict {
+    let record = evidence.record;
     if let Some(flood) = Flood::of(record) {
         return Verdict::CutShort(flood);
     }
     let Some(calm) = record.calm else { return Verdict::NotJudged(Excuse::NeverCalm) };
-    let may_owe = |attempt: &Attempt| record.able.contains(attempt.replica) && !is_lost(record, attempt);
-    let asked = || record.history.attempts.iter().filter(|attempt| may_owe(attempt));
-    let stuck = |lack, replica, from: Time| {
-        let waited = (from, from + bound);
-        Verdict::Stuck(Stuck { lack, waited, replica, diagnosis: diagnosis.clone() })
-    };
-    let over = |from: Time| from + bound <= record.end;
-    let all = record.history.attempts.iter();
-    let mut acknowledged: Vec<Time> = all.filter_map(acknowledged).filter(|&time| time >= calm).collect();
+    let mut acknowledged = Vec::with_capacity(record.history.attempts.len());
+    let writes = record.history.attempts.iter().filter(|attempt| !evidence.reads(&attempt.operation));
+    acknowledged.extend(writes.filter_map(acknowledged_at).filter(|&time| time >= calm));
     acknowledged.sort_unstable();
-    // When a write could first be acknowledged: each that was open when the calm began, or was sent after that.
-    // A replica outside all quorums can only wait or refuse.
-    let may_write = |attempt: &Attempt| !attempt.operation.is_get() && record.connected.contains(attempt.replica);
-    let over_since = over_since(record);
-    let all = record.history.attempts.iter().zip(&over_since);
-    let is_wanted = |attempt: &Attempt, over: Time| over >= attempt.sent.max(calm);
-    let writes = all.filter(|(attempt, over)| is_wanted(attempt, **over) && may_owe(attempt) && may_write(attempt));
-    let open = writes
-        .map(|(attempt, _)| attempt)
-        .filter(|attempt| attempt.answer.as_ref().is_none_or(|answer| answer.0 >= calm));
-    let mut first = None;
-    for from in open.map(|attempt| attempt.sent.max(calm)) {
-        let next = acknowledged.partition_point(|&time| time < from);
-        let next = acknowledged.get(next).copied().unwrap_or(Time::NEVER);
-        if over(from) && next > from + bound {
-            return stuck(Lack::Write, None, from);
+    Demand { evidence, calm, acknowledged }.judge()
+}
+
+/// What is demanded of a run that became calm.
+struct Demand<'e> {
+    evidence: &'e Evidence<'e>,
+    /// When all faults were over.
+    calm: Time,
+    /// When writes were acknowledged since then, in order.
+    acknowledged: Vec<Time>,
+}
+
+impl Demand<'_> {
+    fn judge(&self) -> Verdict {
+        let first = match self.first_write() {
+            Ok(first) => first,
+            Err(stuck) => return Verdict::Stuck(stuck),
+        };
+        let failure = self.writes_in_vain().or_else(|| self.owed_answer());
+        match (failure, first) {
+            (Some(stuck), _) => Verdict::Stuck(stuck),
+            (None, Some((_, Time::NEVER))) => Verdict::NotJudged(Excuse::TooShort),
+            (None, Some((from, next))) => Verdict::Live { after: next.since(from) },
+            (None, None) if self.acknowledged.is_empty() && self.asked_for_writes().next().is_some() => {
+                Verdict::NotJudged(Excuse::GivenUp)
+            }
+            (None, None) => Verdict::NotJudged(Excuse::NoWrites),
         }
-        let earliest = first.is_none_or(|(earliest, _)| from < earliest);
-        first = if earliest { Some((from, next)) } else { first };
     }
-    let owed = asked().find(|attempt| {
-        let answered = attempt.answer.as_ref().map_or(Time::NEVER, |answer| answer.0);
-        attempt.sent >= calm && answered > attempt.sent + bound && over(attempt.sent)
-    });
-    match (owed, first) {
-        (Some(owed), _) => stuck(Lack::Answer, Some(owed.replica), owed.sent),
-        (None, None) => Verdict::NotJudged(Excuse::NoWrites),
-        (None, Some((_, Time::NEVER))) => Verdict::NotJudged(Excuse::TooShort),
-        (None, Some((from, next))) => Verdict::Live { after: next.since(from) },
+
+    /// From when the first write could be acknowledged, and when one was. A write can be acknowledged since the calm
+    /// began, or since it was sent. None if no client waits for one.
+    fn first_write(&self) -> Result<Option<(Time, Time)>, Stuck> {
+        let over_since = over_since(self.evidence.record);
+        let waiting = self.record().history.attempts.iter().zip(&over_since).filter(|(attempt, over)| {
+            let is_answered_before = attempt.answer.as_ref().is_some_and(|answer| answer.0 < self.calm);
+            self.may_write(attempt) && **over >= attempt.sent.max(self.calm) && !is_answered_before
+        });
+        let mut first: Option<(Time, Time)> = None;
+        for from in waiting.map(|(attempt, _)| attempt.sent.max(self.calm)) {
+            let next = self.acknowledged.partition_point(|&time| time < from);
+            let next = self.acknowledged.get(next).copied().unwrap_or(Time::NEVER);
+            if self.is_over(from) && next > from + self.evidence.bound {
+                return Err(self.stuck(Lack::Write, None, from));
+            }
+            if first.is_none_or(|(earliest, _)| from < earliest) {
+                first = Some((from, next));
+            }
+        }
+        Ok(first)
+    }
+
+    /// Whether every replica that can do a write has been asked in vain, when each had had the bound since the calm began
+    /// or since the last write that was acknowledged. Whether the clients still wait does not matter then.
+    fn writes_in_vain(&self) -> Option<Stuck> {
+        let since = self.acknowledged.last().copied().unwrap_or(self.calm) + self.evidence.bound;
+        let asked = self.asked_for_writes().filter(|attempt| attempt.sent >= since && self.is_over(attempt.sent));
+        let (mut first, mut replicas) = (Time::NEVER, ReplicaSet::EMPTY);
+        for attempt in asked {
+            first = first.min(attempt.sent);
+            replicas.insert(attempt.replica);
+        }
+        let all = self.record().connected.and(self.record().able);
+        (!replicas.is_empty() && replicas == all).then(|| self.stuck(Lack::Write, None, first))
+    }
+
+    /// A request since the calm that no replica answered in time.
+    fn owed_answer(&self) -> Option<Stuck> {
+        let owed = self.record().history.attempts.iter().find(|attempt| {
+            let answered = attempt.answer.as_ref().map_or(Time::NEVER, |answer| answer.0);
+            let is_late = answered > attempt.sent + self.evidence.bound && self.is_over(attempt.sent);
+            self.may_owe(attempt) && attempt.sent >= self.calm && is_late
+        })?;
+        Some(self.stuck(Lack::Answer, Some(owed.replica), owed.sent))
+    }
+
+    /// The writes that were sent since the calm to replicas that can do them.
+    fn asked_for_writes(&self) -> impl Iterator<Item = &Attempt> {
+        self.record().history.attempts.iter().filter(|attempt| attempt.sent >= self.calm && self.may_write(attempt))
+    }
+
+    /// Whether it is a write that its replica could do: a replica outside all quorums can only wait or refuse.
+    fn may_write(&self, attempt: &Attempt) -> bool {
+        let is_connected = self.record().connected.contains(attempt.replica);
+        is_connected && self.may_owe(attempt) && !self.evidence.reads(&attempt.operation)
+    }
+
+    fn may_owe(&self, attempt: &Attempt) -> bool {
+        self.record().able.contains(attempt.replica) && !is_lost(self.record(), attempt)
+    }
+
+    /// Whether the run lasted for the bound after this.
+    fn is_over(&self, from: Time) -> bool {
+        from + self.evidence.bound <= self.record().end
+    }
+
+    fn stuck(&self, lack: Lack, replica: Option<ReplicaId>, from: Time) -> Stuck {
+        let waited = (from, from + self.evidence.bound);
+        Stuck { lack, waited, replica, diagnosis: self.evidence.diagnosis.map(str::to_owned) }
+    }
+
+    fn record(&self) -> &RunRecord {
+        self.evidence.record
     }
 }
 
@@ -286,10 +357,10 @@ fn over_since(record: &RunRecord) -> Vec<Time> {
     requests.iter().map(since).collect()
 }
 
-/// When a write was acknowledged.
-fn acknowledged(attempt: &Attempt) -> Option<Time> {
+/// When an attempt was acknowledged.
+fn acknowledged_at(attempt: &Attempt) -> Option<Time> {
     match attempt.answer {
-        Some((time, Outcome::Ok(_))) if !attempt.operation.is_get() => Some(time),
+        Some((time, Outcome::Ok(_))) => Some(time),
         _ => None,
     }
 }
@@ -319,11 +390,14 @@ pub fn diagnose<'w>(living: ReplicaSet, window: impl Fn(ReplicaId) -> Option<&'w
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::check::fixture;
     use crate::id::{ClientId, Mid};
     use crate::record::History;
-    use crate::service::Operation;
+    use crate::service::{Custom, Operation};
+    use crate::specification::{Call, Specification};
 
     const LIVING: ReplicaId = ReplicaId(0);
     const DEAD: ReplicaId = ReplicaId(4);
@@ -347,23 +421,20 @@ mod tests {
         Some((time, Outcome::Ok(None)))
     }
 
+    fn judged(record: &RunRecord) -> Verdict {
+        judge(&Evidence::of(&fixture::scenario(), record, None))
+    }
+
     /// A run of 100 seconds whose faults end after 50.
-    fn verdict(attempts: Vec<Attempt>) -> Verdict {
+    fn run(attempts: Vec<Attempt>) -> RunRecord {
         let history = History { attempts, ..History::default() };
         let living = [LIVING, ReplicaId(1), ReplicaId(2)].into_iter().collect();
-        judge(
-            &RunRecord {
-                history,
-                living,
-                able: living,
-                connected: living,
-                end: at(100),
-                calm: Some(at(50)),
-                ..fixture::record()
-            },
-            BOUND,
-            None,
-        )
+        let (end, calm) = (at(100), Some(at(50)));
+        RunRecord { history, living, able: living, connected: living, end, calm, ..fixture::record() }
+    }
+
+    fn verdict(attempts: Vec<Attempt>) -> Verdict {
+        judged(&run(attempts))
     }
 
     fn lack(verdict: Verdict) -> Option<(Lack, u64)> {
@@ -398,11 +469,63 @@ mod tests {
         assert_eq!(lack(verdict(vec![refused.clone(), again(None)])), Some((Lack::Write, 60)));
         assert_eq!(lack(verdict(vec![refused.clone(), again(ok(72))])), Some((Lack::Write, 60)));
         assert_eq!(verdict(vec![refused.clone(), again(ok(63))]), Verdict::Live { after: Span::from_secs(3) });
-        let given_up = Verdict::NotJudged(Excuse::NoWrites);
+        let given_up = Verdict::NotJudged(Excuse::GivenUp);
         assert_eq!(verdict(vec![refused.clone()]), given_up);
         assert_eq!(verdict(vec![refused.clone(), again(Some((62, Outcome::Redirect)))]), given_up);
         let lost = Attempt { replica: DEAD, ..again(None) };
         assert_eq!(verdict(vec![refused, lost]), given_up, "its client may have sent it no more");
+    }
+
+    #[test]
+    fn clients_that_give_up_do_not_excuse_replicas_that_all_refuse_when_the_bound_has_passed() {
+        let refused = |replica, sent| put(ReplicaId(replica), sent, Some((sent + 1, Outcome::Fail)));
+        let every_second = |from| (from..100).step_by(2).map(|sent| refused((sent / 2 % 3) as u8, sent)).collect();
+        let all: Vec<Attempt> = every_second(50);
+        assert_eq!(lack(verdict(all.clone())), Some((Lack::Write, 60)));
+        let spared = all.iter().filter(|attempt| attempt.replica != LIVING).cloned().collect();
+        assert_eq!(
+            verdict(spared),
+            Verdict::NotJudged(Excuse::GivenUp),
+            "the one that was not asked might have done it"
+        );
+        let soon = all.iter().filter(|attempt| attempt.sent < at(60)).cloned().collect();
+        assert_eq!(verdict(soon), Verdict::NotJudged(Excuse::GivenUp), "there may have been no leader yet");
+        let with_ok = |sent| verdict(all.iter().cloned().chain([put(LIVING, sent, ok(sent + 1))]).collect());
+        assert_eq!(lack(with_ok(54)), Some((Lack::Write, 66)), "counted from the last one that was done");
+        assert_eq!(with_ok(85), Verdict::Live { after: Span::from_secs(1) });
+    }
+
+    #[test]
+    fn what_the_specification_calls_a_read_is_no_write_though_it_is_no_get() {
+        /// A type whose only operation looks.
+        struct Looking;
+        impl Specification for Looking {
+            type State = ();
+            fn name(&self) -> &str {
+                "looking"
+            }
+            fn initial(&self) {}
+            fn knows(&self, _: &Operation) -> bool {
+                true
+            }
+            fn step(&self, (): &(), _: &Call<'_>) -> Option<()> {
+                Some(())
+            }
+            fn is_read(&self, _: &Call<'_>) -> bool {
+                true
+            }
+        }
+        let look = Custom { name: "look".into(), key: "k".into(), argument: None };
+        let look = |answer| Attempt { operation: Operation::Custom(Arc::new(look.clone())), ..put(LIVING, 60, answer) };
+        let by = |spec, answer| {
+            let run = run(vec![look(answer)]);
+            judge(&Evidence::of(&fixture::scenario(), &run, spec))
+        };
+        let refused = Some((61, Outcome::Fail));
+        assert_eq!(by(None, refused.clone()), Verdict::NotJudged(Excuse::GivenUp), "it may be a write");
+        assert_eq!(by(Some(&Looking), refused), Verdict::NotJudged(Excuse::NoWrites));
+        assert_eq!(by(Some(&Looking), ok(61)), Verdict::NotJudged(Excuse::NoWrites));
+        assert_eq!(lack(by(Some(&Looking), None)), Some((Lack::Answer, 60)), "an answer is owed all the same");
     }
 
     #[test]
@@ -441,14 +564,8 @@ mod tests {
     #[test]
     fn a_write_to_a_replica_outside_all_quorums_need_not_make_progress_but_needs_an_answer() {
         let judged = |attempts: Vec<Attempt>| {
-            let history = History { attempts, ..History::default() };
-            let able: ReplicaSet = [LIVING, ReplicaId(1), ReplicaId(2)].into_iter().collect();
-            let connected = able.without(LIVING);
-            judge(
-                &RunRecord { history, able, connected, end: at(100), calm: Some(at(50)), ..fixture::record() },
-                BOUND,
-                None,
-            )
+            let run = run(attempts);
+            judged(&RunRecord { connected: run.able.without(LIVING), ..run })
         };
         let refused = Some((62, Outcome::Fail));
         let elsewhere = put(ReplicaId(1), 55, ok(56));
@@ -476,9 +593,9 @@ mod tests {
     fn a_run_that_was_cut_short_is_not_live_whatever_was_acknowledged() {
         let progress = History { attempts: vec![put(LIVING, 60, ok(63))], ..History::default() };
         let cut = RunRecord { history: progress, sent: 7, packet_storm: true, ..fixture::record() };
-        assert_eq!(judge(&cut, BOUND, None), Verdict::CutShort(Flood::Packets(7)));
+        assert_eq!(judged(&cut), Verdict::CutShort(Flood::Packets(7)));
         let cut = RunRecord { packet_storm: false, request_storm: true, ..cut };
-        assert_eq!(judge(&cut, BOUND, None), Verdict::CutShort(Flood::Requests(1)));
+        assert_eq!(judged(&cut), Verdict::CutShort(Flood::Requests(1)));
     }
 
     #[test]
@@ -493,6 +610,6 @@ mod tests {
     fn nothing_is_demanded_of_the_dead_or_where_it_cannot_be() {
         assert_eq!(verdict(vec![put(DEAD, 60, None)]), Verdict::NotJudged(Excuse::NoWrites));
         assert_eq!(verdict(vec![put(LIVING, 95, None)]), Verdict::NotJudged(Excuse::TooShort));
-        assert_eq!(judge(&fixture::record(), BOUND, None), Verdict::NotJudged(Excuse::NeverCalm));
+        assert_eq!(judged(&fixture::record()), Verdict::NotJudged(Excuse::NeverCalm));
     }
 }

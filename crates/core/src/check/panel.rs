@@ -10,6 +10,7 @@ use crate::id::ReplicaId;
 use crate::machine::{Input, Machine, Outbox};
 use crate::record::{Event, Observer, RunRecord, Scene};
 use crate::scenario::Scenario;
+use crate::service::Operation;
 use crate::time::{Span, Time};
 
 /// Judges one run of machines of some type, while it goes on or after its end.
@@ -30,19 +31,30 @@ pub struct Evidence<'e> {
     pub scenario: &'e Scenario,
     /// What happened.
     pub record: &'e RunRecord,
+    /// Which answers are right; none if no specification says that.
+    pub spec: Option<&'static dyn AnySpecification>,
     /// How long progress may take with the parameters of these machines: [`liveness::BOUND`] or more.
     pub bound: Span,
-    /// What the machines were like at the end, in a few words, if somebody could look ([`liveness::diagnose`]).
+    /// What the machines were like at the end, in a few words, if they have a window ([`liveness::diagnose`]).
     pub diagnosis: Option<&'e str>,
     /// The course's verdict.
     pub course: course::Verdict,
 }
 
 impl<'e> Evidence<'e> {
-    /// What is known of a run of machines that nobody could look into.
-    pub fn of(scenario: &'e Scenario, record: &'e RunRecord) -> Evidence<'e> {
+    /// What is known of a run of machines without a window.
+    pub fn of(
+        scenario: &'e Scenario,
+        record: &'e RunRecord,
+        spec: Option<&'static dyn AnySpecification>,
+    ) -> Evidence<'e> {
         let course = course::judge(scenario, record);
-        Evidence { scenario, record, bound: liveness::BOUND, diagnosis: None, course }
+        Evidence { scenario, record, spec, bound: liveness::BOUND, diagnosis: None, course }
+    }
+
+    /// Whether an operation only looks, so that its acknowledgement is no progress of writes.
+    pub fn reads(&self, operation: &Operation) -> bool {
+        self.spec.map_or_else(|| operation.is_get(), |spec| spec.reads(operation))
     }
 }
 
@@ -54,10 +66,9 @@ pub struct Panel<M: Machine> {
 }
 
 impl<M: Machine> Panel<M> {
-    /// The checkers that judge every run, and these, which know the protocol. Answers are judged by a specification if
-    /// there is one.
-    pub fn new(spec: Option<&'static dyn AnySpecification>, own: Vec<Box<dyn Check<M>>>) -> Panel<M> {
-        let mut checks: Vec<Box<dyn Check<M>>> = vec![Box::new(Linearizability(spec))];
+    /// The checkers that judge every run, and these, which know the protocol.
+    pub fn new(own: Vec<Box<dyn Check<M>>>) -> Panel<M> {
+        let mut checks: Vec<Box<dyn Check<M>>> = vec![Box::new(Linearizability)];
         checks.extend(own);
         checks.push(Box::new(liveness::Liveness));
         checks.push(Box::new(course::Course));
@@ -138,7 +149,7 @@ impl<M: Machine, F: FnMut(&Scene<'_, M>) -> Result<(), String>> Check<M> for Own
     }
 }
 
-/// The machines of a run that nobody could look into: programs. There is none.
+/// A machine for runs whose machines cannot be seen, since they are programs. It has no values.
 pub(super) enum Unseen {}
 
 impl Machine for Unseen {

@@ -12,6 +12,8 @@
 
 mod case;
 pub mod explore;
+#[cfg(test)]
+mod fixture;
 pub mod folder;
 mod ordered;
 mod parameter;

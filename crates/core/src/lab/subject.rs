@@ -56,6 +56,9 @@ pub trait Subject: Clone + Send + Sync + 'static {
 
     /// Whether its replicas know what clients of this kind ask. By default they know that of [`workload`](Subject::workload)
     /// alone, of any number of keys. A run with another kind is refused.
+    ///
+    /// [`Kind::is_like`](workload::Kind::is_like) looks at the name of the type only: a protocol without named updates
+    /// must also refuse a kind that [has them](workload::Kind::has_updates).
     fn serves(&self, kind: &workload::Kind) -> bool {
         let own = self.workload();
         kind.is_like(&own) && (own.has_updates() || !kind.has_updates())
@@ -81,7 +84,8 @@ pub trait Subject: Clone + Send + Sync + 'static {
         None
     }
 
-    /// How long a write or an answer may take once all faults are over: [`liveness::BOUND`] or more.
+    /// How long a write or an answer may take once all faults are over. Less than [`liveness::BOUND`] counts as that.
+    /// Explored runs last as long as this after their last request, and a second more.
     fn progress_bound(&self) -> Span {
         liveness::BOUND
     }
@@ -153,7 +157,7 @@ struct Text {
     text: String,
 }
 
-/// Which faults a protocol is meant to stand: an exploration injects no others.
+/// Which faults a protocol must survive: an exploration injects no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tolerance {
     /// Messages are lost, by links or by partitions.
@@ -207,12 +211,16 @@ impl Tolerance {
     }
 }
 
+/// The shortest timeouts that an exploration measures its faults by.
+pub const TIMEOUT_LEAST: Span = Span::from_millis(1);
+
 /// The times that an exploration measures its faults by.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timing {
-    /// The shortest time after which a replica acts by itself, such as an election timeout.
+    /// The shortest time after which a replica acts by itself, such as an election timeout. Less than [`TIMEOUT_LEAST`]
+    /// counts as that.
     pub timeout_min: Span,
-    /// The longest one.
+    /// The longest one. Less than the shortest one counts as that.
     pub timeout_max: Span,
     /// By how much clocks may run fast or slow: a share of the time.
     pub clock_drift_max: f64,

@@ -10,7 +10,7 @@ use super::explore::{Flavour, Seen, Survey};
 use super::parameter::{Parameter, ParameterError};
 use super::protocol::Mutant;
 use super::shrink::Log;
-use super::subject::{MessageOf, Subject, Timing, Tolerance};
+use super::subject::{MessageOf, Subject, TIMEOUT_LEAST, Timing, Tolerance};
 use super::verify::{Agreement, Divergence, verify_all};
 use crate::check::{Evidence, Judgement, Panel, liveness};
 use crate::consensus::Consensus;
@@ -19,6 +19,7 @@ use crate::machine::Machine;
 use crate::record::{Event, Observer, RunRecord, Said, Scene, Tally, View, Watcher, Windows};
 use crate::rng::Stream;
 use crate::scenario::Scenario;
+use crate::specification::{Register, Specification};
 use crate::time::Span;
 use crate::wire::{Datagrams, Envelope, Pulse};
 use crate::workload;
@@ -107,7 +108,7 @@ impl<S: Subject> Tested for S {
     }
 
     fn progress_bound(&self) -> Span {
-        Subject::progress_bound(self)
+        Subject::progress_bound(self).max(liveness::BOUND)
     }
 
     fn tolerates(&self) -> Tolerance {
@@ -115,7 +116,9 @@ impl<S: Subject> Tested for S {
     }
 
     fn timing(&self) -> Timing {
-        Subject::timing(self)
+        let timing = Subject::timing(self);
+        let timeout_min = timing.timeout_min.max(TIMEOUT_LEAST);
+        Timing { timeout_min, timeout_max: timing.timeout_max.max(timeout_min), ..timing }
     }
 
     fn varied(&self, seed: u64, random: &mut Stream, flavour: Flavour) -> Arc<dyn Tested> {
@@ -184,16 +187,21 @@ fn simulation<'c, S: Subject, O: Observer<S::Machine>>(
 
 /// Runs a case with all checkers and an observer.
 fn judged<S: Subject>(subject: &S, case: &Case, observer: impl Observer<S::Machine>) -> Judged {
-    let mut panel = Panel::new(subject.specification(&case.scenario), subject.checks());
+    let mut panel = Panel::new(subject.checks());
     let mut simulation = simulation(subject, case, (&mut panel, observer));
     while simulation.step() {}
     let (machines, living) = (simulation.replicas(), simulation.director().living());
     let diagnosis = liveness::diagnose(living, |id| subject.window(&machines[id.index()]));
-    let record = simulation.finish();
+    let mut record = simulation.finish();
+    let spec = subject.specification(&case.scenario);
+    if spec.is_none_or(|spec| spec.name() != Specification::name(&Register)) {
+        // The course's clients judge values as those of registers, and this protocol does not promise registers.
+        (record.history.incorrect_gets, record.history.unacknowledged_reads) = (0, 0);
+    }
     let evidence = Evidence {
-        bound: subject.progress_bound(),
+        bound: Tested::progress_bound(subject),
         diagnosis: diagnosis.as_deref(),
-        ..Evidence::of(&case.scenario, &record)
+        ..Evidence::of(&case.scenario, &record, spec)
     };
     let judgement = Judgement::by(&mut panel, evidence);
     Judged { record, judgement }
@@ -276,5 +284,38 @@ impl<S: Subject> Observer<S::Machine> for Counter<'_, '_, S> {
     #[inline]
     fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &MessageOf<S>) {
         self.tally.note_sent(from, to, self.subject.kind(message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Checker;
+    use crate::check::course::CourseError;
+    use crate::lab::explore::draw;
+    use crate::lab::{fixture::Odd, subject};
+
+    /// A run in which replicas answer with values that are no longer the newest.
+    fn stale(specification: Option<&'static str>) -> Judged {
+        let is_stale = |seed: &u64| {
+            let trial = draw(&subject(Odd::default()), *seed).attempt();
+            trial.findings.iter().any(|finding| finding.kind == CourseError::IncorrectResponses.kind())
+        };
+        let seed = (0..100).find(is_stale).expect("broadcast is not linearizable");
+        draw(&subject(Odd { specification, ..Odd::default() }), seed).run()
+    }
+
+    #[test]
+    fn values_are_judged_as_those_of_registers_only_if_the_protocol_promises_registers() {
+        let register = stale(Some("register"));
+        assert_eq!(register.judgement.word(&Checker::LINEARIZABILITY), "violation");
+        assert!(register.judgement.course.errors.contains(&CourseError::IncorrectResponses));
+        assert!(!register.judgement.wrong_reads(&register.record.history).is_empty());
+
+        let nothing = stale(None);
+        assert_eq!(nothing.record.trace, register.record.trace, "it is the same run");
+        assert_eq!(nothing.judgement.word(&Checker::LINEARIZABILITY), "not judged");
+        assert!(!nothing.judgement.course.errors.contains(&CourseError::IncorrectResponses));
+        assert_eq!(nothing.judgement.wrong_reads(&nothing.record.history), []);
     }
 }

@@ -38,7 +38,7 @@ pub fn timeline(
         answers.push(Answer { time: time.as_secs_f64(), latency: time.since(attempt.sent).as_secs_f64(), kind });
     }
     let place = |number: u64| places.get(&usize::try_from(number).ok()?).copied();
-    let wrong = judgement.wrong_reads(scenario, &record.history).into_iter().filter_map(|read| {
+    let wrong = judgement.wrong_reads(&record.history).into_iter().filter_map(|read| {
         Some(WrongAnswer { answer: place(read.get.0)?, missed: read.missed.and_then(|missed| place(missed.0)) })
     });
     let unanswered = attempts.iter().filter(|attempt| attempt.answer.is_none());

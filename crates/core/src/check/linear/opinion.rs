@@ -1,25 +1,17 @@
 //! Linearizability as one of the checkers of a run.
 
-use std::fmt;
-
 use serde_json::{Value, json};
 
-use super::{AnySpecification, Budget, Verdict};
+use super::{Budget, Verdict};
 use crate::check::opinion::{Checker, Finding, NOT_JUDGED, OK, Opinion, UNKNOWN};
 use crate::check::panel::{Check, Evidence};
 use crate::machine::Machine;
 use crate::printable::printable;
 use crate::record::Observer;
 
-/// Judges whether the answers of a run fit together, by a specification; without one it judges nothing.
-#[derive(Clone, Copy)]
-pub struct Linearizability(pub Option<&'static dyn AnySpecification>);
-
-impl fmt::Debug for Linearizability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Linearizability").field(&self.0.map(AnySpecification::name)).finish()
-    }
-}
+/// Judges whether the answers of a run fit together, by the specification of the run; without one it judges nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Linearizability;
 
 impl<M: Machine> Observer<M> for Linearizability {}
 
@@ -29,7 +21,7 @@ impl<M: Machine> Check<M> for Linearizability {
     }
 
     fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
-        let Some(spec) = self.0 else {
+        let Some(spec) = evidence.spec else {
             return without_verdict(NOT_JUDGED, "no specification says which answers are right".to_owned());
         };
         match spec.check(&evidence.record.history, Budget::default()) {

@@ -8,7 +8,6 @@
 use super::hosts::{Frame, HostFaults};
 use super::tolerance;
 use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Rulebook};
-use crate::check::liveness;
 use crate::id::ReplicaId;
 use crate::lab::{Case, Protocol, Timing};
 use crate::rng::Stream;
@@ -34,7 +33,7 @@ pub enum Flavour {
     Duel,
 }
 
-/// Of ten seeds, so many are about this. Duels are the rarest to end in a figure 8, so there are most of them.
+/// What each of ten seeds is about. Duels are the rarest to end in a figure 8, so there are most of them.
 const FLAVOURS: [Flavour; 10] = [
     Flavour::Any,
     Flavour::Any,
@@ -84,7 +83,7 @@ pub fn draw(protocol: &Protocol, seed: u64) -> Case {
     let flavour = *dice.pick(&FLAVOURS).expect("there are flavours");
     let protocol = protocol.varied(seed, &mut dice, flavour);
     let timing = protocol.timing();
-    let mut scenario = Sketch::new(&mut dice, flavour, &timing).scenario(&mut dice, &timing, seed);
+    let mut scenario = Sketch::new(&mut dice, flavour, timing.timeout_max).scenario(&mut dice, &protocol, seed);
     scenario.kind = clients(&protocol, scenario.kind);
     vary_clients(&protocol, &mut scenario, timing.timeout_max, seed);
     tolerance::spare(&mut scenario, protocol.tolerates());
@@ -99,31 +98,29 @@ fn clients(protocol: &Protocol, drawn: workload::Kind) -> workload::Kind {
     }
 }
 
-/// The share of runs in which clients ask more than gets and puts, of a protocol that knows more.
-const UPDATES: f64 = 0.125;
+/// The share of runs in which clients ask more than gets and puts, if the protocol knows more, and may give up.
+const VARIED: f64 = 0.125;
 
 /// Such runs have few requests, on two keys at least. The checker has to put what is open at one time in every order: with
 /// 80 requests it gave up in 12 of 20,000 runs, with 30 in 1 of 300,000.
-const REQUESTS_OF_UPDATES_MAX: u64 = 30;
+const REQUESTS_OF_VARIED_MAX: u64 = 30;
 
 /// In some runs clients compare and swap, delete, name their updates, or give up and send a request again. This has a
 /// random stream of its own, so that the other runs stay as they are.
 fn vary_clients(protocol: &Protocol, scenario: &mut Scenario, pace: Span, seed: u64) {
-    let workload::Kind::Kv { keys: Keys::Shared { count }, updates: false } = scenario.kind else { return };
     let mut stream = Stream::new(seed, "explore clients");
-    if !stream.chance(UPDATES) {
+    if !stream.chance(VARIED) {
         return;
     }
-    let (named, count) = (stream.chance(0.7), count.max(2));
-    let kind = match stream.chance(0.5) {
-        true => workload::Kind::Cas { count, updates: named },
-        false => workload::Kind::Kv { keys: Keys::Shared { count }, updates: named },
-    };
-    if !protocol.serves(&kind) {
-        return;
+    if let workload::Kind::Kv { keys: Keys::Shared { count }, updates: false } = scenario.kind {
+        let (updates, count) = (stream.chance(0.7), count.max(2));
+        let kind = match stream.chance(0.5) {
+            true => workload::Kind::Cas { count, updates },
+            false => workload::Kind::Kv { keys: Keys::Shared { count }, updates },
+        };
+        scenario.kind = if protocol.serves(&kind) { kind } else { scenario.kind.clone() };
     }
-    scenario.kind = kind;
-    scenario.requests = scenario.requests.min(REQUESTS_OF_UPDATES_MAX);
+    scenario.requests = scenario.requests.min(REQUESTS_OF_VARIED_MAX);
     if stream.chance(0.6) {
         let timeout = Span(pace.nanos() * stream.between(2, 20) / 10);
         scenario.patience = Some(Patience { timeout, retries: stream.between(0, 5) as u32 });
@@ -149,8 +146,7 @@ struct Sketch {
 }
 
 impl Sketch {
-    fn new(dice: &mut Stream, flavour: Flavour, timing: &Timing) -> Sketch {
-        let pace = timing.timeout_max;
+    fn new(dice: &mut Stream, flavour: Flavour, pace: Span) -> Sketch {
         let sizes: &[usize] = match flavour {
             Flavour::Any | Flavour::Slow => &[3, 3, 3, 4, 5, 5, 5, 5, 6, 7, 8, 9],
             Flavour::Readers => &[3, 3, 5],
@@ -170,7 +166,8 @@ impl Sketch {
         }
     }
 
-    fn scenario(&self, dice: &mut Stream, timing: &Timing, seed: u64) -> Scenario {
+    fn scenario(&self, dice: &mut Stream, protocol: &Protocol, seed: u64) -> Scenario {
+        let timing = &protocol.timing();
         let wait = if dice.chance(0.2) { Span::ZERO } else { self.pace };
         let (requests, mix, keys) = match self.flavour {
             Flavour::Any => {
@@ -206,7 +203,7 @@ impl Sketch {
             replicas: self.replicas,
             wait: Some(wait),
             lifetime: self.hectic + Span(calm * self.pace.nanos()),
-            end_wait: liveness::BOUND + Span::from_secs(1),
+            end_wait: protocol.progress_bound() + Span::from_secs(1),
             requests: if hosts.quiet { requests / 10 + 10 } else { requests },
             burst,
             mix,
@@ -260,7 +257,8 @@ impl Sketch {
     /// carried off.
     fn network(&self, dice: &mut Stream, timing: &Timing) -> Network {
         let slow = matches!(self.flavour, Flavour::Slow | Flavour::Duel);
-        let eighth = timing.timeout_min.nanos() / 1_000_000 / 8;
+        // Delays are drawn in milliseconds, however short the timeouts are.
+        let eighth = (timing.timeout_min.nanos() / 1_000_000 / 8).max(2);
         let most = if timing.small_batches && !slow { eighth.min(10) } else { eighth };
         let millis = Span::from_millis;
         let any = |delay| Network::Links { delay, order: Order::Any };
@@ -374,5 +372,71 @@ fn tests() -> Tests {
         maximum_get_generation_fail_fraction: 1.0,
         maximum_appends_batched_fraction: 1.0,
         benchmarks: Benchmarks { total_msgs: none, failures: none, duplicates: none, median_latency: none },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::liveness;
+    use crate::lab::{fixture::Odd, subject};
+    use crate::subjects;
+
+    fn drawn(protocol: &Protocol) -> Vec<Case> {
+        (0..1_000).map(|seed| draw(protocol, seed)).collect()
+    }
+
+    #[test]
+    fn every_run_lasts_long_enough_to_demand_progress() {
+        let slow = |bound| subject(Odd { bound, ..Odd::default() });
+        let protocols = [subjects::raft(), slow(Span::ZERO), slow(Span::from_secs(40))];
+        for case in protocols.iter().flat_map(drawn) {
+            let bound = case.protocol.progress_bound();
+            assert!(bound >= liveness::BOUND);
+            assert!(case.scenario.end_wait > bound, "{} of {}", case.scenario.name, case.protocol.name());
+        }
+        let bounds = drawn(&protocols[0]).into_iter().map(|case| case.protocol.progress_bound());
+        assert!(bounds.filter(|&bound| bound > liveness::BOUND).count() > 20, "some have long timeouts");
+    }
+
+    #[test]
+    fn a_protocol_may_have_timeouts_of_any_length() {
+        for timeout in [Span::ZERO, Span(1), Span::from_micros(700), Span::from_millis(10), Span::from_secs(100)] {
+            let (timeout_min, timeout_max) = (timeout, Span(timeout.nanos() / 2));
+            let timing = Timing { timeout_min, timeout_max, ..Timing::default() };
+            for case in drawn(&subject(Odd { timing, ..Odd::default() })) {
+                assert!(case.scenario.lifetime > Span::ZERO, "{}", case.scenario.name);
+            }
+        }
+    }
+
+    #[test]
+    fn clients_of_raft_use_updates_and_give_up_in_some_runs_and_those_of_the_course_in_the_others() {
+        let cases = drawn(&subjects::raft());
+        let (varied, plain): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| {
+            !matches!(case.scenario.kind, workload::Kind::Kv { updates: false, .. }) || case.scenario.patience.is_some()
+        });
+        // Five standard deviations of a binomial distribution: 52. A plain kind without patience is among the others.
+        assert!(varied.len().abs_diff(110) < 52, "{}", varied.len());
+        let count = |has: &dyn Fn(&Scenario) -> bool| varied.iter().filter(|case| has(&case.scenario)).count();
+        let is_cas = |updates| move |scenario: &Scenario| matches!(scenario.kind, workload::Kind::Cas { updates: named, .. } if named == updates);
+        assert!(count(&is_cas(true)) > 20 && count(&is_cas(false)) > 5);
+        assert!(count(&|scenario| matches!(scenario.kind, workload::Kind::Kv { updates: true, .. })) > 20);
+        let patient = count(&|scenario| scenario.patience.is_some());
+        assert!(patient > varied.len() / 3 && patient < varied.len(), "{patient} of {}", varied.len());
+        assert!(varied.iter().all(|case| case.scenario.requests <= REQUESTS_OF_VARIED_MAX));
+        assert!(plain.iter().any(|case| case.scenario.requests > REQUESTS_OF_VARIED_MAX));
+    }
+
+    #[test]
+    fn clients_of_any_kind_give_up_in_some_runs_and_ask_only_what_the_protocol_serves() {
+        let lock = workload::Kind::Lock { count: 2, hold_max: workload::Kind::HOLD_DEFAULT };
+        for kind in [workload::Kind::COURSE, lock] {
+            let cases = drawn(&subject(Odd { workload: kind, ..Odd::default() }));
+            let patient = cases.iter().filter(|case| case.scenario.patience.is_some()).count();
+            // 0.125 * 0.6 of all; five standard deviations: 42.
+            assert!(patient.abs_diff(75) < 42, "{patient}");
+            assert!(cases.iter().all(|case| case.protocol.serves(&case.scenario.kind)));
+        }
     }
 }

@@ -1,14 +1,16 @@
 //! Specifications that are chosen at run time.
 
+use std::fmt;
+
 use super::{Stranger, check_against};
 use crate::check::linear::{Budget, Checker, Verdict};
 use crate::hint::{did_you_mean, nearest};
-use crate::id::Mid;
+use crate::id::{ClientId, Mid};
 use crate::record::History;
 use crate::service::Operation;
-use crate::specification::{Cas, Counter, List, Lock, Queue, Register, Specification};
+use crate::specification::{Answer, Call, Cas, Counter, List, Lock, Queue, Register, Specification};
 
-/// A [`Specification`] whose states nobody needs to know.
+/// A [`Specification`] of any type of state.
 pub trait AnySpecification: Send + Sync {
     /// Its name, as `--spec` takes it.
     fn name(&self) -> &str;
@@ -16,11 +18,20 @@ pub trait AnySpecification: Send + Sync {
     /// Whether it has such an operation.
     fn knows(&self, operation: &Operation) -> bool;
 
+    /// Whether such an operation only looks, whatever its answer is ([`Specification::is_read`]).
+    fn reads(&self, operation: &Operation) -> bool;
+
     /// Checks a history against it.
     ///
     /// # Errors
     /// If the history has an operation that it does not know.
     fn check(&self, history: &History, budget: Budget) -> Result<Verdict, Stranger>;
+}
+
+impl fmt::Debug for dyn AnySpecification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AnySpecification").field(&self.name()).finish()
+    }
 }
 
 impl<S: Specification> AnySpecification for S {
@@ -30,6 +41,10 @@ impl<S: Specification> AnySpecification for S {
 
     fn knows(&self, operation: &Operation) -> bool {
         Specification::knows(self, operation)
+    }
+
+    fn reads(&self, operation: &Operation) -> bool {
+        self.is_read(&Call { client: ClientId::numbered(0, 1), operation, answer: Answer::Unknown })
     }
 
     fn check(&self, history: &History, budget: Budget) -> Result<Verdict, Stranger> {
@@ -47,6 +62,10 @@ impl AnySpecification for Zoned {
 
     fn knows(&self, operation: &Operation) -> bool {
         Specification::knows(&Register, operation)
+    }
+
+    fn reads(&self, operation: &Operation) -> bool {
+        operation.is_get()
     }
 
     fn check(&self, history: &History, budget: Budget) -> Result<Verdict, Stranger> {
