@@ -8,7 +8,7 @@
 //!
 //! A replica is a [`Machine`](machine::Machine): it takes one input at a time (a timeout, a message of a peer, a request
 //! of a client) and leaves its effects in an outbox. It has no clock, socket, thread or file. [`Service`](service::Service)
-//! says which replica it believes to lead. A [`Subject`](lab::Subject) is all that the testbed needs to know besides: a
+//! names the leader that it has observed. A [`Subject`](lab::Subject) is all that the testbed needs to know besides: a
 //! name, and how a replica starts. This one is a store that tells the others of each put and does not wait for them:
 //!
 //! ```
@@ -81,7 +81,7 @@
 //! ```
 //!
 //! The whole command line for it is one call: `seedbed::cli::run_with([seedbed::subject(Gossip)])` in the crate's `main`.
-//! `docs/protocols.md` goes the way from an empty folder, and `examples/` has larger protocols, wrong and mended.
+//! `docs/protocols.md` starts from an empty folder, and `examples/` has larger protocols, wrong and mended.
 //!
 //! # What is where
 //!

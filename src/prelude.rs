@@ -8,7 +8,7 @@ pub use crate::lab::{
     Case, MessageOf, Mutant, Parameter, ParameterError, Protocol, Subject, Timing, Tolerance, subject,
 };
 pub use crate::machine::{Boot, Exit, Identity, Input, Machine, Outbox, Record, Recovered, Stored};
-pub use crate::record::{Event, Observer, RunRecord, Scene};
+pub use crate::record::{Attempt, Event, Observer, Outcome, RunRecord, Scene};
 pub use crate::rng::Stream;
 pub use crate::scenario::Scenario;
 pub use crate::service::{Custom, Operation, Response, Service, Text, list_text};

@@ -143,19 +143,19 @@ static ROWS: [Row; 15] = [
     rest(
         Checker::LIVENESS,
         "A living replica never answered a request. Check which requests are forgotten, for instance when the leader \
-         changes. Clients never repeat a request by themselves.",
+         changes. Clients without a timeout never send a request again by themselves.",
     ),
     row(
         Checker::COURSE,
         "puts unanswered",
-        "More puts stayed without an answer than `tests.maximum_put_fail_fraction` allows. Clients never repeat a \
-         request by themselves, so answer each one, if need be with `redirect` or `fail`.",
+        "More puts stayed without an answer than `tests.maximum_put_fail_fraction` allows. Clients without a \
+         timeout never send a request again, so answer each one, if need be with `redirect` or `fail`.",
     ),
     row(
         Checker::COURSE,
         "gets unanswered",
-        "More gets stayed without an answer than `tests.maximum_get_fail_fraction` allows. Clients never repeat a \
-         request by themselves, so answer each one, if need be with `redirect` or `fail`.",
+        "More gets stayed without an answer than `tests.maximum_get_fail_fraction` allows. Clients without a \
+         timeout never send a request again, so answer each one, if need be with `redirect` or `fail`.",
     ),
     row(
         Checker::COURSE,

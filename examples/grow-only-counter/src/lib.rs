@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use seedbed::prelude::*;
-use seedbed::record::{Attempt, Outcome};
 
 /// The protocol, and how copies are merged.
 #[derive(Clone, Copy, Debug, Default)]

@@ -38,7 +38,7 @@ pub(in crate::check) fn opinion(
     opinion
 }
 
-/// What is said where nobody could look into the machines.
+/// What is said of machines without a window.
 pub(in crate::check) fn unwatched() -> Opinion {
     let remark = "only simulated replicas of Raft can be";
     let none = || Value::Null;

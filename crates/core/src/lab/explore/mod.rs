@@ -86,7 +86,7 @@ impl Exploration {
     ) -> Result<(), E> {
         let protocol = self.protocol.clone();
         let (first, last) = seeds.into_inner();
-        // Of all seeds there are one too many for a range; nobody comes so far.
+        // There is one seed more than a `u64` can count. No exploration runs all of them.
         let count = last.saturating_sub(first).saturating_add(u64::from(first <= last));
         let explored = in_order(
             0..count,

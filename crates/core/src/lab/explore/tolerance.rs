@@ -1,4 +1,4 @@
-//! Takes out of a drawn scenario what a protocol is not meant to stand.
+//! Takes the faults out of a drawn scenario that a protocol need not survive.
 
 use crate::chaos::{Act, ConnectivityMatrix, Fault};
 use crate::lab::Tolerance;
@@ -24,7 +24,7 @@ pub(super) fn spare(scenario: &mut Scenario, tolerance: Tolerance) {
     scenario.events.retain(|event| stands(&event.fault, tolerance));
 }
 
-/// Whether a protocol stands a fault.
+/// Whether a protocol must survive a fault.
 fn stands(fault: &Fault, tolerance: Tolerance) -> bool {
     match fault {
         Fault::PartEasy

@@ -38,8 +38,8 @@ pub(super) fn config(dice: &mut Stream, flavour: Flavour) -> Config {
     config
 }
 
-/// In some of all runs logs are short, so that they are compacted all the time and whoever falls behind needs a
-/// snapshot. This has dice of its own: what a seed draws besides does not depend on it.
+/// In some runs logs are short, so that they are compacted all the time and a replica that falls behind needs a snapshot.
+/// This has a random stream of its own: what a seed draws besides does not depend on it.
 pub(super) fn log_bytes_max(seed: u64) -> usize {
     let mut dice = Stream::new(seed, "explore logs");
     if dice.chance(0.3) { *dice.pick(&[1, 100, 400, 1_600]).expect("sizes") } else { usize::MAX }
