@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::repro::Repros;
 use super::selection::draw_seed;
 use crate::clock::Clock;
-use crate::lab::explore::{Exploration, Failure};
+use crate::lab::explore::{Exploration, Failure, draw};
 use crate::lab::{Protocol, Repro, SeedRange};
 use crate::report::explore as report;
 use crate::time::{Span, Time};
@@ -82,6 +82,11 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let sound = &args.protocol;
     let protocol = args.without.as_ref().map_or_else(|| Ok(sound.clone()), |rule| sound.without(rule))?;
     args.cores.use_them()?;
+    if !protocol.judges_answers(&draw(&protocol, *extent.seeds.start()).scenario) {
+        output::warning(&format!(
+            "no checker judges the answers of {protocol}: it has neither a specification nor checks"
+        ));
+    }
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
     let hold = interrupt.hold();
     let mut out = output::stdout();

@@ -63,17 +63,20 @@ pub struct Panel<M: Machine> {
     checks: Vec<Box<dyn Check<M>>>,
     /// The places of those that watch.
     watching: Vec<usize>,
+    /// Whether some of them know the protocol.
+    has_own: bool,
 }
 
 impl<M: Machine> Panel<M> {
     /// The checkers that judge every run, and these, which know the protocol.
     pub fn new(own: Vec<Box<dyn Check<M>>>) -> Panel<M> {
         let mut checks: Vec<Box<dyn Check<M>>> = vec![Box::new(Linearizability)];
+        let has_own = !own.is_empty();
         checks.extend(own);
         checks.push(Box::new(liveness::Liveness));
         checks.push(Box::new(course::Course));
         let watching = (0..checks.len()).filter(|&place| checks[place].watches()).collect();
-        Panel { checks, watching }
+        Panel { checks, watching, has_own }
     }
 
     /// What all of them say.
@@ -82,9 +85,16 @@ impl<M: Machine> Panel<M> {
         if !opinions.iter().any(|opinion| opinion.checker == Checker::INVARIANTS) {
             opinions.insert(1, raft::unwatched());
         }
+        if evidence.spec.is_none() && !self.has_own {
+            let opinion = opinions.iter_mut().find(|opinion| opinion.checker == Checker::LINEARIZABILITY);
+            opinion.into_iter().for_each(|opinion| opinion.remark = UNJUDGED.to_owned());
+        }
         opinions
     }
 }
+
+/// What is said of answers that no checker can judge.
+const UNJUDGED: &str = "no checker judges the answers: there is neither a specification nor a checker for them";
 
 impl<M: Machine> fmt::Debug for Panel<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

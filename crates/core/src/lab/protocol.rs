@@ -204,6 +204,11 @@ impl Protocol {
         self.subject.serves(kind)
     }
 
+    /// Whether anything says which answers are right in a scenario: a specification, or a checker of the protocol's own.
+    pub fn judges_answers(&self, scenario: &Scenario) -> bool {
+        self.subject.judges_answers(scenario)
+    }
+
     /// A scenario with clients that the protocol serves. One that names no workload, so that it has the clients of the
     /// course, gets the protocol's own clients if it does not serve those. A type of one's own gets what makes its clients.
     ///

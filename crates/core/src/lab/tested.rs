@@ -46,6 +46,8 @@ pub(super) trait Tested: Send + Sync {
     fn situations(&self) -> &'static [&'static str];
     fn workload(&self) -> workload::Kind;
     fn serves(&self, kind: &workload::Kind) -> bool;
+    /// Whether anything says which answers are right in a scenario: a specification, or a checker of the protocol's own.
+    fn judges_answers(&self, scenario: &Scenario) -> bool;
 
     /// Runs a scenario without checkers.
     fn simulate(&self, scenario: &Scenario, seed: u64, watcher: Option<&mut dyn Watcher>) -> RunRecord;
@@ -137,6 +139,10 @@ impl<S: Subject> Tested for S {
 
     fn serves(&self, kind: &workload::Kind) -> bool {
         Subject::serves(self, kind)
+    }
+
+    fn judges_answers(&self, scenario: &Scenario) -> bool {
+        self.specification(scenario).is_some() || !self.checks().is_empty()
     }
 
     fn simulate(&self, scenario: &Scenario, seed: u64, watcher: Option<&mut dyn Watcher>) -> RunRecord {
@@ -317,5 +323,7 @@ mod tests {
         assert_eq!(nothing.judgement.word(&Checker::LINEARIZABILITY), "not judged");
         assert!(!nothing.judgement.course.errors.contains(&CourseError::IncorrectResponses));
         assert_eq!(nothing.judgement.wrong_reads(&nothing.record.history), []);
+        let said = nothing.judgement.opinion(&Checker::LINEARIZABILITY).expect("one of the standard checkers");
+        assert!(said.remark.starts_with("no checker judges the answers"), "{}", said.remark);
     }
 }
