@@ -220,7 +220,7 @@ impl Args {
     fn play(&self, sweep: Sweep<'_>, command: &str, out: &mut Stdout) -> Result<Results, CliError> {
         let interrupt = Interrupt::install().map_err(CliError::Signals)?;
         let hold = interrupt.hold();
-        let mut attempt = if self.rows.resume { sweep.resume(out)? } else { sweep.begin(self.force, out)? };
+        let attempt = if self.rows.resume { sweep.resume(out)? } else { sweep.begin(self.force, out)? };
         if self.with_text()
             && let Err(error) = writeln!(out, "{command}\n").and_then(|()| out.flush())
         {
@@ -233,13 +233,14 @@ impl Args {
         let played = attempt.play(out, &mut Watch { interrupt: &interrupt, progress: &progress });
         progress.clear();
         drop(hold);
-        if let (ControlFlow::Break(()), Some(signal)) = (played?, interrupt.signal()) {
+        let Some(results) = played? else {
+            let signal = interrupt.signal().expect("only a signal ends a sweep early");
             return Err(self.interrupted(signal, command));
-        }
+        };
         let seconds = clock.now().as_secs_f64();
         let (runs, rate) = (plural(runs, "run", "runs"), runs as f64 / seconds.max(1e-3));
         output::note(&format!("{runs} in {seconds:.1} s, {rate:.0} a second"));
-        Ok(attempt.finish(out)?)
+        Ok(results)
     }
 
     /// Writes everything that is made of the statistics.

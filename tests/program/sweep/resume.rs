@@ -189,7 +189,7 @@ fn files_of_another_sweep_are_refused_and_untouched() {
     folder.sweep(&format!("calm.json --drops 0,0.1 --seeds 0..3 {}", row_files("x-")));
     let whole = KINDS.map(|kind| folder.read(&format!("x-{kind}")));
     let (calm, all) = (folder.text("calm.json"), row_files("x-"));
-    let another = "is another one now";
+    let another = "has another result now";
     for (words, old, new, problem) in [
         // Also with the same number of runs and the same columns.
         ("calm.json --drops 0,0.1 --seeds 1..4", "", "", another),
@@ -237,12 +237,12 @@ fn a_single_file_of_another_sweep_is_refused_and_untouched() {
         let there = KINDS.map(|other| format!("{}-{other}", if other == kind { "b" } else { "a" }));
         let options: Vec<String> = KINDS.iter().zip(&there).map(|(kind, name)| format!("--{kind} {name}")).collect();
         let sweep = format!("sweep calm.json --seeds 0..4 --resume {}", options.join(" "));
-        folder.assert_refused(&sweep, &format!("b-{kind}: cannot be resumed: run 3 is another one now"));
+        folder.assert_refused(&sweep, &format!("b-{kind}: cannot be resumed: run 3 has another result now"));
     }
     // Nor is it lost if another file is not there yet.
     folder.rename("b-csv", "b-csv.part");
     let sweep = "sweep calm.json --seeds 0..4 --csv b-csv --json new.json --resume";
-    folder.assert_refused(sweep, "b-csv: cannot be resumed: run 3 is another one now");
+    folder.assert_refused(sweep, "b-csv: cannot be resumed: run 3 has another result now");
     for (text, problem) in [("garbage\n", "it is of another sweep"), ("run,scenario,x\n0,", "it is of another sweep")] {
         folder.write("b-csv.part", text);
         let error = folder.assert_refused(sweep, "b-csv.part: cannot be resumed: ");
@@ -279,7 +279,7 @@ fn a_scenario_that_was_changed_before_the_last_rows_is_noticed_too() {
     // All but the last row, which is one of the scenario that is still the same.
     let torn = whole.lines().take(8).map(|line| format!("{line}\n")).collect::<String>();
     folder.write("rows.csv.part", &torn);
-    let error = "rows.csv: cannot be resumed: run 3 is another one now";
+    let error = "rows.csv: cannot be resumed: run 3 has another result now";
     folder.assert_refused(&format!("sweep {words} --resume"), error);
     folder.write("calm.json", &calm);
     folder.sweep(&format!("{words} --resume"));

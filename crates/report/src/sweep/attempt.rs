@@ -105,30 +105,28 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Does all runs that are left, on as many threads as the present pool has, and writes their results. `Break` if
-    /// the observer ended it: [`Sweep::resume`] can continue the files then, as after an error.
+    /// Does all runs that are left, on as many threads as the present pool has, writes their results and completes all
+    /// files. None if the observer ended it: [`Sweep::resume`] can continue the files then, as after an error.
     ///
     /// # Errors
     /// If a file or `stream` cannot be written.
     ///
     /// # Panics
     /// If the cell of a run cannot be built, which [`Grid::new`](seedbed_core::campaign::Grid::new) rules out.
-    pub fn play(&mut self, stream: &mut dyn Write, observer: &mut dyn Observer) -> Result<ControlFlow<()>, SweepError> {
+    pub fn play(mut self, stream: &mut dyn Write, observer: &mut dyn Observer) -> Result<Option<Results>, SweepError> {
         let played = self.play_all(stream, observer);
-        if !matches!(played, Ok(ControlFlow::Continue(()))) {
-            // What is finished is not lost.
-            let kept = self.sheets.iter_mut().try_for_each(Sheet::flush);
-            stream.flush().map_err(SweepError::Stream)?;
-            kept?;
+        if let Ok(ControlFlow::Continue(())) = played {
+            return self.finish(stream).map(Some);
         }
-        played
+        // What is finished is not lost.
+        let kept = self.sheets.iter_mut().try_for_each(Sheet::flush);
+        stream.flush().map_err(SweepError::Stream)?;
+        kept?;
+        played.map(|_| None)
     }
 
     /// Completes all files.
-    ///
-    /// # Errors
-    /// If a file or `stream` cannot be written.
-    pub fn finish(mut self, stream: &mut dyn Write) -> Result<Results, SweepError> {
+    fn finish(mut self, stream: &mut dyn Write) -> Result<Results, SweepError> {
         for sheet in self.sheets.drain(..) {
             sheet.finish(&self.frame, stream)?;
         }
@@ -201,7 +199,8 @@ impl<'a> Attempt<'a> {
         let schema = &self.frame.schema;
         let mut newest: Option<(Key, Vec<u8>)> = None;
         rows.read(&self.frame, self.first, |nth, line| {
-            let record = read_line(line).ok_or_else(|| resume_error(&path, format!("row {} is none", nth + 1)))?;
+            let record =
+                read_line(line).ok_or_else(|| resume_error(&path, format!("row {} is not a row of CSV", nth + 1)))?;
             let row = schema.read_csv(&record, nth + 1).map_err(|error| resume_error(&path, error.to_string()))?;
             let run = row.key.run;
             if row.key != worker.key(run) {
@@ -286,7 +285,7 @@ impl<'a> Attempt<'a> {
 }
 
 fn another_run(path: &Path, run: u64) -> SweepError {
-    resume_error(path, format!("run {run} is another one now"))
+    resume_error(path, format!("run {run} has another result now"))
 }
 
 fn resume_error(path: &Path, problem: String) -> SweepError {

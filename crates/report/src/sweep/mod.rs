@@ -1,8 +1,8 @@
 //! A sweep: all runs of a grid on all cores, as files of rows and as statistics.
 //!
 //! A [`Sweep`] says which runs there are and where their rows go. [`Sweep::begin`] opens its files, [`Sweep::resume`]
-//! continues those of an attempt that was interrupted, and both return an [`Attempt`]. [`Attempt::play`] does the runs,
-//! and [`Attempt::finish`] completes the files.
+//! continues those of an attempt that was interrupted, and both return an [`Attempt`]. [`Attempt::play`] does the runs
+//! and completes the files.
 //!
 //! Rows come in the order of their runs and hold nothing of the machine. A file is therefore the same, byte for byte,
 //! however many threads, parts and attempts it took. Until a file is whole, `.part` is at the end of its name
@@ -28,11 +28,9 @@
 //! let columns = Columns::of(protocols[0].kinds().iter().copied());
 //! let grid = Grid::new(vec![base], vec![drops], protocols, "0..3".parse()?)?;
 //!
-//! let mut attempt = Sweep::new(&grid, columns).sheet(Kind::Rows, &path).begin(false, &mut io::sink())?;
-//! if attempt.play(&mut io::sink(), &mut ())?.is_continue() {
-//!     let results = attempt.finish(&mut io::sink())?;
-//!     assert_eq!((results.digest.cells.len(), results.digest.runs()), (2, 6));
-//! }
+//! let attempt = Sweep::new(&grid, columns).sheet(Kind::Rows, &path).begin(false, &mut io::sink())?;
+//! let results = attempt.play(&mut io::sink(), &mut ())?.expect("this observer lets it end");
+//! assert_eq!((results.digest.cells.len(), results.digest.runs()), (2, 6));
 //! assert_eq!(std::fs::read_to_string(&path)?.lines().count(), 1 + 6);
 //! # std::fs::remove_dir_all(folder)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -66,9 +66,8 @@ impl Observer for StopsAfter {
     }
 }
 
-fn complete(mut attempt: Attempt<'_>) -> Results {
-    assert!(attempt.play(&mut io::sink(), &mut ()).expect("room").is_continue());
-    attempt.finish(&mut io::sink()).expect("room")
+fn complete(attempt: Attempt<'_>) -> Results {
+    attempt.play(&mut io::sink(), &mut ()).expect("room").expect("it is not ended")
 }
 
 #[test]
@@ -78,11 +77,10 @@ fn a_sweep_that_is_stopped_anywhere_is_resumed_to_the_same_files_and_statistics(
     assert_eq!((expected.digest.runs(), expected.digest.cells.len()), (12, 2));
     for stop in [0, 1, 5, 6, 11] {
         let parts = folder();
-        let mut attempt = sweep(&grid, &parts).begin(false, &mut io::sink()).expect("room");
+        let attempt = sweep(&grid, &parts).begin(false, &mut io::sink()).expect("room");
         let mut observer = StopsAfter { left: stop, recorded: 0 };
-        assert!(attempt.play(&mut io::sink(), &mut observer).expect("room").is_break());
+        assert!(attempt.play(&mut io::sink(), &mut observer).expect("room").is_none());
         assert_eq!(observer.recorded, stop);
-        drop(attempt);
         let again = sweep(&grid, &parts).resume(&mut io::sink()).expect("files of this sweep");
         // Details may miss lines of their last run, and the last run that all files hold is done again.
         assert_eq!(again.runs(), 12 - stop.saturating_sub(2));
@@ -125,9 +123,8 @@ fn an_attempt_that_is_given_up_leaves_no_file() {
 fn without_its_rows_an_attempt_cannot_be_continued() {
     let (grid, folder) = (grid(), folder());
     let json = || Sweep::new(&grid, columns()).sheet(Kind::Json, folder.path().join("rows.json"));
-    let mut attempt = json().begin(false, &mut io::sink()).expect("room");
-    assert!(attempt.play(&mut io::sink(), &mut StopsAfter { left: 3, recorded: 0 }).expect("room").is_break());
-    drop(attempt);
+    let attempt = json().begin(false, &mut io::sink()).expect("room");
+    assert!(attempt.play(&mut io::sink(), &mut StopsAfter { left: 3, recorded: 0 }).expect("room").is_none());
     assert!(matches!(json().resume(&mut io::sink()), Err(SweepError::ResumeWithoutRows)));
 }
 
@@ -140,9 +137,8 @@ fn rows_go_to_the_stream_and_name_the_command_that_repeats_their_run() {
     };
     let sweep = Sweep::new(&grid, columns()).sheet(Kind::Rows, "-").commands(&command_of).waits(true);
     let mut stream = Vec::new();
-    let mut attempt = sweep.begin(false, &mut stream).expect("memory");
-    assert!(attempt.play(&mut stream, &mut ()).expect("memory").is_continue());
-    let results = attempt.finish(&mut stream).expect("memory");
+    let attempt = sweep.begin(false, &mut stream).expect("memory");
+    let results = attempt.play(&mut stream, &mut ()).expect("memory").expect("it is not ended");
     let text = String::from_utf8(stream).expect("text");
     let commands: Vec<&str> = text.lines().skip(1).filter_map(|line| line.rsplit(',').next()).collect();
     assert_eq!(commands.len(), 12);
