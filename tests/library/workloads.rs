@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use crate::common::{boot, scenario, suite};
+use seedbed::check::linear::AnySpecification;
+use seedbed::check::{Checker, Judgement};
 use seedbed::id::{ClientId, ReplicaId};
-use seedbed::machine::{Identity, Input, Machine, Outbox};
+use seedbed::lab::Subject;
+use seedbed::machine::{Boot, Exit, Identity, Input, Machine, Outbox};
 use seedbed::record::{History, Outcome, RunRecord};
 use seedbed::scenario::{Delay, Network, Order, Scenario};
 use seedbed::service::{Custom, Operation, Response, Service, Text};
@@ -228,4 +231,37 @@ fn a_semaphore_is_a_kind_of_ones_own() {
         assert!(inside.len() <= 2);
     }
     assert!(refused > 10);
+}
+
+/// The protocol of the table, with clients of the room, whose type has the name of a ready one.
+#[derive(Clone)]
+struct Room;
+
+impl Subject for Room {
+    type Machine = Table;
+
+    fn name(&self) -> &'static str {
+        "room"
+    }
+
+    fn boot(&self, boot: Boot<Infallible>) -> Result<Table, Exit> {
+        Ok(Table::new(boot.identity))
+    }
+
+    fn workload(&self) -> Kind {
+        Kind::custom("queue", |_client| Visitor::default())
+    }
+}
+
+#[test]
+fn only_the_subject_says_what_answers_of_a_kind_of_ones_own_are_right() {
+    let scenario = Scenario { kind: Room.workload(), ..scenario("scenarios/simple-1.json") };
+    assert!(Room.specification(&scenario).is_none());
+    let record = simulate(&scenario, 1, Table::new);
+    let judgement = Judgement::of(&scenario, &record);
+    assert_eq!(judgement.word(&Checker::LINEARIZABILITY), "not judged");
+    assert!(judgement.findings().iter().all(|finding| finding.checker != Checker::LINEARIZABILITY));
+    assert_eq!(judgement.wrong_reads(&scenario, &record.history), []);
+    let queue = Scenario { kind: Kind::Queue { count: 2 }, ..scenario };
+    assert_eq!(Room.specification(&queue).map(AnySpecification::name), Some("queue"), "a ready kind has its own");
 }

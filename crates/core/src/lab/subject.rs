@@ -1,6 +1,6 @@
 //! What is tested: everything that the instruments need to know of a protocol.
 
-use crate::check::linear::{AnySpecification, by_name};
+use crate::check::linear::{AnySpecification, of_kind};
 use crate::check::{Check, liveness};
 use crate::consensus::Consensus;
 use crate::lab::explore::{Flavour, Survey};
@@ -66,9 +66,9 @@ pub trait Subject: Clone + Send + Sync + 'static {
 
     /// What answers are right: an order of all operations must exist by which this specification explains them. None if
     /// nothing of that kind is promised, and [`checks`](Subject::checks) say what is. By default the ready specification
-    /// of the clients' kind, if there is one.
+    /// of the clients' kind, and none for a type of your own, whatever its name is.
     fn specification(&self, scenario: &Scenario) -> Option<&'static dyn AnySpecification> {
-        by_name(scenario.specification_name()).ok()
+        of_kind(&scenario.kind)
     }
 
     /// Checkers that know the protocol, beside those that judge every run: [`invariant`](crate::check::invariant) makes

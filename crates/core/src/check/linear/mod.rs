@@ -49,7 +49,7 @@ use crate::hash::StableHasher;
 use crate::record::{Attempt, History, Outcome};
 use crate::service::Text;
 
-pub use any::{AnySpecification, READY, Stranger, UnknownSpecification, by_name, check_against, fitting};
+pub use any::{AnySpecification, READY, Stranger, UnknownSpecification, by_name, check_against, fitting, of_kind};
 pub use explain::Violation;
 pub use opinion::{Linearizability, opinion};
 use register::{Op, Register};

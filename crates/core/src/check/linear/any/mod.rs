@@ -23,7 +23,7 @@ use crate::service::{Operation, RequestId};
 use crate::specification::{Answer, Call, Reason, Specification, Timed};
 use crate::time::Time;
 
-pub use ready::{AnySpecification, READY, UnknownSpecification, by_name, fitting};
+pub use ready::{AnySpecification, READY, UnknownSpecification, by_name, fitting, of_kind};
 use search::Search;
 
 /// A history has an operation that a specification does not know.

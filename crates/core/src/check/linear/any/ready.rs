@@ -9,8 +9,9 @@ use crate::id::{ClientId, Mid};
 use crate::record::History;
 use crate::service::Operation;
 use crate::specification::{Answer, Call, Cas, Counter, List, Lock, Queue, Register, Specification};
+use crate::workload::Kind;
 
-/// A [`Specification`] of any type of state.
+/// A [`Specification`] without the type of its states.
 pub trait AnySpecification: Send + Sync {
     /// Its name, as `--spec` takes it.
     fn name(&self) -> &str;
@@ -104,7 +105,17 @@ pub fn by_name(name: &str) -> Result<&'static dyn AnySpecification, UnknownSpeci
     })
 }
 
-/// The first ready specification that knows all operations of a history: what knows gets and puts only is a register.
+/// The ready specification of what clients of this kind ask. None for a type of your own, even if it has the name of a ready
+/// one: only its protocol says what its answers must be.
+pub fn of_kind(kind: &Kind) -> Option<&'static dyn AnySpecification> {
+    match kind {
+        Kind::Custom(_) => None,
+        kind => by_name(kind.specification_name()).ok(),
+    }
+}
+
+/// The first ready specification that knows all operations of a history. Operations of your own are known to none, whatever
+/// they are called.
 pub fn fitting(history: &History) -> Option<&'static dyn AnySpecification> {
     READY.into_iter().find(|spec| history.attempts.iter().all(|attempt| spec.knows(&attempt.operation)))
 }

@@ -120,6 +120,20 @@ fn the_fitting_specification_is_the_one_that_knows_all_operations() {
 }
 
 #[test]
+fn a_type_of_ones_own_gets_no_ready_specification_even_if_it_has_the_name_of_one() {
+    use crate::workload::{CustomKind, Kind};
+    let name = |kind| of_kind(&kind).map(AnySpecification::name);
+    assert_eq!(name(Kind::COURSE), Some("register"));
+    assert_eq!(name(Kind::Queue { count: 1 }), Some("queue"));
+    for spec in READY {
+        assert_eq!(name(Kind::Custom(CustomKind::named(spec.name()))), None, "{}", spec.name());
+    }
+    let enqueue = crate::service::Custom { name: "enqueue".into(), key: "k".into(), argument: None };
+    let attempts = vec![attempt(1, Operation::Custom(enqueue.into()), 0, None)];
+    assert!(fitting(&History { attempts, ..History::default() }).is_none(), "nor do operations of one's own");
+}
+
+#[test]
 fn an_update_that_is_sent_twice_takes_effect_once() {
     // Sent twice, answered twice: b came in between, so the second sending changed nothing.
     let text = "1 once 1 any a 0 10
