@@ -1,7 +1,7 @@
-//! `seedbed check`: whether histories are linearizable, whoever wrote them.
+//! `seedbed check`: whether histories are linearizable, from a run of seedbed or from another program.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
@@ -11,15 +11,15 @@ use super::progress::Progress;
 use super::sweep::{draw, picture};
 use crate::check::linear::{AnySpecification, Budget, by_name, fitting};
 use crate::printable::printable;
-use crate::record::History;
 use crate::report::figures;
-use crate::report::history::{self, CheckedHistory, Format, verdicts};
+use crate::report::history::{self, CheckedHistory, ReadHistory, verdicts};
 
 /// Check histories for linearizability
 ///
-/// A history says what clients asked and were told, and when. It is linearizable if some order of the
-/// operations, in line with time, explains every answer. Read are the files of `seedbed run --history`,
-/// and histories of Jepsen: EDN with one map an event, or logs with lines of `jepsen.util`.
+/// A history lists what clients requested, how they were answered, and when. It is linearizable if some
+/// order of the operations, in line with time, explains every answer. The command reads files of
+/// `seedbed run --history` and histories of Jepsen: EDN with a map for each event, or logs with lines of
+/// `jepsen.util`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -28,23 +28,23 @@ Examples:
   seedbed check history.edn --spec queue           values leave in the order in which they came
   seedbed check history.edn --picture wrong.svg    the operations around the first wrong answer
 
-Exit codes: 0 all are linearizable, 1 some are not, or are not decided within the budget, 2 bad usage or input.")]
+Exit codes: 0 all are linearizable, 1 some are not or are undecided within the budget, 2 bad usage or input.")]
 pub(super) struct Args {
-    /// Histories; `-` is standard input
+    /// Files with histories; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// What the objects are: register, cas, list, counter, queue or lock
+    /// The type of the objects: register, cas, list, counter, queue or lock
     ///
-    /// Without it, the first of these that has all operations of the history. register: get, put. cas:
-    /// these and update, which is compare-and-swap. list: append, get. counter: add, get. queue: enqueue,
-    /// dequeue. lock: acquire, release. docs/checking.md says more.
+    /// The default is the first of these that has all operations of the history. register: get, put. cas:
+    /// get, put, and update, which is compare-and-swap. list: append, get. counter: add, get. queue:
+    /// enqueue, dequeue. lock: acquire, release. docs/checking.md describes each.
     #[arg(long, value_name = "NAME")]
     spec: Option<String>,
 
-    /// Give up after this many steps of a search; the verdict is then unknown
+    /// Stop searching after this many steps; the verdict is then unknown
     ///
-    /// A step takes from some 10 ns to some 300 ns, so the default lasts up to a minute.
+    /// A step takes about 10 to 300 ns, so the default lasts up to a minute.
     #[arg(long, value_name = "STEPS", default_value_t = 200_000_000)]
     budget: u64,
 
@@ -60,7 +60,11 @@ pub(super) struct Args {
 /// Carries out the command.
 pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
     let spec = args.spec.as_deref().map(by_name).transpose()?;
-    let inputs: Vec<&Path> = output::paths(&args.files).into_iter().filter(|path| *path != Path::new("-")).collect();
+    if args.files.iter().filter(|path| is_stdin(path)).count() > 1 {
+        let problem = "can be read only once; pass `-` once".to_owned();
+        return Err(CliError::History { path: "-".into(), problem });
+    }
+    let inputs: Vec<&Path> = output::paths(&args.files).into_iter().filter(|path| !is_stdin(path)).collect();
     let options = [("--picture", args.picture.as_deref()), ("--json", args.json.as_deref())];
     let places: Vec<_> = options.into_iter().filter_map(|(option, path)| Some((option, path?))).collect();
     output::check(&places, &inputs)?;
@@ -96,9 +100,9 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
 }
 
 fn check(args: &Args, spec: Option<&'static dyn AnySpecification>, path: &Path) -> Result<CheckedHistory, CliError> {
-    let name = if path == Path::new("-") { "standard input".to_owned() } else { printable(&path.to_string_lossy()) };
+    let name = if is_stdin(path) { "standard input".to_owned() } else { printable(&path.to_string_lossy()) };
     let problem = |problem: String| CliError::History { path: path.to_owned(), problem };
-    let history = read(path)?;
+    let ReadHistory { history, skipped, .. } = read(path)?;
     let spec = match spec {
         Some(spec) => spec,
         None => fitting(&history).ok_or_else(|| problem(verdicts::no_fit(&history)))?,
@@ -107,12 +111,16 @@ fn check(args: &Args, spec: Option<&'static dyn AnySpecification>, path: &Path) 
     let verdict = spec
         .check(&history, budget)
         .map_err(|stranger| problem(format!("{stranger} (operation {}); --spec takes another one", stranger.mid)))?;
-    Ok(CheckedHistory { name, spec, verdict })
+    Ok(CheckedHistory { name, spec, skipped, verdict })
 }
 
-fn read(path: &Path) -> Result<History, CliError> {
-    let unreadable = |source| CliError::Unreadable { path: path.to_owned(), source };
-    let (input, bytes): (Box<dyn Read>, Option<u64>) = match path == Path::new("-") {
+fn read(path: &Path) -> Result<ReadHistory, CliError> {
+    let problem = |problem: String| CliError::History { path: path.to_owned(), problem };
+    let unreadable = |source: io::Error| match is_stdin(path) {
+        true => problem(format!("cannot be read: {source}")),
+        false => CliError::Unreadable { path: path.to_owned(), source },
+    };
+    let (mut input, bytes): (Box<dyn Read>, Option<u64>) = match is_stdin(path) {
         true => (Box::new(io::stdin().lock()), None),
         false => {
             let file = File::open(path).map_err(unreadable)?;
@@ -124,15 +132,16 @@ fn read(path: &Path) -> Result<History, CliError> {
         }
     };
     let progress = Progress::in_bytes(bytes);
-    let read = history::read(BufReader::with_capacity(1 << 16, input), &mut |bytes| {
-        progress.reach(bytes, || "read".to_owned());
-    });
+    let read = history::read(&mut input, &mut |bytes| progress.reach(bytes, || "read".to_owned()));
     progress.clear();
-    match read {
-        Ok((Format::Lines | Format::Edn | Format::Log, history)) => Ok(history),
-        Err(history::ReadError::Read(source)) => Err(unreadable(source)),
-        Err(error) => Err(CliError::History { path: path.to_owned(), problem: error.to_string() }),
-    }
+    read.map_err(|error| match error {
+        history::ReadError::Read(source) => unreadable(source),
+        error => problem(error.to_string()),
+    })
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// Draws what is wrong, if anything is.

@@ -55,6 +55,12 @@ fn a_run_that_is_written_down_is_judged_again() {
         "the run's own verdict: {}",
         lines[2]
     );
+    let one = "{:process 0, :type :invoke, :f :read} {:process 0, :type :ok, :f :read, :value 1}";
+    fs::write(folder.path().join("one.edn"), one).expect("a file");
+    let one = seedbed(folder.path(), &["check", "one.edn"]);
+    assert!(
+        text(&one.stdout).starts_with("one.edn: not linearizable as register: no order explains the first answer\n")
+    );
     let alone = seedbed(folder.path(), &["check", "good.jsonl", "--spec", "cas"]);
     assert_eq!(alone.status.code(), Some(0));
     assert!(text(&alone.stdout).starts_with("good.jsonl: linearizable as cas ("));
@@ -105,6 +111,46 @@ fn standard_input_is_read_and_verdicts_go_to_standard_output_as_json() {
     assert_eq!(json, expected);
 }
 
+/// Checks what it reads from a pipe, which is written in these pieces.
+fn piped(pieces: &[&[u8]]) -> Output {
+    let mut command = processes::seedbed();
+    command.args(["check", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("seedbed starts");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    for piece in pieces {
+        pipe.write_all(piece).expect("it reads");
+    }
+    drop(pipe);
+    child.wait_with_output().expect("it ends")
+}
+
+#[test]
+fn a_pipe_may_bring_a_history_in_any_pieces() {
+    let bytes: Vec<&[u8]> = QUEUE.as_bytes().chunks(1).collect();
+    // More white space than any buffer has room for comes first, and a byte order mark before it.
+    let blank = "\r\n".repeat(100_000);
+    let further = [&[&b"\xEF"[..], b"\xBB", b"\xBF", blank.as_bytes()], &bytes[..]].concat();
+    for pieces in [bytes, further] {
+        let check = piped(&pieces);
+        assert_eq!((check.status.code(), text(&check.stderr)), (Some(1), ""));
+        assert!(text(&check.stdout).starts_with("standard input: not linearizable as queue: "));
+    }
+}
+
+#[test]
+fn events_of_the_nemesis_are_skipped_and_the_report_says_how_many() {
+    let folder = folder();
+    let nemesis = "{:process :nemesis, :type :info, :f :start, :value nil}\n";
+    fs::write(folder.path().join("queue.edn"), [nemesis, QUEUE, nemesis].concat()).expect("a file");
+    let check = seedbed(folder.path(), &["check", "queue.edn", "--json", "verdict.json"]);
+    assert_eq!(check.status.code(), Some(1));
+    let first = text(&check.stdout).lines().next();
+    assert_eq!(first, Some("queue.edn: skipped 2 events of the nemesis"));
+    let json: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("verdict.json")).expect("JSON")).expect("JSON");
+    assert_eq!(json[0]["skipped"], serde_json::json!({"nemesis": 2, "info": 0, "lines": 0}));
+}
+
 #[test]
 fn a_verdict_that_the_budget_does_not_suffice_for_is_unknown_and_fails() {
     let folder = folder();
@@ -122,6 +168,12 @@ fn bad_input_is_refused_with_file_and_line() {
     let folder = folder();
     fs::write(folder.path().join("queue.edn"), QUEUE).expect("a file");
     fs::write(folder.path().join("mixed.edn"), QUEUE.replace(":dequeue", ":read")).expect("a file");
+    fs::write(folder.path().join("none.edn"), "[]").expect("a file");
+    fs::write(
+        folder.path().join("other.edn"),
+        QUEUE.replacen(":ok, :f :enqueue, :value 1", ":ok, :f :enqueue, :value 3", 1),
+    )
+    .expect("a file");
     fs::write(folder.path().join("cut.edn"), &QUEUE[..110]).expect("a file");
     for (arguments, message) in [
         (&["queue.edn", "--spec", "quue"][..], "--spec: no specification is called `quue`; did you mean `queue`?"),
@@ -135,6 +187,9 @@ fn bad_input_is_refused_with_file_and_line() {
             "mixed.edn: no specification has all of these operations: enqueue, get; `seedbed help check` lists what each has",
         ),
         (&["cut.edn"], "cut.edn: line 3: `}` is missing"),
+        (&["none.edn"], "none.edn: has no operations"),
+        (&["other.edn"], "other.edn: line 2: :value is 3, but process 0 has begun this operation with 1 in line 1"),
+        (&["-", "queue.edn", "-"], "standard input: can be read only once; pass `-` once"),
         (&["."], ".: cannot be read: is a directory"),
         (&["queue.edn", "queue.edn", "--picture", "a.svg"], "--picture shows a single history; allowed is one file"),
         (

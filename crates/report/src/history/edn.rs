@@ -29,7 +29,10 @@ const DEPTH_MAX: usize = 64;
 /// A string, number or name may have this many bytes.
 const TOKEN_BYTES_MAX: usize = 16 << 20;
 
-/// Why a text is no EDN.
+/// What is wrong with an escape of half a character.
+const HALF: &str = "`\\u` names half a character; allowed are both halves, or the character itself";
+
+/// Why a text is not EDN.
 #[derive(Debug)]
 pub(super) enum EdnError {
     Read(io::Error),
@@ -52,8 +55,8 @@ impl<R: BufRead> Reader<R> {
         Reader { input, line: 1, position: 0, open: None }
     }
 
-    /// The next value at the top, and the line in which it begins; none at the end. A sequence at the top is walked
-    /// through: its values come one by one.
+    /// The next value at the top, and the line in which it begins; none at the end. A sequence at the top is walked through: its
+    /// values come one by one.
     pub fn next(&mut self) -> Result<Option<(u64, Value)>, EdnError> {
         loop {
             self.skip_blank()?;
@@ -78,6 +81,12 @@ impl<R: BufRead> Reader<R> {
                 }
             }
         }
+    }
+
+    /// The next value at the top, a sequence as a whole; none at the end.
+    pub fn value_or_end(&mut self) -> Result<Option<Value>, EdnError> {
+        self.skip_blank()?;
+        if self.peek()?.is_none() { Ok(None) } else { self.value(0).map(Some) }
     }
 
     fn error<T>(&self, what: impl fmt::Display) -> Result<T, EdnError> {
@@ -202,7 +211,7 @@ impl<R: BufRead> Reader<R> {
                 Ok(None)
             }
             Some(b'#') => {
-                // A number that is none: infinite, or NaN.
+                // A symbolic number: infinite, or NaN.
                 self.take()?;
                 self.token().map(|token| Some(Value::Number(token)))
             }
@@ -246,17 +255,32 @@ impl<R: BufRead> Reader<R> {
             Some(b'f') => '\u{c}',
             Some(byte @ (b'"' | b'\\' | b'\'')) => char::from(byte),
             Some(b'u') => {
-                let mut code = 0;
-                for _ in 0..4 {
-                    let digit = self.take()?.and_then(|byte| char::from(byte).to_digit(16));
-                    let Some(digit) = digit else { return self.error("`\\u` needs four hexadecimal digits") };
-                    code = code * 16 + digit;
+                let first = self.code()?;
+                // A character beyond 16 bits is written as two halves. Half a character would make different strings equal.
+                if !(0xD800..0xDC00).contains(&first) {
+                    return char::from_u32(first).map_or_else(|| self.error(HALF), Ok);
                 }
-                // Half of a character that has two halves is shown as unreadable.
-                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+                if (self.take()?, self.take()?) != (Some(b'\\'), Some(b'u')) {
+                    return self.error(HALF);
+                }
+                let second = self.code()?;
+                let Some(low) = second.checked_sub(0xDC00).filter(|low| *low < 0x400) else { return self.error(HALF) };
+                let code = 0x1_0000 + ((first - 0xD800) << 10) + low;
+                return char::from_u32(code).map_or_else(|| self.error(HALF), Ok);
             }
             _ => return self.error("a string has an unknown escape"),
         })
+    }
+
+    /// The four digits of an escape.
+    fn code(&mut self) -> Result<u32, EdnError> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = self.take()?.and_then(|byte| char::from(byte).to_digit(16));
+            let Some(digit) = digit else { return self.error("`\\u` needs four hexadecimal digits") };
+            code = code * 16 + digit;
+        }
+        Ok(code)
     }
 
     /// What follows a backslash outside of strings.
@@ -295,12 +319,16 @@ impl<R: BufRead> Reader<R> {
     /// Bytes up to the next one that ends a name or number.
     fn token_bytes(&mut self) -> Result<Vec<u8>, EdnError> {
         let mut bytes = Vec::new();
-        while let Some(byte) = self.peek()?.filter(|&byte| !is_blank(byte) && !b"()[]{}\";\\".contains(&byte)) {
-            if bytes.len() == TOKEN_BYTES_MAX {
+        // By the buffer, and not byte by byte: most of a history are names and numbers.
+        while self.peek()?.is_some_and(is_of_token) {
+            let buffer = self.input.fill_buf().map_err(EdnError::Read)?;
+            let count = buffer.iter().take_while(|&&byte| is_of_token(byte)).count();
+            bytes.extend_from_slice(&buffer[..count]);
+            self.input.consume(count);
+            self.position += count as u64;
+            if bytes.len() > TOKEN_BYTES_MAX {
                 return self.error("a name is longer than 16 MiB");
             }
-            bytes.push(byte);
-            self.take()?;
         }
         Ok(bytes)
     }
@@ -328,6 +356,11 @@ impl<R: BufRead> Reader<R> {
             },
         })
     }
+}
+
+/// Whether a byte is part of a name or number. Line ends are not.
+fn is_of_token(byte: u8) -> bool {
+    !is_blank(byte) && !b"()[]{}\";\\".contains(&byte)
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -393,6 +426,7 @@ mod tests {
         reads("nil true false", &["nil", "true", "false"]);
         reads("1 -2 +3 4N 1.5M 1e-3 1/2 ##Inf", &["1", "-2", "3", "4", "1.5", "1e-3", "1/2", "Inf"]);
         reads(r#""a\n\"\\\u00e9" \a \newline \( \u0041"#, &[r#""a\n\"\\é""#, "\\a", "\\\n", "\\(", "\\A"]);
+        reads(r#""\ud83d\uDE00" "\uFFFD""#, &["\"\u{1F600}\"", "\"\u{FFFD}\""]);
         reads(":a :b/c d e.f/g - -a +", &[":a", ":b/c", "d", "e.f/g", "-", "-a", "+"]);
         reads("{:a [1, 2], :b #{3}, :c (4 {})}", &["{:a [1 2] :b #{3} :c [4 {}]}"]);
         reads("", &[]);
@@ -428,6 +462,9 @@ mod tests {
             ("\"ab\n", 1, "a string has no end"),
             (r#""\q""#, 1, "a string has an unknown escape"),
             (r#""\u12""#, 1, "`\\u` needs four hexadecimal digits"),
+            (r#""\ud83d""#, 1, HALF),
+            (r#""\ude00""#, 1, HALF),
+            (r#""\ud83d\ud83d""#, 1, HALF),
             ("12ab", 1, "a number has letters"),
             (":", 1, "`:` is followed by no name"),
             ("# 1", 1, "`#` is followed by no tag"),

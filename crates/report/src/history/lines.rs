@@ -1,12 +1,12 @@
 //! Reading what [`write`](super::write) has written.
 
 use std::borrow::Cow;
-use std::io::BufRead;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use super::VERSION;
-use super::read::{ATTEMPTS_MAX, ReadError, Texts, next_line};
+use super::read::{ATTEMPTS_MAX, Input, ReadError, TIME_MAX, Texts, excerpt, next_line};
 use seedbed_core::id::{ClientId, Mid, ReplicaId};
 use seedbed_core::record::{Attempt, History, Outcome};
 use seedbed_core::service::{Custom, Operation, RequestId, Text, Update};
@@ -29,6 +29,7 @@ struct Line<'a> {
     replica: Option<Cow<'a, str>>,
     #[serde(borrow)]
     operation: Option<Cow<'a, str>>,
+    custom: Option<bool>,
     amount: Option<i64>,
     #[serde(borrow)]
     key: Option<Cow<'a, str>>,
@@ -45,10 +46,9 @@ struct Line<'a> {
     result: Option<Cow<'a, str>>,
 }
 
-pub(super) fn read(mut input: impl BufRead, watch: &mut dyn FnMut(u64)) -> Result<History, ReadError> {
-    let (mut history, mut texts) = (History::default(), Texts::default());
+pub(super) fn read(mut input: Input<'_>, watch: &mut dyn FnMut(u64)) -> Result<History, ReadError> {
+    let mut reader = Reader::default();
     let (mut bytes, mut number, mut position) = (Vec::new(), 0, 0);
-    let mut ended = false;
     while next_line(&mut input, &mut bytes, number + 1)? {
         number += 1;
         position += bytes.len() as u64 + 1;
@@ -60,41 +60,100 @@ pub(super) fn read(mut input: impl BufRead, watch: &mut dyn FnMut(u64)) -> Resul
         }
         let at = |problem: String| ReadError::line(number, problem);
         let line: Line<'_> = serde_json::from_slice(&bytes).map_err(|error| at(json_problem(&error)))?;
-        match &*line.kind {
-            _ if ended => return Err(at("comes after the line with `type` `end`".to_owned())),
-            "begin" => begin(&line).map_err(at)?,
-            "operation" => {
-                let attempt = line.attempt(history.attempts.len(), &mut texts).map_err(at)?;
-                history.attempts.push(attempt);
-            }
-            "end" => {
-                let found = history.attempts.len() as u64;
-                if line.operations != Some(found) {
-                    let told = line.operations.map_or("none".to_owned(), |told| told.to_string());
-                    return Err(at(format!("`operations` is {told}, but there are {found} before it")));
-                }
-                ended = true;
-            }
-            other => {
-                let other = seedbed_core::printable::printable(other);
-                return Err(at(format!("`type` is `{other}`; allowed are begin, operation and end")));
-            }
-        }
+        reader.add(&line).map_err(at)?;
     }
-    if !ended {
-        let read = history.attempts.len();
+    if reader.part != Part::Over {
+        let read = reader.history.attempts.len();
         return Err(ReadError::Whole(format!(
             "is cut off: after {read} operations there is no line with `type` `end`"
         )));
     }
-    Ok(history)
+    Ok(reader.history)
+}
+
+/// Which lines may come next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    /// The first one.
+    #[default]
+    Header,
+    /// Operations, or the last one.
+    Operations,
+    /// None.
+    Over,
+}
+
+/// What is read of a file so far.
+#[derive(Default)]
+struct Reader {
+    part: Part,
+    history: History,
+    texts: Texts,
+    /// For each update with a name the first attempt that has it.
+    requests: BTreeMap<[u64; 2], usize>,
+}
+
+impl Reader {
+    fn add(&mut self, line: &Line<'_>) -> Result<(), String> {
+        match (self.part, &*line.kind) {
+            (Part::Header, "begin") => {
+                begin(line)?;
+                self.part = Part::Operations;
+            }
+            (Part::Header, other) => {
+                let other = excerpt(other);
+                return Err(format!(
+                    "`type` is `{other}`; the first line must have `type` `begin` and `seedbed_history` {VERSION}"
+                ));
+            }
+            (Part::Operations, "operation") => self.operation(line)?,
+            (Part::Operations, "end") => {
+                let found = self.history.attempts.len() as u64;
+                let said = *wanted(&line.operations, "operations")?;
+                if said != found {
+                    return Err(format!("`operations` is {said}, but there are {found} before it"));
+                }
+                self.part = Part::Over;
+            }
+            (Part::Operations, "begin") => return Err("is a second line with `type` `begin`".to_owned()),
+            (Part::Operations, other) => {
+                return Err(format!("`type` is `{}`; allowed are operation and end", excerpt(other)));
+            }
+            (Part::Over, _) => return Err("comes after the line with `type` `end`".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn operation(&mut self, line: &Line<'_>) -> Result<(), String> {
+        let number = self.history.attempts.len();
+        let attempt = line.attempt(number, &mut self.texts)?;
+        if let Some(earlier) = attempt.retry_of.and_then(|mid| self.history.attempt(mid))
+            && (&earlier.operation, earlier.client) != (&attempt.operation, attempt.client)
+        {
+            let mid = line.retry_of.as_deref().unwrap_or_default();
+            return Err(format!("`retry_of` is `{mid}`, which has another client, operation, key or value"));
+        }
+        if let Some(name) = line.request {
+            let first = *self.requests.entry(name).or_insert(number);
+            if let Some(earlier) = self.history.attempts.get(first)
+                && earlier.operation != attempt.operation
+            {
+                let ([client, update], mid) = (name, Mid(first as u64));
+                return Err(format!(
+                    "`request` is [{client},{update}], which names an update of another key or value in `{mid}`"
+                ));
+            }
+        }
+        self.history.attempts.push(attempt);
+        Ok(())
+    }
 }
 
 /// What serde says, without its own number of the line.
 fn json_problem(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    format!("{} (column {})", seedbed_core::printable::printable(text), error.column())
+    format!("{} (column {})", excerpt(text), error.column())
 }
 
 fn begin(line: &Line<'_>) -> Result<(), String> {
@@ -111,10 +170,14 @@ fn wanted<'l, T>(field: &'l Option<T>, name: &str) -> Result<&'l T, String> {
 
 fn hex(text: &str, name: &str, digits: usize) -> Result<u16, String> {
     let number = u16::from_str_radix(text, 16).ok().filter(|_| text.len() == digits && !text.starts_with('+'));
-    number.ok_or_else(|| {
-        let text = seedbed_core::printable::printable(text);
-        format!("`{name}` is `{text}`; allowed are {digits} hexadecimal digits")
-    })
+    number.ok_or_else(|| format!("`{name}` is `{}`; allowed are {digits} hexadecimal digits", excerpt(text)))
+}
+
+fn time(nanos: Option<u64>, name: &str) -> Result<Time, String> {
+    match *wanted(&nanos, name)? {
+        nanos if nanos > TIME_MAX => Err(format!("`{name}` is {nanos}; allowed are up to {TIME_MAX}")),
+        nanos => Ok(Time(nanos)),
+    }
 }
 
 impl Line<'_> {
@@ -130,17 +193,19 @@ impl Line<'_> {
         let retry_of = match &self.retry_of {
             None => None,
             Some(text) => Some(text.parse::<Mid>().ok().filter(|mid| mid.0 < number as u64).ok_or_else(|| {
-                format!("`retry_of` is `{}`; allowed is the `mid` of an earlier line", printable(text))
+                format!("`retry_of` is `{}`; allowed is the `mid` of an earlier line", excerpt(text))
             })?),
         };
         let replica = hex(wanted(&self.replica, "replica")?, "replica", 4)?;
+        let (operation, answer) = (self.operation(texts)?, self.answer(texts)?);
+        self.only(&operation)?;
         Ok(Attempt {
             client: ClientId(hex(wanted(&self.client, "client")?, "client", 4)?),
             replica: ReplicaId(u8::try_from(replica).map_err(|_| "`replica` is above `00FF`".to_owned())?),
-            operation: self.operation(texts)?,
-            sent: Time(*wanted(&self.invoked_ns, "invoked_ns")?),
+            operation,
+            sent: time(self.invoked_ns, "invoked_ns")?,
             retry_of,
-            answer: self.answer(texts)?,
+            answer,
         })
     }
 
@@ -149,6 +214,7 @@ impl Line<'_> {
         let key = texts.keep(wanted(&self.key, "key")?);
         let mut value = || -> Result<Text, String> { Ok(texts.keep(wanted(&self.value, "value")?)) };
         Ok(match &**name {
+            _ if self.custom == Some(true) => self.own(name, key, texts),
             "get" => Operation::Get { key },
             "put" => Operation::Put { key, value: value()? },
             "append" => Operation::Append { key, value: value()? },
@@ -163,11 +229,37 @@ impl Line<'_> {
                 let request = self.request.map(|[client, number]| RequestId { client, number });
                 Operation::Update(Update { key, value, expected, request }.into())
             }
-            name => {
-                let (name, argument) = (texts.keep(name), self.value.as_ref().map(|value| texts.keep(value)));
-                Operation::Custom(Custom { name, key, argument }.into())
-            }
+            name => self.own(name, key, texts),
         })
+    }
+
+    /// An operation of a type of one's own.
+    fn own(&self, name: &str, key: Text, texts: &mut Texts) -> Operation {
+        let (name, argument) = (texts.keep(name), self.value.as_ref().map(|value| texts.keep(value)));
+        Operation::Custom(Custom { name, key, argument }.into())
+    }
+
+    /// Refuses what this operation does not have: a `value` beside a `get` may be what the get returned, in the wrong
+    /// field.
+    fn only(&self, operation: &Operation) -> Result<(), String> {
+        let is_update = matches!(operation, Operation::Update(_));
+        for (field, is_there, is_allowed) in [
+            ("value", self.value.is_some(), operation.value().is_some()),
+            ("amount", self.amount.is_some(), matches!(operation, Operation::Add { .. })),
+            ("expected", self.expected.is_some(), is_update),
+            ("request", self.request.is_some(), is_update),
+            ("result", self.result.is_some(), self.answer.as_deref() == Some("ok")),
+            ("completed_ns", self.completed_ns.is_some(), self.answer.is_some()),
+        ] {
+            if is_there && !is_allowed {
+                return Err(match field {
+                    "result" => "`result` is there, but `answer` is not `ok`".to_owned(),
+                    "completed_ns" => "`completed_ns` is there, but `answer` is missing".to_owned(),
+                    _ => format!("`{field}` is there, but `operation` is `{}`", excerpt(operation.name())),
+                });
+            }
+        }
+        Ok(())
     }
 
     fn answer(&self, texts: &mut Texts) -> Result<Option<(Time, Outcome)>, String> {
@@ -177,17 +269,13 @@ impl Line<'_> {
             Some("fail") => Outcome::Fail,
             Some("redirect") => Outcome::Redirect,
             Some(other) => {
-                return Err(format!("`answer` is `{}`; allowed are ok, fail and redirect", printable(other)));
+                return Err(format!("`answer` is `{}`; allowed are ok, fail and redirect", excerpt(other)));
             }
         };
-        let completed = Time(*wanted(&self.completed_ns, "completed_ns")?);
+        let completed = time(self.completed_ns, "completed_ns")?;
         if Some(completed.0) < self.invoked_ns {
             return Err("`completed_ns` is before `invoked_ns`".to_owned());
         }
         Ok(Some((completed, outcome)))
     }
-}
-
-fn printable(text: &str) -> String {
-    seedbed_core::printable::printable(text)
 }

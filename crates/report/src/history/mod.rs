@@ -1,7 +1,6 @@
 //! What clients asked and were told in one run, as JSON lines.
 //!
-//! The first line is a header, the last one tells how many operations there were, so that a file that was cut off is
-//! recognised. Between them stands an object for each attempt, in order of sending. `docs/output.md` lists all fields;
+//! The first line is a header. The last one has the number of operations, so that a file that was cut off is recognised. Between them stands an object for each attempt, in order of sending. `docs/output.md` lists all fields;
 //! names of fields are stable, and new ones may be added. All worlds write the same.
 //!
 //! [`read()`] reads these files again, and besides them histories of [Jepsen](https://jepsen.io).
@@ -21,7 +20,7 @@ use seedbed_core::record::{Attempt, Outcome, RunRecord};
 use seedbed_core::service::Operation;
 use seedbed_core::time::Time;
 
-pub use read::{Format, ReadError, read};
+pub use read::{Format, ReadError, ReadHistory, Skipped, read};
 pub use verdicts::CheckedHistory;
 
 /// The version of the format. It changes when a field goes away or comes to mean something else.
@@ -58,6 +57,8 @@ struct Line<'a> {
     client: String,
     replica: String,
     operation: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<i64>,
     key: &'a str,
@@ -121,6 +122,7 @@ impl<'a> Line<'a> {
             client: attempt.client.to_string(),
             replica: attempt.replica.to_string(),
             operation: attempt.operation.name(),
+            custom: matches!(attempt.operation, Operation::Custom(_)).then_some(true),
             amount: match attempt.operation {
                 Operation::Add { amount, .. } => Some(amount),
                 _ => None,

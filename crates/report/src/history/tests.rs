@@ -6,8 +6,8 @@ use seedbed_core::check::load::{self, Load};
 use seedbed_core::record::History;
 use seedbed_core::service::{Custom, RequestId, Update};
 
-fn read_text(text: &[u8]) -> Result<(Format, History), ReadError> {
-    read(text, &mut |_| {})
+fn read_text(mut text: &[u8]) -> Result<ReadHistory, ReadError> {
+    read(&mut text, &mut |_| {})
 }
 
 fn message(text: &str) -> String {
@@ -42,24 +42,28 @@ fn everything() -> History {
         Operation::Dequeue { key: key() },
         Operation::Acquire { key: key() },
         Operation::Release { key: key() },
-        Operation::Custom(Custom { name: "push".into(), key: key(), argument: None }.into()),
+        Operation::Custom(Custom { name: "get".into(), key: key(), argument: None }.into()),
         Operation::Custom(Custom { name: "push".into(), key: key(), argument: Some("".into()) }.into()),
     ];
     let outcomes = [None, Some(Outcome::Ok(Some("".into()))), Some(Outcome::Fail), Some(Outcome::Redirect)];
-    let first = history.attempts[0].clone();
+    // The attempts before these are of other clients, so that one can be sent again.
+    let first = Attempt { client: seedbed_core::id::ClientId(0x00FF), ..history.attempts[0].clone() };
     for (number, operation) in operations.into_iter().enumerate() {
-        let answer = outcomes[number % 4].clone().map(|outcome| (Time(u64::MAX), outcome));
-        let retry_of = (number % 2 == 0).then_some(seedbed_core::id::Mid(number as u64));
-        history.attempts.push(Attempt { operation, answer, retry_of, sent: Time(u64::MAX), ..first.clone() });
+        let answer = outcomes[number % 4].clone().map(|outcome| (Time(i64::MAX as u64), outcome));
+        history.attempts.push(Attempt { operation, answer, sent: Time(i64::MAX as u64), ..first.clone() });
     }
+    let last = history.attempts.len() as u64 - 1;
+    let again = Attempt { retry_of: Some(seedbed_core::id::Mid(last)), ..history.attempts[last as usize].clone() };
+    history.attempts.push(again);
     history
 }
 
 #[test]
 fn what_is_written_is_read_again() {
     let history = everything();
-    let (format, read) = read_text(&written(history.clone())).expect("a history");
-    assert_eq!((format, read.attempts), (Format::Lines, history.attempts));
+    let read = read_text(&written(history.clone())).expect("a history");
+    assert_eq!((read.format, read.history.attempts), (Format::Lines, history.attempts));
+    assert!(read.skipped.is_nothing());
 }
 
 #[test]
@@ -83,20 +87,130 @@ fn a_line_that_makes_no_sense_is_refused_with_its_number() {
     );
     assert_eq!(
         with("\"type\":\"operation\"", "\"type\":\"x\""),
-        "line 2: `type` is `x`; allowed are begin, operation and end"
+        "line 2: `type` is `x`; allowed are operation and end"
     );
     assert_eq!(
         with("\"answer\":\"ok\"", "\"answer\":\"no\""),
         "line 2: `answer` is `no`; allowed are ok, fail and redirect"
     );
     assert_eq!(
-        with("\"operations\":50", "\"operations\":51"),
-        "line 52: `operations` is 51, but there are 50 before it"
+        with("\"operations\":51", "\"operations\":52"),
+        "line 53: `operations` is 52, but there are 51 before it"
     );
+    assert_eq!(with(",\"operations\":51", ""), "line 53: `operations` is missing");
     assert_eq!(with("\"key\":", "\"kez\":"), "line 2: `key` is missing");
+    assert_eq!(
+        with("9223372036854775807", "9223372036854775808"),
+        "line 42: `invoked_ns` is 9223372036854775808; allowed are up to 9223372036854775807"
+    );
     assert!(with("\"invoked_ns\":", "\"invoked_ns\":-").starts_with("line 2: invalid"), "JSON");
     assert_eq!(message(""), "is empty; allowed is a history as JSON lines, EDN or a Jepsen log");
-    assert!(message("hello\nworld\n").starts_with("is no history; allowed are"));
+    assert!(message("hello\nworld\n").starts_with("is not a history; allowed are"));
+    assert!(message(&" ".repeat((1 << 20) + 5_000)).starts_with("begins with more than 1 MiB"));
+}
+
+/// The first line of a history.
+const HEADER: &str = "{\"seedbed_history\":1,\"type\":\"begin\"}\n";
+
+/// A line with an operation, from its number and its further fields.
+fn line(mid: u64, fields: &str) -> String {
+    format!(
+        "{{\"type\":\"operation\",\"mid\":\"{mid:012X}\",\"client\":\"0001\",\"replica\":\"0000\",\"key\":\"k\",\"invoked_ns\":{mid},\
+         {fields}}}\n"
+    )
+}
+
+/// The last line.
+fn footer(operations: u64) -> String {
+    format!("{{\"type\":\"end\",\"operations\":{operations}}}\n")
+}
+
+#[test]
+fn the_first_line_must_be_the_header_and_there_is_only_one() {
+    let get = line(0, "\"operation\":\"get\"");
+    let expected = "the first line must have `type` `begin` and `seedbed_history` 1";
+    assert_eq!(message(&format!("{get}{}", footer(1))), format!("line 1: `type` is `operation`; {expected}"));
+    assert_eq!(message(&format!("\n{}", footer(0))), format!("line 2: `type` is `end`; {expected}"));
+    assert_eq!(message(&format!("{HEADER}{get}{HEADER}{}", footer(1))), "line 3: is a second line with `type` `begin`");
+}
+
+#[test]
+fn a_history_without_operations_is_refused() {
+    assert_eq!(message(&format!("{HEADER}{}", footer(0))), "has no operations");
+    assert_eq!(message("[]"), "has no operations");
+    assert_eq!(message("; only a comment"), "has no operations");
+    let nemesis = "{:process :nemesis, :type :info, :f :start}";
+    assert_eq!(message(&nemesis.repeat(2)), "has no operations (skipped: 2 events of the nemesis)");
+    assert_eq!(message("jepsen.util - :nemesis :info :start"), "has no operations (skipped: 1 event of the nemesis)");
+}
+
+#[test]
+fn attempts_of_one_request_must_ask_the_same() {
+    let update = |mid, value: &str, further: &str| {
+        line(mid, &format!("\"operation\":\"update\",\"value\":\"{value}\"{further}"))
+    };
+    let two = |first: String, second: String| format!("{HEADER}{first}{second}{}", footer(2));
+    let named = ",\"request\":[7,1]";
+    assert!(read_text(two(update(0, "a", named), update(1, "a", named)).as_bytes()).is_ok());
+    assert!(read_text(two(update(0, "a", named), update(1, "b", ",\"request\":[7,2]")).as_bytes()).is_ok());
+    let other = "line 3: `request` is [7,1], which names an update of another key or value in `000000000000`";
+    assert_eq!(message(&two(update(0, "a", named), update(1, "b", named))), other);
+    assert_eq!(message(&two(update(0, "a", named), update(1, "a", named).replace("\"k\"", "\"l\""))), other);
+    assert_eq!(message(&two(update(0, "a", named), update(1, "a", &format!("{named},\"expected\":\"\"")))), other);
+    let again = ",\"retry_of\":\"000000000000\"";
+    assert!(read_text(two(update(0, "a", ""), update(1, "a", again)).as_bytes()).is_ok());
+    let other = "line 3: `retry_of` is `000000000000`, which has another client, operation, key or value";
+    assert_eq!(message(&two(update(0, "a", ""), update(1, "b", again))), other);
+    assert_eq!(message(&two(update(0, "a", ""), update(1, "a", again).replace("\"0001\"", "\"0002\""))), other);
+}
+
+#[test]
+fn a_field_that_an_operation_does_not_have_is_refused() {
+    for (fields, expected) in [
+        ("\"operation\":\"get\",\"value\":\"a\"", "`value` is there, but `operation` is `get`"),
+        ("\"operation\":\"get\",\"amount\":1", "`amount` is there, but `operation` is `get`"),
+        ("\"operation\":\"put\",\"value\":\"a\",\"expected\":\"b\"", "`expected` is there, but `operation` is `put`"),
+        ("\"operation\":\"get\",\"result\":\"a\"", "`result` is there, but `answer` is not `ok`"),
+        ("\"operation\":\"get\",\"completed_ns\":5", "`completed_ns` is there, but `answer` is missing"),
+    ] {
+        let text = format!("{HEADER}{}{}", line(0, fields), footer(1));
+        assert_eq!(message(&text), format!("line 2: {expected}"), "{fields}");
+    }
+}
+
+/// Returns one byte at a time, and is interrupted before each, as a slow pipe.
+struct Slow<'t>(&'t [u8], bool);
+
+impl io::Read for Slow<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.1 = !self.1;
+        if self.1 {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let count = usize::from(!self.0.is_empty() && !buffer.is_empty());
+        buffer[..count].copy_from_slice(&self.0[..count]);
+        self.0 = &self.0[count..];
+        Ok(count)
+    }
+}
+
+#[test]
+fn a_slow_pipe_white_space_and_a_byte_order_mark_change_nothing() {
+    let lines = String::from_utf8(written(everything())).expect("text");
+    let edn = "{ :process 0, :type :invoke, :f :read}\n{:process 0, :type :ok, :f :read, :value 1}";
+    let log = "INFO  jepsen.util - 0 :invoke :read nil\r\nINFO  jepsen.util - 0 :ok :read 1\r\n";
+    for (text, format) in [(&*lines, Format::Lines), (edn, Format::Edn), (log, Format::Log)] {
+        let plain = read_text(text.as_bytes()).expect("a history");
+        assert_eq!(plain.format, format);
+        for before in ["", "\u{FEFF}", "\n \n", "\u{FEFF} \r\n\n"] {
+            let text = format!("{before}{text}");
+            let slow = read(&mut Slow(text.as_bytes(), false), &mut |_| {}).expect("the same history");
+            assert_eq!((slow.format, &slow.history.attempts), (format, &plain.history.attempts), "{before:?}");
+            assert_eq!(read_text(text.as_bytes()).expect("the same history").history, slow.history);
+        }
+    }
+    let wrong = "\u{FEFF}\n\n{:process x}";
+    assert!(message(wrong).starts_with("line 3: "), "white space at the beginning has lines, too");
 }
 
 #[test]
@@ -117,7 +231,7 @@ fn no_cut_and_no_changed_byte_does_harm() {
 
 /// The operations of a history in EDN or a log, one in each line, by their debug output.
 fn operations(text: &str) -> Vec<String> {
-    let (_, history) = read_text(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let ReadHistory { history, .. } = read_text(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
     let line = |attempt: &Attempt| {
         let answer = match &attempt.answer {
             None => "never".to_owned(),
@@ -186,12 +300,12 @@ fn keys_stand_beside_values_or_with_them() {
 
 #[test]
 fn logs_of_jepsen_are_read() {
-    let text = "INFO  jepsen.core - Worker 0 starting\nINFO  jepsen.util - 0\t:invoke\t:cas\t[3 0]\n\
+    let text = "INFO  jepsen.core - Worker 0 starting\nINFO  jepsen.util - Everything set up\n\nINFO  jepsen.util - 0\t:invoke\t:cas\t[3 0]\n\
         INFO  jepsen.util - :nemesis :info :start nil\nINFO  jepsen.util - 1 :invoke :read nil\n\
         INFO  jepsen.util - 0\t:info\t:cas\t:timed-out\nINFO  jepsen.util - 1\t:ok\t:read\t3\n\
         2015-01-01 INFO [x] jepsen.util - 7\t:invoke\t:write\t4\nINFO  jepsen.util - 7 :fail :write 4 :timeout\n";
-    let (format, _) = read_text(text.as_bytes()).expect("a log");
-    assert_eq!(format, Format::Log);
+    let read = read_text(text.as_bytes()).expect("a log");
+    assert_eq!((read.format, read.skipped), (Format::Log, Skipped { nemesis: 1, info: 0, lines: 2 }));
     assert_eq!(
         operations(text),
         [
@@ -210,7 +324,23 @@ fn an_event_that_makes_no_sense_is_refused_with_its_line() {
         ("\n{:process 0, :type :invoke}", "line 2: :f is missing"),
         ("{:process 0, :type :go, :f :read}", "line 1: :type is go; allowed are :invoke, :ok, :fail and :info"),
         ("{:process 0, :type :ok, :f :read}", "line 1: process 0 has no operation under way"),
-        ("{:process -1, :type :ok, :f :read}", "line 1: :process is not a whole number from 0"),
+        (
+            "{:process -1, :type :ok, :f :read}",
+            "line 1: :process is -1; allowed are whole numbers from 0, and :nemesis",
+        ),
+        ("{:process \"0\", :type :ok}", "line 1: :process is \"0\"; allowed are whole numbers from 0, and :nemesis"),
+        ("{:process nil, :type :ok}", "line 1: :process is nil; allowed are whole numbers from 0, and :nemesis"),
+        (
+            "{:process :client, :type :ok}",
+            "line 1: :process is :client; allowed are whole numbers from 0, and :nemesis",
+        ),
+        (
+            "{:process 99999999999999999999, :type :ok}",
+            "line 1: :process is 99999999999999999999; allowed are whole numbers from 0, and :nemesis",
+        ),
+        ("jepsen.util - x :ok :read 1", "line 1: :process is x; allowed are whole numbers from 0, and :nemesis"),
+        ("{:process 0, :process 1}", "line 1: has :process twice"),
+        ("{:process 0, :type :invoke, :f :write}", "line 1: :value is missing"),
         (
             "{:process 0, :type :invoke, :f :add, :value x}",
             "line 1: :value of an :add is not a whole number of 64 bits",
@@ -220,8 +350,12 @@ fn an_event_that_makes_no_sense_is_refused_with_its_line() {
             "line 1: :value of a :cas is not a vector of the old and the new value",
         ),
         (
+            "{:process 0, :type :invoke, :f :read, :time 9223372036854775808}",
+            "line 1: :time is 9223372036854775808; allowed are whole nanoseconds from 0 to 9223372036854775807",
+        ),
+        (
             "{:process 0, :type :invoke, :f :read, :time -1}",
-            "line 1: :time is -1; allowed are whole nanoseconds from 0",
+            "line 1: :time is -1; allowed are whole nanoseconds from 0 to 9223372036854775807",
         ),
         ("[1]", "line 1: is not an event; allowed are maps with :process, :type, :f and :value"),
         ("{:process 0, :type :invoke", "line 1: `}` is missing"),
@@ -244,12 +378,89 @@ fn an_event_that_makes_no_sense_is_refused_with_its_line() {
         ),
         (
             "{:process 0, :type :ok, :f :read, :value 1} {:process 0, :type :invoke, :f :append, :value 1}",
-            "line 2: :value of a :read is no vector, although there is an :append, which is to a list",
+            "line 2: :value of a :read is not a vector, although there is an :append, which is to a list",
         ),
     ] {
         assert_eq!(message(&format!("{invoke}{second}")), expected, "{second}");
     }
-    assert!(message("INFO  jepsen.util - 0 :invoke").starts_with("line 1: is not an event"));
+    for (text, expected) in [
+        ("0 :invoke", "is not an event; allowed is a process, its :type, :f and value"),
+        ("0 :invoke :read {:a", "`}` is missing"),
+        ("[0 :ok :read 1]", ":process is [0 :ok :read 1]; allowed are whole numbers from 0, and :nemesis"),
+        ("0 :invoke :write ; 3", ":value is missing"),
+    ] {
+        assert_eq!(message(&format!("INFO  jepsen.util - {text}")), format!("line 1: {expected}"));
+    }
+}
+
+#[test]
+fn the_end_of_an_operation_must_be_about_what_was_begun() {
+    let two = |first: &str, second: &str| format!("{{:process 3, :type :invoke, {first}}}\n{{:process 3, {second}}}");
+    let begun = "process 3 has begun this operation with";
+    for (first, second, problem) in [
+        (":f :read", ":type :ok, :f :write, :value 1", format!(":f is write, but {begun} read")),
+        (":f :read", ":type :info, :f :cas", format!(":f is cas, but {begun} read")),
+        (":f :write, :value 1", ":type :ok, :f :write, :value 2", format!(":value is 2, but {begun} 1")),
+        (":f :write, :value 1", ":type :ok, :f :write, :value nil", format!(":value is nil, but {begun} 1")),
+        (":f :append, :value 1", ":type :ok, :f :append, :value [1]", format!(":value is [1], but {begun} 1")),
+        (":f :enqueue, :value 1", ":type :ok, :f :enqueue, :value 2", format!(":value is 2, but {begun} 1")),
+        (":f :add, :value 1", ":type :ok, :f :add, :value 2", format!(":value is 2, but {begun} 1")),
+        (":f :cas, :value [1 2]", ":type :ok, :f :cas, :value [2 1]", format!(":value is [2 1], but {begun} [1 2]")),
+        (":f :cas, :value [1 2]", ":type :ok, :f :cas, :value 2", format!(":value is 2, but {begun} [1 2]")),
+        (":f :read, :value [7 nil]", ":type :ok, :f :read, :value [8 1]", format!("the key is 8, but {begun} 7")),
+        (":f :write, :value [7 1]", ":type :fail, :f :write, :value [8 1]", format!("the key is 8, but {begun} 7")),
+        (":f :read, :key 7", ":type :ok, :f :read, :key 8, :value 1", format!("the key is 8, but {begun} 7")),
+        (":f :write, :value [7 1]", ":type :ok, :f :write, :value [7 2]", format!(":value is 2, but {begun} 1")),
+    ] {
+        assert_eq!(message(&two(first, second)), format!("line 2: {problem} in line 1"), "{first} {second}");
+    }
+    for (first, second, problem) in [
+        (
+            ":f :read, :value [7 nil]",
+            ":type :ok, :f :read, :value 1",
+            ":value is not a vector of a key and a value, as that of the invocation is",
+        ),
+        (":f :read", ":type :ok, :f :read", ":value is missing: what was returned; allowed is nil, too"),
+        (":f :dequeue", ":type :ok, :f :dequeue", ":value is missing: what was returned; allowed is nil, too"),
+    ] {
+        assert_eq!(message(&two(first, second)), format!("line 2: {problem}"), "{first} {second}");
+    }
+    // Values that may differ: answers, and reasons of a failure. What is not said is not wrong.
+    for (first, second) in [
+        (":f :read, :value 5", ":type :ok, :f :read, :value 6"),
+        (":f :write, :value 1", ":type :ok, :f :write"),
+        (":f :write, :value 1", ":type :ok, :f :write, :value \"1\""),
+        (":f :add, :value 5", ":type :ok, :f :add, :value +5"),
+        (":f :write, :value 1", ":type :fail, :f :write, :value :full"),
+        (":f :write, :value [7 1]", ":type :info, :f :write, :value :timeout"),
+        (":f :read, :key 7", ":type :ok, :f :read, :value 1"),
+        (":f :acquire, :value 4", ":type :ok, :f :acquire, :value {:uid 4}"),
+        (":f :release, :value 4", ":type :ok, :f :release, :value {:uid 4}"),
+    ] {
+        assert_eq!(operations(&two(first, second)).len(), 1, "{first} {second}");
+    }
+    let log = "jepsen.util - 0 :invoke :write 1\njepsen.util - 0 :ok :write 2";
+    assert_eq!(message(log), "line 2: :value is 2, but process 0 has begun this operation with 1 in line 1");
+}
+
+#[test]
+fn skipped_events_are_counted() {
+    let text = "{:process :nemesis, :type :info, :f :start} {:process 4, :type :info, :f :crash}
+        {:process 0, :type :invoke, :f :read} {:process :nemesis, :type :sleep, :time \"now\"}";
+    let read = read_text(text.as_bytes()).expect("a history");
+    assert_eq!(read.skipped, Skipped { nemesis: 2, info: 1, lines: 0 });
+    let words = read.skipped.words();
+    assert_eq!(words.as_deref(), Some("2 events of the nemesis, 1 `:info` event without an operation"));
+    assert_eq!(Skipped::default().words(), None);
+}
+
+#[test]
+fn bytes_that_are_not_text_are_refused_and_long_values_are_shortened() {
+    let mut log = b"\xFF is no event\njepsen.util - 0 :invoke :write \"a".to_vec();
+    log.extend(b"\xFF\"");
+    assert_eq!(read_text(&log).expect_err("not UTF-8").to_string(), "line 2: is not UTF-8");
+    let long = message(&format!("{{:process 0, :type :invoke, :f :{}}}", "x".repeat(1_000_000)));
+    assert!(long.len() < 500, "{}", long.len());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::read::{Skipped, excerpt};
 use seedbed_core::check::linear::{AnySpecification, Verdict, Violation};
 use seedbed_core::printable::{plural, printable};
 use seedbed_core::record::History;
@@ -15,6 +16,8 @@ pub struct CheckedHistory {
     pub name: String,
     /// What its objects were taken for.
     pub spec: &'static dyn AnySpecification,
+    /// What the file had besides operations.
+    pub skipped: Skipped,
     /// The verdict.
     pub verdict: Verdict,
 }
@@ -26,12 +29,16 @@ impl CheckedHistory {
     }
 }
 
-/// Writes a verdict, with the operations around the first wrong answer if there is one.
+/// Writes a verdict, with the operations around the first wrong answer if there is one. Before it stands what of the file
+/// was skipped, if anything was.
 ///
 /// # Errors
 /// If `out` cannot be written to.
 pub fn write_text(out: &mut impl Write, history: &CheckedHistory) -> io::Result<()> {
     let (name, spec) = (&history.name, history.spec.name());
+    if let Some(words) = history.skipped.words() {
+        writeln!(out, "{name}: skipped {words}")?;
+    }
     match &history.verdict {
         Verdict::Linearizable { operations, keys } => {
             let operations = plural(*operations as u64, "operation", "operations");
@@ -45,7 +52,10 @@ pub fn write_text(out: &mut impl Write, history: &CheckedHistory) -> io::Result<
             plural(*operations as u64, "operation", "operations"),
         ),
         Verdict::Violation(violation) => {
-            let answers = plural(violation.answers as u64, "answer", "answers");
+            let answers = match violation.answers {
+                1 => "answer".to_owned(),
+                answers => format!("{answers} answers"),
+            };
             writeln!(out, "{name}: not linearizable as {spec}: no order explains the first {answers}")?;
             writeln!(out, "{violation}")
         }
@@ -62,11 +72,17 @@ pub fn write_json(out: &mut impl Write, histories: &[CheckedHistory]) -> io::Res
     writeln!(out)
 }
 
+/// A message has the names of at most this many operations.
+const NAMES_MAX: usize = 12;
+
 /// Says that no ready specification fits a history.
 pub fn no_fit(history: &History) -> String {
     let names: BTreeSet<&str> = history.attempts.iter().map(|attempt| attempt.operation.name()).collect();
-    let names: Vec<String> = names.into_iter().map(printable).collect();
-    let what = names.join(", ");
+    let mut what: Vec<String> = names.iter().take(NAMES_MAX).map(|name| excerpt(name)).collect();
+    if let Some(more) = names.len().checked_sub(NAMES_MAX).filter(|more| *more > 0) {
+        what.push(format!("{more} more"));
+    }
+    let what = what.join(", ");
     format!("no specification has all of these operations: {what}; `seedbed help check` lists what each has")
 }
 
@@ -75,6 +91,8 @@ pub fn no_fit(history: &History) -> String {
 struct FileJson<'a> {
     file: &'a str,
     specification: &'a str,
+    #[serde(skip_serializing_if = "Skipped::is_nothing")]
+    skipped: Skipped,
     verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     operations: Option<usize>,
@@ -101,6 +119,7 @@ impl<'a> FileJson<'a> {
         let json = FileJson {
             file: &file.name,
             specification: file.spec.name(),
+            skipped: file.skipped,
             verdict: "linearizable",
             operations: None,
             objects: None,
@@ -138,7 +157,7 @@ mod tests {
     fn a_verdict_counts_operations_and_objects_and_a_key_is_safe_to_print() {
         let of = |verdict| {
             let spec = by_name("register").expect("it is ready");
-            let checked = CheckedHistory { name: "h.jsonl".to_owned(), spec, verdict };
+            let checked = CheckedHistory { name: "h.jsonl".to_owned(), spec, skipped: Skipped::default(), verdict };
             let (mut text, mut json) = (Vec::new(), Vec::new());
             write_text(&mut text, &checked).expect("memory");
             write_json(&mut json, &[checked]).expect("memory");
