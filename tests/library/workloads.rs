@@ -261,7 +261,7 @@ fn only_the_subject_says_what_answers_of_a_kind_of_ones_own_are_right() {
     let judgement = Judgement::of(&scenario, &record);
     assert_eq!(judgement.word(&Checker::LINEARIZABILITY), "not judged");
     assert!(judgement.findings().iter().all(|finding| finding.checker != Checker::LINEARIZABILITY));
-    assert_eq!(judgement.wrong_reads(&scenario, &record.history), []);
+    assert_eq!(judgement.wrong_reads(&record.history), []);
     let queue = Scenario { kind: Kind::Queue { count: 2 }, ..scenario };
     assert_eq!(Room.specification(&queue).map(AnySpecification::name), Some("queue"), "a ready kind has its own");
 }
