@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::output::{self, OutputFile};
 use super::progress::Progress;
 use super::sweep::{draw, picture};
-use crate::check::linear::{AnySpecification, Budget, by_name, fitting};
+use crate::check::linear::{AnySpecification, Budget, Verdict, by_name, fitting};
 use crate::printable::printable;
 use crate::report::figures;
 use crate::report::history::{self, CheckedHistory, ReadHistory, verdicts};
@@ -111,6 +111,10 @@ fn check(args: &Args, spec: Option<&'static dyn AnySpecification>, path: &Path) 
     let verdict = spec
         .check(&history, budget)
         .map_err(|stranger| problem(format!("{stranger} (operation {}); --spec takes another one", stranger.mid)))?;
+    if matches!(verdict, Verdict::Linearizable { operations: 0, .. }) {
+        // To pass would look like a verdict on the program that was tested.
+        return Err(problem(verdicts::NOTHING_TO_JUDGE.to_owned()));
+    }
     Ok(CheckedHistory { name, spec, skipped, verdict })
 }
 

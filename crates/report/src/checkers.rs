@@ -132,7 +132,7 @@ connected
         let unknown = with(unjudged.clone(), linear::opinion(&unknown));
         let expected = "\
 ## What the Other Checkers Say
-Linearizability: unknown, so it is no pass: 900 operations on one key have too many orders to try
+Linearizability: unknown, so the run does not pass: 900 operations on one key have too many orders to try
 Raft invariants: not watched, only simulated replicas of Raft can be
 Liveness: not judged, at the end no quorum of sound replicas was connected
 ";

@@ -125,7 +125,7 @@ enum Cause {
         /// began. None if the get returned what the register held at first.
         order: Option<(Op, Op)>,
     },
-    /// No two operations are the reason, but so many together.
+    /// No pair of operations is the reason, but this number of them together.
     NoOrder(usize),
 }
 

@@ -53,7 +53,8 @@ pub fn opinion(verdict: &Verdict) -> Opinion {
             (new(OK, remark), [json!(operations), json!(keys), Value::Null, Value::Null])
         }
         Verdict::Unknown { key, operations } => {
-            let remark = format!("so it is no pass: {operations} operations on one key have too many orders to try");
+            let remark =
+                format!("so the run does not pass: {operations} operations on one key have too many orders to try");
             let text = format!("key {}: undecided, the search budget is exhausted", printable(key));
             let mut opinion = new(UNKNOWN, remark);
             opinion.findings.push(Finding::new(Checker::LINEARIZABILITY, UNKNOWN, text));

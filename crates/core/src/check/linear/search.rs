@@ -5,7 +5,7 @@
 //! Lowe (2017, "Testing for linearizability") adds the memo: states from which the search failed are not tried again.
 //! It is iterative, with a trail of what to undo.
 //!
-//! For registers much of the choice is none. Each of these rules takes any linearization of the rest and moves or swaps
+//! For registers, much of the choice does not matter. Each of these rules takes any linearization of the rest and moves or swaps
 //! operations of it so that it goes on as the rule says. So no verdict depends on them:
 //!
 //! - *A get of the present value that may come next comes next.* Moved to the front it reads the same.

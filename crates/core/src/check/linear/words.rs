@@ -10,7 +10,7 @@ use crate::time::Time;
 /// Keys are shown up to this length.
 pub(super) const KEY_CHARACTERS_MAX: usize = 40;
 
-/// Values are shown up to this length, and so many characters of longer ones.
+/// Values up to this length are shown whole, and longer ones with `VALUE_CHARACTERS` of their characters.
 const VALUE_CHARACTERS_MAX: usize = 16;
 const VALUE_CHARACTERS: usize = 12;
 
@@ -141,7 +141,7 @@ fn texts(attempt: &Attempt) -> impl Iterator<Item = &Text> {
     [attempt.operation.value(), expected, told].into_iter().flatten()
 }
 
-/// The text, or so many characters of it and three dots.
+/// The text, or this number of its characters and three dots.
 pub(super) fn shorten(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}...", &text[..end]),
