@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::command::{Words, quoted};
 use super::error::CliError;
-use crate::campaign::{AxisSpec, Base, EVENT, Grid, GridError, MATRIX, PARTITION, together};
+use super::output;
+use crate::campaign::{AxisSpec, Base, EVENT, Grid, GridError, MATRIX, OnUnserved, PARTITION, together};
 use crate::lab::{Protocol, SeedRange};
 use crate::scenario::Scenario;
 
@@ -111,10 +112,12 @@ pub(super) struct Changed {
 }
 
 impl Changed {
-    /// Makes the changes in these scenarios.
+    /// Makes the changes in these scenarios. Says which of them are left out because the protocol does not serve their
+    /// clients, if `unserved` allows that.
     pub fn new(
         args: &AxisArgs,
         scenarios: Vec<(PathBuf, Scenario)>,
+        unserved: OnUnserved,
         protocol: &Protocol,
         broken: Option<&str>,
     ) -> Result<Changed, CliError> {
@@ -124,8 +127,10 @@ impl Changed {
             return Err(CliError::ManyValues { name: name.clone(), count: values.len() });
         }
         let axes = specs.iter().map(|spec| spec.resolve(&[protocol.clone()])).collect::<Result<_, _>>()?;
-        let bases = scenarios.into_iter().map(|(path, scenario)| Base::new(path, scenario)).collect();
+        let bases =
+            scenarios.into_iter().map(|(path, scenario)| Base::new(path, scenario).unserved(unserved)).collect();
         let grid = Grid::new(bases, axes, vec![protocol.clone()], SeedRange::only(0))?;
+        output::left_out(grid.left_out());
         let mut scenarios = Vec::new();
         for number in 0..grid.cells() {
             let cell = grid.cell(number);

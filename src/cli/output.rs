@@ -43,6 +43,11 @@ pub(super) fn note(message: &str) {
     complain("note", Style::new().bold(), message);
 }
 
+/// Notes about scenarios that are left out because a protocol does not serve their clients.
+pub(super) fn left_out(reasons: &[String]) {
+    reasons.iter().for_each(|reason| note(&format!("left out: {reason}")));
+}
+
 fn complain(kind: &str, style: Style, message: &str) {
     // If standard error cannot be written, nobody can be told.
     let _ = writeln!(anstream::stderr(), "{style}{kind}:{style:#} {message}");

@@ -15,6 +15,7 @@ use super::repro::Repros;
 use super::selection::{Selected, Selection};
 use super::sweep::{draw, picture};
 use super::trace::{TraceArgs, TraceFile};
+use crate::campaign::OnUnserved;
 use crate::chaos::Rulebook;
 use crate::lab::{Protocol, SeedRange};
 use crate::printable::printable;
@@ -121,8 +122,10 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     if selected.runs() > RUNS_SHOWN_MAX {
         return Err(CliError::TooManyRuns { runs: selected.runs() });
     }
-    let changed =
-        Changed::new(&args.axes, mem::take(&mut selected.scenarios), &args.protocol, args.without.as_deref())?;
+    // No protocol of this program stands for the replicas of another one.
+    let unserved = if args.plays_processes() { OnUnserved::Keep } else { selected.on_unserved() };
+    let scenarios = mem::take(&mut selected.scenarios);
+    let changed = Changed::new(&args.axes, scenarios, unserved, &args.protocol, args.without.as_deref())?;
     selected.scenarios = changed.scenarios;
     let wanted = [
         ("--trace", args.trace.is_wanted()),
@@ -204,6 +207,10 @@ impl Args {
         self.world == WorldName::Grpc
     }
 
+    fn plays_processes(&self) -> bool {
+        self.plays_grpc() || self.replica.is_some()
+    }
+
     /// Opens the files for results, before anything is played.
     fn open_outputs(&self, inputs: &[PathBuf]) -> Result<Outputs, CliError> {
         let inputs = output::paths(inputs);
@@ -229,7 +236,7 @@ impl Args {
 
     /// What the replicas are. Those of another program have no parameters that a command could change.
     fn cast(&self, protocol: Protocol) -> Result<Cast, CliError> {
-        if (self.plays_grpc() || self.replica.is_some())
+        if self.plays_processes()
             && let Some(&(name, _)) = protocol.changed_parameters().first()
         {
             return Err(CliError::ForeignReplicas { name });

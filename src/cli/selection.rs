@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use super::axes::{AxisArgs, Changed};
 use super::command::{self, CommandLine, DEFAULT_DIRECTORY};
 use super::error::CliError;
 use super::output;
-use crate::lab::SeedRange;
+use crate::campaign::{Base, OnUnserved};
+use crate::lab::{Protocol, SeedRange};
 use crate::scenario::library::{self, Kind, Place};
 use crate::scenario::{Scenario, ScenarioError};
 
@@ -52,6 +54,13 @@ impl Files {
         load_all(if self.is_all() { library::scenarios_in(folder) } else { library::scenarios(&self.test) })
     }
 
+    /// Reads the scenarios, with clients that this protocol serves. Says which of a folder are left out because it serves
+    /// none of theirs.
+    pub fn load_for(&self, protocol: &Protocol) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
+        let (scenarios, unserved) = (self.load()?, on_unserved(self.is_folder()));
+        Ok(Changed::new(&AxisArgs::default(), scenarios, unserved, protocol, None)?.scenarios)
+    }
+
     /// The words of a command line that name them.
     pub fn words(&self) -> String {
         if self.is_all() { command::directory(&self.config_directory) } else { command::file(&self.test) }
@@ -63,15 +72,27 @@ impl Files {
 
     /// Whether they name a folder, which may hold any number of scenarios.
     fn is_folder(&self) -> bool {
-        let is_folder = |place| matches!(place, Place::Folder(_) | Place::BuiltInFolder(_));
-        self.is_all() || library::find(Kind::Scenario, &self.test).is_some_and(is_folder)
+        self.is_all() || is_folder(&self.test)
     }
 }
 
 /// The scenarios of a file, a folder or `all`. Each comes with what names it in any command.
-pub(super) fn load_target(target: &Path) -> Result<Vec<(PathBuf, Scenario)>, CliError> {
+pub(super) fn load_target(target: &Path) -> Result<Vec<Base>, CliError> {
     let is_all = target == Path::new(ALL);
-    load_all(if is_all { library::scenarios_in(Path::new(DEFAULT_DIRECTORY)) } else { library::scenarios(target) })
+    let names = if is_all { library::scenarios_in(Path::new(DEFAULT_DIRECTORY)) } else { library::scenarios(target) };
+    let unserved = on_unserved(is_all || is_folder(target));
+    Ok(load_all(names)?.into_iter().map(|(path, scenario)| Base::new(path, scenario).unserved(unserved)).collect())
+}
+
+/// Whether a name leads to a folder, which may hold any number of scenarios.
+fn is_folder(name: &Path) -> bool {
+    let is_folder = |place| matches!(place, Place::Folder(_) | Place::BuiltInFolder(_));
+    library::find(Kind::Scenario, name).is_some_and(is_folder)
+}
+
+/// A scenario of a folder is left out where a protocol does not serve its clients. One that was named is not.
+fn on_unserved(is_one_of_many: bool) -> OnUnserved {
+    if is_one_of_many { OnUnserved::LeaveOut } else { OnUnserved::Refuse }
 }
 
 /// Reads the scenarios of these names, and passes their warnings on.
@@ -131,6 +152,11 @@ impl Selected {
     /// Whether all scenarios of a folder were asked for.
     pub fn is_all(&self) -> bool {
         self.folder.is_some()
+    }
+
+    /// What becomes of a scenario whose clients a protocol does not serve.
+    pub fn on_unserved(&self) -> OnUnserved {
+        on_unserved(self.is_all())
     }
 
     /// Whether there is more than one run: several scenarios, or one with several seeds.

@@ -42,8 +42,7 @@ pub(super) struct Args {
 
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
-    let fit = |(path, scenario)| Ok((path, args.protocol.fit(scenario)?));
-    let scenarios = args.files.load()?.into_iter().map(fit).collect::<Result<Vec<_>, CliError>>()?;
+    let scenarios = args.files.load_for(&args.protocol)?;
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
     let hold = interrupt.hold();
     let mut out = output::stdout();

@@ -60,9 +60,13 @@ pub(super) struct Args {
 
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
+    args.protocol.check_explorable().map_err(|unserved| CliError::unexplorable(&args.protocol, unserved))?;
+    let animals = zoo::animals(&args.protocol, &args.rules)?;
+    if args.protocol.mutants().is_empty() {
+        return Err(CliError::NoMutants { protocol: args.protocol.name() });
+    }
     args.cores.use_them()?;
     let effort = Effort { starts: args.starts, seeds_max: args.seeds };
-    let animals = zoo::animals(&args.protocol, &args.rules)?;
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
     let hold = interrupt.hold();
     let mut out = output::stdout();

@@ -93,7 +93,7 @@ fn the_suite_is_the_courses() {
         assert_eq!((scenario.replicas, scenario.lifetime), (5, Span::from_secs(30)), "{name}");
         assert_eq!((scenario.wait(), scenario.max_packets), (Span::from_secs(2), 20_000), "{name}");
         assert_eq!(scenario.matrix, ConnectivityMatrix::uniform(5, loss(scenario)).unwrap(), "{name}");
-        assert_eq!((&scenario.network, &scenario.kind), (&Network::default(), &Kind::COURSE), "{name}");
+        assert_eq!((&scenario.network, scenario.kind()), (&Network::default(), &Kind::COURSE), "{name}");
     }
 }
 

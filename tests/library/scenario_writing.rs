@@ -246,7 +246,7 @@ fn random_scenario(dice: &mut Stream) -> Scenario {
         duplicate: if dice.chance(0.5) { 0.0 } else { fraction(dice) },
         damage: if dice.chance(0.5) { 0.0 } else { fraction(dice) },
         disk: dice.chance(0.5).then(|| delay(dice)),
-        kind: kind(dice),
+        kind: dice.chance(0.9).then(|| kind(dice)),
         patience: dice
             .chance(0.3)
             .then(|| Patience { timeout: delay_part(1_000_000, dice), retries: any_size(1_000, dice) as u32 }),
@@ -272,7 +272,7 @@ fn random_scenario(dice: &mut Stream) -> Scenario {
         let operations = (0..count).map(|_| operation(kind, replicas, lifetime, dice)).collect();
         let scenario = scenario.with_operations(operations);
         // Only operations of a type of their own can have a kind that says its name.
-        let kind = if kind == 6 { Kind::Custom(CustomKind::named("a type")) } else { scenario.kind.clone() };
+        let kind = if kind == 6 { Some(Kind::Custom(CustomKind::named("a type"))) } else { scenario.kind.clone() };
         Scenario { kind, ..scenario }
     } else {
         scenario

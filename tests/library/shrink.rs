@@ -162,7 +162,7 @@ fn a_case_with_named_updates_and_impatient_clients_shrinks_to_plain_ones_and_sho
     let patience = Patience { timeout: Span::from_millis(80), retries: 3 };
     let failing = (0..1_000).find_map(|seed| {
         let mut case = draw(&without(Rule::CommitWhatMatches), seed);
-        case.scenario.kind = Kind::Cas { count: 3, updates: true };
+        case.scenario.kind = Some(Kind::Cas { count: 3, updates: true });
         case.scenario.patience = Some(patience);
         let trial = case.attempt();
         let of_raft = |finding: &&Finding| finding.checker == Checker::INVARIANTS;

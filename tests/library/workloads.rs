@@ -19,7 +19,7 @@ use seedbed::world::simulation::{simulate, simulate_booting};
 /// Clients of this kind that give up after 60 ms, in a cluster that loses messages and replicas.
 fn impatient(kind: Kind) -> Scenario {
     let patience = Some(Patience { timeout: Span::from_millis(60), retries: 4 });
-    Scenario { kind, patience, mix: 0.2, requests: 600, ..suite("advanced-2") }
+    Scenario { kind: Some(kind), patience, mix: 0.2, requests: 600, ..suite("advanced-2") }
 }
 
 fn raft(scenario: &Scenario, seed: u64) -> RunRecord {
@@ -86,7 +86,7 @@ fn a_run_of_raft_is_the_same_when_its_requests_are_written_down_whatever_their_k
         let record = raft(&drawn, 3);
         let script = drawn.plan().script(&record.history);
         let written = drawn.clone().with_operations(script);
-        assert_eq!(written.kind.name(), drawn.kind.name());
+        assert_eq!(written.kind().name(), drawn.kind().name());
         let again = raft(&written, 3);
         assert_eq!((again.trace, &again.history.attempts), (record.trace, &record.history.attempts));
         let text = written.to_json().to_string();
@@ -186,7 +186,7 @@ fn a_protocol_of_ones_own_can_serve_every_kind() {
         (Kind::Queue { count: 2 }, "dequeue"),
         (Kind::Lock { count: 2, hold_max: Span::from_millis(100) }, "release"),
     ] {
-        let scenario = Scenario { kind, mix: 0.5, ..base.clone() };
+        let scenario = Scenario { kind: Some(kind), mix: 0.5, ..base.clone() };
         let record = simulate(&scenario, 1, Table::new);
         let requests = record.history.requests().total();
         assert_eq!(requests + record.history.idle, base.requests);
@@ -216,7 +216,7 @@ impl Generator for Visitor {
 #[test]
 fn a_semaphore_is_a_kind_of_ones_own() {
     let kind = Kind::custom("semaphore", |_client| Visitor::default());
-    let scenario = Scenario { kind, ..scenario("scenarios/simple-1.json") };
+    let scenario = Scenario { kind: Some(kind), ..scenario("scenarios/simple-1.json") };
     assert_eq!(scenario.specification_name(), "semaphore");
     let record = simulate(&scenario, 1, Table::new);
     let (mut inside, mut refused) = (BTreeSet::new(), 0);
@@ -255,13 +255,13 @@ impl Subject for Room {
 
 #[test]
 fn only_the_subject_says_what_answers_of_a_kind_of_ones_own_are_right() {
-    let scenario = Scenario { kind: Room.workload(), ..scenario("scenarios/simple-1.json") };
+    let scenario = Scenario { kind: Some(Room.workload()), ..scenario("scenarios/simple-1.json") };
     assert!(Room.specification(&scenario).is_none());
     let record = simulate(&scenario, 1, Table::new);
     let judgement = Judgement::of(&scenario, &record);
     assert_eq!(judgement.word(&Checker::LINEARIZABILITY), "not judged");
     assert!(judgement.findings().iter().all(|finding| finding.checker != Checker::LINEARIZABILITY));
     assert_eq!(judgement.wrong_reads(&record.history), []);
-    let queue = Scenario { kind: Kind::Queue { count: 2 }, ..scenario };
+    let queue = Scenario { kind: Some(Kind::Queue { count: 2 }), ..scenario };
     assert_eq!(Room.specification(&queue).map(AnySpecification::name), Some("queue"), "a ready kind has its own");
 }

@@ -48,7 +48,7 @@ impl Subject for GrowOnlyCounter {
     }
 
     fn workload(&self) -> workload::Kind {
-        workload::Kind::custom("grow-only counter", |_| Adder)
+        workload::Kind::custom("grow-only-counter", |_| Adder)
     }
 
     fn specification(&self, _: &Scenario) -> Option<&'static dyn AnySpecification> {

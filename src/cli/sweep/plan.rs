@@ -9,7 +9,7 @@ use super::super::output;
 use super::super::program::{default_protocol, joined, protocols};
 use super::super::selection;
 use super::Args;
-use crate::campaign::{AxisSpec, Base, Cell, Grid, Overrides, SweepSpec};
+use crate::campaign::{AxisSpec, Cell, Grid, Overrides, SweepSpec};
 use crate::lab::Protocol;
 use crate::report::sweep::CellCommand;
 
@@ -28,12 +28,13 @@ impl Plan {
         let (spec, file) = spec(args)?;
         let mut bases = Vec::new();
         for target in &spec.scenarios {
-            bases.extend(selection::load_target(target)?.into_iter().map(|(path, scenario)| Base::new(path, scenario)));
+            bases.extend(selection::load_target(target)?);
         }
         let mut inputs: Vec<PathBuf> = bases.iter().filter_map(|base| selection::file(&base.path)).collect();
         inputs.extend(file);
         inputs.extend(spec.axes.iter().flat_map(AxisSpec::files));
         let grid = spec.grid(bases)?;
+        output::left_out(grid.left_out());
         Ok(Plan { command: command(&spec), spec, grid, inputs })
     }
 

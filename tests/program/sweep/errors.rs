@@ -72,8 +72,14 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ("calm.json --protocol raft,broadcast,raft", "`raft` is swept twice; allowed is once"),
         ("calm.json --without sleep", "invalid value 'sleep' for '--without <RULE>'"),
         ("calm.json --jobs 0", "invalid value '0' for '--jobs <N>'"),
-        ("calm.json --without vote-once --protocol broadcast", "broadcast has no mutant `vote-once`; it has none"),
-        ("calm.json --without vote-once --protocol raft,broadcast", "broadcast has no mutant `vote-once`; it has none"),
+        (
+            "calm.json --without vote-once --protocol broadcast",
+            "unknown mutant `vote-once` of broadcast, which has no mutants",
+        ),
+        (
+            "calm.json --without vote-once --protocol raft,broadcast",
+            "unknown mutant `vote-once` of broadcast, which has no mutants",
+        ),
         (
             "calm.json other/calm.json",
             "other/calm.json: is named `calm`, and so is calm.json; allowed is each name once",
@@ -230,7 +236,7 @@ fn a_run_takes_one_value_of_each() {
     let error = "`mix` has 3 values; ";
     folder.assert_refused("run calm.json --seed 1 --set mix=0:1:0.5+drops=0:0.2:0.1 --csv new.csv", error);
     folder.assert_refused("run calm.json --seed 1 --set drosp=0.1 --csv new.csv", "unknown path `drosp`");
-    let error = "broadcast has no mutant `vote-once`; it has none";
+    let error = "unknown mutant `vote-once` of broadcast, which has no mutants";
     folder.assert_refused("run calm.json --seed 1 --without vote-once --protocol broadcast --csv new.csv", error);
     let program = format!("run {} --seed 1 --set raft.heartbeat_ms=50 -r ./replica", shipped("simple-1.json"));
     folder.assert_refused(&program, "`raft.heartbeat_ms` is a parameter of simulated replicas; a program has its own");

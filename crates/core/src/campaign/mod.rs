@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::hash::StableHasher;
 use crate::hint::{did_you_mean, nearest};
-use crate::lab::{Case, ParameterError, Protocol, SeedRange, Unserved};
+use crate::lab::{Case, ParameterError, Protocol, SeedRange};
 use crate::printable::printable;
 use crate::scenario::reader::{Source, UnknownKey, WITHOUT_QUOTES};
 use crate::scenario::{Scenario, ScenarioError};
@@ -111,7 +111,15 @@ pub enum GridError {
     },
     /// A protocol does not serve the clients of a scenario.
     #[error(transparent)]
-    Unserved(#[from] Unserved),
+    Unserved(Box<ScenarioError>),
+    /// A protocol serves the clients of none of the scenarios.
+    #[error("no scenario is left of {count}; the first that is left out: {first}")]
+    NoneServed {
+        /// How many scenarios there were.
+        count: usize,
+        /// Why the first of them is left out.
+        first: String,
+    },
     /// A path is none, or leads nowhere.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -124,11 +132,11 @@ pub enum GridError {
         problem: PathError,
     },
     /// A scenario has no such key.
-    #[error("unknown path `{path}`{}", if hint.is_empty() { ALLOWED_PATHS } else { hint })]
+    #[error("unknown path `{path}`; {hint}")]
     Unknown {
         /// The path.
         path: String,
-        /// What may be meant.
+        /// What may be meant, or what is allowed.
         hint: String,
     },
     /// A parameter of replicas that cannot have this value.
@@ -169,9 +177,6 @@ impl From<ScenarioError> for GridError {
     }
 }
 
-/// What may stand for a path, if nothing like it is known.
-const ALLOWED_PATHS: &str = "; allowed is a key of scenario files (docs/scenarios.md) or a parameter of the protocol";
-
 /// A scenario of a grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Base {
@@ -179,14 +184,33 @@ pub struct Base {
     pub path: PathBuf,
     /// What the file says.
     pub scenario: Scenario,
+    /// What becomes of it if a protocol does not serve its clients.
+    pub unserved: OnUnserved,
     /// The same as its keys.
     json: Value,
 }
 
+/// What a grid does with a scenario whose clients a protocol does not serve ([`Protocol::fit`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnserved {
+    /// There is no such grid: the scenario was asked for by name.
+    Refuse,
+    /// It is left out, in all cells: it is one of a folder.
+    LeaveOut,
+    /// It stays as it is: the replicas are those of a program that no protocol stands for.
+    Keep,
+}
+
 impl Base {
-    /// A scenario that was read from this file.
+    /// A scenario that was read from this file. It must be served.
     pub fn new(path: PathBuf, scenario: Scenario) -> Base {
-        Base { path, json: scenario.to_json(), scenario }
+        Base { path, json: scenario.to_json(), scenario, unserved: OnUnserved::Refuse }
+    }
+
+    /// The same, where something else becomes of it if it is not served.
+    #[must_use]
+    pub fn unserved(self, unserved: OnUnserved) -> Base {
+        Base { unserved, ..self }
     }
 }
 
@@ -197,6 +221,7 @@ pub struct Grid {
     axes: Vec<Axis>,
     protocols: Vec<Protocol>,
     seeds: SeedRange,
+    left_out: Vec<String>,
 }
 
 /// A combination of everything but the seed.
@@ -215,7 +240,8 @@ pub struct Cell<'g> {
 }
 
 impl Grid {
-    /// The grid of these dimensions. Builds each of its cells once, to see that it can be run.
+    /// The grid of these dimensions. Builds each of its cells once, to see that it can be run. A scenario that a protocol
+    /// does not serve in some cell may be [left out](OnUnserved).
     ///
     /// # Errors
     /// If there is nothing in it, too much, or a cell that makes no sense.
@@ -225,13 +251,37 @@ impl Grid {
         protocols: Vec<Protocol>,
         seeds: SeedRange,
     ) -> Result<Grid, GridError> {
-        let grid = Grid { bases, axes, protocols, seeds };
+        let mut grid = Grid { bases, axes, protocols, seeds, left_out: Vec::new() };
         grid.check_shape()?;
-        for number in 0..grid.cells() {
-            let cell = grid.cell(number);
-            grid.case(&cell, seeds.first())?;
+        let (mut left_out, mut places) = (Vec::new(), Vec::new());
+        for place in 0..grid.bases.len() {
+            match grid.check_base(place) {
+                Ok(()) => places.push(place),
+                Err(GridError::Unserved(why)) if grid.bases[place].unserved == OnUnserved::LeaveOut => {
+                    left_out.push(why.to_string());
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(grid)
+        if let (true, Some(first)) = (places.is_empty(), left_out.first()) {
+            return Err(GridError::NoneServed { count: grid.bases.len(), first: first.clone() });
+        }
+        grid.bases = places.into_iter().map(|place| grid.bases[place].clone()).collect();
+        Ok(Grid { left_out, ..grid })
+    }
+
+    /// Builds each cell of a scenario.
+    fn check_base(&self, place: usize) -> Result<(), GridError> {
+        // The scenario changes slowest.
+        let each = self.cells() / self.bases.len() as u64;
+        let first = place as u64 * each;
+        (first..first + each).try_for_each(|number| self.case(&self.cell(number), self.seeds.first()).map(drop))
+    }
+
+    /// What is said of each scenario that is left out because a protocol does not serve its clients: one line that names
+    /// the file, the key, the value and what is allowed.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     fn check_shape(&self) -> Result<(), GridError> {
@@ -369,33 +419,46 @@ impl Grid {
         })?;
         let scenario = match json {
             None => cell.base.scenario.clone(),
-            Some(json) => Grid::read(cell, &json)?,
+            Some(json) => self.read(cell, &json)?,
         };
-        Ok(Case { scenario: protocol.fit(scenario)?, seed, protocol })
+        if cell.base.unserved == OnUnserved::Keep {
+            return Ok(Case { scenario, seed, protocol });
+        }
+        let in_file = |error: crate::lab::Unserved| error.in_file(&printable(&cell.to_string()), str::to_owned);
+        let scenario = protocol.fit(scenario).map_err(|error| GridError::Unserved(Box::new(in_file(error))))?;
+        Ok(Case { scenario, seed, protocol })
     }
 
     /// Sets a parameter. A protocol that does not have it stays as it is, if another one of the grid has it.
     fn set(&self, protocol: &mut Protocol, name: &str, value: f64) -> Result<(), GridError> {
-        let error = match protocol.set(name, value) {
-            Ok(()) => return Ok(()),
-            Err(error @ ParameterError::Value { .. }) => return Err(error.into()),
-            Err(error) => error,
-        };
+        match protocol.set(name, value) {
+            Ok(()) => Ok(()),
+            Err(error @ ParameterError::Value { .. }) => Err(error.into()),
+            Err(ParameterError::Unknown { .. }) if parameter_names(&self.protocols).contains(&name) => Ok(()),
+            Err(ParameterError::Unknown { .. }) => Err(self.unknown(name, None)),
+        }
+    }
+
+    /// The error of a path that is neither a parameter nor a key. `hint` names the key that may be meant.
+    fn unknown(&self, path: &str, hint: Option<String>) -> GridError {
         let names = parameter_names(&self.protocols);
-        if names.contains(&name) {
-            return Ok(());
-        }
-        match nearest(name, names.into_iter()) {
-            Some(meant) => {
-                Err(GridError::Unknown { path: name.to_owned(), hint: format!("; {}", did_you_mean(meant)) })
+        let meant = nearest(path, names.iter().copied()).map(did_you_mean);
+        let all = || {
+            let of = self.protocols.iter().map(Protocol::name).collect::<Vec<_>>().join(" or ");
+            match &names[..] {
+                [] => format!("allowed is a key of scenario files (docs/scenarios.md), as {of} has no parameters"),
+                names => format!(
+                    "allowed is a key of scenario files (docs/scenarios.md) or a parameter of {of}: {}",
+                    names.join(", ")
+                ),
             }
-            None => Err(error.into()),
-        }
+        };
+        GridError::Unknown { path: path.to_owned(), hint: meant.or(hint).unwrap_or_else(all) }
     }
 
     /// Reads the edited keys as a scenario. What the file itself had is known to be right, so a key that means nothing
     /// comes from an axis.
-    fn read(cell: &Cell<'_>, json: &Value) -> Result<Scenario, GridError> {
+    fn read(&self, cell: &Cell<'_>, json: &Value) -> Result<Scenario, GridError> {
         let source = Source::new(&cell.to_string());
         let json = source.parse(&json.to_string())?;
         // What is a text here was none on the command line, so nothing can be said of quotes.
@@ -408,7 +471,7 @@ impl Grid {
         let scenario =
             Scenario::from_object(&cell.base.scenario.name, &mut source.top(&json)?).map_err(without_hint)?;
         match source.first_unknown() {
-            Some(UnknownKey { path, hint }) => Err(GridError::Unknown { path, hint }),
+            Some(UnknownKey { path, hint }) => Err(self.unknown(&path, hint.strip_prefix("; ").map(str::to_owned))),
             None => Ok(scenario),
         }
     }

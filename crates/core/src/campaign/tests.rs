@@ -155,7 +155,11 @@ fn what_makes_no_sense_is_refused_and_named_with_what_is_allowed() {
         (&["events[7].time=1"], "crash-4.json: `events[7].time`: the list `events` has 2 items"),
         (&["events[0.time=1"], "`events[0.time` is no path"),
         (&["raft.heartbeat=1"], "unknown path `raft.heartbeat`; did you mean `raft.heartbeat_ms`?"),
-        (&["raft.x=1"], "unknown parameter `raft.x`; allowed is raft.election_timeout_min_ms"),
+        (
+            &["raft.x=1"],
+            "unknown path `raft.x`; allowed is a key of scenario files (docs/scenarios.md) or a parameter of raft: \
+             raft.election_timeout_min_ms, ",
+        ),
         (
             &["raft.heartbeat_ms=9000"],
             "crash-4.json with raft.heartbeat_ms=9000: `raft.heartbeat_ms` is 9000 ms; allowed is",
@@ -294,4 +298,52 @@ fn an_unknown_path_is_named_whatever_the_name_of_the_file() {
     let refused = Grid::new(vec![odd], axes(&["dropz=1"]).unwrap(), vec![subjects::raft()], SeedRange::only(0));
     let told = refused.expect_err("there is no such key").to_string();
     assert!(told.starts_with("unknown path `dropz`; did you mean `drops`?"), "{told}");
+}
+
+/// A scenario whose clients use something of this kind.
+fn base_of_kind(name: &str, kind: &str) -> Base {
+    let file = format!("{name}.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/simple-1.json");
+    let mut keys: Value = serde_json::from_str(&std::fs::read_to_string(path).expect("a file")).expect("JSON");
+    keys["workload"] = serde_json::json!({"kind": kind});
+    let text = keys.to_string();
+    Base::new(PathBuf::from(&file), Scenario::parse(name, &file, &text).expect("a scenario").scenario)
+}
+
+fn broadcast_grid(bases: Vec<Base>, texts: &[&str]) -> Result<Grid, GridError> {
+    let broadcast = subjects::builtin().find("broadcast").expect("it is built in");
+    Grid::new(bases, axes(texts)?, vec![broadcast], "0..10".parse().unwrap())
+}
+
+#[test]
+fn a_scenario_of_a_folder_that_is_not_served_is_left_out_and_one_that_was_asked_for_is_refused() {
+    let bases = |unserved| {
+        let (queue, list) = (base_of_kind("q", "queue"), base_of_kind("l", "list"));
+        vec![queue.unserved(unserved), base("simple-1.json").unserved(unserved), list.unserved(unserved)]
+    };
+    let grid = broadcast_grid(bases(OnUnserved::LeaveOut), &["drops=0,0.1"]).expect("one is left");
+    assert_eq!((grid.cells(), grid.runs()), (2, 20));
+    assert_eq!(grid.cell(1).base.scenario.name, "simple-1");
+    assert_eq!(
+        grid.left_out(),
+        [
+            "q.json with drops=0: `workload.kind` is \"queue\"; allowed is kv, which broadcast serves",
+            "l.json with drops=0: `workload.kind` is \"list\"; allowed is kv, which broadcast serves",
+        ]
+    );
+    let refused = broadcast_grid(bases(OnUnserved::Refuse), &[]).unwrap_err().to_string();
+    assert_eq!(refused, "q.json: `workload.kind` is \"queue\"; allowed is kv, which broadcast serves");
+    let kept = broadcast_grid(bases(OnUnserved::Keep), &[]).expect("no protocol has a say");
+    assert_eq!((kept.cells(), kept.left_out().len()), (3, 0));
+}
+
+#[test]
+fn a_grid_of_which_every_scenario_is_left_out_is_refused() {
+    let queue = base_of_kind("q", "queue").unserved(OnUnserved::LeaveOut);
+    let error = broadcast_grid(vec![queue], &[]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "no scenario is left of 1; the first that is left out: \
+         q.json: `workload.kind` is \"queue\"; allowed is kv, which broadcast serves"
+    );
 }

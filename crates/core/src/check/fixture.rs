@@ -7,7 +7,6 @@ use crate::record::{Attempt, Belief, History, Outcome, RunRecord, World};
 use crate::scenario::{Benchmarks, Network, Scenario, Tests};
 use crate::service::Operation;
 use crate::time::{Span, Time};
-use crate::workload::Kind;
 
 /// A scenario under which the handout's sample scores get the sample's results.
 pub fn scenario() -> Scenario {
@@ -28,7 +27,7 @@ pub fn scenario() -> Scenario {
         damage: 0.0,
         disk: None,
         network: Network::default(),
-        kind: Kind::COURSE,
+        kind: None,
         patience: None,
         operations: None,
         max_packets: 20_000,

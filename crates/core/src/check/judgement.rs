@@ -33,7 +33,7 @@ impl Judgement {
     /// Judges a run of replicas that cannot be looked into: by what clients saw, measured by the ready specification of
     /// their kind, and by the network's counters.
     pub fn of(scenario: &Scenario, record: &RunRecord) -> Judgement {
-        let spec = linear::of_kind(&scenario.kind);
+        let spec = linear::of_kind(scenario.kind());
         Judgement::by(&mut Panel::<Unseen>::new(Vec::new()), Evidence::of(scenario, record, spec))
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::names;
 use super::parameter::ParameterError;
 use super::subject::{Subject, Timing, Tolerance};
 use super::tested::{Runs, Tested};
@@ -48,7 +49,14 @@ pub struct Mutant {
 }
 
 /// A handle for a subject. The parameters that it has now are the default ones.
+///
+/// # Panics
+/// If a name cannot be used. Names of protocols, of mutants and of a workload of one's own are `[a-z0-9][a-z0-9-]*`; those
+/// of parameters may have `.` and `_` as well, and must not be keys of scenarios. No two mutants, and no two parameters,
+/// have the same name.
+#[track_caller]
 pub fn subject(subject: impl Subject) -> Protocol {
+    names::check(&subject);
     let subject: Arc<dyn Tested> = Arc::new(subject);
     Protocol { plain: Arc::clone(&subject), subject, mutant: None }
 }
@@ -209,26 +217,6 @@ impl Protocol {
         self.subject.judges_answers(scenario)
     }
 
-    /// A scenario with clients that the protocol serves. One that names no workload, so that it has the clients of the
-    /// course, gets the protocol's own clients if it does not serve those. A type of one's own gets what makes its clients.
-    ///
-    /// # Errors
-    /// If the scenario names a workload, or has operations, that the protocol does not serve.
-    pub fn fit(&self, scenario: Scenario) -> Result<Scenario, Unserved> {
-        let own = self.workload();
-        let draws = scenario.operations.is_none();
-        let lacks_clients = matches!(&scenario.kind, workload::Kind::Custom(custom) if !custom.draws());
-        let says_nothing = scenario.kind == workload::Kind::COURSE && !self.serves(&scenario.kind);
-        if draws && (says_nothing || lacks_clients && scenario.kind.is_like(&own)) {
-            return Ok(Scenario { kind: own, ..scenario });
-        }
-        if !self.serves(&scenario.kind) || draws && lacks_clients {
-            let [kind, own] = [scenario.kind, own].map(|kind| kind.to_string());
-            return Err(Unserved { protocol: self.name(), scenario: scenario.name, kind, own });
-        }
-        Ok(scenario)
-    }
-
     /// The same protocol with parameters drawn for one explored run.
     pub(super) fn varied(&self, seed: u64, random: &mut Stream, flavour: Flavour) -> Protocol {
         let subject = self.subject.varied(seed, random, flavour);
@@ -291,19 +279,9 @@ impl fmt::Debug for Mutant {
     }
 }
 
-/// A scenario has clients that ask what a protocol does not know.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("clients of `{scenario}` are of the kind {kind}, which {protocol} does not serve; its own is {own}")]
-pub struct Unserved {
-    protocol: &'static str,
-    scenario: String,
-    kind: String,
-    own: String,
-}
-
 /// A protocol has no mutant of some name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{protocol} has no mutant `{rule}`; {}", self.allowed())]
+#[error("unknown mutant `{rule}` of {protocol}{}", self.allowed())]
 pub struct UnknownMutant {
     protocol: &'static str,
     rule: String,
@@ -313,9 +291,9 @@ pub struct UnknownMutant {
 impl UnknownMutant {
     fn allowed(&self) -> String {
         match (nearest(&self.rule, self.known.iter().copied()), &self.known[..]) {
-            (_, []) => "it has none".to_owned(),
-            (Some(meant), _) => did_you_mean(meant),
-            (None, known) => format!("allowed is {}", known.join(", ")),
+            (_, []) => ", which has no mutants".to_owned(),
+            (Some(meant), _) => format!("; {}", did_you_mean(meant)),
+            (None, known) => format!("; allowed is {}", known.join(", ")),
         }
     }
 }
@@ -329,9 +307,10 @@ impl Protocols {
     ///
     /// # Panics
     /// If there is none, or two have the same name.
+    #[track_caller]
     pub fn new(protocols: impl IntoIterator<Item = Protocol>) -> Protocols {
         let protocols: Vec<Protocol> = protocols.into_iter().collect();
-        assert!(!protocols.is_empty(), "there is a protocol to test");
+        assert!(!protocols.is_empty(), "no protocol is given; allowed is one or more");
         for (place, protocol) in protocols.iter().enumerate() {
             let is_new = protocols[..place].iter().all(|other| other.name() != protocol.name());
             assert!(is_new, "two protocols are named {protocol}");

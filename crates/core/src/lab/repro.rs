@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::{Case, ParameterError, Protocol, Protocols, Trial, Unserved};
+use super::{Case, ParameterError, Protocol, Protocols, Trial};
 use crate::check::{Checker, Finding};
 use crate::printable::printable;
 use crate::scenario::library::{self, Kind};
@@ -139,8 +139,8 @@ fn repro(source: &Source, top: &mut Object<'_>, protocols: &Protocols) -> Result
     let findings = top.get("findings").list_up_to(WORD_CHARS_MAX, "findings")?;
     let findings = findings.iter().map(finding).collect::<Result<Vec<_>, _>>()?;
     let scenario = Scenario::from_object(&name, &mut top.get("scenario").object()?)?;
-    let allowed = |unserved: Unserved| format!("one that {protocol} serves: {unserved}");
-    let scenario = protocol.fit(scenario).map_err(|unserved| top.get("scenario").invalid(&allowed(unserved)))?;
+    let path_of = |key: &str| format!("{}.{key}", top.path_of("scenario"));
+    let scenario = protocol.fit(scenario).map_err(|unserved| unserved.in_file(&source.file(), path_of))?;
     Ok(Repro { case: Case { scenario, seed, protocol }, version, trace, findings })
 }
 

@@ -68,7 +68,7 @@ pub trait Subject: Clone + Send + Sync + 'static {
     /// nothing of that kind is promised, and [`checks`](Subject::checks) say what is. By default the ready specification
     /// of the clients' kind, and none for a type of your own, whatever its name is.
     fn specification(&self, scenario: &Scenario) -> Option<&'static dyn AnySpecification> {
-        of_kind(&scenario.kind)
+        of_kind(scenario.kind())
     }
 
     /// Checkers that know the protocol, beside those that judge every run: [`invariant`](crate::check::invariant) makes

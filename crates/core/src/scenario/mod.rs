@@ -37,7 +37,7 @@ pub(crate) use events::{event_type, event_types};
 pub use matrix_file::{builtin_matrix, load_matrix};
 pub use network::{LinkDelay, Network, Order};
 pub use parse::Loaded;
-pub(crate) use parse::{packets_default, packets_max};
+pub(crate) use parse::{TOP_KEYS, packets_default, packets_max};
 
 /// One validated scenario.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,8 +75,9 @@ pub struct Scenario {
     pub damage: f64,
     /// How long a sync of a replica's disk takes, if the file says. [`Scenario::sync`] knows what it is if not.
     pub disk: Option<Delay>,
-    /// What the clients use, and how.
-    pub kind: Kind,
+    /// What the clients use, and how, if the file says. [`Scenario::kind`] knows what it is if not, and a protocol that
+    /// does not serve those clients then has its own in their place ([`Protocol::fit`](crate::lab::Protocol::fit)).
+    pub kind: Option<Kind>,
     /// When clients give up. The course's never do.
     pub patience: Option<Patience>,
     /// What clients send, in order of time, if that is written down. [`Scenario::with_operations`] makes the four
@@ -120,7 +121,7 @@ impl Scenario {
             (!self.links.is_empty(), "links", Reach::Simulated),
             (self.syncs_take_time(), "disk.sync_ms", Reach::Simulated),
             (!self.losses.is_empty(), "losses", Reach::Processes),
-            (!matches!(self.kind, Kind::Kv { .. }), self.kind.name(), Reach::Simulated),
+            (!matches!(self.kind(), Kind::Kv { .. }), self.kind().name(), Reach::Simulated),
             (self.has_updates(), "update", Reach::Simulated),
         ];
         let keys = keys.into_iter().filter(|key| key.0).map(|(_, what, reach)| Unplayable { what, reach });
@@ -133,7 +134,7 @@ impl Scenario {
 
     /// The name of the specification that a history of this scenario is measured by.
     pub fn specification_name(&self) -> &str {
-        self.kind.specification_name()
+        self.kind().specification_name()
     }
 
     /// Whether clients send updates: compare-and-swap, deletes, or writes that must be applied exactly once. A protocol may
@@ -142,8 +143,13 @@ impl Scenario {
         let is_update = |scripted: &ScriptedOperation| matches!(scripted.operation, Operation::Update(_));
         match &self.operations {
             Some(operations) => operations.iter().any(is_update),
-            None => self.kind.has_updates() || matches!(self.kind, Kind::Cas { .. }),
+            None => self.kind().has_updates() || matches!(self.kind(), Kind::Cas { .. }),
         }
+    }
+
+    /// What the clients use, and how: those of the course if the file does not say.
+    pub fn kind(&self) -> &Kind {
+        self.kind.as_ref().unwrap_or(&Kind::COURSE)
     }
 
     /// Time before the first client request.
@@ -177,7 +183,7 @@ impl Scenario {
             requests: self.requests,
             burst: self.burst,
             mix: self.mix,
-            kind: self.kind.clone(),
+            kind: self.kind().clone(),
             patience: self.patience,
             operations: self.operations.clone(),
         }
@@ -188,7 +194,7 @@ impl Scenario {
     pub fn is_of_course(&self) -> bool {
         self.replicas <= COURSE_REPLICAS_MAX
             && self.burst == 1
-            && self.kind == Kind::COURSE
+            && *self.kind() == Kind::COURSE
             && self.patience.is_none()
             && self.operations.is_none()
             && self.losses.is_empty()
@@ -210,7 +216,7 @@ impl Scenario {
         operations.sort_by_key(|scripted| scripted.time);
         let gets = operations.iter().filter(|scripted| is_read(&scripted.operation)).count();
         let keys: BTreeSet<_> = operations.iter().map(|scripted| scripted.operation.key()).collect();
-        self.kind = self.kind.with_operations(&operations, keys.len() as u32);
+        self.kind = Some(self.kind().clone().with_operations(&operations, keys.len() as u32));
         self.burst = 1;
         self.requests = operations.len() as u64;
         self.mix = if operations.is_empty() { 0.0 } else { gets as f64 / operations.len() as f64 };

@@ -45,7 +45,7 @@ pub(super) const APPENDS_BATCHED_DEFAULT: f64 = 0.5;
 const DELAY_MS_MIN: f64 = 0.001;
 const DELAY_MS_MAX: f64 = 60_000.0;
 
-const TOP_KEYS: [&str; 21] = [
+pub(crate) const TOP_KEYS: [&str; 21] = [
     "rules",
     "lifetime",
     "replicas",
@@ -159,7 +159,7 @@ impl Scenario {
             end_wait: Span::from_secs_f64(end_wait(top)?),
             requests,
             burst: burst(top)?,
-            mix: fraction(top, "mix", workload::mix_default(&kind))?,
+            mix: fraction(top, "mix", workload::mix_default(kind.as_ref().unwrap_or(&Kind::COURSE)))?,
             seed: top.get("seed").optional(|field| field.integer(0..=u64::MAX, &whole_number(0, u64::MAX)))?,
             matrix: connectivity(top, frame.replicas)?,
             network,
@@ -233,10 +233,11 @@ fn requests(top: &Object<'_>, operations: Option<u64>) -> Result<u64, ScenarioEr
     }
 }
 
-fn kind(top: &Object<'_>, operations: Option<&[ScriptedOperation]>) -> Result<Kind, ScenarioError> {
+/// What the clients use, if the file says.
+fn kind(top: &Object<'_>, operations: Option<&[ScriptedOperation]>) -> Result<Option<Kind>, ScenarioError> {
     match operations {
-        Some(operations) => workload::scripted(top, operations),
-        None => Ok(top.get("workload").optional(workload::drawn)?.unwrap_or(Kind::COURSE)),
+        Some(operations) => workload::scripted(top, operations).map(Some),
+        None => top.get("workload").optional(workload::drawn),
     }
 }
 

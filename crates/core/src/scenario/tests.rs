@@ -62,7 +62,7 @@ fn a_file_with_only_the_required_keys_gets_the_defaults_of_the_handout() {
         seed: None,
         matrix: ConnectivityMatrix::uniform(5, 0.0).unwrap(),
         network: Network::default(),
-        kind: Kind::COURSE,
+        kind: None,
         patience: None,
         operations: None,
         max_packets: 20_000,
@@ -99,7 +99,7 @@ fn every_key_at_the_top_is_read() {
     assert_eq!((scenario.wait, scenario.end_wait), (Some(Span::from_millis(1_500)), Span::ZERO));
     assert_eq!((scenario.mix, scenario.seed, scenario.max_packets), (1.0, Some(u64::MAX), 900_000));
     assert_eq!(scenario.matrix, ConnectivityMatrix::uniform(5, 0.25).unwrap());
-    assert_eq!(scenario.kind, shared(7));
+    assert_eq!(scenario.kind, Some(shared(7)));
 }
 
 #[test]

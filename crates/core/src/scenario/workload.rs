@@ -153,7 +153,7 @@ pub(super) struct WorkloadFile<'a> {
 }
 
 impl<'a> WorkloadFile<'a> {
-    /// What is to be said of a kind: nothing, if it is the default or follows from the operations.
+    /// What is to be said of a kind that the scenario names: nothing, if it follows from the operations.
     pub fn new(kind: &'a Kind, operations: Option<&[ScriptedOperation]>) -> Option<WorkloadFile<'a>> {
         let name = match kind {
             Kind::Custom(custom) => Some(custom.name()),
@@ -166,7 +166,6 @@ impl<'a> WorkloadFile<'a> {
         }
         let count = |count: u32| unless(COUNT_DEFAULT, count);
         Some(match *kind {
-            Kind::COURSE => return None,
             Kind::Kv { keys, updates } => {
                 let (keys, count) = match keys {
                     Keys::Private => ("private", None),

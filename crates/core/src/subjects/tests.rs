@@ -23,8 +23,8 @@ fn a_mutant_is_found_by_the_name_of_its_rule_and_a_misspelled_one_is_hinted_at()
     let mutant = raft.without("vote-once").expect("a rule of Raft");
     assert_eq!((mutant.name(), mutant.broken(), mutant.sound() == raft), ("raft", Some("vote-once"), true));
     let error = |protocol: &Protocol| protocol.without("vote-onc").unwrap_err().to_string();
-    assert_eq!(error(&raft), "raft has no mutant `vote-onc`; did you mean `vote-once`?");
-    assert_eq!(error(&broadcast()), "broadcast has no mutant `vote-onc`; it has none");
+    assert_eq!(error(&raft), "unknown mutant `vote-onc` of raft; did you mean `vote-once`?");
+    assert_eq!(error(&broadcast()), "unknown mutant `vote-onc` of broadcast, which has no mutants");
 }
 
 #[test]

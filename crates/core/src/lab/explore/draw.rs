@@ -84,16 +84,16 @@ pub fn draw(protocol: &Protocol, seed: u64) -> Case {
     let protocol = protocol.varied(seed, &mut dice, flavour);
     let timing = protocol.timing();
     let mut scenario = Sketch::new(&mut dice, flavour, timing.timeout_max).scenario(&mut dice, &protocol, seed);
-    scenario.kind = clients(&protocol, scenario.kind);
+    scenario.kind = Some(clients(&protocol, scenario.kind()));
     vary_clients(&protocol, &mut scenario, timing.timeout_max, seed);
     tolerance::spare(&mut scenario, protocol.tolerates());
     Case { scenario, seed, protocol }
 }
 
 /// The clients of a run: the protocol's own. Those of the course share keys, as drawn.
-fn clients(protocol: &Protocol, drawn: workload::Kind) -> workload::Kind {
+fn clients(protocol: &Protocol, drawn: &workload::Kind) -> workload::Kind {
     match (protocol.workload(), drawn) {
-        (workload::Kind::Kv { updates, .. }, workload::Kind::Kv { keys, .. }) => workload::Kind::Kv { keys, updates },
+        (workload::Kind::Kv { updates, .. }, &workload::Kind::Kv { keys, .. }) => workload::Kind::Kv { keys, updates },
         (own, _) => own,
     }
 }
@@ -112,13 +112,15 @@ fn vary_clients(protocol: &Protocol, scenario: &mut Scenario, pace: Span, seed: 
     if !stream.chance(VARIED) {
         return;
     }
-    if let workload::Kind::Kv { keys: Keys::Shared { count }, updates: false } = scenario.kind {
+    if let Some(workload::Kind::Kv { keys: Keys::Shared { count }, updates: false }) = scenario.kind {
         let (updates, count) = (stream.chance(0.7), count.max(2));
         let kind = match stream.chance(0.5) {
             true => workload::Kind::Cas { count, updates },
             false => workload::Kind::Kv { keys: Keys::Shared { count }, updates },
         };
-        scenario.kind = if protocol.serves(&kind) { kind } else { scenario.kind.clone() };
+        if protocol.serves(&kind) {
+            scenario.kind = Some(kind);
+        }
     }
     scenario.requests = scenario.requests.min(REQUESTS_OF_VARIED_MAX);
     if stream.chance(0.6) {
@@ -214,7 +216,7 @@ impl Sketch {
             duplicate: hosts.duplicate,
             damage,
             disk: hosts.disk,
-            kind: workload::Kind::Kv { keys: Keys::Shared { count: keys }, updates: false },
+            kind: Some(workload::Kind::Kv { keys: Keys::Shared { count: keys }, updates: false }),
             patience: None,
             max_packets: PACKETS_MAX,
             events: self.events(dice, start, hosts, damage),
@@ -414,14 +416,15 @@ mod tests {
     fn clients_of_raft_use_updates_and_give_up_in_some_runs_and_those_of_the_course_in_the_others() {
         let cases = drawn(&subjects::raft());
         let (varied, plain): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| {
-            !matches!(case.scenario.kind, workload::Kind::Kv { updates: false, .. }) || case.scenario.patience.is_some()
+            !matches!(case.scenario.kind(), workload::Kind::Kv { updates: false, .. })
+                || case.scenario.patience.is_some()
         });
         // Five standard deviations of a binomial distribution: 52. A plain kind without patience is among the others.
         assert!(varied.len().abs_diff(110) < 52, "{}", varied.len());
         let count = |has: &dyn Fn(&Scenario) -> bool| varied.iter().filter(|case| has(&case.scenario)).count();
-        let is_cas = |updates| move |scenario: &Scenario| matches!(scenario.kind, workload::Kind::Cas { updates: named, .. } if named == updates);
+        let is_cas = |updates| move |scenario: &Scenario| matches!(scenario.kind(), workload::Kind::Cas { updates: named, .. } if *named == updates);
         assert!(count(&is_cas(true)) > 20 && count(&is_cas(false)) > 5);
-        assert!(count(&|scenario| matches!(scenario.kind, workload::Kind::Kv { updates: true, .. })) > 20);
+        assert!(count(&|scenario| matches!(scenario.kind(), workload::Kind::Kv { updates: true, .. })) > 20);
         let patient = count(&|scenario| scenario.patience.is_some());
         assert!(patient > varied.len() / 3 && patient < varied.len(), "{patient} of {}", varied.len());
         assert!(varied.iter().all(|case| case.scenario.requests <= REQUESTS_OF_VARIED_MAX));
@@ -436,7 +439,7 @@ mod tests {
             let patient = cases.iter().filter(|case| case.scenario.patience.is_some()).count();
             // 0.125 * 0.6 of all; five standard deviations: 42.
             assert!(patient.abs_diff(75) < 42, "{patient}");
-            assert!(cases.iter().all(|case| case.protocol.serves(&case.scenario.kind)));
+            assert!(cases.iter().all(|case| case.protocol.serves(case.scenario.kind())));
         }
     }
 }

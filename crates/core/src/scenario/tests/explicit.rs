@@ -38,7 +38,7 @@ fn bursts_operations_and_losses_are_read() {
     });
     assert_eq!(scenario.operations.as_deref(), Some(&expected[..]));
     assert_eq!((scenario.requests, scenario.burst, scenario.mix), (4, 1, 0.5));
-    assert_eq!((&scenario.kind, scenario.max_packets), (&shared(2), 20_000));
+    assert_eq!((scenario.kind(), scenario.max_packets), (&shared(2), 20_000));
     assert_eq!(loaded(&[("requests", "4.0"), ("operations", operations)]).scenario, scenario);
 
     let none = loaded(&[("requests", ""), ("operations", "[]")]).scenario;
@@ -192,7 +192,7 @@ fn kinds_and_clients_are_read_with_their_defaults() {
     ] {
         let scenario = loaded(&[("workload", workload)]).scenario;
         let mix = if expected == Kind::COURSE { 0.8 } else { 0.5 };
-        assert_eq!((&scenario.kind, scenario.mix), (&expected, mix), "{workload}");
+        assert_eq!((scenario.kind(), scenario.mix), (&expected, mix), "{workload}");
         assert_eq!(scenario.plan().kind, expected);
         assert_eq!(scenario.is_of_course(), expected == Kind::COURSE);
     }
