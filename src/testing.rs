@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io::{self, Write};
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 use crate::check::UNKNOWN;
 use crate::lab::explore::{Exploration, Failure};
 use crate::lab::folder::REPROS;
-use crate::lab::shrink::{self, shrink};
+use crate::lab::shrink::shrink;
 use crate::lab::{self, Case, Protocol, Protocols, Repro, ReproFolder, Subject, Trial};
 use crate::report::repro::{compare, write_case, write_findings};
 
@@ -27,10 +28,14 @@ pub fn explore(subject: impl Subject) -> Explore {
 
 /// As [`explore`], of a protocol that has a handle already.
 pub fn explore_protocol(protocol: Protocol) -> Explore {
-    Explore { protocol, seeds: 0..1_000, repros: REPROS.into(), budget: shrink::BUDGET }
+    Explore { protocol, seeds: 0..1_000, repros: REPROS.into(), budget: BUDGET }
 }
 
-/// An exploration that is to be.
+/// How many runs shrinking a failure may take, unless a test says otherwise: a tenth of what `seedbed shrink` takes
+/// ([`shrink::BUDGET`](crate::lab::shrink::BUDGET)), since a test should end soon. The repro file can be shrunk further.
+pub const BUDGET: u64 = crate::lab::shrink::BUDGET / 10;
+
+/// An exploration before its start.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is run before `check` or `find`"]
 pub struct Explore {
@@ -49,8 +54,8 @@ pub struct Found {
     pub case: Case,
     /// What comes of the smallest case.
     pub trial: Trial,
-    /// The repro file of the smallest case; none if it could not be written.
-    pub file: Option<PathBuf>,
+    /// The repro file of the smallest case, or why it could not be written.
+    pub file: Result<PathBuf, String>,
 }
 
 impl Explore {
@@ -64,7 +69,7 @@ impl Explore {
         Explore { repros: folder.into(), ..self }
     }
 
-    /// How many runs shrinking a failure may take ([`shrink::BUDGET`] unless told otherwise).
+    /// How many runs shrinking a failure may take ([`BUDGET`] unless told otherwise).
     pub fn budget(self, runs: u64) -> Explore {
         Explore { budget: runs, ..self }
     }
@@ -82,8 +87,8 @@ impl Explore {
     /// Runs all seeds.
     ///
     /// # Panics
-    /// At the first seed whose run does not pass. The message has the seed, what was found, the smallest case that fails
-    /// the same way, and the repro file.
+    /// At the first seed whose run does not pass: the message has the seed, what was found, the smallest case that fails
+    /// the same way, and the repro file. Also as [`find`](Explore::find) does.
     #[track_caller]
     pub fn check(self) {
         if let Some(found) = self.find() {
@@ -91,22 +96,35 @@ impl Explore {
         }
     }
 
-    /// Runs seeds until one fails: the first failure in the order of the seeds, made small; none if all pass.
+    /// Runs seeds until one fails: the first failure in the order of the seeds, made small; none if all pass. Before a
+    /// failure is made small, which takes time, a line on standard error says so.
+    ///
+    /// # Panics
+    /// If there are no seeds, or the protocol's [`workload`](Subject::workload) makes no clients.
+    #[track_caller]
     pub fn find(self) -> Option<Found> {
         let Explore { protocol, seeds, repros, budget } = self;
+        assert!(!seeds.is_empty(), "no seeds: {seeds:?} is empty");
+        protocol.check_explorable().unwrap_or_else(|error| panic!("{protocol} cannot be explored: {error}"));
         let mut exploration = Exploration::new(protocol.clone());
         let mut first = None;
         let take = |failure: Failure| {
             first.get_or_insert(failure);
             Ok::<(), Infallible>(())
         };
-        if !seeds.is_empty() {
-            let Ok(()) = exploration.explore(seeds.start..=seeds.end - 1, || {}, take, |so_far| so_far.failures == 0);
-        }
+        let Ok(()) = exploration.explore(seeds.start..=seeds.end - 1, || {}, take, |so_far| so_far.failures == 0);
         let failure = first?;
+        // Not by a macro: the harness of tests would keep it back until the test is over. It is no loss if it cannot be
+        // written.
+        let _ = writeln!(
+            io::stderr(),
+            "{protocol} fails with seed {}; shrinking it, in at most {budget} runs (Explore::budget)",
+            failure.case.seed
+        );
         let (case, trial) = smallest(&failure, budget);
         let folder = ReproFolder::new(repros, Protocols::new([protocol.plain()]));
-        let file = folder.write(&Repro::of(&case, &trial), "").ok();
+        let file = folder.write(&Repro::of(&case, &trial), "");
+        let file = file.map_err(|(path, error)| format!("{}: {error}", path.display()));
         Some(Found { failure, case, trial, file })
     }
 }
@@ -131,7 +149,7 @@ impl fmt::Display for Found {
         written.map_err(|_| fmt::Error)?;
         writeln!(f, "{}", String::from_utf8_lossy(&text).trim_end())?;
         match &self.file {
-            Some(file) => {
+            Ok(file) => {
                 let file = file.display();
                 writeln!(f, "\nRepro file: {file}")?;
                 write!(
@@ -139,7 +157,7 @@ impl fmt::Display for Found {
                     "Replay: `replay {file}` of this crate's program, or seedbed::replay(..., \"{file}\").check()"
                 )
             }
-            None => write!(f, "\nThe repro file could not be written."),
+            Err(why) => write!(f, "\nThe repro file could not be written: {why}"),
         }
     }
 }
@@ -154,7 +172,7 @@ pub fn replay(subject: impl Subject, file: impl AsRef<Path>) -> Replay {
     Replay(loaded.unwrap_or_else(|error| panic!("{error}")).repro)
 }
 
-/// A case that is to be run again.
+/// A case to run again.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is run before `check` or `fails_as_before`"]
 pub struct Replay(Repro);

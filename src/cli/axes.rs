@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::command::{Words, quoted};
 use super::error::CliError;
 use super::output;
+use super::program;
 use crate::campaign::{AxisSpec, Base, EVENT, Grid, GridError, MATRIX, OnUnserved, PARTITION, together};
 use crate::lab::{Protocol, SeedRange};
 use crate::scenario::Scenario;
@@ -40,7 +41,7 @@ pub(super) struct AxisArgs {
 
     /// Whose rules count where the course's handout and its runner disagree: handout (the default), runner
     ///
-    /// They differ in the default of `wait`, in what part_hard cuts, and in who is drawn for partitions:
+    /// They differ in the default of `wait`, in what part_hard cuts, and in which replicas are drawn for partitions:
     /// see docs/live.md.
     #[arg(long, value_name = "RULES")]
     rules: Option<String>,
@@ -54,11 +55,7 @@ pub(super) struct AxisArgs {
     #[arg(long, value_name = "EVENTS")]
     event: Vec<String>,
 
-    /// Any other key of the scenario (events[0].time=5) or parameter of replicas (raft.heartbeat_ms=50)
-    ///
-    /// Keys of scenarios are listed in docs/scenarios.md, parameters of replicas in docs/sweeps.md. May
-    /// be given several times.
-    #[arg(long, value_name = "PATH=VALUES", allow_hyphen_values = true)]
+    #[arg(long, value_name = "PATH=VALUES", allow_hyphen_values = true, help = program::help_of_set(), long_help = program::long_help_of_set())]
     set: Vec<String>,
 }
 

@@ -21,6 +21,7 @@ use crate::record::{RunRecord, Tally, Watcher};
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
+use crate::world::catch_quietly;
 use crate::world::live::{self, Setup};
 use crate::world::processes::Interrupt;
 
@@ -284,32 +285,40 @@ impl Cast {
             let screen = |silence| Arc::new(Screen::new(progress, name, scenario.end(), silence));
             let (screen, record) = match self {
                 Cast::Virtual(protocol) => {
-                    let case = case(protocol, booking);
-                    let (judged, tally) = case.run_counted(watcher);
-                    return Ok((judged, tally, None));
+                    let (judged, tally) = simulate(&case(protocol, booking), watcher);
+                    return Ok::<_, CliError>((judged, tally, None));
                 }
                 Cast::Live { setup, silence, interrupt, .. } => {
                     let screen = screen(*silence);
                     let blind: &mut dyn Watcher = &mut ();
                     let watcher = watcher.unwrap_or(blind);
-                    (Arc::clone(&screen), live::play(scenario, *seed, setup, screen, watcher, interrupt)?)
+                    let played = live::play(scenario, *seed, setup, Arc::<Screen>::clone(&screen), watcher, interrupt);
+                    (screen, played.map_err(CliError::Live)?)
                 }
                 #[cfg(feature = "grpc")]
                 Cast::Grpc { launch, silence, interrupt } => {
                     let screen = screen(*silence);
-                    (Arc::clone(&screen), crate::world::grpc::play(scenario, *seed, launch, screen, interrupt)?)
+                    let played =
+                        crate::world::grpc::play(scenario, *seed, launch, Arc::<Screen>::clone(&screen), interrupt);
+                    (screen, played.map_err(CliError::Live)?)
                 }
             };
             screen.finish();
             let judgement = Judgement::of(scenario, &record);
             Ok((Judged { record, judgement }, Tally::default(), screen.take_kept()))
         };
-        let (Judged { record, judgement }, tally, output) = telling_of_panics(play, tell).map_err(CliError::Live)?;
+        let (Judged { record, judgement }, tally, output) = telling_of_panics(play, tell)?;
         progress.end();
         let run = RunSummary::new(scenario, &record, judgement, self.name(), command.clone(), (columns(), &tally));
         let output = output.filter(|_| !run.passed());
         Ok((Played { run, output }, record))
     }
+}
+
+/// Runs a case, with all checkers, and counts its messages. A panic is a finding, too.
+fn simulate(case: &Case, watcher: Option<&mut dyn Watcher>) -> (Judged, Tally) {
+    let counted = catch_quietly(|| case.run_counted(watcher));
+    counted.unwrap_or_else(|panic| (case.judge_panic(&panic), Tally::of_kinds(case.protocol.kinds())))
 }
 
 /// The case that a booking is, with these replicas.

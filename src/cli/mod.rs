@@ -2,10 +2,10 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | everything ran and is correct; what is compared, played twice or repeated is the same; every animal of the zoo is convicted |
-//! | 1 | a checker found something; what is compared, played twice or repeated differs; an animal of the zoo escapes |
+//! | 0 | everything ran and is correct; what is compared, played twice or repeated is the same; every mutant of the zoo is detected |
+//! | 1 | a checker found something, or a run panicked; what is compared, played twice or repeated differs; a mutant of the zoo escapes |
 //! | 2 | bad usage or input; an error on standard error says what |
-//! | 101 | a replica panicked; the command that repeats the run is on standard error |
+//! | 101 | seedbed itself panicked |
 //! | 130, 143, 129, 131 | interrupted (SIGINT, SIGTERM, SIGHUP, SIGQUIT) while processes played; none of them is left |
 //! | 141 | standard output was closed before everything was written, as for a program that dies of SIGPIPE |
 
@@ -42,6 +42,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -93,7 +94,7 @@ enum Command {
     WithoutGrpc(without_grpc::Command),
 }
 
-/// Whether all is as it should be: correct, or the same in both worlds or every time.
+/// Whether everything is correct, or the same in both worlds or every time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Correct,
@@ -124,7 +125,8 @@ pub fn main() -> ExitCode {
 /// The commands of the built-in store's cluster are left out.
 ///
 /// # Panics
-/// If there is no protocol, or two have the same name.
+/// If there is no protocol, or two have the same name. [`subject`](crate::subject) refuses names that cannot be used.
+#[track_caller]
 pub fn run_with(protocols: impl IntoIterator<Item = Protocol>) -> ExitCode {
     let path = std::env::args_os().next().map(PathBuf::from);
     let stem = path.as_deref().and_then(Path::file_stem).map(|stem| stem.to_string_lossy().into_owned());
@@ -142,9 +144,34 @@ fn arguments_taken() -> clap::Command {
     }
     let about =
         "Tests protocols of this crate with seedbed: a deterministic simulation testbed for replicated systems.";
-    let others = ["serve", "cluster", "kv", "chaos", "status", "compare"];
-    let hidden = others.into_iter().filter(|other| command.find_subcommand(other).is_some()).collect::<Vec<_>>();
-    hidden.into_iter().fold(command.about(about), |command, other| command.mut_subcommand(other, |c| c.hide(true)))
+    let has_mutants = !program.protocols.mutants().is_empty();
+    worded(command).about(about).mut_subcommands(|command| {
+        let is_of_store = ["serve", "cluster", "kv", "chaos", "status", "compare"].contains(&command.get_name());
+        let command = if is_of_store { command.hide(true) } else { command };
+        command.mut_args(|argument| match argument.get_id().as_str() {
+            // Its servers are those of the built-in store.
+            "world" => argument.hide(true),
+            "without" | "rules" if !has_mutants => argument.hide(true),
+            _ => argument,
+        })
+    })
+}
+
+/// A command and those below it, with texts about this program.
+fn worded(command: clap::Command) -> clap::Command {
+    let text = |text: Option<&StyledStr>| text.map(|text| program::reworded(&text.to_string()).into_owned());
+    let (about, long_about) = (text(command.get_about()), text(command.get_long_about()));
+    let (after, after_long) = (text(command.get_after_help()), text(command.get_after_long_help()));
+    let argument = |argument: clap::Arg| {
+        let (help, long) = (text(argument.get_help()), text(argument.get_long_help()));
+        let argument = help.into_iter().fold(argument, clap::Arg::help);
+        long.into_iter().fold(argument, clap::Arg::long_help)
+    };
+    let command = about.into_iter().fold(command, clap::Command::about);
+    let command = long_about.into_iter().fold(command, clap::Command::long_about);
+    let command = after.into_iter().fold(command, clap::Command::after_help);
+    let command = after_long.into_iter().fold(command, clap::Command::after_long_help);
+    command.mut_args(argument).mut_subcommands(worded)
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
@@ -184,7 +211,7 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Outcome::Correct) => 0,
         Ok(Outcome::Incorrect) => 1,
         Err(CliError::Usage(error)) => {
-            // Help and version come this way, too. If they cannot be written, nobody can be told.
+            // Help and version come this way, too. If they cannot be written, there is no place for a message.
             let _ = error.print();
             error.exit_code() as u8
         }

@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use super::command::Words;
 use super::error::CliError;
 pub(super) use super::files::*;
-use super::program::columns;
+use super::program::{columns, reworded};
 pub(super) use crate::printable::plural;
 use crate::report::compare::{Comparison, Pair};
 use crate::report::{RunSummary, SuiteSummary, csv, json};
@@ -49,8 +49,8 @@ pub(super) fn left_out(reasons: &[String]) {
 }
 
 fn complain(kind: &str, style: Style, message: &str) {
-    // If standard error cannot be written, nobody can be told.
-    let _ = writeln!(anstream::stderr(), "{style}{kind}:{style:#} {message}");
+    // If standard error cannot be written, there is no place for a message.
+    let _ = writeln!(anstream::stderr(), "{style}{kind}:{style:#} {}", reworded(message));
 }
 
 /// Where machine-readable reports are to go.

@@ -26,7 +26,7 @@ Examples:
   seedbed replay figure-8                            a built-in one
   seedbed replay figure-8 --timeline figure-8.svg    a picture of what happened
   seedbed replay figure-8 --trace events.jsonl       every event
-  seedbed replay repros/crash-3-7-broadcast.json     one that `seedbed run` has written
+  seedbed replay repros/crash-3-7.json               one that `seedbed run` has written
 
 Exit codes: 0 the same findings and the same trace as the file says, 1 they differ, 2 bad usage or input.")]
 pub(super) struct Args {

@@ -28,8 +28,8 @@ use crate::report::{figures, history};
 /// Run one scenario, or all of a directory, and judge it by all checkers
 ///
 /// A run passes if the course's checks pass and three more checkers find nothing: linearizability (do
-/// all answers fit together?), Raft's invariants (watched after each event, in the virtual world only)
-/// and liveness (do writes go through again once all faults are over?).
+/// all answers fit together?), the protocol's invariants (watched after each event, in the virtual world
+/// only) and liveness (do writes go through again once all faults are over?).
 ///
 /// In the virtual world, a run is a simulation: it takes no real time, and is a pure function of the
 /// program, the scenario and the seed. The first line of the report is the command that repeats the
@@ -38,10 +38,6 @@ use crate::report::{figures, history};
 ///
 /// With `-r`, a run is played by real processes in real time. The seed then decides the random choices
 /// of clients, links and faults, but not when things happen.
-///
-/// With `--world grpc`, a run is played by a cluster of `seedbed serve` servers, which is started for it
-/// on this machine: servers are really killed, and their chaos monkeys make partitions and losses. The
-/// seed decides as much as with `-r`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -75,7 +71,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", default_value_t = default_protocol(), value_parser = program::protocol_names())]
     protocol: Protocol,
 
-    /// Run a broken Raft, without this rule; `seedbed help explore` lists them
+    /// Run a mutant, without this rule; `seedbed help explore` lists them
     #[arg(long, value_name = "RULE", value_parser = program::rules(), hide_possible_values = true)]
     without: Option<String>,
 
@@ -87,6 +83,10 @@ pub(super) struct Args {
     replica: Option<PathBuf>,
 
     /// In which world to run
+    ///
+    /// With `grpc`, a run is played by a cluster of `seedbed serve` servers, which is started for it on
+    /// this machine: servers are really killed, and their chaos monkeys make partitions and losses. The
+    /// seed decides as much as with `-r`.
     #[arg(long, value_name = "WORLD", default_value = "virtual", hide_default_value = true, conflicts_with_all = ["replica", "protocol", "without", "trace"])]
     world: WorldName,
 
@@ -325,7 +325,9 @@ fn play_watched(
     let ((played, record), written) = match trace {
         Some(trace) => trace.write(&heading, stdout, buffer, |writer| {
             let (played, record) = cast.play_observed(booking, &progress, &mut (writer, &mut reigns))?;
-            Ok(((played, record.clone()), Some(record)))
+            // The trace of a run that panicked has no end.
+            let whole = Some(record.clone()).filter(|_| !played.run.panicked());
+            Ok(((played, record), whole))
         })?,
         None => (cast.play_observed(booking, &progress, &mut reigns)?, Ok(())),
     };

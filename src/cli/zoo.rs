@@ -21,8 +21,8 @@ use crate::world::processes::Interrupt;
 
 /// Break the rules of a protocol one at a time, and see which checkers notice, and how soon
 ///
-/// A checker is worth what it finds. Each mutant of the zoo is a protocol, the built-in Raft unless told otherwise,
-/// without one of the rules that its safety or progress depends on. From several starts, random scenarios run until a checker that sees
+/// A checker is worth what it finds. Each mutant of the zoo is the protocol without one of the rules that
+/// its safety or progress depends on. From several starts, random scenarios run until a checker that sees
 /// only what clients see (linearizability or liveness) detects it. The table has the median and the worst
 /// number of seeds until each checker first detects the mutant.
 #[derive(Debug, clap::Args)]
@@ -38,11 +38,11 @@ pub(super) struct Args {
     #[arg(long = "rule", value_name = "RULE", value_parser = program::rules())]
     rules: Vec<String>,
 
-    /// The protocol whose mutants are hunted
+    /// The protocol whose mutants are looked for
     #[arg(long, value_name = "NAME", default_value_t = default_protocol(), value_parser = program::protocol_names())]
     protocol: Protocol,
 
-    /// How many times each mutant is hunted, from seeds that are far apart
+    /// How many times each mutant is looked for, from seeds that are far apart
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = Effort::default().starts, value_parser = clap::value_parser!(u64).range(1..=1000))]
     starts: u64,
 

@@ -213,7 +213,7 @@ fn a_panic_is_a_finding_in_one_line() {
     assert_eq!((trial.findings.len(), trial.trace()), (1, None));
     let Finding { checker, kind, text, .. } = &trial.findings[0];
     assert_eq!((checker, kind.as_str()), (&Checker::INVARIANTS, PANIC));
-    assert!(text.starts_with("a replica panicked: two lines (tests/library/shrink.rs:"), "{text}");
+    assert!(text.starts_with("the run panicked: two lines (tests/library/shrink.rs:"), "{text}");
     let repro = Repro::of(&draw(&subjects::raft(), 0), &trial);
     let mut file = Vec::new();
     repro.write(&mut file).expect("a vector takes everything");

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use super::summary::RunSummary;
 use super::text::heading;
 use seedbed_core::check::{CUT_SHORT, Checker, Finding};
+use seedbed_core::lab::PANIC;
 
 /// What findings of one kind mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ const OF_ITS_OWN: &str = "A checker of the protocol's own has found this. The li
                           `--trace FILE` writes every event up to then.";
 
 /// The order is that of causes: what is further up often brings about what is further down.
-static ROWS: [Row; 15] = [
+static ROWS: [Row; 16] = [
     row(
         Checker::COURSE,
         CUT_SHORT,
@@ -104,6 +105,12 @@ static ROWS: [Row; 15] = [
         "nothing stored",
         "No put was ever answered `ok`. Check in this order: each replica says `hello`, one of them becomes leader, \
          and it answers every put with the MID of the request.",
+    ),
+    row(
+        Checker::INVARIANTS,
+        PANIC,
+        "The code of the protocol, of its clients or of a checker panicked. The line above has the place in the source; \
+         `--trace FILE` writes every event up to then.",
     ),
     rest(
         Checker::INVARIANTS,

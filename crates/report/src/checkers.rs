@@ -2,16 +2,27 @@
 
 use std::io::{self, Write};
 
+use super::summary::RunSummary;
 use super::text::{BAD, FAIR, GOOD, heading};
-use seedbed_core::check::{Checker, Finding, Judgement, NOT_JUDGED, NOT_WATCHED, OK};
+use seedbed_core::check::{Checker, Finding, Judgement, NOT_JUDGED, NOT_WATCHED, OK, Opinion};
+use seedbed_core::record::World;
 
 /// Writes the section. Its reader may meet linearizability for the first time, so each line says what was looked at.
 ///
 /// # Errors
 /// If writing fails.
-pub(super) fn write(out: &mut impl Write, judgement: &Judgement) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
+    write_opinions(out, &run.judgement, run.world == World::Virtual.name())
+}
+
+/// In the virtual world, replicas that are not watched have no invariants, so nothing is to be said of them.
+fn write_opinions(out: &mut impl Write, judgement: &Judgement, is_simulated: bool) -> io::Result<()> {
     heading(out, "## What the Other Checkers Say")?;
-    for opinion in judgement.opinions.iter().filter(|opinion| opinion.checker != Checker::COURSE) {
+    let is_shown = |opinion: &&Opinion| {
+        opinion.checker != Checker::COURSE
+            && !(is_simulated && opinion.checker == Checker::INVARIANTS && opinion.word == NOT_WATCHED)
+    };
+    for opinion in judgement.opinions.iter().filter(is_shown) {
         let color = match opinion.word {
             OK => GOOD,
             NOT_WATCHED | NOT_JUDGED => FAIR,
@@ -57,8 +68,12 @@ mod tests {
     }
 
     fn text(judgement: &Judgement) -> String {
+        text_in(judgement, false)
+    }
+
+    fn text_in(judgement: &Judgement, is_simulated: bool) -> String {
         let mut out = anstream::StripStream::new(Vec::new());
-        write(&mut out, judgement).unwrap();
+        write_opinions(&mut out, judgement, is_simulated).unwrap();
         String::from_utf8(out.into_inner()).unwrap()
     }
 
@@ -137,6 +152,10 @@ Raft invariants: not watched, only simulated replicas of Raft can be
 Liveness: not judged, at the end no quorum of sound replicas was connected
 ";
         assert_eq!(text(&unknown), expected);
+        // A protocol without invariants, in the virtual world: there is nothing to watch.
+        let without: String =
+            expected.lines().filter(|line| !line.contains("Raft")).map(|line| format!("{line}\n")).collect();
+        assert_eq!(text_in(&unknown, true), without);
         assert!(!unknown.passed());
         assert!(unjudged.passed());
     }

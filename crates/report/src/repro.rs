@@ -81,7 +81,7 @@ pub fn compare(repro: &Repro, trial: &Trial) -> (bool, String) {
     let (alike, same_trace) = (repro.is_like(trial), found == told);
     let trace = match found {
         Some(found) => format!("trace {found:016x}"),
-        None => "no trace, since a replica panicked".to_owned(),
+        None => "no trace, since the run panicked".to_owned(),
     };
     let failure = if trial.passed() { "No failure, as the file says" } else { "The same failure" };
     let text = match (alike, found, told) {

@@ -5,8 +5,9 @@ use serde::Serialize;
 use super::describe;
 use super::rows::{Columns, Key, Row};
 use seedbed_core::chaos::Rulebook;
-use seedbed_core::check::{Judgement, course};
+use seedbed_core::check::{Checker, Finding, Judgement, course};
 use seedbed_core::hash::StableHasher;
+use seedbed_core::lab::PANIC;
 use seedbed_core::record::{Belief, RunRecord, Tally};
 use seedbed_core::scenario::Scenario;
 use seedbed_core::time::Span;
@@ -126,6 +127,11 @@ pub struct Latency {
     pub max: f64,
 }
 
+/// Whether these are the findings of a run that panicked.
+fn is_panic(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.checker == Checker::INVARIANTS && finding.kind == PANIC)
+}
+
 impl RunSummary {
     /// Sums up a run of a scenario and what the checkers say of it. `command` is the command line that repeats it, and
     /// `columns` are those of its row, with what was counted of its messages by kind.
@@ -140,7 +146,9 @@ impl RunSummary {
         let (values, seed) = (Vec::new(), record.seed);
         let key = Key { run: 0, scenario: scenario.name.clone(), values, protocol: protocol.to_owned(), seed };
         let (judged, findings) = ((scenario, record, &judgement), judgement.findings());
-        let row = Row::new(key, columns, Some(judged), &findings, tally, command.clone());
+        // As in the rows of a sweep: figures of half a run would be taken for those of a whole one.
+        let judged = Some(judged).filter(|_| !is_panic(&findings));
+        let row = Row::new(key, columns, judged, &findings, tally, command.clone());
         RunSummary {
             row,
             scenario: scenario.name.clone(),
@@ -161,6 +169,11 @@ impl RunSummary {
             events: record.events,
             trace: record.trace,
         }
+    }
+
+    /// Whether the run ended in a panic. Its figures are those up to there.
+    pub fn panicked(&self) -> bool {
+        is_panic(&self.judgement.findings())
     }
 
     /// Whether no checker has found anything.

@@ -51,7 +51,7 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
     if run.rules == Rulebook::Runner {
         writeln!(out, "{RUNNER}\n")?;
     }
-    heading(out, "# Simulation Finished")?;
+    heading(out, if run.panicked() { "# Simulation Panicked" } else { "# Simulation Finished" })?;
     writeln!(out)?;
     write_statistics(out, &run.statistics)?;
     for IdleFault { kind, time, reason } in &run.statistics.idle_faults {
@@ -68,6 +68,11 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
         writeln!(out, "{FAIR}Warning:{FAIR:#} request storm, cut short because clients had to ask again too often")?;
     }
     writeln!(out)?;
+    if run.panicked() {
+        // The checks of the course are about whole runs.
+        checkers::write(out, run)?;
+        return advice::write(out, run);
+    }
     let course = &run.judgement.course;
     write_correctness(out, course)?;
     writeln!(out)?;
@@ -77,7 +82,7 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
         heading(out, "## Correctness Checks Failed, Skipping Performance Tests")?;
     }
     writeln!(out)?;
-    checkers::write(out, &run.judgement)?;
+    checkers::write(out, run)?;
     advice::write(out, run)
 }
 

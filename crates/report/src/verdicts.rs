@@ -38,10 +38,24 @@ impl<'a> From<&'a RunSummary> for Checkers<'a> {
         let opinions = judgement.opinions.iter().filter(|opinion| opinion.checker != Checker::COURSE);
         Checkers {
             passed: all.is_empty(),
-            opinions: opinions.map(Said).collect(),
+            opinions: by_name(opinions).into_iter().map(Said).collect(),
             findings: judgement.opinions.iter().flat_map(|opinion| &opinion.findings).map(found).collect(),
         }
     }
+}
+
+/// One opinion for each name of a checker, since a key stands in an object once: the first that found something, or else the
+/// first. A protocol may have several invariants of its own.
+fn by_name<'o>(opinions: impl Iterator<Item = &'o Opinion>) -> Vec<&'o Opinion> {
+    let mut kept: Vec<&Opinion> = Vec::new();
+    for opinion in opinions {
+        match kept.iter_mut().find(|known| known.checker == opinion.checker) {
+            Some(known) if known.findings.is_empty() && !opinion.findings.is_empty() => *known = opinion,
+            Some(_) => {}
+            None => kept.push(opinion),
+        }
+    }
+    kept
 }
 
 impl Serialize for Checkers<'_> {
@@ -65,5 +79,20 @@ impl Serialize for Said<'_> {
             map.serialize_entry(name, value)?;
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_opinions_of_one_name_the_one_that_found_something_is_written() {
+        let mut found = Opinion::new(Checker::INVARIANTS, "Invariants", "violation", "two owners");
+        found.findings.push(Finding::new(Checker::INVARIANTS, "one owner", "two owners"));
+        let ok = |checker| Opinion::new(checker, "Fine", "ok", "");
+        let opinions = [ok(Checker::INVARIANTS), found, ok(Checker::LIVENESS), ok(Checker::INVARIANTS)];
+        let words: Vec<&str> = by_name(opinions.iter()).iter().map(|opinion| opinion.word).collect();
+        assert_eq!(words, ["violation", "ok"]);
     }
 }

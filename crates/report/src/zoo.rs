@@ -1,5 +1,6 @@
 //! The zoo: which checkers detect which mutants, how soon, and how small the failures become.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::text::{BAD, GOOD};
@@ -9,24 +10,27 @@ use seedbed_core::lab::shrink::Size;
 use seedbed_core::lab::zoo::{Animal, Effort, Hunt, Specimen, Tally};
 use seedbed_core::printable::plural;
 
-/// Writes the kill matrix: a row for each mutant and the correct protocol, a column for each checker. Below it are the
-/// mutants that escape and the total.
+/// Writes the kill matrix: a row for each mutant and the correct protocol, a column for each checker, also for each of the
+/// protocol's own that found something. Below it are the mutants that escape and the total.
 ///
 /// # Errors
 /// If `out` cannot be written to.
 pub fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) -> io::Result<()> {
-    let rows: Vec<Vec<String>> = animals.iter().map(|animal| cells(animal, effort)).collect();
+    let checkers = checkers(animals);
+    let rows: Vec<Vec<String>> = animals.iter().map(|animal| cells(animal, &checkers, effort)).collect();
     write_legend(out, animals, &rows, effort)?;
     let title = animals.first().map_or_else(String::new, |animal| format!("{} without", animal.protocol));
     write!(out, "{title:28}")?;
-    for name in CHECKERS.iter().map(Checker::name).chain(["any", "client's view"]) {
-        write!(out, " {name:>15}")?;
+    let names: Vec<&str> = checkers.iter().map(Checker::name).chain(["any", "client's view"]).collect();
+    let widths: Vec<usize> = names.iter().map(|name| name.chars().count().max(15)).collect();
+    for (name, width) in names.iter().zip(&widths) {
+        write!(out, " {name:>width$}")?;
     }
     writeln!(out)?;
     for (animal, row) in animals.iter().zip(&rows) {
         write!(out, "{:28}", animal.protocol.broken().unwrap_or("nothing: the correct one"))?;
-        for cell in row {
-            write!(out, " {cell:>15}")?;
+        for (cell, width) in row.iter().zip(&widths) {
+            write!(out, " {cell:>width$}")?;
         }
         writeln!(out, "{}", if animal.is_as_expected() { "" } else { "  !" })?;
     }
@@ -63,13 +67,21 @@ pub fn write_sizes(out: &mut impl Write, protocol: &Protocol, specimens: &[Speci
     write_size(out, "any rule", &specimens.iter().collect::<Vec<_>>())
 }
 
-/// The checkers that have a column.
+/// The checkers that have a column in any case.
 const CHECKERS: [Checker; 4] = [Checker::COURSE, Checker::LINEARIZABILITY, Checker::INVARIANTS, Checker::LIVENESS];
 
+/// The checkers that have a column: those, and the protocol's own that found something, in the order of their names.
+fn checkers(animals: &[Animal]) -> Vec<Checker> {
+    let hunts = animals.iter().flat_map(|animal| &animal.hunts);
+    let found = hunts.flat_map(|hunt| hunt.convictions.iter().map(|(checker, _)| checker.clone()));
+    let own: BTreeSet<Checker> = found.filter(|checker| !CHECKERS.contains(checker)).collect();
+    CHECKERS.into_iter().chain(own).collect()
+}
+
 /// The row of a mutant, without its name.
-fn cells(animal: &Animal, effort: Effort) -> Vec<String> {
+fn cells(animal: &Animal, checkers: &[Checker], effort: Effort) -> Vec<String> {
     let any = [animal.tally(Hunt::by_any), animal.tally(Hunt::by_general)];
-    let each = CHECKERS.into_iter().map(|checker| animal.tally(|hunt| hunt.by(&checker)));
+    let each = checkers.iter().map(|checker| animal.tally(|hunt| hunt.by(checker)));
     each.chain(any).map(|tally| shown(tally, effort)).collect()
 }
 
@@ -96,7 +108,8 @@ fn write_error(out: &mut impl Write, animal: &Animal) -> io::Result<()> {
     match mutants.iter().find(|mutant| Some(mutant.name) == animal.protocol.broken()) {
         Some(mutant) => {
             let (rule, breaks, source) = (mutant.name, mutant.breaks, mutant.source);
-            writeln!(out, "{BAD}Error:{BAD:#} {rule} escapes: it {breaks}; the rule: {source}")
+            let source = if source.is_empty() { String::new() } else { format!("; the rule: {source}") };
+            writeln!(out, "{BAD}Error:{BAD:#} {rule} escapes: it {breaks}{source}")
         }
         None => writeln!(out, "{BAD}Error:{BAD:#} the correct protocol failed a check"),
     }
@@ -157,6 +170,23 @@ mod tests {
         assert!(text.contains("3/3 (1)"), "{text}");
         assert!(text.contains("\nError: vote-once escapes: it "), "{text}");
         assert!(text.ends_with("\n0 of 1 mutant detected from every start\n"), "{text}");
+    }
+
+    #[test]
+    fn a_checker_of_the_protocols_own_has_a_column_if_it_found_something() {
+        let found = |checker: Checker, seeds| Hunt { convictions: vec![(checker, seeds)], failure: None };
+        let mut mutant = animal(Some("vote-once"), &[]);
+        mutant.hunts = vec![found(Checker::named("a-checker-with-a-long-name"), 7), found(Checker::COURSE, 9)];
+        let text = text(|out| write_matrix(out, &[mutant], Effort { starts: 2, seeds_max: 10 }));
+        let row = |begin: &str| {
+            let line = text.lines().find(|line| line.starts_with(begin)).expect("a row");
+            line[28..].split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let names = ["course", "linearizability", "invariants", "liveness", "a-checker-with-a-long-name", "any"];
+        let head = text.lines().find(|line| line.starts_with("raft without")).expect("a head");
+        let head: Vec<&str> = head.split_whitespace().skip(2).take(names.len()).collect();
+        assert_eq!(head, names);
+        assert_eq!(row("vote-once"), ["9/9 (1)", "-", "-", "-", "7/7 (1)", "9/9", "-"]);
     }
 
     #[test]

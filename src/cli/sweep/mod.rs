@@ -67,11 +67,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     seeds: Option<SeedRange>,
 
-    /// What the replicas run; several are compared [default: raft]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = program::protocol_names())]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help = format!("What the replicas run; several are compared [default: {}]", program::default_protocol()), value_parser = program::protocol_names())]
     protocol: Vec<Protocol>,
 
-    /// Sweep a broken Raft, without this rule; `seedbed help explore` lists them
+    /// Sweep a mutant, without this rule; `seedbed help explore` lists them
     #[arg(long, value_name = "RULE", value_parser = program::rules(), hide_possible_values = true)]
     without: Option<String>,
 

@@ -2,7 +2,7 @@
 
 use super::explore::Seen;
 use super::protocol::Protocol;
-use crate::check::{Checker, Finding, Judgement};
+use crate::check::{Finding, Judgement};
 use crate::record::{RunRecord, Tally, Watcher};
 use crate::scenario::Scenario;
 use crate::world::catch_quietly;
@@ -57,7 +57,7 @@ impl Case {
         (judged, tally)
     }
 
-    /// Runs the case; a panic of a replica is a finding, too, and prints nothing.
+    /// Runs the case; a panic is a finding, too, and prints nothing.
     pub fn attempt(&self) -> Trial {
         Trial::of(|| self.run())
     }
@@ -82,13 +82,13 @@ impl Case {
 /// What came of a case that may even have panicked.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// The run; none, if a replica panicked.
+    /// The run; none, if it panicked.
     pub judged: Option<Judged>,
     /// Everything that was found, the most telling first.
     pub findings: Vec<Finding>,
 }
 
-/// The kind of the finding that a replica panicked.
+/// The kind of the finding that a run panicked: a replica, a client or a checker.
 pub const PANIC: &str = "panic";
 
 impl Trial {
@@ -96,14 +96,11 @@ impl Trial {
     pub fn of(run: impl FnOnce() -> Judged) -> Trial {
         match catch_quietly(run) {
             Ok(judged) => Trial { findings: judged.judgement.findings(), judged: Some(judged) },
-            Err(panic) => {
-                let text = format!("a replica panicked: {panic}");
-                Trial { judged: None, findings: vec![Finding::new(Checker::INVARIANTS, PANIC, text)] }
-            }
+            Err(panic) => Trial { judged: None, findings: vec![Case::panic_finding(&panic)] },
         }
     }
 
-    /// The trace's hash; none, if a replica panicked.
+    /// The trace's hash; none, if the run panicked.
     pub fn trace(&self) -> Option<u64> {
         self.judged.as_ref()?.record.trace
     }
@@ -117,6 +114,8 @@ impl Trial {
 #[cfg(test)]
 mod tests {
     use std::panic;
+
+    use crate::check::Checker;
 
     use super::*;
 
@@ -134,7 +133,7 @@ mod tests {
             finding.text.clone()
         });
         for (text, said) in texts.iter().zip(["on purpose", "on purpose", "a panic without words"]) {
-            assert!(text.starts_with(&format!("a replica panicked: {said} ({}:", file!())), "{text}");
+            assert!(text.starts_with(&format!("the run panicked: {said} ({}:", file!())), "{text}");
         }
     }
 }

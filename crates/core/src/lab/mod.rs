@@ -17,6 +17,7 @@ mod fixture;
 pub mod folder;
 mod names;
 mod ordered;
+mod panicked;
 mod parameter;
 mod protocol;
 mod repro;

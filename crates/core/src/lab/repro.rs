@@ -32,7 +32,7 @@ pub struct Repro {
     pub case: Case,
     /// The version of the program that has seen what follows.
     pub version: String,
-    /// The trace's hash; none, if a replica panicked.
+    /// The trace's hash; none, if the run panicked.
     pub trace: Option<u64>,
     /// Everything that was found, the most telling first; each text is one line.
     pub findings: Vec<Finding>,
@@ -184,7 +184,7 @@ fn parameters(source: &Source, field: &Field<'_>, protocol: &mut Protocol) -> Re
 }
 
 fn trace(field: &Field<'_>) -> Result<u64, ScenarioError> {
-    const ALLOWED: &str = "16 hexadecimal digits, or null if a replica panicked";
+    const ALLOWED: &str = "16 hexadecimal digits, or null if the run panicked";
     let text = field.text(16..=16, ALLOWED)?;
     let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
     u64::from_str_radix(text, 16).ok().filter(|_| digits).ok_or_else(|| field.invalid(ALLOWED))
@@ -347,7 +347,7 @@ mod tests {
             ),
             (
                 whole.replacen("00000000000012ab", "+0000000000012ab", 1),
-                "r.json: `trace` is \"+0000000000012ab\"; allowed is 16 hexadecimal digits, or null if a replica panicked",
+                "r.json: `trace` is \"+0000000000012ab\"; allowed is 16 hexadecimal digits, or null if the run panicked",
             ),
         ] {
             assert_eq!(Repro::parse("r.json", &text, &subjects::builtin()).unwrap_err().to_string(), error);

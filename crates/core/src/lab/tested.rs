@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::case::{Case, Judged};
 use super::explore::{Flavour, Seen, Survey};
+use super::panicked::{Newest, Rerun};
 use super::parameter::{Parameter, ParameterError};
 use super::protocol::Mutant;
 use super::shrink::Log;
@@ -23,6 +24,7 @@ use crate::specification::{Register, Specification};
 use crate::time::Span;
 use crate::wire::{Datagrams, Envelope, Pulse};
 use crate::workload;
+use crate::world::catch_quietly;
 use crate::world::simulation::{Simulation, simulate_booting};
 
 /// Runs that a verification plays twice.
@@ -61,6 +63,8 @@ pub(super) trait Tested: Send + Sync {
     fn run_surveyed(&self, case: &Case, seen: &mut Seen) -> Judged;
     /// Runs a case without checkers, up to its end or a panic, and records what happens to messages and replicas.
     fn log(&self, case: &Case, log: &mut Log) -> RunRecord;
+    /// Runs a case without checkers, up to its end or a panic, and says which event was the newest.
+    fn rerun(&self, case: &Case) -> Rerun;
     /// Plays runs twice.
     fn verify(&self, runs: Runs<'_, '_>, watch: &(dyn Fn(&Scenario) + Sync)) -> Result<Agreement, Box<Divergence>>;
 }
@@ -175,6 +179,21 @@ impl<S: Subject> Tested for S {
 
     fn log(&self, case: &Case, log: &mut Log) -> RunRecord {
         Log::watch(simulation(self, case, log))
+    }
+
+    fn rerun(&self, case: &Case) -> Rerun {
+        let mut newest = Newest::default();
+        let run = catch_quietly(|| {
+            let mut simulation = simulation(self, case, &mut newest);
+            // What a panic leaves of the simulation is good for what has happened before.
+            let panicked = catch_quietly(|| while simulation.step() {}).is_err();
+            (simulation.finish(), panicked)
+        });
+        match run {
+            Ok((record, panicked)) => Rerun { record: Some(record), newest, panicked },
+            // A replica may panic as soon as it starts, and what makes the clients may, too.
+            Err(_) => Rerun { record: None, newest, panicked: true },
+        }
     }
 
     fn verify(&self, runs: Runs<'_, '_>, watch: &(dyn Fn(&Scenario) + Sync)) -> Result<Agreement, Box<Divergence>> {

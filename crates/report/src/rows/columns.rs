@@ -207,16 +207,17 @@ macro_rules! known {
 }
 
 /// Those that all rows have, in their order.
-static COLUMNS: [Column; 47] = [
+static COLUMNS: [Column; 48] = [
     Column::new("passed", "Passed", Unit::Flag, |facts| Value::Flag(facts.findings.is_empty())),
     known!("linearizability", "Linearizability", Unit::Text, |known| known.word(&Checker::LINEARIZABILITY)),
-    known!("invariants", "Raft's invariants", Unit::Text, |known| known.word(&Checker::INVARIANTS)),
+    known!("invariants", "Invariants", Unit::Text, |known| known.word(&Checker::INVARIANTS)),
     known!("liveness", "Liveness", Unit::Text, |known| known.word(&Checker::LIVENESS)),
     known!("course", "Course's checks", Unit::Text, |known| if known.judgement.course.passed() {
         "ok"
     } else {
         "failed"
     }),
+    known!("own_checkers", "The protocol's own checkers", Unit::Text, |known| known.own_checkers()),
     Column::new("findings", "Findings", Unit::Text, |facts| facts.findings()),
     known!("tier_messages", "Tier of messages", Unit::Count("tier"), |known| known.tier(0)),
     known!("tier_failures", "Tier of failures", Unit::Count("tier"), |known| known.tier(1)),

@@ -12,7 +12,7 @@ use seedbed_core::record::{History, Outcome, PerKind, RunRecord, Tally};
 use seedbed_core::scenario::Scenario;
 use seedbed_core::time::{Span, Time};
 
-/// What a run has come to; nothing but findings, if a replica panicked.
+/// What a run has come to; nothing but findings, if it panicked.
 pub(super) struct Facts<'a> {
     pub known: Option<Known<'a>>,
     pub findings: &'a [Finding],
@@ -87,6 +87,12 @@ impl<'a> Known<'a> {
 
     pub fn word(&self, checker: &Checker) -> &'static str {
         self.judgement.word(checker)
+    }
+
+    /// What the checkers say that only this protocol has, as in `convergence ok; quota violation`; none without any.
+    pub fn own_checkers(&self) -> Option<String> {
+        let own = self.judgement.opinions.iter().filter(|opinion| !Checker::STANDARD.contains(&opinion.checker));
+        some(own.map(|opinion| format!("{} {}", opinion.checker, opinion.word)).collect::<Vec<_>>().join("; "))
     }
 
     /// None if a check of the course failed.

@@ -168,7 +168,7 @@ impl Serialize for Value {
 }
 
 impl Row {
-    /// The row of a run. `judged` is none if a replica panicked.
+    /// The row of a run. `judged` is none if the run panicked.
     pub fn new(
         key: Key,
         columns: &Columns,

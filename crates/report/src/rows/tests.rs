@@ -36,7 +36,7 @@ fn rows() -> Vec<Row> {
             )
         })
         .collect();
-    let panic = Finding::new(Checker::INVARIANTS, "panic", "a replica panicked: 7");
+    let panic = Finding::new(Checker::INVARIANTS, "panic", "the run panicked: 7");
     rows.push(Row::new(key(), &schema().columns, None, &[panic], &tally, String::new()));
     rows
 }
@@ -68,7 +68,7 @@ fn a_row_says_what_the_run_was_and_what_it_does_not_have_is_missing() {
     assert_eq!((passed.measure("tier_messages"), failed.measure("tier_messages")), (&Value::Count(3), &Value::Missing));
     assert_eq!((passed.measure("messages_append"), passed.measure("elections")), (&Value::Count(1), &Value::Missing));
     assert_eq!(panicked.measure("messages"), &Value::Missing);
-    assert_eq!(panicked.measure("findings"), &Value::Text("invariants: a replica panicked: 7".to_owned()));
+    assert_eq!(panicked.measure("findings"), &Value::Text("invariants: the run panicked: 7".to_owned()));
 }
 
 #[test]

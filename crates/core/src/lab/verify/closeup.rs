@@ -2,16 +2,16 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use super::divergence::{Line, Side, Sighting};
-use super::{AFTER, CONTEXT, panic_message};
+use super::{AFTER, CONTEXT};
 use crate::machine::{Boot, Exit};
 use crate::record::{Event, Observer, Scene, Trace};
 use crate::scenario::Scenario;
 use crate::service::Service;
+use crate::world::catch_quietly;
 use crate::world::simulation::Simulation;
 
 /// The two runs compare notes after so many events. Less often would hardly be faster.
@@ -64,15 +64,15 @@ fn play<P: Service>(
         sender,
         receiver,
     };
-    let run = panic::catch_unwind(AssertUnwindSafe(|| {
+    let run = catch_quietly(|| {
         let mut simulation = Simulation::booting(scenario, seed, &mut partner, build);
         while !done.get() && simulation.step() {}
-    }));
+    });
     if partner.odd.is_none() {
         // The end of the run: the last chunk is not full.
         partner.exchange();
     }
-    partner.found(run.err().map(|panic| panic_message(&*panic)))
+    partner.found(run.err())
 }
 
 /// One of two runs that compare notes.

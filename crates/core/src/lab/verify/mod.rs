@@ -12,8 +12,7 @@ mod closeup;
 mod divergence;
 mod tape;
 
-use std::any::Any;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -24,6 +23,7 @@ use crate::machine::{Boot, Exit, Identity};
 use crate::record::{Event, Observer, RunRecord, Scene};
 use crate::scenario::Scenario;
 use crate::service::Service;
+use crate::world::catch_quietly;
 use crate::world::simulation::simulate_booting;
 use tape::{MARKS_MAX, Tape};
 
@@ -123,7 +123,8 @@ impl<'s> First<'s> {
         build: impl Fn(Boot<P::Record>) -> Result<P, Exit>,
     ) -> First<'s> {
         let mut tape = Tape::new(MARKS_MAX);
-        let end = catch(|| simulate_booting(scenario, seed, &mut tape, build));
+        // Observers are used after a panic: they receive an event as a whole or not at all.
+        let end = catch_quietly(|| simulate_booting(scenario, seed, &mut tape, build));
         watch(scenario);
         First { scenario, seed, tape, end }
     }
@@ -135,7 +136,7 @@ impl<'s> First<'s> {
         build: impl Fn(Boot<P::Record>) -> Result<P, Exit>,
     ) -> Option<Divergence> {
         let mut second = Second { tape: Tape::new(MARKS_MAX), first: &self.tape, odd: None };
-        let end = catch(|| simulate_booting(self.scenario, self.seed, &mut second, build));
+        let end = catch_quietly(|| simulate_booting(self.scenario, self.seed, &mut second, build));
         watch(self.scenario);
         let parting = self.tape.parting(&second.tape);
         let (mut fields, mut sighting) = (Vec::new(), None);
@@ -267,15 +268,4 @@ fn differing_fields(one: &RunRecord, other: &RunRecord) -> Vec<&'static str> {
         ("trace", *trace != other.trace),
     ];
     fields.into_iter().filter(|&(_, differs)| differs).map(|(name, _)| name).collect()
-}
-
-/// Runs something; the message if it panics.
-fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    // Observers are used after a panic: they are told of an event as a whole or not at all.
-    panic::catch_unwind(AssertUnwindSafe(run)).map_err(|panic| panic_message(&*panic))
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a text").to_owned()
 }
