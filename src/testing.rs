@@ -195,3 +195,54 @@ impl Replay {
         !trial.passed() && compare(&self.0, &trial).0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{self, AssertUnwindSafe};
+    use std::process::Command;
+
+    use super::*;
+    use crate::subjects::Broadcast;
+
+    /// What the panic says.
+    fn panics(run: impl FnOnce()) -> String {
+        let panic = panic::catch_unwind(AssertUnwindSafe(run)).expect_err("a panic");
+        panic.downcast_ref::<String>().expect("a text").clone()
+    }
+
+    #[test]
+    #[expect(clippy::reversed_empty_ranges, reason = "this is what is refused")]
+    fn no_seeds_are_no_pass() {
+        assert_eq!(panics(|| explore(Broadcast).seeds(5..5).check()), "no seeds: 5..5 is empty");
+        assert_eq!(panics(|| drop(explore(Broadcast).seeds(7..5).find())), "no seeds: 7..5 is empty");
+    }
+
+    #[test]
+    fn a_repro_file_that_cannot_be_written_is_named_with_the_reason() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let file = folder.path().join("there");
+        std::fs::write(&file, "a file").expect("a file");
+        let said = panics(|| explore(Broadcast).seeds(0..100).budget(1).repros(&file).check());
+        let begin = format!("\nThe repro file could not be written: {}/explore-", file.display());
+        let (_, why) = said.split_once(&begin).unwrap_or_else(|| panic!("{said}"));
+        assert!(why.contains(".json: ") && why.contains("os error"), "{why}");
+    }
+
+    /// Run by the test below, in a process of its own.
+    #[test]
+    #[ignore = "it fails on purpose"]
+    fn an_exploration_that_fails() {
+        explore(Broadcast).seeds(0..100).repros(std::env::temp_dir().join("seedbed-testing")).check();
+    }
+
+    #[test]
+    fn before_a_failure_is_made_small_standard_error_says_so_even_in_a_test() {
+        let name = "testing::tests::an_exploration_that_fails";
+        let program = std::env::current_exe().expect("this program");
+        let output = Command::new(program).args(["--exact", name, "--ignored"]).output().expect("it starts");
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let rest = format!("; shrinking it, in at most {BUDGET} runs (Explore::budget)\n");
+        assert!(said.starts_with("broadcast fails with seed ") && said.contains(&rest), "{said}");
+    }
+}
