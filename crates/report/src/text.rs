@@ -215,7 +215,6 @@ Median Response Latency to Clients: 0.0001 < 0.0002, Bonus!
             "
 ## What the Other Checkers Say
 Linearizability: ok, an order of all {operations} operations on 1 key explains every answer
-Raft invariants: not watched, only simulated replicas of Raft can be
 Liveness: not judged, at the end no quorum of sound replicas was connected
 "
         )
