@@ -60,7 +60,7 @@ pub(super) enum WorldName {
     Grpc,
 }
 
-/// One run that is to be: a scenario, a seed, and the command that repeats it.
+/// One run before its start: a scenario, a seed, and the command that repeats it.
 #[derive(Clone, Debug)]
 pub(super) struct Booking<'a> {
     pub scenario: &'a Scenario,
@@ -195,7 +195,7 @@ impl Cast {
         Progress::in_time(spans.fold(Span::ZERO, Span::add), several)
     }
 
-    /// Plays all bookings, so many at a time, and hands out what came of each in their order. At the first error
+    /// Plays all bookings, `jobs` at a time, and hands out what came of each in their order. At the first error
     /// nothing new is begun, and processes that play are ended.
     pub fn play_all(
         &self,
@@ -214,8 +214,8 @@ impl Cast {
                         while let Some((place, booking)) = take(bookings, next) {
                             let run = panic::catch_unwind(AssertUnwindSafe(|| self.play(booking, progress)));
                             let failed = !matches!(run, Ok(Ok(_)));
-                            // First the error is on its way, then the others are told to stop. Nobody may listen any
-                            // more.
+                            // First the error is on its way, then the others are told to stop. The receiver may be
+                            // gone.
                             let panic = run.map(|run| drop(sender.send((place, run)))).err();
                             if failed {
                                 self.stop(next, bookings.len());
@@ -326,7 +326,7 @@ fn case(protocol: &Protocol, booking: &Booking<'_>) -> Case {
     Case { scenario: booking.scenario.clone(), seed: booking.seed, protocol: protocol.clone() }
 }
 
-/// The next booking that nobody has taken.
+/// The next booking that is not taken yet.
 fn take<'a, 'b>(bookings: &'a [Booking<'b>], next: &AtomicUsize) -> Option<(usize, &'a Booking<'b>)> {
     let place = next.fetch_add(1, Ordering::Relaxed);
     Some((place, bookings.get(place)?))

@@ -11,7 +11,7 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    /// From now on, whatever the process does in parallel uses so many cores.
+    /// From now on, whatever the process does in parallel uses this many cores.
     pub fn use_them(self) -> Result<(), CliError> {
         let threads = self.jobs.map_or(0, usize::from);
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(CliError::Threads)

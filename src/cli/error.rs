@@ -11,7 +11,7 @@ use crate::report::sweep::SweepError;
 use crate::scenario::ScenarioError;
 use crate::world::processes::PlayError;
 
-/// So many runs need no second thought.
+/// Up to this many runs begin without --yes.
 pub(super) const RUNS_MAX: u64 = 1_000_000_000;
 
 /// `seedbed run` keeps the result of each run until its end.

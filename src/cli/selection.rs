@@ -178,7 +178,7 @@ impl Selected {
     }
 }
 
-/// A seed from the operating system, for a run that anybody can repeat because the seed is printed. It has 32 bits:
+/// A seed from the operating system, for a run that can be repeated because the seed is printed. It has 32 bits:
 /// enough to draw from, short to type, and exact in every JSON reader.
 pub(super) fn draw_seed() -> Result<u64, CliError> {
     SysRng.try_next_u32().map(u64::from).map_err(CliError::NoSeed)

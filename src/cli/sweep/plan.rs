@@ -13,7 +13,7 @@ use crate::campaign::{AxisSpec, Cell, Grid, Overrides, SweepSpec};
 use crate::lab::Protocol;
 use crate::report::sweep::CellCommand;
 
-/// The runs that are to be.
+/// The runs of a sweep, before their start.
 pub(super) struct Plan {
     pub spec: SweepSpec,
     pub grid: Grid,

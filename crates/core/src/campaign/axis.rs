@@ -259,7 +259,7 @@ impl Point {
                 let value = word
                     .parse()
                     .map_err(|_| GridError::NotANumber { name: name.to_owned(), value: word.to_owned() })?;
-                // Its name is looked at by whoever sets it.
+                // Its name is checked when it is set.
                 Change::Setting { name: name.to_owned(), value }
             }
             _ => Change::Key { path: name.parse()?, value: value(word) },

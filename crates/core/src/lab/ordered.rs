@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// So many results for each thread may wait for an earlier one. This bounds the memory, and is enough that a run may
-/// take a hundred times as long as its neighbours before anybody has to wait for it.
+/// This many results for each thread may wait for an earlier one. This bounds the memory, and is enough that a run may
+/// take a hundred times as long as its neighbours before a thread has to wait for it.
 const AHEAD_PER_THREAD: u64 = 64;
 
 /// What the threads share.
 struct State<T> {
-    /// The next place that nobody has taken.
+    /// The next place that is not taken yet.
     next: u64,
     /// The next place to be handed on.
     wanted: u64,
@@ -38,7 +38,7 @@ impl<T> Shared<T> {
     }
 }
 
-/// Ends the work if it is dropped in a panic, so that nobody waits for ever for a result that will not come.
+/// Ends the work if it is dropped in a panic, so that no thread waits for ever for a result that will not come.
 struct Guard<'a, T>(&'a Shared<T>);
 
 impl<T> Drop for Guard<'_, T> {
@@ -90,7 +90,7 @@ pub fn in_order<T: Send, E>(
     })
 }
 
-/// The next place that nobody has taken, as soon as it is not too far ahead.
+/// The next place that is not taken yet, as soon as it is not too far ahead.
 fn take<T>(shared: &Shared<T>, end: u64, ahead: u64) -> Option<u64> {
     let mut state = shared.lock();
     loop {
@@ -163,11 +163,11 @@ mod tests {
         let result =
             pool(2).install(|| in_order(0..u64::MAX, work, |place, _| if place == 10 { Err(place) } else { Ok(()) }));
         assert_eq!(result, Err(10));
-        assert!(begun.into_inner() <= 11 + 2 * AHEAD_PER_THREAD, "nobody runs far ahead");
+        assert!(begun.into_inner() <= 11 + 2 * AHEAD_PER_THREAD, "no thread runs far ahead");
     }
 
     #[test]
-    fn nobody_runs_further_ahead_than_memory_allows() {
+    fn no_thread_runs_further_ahead_than_memory_allows() {
         let (begun, most) = (AtomicU64::new(0), AtomicU64::new(0));
         let work = |_| _ = begun.fetch_add(1, Ordering::SeqCst);
         let hand_on = |place, ()| {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_goes_on_and_nobody_waits_for_ever() {
+    fn a_panic_goes_on_and_no_thread_waits_for_ever() {
         let work = |place| assert_ne!(place, 100, "on purpose");
         let run = || pool(2).install(|| in_order(0..10_000, work, |_, ()| Ok::<(), ()>(())));
         assert!(panic::catch_unwind(AssertUnwindSafe(run)).is_err());

@@ -195,7 +195,7 @@ struct Lost {
 }
 
 /// How long it took, after each fault that took the leader away, until another was believed in; or, once the cut is
-/// over, any. If the cut ends before anybody has noticed it, the leader was never lost. If another such fault strikes
+/// over, any. If the cut ends before any replica has noticed it, the leader was never lost. If another such fault strikes
 /// before the end, it belongs to the same failover.
 ///
 /// That another one is believed in is demanded since followers that were cut off from a leader go on naming it for a
@@ -319,7 +319,7 @@ mod tests {
         let flapping = [belief(5_800, None), belief(5_801, Some(1)), belief(5_802, None), belief(5_900, Some(2))];
         let cut = [struck(5_000, 1), struck(9_000, 2)];
         assert_eq!(failovers(&[&elected[..], &flapping].concat(), &cut), [Span::from_millis(900)]);
-        // Nobody has noticed, and much later the leader steps down for another reason.
+        // No replica has noticed, and much later the leader steps down for another reason.
         let late = [belief(20_000, None), belief(20_500, Some(2))];
         assert_eq!(failovers(&[&elected[..], &late].concat(), &cut), []);
         // The leader was given up, and is believed in again after the end of the cut.

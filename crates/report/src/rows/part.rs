@@ -21,7 +21,7 @@ const PARTS_MAX: u64 = 100_000;
 /// How each line of a part's own begins.
 const SIGN: &str = "#seedbed ";
 
-/// One of so many parts of the same size: every run whose number leaves the same rest.
+/// One of several parts of the same size: every run whose number leaves the same rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shard {
     /// Which one, counted from 0.
@@ -46,7 +46,7 @@ impl Shard {
         if index < count && count <= PARTS_MAX { Ok(Shard { index, count }) } else { Err(ShardError) }
     }
 
-    /// How many of so many runs are in it.
+    /// How many of this many runs are in it.
     pub fn share(self, runs: u64) -> u64 {
         runs / self.count + u64::from(self.index < runs % self.count)
     }
@@ -381,7 +381,7 @@ impl<R: BufRead> Merge<R> {
                 return Err(part.unexpected(run, 0));
             }
             if lines == 0 {
-                // A file may say that there are more runs than anybody can count.
+                // A file may say that there are more runs than a number can count.
                 let due = self.parts.iter().filter_map(|part| run_of(&part.line)).filter(|next| *next >= run).min();
                 let Some(due) = due else { break };
                 run = due;
@@ -483,7 +483,7 @@ pub fn read_line(line: &[u8]) -> Option<csv::StringRecord> {
 mod tests {
     use super::*;
 
-    /// What a sweep of seven runs writes, for this shard of it, with so many lines for each run.
+    /// What a sweep of seven runs writes, for this shard of it, with this many lines for each run.
     fn part(shard: Shard, lines: impl Fn(u64) -> u64) -> String {
         let mark = PartMark { shard, runs: 7, sweep: 0xabc };
         let mut text = format!("{mark}run,scenario,x\n");
