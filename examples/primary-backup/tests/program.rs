@@ -77,7 +77,10 @@ fn the_zoo_detects_its_mutant_and_what_the_protocol_does_not_have_is_refused() {
     for (arguments, words) in [
         (&["explore", "--without", "heartbeats", "--seeds", "0..2"][..], "heartbeats"),
         (&["run", "simple-1", "--protocol", "raft"], "[possible values: primary-backup]"),
-        (&["run", "simple-1", "--set", "workload.kind=queue"], "clients of `simple-1` are of the kind queue"),
+        (
+            &["run", "simple-1", "--set", "workload.kind=queue"],
+            "`workload.kind` is \"queue\"; allowed is kv, which primary-backup serves",
+        ),
         (&["sweep", "simple-1", "--set", "leese_ms=1"], "leese_ms"),
     ] {
         let (code, out, err) = run(&folder, arguments);
