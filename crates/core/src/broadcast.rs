@@ -1,7 +1,7 @@
 //! The first seed document's naive replication: broadcast every put, ignore failures.
 //!
-//! Any replica accepts a put, answers at once and tells all others; a get reads what this replica happens to have. It
-//! is quick and cheap, and wrong as soon as a message is lost. The testbed must convict it.
+//! Any replica accepts a put, answers at once and tells all others; a get reads the value that this replica happens to
+//! have. It is quick and cheap, and wrong as soon as a message is lost. The testbed must detect that.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -53,7 +53,7 @@ impl Machine for Broadcast {
                         }
                         None
                     }
-                    // Without agreement nothing is done exactly once, and nothing on a condition.
+                    // Without agreement no operation can be done exactly once, or on a condition.
                     _ => return out.reply(from, mid, Response::Fail),
                 };
                 out.reply(from, mid, Response::Ok { value });
@@ -67,7 +67,7 @@ impl Machine for Broadcast {
 }
 
 impl Service for Broadcast {
-    /// Nobody leads.
+    /// There is no leader.
     fn leader(&self) -> Option<ReplicaId> {
         None
     }
@@ -121,7 +121,7 @@ mod tests {
     use crate::wire::Address;
 
     #[test]
-    fn a_copy_with_a_flipped_bit_is_never_believed() {
+    fn a_copy_with_a_flipped_bit_is_never_accepted() {
         let identity = Identity { id: ReplicaId(1), replicas: 2, seed: 1 };
         let (replica, command) = (Broadcast::new(identity), Arc::new(Command::new("k\"".into(), "é".into())));
         let (mut bit, mut bits) = (0, usize::MAX);

@@ -1,8 +1,7 @@
-//! What a replica that agrees with others on a log shows of itself: the window through which a checker looks in.
+//! The window through which a checker sees a replica that agrees with others on a log.
 //!
-//! The window knows nothing of how agreement comes about, and whoever looks through it can change nothing. Raft in this
-//! package opens it ([`crate::replica::Replica`]); a Raft of yours that does is held to the same invariants by
-//! [`crate::check::raft`].
+//! The window does not depend on how agreement is reached, and it is read-only. This package's Raft has it
+//! ([`crate::replica::Replica`]). If your own Raft implements it, [`crate::check::raft`] checks the same invariants.
 
 use crate::hash::StableHasher;
 use crate::id::ReplicaId;
@@ -29,7 +28,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Its name, for people.
+    /// Its name, in words.
     pub const fn name(self) -> &'static str {
         match self {
             Role::Follower => "follower",
@@ -73,9 +72,10 @@ pub enum Promise {
 
 /// A replica's consensus, read-only.
 ///
-/// A log is changed at its end: entries are appended, and a suffix may be removed. Besides, its beginning may be
-/// dropped: entries that have been applied, at a later time than they were applied, so that an observer sees each. Or the state of another replica is taken over, and the log begins after it. That is
-/// the data structure's promise, not the protocol's, and checkers rely on it.
+/// A log changes at its end: entries are appended, and a suffix may be removed. Its beginning may be dropped, but only
+/// entries that were applied at an earlier time, so that an observer sees each one. Or a snapshot from another replica
+/// is installed, and the log begins after it. The data structure promises this, not the protocol, and checkers rely on
+/// it.
 pub trait Consensus {
     /// What the replica is.
     fn role(&self) -> Role;
@@ -83,15 +83,15 @@ pub trait Consensus {
     /// Its current term.
     fn term(&self) -> Term;
 
-    /// Whom it voted for in this term.
+    /// The replica that it voted for in this term.
     fn voted_for(&self) -> Option<ReplicaId>;
 
-    /// The index of the first entry that its log still has; that of the next one if it has none.
+    /// The index of the first entry that its log still has; the index of the next entry if it has none.
     fn first_index(&self) -> Index {
         1
     }
 
-    /// The index of the last entry that its log ever had and that was not removed; 0 if there is none.
+    /// The index of the last entry that its log has, or had before it was dropped; 0 if there is none.
     fn last_index(&self) -> Index;
 
     /// The entry at an index; none before the first and after the last.
@@ -106,11 +106,11 @@ pub trait Consensus {
     /// All entries up to here have been applied to its state machine.
     fn applied(&self) -> Index;
 
-    /// The digest of all that its state machine has been through: [`applied_digest`] of every command, in the order in
-    /// which they were applied, from 0.
+    /// The digest of the history of its state machine: [`applied_digest`] of every command, in the order in which they
+    /// were applied, from 0.
     fn state_digest(&self) -> u64;
 
-    /// Whether it would answer a read now by itself, since it holds a lease. `now` is the time on its own clock.
+    /// Whether it would answer a read now by itself, because it holds a lease. `now` is the time on its own clock.
     fn holds_read_lease(&self, now: Time) -> bool;
 
     /// Whether it has a disk.
@@ -118,7 +118,7 @@ pub trait Consensus {
         false
     }
 
-    /// Its log is on its disk up to here, as far as it was told.
+    /// Its log is on its disk up to here, as far as it knows.
     fn durable_index(&self) -> Index {
         self.last_index()
     }
@@ -133,7 +133,7 @@ pub trait Consensus {
     }
 }
 
-/// The digest of a state machine that has applied one command more.
+/// The digest of a state machine that has applied one more command.
 #[inline]
 pub fn applied_digest(before: u64, command: u64) -> u64 {
     let mut hasher = StableHasher::new();

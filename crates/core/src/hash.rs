@@ -11,8 +11,8 @@ const START: u64 = 0x1319_8A2E_0370_7344;
 
 /// A [`Hasher`] that takes in a 64-bit word by one multiplication and a rotation, and mixes once more at the end.
 ///
-/// Each step maps different states to different states, so two hashes that have once differed stay different as long as
-/// they are fed the same: only a second difference that happens to undo the first can make them equal again.
+/// Each step maps different states to different states, so two different hashes stay different as long as they are fed
+/// the same words: only a second difference that happens to undo the first can make them equal again.
 ///
 /// All integers are widened to 64 bits and bytes are read in little-endian order, so that neither the pointer width
 /// nor the byte order of a machine shows in the result.
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_once_differed_stays_different() {
+    fn hashes_that_differ_stay_different() {
         let (mut one, mut two) = (StableHasher::new(), StableHasher::new());
         one.word(7);
         two.word(8);

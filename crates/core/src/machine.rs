@@ -7,16 +7,16 @@
 //! The contract between a machine and its host has four clauses:
 //!
 //! 1. Effects of one input happen in the order in which they were left.
-//! 2. When `poll_timeout` is at or before the present, [`Input::Timeout`] is handed in before time moves on. A host that
-//!    has several inputs at hand may hand them all in first, so a machine that defers work to a timeout "now" gets
-//!    batches at no cost. Early timeouts are harmless: the machine looks at `now` and does only what is due.
-//! 3. [`Outbox::persist`] appends a record to the disk's queue of writes and returns at once. [`Outbox::sync`] names the
-//!    end of that queue: what stands behind it, in the same input, waits until everything persisted so far, in this
-//!    input or earlier ones, is on the disk. What stands before it does not wait. A sync costs nothing when all of it is
-//!    there already. Effects that wait keep their order among themselves, and hold back no effect that need not wait.
+//! 2. When `poll_timeout` is at or before the present, [`Input::Timeout`] is handed in before time moves on. A host
+//!    with several inputs at hand may hand them all in first, so a machine that defers work to a timeout "now" gets
+//!    batches at no cost. Early timeouts are harmless: the machine checks `now` and does only what is due.
+//! 3. [`Outbox::persist`] appends a record to the disk's queue of writes and returns at once. [`Outbox::sync`] marks
+//!    the end of that queue. Later effects of the same input wait until everything persisted so far, in this input or
+//!    earlier ones, is on the disk. Earlier effects do not wait. A sync costs nothing if everything is on the disk
+//!    already. Effects that wait keep their order among themselves, and hold back no effect that need not wait.
 //!    [`Input::Synced`] says how far the disk has come.
-//! 4. After a crash a machine is built anew from what the disk kept ([`Recovered`]): all that was synced, in order, and
-//!    perhaps some of what was not. What was left behind a sync that never came has not happened.
+//! 4. After a crash a machine is rebuilt from the records that the disk kept ([`Recovered`]): all synced records, in
+//!    order, and perhaps some that were not synced. Effects behind a sync that never came have not happened.
 //!
 //! A machine without a disk never persists and pays nothing for disks.
 //!
@@ -31,14 +31,14 @@ use crate::time::Time;
 
 /// A replica of some protocol, as a deterministic state machine.
 pub trait Machine: Sized {
-    /// What machines of one cluster send each other. `Hash` feeds the run's trace hash, so it should cover every
-    /// field; `Debug` shows the message to a person.
+    /// The messages between machines of one cluster. `Hash` feeds the run's trace hash, so it should cover every field;
+    /// `Debug` shows the message to a person.
     type Message: Clone + Debug + Hash;
 
-    /// What clients ask.
+    /// A client's request.
     type Request: Debug;
 
-    /// What clients are told.
+    /// The answer to a client.
     type Response: Debug;
 
     /// What the machine writes to its disk; [`Infallible`] if it has none.
@@ -51,19 +51,19 @@ pub trait Machine: Sized {
     fn poll_timeout(&self) -> Time;
 }
 
-/// What a machine writes to its disk, one after another.
+/// One record that a machine writes to its disk.
 pub trait Record: Clone + Debug {
-    /// Whether this record replaces all that come before it: a snapshot. The disk drops what it replaces as soon as the
-    /// record itself is synced, in one step that a crash cannot split.
+    /// Whether this record replaces all earlier ones: a snapshot. The disk drops what it replaces as soon as the record
+    /// itself is synced, in one step that a crash cannot split.
     fn is_checkpoint(&self) -> bool {
         false
     }
 }
 
-/// The records of a machine without a disk: there are none.
+/// The record type of a machine without a disk: it has no values.
 impl Record for Infallible {}
 
-/// What a replica is told of itself when it starts.
+/// What a replica knows of itself when it starts.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
     /// Its own place in the cluster.
@@ -83,11 +83,11 @@ pub struct Boot<R> {
     pub incarnation: u32,
     /// The time on its clock.
     pub now: Time,
-    /// What its disk has; none if the host has no disk, which is for machines that are never started again.
+    /// What its disk has; none if the host has no disk, which is allowed for machines that are never restarted.
     pub disk: Option<Recovered<R>>,
 }
 
-/// What a disk kept, in the order in which it was persisted. Nothing precedes the newest synced checkpoint.
+/// What a disk kept, in the order in which it was persisted. No record precedes the newest synced checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered<R> {
     /// The records that are complete.
@@ -101,8 +101,8 @@ pub struct Recovered<R> {
 pub enum Stored<R> {
     /// As it was written.
     Intact(R),
-    /// Its checksum does not fit: the disk has damaged it. It was complete once, so it may have been synced and other
-    /// machines may rely on it. A machine that goes on without it forgets promises.
+    /// Its checksum does not match: the disk has damaged it. It was complete once, so it may have been synced, and
+    /// other machines may rely on it. A machine that continues without it forgets promises.
     Damaged,
 }
 
@@ -113,7 +113,7 @@ impl<R> Recovered<R> {
     }
 }
 
-/// Why a machine ends, for people. It is down until its host starts it again.
+/// Why a machine ends, in words. It is down until its host starts it again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{0}")]
 pub struct Exit(pub Box<str>);
@@ -135,15 +135,15 @@ pub enum Input<M: Machine> {
         from: ClientId,
         /// Names this request among those of the client; the answer carries it back.
         mid: Mid,
-        /// What it asks.
+        /// The request.
         request: M::Request,
     },
-    /// The disk has come further.
+    /// More records are on the disk.
     Synced {
         /// How many of the records that this machine has persisted since its start are on the disk.
         up_to: u64,
     },
-    /// The disk is full. What was persisted with this input, or will be from now on, is lost. A sync that is under way may
+    /// The disk is full. Records persisted with this input, or from now on, are lost. A sync that is under way may
     /// still end.
     DiskFull,
 }
@@ -154,7 +154,7 @@ pub enum Effect<M: Machine> {
     Emit(Emission<M>),
     /// Append a record to the disk's queue of writes.
     Persist(M::Record),
-    /// What follows waits until all that was persisted is on the disk.
+    /// Later effects wait until all persisted records are on the disk.
     Sync,
     /// The machine ends.
     Exit(Exit),
@@ -184,7 +184,7 @@ pub enum Emission<M: Machine> {
 /// steady state.
 pub struct Outbox<M: Machine> {
     emissions: Vec<Emission<M>>,
-    /// What concerns the host, each with the number of emissions that stand before it. Mostly there is none.
+    /// The effects that concern the host, each with the number of emissions before it. Mostly empty.
     concerns: Vec<(usize, Concern<M::Record>)>,
 }
 
@@ -222,12 +222,12 @@ impl<M: Machine> Outbox<M> {
         self.concern(Concern::Persist(record));
     }
 
-    /// Holds what follows back until all that was persisted so far is on the disk.
+    /// Holds later effects back until all records persisted so far are on the disk.
     pub fn sync(&mut self) {
         self.concern(Concern::Sync);
     }
 
-    /// Ends the machine. What follows never happens.
+    /// Ends the machine. Later effects never happen.
     pub fn exit(&mut self, why: Exit) {
         self.concern(Concern::Exit(why));
     }
@@ -236,7 +236,7 @@ impl<M: Machine> Outbox<M> {
         self.concerns.push((self.emissions.len(), concern));
     }
 
-    /// Leaves something that leaves the machine.
+    /// Leaves an emission.
     pub fn emit(&mut self, emission: Emission<M>) {
         self.emissions.push(emission);
     }
@@ -259,7 +259,7 @@ impl<M: Machine> Outbox<M> {
         })
     }
 
-    /// Takes everything out that leaves the machine, in order. Whatever else there is stays.
+    /// Takes all emissions out, in order. The other effects stay.
     #[inline]
     pub fn emissions(&mut self) -> std::vec::Drain<'_, Emission<M>> {
         self.emissions.drain(..)
@@ -284,7 +284,7 @@ impl<M: Machine> Default for Outbox<M> {
     }
 }
 
-/// Lets an inner machine handle an input of the machine around it, which says the same things.
+/// Lets an inner machine handle an input of the machine around it, which has the same messages.
 pub fn delegate<Outer: Machine, Inner>(inner: &mut Inner, now: Time, input: Input<Outer>, out: &mut Outbox<Outer>)
 where
     Inner:
@@ -310,7 +310,7 @@ where
     }
 }
 
-// By hand, since a derived one would ask the same of the machine itself.
+// By hand, because a derived implementation would require the same of the machine itself.
 
 impl<M: Machine> Debug for Input<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

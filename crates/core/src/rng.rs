@@ -2,8 +2,8 @@
 //!
 //! A run has one seed and many streams: one for each purpose and, where it matters, one for each link. A stream's key
 //! is the seed, the hash of its purpose's name and two numbers, so streams are independent: a message dropped on one
-//! link never changes the dice of another link, nor the keys that clients choose. Two runs that differ in one thing
-//! stay comparable in all others.
+//! link never changes the random stream of another link, nor the keys that clients choose. Two runs that differ in one
+//! thing stay comparable in all others.
 //!
 //! The generator is ChaCha8. All draws go through the few functions here, so that no dependency's change of sampling
 //! algorithm can shift them.
@@ -45,7 +45,7 @@ impl Stream {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// True with this probability: draws u in `[0, 1)` and answers u < p, strictly. So 0 is never and 1 is always.
+    /// True with this probability: draws u in `[0, 1)` and returns u < p, strictly. So 0 is never true and 1 always is.
     #[inline]
     pub fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
@@ -81,7 +81,7 @@ impl Stream {
         }
     }
 
-    /// One of the items, or none of an empty list.
+    /// One of the items; none if the list is empty.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         if items.is_empty() { None } else { items.get(self.below(items.len() as u64) as usize) }
     }

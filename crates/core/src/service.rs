@@ -1,4 +1,4 @@
-//! What clients ask of the machines that serve them, and what they are told.
+//! The operations of clients, and the answers of the machines that serve them.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use crate::machine::Machine;
 
 /// A machine that serves the key-value store to clients.
 pub trait Service: Machine<Request = Operation, Response = Response> {
-    /// The replica that this one believes to be the leader. It is stamped on everything this replica sends.
+    /// The leader that this replica has observed. It is stamped on every message of this replica.
     fn leader(&self) -> Option<ReplicaId>;
 
-    /// What this machine, `to`, reads of a message from `from` whose bytes were damaged on the way; none if the message is
+    /// What this machine, `to`, reads when a message from `from` arrives with damaged bytes; none if the message is
     /// lost. `flip` damages bytes: it flips one bit of them.
     ///
     /// In a simulation messages are values, without bytes. A machine with a wire format writes the message, damages the
-    /// bytes and reads them as it would read them from the network. It is only asked about messages that are damaged. By
-    /// default such a message is lost, as on a network that finds and drops what is damaged.
+    /// bytes and reads them as it would read them from the network. It is only asked about messages that are damaged.
+    /// By default such a message is lost, as on a network that detects and drops damaged messages.
     fn read_damaged(
         &self,
         from: ReplicaId,
@@ -31,10 +31,11 @@ pub trait Service: Machine<Request = Operation, Response = Response> {
 /// Keys and values: immutable text that is cheap to share.
 pub type Text = Arc<str>;
 
-/// How many bytes a text takes in a message at most: as JSON in ASCII, without the quotes around it.
+/// How many bytes a string takes in a message at most: as JSON in ASCII, without the quotes around it.
 ///
-/// What carries messages may read them and write them anew, and then it may escape whatever is not ASCII, as Python's
-/// `json.dumps` does. That makes an `é` of two bytes six bytes long. Whoever bounds messages by this length is safe.
+/// A router may read messages and encode them again, and then it may escape all characters outside ASCII, as Python's
+/// `json.dumps` does. That makes an `é` of two bytes six bytes long. A bound in terms of this length holds in either
+/// case.
 pub fn text_bytes(text: &str) -> usize {
     let is_plain = |byte: u8| matches!(byte, 0x20..=0x7E) && byte != b'"' && byte != b'\\';
     // Without a branch for each byte, which is several times as fast. Most text is plain.
@@ -44,7 +45,7 @@ pub fn text_bytes(text: &str) -> usize {
     let bytes = text.bytes().map(|byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 2,
         0x20..=0x7E => 1,
-        // The bytes after the first of a character, which stands for them all.
+        // The later bytes of a character; its first byte counts for all of them.
         0x80..0xC0 => 0,
         // Two escapes.
         0xF0.. => 12,
@@ -53,7 +54,7 @@ pub fn text_bytes(text: &str) -> usize {
     bytes.sum()
 }
 
-/// What a client wants done.
+/// A client's operation.
 ///
 /// Every operation is about one object, which its key names. The first three are those of the key-value store. Lists,
 /// counters, queues and locks have operations of their own, and [`Operation::Custom`] is for all other types. A protocol
@@ -61,8 +62,8 @@ pub fn text_bytes(text: &str) -> usize {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Read the value of a key. Of a list it is [`list_text`] of its values, of a counter a decimal number, and "" of
-    /// either while nothing was added.
+    /// Read the value of a key. For a list it is [`list_text`] of its values, for a counter a decimal number, and for
+    /// either "" while nothing was added.
     Get {
         /// The key.
         key: Text,
@@ -74,10 +75,10 @@ pub enum Operation {
         /// Its new value.
         value: Text,
     },
-    /// Set the value of a key, perhaps on a condition, and exactly once. The course's clients know no such thing.
+    /// Set the value of a key, perhaps on a condition, and exactly once. The course's clients have no such operation.
     ///
-    /// The answer [`Response::Ok`] carries no value if that is done. If it carries one, the condition did not hold:
-    /// nothing was changed, and this is what the key has.
+    /// The answer [`Response::Ok`] carries no value if the update is done. If it carries one, the condition did not
+    /// hold: nothing was changed, and this is the key's value.
     Update(Arc<Update>),
     /// Add a value at the end of a list. The answer carries no value.
     Append {
@@ -90,7 +91,7 @@ pub enum Operation {
     Add {
         /// The counter.
         key: Text,
-        /// How much, perhaps less than nothing.
+        /// The amount, which may be negative.
         amount: i64,
     },
     /// Add a value at the end of a queue. The answer carries no value.
@@ -105,13 +106,14 @@ pub enum Operation {
         /// The queue.
         key: Text,
     },
-    /// Take a lock. The answer carries a value if the client has it now: any text, as a rule a fencing token. It carries
-    /// none if a client has the lock already.
+    /// Take a lock. The answer carries a value if the client has it now: any string, usually a fencing token. It
+    /// carries none if some client has the lock already.
     Acquire {
         /// The lock.
         key: Text,
     },
-    /// Give a lock up. The answer carries no value if that is done. If it carries one, the client did not have the lock.
+    /// Release a lock. The answer carries no value if that is done. If it carries one, the client did not have the
+    /// lock.
     Release {
         /// The lock.
         key: Text,
@@ -123,16 +125,15 @@ pub enum Operation {
 /// An operation of a type that this package does not know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Custom {
-    /// What it does.
+    /// The name of the operation.
     pub name: Text,
     /// The object that it is about.
     pub key: Text,
-    /// What it needs to know besides.
+    /// Its argument, if it has one.
     pub argument: Option<Text>,
 }
 
-/// What a get of a list returns: its values as a JSON list of strings; "" of a list without values, which no client has
-/// appended to.
+/// What a get of a list returns: its values as a JSON list of strings; "" for a list without values.
 pub fn list_text<'t>(values: impl IntoIterator<Item = &'t Text>) -> Text {
     let values: Vec<&str> = values.into_iter().map(|value| &**value).collect();
     if values.is_empty() { "".into() } else { serde_json::to_string(&values).unwrap_or_default().into() }
@@ -154,7 +155,8 @@ pub struct RequestId {
 
 /// A change of one key.
 ///
-/// A key that was never put has the value "". So whoever expects "" creates, and whoever puts "" removes.
+/// A key that was never put has the value "". So an update that expects "" creates the key, and one that puts ""
+/// removes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Update {
     /// The key.
@@ -184,7 +186,7 @@ impl Operation {
         }
     }
 
-    /// The text that it brings besides the key: the value that it sets or adds, or its argument.
+    /// The string that it carries besides the key: the value that it sets or adds, or its argument.
     pub fn value(&self) -> Option<&Text> {
         match self {
             Operation::Put { value, .. } | Operation::Append { value, .. } | Operation::Enqueue { value, .. } => {
@@ -200,8 +202,8 @@ impl Operation {
         }
     }
 
-    /// The same operation under other names: on this key, with other values, and another number for the client in the name of
-    /// an update. The argument of a [`Custom`] one stays as it is, since it may name keys.
+    /// The same operation under other names: on this key, with other values, and another number for the client in the
+    /// name of an update. The argument of a [`Custom`] one stays as it is, because it may name keys.
     pub fn renamed(
         &self,
         key: Text,
@@ -253,8 +255,7 @@ impl Operation {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Response {
     /// Done. A get carries the value, which is "" for a key that was never put; a put carries none. An update carries
-    /// one if it was not done: the value that was there in place of the expected one. [`Operation`] says it of the
-    /// others.
+    /// one if it was not done: the value found in place of the expected one. For other operations see [`Operation`].
     Ok {
         /// The value read, or found.
         value: Option<Text>,
@@ -269,7 +270,7 @@ pub enum Response {
 mod tests {
     use super::*;
 
-    /// The JSON of a text as Python's `json.dumps` writes it.
+    /// The JSON of a string as Python's `json.dumps` writes it.
     fn in_ascii(text: &str) -> String {
         let mut escaped = String::new();
         for c in serde_json::to_string(text).expect("text can be written").chars() {

@@ -1,6 +1,6 @@
 //! Virtual and monotonic time: nanoseconds since the start of a run.
 //!
-//! Replicas never read a clock: a world hands them `now`. Neither type knows where time comes from, so the same code
+//! Replicas never read a clock: a world hands them `now`. Neither type depends on the source of time, so the same code
 //! runs under the simulator's clock and under a real one.
 
 use std::fmt;
@@ -25,7 +25,7 @@ impl Time {
         self.0
     }
 
-    /// Seconds since the start of the run, for people and for reports.
+    /// Seconds since the start of the run, for messages and reports.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
     }
@@ -65,7 +65,7 @@ impl Span {
         self.0
     }
 
-    /// Seconds, for people and for reports.
+    /// Seconds, for messages and reports.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
     }

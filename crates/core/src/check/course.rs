@@ -4,14 +4,16 @@
 //!
 //! - Answers that name no open attempt of their client count as incorrect, like gets with a wrong value; so does, in the
 //!   live world, every datagram of a replica that makes no sense.
-//! - A get that returns a put of the client's own which was not acknowledged yet is incorrect here, as in the course's
-//!   runner, although it is lawful ([`unacknowledged_reads`](crate::record::History::unacknowledged_reads)). In scenarios
-//!   that the course's runner could not play ([`Scenario::is_of_course`]) it is not.
+//! - A get is incorrect here, as in the course's runner, if it returns a put of the client's own that was not
+//!   acknowledged yet. Linearizability allows such a get
+//!   ([`unacknowledged_reads`](crate::record::History::unacknowledged_reads)). In scenarios that the course's runner
+//!   could not play ([`Scenario::is_of_course`]) it is correct.
 //! - The limits are fractions of the requests that were *drawn* as gets and as puts
 //!   ([`drawn`](crate::record::History::drawn)). Attempts that repeat a request do not count.
 //! - A scenario without requests stores nothing and needs no messages; it passes, with a median latency of infinity.
-//! - A packet storm ends a run early but is no error by itself, as in the course's runner. A run that was cut short because
-//!   clients asked too often is an error of its own ([`CourseError::CutShort`]): the course's runner has no such bound. Without one acknowledged put, nothing was stored.
+//! - A packet storm ends a run early but is not an error by itself, as in the course's runner. A run that was cut short
+//!   because clients asked too often is a separate error ([`CourseError::CutShort`]), because the course's runner has
+//!   no such bound. Without one acknowledged put, nothing was stored.
 
 use super::opinion::{CUT_SHORT, Checker, Finding, OK, Opinion};
 use super::panel::{Check, Evidence};
@@ -99,7 +101,7 @@ pub enum CourseError {
 }
 
 impl CourseError {
-    /// What kind of failure it is, whatever the figures are.
+    /// The kind of failure, without the figures.
     pub const fn kind(&self) -> &'static str {
         match self {
             CourseError::CutShort { .. } => CUT_SHORT,
@@ -235,7 +237,7 @@ fn errors(scenario: &Scenario, record: &RunRecord) -> Vec<CourseError> {
         allowed: tests.maximum_get_generation_fail_fraction,
     };
     let needed = messages_needed(scenario);
-    // The runner has no way to expect nothing. A scenario of our own has: all puts may fail.
+    // The runner cannot be told to expect nothing. A scenario of our own can allow all puts to fail.
     let may_fail = tests.maximum_put_fail_fraction >= 1.0 && !scenario.is_of_course();
     let expects_puts = scenario.requests > 0 && !may_fail;
     let checks = [
@@ -278,7 +280,7 @@ mod tests {
     use crate::check::fixture::{self, Answers};
     use crate::record::History;
 
-    /// What the checks say of the handout's passing run after a change.
+    /// The errors of the handout's passing run after a change.
     fn errors_after(spoil: impl FnOnce(&mut Scenario, &mut RunRecord)) -> Vec<String> {
         let (mut scenario, mut record) = (fixture::scenario(), fixture::record());
         spoil(&mut scenario, &mut record);
@@ -301,7 +303,7 @@ mod tests {
         assert_eq!(errors_after(|_, record| record.history.unknown = 1), expected);
         assert_eq!(errors_after(|_, record| record.malformed = 1), expected);
         assert_eq!(errors_after(|_, record| record.history.unacknowledged_reads = 1), expected);
-        // No runner of the course's could play this.
+        // The course's runner could not play this.
         let errors = errors_after(|scenario, record| {
             (scenario.burst, record.history.unacknowledged_reads) = (2, 1);
         });

@@ -48,7 +48,7 @@ pub fn scenario() -> Scenario {
     }
 }
 
-/// Somebody is believed in, from the start on.
+/// The observed leader, from the start on.
 fn belief(leader: Option<ReplicaId>) -> Belief {
     Belief { since: Time::ZERO, leader }
 }
@@ -90,8 +90,8 @@ pub fn with(mut judgement: Judgement, opinion: Opinion) -> Judgement {
     judgement
 }
 
-/// What the checker of Raft's invariants says after this many changes, with a violation: its name, its time and what
-/// happened.
+/// The opinion of the checker of Raft's invariants after this many changes. A violation has a name, a time and an
+/// explanation.
 pub fn invariants(changes: u64, terms: usize, violation: Option<(&'static str, Time, &str)>) -> Opinion {
     let broken = violation.map(|(name, time, what)| raft::BrokenInvariant { name, time, what });
     raft::opinion("Raft invariants", changes, Some(terms), broken)

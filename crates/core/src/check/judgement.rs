@@ -1,4 +1,4 @@
-//! What all checkers together say of a run.
+//! The judgement of all checkers on a run.
 
 use super::linear::{AnySpecification, WrongRead};
 use super::opinion::{Checker, Finding, NOT_WATCHED, Opinion};
@@ -10,14 +10,15 @@ use crate::scenario::Scenario;
 use crate::specification::{Register, Specification};
 use crate::time::Span;
 
-/// A machine that is later than this with what is due in a real-time world is too busy to judge a program by: a third of
-/// the shortest election timeouts in use, 150 ms (Raft paper, section 9.3). `docs/live.md` has what was measured.
+/// If the machine is later than this with due work in a real-time world, it is too busy for a judgement on the program.
+/// The bound is a third of the shortest election timeout in use, 150 ms (Raft paper, section 9.3). `docs/live.md` has
+/// the measurements.
 pub const LAG_MAX: Span = Span::from_millis(50);
 
-/// What all checkers say of one run.
+/// The opinions of all checkers on one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
-    /// What each checker says, in the order of preference when one failure has to stand for the run.
+    /// The opinion of each checker, in the order of preference when one failure has to stand for the run.
     pub opinions: Vec<Opinion>,
     /// The course's verdict, with its performance measures.
     pub course: course::Verdict,
@@ -30,8 +31,8 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Judges a run of replicas that cannot be looked into: by what clients saw, measured by the ready specification of
-    /// their kind, and by the network's counters.
+    /// Judges a run of replicas whose state is not visible. It uses the clients' history, the specification for their
+    /// kind of operations, and the network's counters.
     pub fn of(scenario: &Scenario, record: &RunRecord) -> Judgement {
         let spec = linear::of_kind(scenario.kind());
         Judgement::by(&mut Panel::<Unseen>::new(Vec::new()), Evidence::of(scenario, record, spec))
@@ -53,34 +54,35 @@ impl Judgement {
         self.findings().is_empty()
     }
 
-    /// Whether the run says something about the program: false if something was found while the machine was too busy, so
-    /// that it may be the machine's doing. To pass on a busy machine is no easier than on an idle one.
+    /// Whether the run says something about the program: false if something was found while the machine was too busy,
+    /// because then the machine may be the cause. A run that passes counts, because it is not easier to pass on a busy
+    /// machine.
     pub fn is_judged(&self) -> bool {
         self.too_busy.is_none() || self.passed()
     }
 
-    /// Whether all checkers pass the run that exist in every world: all but the invariants. So this can be compared
-    /// between worlds.
+    /// Whether the run passes all checkers that exist in every world: all but the invariants. So the result can be
+    /// compared between worlds.
     pub fn passed_outside(&self) -> bool {
         self.findings().iter().all(|finding| finding.checker == Checker::INVARIANTS)
     }
 
-    /// What one of the checkers says.
+    /// The opinion of one of the checkers.
     pub fn opinion(&self, checker: &Checker) -> Option<&Opinion> {
         self.opinions.iter().find(|opinion| opinion.checker == *checker)
     }
 
-    /// What one of the checkers says, in a word or two.
+    /// The verdict of one of the checkers, in a word or two.
     pub fn word(&self, checker: &Checker) -> &'static str {
         self.opinion(checker).map_or(NOT_WATCHED, |opinion| opinion.word)
     }
 
-    /// The gets of the judged run with wrong answers, each once, in order of sending. Of other types than registers only
-    /// the operation of which a violation tells.
+    /// The gets of the judged run with wrong answers, each once, in order of sending. For types other than registers,
+    /// only the operation that a violation names.
     pub fn wrong_reads(&self, history: &History) -> Vec<WrongRead> {
         let is_register = self.specification == Some(Specification::name(&Register));
         let mut wrong = if is_register { linear::wrong_reads(history) } else { Vec::new() };
-        // A violation's explanation speaks of the same operation as the picture, so its word counts.
+        // The picture must show the operation that the violation's explanation names, so that one counts.
         for named in self.opinions.iter().filter_map(|opinion| opinion.wrong) {
             wrong.retain(|read| read.get != named.get);
             wrong.push(named);
@@ -110,7 +112,7 @@ mod tests {
         let gets = record.history.attempts.iter_mut().filter(|attempt| attempt.operation.is_get());
         for attempt in gets {
             if let Some((_, Outcome::Ok(value))) = &mut attempt.answer {
-                *value = Some("nobody put this".into());
+                *value = Some("never put".into());
             }
         }
         let judgement = Judgement::of(&fixture::scenario(), &record);
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_judged_is_no_finding_but_unknown_is() {
+    fn not_judged_is_not_a_finding_but_unknown_is() {
         let unjudged = Judgement::of(&Scenario { requests: 0, ..fixture::scenario() }, &fixture::record());
         let unjudged = with(unjudged, liveness::opinion(&liveness::Verdict::NotJudged(Excuse::NoWrites), 0));
         assert!(unjudged.passed());
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_on_a_machine_that_is_later_than_the_bound_is_not_judged_and_what_passes_has_passed() {
+    fn a_finding_on_a_machine_later_than_the_bound_is_not_judged_but_a_pass_counts() {
         let of = |record: &RunRecord, lag| {
             Judgement::of(&fixture::scenario(), &RunRecord { lag, ..record.clone() }).is_judged()
         };

@@ -1,22 +1,24 @@
 //! Liveness: once all faults are over and a quorum lives and is connected, writes go through.
 //!
 //! Safety says that nothing wrong happens, and a cluster that does nothing is perfectly safe. So progress is demanded
-//! where it must be possible: after the last fault of the scenario (a message lost by number is one), if a quorum of
-//! replicas is up, unpaused, in time, with sound disks, and all of them can hear each other ([`RunRecord::calm`]). From
-//! then on,
+//! where it must be possible: after the last fault of the scenario (a message lost by number is a fault), if a quorum
+//! is connected ([`RunRecord::calm`]). That is a quorum of replicas that are up and unpaused, have exact clocks and
+//! sound disks, and can all hear each other. From then on,
 //!
 //! - within [`BOUND`] after every write, some write must be acknowledged, and
 //! - every request to a living replica must get some answer within [`BOUND`].
 //!
-//! Where faults go on until the end, or a run is too short, nothing is demanded and nothing is judged. A run that was cut
-//! short, because replicas or clients sent too much, is a failure: whether it would ever have become quiet is unknown.
+//! If faults continue until the end, or a run is too short, nothing is demanded and nothing is judged. A run that was
+//! cut short, because replicas or clients sent too much, is a failure: whether it would ever have become quiet is
+//! unknown.
 //!
-//! Of a request that was done before, or that a client has given up after a refusal, no progress is demanded: its client
-//! waits for no answer any more. But clients that give up do not excuse replicas that refuse everything: once the faults
-//! have been over for the bound, a write must be acknowledged if clients have asked every connected replica for one.
+//! No progress is demanded for a request that was done before, or that its client abandoned after a refusal: the client
+//! no longer waits for an answer. But clients that give up do not excuse replicas that refuse everything: once the
+//! faults have been over for the bound, a write must be acknowledged if clients have asked every connected replica for
+//! one.
 //!
-//! A request to a replica that was down, or that went down before it answered, is owed by no replica. Such requests are
-//! counted ([`lost_with_replicas`]), so that a run in which half of the requests went to the dead says so.
+//! A request to a replica that was down, or that went down before it answered, need not be answered. Such requests are
+//! counted ([`lost_with_replicas`]), so the report shows if half of the requests went to dead replicas.
 
 use std::fmt;
 
@@ -30,13 +32,13 @@ use crate::machine::Machine;
 use crate::record::{Attempt, Observer, Outcome, RunRecord};
 use crate::time::{Span, Time};
 
-/// How long progress may take: some eight of the longest election timeouts of the Raft in this package.
+/// How long progress may take: about eight times the longest election timeout of this package's Raft.
 pub const BOUND: Span = Span::from_secs(10);
 
 /// Whether there was progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// There was.
+    /// There was progress.
     Live {
         /// The time until a write was first acknowledged, counted from the end of the faults, or from the first write
         /// after that.
@@ -44,7 +46,7 @@ pub enum Verdict {
     },
     /// Nothing could be demanded.
     NotJudged(Excuse),
-    /// There was none.
+    /// There was no progress.
     Stuck(Stuck),
     /// The run did not reach its end.
     CutShort(Flood),
@@ -97,11 +99,11 @@ fn is_lost(record: &RunRecord, attempt: &Attempt) -> bool {
 /// Why nothing could be demanded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excuse {
-    /// Faults went on, or left no quorum connected.
+    /// Faults continued to the end, or left no quorum connected.
     NeverCalm,
     /// No client wrote anything to a living replica after the faults.
     NoWrites,
-    /// Clients gave up all their writes after the faults, before they had asked every replica that can do one.
+    /// Clients abandoned all their writes after the faults, before they had asked every replica that can do a write.
     GivenUp,
     /// The run ended before [`BOUND`] had passed.
     TooShort,
@@ -123,7 +125,7 @@ impl fmt::Display for Excuse {
 pub struct Stuck {
     /// What was missing.
     pub lack: Lack,
-    /// From when to when it was waited for.
+    /// From when to when the checker waited for it.
     pub waited: (Time, Time),
     /// Which replica owes an answer, if one does.
     pub replica: Option<ReplicaId>,
@@ -180,7 +182,7 @@ impl<M: Machine> Check<M> for Liveness {
     }
 }
 
-/// What is said of a run with this verdict, in which this many requests were lost with their replicas.
+/// The opinion on a run with this verdict, in which this many requests were lost with their replicas.
 pub fn opinion(verdict: &Verdict, lost: u64) -> Opinion {
     let new = |word, remark: String| Opinion::new(Checker::LIVENESS, "Liveness", word, remark);
     let (mut opinion, after, lack) = match verdict {
@@ -230,7 +232,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     Demand { evidence, calm, acknowledged }.judge()
 }
 
-/// What is demanded of a run that became calm.
+/// The demands on a run with a stable period.
 struct Demand<'e> {
     evidence: &'e Evidence<'e>,
     /// When all faults were over.
@@ -257,8 +259,8 @@ impl Demand<'_> {
         }
     }
 
-    /// From when the first write could be acknowledged, and when one was. A write can be acknowledged since the calm
-    /// began, or since it was sent. None if no client waits for one.
+    /// From when the first write could be acknowledged, and when one was. A write can be acknowledged from the start of
+    /// the stable period, or from when it was sent. None if no client waits for a write.
     fn first_write(&self) -> Result<Option<(Time, Time)>, Stuck> {
         let over_since = over_since(self.evidence.record);
         let waiting = self.record().history.attempts.iter().zip(&over_since).filter(|(attempt, over)| {
@@ -279,8 +281,8 @@ impl Demand<'_> {
         Ok(first)
     }
 
-    /// Whether every replica that can do a write has been asked in vain, when each had had the bound since the calm began
-    /// or since the last write that was acknowledged. Whether the clients still wait does not matter then.
+    /// Whether every replica that can do a write has been asked in vain. Each must have had the bound's time since the
+    /// stable period began, or since the last acknowledged write. Whether the clients still wait does not matter then.
     fn writes_in_vain(&self) -> Option<Stuck> {
         let since = self.acknowledged.last().copied().unwrap_or(self.calm) + self.evidence.bound;
         let asked = self.asked_for_writes().filter(|attempt| attempt.sent >= since && self.is_over(attempt.sent));
@@ -293,7 +295,7 @@ impl Demand<'_> {
         (!replicas.is_empty() && replicas == all).then(|| self.stuck(Lack::Write, None, first))
     }
 
-    /// A request since the calm that no replica answered in time.
+    /// A request in the stable period that no replica answered in time.
     fn owed_answer(&self) -> Option<Stuck> {
         let owed = self.record().history.attempts.iter().find(|attempt| {
             let answered = attempt.answer.as_ref().map_or(Time::NEVER, |answer| answer.0);
@@ -303,7 +305,7 @@ impl Demand<'_> {
         Some(self.stuck(Lack::Answer, Some(owed.replica), owed.sent))
     }
 
-    /// The writes that were sent since the calm to replicas that can do them.
+    /// The writes that were sent in the stable period to replicas that can do them.
     fn asked_for_writes(&self) -> impl Iterator<Item = &Attempt> {
         self.record().history.attempts.iter().filter(|attempt| attempt.sent >= self.calm && self.may_write(attempt))
     }
@@ -333,9 +335,9 @@ impl Demand<'_> {
     }
 }
 
-/// For each attempt, since when no answer to its request is owed any more. That is since an attempt of it was done; from
-/// the beginning, if the last attempt was refused or lost with its replica, and not repeated, as by clients that give up;
-/// and never if it is open.
+/// For each attempt, the time from which its request no longer needs an answer. That is the time at which an attempt of
+/// the request was done. It is the beginning if the last attempt was refused, or lost with its replica, and not
+/// repeated, as by clients that give up. It is never if the request is open.
 fn over_since(record: &RunRecord) -> Vec<Time> {
     let attempts = &record.history.attempts;
     let mut requests: Vec<usize> = Vec::with_capacity(attempts.len());
@@ -365,8 +367,8 @@ fn acknowledged_at(attempt: &Attempt) -> Option<Time> {
     }
 }
 
-/// What living replicas that agree on a log are like, as far as it may explain why nothing moves on. None if one of them
-/// has no window.
+/// The state of living replicas that agree on a log, as far as it may explain why there is no progress. None if one of
+/// them has no window.
 pub fn diagnose<'w>(living: ReplicaSet, window: impl Fn(ReplicaId) -> Option<&'w dyn Consensus>) -> Option<String> {
     let windows: Vec<(ReplicaId, &dyn Consensus)> =
         living.iter().map(|id| window(id).map(|window| (id, window))).collect::<Option<_>>()?;
@@ -456,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn no_acknowledged_write_within_the_bound_is_none() {
+    fn no_acknowledged_write_within_the_bound_is_no_progress() {
         assert_eq!(lack(verdict(vec![put(LIVING, 60, None)])), Some((Lack::Write, 60)));
         assert_eq!(lack(verdict(vec![put(LIVING, 60, ok(71))])), Some((Lack::Write, 60)));
         assert_eq!(lack(verdict(vec![put(LIVING, 20, None)])), Some((Lack::Write, 50)));
@@ -496,8 +498,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_specification_calls_a_read_is_no_write_though_it_is_no_get() {
-        /// A type whose only operation looks.
+    fn an_operation_that_the_specification_calls_a_read_is_not_a_write_though_it_is_not_a_get() {
+        /// A type whose only operation is a read.
         struct Looking;
         impl Specification for Looking {
             type State = ();
@@ -578,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_acknowledged_before_the_calm_is_no_progress() {
+    fn a_write_acknowledged_before_the_stable_period_is_not_progress() {
         assert_eq!(lack(verdict(vec![put(LIVING, 40, ok(45)), put(LIVING, 60, None)])), Some((Lack::Write, 60)));
         assert_eq!(verdict(vec![put(LIVING, 40, ok(45))]), Verdict::NotJudged(Excuse::NoWrites));
     }
@@ -607,7 +609,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_demanded_of_the_dead_or_where_it_cannot_be() {
+    fn nothing_is_demanded_of_dead_replicas_or_where_progress_is_impossible() {
         assert_eq!(verdict(vec![put(DEAD, 60, None)]), Verdict::NotJudged(Excuse::NoWrites));
         assert_eq!(verdict(vec![put(LIVING, 95, None)]), Verdict::NotJudged(Excuse::TooShort));
         assert_eq!(judged(&fixture::record()), Verdict::NotJudged(Excuse::NeverCalm));

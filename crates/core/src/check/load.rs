@@ -1,4 +1,4 @@
-//! Histories of simulated clients, for tests and benchmarks: as long as is wanted, right, or wrong towards the end.
+//! Histories of simulated clients, for tests and benchmarks: of any length, correct or with errors towards the end.
 
 use std::collections::VecDeque;
 
@@ -11,21 +11,22 @@ use crate::time::Time;
 /// What clients do to objects of one type.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// The name of the type, as specifications have it.
+    /// The name of the type, as in specifications.
     pub kind: &'static str,
     /// How many operations there are.
     pub operations: u64,
     /// How many objects they are about.
     pub objects: u64,
-    /// How many clients there are. Each waits for an answer before it goes on, unless none comes.
+    /// How many clients there are. Each waits for an answer before it continues, unless the answer is lost.
     pub clients: u64,
-    /// How likely an operation is not answered; then it takes effect late or never, and the client is another one.
+    /// How likely an operation is not answered; then it takes effect late or never, and another client takes the place
+    /// of this one.
     pub lost: f64,
     /// Whether the objects break after nine tenths of the operations: then one answer of five is wrong, where it can be.
     pub is_wrong: bool,
 }
 
-/// An object as an implementation has it.
+/// An object as an implementation stores it.
 #[derive(Clone, Debug, Default)]
 struct Object {
     text: Text,
@@ -38,7 +39,7 @@ struct Object {
 }
 
 impl Object {
-    /// Does an operation and returns what is answered. `slips`: in a way that shows.
+    /// Does an operation and returns the answer. `slips`: the answer is visibly wrong.
     fn apply(&mut self, kind: &str, client: u16, operation: &Operation, slips: bool) -> Option<Text> {
         match operation {
             Operation::Get { .. } if kind == "counter" => {
@@ -150,7 +151,7 @@ pub fn history(load: Load, seed: u64) -> History {
 /// What clients send and when, in order of sending.
 fn plans(load: Load, random: &mut Stream) -> Vec<Plan> {
     let keys: Vec<Text> = (0..load.objects).map(|object| format!("object {object}").into()).collect();
-    // When each client is free, and its number: one that waits in vain is replaced by another.
+    // When each client is free, and its number: a client that waits in vain is replaced by another.
     let mut free: Vec<(u64, u16)> = (0..load.clients).map(|client| (0, client as u16)).collect();
     let mut clients = load.clients as u16;
     let mut plans = Vec::new();
@@ -185,7 +186,7 @@ fn operation(kind: &str, key: Text, number: u64, random: &mut Stream) -> Operati
         "register" | "cas" => Operation::Put { key, value },
         "list" if first => Operation::Append { key, value },
         "counter" if first => Operation::Add { key, amount: 1 + random.below(3) as i64 },
-        // More come than go, so that the queue is never empty for long.
+        // More elements come than go, so that the queue is never empty for long.
         "queue" if random.chance(0.51) => Operation::Enqueue { key, value },
         "queue" => Operation::Dequeue { key },
         "lock" if first => Operation::Acquire { key },

@@ -2,10 +2,10 @@
 //!
 //! - [`course`]: the verdict of the course's runner, from its counters.
 //! - [`linear`]: whether the whole history is linearizable.
-//! - [`raft`]: the invariants of Raft, while a run goes on.
+//! - [`raft`]: the invariants of Raft, during a run.
 //! - [`liveness`]: whether there is progress once all faults are over.
-//! - [`Check`]: the trait of all checkers, also of a protocol's own; [`invariant`] makes one of a closure. [`Panel`]: the
-//!   list of those that judge a run. [`Judgement`]: what all of them say.
+//! - [`Check`]: the trait of all checkers, also of a protocol's own; [`invariant`] makes one of a closure. [`Panel`]:
+//!   the list of checkers that judge a run. [`Judgement`]: the opinions of all of them.
 
 pub mod course;
 mod judgement;

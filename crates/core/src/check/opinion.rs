@@ -1,4 +1,4 @@
-//! What one checker says of a run.
+//! The opinion of one checker on a run.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,11 +19,11 @@ impl Checker {
     pub const INVARIANTS: Checker = Checker::named("invariants");
     /// Whether there is progress ([`liveness`](super::liveness)).
     pub const LIVENESS: Checker = Checker::named("liveness");
-    /// What the course's runner says ([`course`](super::course)).
+    /// The verdict of the course's runner ([`course`](super::course)).
     pub const COURSE: Checker = Checker::named("course");
 
-    /// The checkers that judge every run, in the order of preference when one failure has to stand for a run: what a user
-    /// of the machines can see and prove comes first.
+    /// The checkers that judge every run, in the order of preference when one failure has to stand for a run: failures
+    /// that a user of the machines can see and prove come first.
     pub const STANDARD: [Checker; 4] =
         [Checker::LINEARIZABILITY, Checker::INVARIANTS, Checker::LIVENESS, Checker::COURSE];
 
@@ -87,7 +87,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What one checker says of a run.
+/// The opinion of one checker on a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opinion {
     /// The checker.
@@ -96,15 +96,15 @@ pub struct Opinion {
     pub title: &'static str,
     /// Its verdict in a word or two: [`OK`], or what is wrong, or why nothing is said.
     pub word: &'static str,
-    /// What was looked at, or what is wrong, in the rest of that line.
+    /// What was checked, or what is wrong, in the rest of that line.
     pub remark: String,
     /// Further lines.
     pub lines: Vec<String>,
     /// Figures for other programs, each under the name of a field. A checker always has the same fields.
     pub figures: Vec<(&'static str, Value)>,
-    /// What it found, the most telling first; nothing in a run that passes.
+    /// Its findings, the most telling first; empty in a run that passes.
     pub findings: Vec<Finding>,
-    /// The operation with a wrong answer that it speaks of.
+    /// The operation with a wrong answer that the opinion names.
     pub wrong: Option<WrongRead>,
 }
 
@@ -115,7 +115,7 @@ pub const OK: &str = "ok";
 /// wrong.
 pub const UNKNOWN: &str = "unknown";
 
-/// The word of a checker that could not look at what it judges.
+/// The word of a checker that could not see the state that it judges.
 pub const NOT_WATCHED: &str = "not watched";
 
 /// The word of a checker that could demand nothing.

@@ -13,29 +13,29 @@ use crate::scenario::Scenario;
 use crate::service::Operation;
 use crate::time::{Span, Time};
 
-/// Judges one run of machines of some type, while it goes on or after its end.
+/// Judges one run of machines of some type, in progress or after its end.
 pub trait Check<M: Machine>: Observer<M> {
-    /// Whether it has to see the run while it goes on. Others cost nothing until the end.
+    /// Whether it has to watch the run in progress. Other checkers cost nothing until the end.
     fn watches(&self) -> bool {
         true
     }
 
-    /// What it says, after the end of the run.
+    /// Its opinion, after the end of the run.
     fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion;
 }
 
 /// What is known of a run after its end.
 #[derive(Clone, Debug)]
 pub struct Evidence<'e> {
-    /// What was to happen.
+    /// What should have happened.
     pub scenario: &'e Scenario,
     /// What happened.
     pub record: &'e RunRecord,
-    /// Which answers are right; none if no specification says that.
+    /// Which answers are right; none if there is no specification.
     pub spec: Option<&'static dyn AnySpecification>,
     /// How long progress may take with the parameters of these machines: [`liveness::BOUND`] or more.
     pub bound: Span,
-    /// What the machines were like at the end, in a few words, if they have a window ([`liveness::diagnose`]).
+    /// The state of the machines at the end, in a few words, if they have a window ([`liveness::diagnose`]).
     pub diagnosis: Option<&'e str>,
     /// The course's verdict.
     pub course: course::Verdict,
@@ -61,7 +61,7 @@ impl<'e> Evidence<'e> {
 /// All checkers of one run, in the order of preference when one failure has to stand for the run.
 pub struct Panel<M: Machine> {
     checks: Vec<Box<dyn Check<M>>>,
-    /// The places of those that watch.
+    /// The places of the checkers that watch.
     watching: Vec<usize>,
     /// Whether some of them know the protocol.
     has_own: bool,
@@ -79,7 +79,7 @@ impl<M: Machine> Panel<M> {
         Panel { checks, watching, has_own }
     }
 
-    /// What all of them say.
+    /// The opinions of all of them.
     pub fn judge(&mut self, evidence: &Evidence<'_>) -> Vec<Opinion> {
         let mut opinions: Vec<Opinion> = self.checks.iter_mut().map(|check| check.judge(evidence)).collect();
         if !opinions.iter().any(|opinion| opinion.checker == Checker::INVARIANTS) {
@@ -125,8 +125,8 @@ impl<M: Machine> Observer<M> for Panel<M> {
     }
 }
 
-/// An invariant of a protocol's own: `holds` is asked after each input that a machine has handled, and says what is wrong
-/// if something is. The first violation counts. `name` is the kind of the finding.
+/// An invariant of a protocol's own: `holds` is called after each input that a machine has handled, and returns what is
+/// wrong, if anything. The first violation counts. `name` is the kind of the finding.
 pub fn invariant<M, F>(name: &'static str, holds: F) -> Box<dyn Check<M>>
 where
     M: Machine + 'static,
@@ -159,7 +159,7 @@ impl<M: Machine, F: FnMut(&Scene<'_, M>) -> Result<(), String>> Check<M> for Own
     }
 }
 
-/// A machine for runs whose machines cannot be seen, since they are programs. It has no values.
+/// A machine for runs of programs, whose state is not visible. The type has no values.
 pub(super) enum Unseen {}
 
 impl Machine for Unseen {

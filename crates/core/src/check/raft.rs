@@ -1,4 +1,4 @@
-//! The invariants of Raft (figure 3 of the paper), held up against replicas while a run goes on.
+//! The invariants of Raft (figure 3 of the paper), checked against replicas while a run is in progress.
 //!
 //! [`Invariants`] watches a simulation of any protocol that opens the window [`Consensus`]. The work follows what has
 //! changed: an input that changes nothing costs a comparison, a new entry a hash.
@@ -6,9 +6,9 @@
 //! Logs are compared by *prefix digests*: the digest of an entry covers all before it, so two logs are the same up to
 //! an index exactly if their digests there are (up to a chance of 2^-64). One comparison does for a whole log.
 //!
-//! A log may lose its beginning. What was seen of it is kept here, so that nothing is compared less strictly. A log that
-//! begins after entries that it never had is that of a replica which took over a state: it must end where something was
-//! committed, and be the state of everything up to there.
+//! A log may lose its beginning. The digests seen before are kept here, so the comparison stays as strict. If a log
+//! begins after entries that it never had, its replica has installed a snapshot. The snapshot must end at a committed
+//! entry, and must be the state of everything up to there.
 
 mod invariant;
 mod opinion;
@@ -27,25 +27,25 @@ use crate::time::Time;
 pub use invariant::{Invariant, Violation};
 pub(super) use opinion::{Broken as BrokenInvariant, opinion, unwatched};
 
-/// What came of watching a run.
+/// The result of watching a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// How many changes of replicas were looked at.
+    /// How many changes of replicas were checked.
     pub changes: u64,
     /// How many terms had a leader.
     pub terms_led: usize,
-    /// The first violation, if there was one. Nothing after it was looked at.
+    /// The first violation, if there was one. Nothing after it was checked.
     pub violation: Option<Violation>,
 }
 
-/// Watches the replicas of a run. After the first violation it looks no further: what follows from a broken log would
-/// only hide the cause.
+/// Watches the replicas of a run. After the first violation it checks no further: the consequences of a broken log
+/// would only hide the cause.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     replicas: Vec<Mirror>,
-    /// Who has been a leader of which term.
+    /// The leader of each term.
     leaders: BTreeMap<Term, ReplicaId>,
-    /// Who leads now, as far as they know.
+    /// The replicas that consider themselves leaders now.
     leading: ReplicaSet,
     /// By index: every entry that any log has ever had there, by term and prefix digest.
     entries: Vec<SmallVec<[(Term, u64); 1]>>,
@@ -53,7 +53,7 @@ pub struct Invariants {
     committed: Vec<Committed>,
     violation: Option<Violation>,
     changes: u64,
-    /// Whether replicas have disks, so that their promises are noted.
+    /// Whether replicas have disks, so that their promises are recorded.
     durable: bool,
     /// Promises that were sent with the input that is being handled.
     promises: SmallVec<[(ReplicaId, ReplicaId, Promise); 4]>,
@@ -70,17 +70,17 @@ struct Committed {
     state: u64,
 }
 
-/// What a replica was when it was last looked at.
+/// The state of a replica when it was last checked.
 #[derive(Clone, Debug, Default)]
 struct Mirror {
     seen: Seen,
-    /// The prefix digests of its log, also of what it has dropped.
+    /// The prefix digests of its log, including the dropped beginning.
     log: Vec<u64>,
     /// The newest term in which it has promised anything.
     promised: Term,
     /// The newest vote that it has sent.
     vote: Option<(Term, ReplicaId)>,
-    /// Up to here it has promised to keep its log.
+    /// The index up to which it has promised to keep its log.
     kept: Index,
 }
 
@@ -129,7 +129,7 @@ impl Invariants {
         self.violation.as_ref()
     }
 
-    /// How many changes of replicas were looked at.
+    /// How many changes of replicas were checked.
     pub fn changes(&self) -> u64 {
         self.changes
     }
@@ -139,12 +139,12 @@ impl Invariants {
         Verdict { changes: self.changes, terms_led: self.leaders.len(), violation: self.violation }
     }
 
-    /// Looks at a replica that may have changed.
+    /// Checks a replica that may have changed.
     pub fn look<P: Consensus>(&mut self, now: Time, replicas: &[P], living: ReplicaSet, id: ReplicaId) {
         self.look_by(now, replicas, living, id, |_| now);
     }
 
-    /// Looks at a replica that was just started again: what it has promised it still knows.
+    /// Checks a replica that has just restarted: it must still know its promises.
     pub fn look_again<P: Consensus>(&mut self, now: Time, replicas: &[P], id: ReplicaId) {
         if self.violation.is_none() {
             self.make_room(replicas.len());
@@ -192,7 +192,7 @@ impl Invariants {
         }
     }
 
-    /// What was promised with the input that was handled just now.
+    /// Checks the promises that were sent with the input that was handled just now.
     #[cold]
     fn look_at_promises(&mut self, now: Time) {
         for (from, to, promise) in std::mem::take(&mut self.promises) {
@@ -201,7 +201,7 @@ impl Invariants {
         }
     }
 
-    /// A replica has sent another one a promise.
+    /// Checks a promise that one replica has sent to another.
     fn look_at_promise(&mut self, from: ReplicaId, to: ReplicaId, promise: Promise) -> Result<(), Broken> {
         let Mirror { seen, log, promised, vote, kept } = &mut self.replicas[from.index()];
         let to = if matches!(promise, Promise::Candidacy { .. }) { from } else { to };
@@ -218,7 +218,7 @@ impl Invariants {
                     _ => *vote = Some((term, to)),
                 }
             }
-            // What was left in an older term may be replaced by now.
+            // Entries promised in an older term may have been replaced since.
             Promise::Kept { term, index } if term == seen.term => {
                 *promised = term.max(*promised);
                 *kept = index.min(log.len() as Index).max(*kept);
@@ -228,7 +228,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// A replica was started again: what it has promised it still knows. Its commit index may be lower.
+    /// Checks a replica that has restarted: it must still know its promises. Its commit index may be lower.
     fn look_at_start<P: Consensus>(&mut self, id: ReplicaId, replicas: &[P]) -> Result<(), Broken> {
         let seen = Seen::of(&replicas[id.index()]);
         let Mirror { log: before, promised, vote, kept, .. } = std::mem::take(&mut self.replicas[id.index()]);
@@ -268,7 +268,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// Compares a replica with what it was.
+    /// Compares a replica with its earlier state.
     fn compare<P: Consensus>(&mut self, id: ReplicaId, replicas: &[P], seen: Seen) -> Result<(), Broken> {
         let replica = &replicas[id.index()];
         let before = std::mem::replace(&mut self.replicas[id.index()].seen, seen);
@@ -304,8 +304,8 @@ impl Invariants {
         Ok(())
     }
 
-    /// A log has lost its beginning: only what was applied before, or a state has come in its place, of entries that are
-    /// all committed.
+    /// A log has lost its beginning: either only entries that were applied before, or a snapshot of committed entries
+    /// has replaced it.
     fn look_at_beginning(&mut self, id: ReplicaId, before: Seen, seen: Seen) -> Result<(), Broken> {
         let dropped = seen.dropped;
         if dropped < before.dropped {
@@ -325,7 +325,7 @@ impl Invariants {
         };
         let Mirror { log, kept, .. } = &mut self.replicas[id.index()];
         if log.get(dropped as usize - 1) != taken.last().map(|known| &known.prefix) {
-            // What it had acknowledged to an older leader may be replaced now.
+            // Entries that it had acknowledged to an older leader may be replaced now.
             let common = log.iter().zip(taken).take_while(|(own, known)| **own == known.prefix).count();
             *kept = (common as Index).min(*kept);
             log.clear();
@@ -334,7 +334,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// Entries were removed: none of a leader's, and none that are committed.
+    /// Entries were removed: a leader must not remove any, and no committed entry may be removed.
     fn look_at_truncation<P: Consensus>(
         &mut self,
         id: ReplicaId,
@@ -394,7 +394,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// The commit index has changed: only upwards, and to entries that everybody agrees on.
+    /// The commit index has changed: it may only rise, and only to entries on which all replicas agree.
     fn look_at_commit<P: Consensus>(
         &mut self,
         id: ReplicaId,
@@ -442,7 +442,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// An entry is committed in a term: leaders of later ones, if they lead already, have it, too.
+    /// An entry is committed in a term: leaders of later terms, if there are any already, must have it, too.
     fn look_at_later_leaders(&self, place: usize, term: Term, prefix: u64) -> Result<(), Broken> {
         let lacks = |id: &ReplicaId| {
             let Mirror { seen, log, .. } = &self.replicas[id.index()];
@@ -460,7 +460,7 @@ impl Invariants {
         }
     }
 
-    /// An entry is committed: it is on the disks of a majority.
+    /// An entry is committed: it must be on the disks of a majority.
     fn look_at_disks<P: Consensus>(&self, place: usize, prefix: u64, replicas: &[P]) -> Result<(), Broken> {
         let has = |(replica, mirror): &(&P, &Mirror)| {
             replica.durable_index() > place as Index && mirror.log.get(place) == Some(&prefix)
@@ -474,7 +474,7 @@ impl Invariants {
         Err((Invariant::Durability, text))
     }
 
-    /// The state machine is where everything committed up to there takes it, applied once and in order.
+    /// The state machine must equal all committed entries up to there, applied once and in order.
     fn look_at_state(&self, id: ReplicaId, seen: Seen) -> Result<(), Broken> {
         if seen.applied > seen.commit_index {
             let text =
@@ -492,7 +492,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// A replica leads: alone in its term, and with all that was committed before.
+    /// A replica leads: it must be alone in its term, and have all entries committed before.
     fn look_at_leader(&mut self, id: ReplicaId, seen: Seen) -> Result<(), Broken> {
         let leader = *self.leaders.entry(seen.term).or_insert(id);
         if leader != id {
@@ -521,7 +521,7 @@ impl Invariants {
         }
     }
 
-    /// Several replicas lead, as far as they know: only one of them may serve reads by itself.
+    /// Several replicas consider themselves leaders: only one of them may serve reads by itself.
     fn look_at_leases<P: Consensus>(
         &self,
         replicas: &[P],
@@ -547,7 +547,7 @@ impl Invariants {
     }
 }
 
-/// The prefix digest after one entry more.
+/// The prefix digest after one more entry.
 #[inline]
 fn extended(prefix: u64, entry: Option<LogEntry>) -> u64 {
     let mut hasher = StableHasher::new();
@@ -571,7 +571,7 @@ impl<P: Service + Consensus> Observer<P> for Invariants {
             Event::Crashed { replica, .. } | Event::Ended { replica, .. } => self.leading.remove(replica),
             Event::Started { replica, wiped } => {
                 if wiped {
-                    // The scenario has made it forget.
+                    // The scenario has wiped its disk.
                     self.replicas[replica.index()] = Mirror::default();
                 }
                 self.look_again(scene.now, scene.replicas, replica);

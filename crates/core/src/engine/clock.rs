@@ -4,7 +4,7 @@ use crate::time::{Span, Time};
 
 /// How fast a clock runs: local nanoseconds for each 10^9 nanoseconds of the world.
 ///
-/// A whole number, so that no conversion depends on how a machine rounds.
+/// An integer, so that no conversion depends on how a machine rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate(u64);
 
@@ -27,7 +27,7 @@ impl Rate {
     }
 }
 
-/// The clock of one host. It never goes back: what machines read is a monotonic clock.
+/// The clock of one host. It never goes backwards: machines read a monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     /// Whether it was ever set.

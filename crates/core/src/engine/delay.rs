@@ -19,7 +19,7 @@ pub enum Delay {
     Exponential {
         /// The shortest.
         floor: Span,
-        /// The mean of what comes on top.
+        /// The mean of the rest.
         mean: Span,
     },
 }

@@ -1,8 +1,8 @@
 //! A host's disk: records in order, of which a prefix is synced.
 //!
-//! What is not synced is in the cache of an operating system. When the power fails, the disk keeps a part of it from
-//! the beginning, and the record after that may be torn: the file ends within it. Synced records survive, unless the
-//! disk damages one ([`Disk::corrupt`]) or has lied about a sync ([`Disk::set_lying`]).
+//! Records that are not synced are in the cache of an operating system. When the power fails, the disk keeps a part of
+//! it from the beginning, and the record after that may be torn: the file ends within it. Synced records survive,
+//! unless the disk damages one ([`Disk::corrupt`]) or has lied about a sync ([`Disk::set_lying`]).
 
 use crate::engine::Delay;
 use crate::machine::{Record, Recovered, Stored};
@@ -19,20 +19,20 @@ pub struct Disk<R> {
     records: Vec<Stored<R>>,
     /// How many records came before the first of `records` and were dropped.
     dropped: u64,
-    /// So many records are synced.
+    /// This many records are synced.
     synced: u64,
-    /// So many records would survive a power failure: fewer than are synced if the disk has lied.
+    /// This many records would survive a power failure: fewer than are synced if the disk has lied.
     durable: u64,
     /// A sync is under way, and covers this many records.
     syncing: Option<u64>,
     /// How many syncs were begun.
     syncs: u64,
-    /// How many records the machine waits for to be synced.
+    /// How many records the machine wants to be synced.
     wanted: u64,
     /// The newest record that replaces all before it, by number.
     checkpoint: Option<u64>,
     latency: Delay,
-    /// How often longer than drawn a sync takes.
+    /// The factor by which a sync takes longer than drawn.
     slowness: u64,
     full: bool,
     lying: bool,
@@ -49,7 +49,7 @@ pub struct PowerFailure {
 }
 
 impl<R: Record> Disk<R> {
-    /// An empty disk whose syncs take this long. The stream draws how long, and what a crash loses.
+    /// An empty disk whose syncs take this long. The stream draws the durations, and what a crash loses.
     pub const fn new(latency: Delay, stream: Stream) -> Disk<R> {
         Disk {
             records: Vec::new(),
@@ -83,7 +83,7 @@ impl<R: Record> Disk<R> {
         self.full
     }
 
-    /// Appends a record to the queue of writes. False, and nothing is changed, if there is no room.
+    /// Appends a record to the queue of writes. Returns false and changes nothing if there is no room.
     pub fn persist(&mut self, record: R) -> bool {
         if self.full {
             return false;
@@ -95,14 +95,14 @@ impl<R: Record> Disk<R> {
         true
     }
 
-    /// Wants all that was persisted to be synced; false if it is already.
+    /// Asks for a sync of all persisted records; false if they are synced already.
     pub fn want_sync(&mut self) -> bool {
         self.wanted = self.persisted();
         self.wanted > self.synced
     }
 
-    /// Begins a sync if one is wanted and none is under way. Returns its number, and how long it takes. It covers all that
-    /// was persisted by now, so that what has waited together is served together.
+    /// Begins a sync if one is wanted and none is under way. Returns its number, and how long it takes. It covers all
+    /// records persisted by now, so one sync serves all that wait.
     pub fn begin_sync(&mut self) -> Option<(u64, Span)> {
         if self.syncing.is_some() || self.wanted <= self.synced {
             return None;
@@ -117,7 +117,7 @@ impl<R: Record> Disk<R> {
         self.syncing.is_some() && number == self.syncs
     }
 
-    /// Begins the sync under way anew, since the disk's speed has changed.
+    /// Restarts the sync under way, because the disk's speed has changed.
     pub fn restart_sync(&mut self) -> Option<(u64, Span)> {
         self.syncing = None;
         self.begin_sync()
@@ -135,7 +135,7 @@ impl<R: Record> Disk<R> {
         self.synced
     }
 
-    /// A checkpoint that is on the disk replaces what comes before it, in one step.
+    /// A checkpoint that is on the disk replaces all earlier records, in one step.
     fn drop_replaced(&mut self) {
         if let Some(checkpoint) = self.checkpoint.filter(|&checkpoint| checkpoint < self.durable) {
             self.records.drain(..(checkpoint - self.dropped) as usize);
@@ -144,7 +144,7 @@ impl<R: Record> Disk<R> {
         }
     }
 
-    /// The power fails: of what is not synced a drawn number of records survives, from the first on.
+    /// The power fails: of the records that are not synced, a drawn number survives, from the first on.
     pub fn fail_power(&mut self) -> PowerFailure {
         let kept = self.stream.between(self.durable, self.persisted());
         let torn = self.stream.chance(0.5);
@@ -174,7 +174,7 @@ impl<R: Record> Disk<R> {
         (place > 0).then_some(self.dropped + place as u64)
     }
 
-    /// What a machine reads when it starts.
+    /// The records that a machine reads when it starts.
     pub fn read(&self, torn: bool) -> Recovered<R> {
         Recovered { records: self.records.clone(), torn }
     }
@@ -190,7 +190,7 @@ impl<R: Record> Disk<R> {
         true
     }
 
-    /// Forgets everything, as a new disk does.
+    /// Forgets everything, like a new disk.
     pub fn wipe(&mut self) {
         let all = self.persisted();
         self.records.clear();
@@ -209,8 +209,8 @@ impl<R: Record> Disk<R> {
         self.full = full;
     }
 
-    /// Reports syncs from now on that have not happened, or is honest again from the next sync on. No Raft survives a
-    /// majority of such disks.
+    /// From now on reports syncs that have not happened, or is honest again from the next sync on. No Raft cluster
+    /// survives a majority of such disks.
     pub fn set_lying(&mut self, lying: bool) {
         self.lying = lying;
     }
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn one_sync_serves_all_that_waited_for_it_and_what_came_later_waits_for_the_next() {
+    fn one_sync_serves_all_records_that_waited_and_later_records_wait_for_the_next() {
         let mut disk = disk(1);
         disk.persist(Line(0, false));
         assert!(disk.want_sync());
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_replaces_what_comes_before_it_when_it_is_synced_and_not_before() {
+    fn a_checkpoint_replaces_earlier_records_when_it_is_synced_and_not_before() {
         for keep_checkpoint in [false, true] {
             let mut disk = disk(1);
             disk.persist(Line(0, false));
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lying_disk_loses_what_it_said_was_synced() {
+    fn a_lying_disk_loses_records_that_it_reported_as_synced() {
         let mut disk = disk(1);
         disk.set_lying(true);
         disk.persist(Line(0, false));
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_takes_nothing_and_a_damaged_record_is_read_as_damaged() {
+    fn a_full_disk_accepts_no_record_and_a_damaged_record_is_read_as_damaged() {
         let mut disk = disk(1);
         assert!(!disk.corrupt(), "there is nothing yet");
         disk.persist(Line(0, false));

@@ -1,4 +1,4 @@
-//! What a host knows of the machine that runs on it.
+//! The state of a host, apart from the machine that runs on it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,16 +14,16 @@ pub enum State {
     Up,
     /// It is stopped: messages and timeouts wait for it.
     Paused,
-    /// It has ended. What arrives for it is lost.
+    /// It has ended. Inputs that arrive for it are lost.
     Down,
 }
 
-/// The state of one host, for all who look on.
+/// The state of one host, for observers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// Whether its machine runs.
     pub state: State,
-    /// How often its machine was started again.
+    /// How often its machine was restarted.
     pub incarnation: u32,
     /// Its clock.
     pub clock: Clock,
@@ -34,7 +34,7 @@ impl Condition {
     pub const FIRST: Condition = Condition { state: State::Up, incarnation: 0, clock: Clock::EXACT };
 }
 
-/// What waits on one host, and its disk.
+/// The disk of one host, and the effects that wait for it.
 pub(super) struct Storage<M: Machine> {
     pub disk: Disk<M::Record>,
     /// How many records were on the disk, or had been, when the machine started.
@@ -43,7 +43,7 @@ pub(super) struct Storage<M: Machine> {
     pub waiting: VecDeque<(u64, Emission<M>)>,
     /// Whether the file ended within a record at the last crash.
     pub torn: bool,
-    /// Whether the disk has refused a record of this machine, and whether the machine was told.
+    /// Whether the disk has refused a record of this machine, and whether the machine was notified.
     pub refused: bool,
     pub told_full: bool,
 }

@@ -1,9 +1,9 @@
-//! The discrete-event engine: hosts, what is under way to them, and what happens next.
+//! The discrete-event engine: hosts, events in flight, and what happens next.
 //!
 //! An [`Engine`] keeps a host for each machine: whether it is up, paused or down, its incarnation, its clock and its
-//! disk. It knows nothing of clients, scenarios or networks. A *driver* owns it, decides what happens next, and says
-//! through [`Carrier`] what becomes of the things that machines emit. The virtual world is one driver; tests that drive
-//! machines by hand are others.
+//! disk. It knows nothing of clients, scenarios or networks. A *driver* owns it, decides what happens next, and handles
+//! the emissions of machines through [`Carrier`]. The virtual world is one driver; tests that drive machines by hand
+//! are others.
 
 mod clock;
 mod delay;
@@ -25,16 +25,17 @@ use host::Storage;
 pub use host::{Condition, State};
 pub use queue::{Queue, Wakeups};
 
-/// How many timeouts a machine may ask for in a row without time moving on. More would never end.
+/// How many timeouts a machine may ask for in a row while time stands still. A machine that asks for more is taken to
+/// loop forever.
 const IMMEDIATE_TIMEOUTS_MAX: usize = 1_000;
 
-/// How many syncs a machine may ask for without time moving on, each in answer to the one before.
+/// How many syncs a machine may ask for while time stands still, each in answer to the one before.
 const IMMEDIATE_SYNCS_MAX: usize = 100;
 
 /// How a machine is started.
 pub type Build<'b, M> = dyn FnMut(Boot<<M as Machine>::Record>) -> Result<M, Exit> + 'b;
 
-/// Takes what machines emit, and decides what becomes of it. `E` is what else the driver lets happen later.
+/// Takes what machines emit, and decides what happens to it. `E` is the type of the driver's own later events.
 pub trait Carrier<M: Machine, E> {
     /// A machine's emissions follow.
     #[inline]
@@ -42,7 +43,7 @@ pub trait Carrier<M: Machine, E> {
         let _ = (now, from, machine);
     }
 
-    /// A machine emits something now. Whatever is to come of it later goes `ahead`.
+    /// A machine emits something now. Later consequences are queued in `ahead`.
     fn carry(&mut self, now: Time, from: ReplicaId, emission: Emission<M>, ahead: &mut Ahead<M, E>);
 }
 
@@ -51,7 +52,7 @@ pub struct Ahead<M: Machine, E> {
     queue: Queue<Due<M, E>>,
 }
 
-/// Something under way, or that has come.
+/// Something in flight, or just arrived.
 pub enum Due<M: Machine, E> {
     /// An input for a machine that is up or down. The driver decides whether it gets through, and hands it in.
     Input {
@@ -71,7 +72,7 @@ pub enum Due<M: Machine, E> {
     Event(E),
 }
 
-/// Hosts, and what is under way to them.
+/// Hosts, and the events in flight to them.
 pub struct Engine<'b, M: Machine, E> {
     now: Time,
     build: Box<Build<'b, M>>,
@@ -80,16 +81,16 @@ pub struct Engine<'b, M: Machine, E> {
     conditions: Vec<Condition>,
     /// Empty if no machine has a disk.
     storages: Vec<Storage<M>>,
-    /// What has arrived for paused machines, in order.
+    /// Inputs that have arrived for paused machines, in order.
     parked: Vec<(ReplicaId, Due<M, E>)>,
     /// How many machines are paused.
     paused: usize,
     ahead: Ahead<M, E>,
     wakeups: Wakeups,
     outbox: Outbox<M>,
-    /// Effects that concern the host, until it has dealt with them.
+    /// Effects that concern the host, until the host has handled them.
     concerns: Outbox<M>,
-    /// How many syncs that took no time are being answered, one within the other.
+    /// How many syncs that took no time are being answered, nested in one another.
     immediate_syncs: usize,
 }
 
@@ -99,7 +100,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         Engine::with_storages(replicas, seed, Vec::new(), Box::new(move |boot: Boot<_>| Ok(build(boot.identity))))
     }
 
-    /// Machines that may be started again, at time zero. If syncs take some time, even none, they have disks.
+    /// Machines that may be restarted, at time zero. They have disks if a sync latency is given, even zero.
     ///
     /// # Panics
     /// If a machine refuses to start although its disk is empty.
@@ -157,13 +158,13 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         self.now
     }
 
-    /// Moves time on; not back.
+    /// Advances time; never moves it back.
     #[inline]
     pub fn advance(&mut self, to: Time) {
         self.now = self.now.max(to);
     }
 
-    /// All machines; those that are down as they were when they ended.
+    /// All machines; a machine that is down is in the state in which it ended.
     #[inline]
     pub fn machines(&self) -> &[M] {
         &self.machines
@@ -202,14 +203,14 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         self.wakeups.next_time()
     }
 
-    /// Whose timeout that is; of several at one time, the replica with the lowest number.
+    /// The replica whose timeout that is; of several at one time, the one with the lowest number.
     #[inline]
     pub fn next_to_time_out(&self) -> ReplicaId {
         self.wakeups.next_replica()
     }
 
-    /// Takes out the first thing under way. None if there is nothing, or nothing for the driver to do: it was for a
-    /// paused machine and waits until that one is resumed, or of an earlier incarnation.
+    /// Takes out the first thing under way. None if there is nothing, or nothing for the driver to do. That is an input
+    /// for a paused machine, which waits until the machine is resumed, or a sync of an earlier incarnation.
     #[inline(always)]
     pub fn take_arrival(&mut self) -> Option<Due<M, E>> {
         if self.storages.is_empty() && self.paused == 0 {
@@ -235,11 +236,11 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         None
     }
 
-    /// Hands one input to a machine that is up and carries out what it leaves; again with a timeout as long as it wants
-    /// one now. Says why if the machine ends.
+    /// Hands one input to a machine that is up and carries out its effects. Repeats this with a timeout as long as the
+    /// machine wants one now. Returns the reason if the machine ends.
     ///
     /// # Panics
-    /// If the machine asks for timeouts or syncs at one time without end.
+    /// If the machine asks for timeouts or syncs without end while time stands still.
     #[inline(always)]
     pub fn handle(&mut self, id: ReplicaId, input: Input<M>, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         let now = self.conditions[id.index()].clock.local(self.now);
@@ -247,10 +248,10 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         self.carry_out(id, now, carrier)
     }
 
-    /// The same with something else that makes a machine act.
+    /// The same for any other call that makes a machine act.
     ///
     /// # Panics
-    /// If the machine asks for timeouts or syncs at one time without end.
+    /// If the machine asks for timeouts or syncs without end while time stands still.
     #[inline]
     pub fn act<T>(
         &mut self,
@@ -263,7 +264,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         (done, self.carry_out(id, now, carrier))
     }
 
-    /// Carries out what a machine has left, and hands in timeouts as long as it wants one now.
+    /// Carries out the effects of a machine, and hands in timeouts as long as it wants one now.
     #[inline(always)]
     fn carry_out(&mut self, id: ReplicaId, now: Time, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         let mut deadline = self.machines[id.index()].poll_timeout();
@@ -278,11 +279,11 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         None
     }
 
-    /// Deals with what concerns the host, and hands in timeouts as long as the machine wants one now. Returns when it
-    /// wants the next one; what it emitted last is still in the outbox.
+    /// Handles the effects that concern the host, and hands in timeouts as long as the machine wants one now. Returns
+    /// when it wants the next one; its last emissions are still in the outbox.
     fn settle(&mut self, id: ReplicaId, now: Time, carrier: &mut impl Carrier<M, E>) -> Result<Time, Exit> {
         for _ in 0..=IMMEDIATE_TIMEOUTS_MAX {
-            // What a sync holds back is only of its own input.
+            // A sync holds back only effects of its own input.
             if self.outbox.concerns_host()
                 && let Some(exit) = self.attend(id, carrier)
             {
@@ -298,8 +299,8 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         panic!("replica {id} asks for timeouts at {} without end", self.now);
     }
 
-    /// As [`Engine::act`], but a timeout that is due afterwards is left to the driver: for those that move machines by
-    /// hand, and let one be slower than another.
+    /// As [`Engine::act`], but a timeout that is due afterwards is left to the driver. This is for drivers that move
+    /// machines by hand, and let one machine be slower than another.
     pub fn act_once<T>(
         &mut self,
         id: ReplicaId,
@@ -328,7 +329,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         }
     }
 
-    /// Deals with records, syncs and exits, and carries out what need not wait for them.
+    /// Deals with records, syncs and exits, and carries out the emissions that need not wait for them.
     #[cold]
     fn attend(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         let had = self.storages.get(id.index()).map_or(0, |storage| storage.disk.synced());
@@ -363,18 +364,19 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         exit
     }
 
-    /// Gives the disk its records, and leaves in the outbox what need not wait.
+    /// Gives the disk its records, and leaves in the outbox the emissions that need not wait.
     fn sort_out(&mut self, id: ReplicaId) -> Option<Exit> {
         std::mem::swap(&mut self.outbox, &mut self.concerns);
         let mut storage = self.storages.get_mut(id.index());
         let mut held = None;
         for effect in self.concerns.drain() {
             match (effect, &mut storage) {
-                // After one that was refused none is taken, also if there is room again: there would be a hole.
+                // After a refused record the disk takes no more, even if there is room again, because there would be a
+                // gap.
                 (Effect::Persist(record), Some(storage)) => {
                     storage.refused = storage.refused || !storage.disk.persist(record);
                 }
-                // What was refused is never on the disk.
+                // A refused record never reaches the disk.
                 (Effect::Sync, Some(storage)) if storage.refused => held = Some(u64::MAX),
                 (Effect::Sync, Some(storage)) => {
                     held = storage.disk.want_sync().then(|| storage.disk.persisted());
@@ -390,8 +392,8 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         None
     }
 
-    /// A sync of this machine's disk is done: what waited for it happens, and the machine learns of it. Says why if the
-    /// machine ends.
+    /// A sync of this machine's disk is done: the effects that waited for it happen, and the machine is notified.
+    /// Returns the reason if the machine ends.
     pub fn handle_synced(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         self.storages.get_mut(id.index())?.disk.finish_sync();
         self.release(id, carrier)
@@ -410,12 +412,12 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         if exit.is_some() {
             return exit;
         }
-        // What was persisted while the disk was busy is next.
+        // Records that were persisted while the disk was busy are next.
         self.attend(id, carrier)
     }
 
-    /// The power of a host fails, or its machine ends: what it had in memory is gone, and what was not synced may be.
-    /// Does nothing to a host that is down.
+    /// The power of a host fails, or its machine ends: its memory is gone, and records that were not synced may be
+    /// lost. Does nothing to a host that is down.
     pub fn fail_power(&mut self, id: ReplicaId) -> PowerFailure {
         self.fail(id, Disk::fail_power)
     }
@@ -444,8 +446,8 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         failure
     }
 
-    /// Starts the machine of a host that is down, from what its disk kept; from nothing if there is no disk. Does nothing
-    /// to a host that is not down.
+    /// Starts the machine of a host that is down, from the records that its disk kept, or from nothing if there is no
+    /// disk. Does nothing to a host that is not down.
     ///
     /// # Errors
     /// If the machine refuses to start. The host stays down.
@@ -483,8 +485,8 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         }
     }
 
-    /// Lets a paused machine go on. Its timeout comes first if it is overdue, as with a process that looks at its clock
-    /// before its socket. What has arrived meanwhile arrives now, in order, and before anything else that does.
+    /// Resumes a paused machine. A timeout that is due comes first, as in a process that checks its clock before its
+    /// socket. The inputs that came meanwhile arrive now, in order, before any others of this time.
     pub fn resume(&mut self, id: ReplicaId) {
         let condition = &mut self.conditions[id.index()];
         if condition.state != State::Paused {
@@ -498,7 +500,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         }
     }
 
-    /// From now on syncs of this host's disk take this many times as long; the one under way begins anew.
+    /// From now on syncs of this host's disk take this many times as long; the one under way restarts.
     pub fn set_disk_slowness(&mut self, id: ReplicaId, times: u64) {
         let Some(storage) = self.storages.get_mut(id.index()) else { return };
         storage.disk.set_slowness(times);

@@ -10,7 +10,7 @@ use crate::time::Time;
 #[derive(Clone, Debug)]
 pub struct Queue<E> {
     heap: BinaryHeap<Reverse<Key>>,
-    /// The messages themselves stay where they are, since a heap moves its elements a lot.
+    /// The messages themselves stay in place, because a heap moves its elements a lot.
     slots: Vec<Option<E>>,
     free: Vec<u32>,
     sequence: u64,
@@ -19,7 +19,7 @@ pub struct Queue<E> {
 }
 
 /// Time, then sequence, then slot, in one number: one comparison orders two keys. No two have the same sequence, so the
-/// slot only goes along.
+/// slot never decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key(u128);
 
@@ -28,7 +28,7 @@ impl Key {
     const SLOT_BITS: u32 = 28;
     /// Room for 6.8 * 10^10 messages in a run.
     const SEQUENCE_BITS: u32 = 36;
-    /// What has a lower sequence than this comes before all others of its time. Room for 1.6 * 10^7 of them.
+    /// A message with a lower sequence than this comes before all others of its time. Room for 1.6 * 10^7 of them.
     const EARLY: u64 = 1 << 24;
 
     fn new(time: Time, sequence: u64, slot: usize) -> Key {
@@ -71,8 +71,8 @@ impl<E> Queue<E> {
         self.sequence += 1;
     }
 
-    /// Adds a message that arrives at `time`, before all that arrive then and were added by [`Queue::push`]. Several such
-    /// arrive in the order in which they are added.
+    /// Adds a message that arrives at `time`, before all messages of that time that [`Queue::push`] added. Several
+    /// early messages arrive in the order in which they were added.
     ///
     /// # Panics
     /// After 2^36 messages.
@@ -152,7 +152,7 @@ impl Wakeups {
         self.times[self.first]
     }
 
-    /// Whose wake-up is first; of several at one time, the replica with the lowest number.
+    /// The replica whose wake-up is first; of several at one time, the one with the lowest number.
     #[inline]
     pub fn next_replica(&self) -> ReplicaId {
         ReplicaId(self.first as u8)
@@ -165,7 +165,7 @@ mod tests {
     use crate::rng::Stream;
 
     #[test]
-    fn messages_come_out_by_time_and_then_in_the_order_in_which_they_went_in() {
+    fn messages_come_out_by_time_and_then_in_the_order_of_insertion() {
         for seed in 0..50 {
             let mut stream = Stream::new(seed, "queue");
             let mut queue = Queue::new();

@@ -1,10 +1,10 @@
-//! The contract of the seam, clause by clause, with machines that do what they are told.
+//! The contract of the seam, clause by clause, with machines that leave the given effects.
 
 use super::*;
 use crate::id::{ClientId, Mid};
 use crate::machine::{Record, Stored};
 
-/// What a machine is told to leave in its outbox, in this order.
+/// An effect that a machine must leave in its outbox.
 #[derive(Clone, Debug, Hash)]
 enum Do {
     Persist(u64),
@@ -66,7 +66,7 @@ impl Machine for Puppet {
     }
 }
 
-/// Takes down what is emitted, and when.
+/// Records all emissions with their times.
 #[derive(Default)]
 struct Ledger(Vec<(Time, String)>);
 
@@ -104,7 +104,7 @@ impl Stand {
         self.engine.handle(A, input, &mut self.ledger)
     }
 
-    /// Lets all happen up to this time.
+    /// Runs everything up to this time.
     fn run(&mut self, end: u64) {
         loop {
             let (arrival, timeout) = (self.engine.next_arrival(), self.engine.next_timeout());
@@ -148,7 +148,7 @@ fn say(numbers: impl IntoIterator<Item = (u64, u64)>) -> Vec<(u64, String)> {
 }
 
 #[test]
-fn what_stands_before_a_sync_does_not_wait_and_what_stands_behind_it_does() {
+fn effects_before_a_sync_do_not_wait_and_effects_behind_it_do() {
     let mut stand = Stand::new(100);
     stand.tell(&[Do::Persist(1), Do::Say(1), Do::Sync, Do::Say(2), Do::Say(3)]);
     assert_eq!(stand.emitted(), say([(0, 1)]));
@@ -160,17 +160,17 @@ fn what_stands_before_a_sync_does_not_wait_and_what_stands_behind_it_does() {
 }
 
 #[test]
-fn what_need_not_wait_overtakes_what_does_and_what_waits_keeps_its_order() {
+fn effects_that_need_not_wait_overtake_waiting_ones_which_keep_their_order() {
     let mut stand = Stand::new(100);
     stand.tell(&[Do::Persist(1), Do::Sync, Do::Say(1)]);
     stand.run(40);
     stand.tell(&[Do::Persist(2), Do::Sync, Do::Say(2)]);
     stand.tell(&[Do::Say(3)]);
-    // Nothing new, but what came before is not on the disk yet.
+    // No new record, but the earlier one is not on the disk yet.
     stand.tell(&[Do::Sync, Do::Say(4)]);
     assert_eq!(stand.emitted(), say([(40, 3)]));
     stand.run(300);
-    // The second sync begins when the first is done, and serves both that wait for it.
+    // The second sync begins when the first is done, and serves both emissions that wait for it.
     assert_eq!(stand.emitted(), say([(100, 1), (200, 2), (200, 4)]));
     let synced: Vec<_> = stand.heard().into_iter().filter(|(_, heard)| heard.starts_with("synced")).collect();
     assert_eq!(synced, [(100, "synced 1"), (200, "synced 2")]);
@@ -193,7 +193,7 @@ fn a_sync_costs_nothing_when_all_is_on_the_disk() {
 }
 
 #[test]
-fn what_waited_for_a_sync_that_never_came_has_not_happened() {
+fn effects_behind_a_sync_that_never_came_have_not_happened() {
     let mut lengths = Vec::new();
     for kept in 1..=3 {
         let mut stand = Stand::new(100);
@@ -219,7 +219,7 @@ fn what_waited_for_a_sync_that_never_came_has_not_happened() {
 }
 
 #[test]
-fn a_checkpoint_replaces_what_comes_before_it_in_one_step() {
+fn a_checkpoint_replaces_earlier_records_in_one_step() {
     let mut stand = Stand::new(100);
     stand.tell(&[Do::Persist(1), Do::Sync]);
     stand.run(100);
@@ -252,8 +252,8 @@ fn a_machine_that_ends_or_whose_disk_is_full_is_down_and_nothing_reaches_it() {
 }
 
 #[test]
-fn what_follows_a_record_that_was_refused_is_not_taken_either() {
-    /// Goes on although its disk is full.
+fn records_after_a_refused_one_are_refused_too() {
+    /// Continues although its disk is full.
     struct Stubborn;
     impl Machine for Stubborn {
         type Message = u64;
@@ -311,7 +311,7 @@ fn a_paused_machine_handles_nothing_until_it_is_resumed_and_then_all_in_order() 
     }
     stand.run(500);
     assert_eq!((stand.heard().len(), stand.emitted()), (1, Vec::new()));
-    // What arrives at the very time was sent later than what has waited.
+    // An input that arrives at this very time was sent later than the waiting ones.
     let input = Input::Peer { from: ReplicaId(1), message: vec![Do::Say(9)] };
     stand.engine.ahead().input(Time(500), A, input);
     stand.engine.resume(A);
@@ -324,7 +324,7 @@ fn a_paused_machine_handles_nothing_until_it_is_resumed_and_then_all_in_order() 
             heard
         })
         .collect();
-    // Its timeout is overdue, so it comes first: a process that wakes up may look at its clock before its socket.
+    // Its timeout is due already, so it comes first: a process that wakes up may check its clock before its socket.
     assert_eq!(heard[1..], ["timeout", "[Say(7)]", "[Say(8)]", "synced 1", "[Say(9)]"]);
     assert_eq!(stand.emitted(), say([(500, 7), (500, 8), (500, 1), (500, 9)]));
 }
@@ -353,14 +353,14 @@ fn a_fast_clock_wakes_its_machine_early_and_tells_it_its_own_time() {
     stand.run(500);
     assert_eq!(stand.heard(), [(1_000, "timeout")]);
     assert_eq!(stand.engine.next_timeout(), Time::NEVER);
-    // A jump makes due what lies before it.
+    // A jump makes due all timeouts that it passes.
     stand.engine.machines[0].timeout = Time(5_000);
     stand.engine.set_clock(A, Rate::EXACT, Span(4_000));
     stand.run(500);
     assert_eq!(stand.heard().last(), Some(&(5_000, "timeout")));
 }
 
-/// It never has enough of timeouts, or of syncs.
+/// It asks for timeouts, or syncs, without end.
 struct Restless {
     syncs: bool,
 }

@@ -1,8 +1,8 @@
 //! The key-value store: the state machine that the log drives. It knows keys and values, and nothing of Raft.
 //!
 //! A command may carry a condition (compare-and-swap) and the name of a request. The store remembers the newest named
-//! request of each client and what came of it, so that one which comes again is answered and not applied again (section
-//! 8 of the paper). All of that changes only by what is applied, so it is the same in all replicas.
+//! request of each client and its outcome. A repeated request is answered and not applied again (section 8 of the
+//! paper). This memory changes only with applied commands, so it is the same in all replicas.
 
 mod sessions;
 
@@ -19,8 +19,8 @@ use sessions::Sessions;
 
 /// A change of the store: set one key to one value, perhaps on a condition and only once.
 ///
-/// A command is made once, by the replica that a client asked, and shared by all logs and stores of a process. So its
-/// hashes and its length are computed once, too.
+/// A command is made once, by the replica that received the request, and shared by all logs and stores of a process. So
+/// its hashes and its length are computed once, too.
 #[derive(Debug)]
 pub struct Command {
     key: Text,
@@ -28,7 +28,7 @@ pub struct Command {
     key_hash: u64,
     digest: u64,
     bytes: usize,
-    /// None in a put. In a box, since most commands are puts.
+    /// None in a put. In a box, because most commands are puts.
     terms: Option<Box<Terms>>,
 }
 
@@ -51,8 +51,8 @@ impl Command {
         Command { key, value, key_hash, digest, bytes, terms: None }
     }
 
-    /// A put that is done only if the key has the expected value, if there is one, and only once, if the request has a
-    /// name.
+    /// A put that is done only if the key has the expected value (if one is given), and only once (if the request has a
+    /// name).
     pub fn on_terms(key: Text, value: Text, expected: Option<Text>, request: Option<RequestId>) -> Command {
         let put = Command::new(key, value);
         if expected.is_none() && request.is_none() {
@@ -64,7 +64,7 @@ impl Command {
         Command { digest, bytes, terms: Some(terms), ..put }
     }
 
-    /// What a store remembers of a client, as a command of a snapshot.
+    /// A store's memory of a client, as a command of a snapshot.
     fn of_session(request: RequestId, found: Option<Text>) -> Command {
         Command::on_terms(Text::default(), Text::default(), found, Some(request))
     }
@@ -79,7 +79,7 @@ impl Command {
         &self.value
     }
 
-    /// It is applied only if the key has this value.
+    /// The command is applied only if the key has this value.
     pub fn expected(&self) -> Option<&Text> {
         self.terms.as_ref()?.expected.as_ref()
     }
@@ -116,30 +116,29 @@ impl From<&Update> for Command {
 impl Eq for Command {}
 
 impl Hash for Command {
-    /// Feeds the digest, which is cheaper than the text and as telling.
+    /// Feeds the digest, which is cheaper than the strings and as distinctive.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.digest);
     }
 }
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// It was done, now or when it came first.
+    /// It was done, now or at its first arrival.
     Done,
     /// The key had this value in place of the expected one, so nothing was changed.
     Found(Text),
-    /// Its client has had a later request applied, so nothing was changed. Nobody knows any more what came of this one.
+    /// Its client has had a later request applied, so nothing was changed. The outcome of this one is no longer known.
     Outdated,
 }
 
-/// What all applied commands have come to.
+/// The result of all applied commands.
 ///
 /// Invariants:
 /// - Each key keeps the newest put that set it; nothing is copied and nothing depends on the table's order. No key has
-///   the value "": that is as good as none.
-/// - Of each of the [`CLIENTS_MAX`] clients that were last heard of, it is known which request was the newest, and what
-///   came of it.
+///   the value "", which means no value.
+/// - For each of the last [`CLIENTS_MAX`] active clients, the newest request and its outcome are known.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     table: HashTable<Arc<Command>>,
@@ -153,7 +152,7 @@ impl Store {
         Store::default()
     }
 
-    /// Applies the next command of the log, and says what came of it.
+    /// Applies the next command of the log, and returns the outcome.
     #[inline]
     pub fn apply(&mut self, command: &Arc<Command>) -> Applied {
         self.digest = applied_digest(self.digest, command.digest);
@@ -173,7 +172,7 @@ impl Store {
             Some(found).filter(|found| found != expected)
         });
         if found.is_none() {
-            // What the store keeps needs no terms any more.
+            // The stored put no longer needs its terms.
             self.set(&Arc::new(Command::new(command.key.clone(), command.value.clone())));
         }
         if let Some(request) = terms.request {
@@ -184,7 +183,7 @@ impl Store {
 
     #[inline]
     fn set(&mut self, command: &Arc<Command>) {
-        // The same key is mostly the same text in memory, too.
+        // Equal keys are mostly the same string in memory, too.
         let same = |other: &Arc<Command>| {
             other.key_hash == command.key_hash && (Arc::ptr_eq(&other.key, &command.key) || other.key == command.key)
         };
@@ -203,7 +202,7 @@ impl Store {
         }
     }
 
-    /// Gives memory back when most keys have been taken out. Rarely, so that a removal costs the same on average.
+    /// Frees memory when most keys have been removed. This happens rarely, so a removal has a constant average cost.
     fn shrink(&mut self) {
         if self.table.capacity() > SPARE_MIN && self.table.len() < self.table.capacity() / 8 {
             self.table.shrink_to(2 * self.table.len(), |other| other.key_hash);
@@ -215,7 +214,7 @@ impl Store {
         self.digest
     }
 
-    /// The value of a key; none if it was never put, or taken out.
+    /// The value of a key; none if it was never put, or was removed.
     pub fn get(&self, key: &str) -> Option<&Text> {
         self.find(StableHasher::of(key), key)
     }
@@ -239,8 +238,8 @@ impl Store {
         self.sessions.len()
     }
 
-    /// The commands of which [`Store::restored`] makes this store again: a put for each key, and then what is
-    /// remembered of each client, as a command with the name of its request. Their order is the same in all replicas.
+    /// The commands from which [`Store::restored`] rebuilds this store: a put for each key, and then the memory of each
+    /// client, as a command with the name of its request. Their order is the same in all replicas.
     pub fn snapshot(&self) -> Vec<Arc<Command>> {
         let mut commands = Vec::with_capacity(self.len() + self.clients());
         commands.extend(self.table.iter().cloned());
@@ -263,7 +262,7 @@ impl Store {
     }
 }
 
-/// A table of so few places is never made smaller.
+/// A table of at most this many places is never made smaller.
 const SPARE_MIN: usize = 1_024;
 
 #[cfg(test)]
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_that_comes_again_is_applied_once_and_answered_as_the_first_time() {
+    fn a_repeated_update_is_applied_once_and_answered_as_the_first_time() {
         let mut store = Store::new();
         assert_eq!(update(&mut store, "k", "a", None, Some((7, 1))), Applied::Done);
         put(&mut store, "k", "b");
@@ -297,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn who_expects_nothing_creates_and_who_puts_nothing_removes() {
+    fn an_update_that_expects_no_value_creates_a_key_and_one_that_puts_none_removes_it() {
         let mut store = Store::new();
         assert_eq!(update(&mut store, "k", "a", Some(""), None), Applied::Done);
         assert_eq!(update(&mut store, "k", "b", Some(""), None), Applied::Found("a".into()));
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_taken_out_give_their_memory_back() {
+    fn removed_keys_free_their_memory() {
         let mut store = Store::new();
         (0..100_000).for_each(|i| put(&mut store, &i.to_string(), "v"));
         (0..100_000).filter(|i| i % 100 > 0).for_each(|i| put(&mut store, &i.to_string(), ""));
@@ -321,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_the_store_again_whatever_way_it_came_about() {
+    fn a_restored_snapshot_equals_the_store_whatever_its_history() {
         let (mut one, mut other) = (Store::new(), Store::new());
         for i in 0..2_000_u64 {
             update(&mut one, &format!("key {}", i % 300), &format!("value {i}"), Some(""), Some((i % 10, i)));

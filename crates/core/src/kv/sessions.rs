@@ -1,4 +1,4 @@
-//! The memory of named requests: the newest of each client, and what came of it.
+//! The memory of named requests: the newest of each client, and its outcome.
 
 use hashbrown::HashTable;
 
@@ -6,15 +6,15 @@ use super::Applied;
 use crate::hash::StableHasher;
 use crate::service::{RequestId, Text};
 
-/// So many clients are remembered. Beyond that the one is forgotten whose newest request is the longest ago in the log:
-/// what it sends again then is applied again. A client takes about a hundred bytes, and, as long as its newest request
-/// is one whose condition did not hold, the value that it found.
+/// At most this many clients are remembered. Beyond that, the client with the oldest newest request in the log is
+/// forgotten; its repeated requests are then applied again. A client takes about a hundred bytes. If the condition of
+/// its newest request did not hold, it also takes the value that was found.
 pub const CLIENTS_MAX: usize = 65_536;
 
-/// No place.
+/// The value for "no place".
 const NONE: u32 = u32::MAX;
 
-/// What is remembered of one client. Clients are a list, linked by places, in the order of their newest requests.
+/// The memory of one client. Clients are a list, linked by places, in the order of their newest requests.
 #[derive(Clone, Debug)]
 struct Session {
     newest: RequestId,
@@ -41,7 +41,7 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// A memory of so many clients.
+    /// A memory of at most this many clients.
     pub const fn new(max: usize) -> Sessions {
         Sessions { table: HashTable::new(), list: Vec::new(), oldest: NONE, newest: NONE, max }
     }
@@ -51,8 +51,8 @@ impl Sessions {
         self.list.len()
     }
 
-    /// What is known to have come of a request; none if it is a new one, which is to be noted then. Its client has been
-    /// heard of now.
+    /// The known outcome of a request; none if it is new, and the caller must then note its outcome. Its client counts
+    /// as active now.
     pub fn look_up(&mut self, request: RequestId) -> Option<Applied> {
         let place = self.place(request.client)?;
         self.unlink(place);
@@ -65,8 +65,7 @@ impl Sessions {
         }
     }
 
-    /// Notes what came of the newest request of a client: it was done, unless another value than the expected one was
-    /// found.
+    /// Notes the outcome of the newest request of a client: done, unless a value other than the expected one was found.
     pub fn note(&mut self, newest: RequestId, found: Option<Text>) {
         let session = Session { newest, found, older: NONE, newer: NONE };
         let hash = StableHasher::of(&newest.client);
@@ -94,7 +93,7 @@ impl Sessions {
         self.link(place);
     }
 
-    /// All that is remembered, the client first whose newest request is the longest ago.
+    /// All that is remembered, beginning with the client whose newest request is the oldest.
     pub fn iter(&self) -> impl Iterator<Item = (RequestId, Option<Text>)> + '_ {
         let first = self.list.get(self.oldest as usize);
         let all = std::iter::successors(first, |session| self.list.get(session.newer as usize));
@@ -106,7 +105,7 @@ impl Sessions {
         self.table.find(StableHasher::of(&client), same).copied()
     }
 
-    /// Takes the session at a place out of table and list.
+    /// Removes the session at a place from table and list.
     fn forget(&mut self, place: u32) {
         self.unlink(place);
         if let Ok(entry) = self.table.find_entry(hash_at(&self.list, place), |&other| other == place) {
@@ -169,11 +168,11 @@ mod tests {
 
     #[test]
     fn it_remembers_what_a_plain_list_remembers() {
-        let mut dice = Stream::new(1, "sessions");
+        let mut random = Stream::new(1, "sessions");
         for max in [1, 2, 7, 50] {
             let (mut sessions, mut plain) = (Sessions::new(max), Vec::<(RequestId, Option<Text>)>::new());
             for _ in 0..5_000 {
-                let request = id(dice.below(60), dice.below(30));
+                let request = id(random.below(60), random.below(30));
                 let known = plain.iter().position(|(other, _)| other.client == request.client);
                 let known = known.map(|place| plain.remove(place));
                 let expected = known.as_ref().and_then(|(newest, found)| match request.number.cmp(&newest.number) {
@@ -185,7 +184,7 @@ mod tests {
                 if let Some(known) = known.filter(|_| expected.is_some()) {
                     plain.push(known);
                 } else {
-                    let found = dice.chance(0.5).then(|| Text::from(dice.below(9).to_string()));
+                    let found = random.chance(0.5).then(|| Text::from(random.below(9).to_string()));
                     sessions.note(request, found.clone());
                     plain.push((request, found));
                     if plain.len() > max {

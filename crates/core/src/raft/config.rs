@@ -6,7 +6,7 @@ use crate::time::Span;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// A follower that has heard nothing from a leader for this long may campaign. Until then it refuses its vote to
-    /// others, which is what a leader's lease rests on.
+    /// others; a leader's lease relies on that.
     pub election_timeout_min: Span,
     /// Followers draw their own timeout between the minimum and this, so that they rarely campaign together. A leader
     /// that has heard nothing from a quorum for this long steps down.
@@ -20,8 +20,8 @@ pub struct Config {
     /// The round trip to assume where none has been measured: how long an unanswered request for a vote, or a leader's
     /// first append, waits before it is sent again.
     pub round_trip_guess: Span,
-    /// An append without an answer is not given up before this has passed beyond the mean round trip, however steady
-    /// round trips are. It covers what they do not show: pauses of the scheduler.
+    /// An append without an answer does not time out until this has passed beyond the mean round trip, however steady
+    /// round trips are. It covers delays that round trips do not show: pauses of the scheduler.
     pub retry_min: Span,
     /// After this many appends in a row without an answer, a follower is taken for dead: it is asked last, and ever
     /// more rarely.
@@ -76,7 +76,7 @@ impl Config {
     /// Checks that the parameters make sense, each by itself and all together.
     ///
     /// # Errors
-    /// Names the first parameter that does not, and what would.
+    /// Names the first parameter that does not make sense, and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let millis = |span: Span| format!("{} ms", span.nanos() as f64 / 1e6);
         let (min, max) = (self.election_timeout_min, self.election_timeout_max);

@@ -7,8 +7,8 @@ use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::{Span, Time};
 
 impl<C: Payload, R: Rules> Raft<C, R> {
-    /// Campaigns, since no leader was heard from for too long. Before the first term there is no leader, so none could
-    /// be disturbed and a pre-vote would only cost time and messages.
+    /// Campaigns, because no leader was heard from for too long. Before the first term there is no leader, so none
+    /// could be disturbed and a pre-vote would only cost time and messages.
     pub(super) fn campaign(&mut self, now: Time, out: &mut impl Effects<C>) {
         if self.server.term() == 0 {
             self.become_candidate(now, false, out)
@@ -37,7 +37,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         self.ask_for_votes(now, out);
     }
 
-    /// Follows: in a new term, or in the same one with its vote kept.
+    /// Becomes a follower: in a new term, or in the same one with its vote kept.
     pub(super) fn become_follower(
         &mut self,
         now: Time,
@@ -59,7 +59,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         self.change_role(State::Follower(Follower::new(leader, deadline)));
     }
 
-    /// Leads from now on: begins the term with an empty entry and tells everyone.
+    /// Becomes leader: begins the term with an empty entry and sends it to all.
     fn become_leader(&mut self, now: Time, out: &mut impl Effects<C>) {
         let State::Candidate(campaign) = self.role else { panic!("only a candidate is elected") };
         let server = &mut self.server;
@@ -74,7 +74,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         self.drive(now, out);
     }
 
-    /// Becomes something else. What a leader has measured it keeps for another time.
+    /// Changes role. A leader keeps its measurements for its next tenure.
     pub(super) fn change_role(&mut self, role: State<C>) {
         if let State::Leader(leader) = &self.role {
             let measured = leader.followers.iter().map(|follower| follower.round_trip);
@@ -84,8 +84,8 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         self.role = role;
     }
 
-    /// Asks all whose vote, or pre-vote, it does not have; again and again, ever more rarely, since the question or the
-    /// answer may be lost and since a refused pre-vote may be granted later.
+    /// Asks all replicas for the votes, or pre-votes, that it does not have. It repeats this with growing pauses,
+    /// because the question or the answer may be lost, and a refused pre-vote may be granted later.
     #[cold]
     pub(super) fn ask_for_votes(&mut self, now: Time, out: &mut impl Effects<C>) {
         let server = &mut self.server;
@@ -104,8 +104,9 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         for other in server.others().filter(|&other| !campaign.votes.contains(other)) {
             out.send(other, Message::RequestVote(request));
         }
-        // Where all campaign, all ask all others. A network that takes one message after another needs time with the
-        // square then. Large clusters that ask again too soon keep it so busy that no answer comes in time.
+        // If all replicas campaign, each asks all others. A network that delivers one message after another then needs
+        // time that grows with the square. Large clusters that ask again too soon keep it so busy that no answer comes
+        // in time.
         let crowd = 1 + (server.replicas * server.replicas) as u64 / 1_024;
         let guess = server.config.round_trip_guess.nanos().saturating_mul(crowd);
         let pause = guess.saturating_mul(1 << server.rounds.min(20)).min(server.config.election_timeout_max.nanos());
@@ -128,7 +129,8 @@ impl<C: Payload, R: Rules> Raft<C, R> {
             return self.server.ignore();
         }
         if self.goes_on_leading(request) {
-            // It still leads, or will notice by itself that it does not. The candidate has missed that.
+            // This replica still leads, or will notice by itself that it does not. The candidate has missed that it
+            // leads.
             self.send_append(now, from, out);
             return self.drive(now, out);
         }
@@ -152,8 +154,8 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         out.send(from, Message::Vote(Vote { term: self.server.term(), granted, pre: false }));
     }
 
-    /// Whether this leader goes on leading, whatever the candidate asks. If it may have handed over to the candidate, its
-    /// own vote may be needed.
+    /// Whether this leader keeps leading, despite the candidate's request. If it may have handed over to the candidate,
+    /// its own vote may be needed.
     fn goes_on_leading(&self, request: &RequestVote) -> bool {
         let State::Leader(leader) = &self.role else { return false };
         let is_successor = leader.lease_given_up && request.handed_over && request.term > self.server.term();
@@ -181,7 +183,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         }
     }
 
-    /// A replica answers a request for its vote.
+    /// Takes the answer to a request for a vote.
     #[cold]
     pub(super) fn handle_vote(&mut self, now: Time, from: ReplicaId, vote: Vote, out: &mut impl Effects<C>) {
         if self.server.is_absurd(vote.term) {
@@ -223,13 +225,13 @@ impl Campaign {
 }
 
 impl<C: Payload, R: Rules> Server<C, R> {
-    /// Whether it takes a request for its vote in at all. It does not while it hears from a leader.
+    /// Whether it considers a request for its vote at all. It does not while it hears from a leader.
     fn listens(&self, now: Time, request: &RequestVote) -> bool {
         let is_newer = request.term > self.term();
         let could_vote = is_newer || (request.term == self.term() && self.hard.vote().is_none());
-        // The leader of the term before the candidate's has given its lease up before it has handed over. Older leaders
-        // have no lease, since that one was elected. But the leader of the candidate's own term, if there is one already,
-        // has released no replica.
+        // The leader of the term before the candidate's gave up its lease before it handed over. Older leaders have no
+        // lease, because that leader was elected after them. But the leader of the candidate's own term, if there is
+        // one already, has released no replica.
         let is_released = request.handed_over && is_newer;
         !(self.is_loyal(now) && could_vote) || is_released
     }

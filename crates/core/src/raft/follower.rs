@@ -1,4 +1,4 @@
-//! Following: how a replica takes what a leader sends (section 5.3), and parts of its state (section 7).
+//! Following: how a replica handles a leader's entries (section 5.3) and chunks of its state (section 7).
 
 use super::role::{Follower, State};
 use super::server::Server;
@@ -7,7 +7,7 @@ use super::{Rule, Rules, Snapshot, Term};
 use crate::id::ReplicaId;
 use crate::time::Time;
 
-/// Snapshots up to this index are believed, for the same reason as terms.
+/// Snapshots up to this index are accepted, with the same bound for the same reason as for terms.
 const INDEX_MAX: Index = 1 << 60;
 
 impl<C: Payload, R: Rules> Raft<C, R> {
@@ -45,7 +45,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
             }
             outcome
         };
-        // The leader counts on what is acknowledged: it must be on the disk first.
+        // The leader relies on acknowledged entries: they must be on the disk first.
         if server.rules.keep(Rule::SyncBeforeAcknowledging) {
             server.hard.sync(out);
         }
@@ -54,7 +54,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
 
     /// Recognises the sender of an append as the leader of its term, and follows it.
     ///
-    /// False if the append is of an older term, which the sender is told, or cannot be right.
+    /// False if the append is of an older term, in which case the sender is notified, or invalid.
     fn recognise_leader(
         &mut self,
         now: Time,
@@ -70,7 +70,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
             out.send(from, Message::AppendReply(AppendReply { term: own_term, sent, outcome }));
             return false;
         }
-        // A second line of defence: where a rule is broken it would hide what follows from that.
+        // A second line of defence: where a rule is broken, it would hide the consequences.
         let other_leads = self.leader().is_some_and(|known| known != from) && self.server.rules.keep_all();
         let usurped = term == own_term && (self.role() == Role::Leader || other_leads);
         if usurped || self.server.is_absurd(term) {
@@ -88,7 +88,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         true
     }
 
-    /// A leader sends a part of its state.
+    /// A leader sends a chunk of its state.
     pub(super) fn handle_part(
         &mut self,
         now: Time,
@@ -134,8 +134,8 @@ impl<C: Payload, R: Rules> Raft<C, R> {
 }
 
 impl<C: Payload> Follower<C> {
-    /// Takes those early appends of this leader for which the gap has closed now: they are as good as late ones.
-    /// Returns the index up to which the log is the leader's then, which is known to be so up to `index`.
+    /// Takes the early appends of this leader whose gap has closed now: they are as good as late ones. The log is known
+    /// to match the leader's up to `index`. Returns the index up to which it matches afterwards.
     #[inline]
     fn take_early<R: Rules>(
         &mut self,
@@ -150,7 +150,7 @@ impl<C: Payload> Follower<C> {
         index
     }
 
-    /// Takes a part of the leader's state. Returns the state, too, when it is complete and the log continues it.
+    /// Takes a chunk of the leader's state. Returns the state, too, when it is complete and the log continues it.
     fn take_part<R: Rules>(
         &mut self,
         server: &mut Server<C, R>,
@@ -162,7 +162,8 @@ impl<C: Payload> Follower<C> {
             return (AppendOutcome::Matched { index }, None);
         }
         if server.hard.log().term(index) == Some(term) {
-            // It has all that the state comprises, and learns that it is committed. What comes after it is kept.
+            // The log has all entries that the state covers, and now knows that they are committed. Later entries are
+            // kept.
             server.commit(index);
             return (AppendOutcome::Matched { index }, None);
         }
@@ -176,7 +177,7 @@ impl<C: Payload> Follower<C> {
             known.commands.extend(part.commands);
         }
         let received = AppendOutcome::Received { index: known.last_index, count: known.commands.len() as u64 };
-        // Late and repeated parts change nothing; of a part that came too early nothing is kept.
+        // Late and repeated chunks change nothing; a chunk that came too early is dropped.
         let Some(snapshot) = self.incoming.take_if(|_| fits && part.done) else { return (received, None) };
         server.hard.install(&snapshot, server.commit_index(), out);
         server.commit(index);
@@ -197,7 +198,7 @@ fn is_well_formed<C>(append: &AppendEntries<C>) -> bool {
     fits && ordered && rooted && newest <= append.term && append.term > 0
 }
 
-/// Whether a part of a state is one that a leader could send at all.
+/// Whether a chunk of a state is one that a leader could send at all.
 fn is_possible<C>(part: &InstallSnapshot<C>) -> bool {
     let possible = (1..=INDEX_MAX).contains(&part.last_index) && (1..=part.term).contains(&part.last_term);
     possible && (part.done || !part.commands.is_empty())

@@ -9,21 +9,21 @@ use crate::time::Time;
 /// How a leader hands over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Handover {
-    /// To whom.
+    /// The successor.
     to: ReplicaId,
-    /// If that one does not lead by then, this leader takes on requests again.
+    /// If the successor does not lead by then, this leader takes on requests again.
     until: Time,
-    /// When the successor is told, or told again, to campaign; never before it has the whole log.
+    /// When to tell the successor to campaign, for the first time or again; never before it has the whole log.
     tell: Time,
 }
 
 impl<C: Payload, R: Rules> Raft<C, R> {
-    /// Hands leadership over to the follower that is the most up to date of those in contact, and says to which; none
-    /// if this replica does not lead or none is in contact. If it is handing over already, that goes on.
+    /// Hands leadership over to the most up-to-date follower in contact, and returns it. None if this replica does not
+    /// lead, or no follower is in contact. A handover that is under way continues.
     ///
-    /// While [`Raft::is_handing_over`], nothing more should be proposed, so that the successor can catch up. If it does
-    /// not lead after an election timeout, the leader goes on as before, but for the lease, which it has given up for
-    /// the rest of its term.
+    /// While [`Raft::is_handing_over`], nothing more should be proposed, so that the successor can catch up. If the
+    /// successor does not lead after an election timeout, the leader continues as before, but without the lease, which
+    /// it has given up for the rest of its term.
     pub fn hand_over(&mut self, now: Time, out: &mut impl Effects<C>) -> Option<ReplicaId> {
         let State::Leader(leader) = &mut self.role else { return None };
         if let Some(under_way) = &leader.handover {
@@ -47,14 +47,14 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         matches!(&self.role, State::Leader(leader) if leader.handover.is_some())
     }
 
-    /// The leader tells this follower to campaign at once. It does not ask first whether it would be elected: the leader
-    /// wants it.
+    /// The leader tells this follower to campaign at once. The follower skips the pre-vote, because the leader wants it
+    /// to campaign.
     #[cold]
     pub(super) fn handle_timeout_now(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut impl Effects<C>) {
         if self.server.is_absurd(term) {
             return self.server.ignore();
         }
-        // A late one, of a leader of an older term, has no meaning any more.
+        // A late message of an older term's leader is void.
         if let State::Follower(follower) = &self.role
             && term == self.server.term()
             && follower.leader == Some(from)
@@ -83,9 +83,9 @@ impl<C: Payload> Leader<C> {
         let follower = &self.followers[server.place(handover.to)];
         if follower.matched == last {
             if handover.tell == Time::NEVER || now >= handover.tell {
-                // From now on the successor can be elected at any time, also by those who hear from this leader. So it
-                // must not answer reads by itself any more (thesis 6.4.1). This message may arrive late, even after
-                // this leader has given the handover up. So the lease does not come back in this term.
+                // From now on the successor can be elected at any time, also by replicas that hear from this leader. So
+                // this leader must no longer answer reads by itself (thesis 6.4.1). The message may arrive late, even
+                // after this leader has abandoned the handover. So the lease does not come back in this term.
                 self.lease_given_up = true;
                 out.send(handover.to, Message::TimeoutNow { term: server.term() });
                 handover.tell = now + server.config.round_trip_guess;
@@ -96,7 +96,7 @@ impl<C: Payload> Leader<C> {
         }
     }
 
-    /// When the handover has to be looked after again.
+    /// When the handover must be checked again.
     pub fn handover_wake(&self) -> Time {
         self.handover.map_or(Time::NEVER, |handover| handover.until.min(handover.tell))
     }

@@ -1,7 +1,7 @@
 //! What survives a crash: term, vote and log (figure 2, "persistent state on all servers").
 //!
-//! Each change goes through a setter, which checks it and persists it as a [`Record`]. The caller says with
-//! [`HardState::sync`] what must not be sent before it is on the disk.
+//! Each change goes through a setter, which checks it and persists it as a [`Record`]. With [`HardState::sync`] the
+//! caller holds back later messages until it is on the disk.
 
 use std::collections::VecDeque;
 
@@ -31,7 +31,7 @@ pub enum Record<C> {
         /// The index.
         index: Index,
     },
-    /// All of the state, which replaces what was written before. In a box, so that it makes no other record larger.
+    /// All of the state, which replaces all earlier records. In a box, so that it makes no other record larger.
     Checkpoint(Box<Checkpoint<C>>),
     /// A commit index. Only a Raft that breaks [`Rule::DeriveCommitIndex`] writes it.
     Commit {
@@ -40,14 +40,14 @@ pub enum Record<C> {
     },
 }
 
-/// All that a replica has to remember.
+/// Everything that a replica has to remember.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Checkpoint<C> {
     /// The current term.
     pub term: Term,
     /// The vote in it.
     pub vote: Option<ReplicaId>,
-    /// What the commands up to some entry have come to.
+    /// The result of all commands up to some entry.
     pub snapshot: Snapshot<C>,
     /// The index and the term of the last entry that the log has dropped.
     pub base: (Index, Term),
@@ -67,7 +67,7 @@ impl<C: Payload> machine::Record for Record<C> {
 /// - The term never falls.
 /// - A replica votes at most once in a term (5.2).
 /// - Terms never fall along the log, and no entry has a newer term than the replica.
-/// - Nothing that is committed is truncated (state-machine safety), and nothing that is not is dropped.
+/// - No committed entry is truncated (state-machine safety), and no uncommitted entry is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct HardState<C, R> {
     term: Term,
@@ -78,38 +78,39 @@ pub(super) struct HardState<C, R> {
     journal: Option<Journal>,
 }
 
-/// How far the disk has come.
+/// The progress of the disk.
 #[derive(Clone, Debug, Default)]
 struct Journal {
     /// How many records were persisted since the start.
     persisted: u64,
     /// How many of them are on the disk.
     on_disk: u64,
-    /// Ends of the log, in order, each with the number of records that have to be on the disk for it.
+    /// Ends of the log, in order, each with the number of records that must be on the disk for it.
     pending: VecDeque<(u64, Index)>,
     /// The log is on the disk up to here.
     synced: Index,
 }
 
-/// What was read back.
+/// The state that was read back.
 pub(super) struct Restored<C, R> {
     pub hard: HardState<C, R>,
     /// The state that the log continues; none if nothing was ever dropped.
     pub snapshot: Option<Snapshot<C>>,
-    /// A commit index that was written, which only a broken Raft believes.
+    /// A commit index that was written; only a broken Raft uses it.
     pub commit_index: Index,
 }
 
 impl<C: Payload, R: Rules> HardState<C, R> {
-    /// That of a replica without a disk.
+    /// The hard state of a replica without a disk.
     pub fn new(rules: R) -> HardState<C, R> {
         HardState { term: 0, vote: None, log: Log::new(), rules, journal: None }
     }
 
-    /// Reads back what a disk kept. A torn last record was never synced, so no promise rests on it.
+    /// Reads the records back that a disk kept. A torn last record was never synced, so no promise rests on it.
     ///
     /// # Errors
-    /// If a record is damaged, or does not fit those before it: to start without it would be to forget promises.
+    /// If a record is damaged, or does not fit the earlier ones: a replica that started without it would forget
+    /// promises.
     pub fn restore(recovered: Recovered<Record<C>>, rules: R) -> Result<Restored<C, R>, Exit> {
         let hard = HardState { journal: Some(Journal::default()), ..HardState::new(rules) };
         let mut restored = Restored { hard, snapshot: None, commit_index: 0 };
@@ -184,7 +185,7 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         index
     }
 
-    /// The entry that was just added.
+    /// Persists the entry that was just added.
     fn persist_last(&mut self, index: Index, out: &mut impl Effects<C>) {
         let entry = self.log.get(index).expect("an entry was just added").clone();
         self.persist(Record::Append { index, entry }, out);
@@ -207,7 +208,7 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         }
     }
 
-    /// Drops all entries up to this index, which must be applied. On the disk the state takes their place, in one step.
+    /// Drops all entries up to this index, which must be applied. On the disk the state replaces them in one step.
     pub fn compact(
         &mut self,
         index: Index,
@@ -225,7 +226,8 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         }
     }
 
-    /// Forgets all entries and continues after a snapshot. Whatever the log has contradicts it, or comes before its end.
+    /// Forgets all entries and continues after a snapshot. All entries of the log contradict the snapshot, or come
+    /// before its end.
     pub fn install(&mut self, snapshot: &Snapshot<C>, commit_index: Index, out: &mut impl Effects<C>) {
         assert!(snapshot.last_index > commit_index, "a snapshot is never older than what is committed");
         self.log.restart(snapshot.last_index, snapshot.last_term);
@@ -236,12 +238,12 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         }
     }
 
-    /// Writes a commit index down, which only a broken Raft does.
+    /// Persists a commit index, which only a broken Raft does.
     pub fn persist_commit(&mut self, index: Index, out: &mut impl Effects<C>) {
         self.persist(Record::Commit { index }, out);
     }
 
-    /// What follows must not be sent before all that was persisted is on the disk.
+    /// Later messages must not be sent before all persisted records are on the disk.
     #[inline]
     pub fn sync(&self, out: &mut impl Effects<C>) {
         if self.journal.as_ref().is_some_and(|journal| journal.persisted > journal.on_disk) {
@@ -255,7 +257,7 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         self.journal.as_ref().map_or(self.log.last_index(), |journal| journal.synced)
     }
 
-    /// Takes in how many records are on the disk.
+    /// Takes the number of records that are on the disk.
     pub fn handle_synced(&mut self, up_to: u64) {
         let Some(journal) = &mut self.journal else { return };
         journal.on_disk = up_to;
@@ -265,7 +267,7 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         }
     }
 
-    /// Goes on in memory, which only a broken Raft does.
+    /// Continues in memory, which only a broken Raft does.
     pub fn abandon_disk(&mut self) {
         self.journal = None;
     }
@@ -305,7 +307,7 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         }
     }
 
-    /// The newest record has the log end where it ends now.
+    /// Notes that the log's current end is that of the newest record.
     fn note_end(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.pending.push_back((journal.persisted, self.log.last_index()));
@@ -314,7 +316,7 @@ impl<C: Payload, R: Rules> HardState<C, R> {
 }
 
 impl<C: Payload, R: Rules> Restored<C, R> {
-    /// Does once more what a record says. False if it does not fit what came before.
+    /// Replays a record. False if it does not fit the earlier ones.
     fn replay(&mut self, record: Record<C>) -> bool {
         let hard = &mut self.hard;
         let lenient = !hard.rules.keep_all();
@@ -329,7 +331,7 @@ impl<C: Payload, R: Rules> Restored<C, R> {
                 hard.log.append(entry);
                 fits || lenient
             }
-            // A broken Raft did not write down what it removed; what it finds there stays.
+            // A broken Raft did not record its truncations; the entries that it finds stay.
             Record::Append { .. } => lenient,
             Record::Truncate { index } => {
                 let fits = (hard.log.first_index()..=hard.log.last_index()).contains(&index);

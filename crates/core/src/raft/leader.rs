@@ -13,7 +13,7 @@ use crate::time::Time;
 const SMALL_QUORUM_MAX: usize = 10;
 
 impl<C: Payload, R: Rules> Raft<C, R> {
-    /// Appends a command to the log, if this replica leads, and returns its index. It is sent with the next timeout,
+    /// Appends a command to the log, if this replica leads, and returns its index. It is sent on the next timeout,
     /// which is due at once, so that several proposals share an append.
     pub fn propose(&mut self, command: C, out: &mut impl Effects<C>) -> Option<Index> {
         let State::Leader(leader) = &mut self.role else { return None };
@@ -42,7 +42,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         leader.holds_lease(&self.server, now) && self.may_read(now, now)
     }
 
-    /// Has a quorum confirm this leader after `asked`, with the next timeout, which is due at once.
+    /// Has a quorum confirm this leader after `asked`, on the next timeout, which is due at once.
     pub fn confirm_for_read(&mut self, asked: Time) {
         if let State::Leader(leader) = &mut self.role {
             leader.read_asked = leader.read_asked.max(Some(asked));
@@ -51,7 +51,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         }
     }
 
-    /// A leader sends what has to be sent by now. It steps down if a quorum has been silent for too long.
+    /// A leader sends the messages that are due. It steps down if a quorum has been silent for too long.
     pub(super) fn drive(&mut self, now: Time, out: &mut impl Effects<C>) {
         let State::Leader(leader) = &mut self.role else { return };
         if now >= leader.quorum_deadline(&self.server) {
@@ -60,7 +60,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         leader.drive(&mut self.server, now, out);
     }
 
-    /// Sends a follower what comes next for it, if this replica leads.
+    /// Sends a follower its next entries, if this replica leads.
     pub(super) fn send_append(&mut self, now: Time, to: ReplicaId, out: &mut impl Effects<C>) {
         if let State::Leader(leader) = &mut self.role {
             leader.send_append(&mut self.server, now, to, out);
@@ -82,7 +82,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         if reply.term > term {
             return self.become_follower(now, reply.term, None, out);
         }
-        // A follower's late answer to a leader before may be of the very term in which this replica leads now.
+        // A follower's late answer to an earlier leader may be of the very term in which this replica leads now.
         let State::Leader(leader) = &mut self.role else { return };
         if reply.term < term || reply.outcome == AppendOutcome::Stale {
             return;
@@ -99,7 +99,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         }
     }
 
-    /// A follower asks this replica to show that it leads. It does, if it can be sure of that.
+    /// A follower asks this replica to show that it leads. It answers only if it is sure of that.
     #[cold]
     pub(super) fn handle_probe(&mut self, now: Time, from: ReplicaId, term: Term, out: &mut impl Effects<C>) {
         if self.server.is_absurd(term) {
@@ -112,14 +112,14 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         }
     }
 
-    /// The leader's own disk has come further: it counts itself now.
+    /// More entries are on the leader's own disk: it counts itself for them.
     pub(super) fn count_own_disk(&mut self, now: Time, out: &mut impl Effects<C>) {
         let State::Leader(leader) = &mut self.role else { return };
         leader.advance_commit(&mut self.server, Index::MAX);
         self.drive(now, out);
     }
 
-    /// Leads on after a restart as if nothing had happened, which only a broken Raft does.
+    /// Keeps leading after a restart as if nothing had happened, which only a broken Raft does.
     pub(super) fn lead_on(&mut self, now: Time) {
         if self.server.hard.vote() == Some(self.server.id) {
             let mut leader = Leader::new(now, &self.server, self.server.hard.log().last_index());
@@ -159,8 +159,8 @@ impl<C: Payload> Leader<C> {
         }
     }
 
-    /// Whether no other replica can lead now: a quorum recognised this leader so recently that it elects none yet, and
-    /// none was told to campaign nevertheless.
+    /// Whether no other replica can lead now: a quorum recognised this leader so recently that it elects no other yet,
+    /// and this leader has not told any follower to campaign.
     #[inline]
     fn holds_lease<R: Rules>(&self, server: &Server<C, R>, now: Time) -> bool {
         self.is_recognised(server, now) && !self.lease_given_up
@@ -184,9 +184,9 @@ impl<C: Payload> Leader<C> {
         self.quorum_contact.unwrap_or(self.elected) + server.config.election_timeout_max
     }
 
-    /// Sends what has to be sent by now:
+    /// Sends the messages that are due:
     ///
-    /// 1. what is not committed, and questions for confirmation, to as many followers as a quorum needs;
+    /// 1. uncommitted entries, and requests for confirmation, to as many followers as a quorum needs;
     /// 2. something to every follower whose last acknowledged contact is a heartbeat interval ago.
     fn drive<R: Rules>(&mut self, server: &mut Server<C, R>, now: Time, out: &mut impl Effects<C>) {
         self.unsent = false;
@@ -222,7 +222,8 @@ impl<C: Payload> Leader<C> {
         self.wake = wake.min(self.quorum_deadline(server)).min(self.handover_wake()).min(disk);
     }
 
-    /// Whether its own disk is behind the log and has come no further for too long: then it had better not be waited for.
+    /// Whether its own disk is behind the log and has made no progress for too long. Then the leader should not wait
+    /// for it.
     fn is_disk_late<R: Rules>(&mut self, server: &Server<C, R>, now: Time, last: Index) -> bool {
         let reached = server.hard.durable_index();
         if reached > self.disk_reached || reached >= last {
@@ -234,8 +235,8 @@ impl<C: Payload> Leader<C> {
         now >= self.disk_due
     }
 
-    /// Asks this many followers more for everything up to `last`, and to confirm this leader since `asked`. First those
-    /// that seem alive, and among these the one whose last contact is the longest ago.
+    /// Asks this many more followers to acknowledge everything up to `last`, and to confirm this leader since `asked`.
+    /// Followers that seem alive come first, and among these the one whose last contact is the longest ago.
     fn ask_more<R: Rules>(
         &mut self,
         server: &mut Server<C, R>,
@@ -249,7 +250,7 @@ impl<C: Payload> Leader<C> {
             let candidates = self.followers.iter().filter(|follower| {
                 !(follower.covers(last) && follower.confirms(asked)) && follower.sendable(&server.config)
             });
-            // One that has been asked for this already is asked again only after all others.
+            // A follower that has been asked already is asked again only after all others.
             let best = candidates.min_by_key(|follower| {
                 let asked_already = follower.asked >= last && follower.sent >= asked;
                 let behind = follower.fetch.is_some();
@@ -261,7 +262,7 @@ impl<C: Payload> Leader<C> {
         }
     }
 
-    /// Sends a follower what comes next for it, which may be nothing but a heartbeat.
+    /// Sends a follower its next entries, or only a heartbeat.
     pub fn send_append<R: Rules>(
         &mut self,
         server: &mut Server<C, R>,
@@ -276,7 +277,8 @@ impl<C: Payload> Leader<C> {
         let log = server.hard.log();
         let first = log.first_index();
         let entries = if follower.next < first {
-            // It misses what was dropped, unless it has caught up elsewhere. The answer to a heartbeat tells.
+            // The follower misses dropped entries, unless it has caught up elsewhere. The answer to a heartbeat shows
+            // that.
             follower.next = first;
             Entries::new()
         } else {
@@ -295,7 +297,7 @@ impl<C: Payload> Leader<C> {
         out.send(to, Message::AppendEntries(append));
     }
 
-    /// Whether a follower of this leader could say this.
+    /// Whether a follower of this leader could send this reply.
     fn is_possible<R: Rules>(&self, server: &Server<C, R>, now: Time, reply: &AppendReply) -> bool {
         let last = server.hard.log().last_index();
         let possible = match reply.outcome {
@@ -309,7 +311,7 @@ impl<C: Payload> Leader<C> {
         possible && (self.elected..=now).contains(&reply.sent)
     }
 
-    /// Takes a follower's answer in. If its log matches, returns what comes next for it.
+    /// Takes a follower's answer in. If its log matches, returns its next index.
     fn take_reply<R: Rules>(
         &mut self,
         server: &mut Server<C, R>,
@@ -319,8 +321,8 @@ impl<C: Payload> Leader<C> {
         out: &mut impl Effects<C>,
     ) -> Option<Index> {
         let follower = &mut self.followers[server.place(from)];
-        // Appends that overtook each other are refused one after another. Only the answer to the newest one says that
-        // nothing under way will fill the gap; to step back at each would send everything again and again.
+        // Appends that overtook each other are refused one after another. Only the answer to the newest one shows that
+        // no append in flight will fill the gap. A step back at each refusal would send everything again and again.
         let newest = reply.sent >= follower.sent;
         let repeated = follower.has_answered(reply.sent);
         if !repeated {
@@ -343,7 +345,7 @@ impl<C: Payload> Leader<C> {
             AppendOutcome::Conflict { index, term } if newest && server.rules.keep(Rule::BackUpOnConflict) => {
                 follower.handle_conflict(index_before_conflict(server, index, term));
                 if follower.next < server.hard.log().first_index() {
-                    // It cannot be served from the log any more.
+                    // It can no longer be served from the log.
                     follower.fetch.get_or_insert_default();
                 }
                 self.send_append(server, now, from, out);
@@ -360,10 +362,10 @@ impl<C: Payload> Leader<C> {
         matched_next
     }
 
-    /// Sends a follower its next batch if the last one was cut short. One that is behind by more than a batch gets one
-    /// after another, whether a quorum needs it or not: with a batch per heartbeat it might never catch up. What has
-    /// been proposed since the newest append is no reason to send another. If it has been sent something beyond `next`
-    /// already, that will do.
+    /// Sends a follower its next batch if the last one was cut short. A follower that is behind by more than a batch
+    /// gets one batch after another, whether a quorum needs it or not: with one batch per heartbeat it might never
+    /// catch up. Commands proposed since the newest append are no reason to send another. Nothing is sent if entries
+    /// beyond `next` are in flight already.
     fn continue_batches<R: Rules>(
         &mut self,
         server: &mut Server<C, R>,
@@ -381,8 +383,8 @@ impl<C: Payload> Leader<C> {
         }
     }
 
-    /// Commits what a quorum has on its disks, if it is of this term (5.4.2); earlier entries are committed along with
-    /// it. `matched` bounds what may be new: an index that a follower has confirmed just now.
+    /// Commits the entries that a quorum has on its disks, if the last of them is of this term (5.4.2); earlier entries
+    /// are committed along with it. `matched` bounds the new commit index: a follower has confirmed it just now.
     fn advance_commit<R: Rules>(&mut self, server: &mut Server<C, R>, matched: Index) {
         let matched = matched.min(server.hard.log().last_index());
         let of_term = |server: &Server<C, R>, index| {
@@ -397,7 +399,7 @@ impl<C: Payload> Leader<C> {
         }
     }
 
-    /// The highest index up to which a quorum has the log. This leader counts for what is on its own disk.
+    /// The highest index up to which a quorum has the log. This leader counts for the entries on its own disk.
     fn reached_by_quorum<R: Rules>(&self, server: &Server<C, R>) -> Index {
         let others = server.quorum() - 1;
         let with_own = self.quorum_value(server, others, |follower| follower.matched);
@@ -435,14 +437,14 @@ fn nth_highest_of_many(n: usize, mut values: Vec<u64>) -> u64 {
     if n > values.len() { 0 } else { *values.select_nth_unstable_by(n - 1, |one, other| other.cmp(one)).1 }
 }
 
-/// The n-th highest of these values; 0 if n is, or if there are fewer.
+/// The n-th highest of these values; 0 if n is 0, or if there are fewer.
 #[inline]
 fn nth_highest(n: usize, values: impl Iterator<Item = u64>) -> u64 {
     let mut highest = [0; SMALL_QUORUM_MAX];
     let Some(highest) = highest.get_mut(..n) else {
         return nth_highest_of_many(n, values.collect());
     };
-    // The highest so far, in descending order. Without branches, which no processor could foresee.
+    // The highest so far, in descending order. Without branches, because no processor could predict them.
     for mut candidate in values {
         for slot in &mut *highest {
             (*slot, candidate) = (candidate.max(*slot), candidate.min(*slot));
@@ -458,7 +460,7 @@ mod tests {
     use crate::rng::Stream;
 
     #[test]
-    fn what_a_quorum_has_reached_is_found_in_clusters_of_all_sizes() {
+    fn the_index_that_a_quorum_has_reached_is_found_in_clusters_of_all_sizes() {
         let mut stream = Stream::new(1, "quorums");
         for followers in 1..REPLICAS_MAX {
             let values: Vec<u64> = (0..followers).map(|_| stream.between(0, 40)).collect();

@@ -40,7 +40,7 @@ impl<C: Payload> Entry<C> {
 /// - Terms never fall from one entry to the next.
 /// - Entries are only added at the end, and only removed from the end, by [`Log::truncate`], which only a follower uses
 ///   and never on a committed entry (leader append-only, state-machine safety).
-/// - What [`Log::drop_to`] drops is committed, and what [`Log::restart`] skips is, too.
+/// - Entries that [`Log::drop_to`] drops, or [`Log::restart`] skips, are committed.
 #[derive(Clone, Debug)]
 pub struct Log<C> {
     /// The index of the last entry that was dropped; 0 if none was.
@@ -56,12 +56,12 @@ impl<C> Log<C> {
         Log { base: 0, base_term: 0, entries: Vec::new(), truncations: 0 }
     }
 
-    /// A log that has dropped what comes up to this index, whose entry is of this term, and has these entries after it.
+    /// A log that has dropped all entries up to this index and term, and has these entries after it.
     pub fn continued((base, base_term): (Index, Term), entries: Vec<Entry<C>>) -> Log<C> {
         Log { base, base_term, entries, truncations: 0 }
     }
 
-    /// The index of the first entry that has not been dropped; that of the next one if there is none.
+    /// The index of the first entry that has not been dropped; the index of the next entry if there is none.
     #[inline]
     pub fn first_index(&self) -> Index {
         self.base + 1
@@ -79,8 +79,8 @@ impl<C> Log<C> {
         self.entries.last().map_or(self.base_term, |entry| entry.term)
     }
 
-    /// The term of the entry at this index; 0 before the first entry that there ever was, none beyond the last, and
-    /// none for those that were dropped but for the last of them.
+    /// The term of the entry at this index; 0 at index 0 while no entry has been dropped, none beyond the last entry,
+    /// and none for dropped entries except the last of them.
     #[inline]
     pub fn term(&self, index: Index) -> Option<Term> {
         if index == self.base { Some(self.base_term) } else { self.get(index).map(|entry| entry.term) }
@@ -92,7 +92,7 @@ impl<C> Log<C> {
         self.entries.get(usize::try_from(index.checked_sub(self.base + 1)?).ok()?)
     }
 
-    /// The entries from this index to the last; without those that were dropped.
+    /// The entries from this index to the last; without dropped ones.
     #[inline]
     pub fn from(&self, index: Index) -> &[Entry<C>] {
         let start = index.saturating_sub(self.base + 1);
@@ -115,7 +115,8 @@ impl<C> Log<C> {
         }
     }
 
-    /// Drops all entries up to this index. What is left is moved, so this should drop about as much as it leaves.
+    /// Drops all entries up to this index. The remaining entries are moved, so this should drop about as many as it
+    /// leaves.
     pub fn drop_to(&mut self, index: Index) {
         if index > self.base {
             let term = self.term(index).expect("only entries that there are can be dropped");
@@ -124,7 +125,7 @@ impl<C> Log<C> {
         }
     }
 
-    /// Forgets all entries and goes on after this index, whose entry is of this term.
+    /// Forgets all entries and continues after the entry of this index and term.
     pub fn restart(&mut self, index: Index, term: Term) {
         assert!(index > self.base, "a log never goes back behind what was dropped");
         self.truncations += u64::from(!self.entries.is_empty());
@@ -137,7 +138,7 @@ impl<C> Log<C> {
         self.truncations
     }
 
-    /// The last index whose term is at most `term`; that before the first entry that is left if there is none. Terms
+    /// The last index whose term is at most `term`; the index before the first remaining entry if there is none. Terms
     /// never fall, so halving finds it.
     pub fn last_up_to_term(&self, term: Term) -> Index {
         self.base + self.entries.partition_point(|entry| entry.term <= term) as Index
@@ -145,7 +146,8 @@ impl<C> Log<C> {
 }
 
 impl<C: Payload> Log<C> {
-    /// The entries from this index on that fit in a message: at least one, if there is one, then up to so many bytes.
+    /// The entries from this index on that fit in a message: at least one, if there is one, then up to `bytes_max`
+    /// bytes.
     #[inline]
     pub fn batch(&self, index: Index, bytes_max: usize) -> Entries<C> {
         let mut bytes = 0;
@@ -158,7 +160,7 @@ impl<C: Payload> Log<C> {
     }
 }
 
-/// What an entry takes in a message besides its command: its term and some punctuation.
+/// The bytes of an entry in a message besides its command: its term and some punctuation.
 pub(super) const ENTRY_BYTES: usize = 16;
 
 impl<C> Default for Log<C> {
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_at_least_one_entry_and_otherwise_keeps_to_its_bytes() {
+    fn a_batch_has_at_least_one_entry_and_otherwise_respects_its_size() {
         let log = log(&[1; 10]);
         assert_eq!(log.batch(1, 1).len(), 1);
         assert_eq!(log.batch(1, 116).len(), 1);
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_goes_on_where_a_snapshot_ends() {
+    fn a_log_continues_where_a_snapshot_ends() {
         let mut log = log(&[1, 1, 3]);
         log.restart(9, 5);
         assert_eq!((log.first_index(), log.last_index(), log.last_term(), log.truncations()), (10, 9, 5, 1));

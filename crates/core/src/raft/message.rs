@@ -1,29 +1,29 @@
-//! What replicas send each other.
+//! The messages between replicas.
 
 use crate::raft::{Entries, Index, Term};
 use crate::time::Time;
 
-/// A message from one replica to another. The names are the paper's; replies are messages of their own, since either
-/// may be lost.
+/// A message from one replica to another. The names are the paper's; replies are separate messages, because either may
+/// be lost.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message<C> {
     /// A candidate asks for a vote, or asks whether it would get one.
     RequestVote(RequestVote),
-    /// The answer to that.
+    /// The answer to a [`RequestVote`].
     Vote(Vote),
     /// A leader replicates entries; without entries it is a heartbeat.
     AppendEntries(AppendEntries<C>),
-    /// The answer to that.
+    /// The answer to an [`AppendEntries`] or an [`InstallSnapshot`].
     AppendReply(AppendReply),
     /// A follower asks its leader to show that it still leads. The answer is an AppendEntries.
     Probe {
         /// The follower's term.
         term: Term,
     },
-    /// A leader sends a part of its state to a follower that misses entries which the leader has dropped. In a box, so
-    /// that it makes no other message larger. The answer is an AppendReply.
+    /// A leader sends a chunk of its state to a follower that lacks dropped entries. In a box, so that it makes no
+    /// other message larger. The answer is an AppendReply.
     InstallSnapshot(Box<InstallSnapshot<C>>),
-    /// A leader tells a follower to campaign at once, since it wants to lead no longer (thesis 3.10).
+    /// A leader tells a follower to campaign at once, because it wants to give up leadership (thesis 3.10).
     TimeoutNow {
         /// The leader's term.
         term: Term,
@@ -31,7 +31,7 @@ pub enum Message<C> {
 }
 
 impl<C> Message<C> {
-    /// The message's name, for counting and for people.
+    /// The message's name, for counters and messages.
     pub const fn kind(&self) -> &'static str {
         match self {
             Message::RequestVote(RequestVote { pre: true, .. }) => "PreVote",
@@ -50,13 +50,13 @@ impl<C> Message<C> {
 /// thesis 9.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestVote {
-    /// The term that the candidate campaigns in, or would.
+    /// The term in which the candidate campaigns, or would campaign.
     pub term: Term,
     /// Index of its last entry.
     pub last_index: Index,
     /// Term of its last entry.
     pub last_term: Term,
-    /// It only asks: nobody's term or vote changes.
+    /// This is a pre-vote: no term or vote changes.
     pub pre: bool,
     /// The leader of the term before has told the candidate to campaign. So followers that hear from that leader may
     /// vote (thesis 4.2.3).
@@ -68,7 +68,7 @@ pub struct RequestVote {
 pub struct Vote {
     /// The term that the vote is for, if it is granted; else the voter's own term.
     pub term: Term,
-    /// Yes or no.
+    /// Whether the vote is granted.
     pub granted: bool,
     /// It answers a pre-vote.
     pub pre: bool,
@@ -85,27 +85,27 @@ pub struct AppendEntries<C> {
     pub prev_term: Term,
     /// The leader's commit index.
     pub commit_index: Index,
-    /// The leader's clock at sending. The follower only gives it back: the lease, the confirmation of reads and the
+    /// The leader's clock at sending. The follower only returns it: the lease, the confirmation of reads and the
     /// measured round trip all rest on it.
     pub sent: Time,
     /// The entries.
     pub entries: Entries<C>,
 }
 
-/// A leader sends a part of its state (section 7): so many of the commands that, one after another, make it.
+/// A leader sends a chunk of its state (section 7): some of the commands that, applied in order, produce it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InstallSnapshot<C> {
     /// The leader's term.
     pub term: Term,
-    /// Index of the last entry that the state comprises. It is committed.
+    /// Index of the last entry that the state covers. It is committed.
     pub last_index: Index,
     /// Term of that entry.
     pub last_term: Term,
     /// The digest of the state ([`crate::consensus::applied_digest`]).
     pub digest: u64,
-    /// How many commands of the state come before those sent.
+    /// How many commands of the state precede these.
     pub offset: u64,
-    /// No command comes after those sent.
+    /// These are the last commands.
     pub done: bool,
     /// The leader's clock at sending, as in an append.
     pub sent: Time,
@@ -120,11 +120,11 @@ pub struct AppendReply {
     pub term: Term,
     /// `sent` of the append that this answers.
     pub sent: Time,
-    /// What came of it.
+    /// The outcome.
     pub outcome: AppendOutcome,
 }
 
-/// What came of an append.
+/// The outcome of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AppendOutcome {
     /// The follower's log is the leader's up to this index.
@@ -134,17 +134,17 @@ pub enum AppendOutcome {
     },
     /// The follower's log has no entry, or one of another term, at `prev_index` (end of section 5.3).
     Conflict {
-        /// The first index that the leader should try: that of the conflicting term's first entry, or the one after the
-        /// follower's last.
+        /// The first index that the leader should try: that of the conflicting term's first entry, or the index after
+        /// the follower's last entry.
         index: Index,
         /// Term of the conflicting entry, if there is one.
         term: Option<Term>,
     },
     /// The append was of an older term.
     Stale,
-    /// The follower has so much of a leader's state, and needs the rest.
+    /// The follower has this much of a leader's state, and needs the rest.
     Received {
-        /// Index of the last entry that the state comprises.
+        /// Index of the last entry that the state covers.
         index: Index,
         /// How many of its commands the follower has, from the first on.
         count: u64,

@@ -6,60 +6,60 @@
 //!
 //! # How it works, in the order in which things happen
 //!
-//! **Nobody leads.** Time is cut into *terms*, each with at most one leader. All replicas start as followers. A
-//! follower that has heard from no leader for its *election timeout*, which everyone draws at random, suspects that
-//! there is none. It first asks all others whether they would vote for it (*pre-vote*, thesis 9.6): a replica that
-//! still hears from a leader says no, so a replica that merely lost its connection disturbs nobody. (Before the first
-//! term there is nobody to disturb, so it does not ask.) With a majority of friendly answers it becomes a candidate: it
-//! begins a new term, votes for itself and asks for votes. A replica votes at most once in a term, and only for a
-//! candidate whose log is at least as up to date as its own (5.4.1). Whoever gets a majority, a *quorum*, leads.
+//! **There is no leader.** Time is divided into *terms*, each with at most one leader. All replicas start as followers.
+//! A follower that has heard from no leader for its *election timeout*, which each replica draws at random, suspects
+//! that there is no leader. It first asks all others whether they would vote for it (*pre-vote*, thesis 9.6): a replica
+//! that still hears from a leader refuses, so a replica that merely lost its connection disturbs no leader. (Before the
+//! first term there is no leader to disturb, so it does not ask.) With a majority of positive answers it becomes a
+//! candidate: it begins a new term, votes for itself and asks for votes. A replica votes at most once in a term, and
+//! only for a candidate whose log is at least as up to date as its own (5.4.1). The candidate that gets a majority, a
+//! *quorum*, leads.
 //!
 //! **The leader replicates.** It appends each command to its log, after an empty entry with which every term begins,
 //! and sends it to followers as AppendEntries, along with the index and term of the entry before. A follower whose log
-//! does not have that entry refuses, with a hint where to go back to; the leader follows the hint until the logs meet
-//! and overwrites what differs after that. When a quorum, itself included, has an entry *of its own term*, the entry
-//! and all before it are *committed* (5.4.2): no later leader can lack them.
+//! does not have that entry refuses, with a hint where the leader should try next. The leader follows the hints until
+//! the logs match, and overwrites the entries that differ after that. When a quorum, itself included, has an entry *of
+//! its own term*, the entry and all before it are *committed* (5.4.2): no later leader can lack them.
 //!
-//! *Thrifty*: an entry needs a quorum, not everyone. The leader asks only as many followers as it needs, those whose
-//! last contact is the longest ago, so that in turn all get what they missed, and all stay in contact without
+//! *Thrifty*: an entry needs a quorum, not all replicas. The leader asks only as many followers as it needs, those
+//! whose last contact is the longest ago. So all followers catch up in turn, and all stay in contact without
 //! heartbeats. If one of them stays silent for longer than its measured round trip explains, the leader at once asks
 //! another.
 //!
-//! **Contact.** The leader sees to it that every follower is in acknowledged contact every *heartbeat* interval. Every
-//! append carries the time of its sending, and the answer brings it back. From the newest such times of a quorum the
-//! leader knows that at that moment it still led:
+//! **Contact.** The leader ensures that every follower is in acknowledged contact every *heartbeat* interval. Every
+//! append carries the time of its sending, and the answer returns it. From the newest such times of a quorum the leader
+//! knows that at that moment it still led:
 //!
 //! - If a quorum has confirmed nothing for the longest election timeout, it steps down (*check-quorum*, thesis 6.2).
 //! - Followers refuse votes for the shortest election timeout after an append. So for a little less than that after the
-//!   sending of an append that a quorum has acknowledged, nobody else can lead, and the leader may answer reads from
-//!   its
-//!   own state: the *lease* (thesis 6.4.1). It relies on clocks that run at nearly the same speed
+//!   sending of an append that a quorum has acknowledged, no other replica can lead, and the leader may answer reads
+//!   from its own state: the *lease* (thesis 6.4.1). It relies on clocks that run at nearly the same speed
 //!   ([`Config::clock_drift_max`]).
 //! - A read that comes when the lease has lapsed waits until a quorum has acknowledged an append sent after the read
 //!   came (*ReadIndex*, thesis 6.4).
 //!
-//! **The log is compacted.** Whoever applies the commands may have the beginning of the log dropped, as far as it is
-//! applied (section 7). A follower that still misses some of that, which it shows by refusing an append right after it,
-//! is sent the leader's state in its place, part by part ([`Snapshot`]), and then what comes after. A follower that
-//! seems dead is sent none until it answers again.
+//! **The log is compacted.** The state machine may have the applied beginning of the log dropped (section 7). A
+//! follower that still lacks some of these entries refuses the append right after them. Then the leader sends it its
+//! state instead, in chunks ([`Snapshot`]), and then the later entries. A follower that looks dead gets no chunks until
+//! it answers again.
 //!
-//! **The leader goes.** A leader that is to be stopped hands over (thesis 3.10): it takes on nothing more, brings a
-//! follower up to date and tells it to campaign at once. That one asks for votes in the leader's name, so those who
-//! hear from the leader vote, too. From then on the leader has no lease.
+//! **The leader goes.** A leader that will be stopped hands over (thesis 3.10): it accepts no more commands, brings a
+//! follower up to date and tells it to campaign at once. The follower asks for votes in the leader's name, so replicas
+//! that hear from the leader vote, too. From then on the leader has no lease.
 //!
-//! **The leader dies.** Followers hear nothing more and it all begins again.
+//! **The leader dies.** Followers hear nothing more, and the next election begins.
 //!
-//! **A replica restarts** from its disk. Term, vote and log are persisted as they change ([`Record`]), and what others
-//! count on is sent when it is on the disk: a vote, an acknowledgement. A leader sends entries while its own disk still
-//! writes, and counts itself when they are there (thesis 10.2.1). What is committed is learned anew. For an election
-//! timeout the replica votes for no one, since it may have heard from a leader just before it crashed.
+//! **A replica restarts** from its disk. Term, vote and log are persisted as they change ([`Record`]), and promises are
+//! sent only when they are on the disk: a vote, an acknowledgement. A leader sends entries while its own disk still
+//! writes, and counts itself when they are there (thesis 10.2.1). The replica learns the commit index again. For an
+//! election timeout it votes for no candidate, because it may have heard from a leader just before it crashed.
 //!
 //! # Caveats: what is not here, and why
 //!
-//! - A replica without a disk must not be started again: it could vote twice in a term. In the course a replica that dies
-//!   stays dead, so there it has none.
+//! - A replica without a disk must not be restarted: it could vote twice in a term. In the course a replica that dies
+//!   stays dead, so it needs no disk there.
 //! - No membership changes.
-//! - A lying peer is not guarded against, only a broken one: what cannot be right is counted and ignored.
+//! - There is no defence against a lying peer, only against a broken one: an invalid message is counted and ignored.
 
 mod config;
 mod election;
@@ -91,12 +91,12 @@ pub use rules::{Mutant, Rule, Rules, Sound, UnknownRule};
 use server::Server;
 pub use snapshot::Snapshot;
 
-/// Terms up to here are believed. No sound cluster comes near: at an election every millisecond it would take thirty
+/// Terms up to here are accepted. No sound cluster gets near: at an election every millisecond it would take thirty
 /// million years.
 const TERM_MAX: Term = 1 << 60;
 
-/// Beyond [`TERM_MAX`], only terms that are not further ahead than this are believed. So a broken message cannot bring
-/// a cluster to the end of the numbers, and a cluster that was brought to `TERM_MAX` still goes on.
+/// Beyond [`TERM_MAX`], only terms at most this far ahead are accepted. So a broken message cannot exhaust the numbers,
+/// and a cluster whose term was pushed to `TERM_MAX` still works.
 const TERM_LEAD_MAX: Term = 1 << 32;
 
 /// Takes the effects of a [`Raft`]: it talks to other replicas and to its disk, never to clients.
@@ -107,7 +107,7 @@ pub trait Effects<C> {
     /// Appends a record to the disk's queue of writes.
     fn persist(&mut self, record: Record<C>);
 
-    /// Holds what is sent from now on back until all that was persisted is on the disk.
+    /// Holds back later messages until all persisted records are on the disk.
     fn sync(&mut self);
 }
 
@@ -126,9 +126,9 @@ pub trait Effects<C> {
 pub struct Raft<C, R = Sound> {
     server: Server<C, R>,
     role: State<C>,
-    /// A snapshot that has come, or that was read back, and that is not taken out yet.
+    /// A snapshot that was received or read back, and has not been taken out yet.
     installed: Option<Snapshot<C>>,
-    /// When to wake up; worked out at the end of every input.
+    /// When to wake up; computed at the end of every input.
     timeout: Time,
 }
 
@@ -144,8 +144,8 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         Ok(Raft::start(server, Time::ZERO))
     }
 
-    /// A replica that starts, for the first time or again, from what its disk has. The state that was compacted is taken
-    /// out by [`Raft::take_snapshot`].
+    /// A replica that starts, for the first time or again, from what its disk has. [`Raft::take_snapshot`] returns the
+    /// compacted state.
     ///
     /// # Errors
     /// If a record is damaged, or does not fit those before it.
@@ -202,7 +202,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         self.timeout = self.next_timeout();
     }
 
-    /// Does what is due by now, and nothing if nothing is.
+    /// Does the work that is due, if there is any.
     pub fn handle_timeout(&mut self, now: Time, out: &mut impl Effects<C>) {
         match &self.role {
             State::Leader(_) => self.drive(now, out),
@@ -224,8 +224,8 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         self.timeout = self.next_timeout();
     }
 
-    /// Has a leader's disk write what the leader has appended. Called at the end of each input, after all else that comes of
-    /// it: nothing waits for that, since followers count without the leader (thesis 10.2.1).
+    /// Has a leader's disk write what the leader has appended. Called at the end of each input, after all other
+    /// effects: no message waits for this sync, because followers may form a quorum without the leader (thesis 10.2.1).
     #[inline]
     pub fn flush(&self, out: &mut impl Effects<C>) {
         if self.is_leader() {
@@ -233,7 +233,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         }
     }
 
-    /// The disk takes nothing more. Says why if the replica has to end: what it cannot write it must not promise.
+    /// The disk is full. Returns the reason if the replica has to end: it must not promise what it cannot write.
     pub fn handle_full_disk(&mut self) -> Option<Exit> {
         if self.server.rules.keep(Rule::StopWhenDiskIsFull) {
             return Some(Exit("the disk is full".into()));
@@ -325,12 +325,12 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         self.server.rules
     }
 
-    /// How many times followers timed out, so that others were asked in their place.
+    /// How many appends to followers timed out, so that others were asked in their place.
     pub fn given_up(&self) -> u64 {
         self.server.given_up
     }
 
-    /// How many messages could not be right and were ignored.
+    /// How many invalid messages were ignored.
     pub fn ignored(&self) -> u64 {
         self.server.ignored
     }

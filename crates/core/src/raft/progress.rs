@@ -13,9 +13,9 @@ pub(super) struct Progress {
     pub id: ReplicaId,
     /// The follower's log is known to be the leader's up to here.
     pub matched: Index,
-    /// The next entry to send. Beyond `matched + 1` while appends are under way (pipelining).
+    /// The next entry to send. Beyond `matched + 1` while appends are in flight (pipelining).
     pub next: Index,
-    /// Where to start again when what is under way is given up.
+    /// Where to start again when the appends in flight time out.
     pub resume: Index,
     /// The follower has confirmed that its log fits, so that appends may follow each other without waiting.
     pub pipelining: bool,
@@ -25,32 +25,32 @@ pub(super) struct Progress {
     pub sent: Time,
     /// When the newest append that has been answered was sent: the follower recognised this leader after that.
     pub acked: Time,
-    /// When it is to be contacted at the latest, unless an append is under way.
+    /// When it must be contacted at the latest, unless an append is in flight.
     pub contact_due: Time,
-    /// When the oldest unanswered append is given up; never, if all are answered.
+    /// When the oldest unanswered append times out; never, if all are answered.
     pub expires: Time,
-    /// The newest append held less than there was to send, since a batch is limited.
+    /// The newest append held fewer entries than there were to send, because a batch is limited.
     pub cut_short: bool,
-    /// It misses entries that the leader has dropped, and is being sent the leader's state.
+    /// It lacks entries that the leader has dropped, so the leader sends it its state.
     pub fetch: Option<Fetch>,
-    /// When the appends under way were sent, in order.
+    /// When the appends in flight were sent, in order.
     under_way: VecDeque<Time>,
-    /// Appends given up in a row.
+    /// The number of appends in a row that timed out.
     pub silent: u32,
     pub round_trip: RoundTrip,
 }
 
-/// How far a follower is with the leader's state.
+/// How much of the leader's state a follower has.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fetch {
-    /// The last index that the state comprises; 0 while there is no snapshot yet.
+    /// The last index that the state covers; 0 while there is no snapshot yet.
     pub index: Index,
     /// How many of its commands the follower has.
     pub count: usize,
 }
 
 impl Progress {
-    /// A follower of a new leader, which assumes that it has all before `next`.
+    /// A follower of a new leader. The leader assumes that it has all entries before `next`.
     pub fn new(id: ReplicaId, next: Index, contact_due: Time, round_trip: RoundTrip) -> Progress {
         Progress {
             id,
@@ -71,22 +71,22 @@ impl Progress {
         }
     }
 
-    /// When the leader has to look after this follower next.
+    /// When the leader has to act for this follower next.
     #[inline]
     pub fn wake(&self) -> Time {
         if self.waiting() { self.expires } else { self.contact_due }
     }
 
-    /// Whether an append is under way.
+    /// Whether an append is in flight.
     #[inline]
     pub fn waiting(&self) -> bool {
         self.expires != Time::NEVER
     }
 
-    /// Whether the follower has, or is being sent, all entries up to `index`.
+    /// Whether the follower has all entries up to `index`, counting those in flight.
     #[inline]
     pub fn covers(&self, index: Index) -> bool {
-        // Here and below without branches: no processor can foresee them.
+        // Here and below without branches, because no processor can predict them.
         (self.matched >= index) | (self.waiting() & (self.next > index) & self.fetch.is_none())
     }
 
@@ -102,7 +102,7 @@ impl Progress {
         if self.pipelining { self.under_way.len() < config.inflight_max as usize } else { !self.waiting() }
     }
 
-    /// Takes note of an append that carries the entries up to before `next`; `last` is the last that there is.
+    /// Records an append that carries the entries before `next`; `last` is the last index of the log.
     #[inline]
     pub fn handle_sent(&mut self, now: Time, next: Index, last: Index, config: &Config) {
         self.next = next;
@@ -111,7 +111,7 @@ impl Progress {
         self.note_sent(now, config);
     }
 
-    /// Takes note of a part of the leader's state that was sent. The log follows when the follower has all of it.
+    /// Records that a chunk of the leader's state was sent. The log follows when the follower has all chunks.
     pub fn handle_part_sent(&mut self, now: Time, config: &Config) {
         self.cut_short = true;
         self.note_sent(now, config);
@@ -126,14 +126,14 @@ impl Progress {
         }
     }
 
-    /// Whether an answer to the append that was sent at `sent` has come before. A copy of an answer must not make room for
-    /// another append, whose answer is copied, too: messages would double with every round trip.
+    /// Whether the append that was sent at `sent` has been answered already. A copy of an answer must not make room for
+    /// another append, because the network may copy that answer, too: messages would double with every round trip.
     #[inline]
     pub fn has_answered(&self, sent: Time) -> bool {
         sent <= self.acked && self.under_way.binary_search(&sent).is_err()
     }
 
-    /// A new answer has come to the append that was sent at `sent`.
+    /// Records a new answer to the append that was sent at `sent`.
     #[inline]
     pub fn handle_answer(&mut self, now: Time, sent: Time, config: &Config) {
         self.silent = 0;
@@ -153,8 +153,8 @@ impl Progress {
         }
     }
 
-    /// Takes note that the follower's log is the leader's up to `index`. After a step back only the answer to the
-    /// newest append starts the pipeline again; an older one must not rewind what is under way.
+    /// Records that the follower's log is the leader's up to `index`. After a step back only the answer to the newest
+    /// append starts the pipeline again; an older one must not rewind the appends in flight.
     #[inline]
     pub fn handle_match(&mut self, index: Index, newest: bool) {
         self.matched = self.matched.max(index);
@@ -166,10 +166,10 @@ impl Progress {
         self.next = self.next.max(self.resume);
     }
 
-    /// Goes back to `index`, which the follower hinted at, and feels its way from there.
+    /// Goes back to `index`, the follower's hint, and probes from there.
     ///
-    /// A follower that refuses what it has acknowledged has lost it: its disk was wiped, or has lied. It is served from
-    /// there. What is committed stays so.
+    /// A follower that refuses entries that it has acknowledged has lost them: its disk was wiped, or has lied. The
+    /// leader sends them again. The commit index stays.
     pub fn handle_conflict(&mut self, index: Index) {
         self.matched = self.matched.min(index.saturating_sub(1));
         self.resume = index.clamp(self.matched + 1, self.next.max(self.matched + 2) - 1);
@@ -177,8 +177,8 @@ impl Progress {
         self.give_up();
     }
 
-    /// Gives up what is under way if it is overdue, and says whether it is. Who is silent for so long that it seems
-    /// dead is sent no more of a state: it must show first that it lives.
+    /// Drops the appends in flight if they have timed out, and returns whether they have. A follower that looks dead
+    /// gets no more snapshot chunks until it answers again.
     #[inline]
     pub fn expire(&mut self, now: Time, config: &Config) -> bool {
         let overdue = now >= self.expires;
@@ -199,14 +199,14 @@ impl Progress {
         self.under_way.clear();
     }
 
-    /// Whether the follower seems dead.
+    /// Whether the follower looks dead.
     #[inline]
     pub fn suspect(&self, config: &Config) -> bool {
         self.silent >= config.suspect_after
     }
 
-    /// How long to wait for an answer: by the measured round trip; a suspect is given ever more time, up to the
-    /// heartbeat interval, so that a dead replica costs next to nothing.
+    /// How long to wait for an answer: by the measured round trip. For a suspect the time grows, up to the heartbeat
+    /// interval, so a dead replica costs next to nothing.
     fn patience(&self, config: &Config) -> Span {
         let patience = self.round_trip.timeout(config.retry_min).nanos();
         let doublings = (self.silent + 1).saturating_sub(config.suspect_after).min(20);
@@ -214,8 +214,8 @@ impl Progress {
     }
 }
 
-/// The round trip to a follower, as TCP measures it (Jacobson 1988, RFC 6298). No sample is ambiguous, since an answer
-/// says which append it answers.
+/// The round trip to a follower, as TCP measures it (Jacobson 1988, RFC 6298). No sample is ambiguous, because an
+/// answer names its append.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RoundTrip {
     /// Smoothed round trip, in nanoseconds.
@@ -241,7 +241,7 @@ impl RoundTrip {
         }
     }
 
-    /// When an answer is overdue. However steady a link is, its answers get at least `slack` more than the mean: an
+    /// When an answer times out. However steady a link is, its answers get at least `slack` more than the mean: an
     /// answer that takes exactly the mean is not late.
     #[inline]
     fn timeout(self, slack: Span) -> Span {

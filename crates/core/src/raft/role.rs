@@ -1,4 +1,4 @@
-//! What a replica is, with all that belongs to being it. A change of role drops the rest.
+//! The role of a replica, with the state that belongs to it. A change of role drops that state.
 
 use super::handover::Handover;
 use super::progress::Progress;
@@ -7,7 +7,7 @@ use super::{AppendEntries, Index, Role, Snapshot};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::Time;
 
-/// What a replica is.
+/// The role of a replica.
 #[derive(Clone, Debug)]
 pub(super) enum State<C> {
     Follower(Follower<C>),
@@ -15,7 +15,7 @@ pub(super) enum State<C> {
     PreCandidate(Campaign),
     /// It asks to be elected.
     Candidate(Campaign),
-    /// In a box, since it is large and the others are not.
+    /// In a box, because it is large and the others are not.
     Leader(Box<Leader<C>>),
 }
 
@@ -31,16 +31,16 @@ impl<C> State<C> {
     }
 }
 
-/// What a follower knows.
+/// The state of a follower.
 #[derive(Clone, Debug)]
 pub(super) struct Follower<C> {
     /// The leader of its term, once it has heard from it.
     pub leader: Option<ReplicaId>,
     /// It campaigns at this time.
     pub deadline: Time,
-    /// Appends of this leader that overtook the ones before them, as datagrams do.
+    /// Appends of this leader that overtook earlier ones, as datagrams may.
     pub early: Vec<AppendEntries<C>>,
-    /// As much as has come of this leader's state.
+    /// The chunks of this leader's state that have arrived.
     pub incoming: Option<Snapshot<C>>,
     /// When the leader was last probed.
     pub probed: Option<Time>,
@@ -52,25 +52,25 @@ impl<C> Follower<C> {
     }
 }
 
-/// What a candidate, or a pre-candidate, knows.
+/// The state of a candidate or a pre-candidate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Campaign {
     /// The replicas that have granted a vote, or a pre-vote.
     pub votes: ReplicaSet,
-    /// How many votes have come, for a Raft that counts them so.
+    /// How many votes have come, for a mutant that counts votes instead of voters.
     pub count: usize,
-    /// When it asks again those that have not granted theirs.
+    /// When it asks again the replicas that have not granted their votes.
     pub ask_again: Time,
-    /// A candidate gives up at this time, and campaigns anew.
+    /// A candidate gives up at this time, and starts a new campaign.
     pub deadline: Time,
     /// The leader of the term before has told it to campaign.
     pub handed_over: bool,
 }
 
-/// What a leader knows.
+/// The state of a leader.
 #[derive(Clone, Debug)]
 pub(super) struct Leader<C> {
-    /// What it knows of each other replica, in order.
+    /// The progress of each other replica, in order.
     pub followers: Vec<Progress>,
     pub elected: Time,
     /// Index of the empty entry with which its term began.
@@ -80,16 +80,16 @@ pub(super) struct Leader<C> {
     /// The newest read that waits for `quorum_contact` to reach it.
     pub read_asked: Option<Time>,
     pub handover: Option<Handover>,
-    /// Another replica may have been told to campaign, so the lease is worth nothing for the rest of the term.
+    /// This leader may have told another replica to campaign, so there is no lease for the rest of the term.
     pub lease_given_up: bool,
-    /// There is something to send with the next timeout, so that several proposals share an append.
+    /// There is something to send on the next timeout, so that several proposals share an append.
     pub unsent: bool,
-    /// When its own disk is late with the end of the log, so that a quorum is better found without it; never while it is
-    /// not behind.
+    /// When its own disk counts as late with the end of the log, so that a quorum must be found without it; never while
+    /// it is not behind.
     pub disk_due: Time,
-    /// How far its own disk had come when that was last looked at.
+    /// The index that its own disk had reached when that was last checked.
     pub disk_reached: Index,
-    /// When it has to look after its followers again.
+    /// When it has to act for its followers again.
     pub wake: Time,
     /// The snapshot that it sends.
     pub sending: Sending<C>,

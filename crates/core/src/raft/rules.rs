@@ -1,8 +1,9 @@
 //! The rules that Raft's safety and progress rest on, each by its name.
 //!
-//! They can be broken one at a time for one purpose: to see whether a checker notices (`seedbed zoo`, and `--without` of
-//! `run`, `sweep` and `explore`). Which rules a Raft keeps is part of its type: [`Sound`] keeps all, so the compiler
-//! removes every branch for a broken one, and what ships has none. Only the laboratory builds a Raft with [`Mutant`].
+//! They can be broken one at a time for one purpose: to find out whether a checker detects it (`seedbed zoo`, and
+//! `--without` of `run`, `sweep` and `explore`). Which rules a Raft keeps is part of its type: [`Sound`] keeps all, so
+//! the compiler removes every branch for a broken rule, and the released program has none. Only the laboratory builds a
+//! Raft with [`Mutant`].
 
 /// A rule that Raft's safety, or its progress, rests on.
 ///
@@ -11,31 +12,34 @@
 pub enum Rule {
     /// A replica votes for at most one candidate in a term. So no two get a majority of the same term.
     VoteOnce,
-    /// A replica votes only for candidates whose log is at least as up to date as its own. So whoever is elected has
-    /// all that is committed.
+    /// A replica votes only for candidates whose log is at least as up to date as its own. So every elected leader has
+    /// all committed entries.
     VoteForUpToDateLogs,
-    /// A candidate counts only the votes of its present campaign. Others may have been given to somebody else since.
+    /// A candidate counts only the votes of its present campaign. Voters of an older one may have voted for another
+    /// candidate since.
     CountCurrentVotes,
     /// A quorum is more than half of all replicas. So any two of them share a member.
     QuorumIsMajority,
-    /// A follower votes for nobody while it hears from a leader. The leader's lease rests on that.
+    /// A follower votes for no candidate while it hears from a leader. The leader's lease relies on that.
     LoyalToLeader,
-    /// A message of a newer term makes that term one's own. So what an older leader sends later is refused.
+    /// A replica that receives a message of a newer term enters that term. So later messages of an older leader are
+    /// refused.
     RaiseTerm,
-    /// A leader that learns of a newer term leads no longer.
+    /// A leader that learns of a newer term steps down.
     StepDownForHigherTerm,
-    /// An append is taken only if the entry before it is the leader's, by index and term. By induction so is all
-    /// before.
+    /// An append is taken only if the entry before it is the leader's, by index and term. By induction, so are all
+    /// earlier entries.
     MatchPreviousTerm,
     /// Entries that contradict the leader's are removed, with all that follow them.
     TruncateConflicts,
-    /// Nothing else is removed. A late append may be older than what has been confirmed since.
+    /// No other entry is removed. A late append may be older than entries confirmed since.
     TruncateOnlyConflicts,
-    /// A follower commits no further than the append in hand confirms. Beyond that, its entries may be anybody's.
+    /// A follower commits only up to the index that the present append confirms. Its later entries may come from
+    /// another leader.
     CommitWhatMatches,
-    /// A leader takes a follower to have what it has confirmed, not what it was sent.
+    /// A leader counts the entries that a follower has confirmed, not those that were sent to it.
     MatchWhatIsConfirmed,
-    /// A quorum is of different replicas: the few that thrifty replication asks count once each.
+    /// A quorum consists of different replicas: the few that thrifty replication asks count once each.
     CountFollowersOnce,
     /// A leader commits by counting only entries of its own term. One of an older term can be on a majority and still
     /// be replaced (figure 8).
@@ -51,12 +55,12 @@ pub enum Rule {
     RedirectWhatIsRuledOut,
     /// A read is answered only by a leader that holds a lease, or that a quorum has confirmed since the read came.
     ReadOnlyConfirmed,
-    /// A new leader answers no read before it has committed an entry of its term. Until then it may not know what is
-    /// committed.
+    /// A new leader answers no read before it has committed an entry of its term. Until then it may not know all
+    /// committed entries.
     ReadAfterOwnCommit,
-    /// A lease is shorter than any election timeout. So it has ended before somebody else can lead.
+    /// A lease is shorter than any election timeout. So it has ended before another replica can lead.
     LeaseEndsBeforeElections,
-    /// A leader whose append was refused goes back in its log until it fits.
+    /// A leader whose append was refused goes back in its log until the logs match.
     BackUpOnConflict,
     /// A candidate counts voters, not votes. A vote may come twice.
     CountVotersOnce,
@@ -64,29 +68,29 @@ pub enum Rule {
     LeaseAllowsForDrift,
     /// A vote is on the disk before a crash can make its replica vote again.
     PersistVote,
-    /// So is the term.
+    /// The term is on the disk before a crash can make its replica forget it.
     PersistTerm,
     /// Neither a vote nor a request for one is sent before it is on the disk.
     SyncBeforeVoting,
     /// A follower acknowledges entries when they are on its disk.
     SyncBeforeAcknowledging,
-    /// A leader counts itself for what is on its own disk.
+    /// A leader counts itself for the entries on its own disk.
     CountOwnSync,
-    /// What is removed from the log is removed from the disk, too, before other entries take its place.
+    /// Entries removed from the log are removed from the disk, too, before other entries replace them.
     PersistTruncations,
-    /// On the disk, a snapshot takes the place of the entries that it comprises in one step.
+    /// On the disk, a snapshot replaces the entries that it covers in one step.
     ReplaceInOneStep,
-    /// After a restart a replica learns anew what is committed. What it wrote down may be ahead of its log.
+    /// After a restart a replica learns the commit index again. A stored one may be ahead of its log.
     DeriveCommitIndex,
-    /// After a restart only the snapshot is known to be committed. What follows it in the log may be replaced.
+    /// After a restart only the snapshot is known to be committed. Later entries of the log may be replaced.
     ApplyOnlyCommitted,
-    /// A replica with a damaged record does not start. Others rely on what it has forgotten.
+    /// A replica with a damaged record does not start. Others rely on the promise that it has lost.
     RefuseDamage,
     /// After a restart a replica votes for no candidate for an election timeout. It may have promised that to a leader.
     LoyalAfterRestart,
     /// Every replica starts as a follower. Another one may lead by now.
     FollowAfterRestart,
-    /// A replica whose disk is full ends. What it cannot write it must not promise.
+    /// A replica whose disk is full ends. It must not promise what it cannot write.
     StopWhenDiskIsFull,
     /// A replica reads no message whose checksum is wrong. Raft survives lost messages, not false ones.
     CheckChecksums,
@@ -183,7 +187,7 @@ impl Rule {
         }
     }
 
-    /// Where it is written.
+    /// The section of the paper or thesis that states it.
     pub const fn source(self) -> &'static str {
         match self {
             Rule::VoteOnce | Rule::CountCurrentVotes | Rule::QuorumIsMajority => "paper 5.2",
@@ -285,7 +289,7 @@ impl std::str::FromStr for Rule {
     }
 }
 
-/// Which rules a Raft keeps.
+/// The rules that a Raft keeps.
 pub trait Rules: Copy + std::fmt::Debug + Send + Sync + 'static {
     /// Whether it keeps this one.
     fn keep(self, rule: Rule) -> bool;

@@ -1,4 +1,4 @@
-//! What a replica has whatever its role is.
+//! The state of a replica in every role.
 
 use super::hard_state::HardState;
 use super::progress::RoundTrip;
@@ -8,7 +8,7 @@ use crate::id::ReplicaId;
 use crate::rng::Stream;
 use crate::time::{Span, Time};
 
-/// What a replica has whatever its role is (figure 2, "state on all servers").
+/// The state of a replica in every role (figure 2, "state on all servers").
 ///
 /// Invariants, asserted where they could break:
 /// - `commit_index` never falls and never passes the end of the log.
@@ -23,11 +23,11 @@ pub(super) struct Server<C, R> {
     commit_index: Index,
     /// When a leader was last heard from.
     pub contact: Option<Time>,
-    /// It votes for no other leader before this time: the lease of the one that it has heard from counts on it.
+    /// It votes for no other leader before this time: the lease of the leader that it has heard from relies on that.
     pub loyal_until: Time,
     /// This replica's own draw between the shortest and the longest election timeout.
     pub election_timeout: Span,
-    /// How often votes were asked for since a leader was last heard from.
+    /// How often it has asked for votes since it last heard from a leader.
     pub rounds: u32,
     /// The round trip to each other replica, in order, as it was measured when this one led.
     pub round_trips: Vec<RoundTrip>,
@@ -72,7 +72,7 @@ impl<C: Payload, R: Rules> Server<C, R> {
         self.commit_index
     }
 
-    /// All entries up to this index are committed. Those before may be known to be already.
+    /// All entries up to this index are committed. Earlier entries may be committed already.
     #[inline]
     pub fn commit(&mut self, index: Index) {
         if index <= self.commit_index {
@@ -82,7 +82,7 @@ impl<C: Payload, R: Rules> Server<C, R> {
         self.commit_index = index;
     }
 
-    /// Takes a commit index over from what was read back.
+    /// Sets the commit index from the state that was read back.
     pub fn restore_commit(&mut self, index: Index) {
         self.commit_index = index;
     }
@@ -99,19 +99,19 @@ impl<C: Payload, R: Rules> Server<C, R> {
         ReplicaId::all(self.replicas).filter(move |&replica| replica != id)
     }
 
-    /// Where another replica stands among the others.
+    /// The place of another replica among the others.
     #[inline]
     pub fn place(&self, other: ReplicaId) -> usize {
         other.index() - usize::from(other > self.id)
     }
 
-    /// Whether a message's term cannot be right.
+    /// Whether a message's term is impossible.
     #[inline]
     pub fn is_absurd(&self, term: Term) -> bool {
         term > TERM_MAX && term - TERM_MAX > self.term().saturating_sub(TERM_MAX) + TERM_LEAD_MAX
     }
 
-    /// Counts a message that cannot be right.
+    /// Counts an invalid message.
     pub fn ignore(&mut self) {
         self.ignored += 1;
     }
@@ -121,7 +121,7 @@ impl<C: Payload, R: Rules> Server<C, R> {
         self.election_timeout = Span(self.stream.between(min.nanos(), max.nanos()));
     }
 
-    /// A leader is heard from.
+    /// Records contact with a leader.
     #[inline]
     pub fn note_contact(&mut self, now: Time) {
         self.contact = Some(now);
@@ -129,14 +129,14 @@ impl<C: Payload, R: Rules> Server<C, R> {
         self.rounds = 0;
     }
 
-    /// Whether it has heard from a leader so recently that it votes for no other. What it has heard of newer terms since
-    /// does not matter: the leader may not have, and its lease counts on this replica (thesis 6.4.1).
+    /// Whether it has heard from a leader so recently that it votes for no other. Newer terms that it has heard of
+    /// since do not matter: the leader may not have heard of them, and its lease relies on this replica (thesis 6.4.1).
     pub fn is_loyal(&self, now: Time) -> bool {
         now < self.loyal_until && self.rules.keep(Rule::LoyalToLeader)
     }
 
-    /// Whether the log has the entry before those sent. What was dropped was committed, so all leaders have the same
-    /// there.
+    /// Whether the log has the entry before those sent. Dropped entries were committed, so all leaders have the same
+    /// ones.
     #[inline]
     pub fn fits(&self, append: &AppendEntries<C>) -> bool {
         let log = self.hard.log();
@@ -145,8 +145,8 @@ impl<C: Payload, R: Rules> Server<C, R> {
             || (append.prev_index <= log.last_index() && !self.rules.keep(Rule::MatchPreviousTerm))
     }
 
-    /// Takes the entries of an append that fits and returns the index up to which the log is the leader's now. None,
-    /// and nothing is changed, if a committed entry is contradicted.
+    /// Takes the entries of an append that fits, and returns the index up to which the log is now the leader's. Returns
+    /// none and changes nothing if a committed entry is contradicted.
     #[inline]
     pub fn take_append(&mut self, append: AppendEntries<C>, out: &mut impl Effects<C>) -> Option<Index> {
         let index = append.prev_index + append.entries.len() as Index;
@@ -158,13 +158,14 @@ impl<C: Payload, R: Rules> Server<C, R> {
         Some(index)
     }
 
-    /// Adds those entries that it does not have, after removing those of its own that contradict them. A delayed append
-    /// removes nothing. False, and nothing is changed, if a committed entry is contradicted.
+    /// Adds the missing entries, after removing own entries that contradict them. A delayed append removes nothing.
+    /// Returns false and changes nothing if a committed entry is contradicted.
     fn take_entries(&mut self, prev_index: Index, entries: Entries<C>, out: &mut impl Effects<C>) -> bool {
         let log = self.hard.log();
         let index = |place: usize| prev_index + 1 + place as Index;
         let differs = |&place: &usize| log.term(index(place)) != Some(entries[place].term);
-        // Of what was dropped, only the last term is known. It must be the same, if it is among those sent.
+        // Of the dropped entries, only the last one's term is known. It must be the same if that entry is among those
+        // sent.
         let unknown = (log.first_index() - 1).saturating_sub(prev_index + 1) as usize;
         let Some(mut known) = (unknown..entries.len()).find(differs) else {
             if !self.rules.keep(Rule::TruncateOnlyConflicts) {
@@ -188,7 +189,7 @@ impl<C: Payload, R: Rules> Server<C, R> {
         true
     }
 
-    /// Where the leader should go back to, so as to skip a whole term at a time.
+    /// The index to which the leader should go back, so as to skip a whole term at a time.
     pub fn conflict_at(&self, prev_index: Index) -> AppendOutcome {
         let log = self.hard.log();
         match log.term(prev_index) {

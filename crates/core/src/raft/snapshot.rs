@@ -1,8 +1,8 @@
 //! Log compaction: section 7 of the paper, chapter 5 of the thesis.
 //!
-//! Raft drops entries when it is told to, and knows nothing of what has come of them. So the caller, which applies the
-//! commands, hands in a [`Snapshot`] when one is wanted, and takes one out that has come. It is a list of commands, and
-//! chunks of it are sent one at a time: each when the one before is acknowledged.
+//! Raft drops entries on the caller's request, and does not know the state that they produced. So the caller, which
+//! applies the commands, hands in a [`Snapshot`] when one is wanted, and takes out a received one. It is a list of
+//! commands, and chunks of it are sent one at a time: each when the one before is acknowledged.
 
 use super::log::ENTRY_BYTES;
 use super::progress::Fetch;
@@ -12,7 +12,7 @@ use super::{Effects, Index, InstallSnapshot, Message, Payload, Raft, Rules, Term
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::Time;
 
-/// What all commands up to some entry have come to.
+/// The result of all commands up to some entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Snapshot<C> {
     /// Index of that entry.
@@ -21,16 +21,16 @@ pub struct Snapshot<C> {
     pub last_term: Term,
     /// A digest of the state ([`crate::consensus::applied_digest`]).
     pub digest: u64,
-    /// The commands that make it.
+    /// The commands that produce the state.
     pub commands: Vec<C>,
 }
 
 /// The snapshot that a leader sends.
 #[derive(Clone, Debug)]
 pub(super) struct Sending<C> {
-    /// With how many bytes it takes.
+    /// The snapshot, with its size in bytes.
     snapshot: Option<(Snapshot<C>, usize)>,
-    /// The followers that are to be sent the first chunk of one that does not exist yet.
+    /// The followers that wait for the first chunk of a snapshot that does not exist yet.
     wanted: ReplicaSet,
 }
 
@@ -39,15 +39,15 @@ impl<C> Sending<C> {
         Sending { snapshot: None, wanted: ReplicaSet::EMPTY }
     }
 
-    /// What was under way is not continued.
+    /// Drops the transfers in progress.
     pub fn abandon(&mut self) {
         *self = Sending::new();
     }
 }
 
 impl<C: Payload, R: Rules> Raft<C, R> {
-    /// Drops all entries of the log up to this index, which must be committed. Followers that miss some of them are
-    /// sent a snapshot. If there is a disk, `snapshot` makes one of all that is applied, which takes their place there.
+    /// Drops all entries of the log up to this index, which must be committed. Followers that lack some of them get a
+    /// snapshot. If there is a disk, `snapshot` makes one of the applied state, which replaces them there.
     #[cold]
     pub fn compact(&mut self, index: Index, snapshot: impl FnOnce() -> Snapshot<C>, out: &mut impl Effects<C>) {
         self.server.hard.compact(index, self.server.commit_index(), snapshot, out);
@@ -56,14 +56,14 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         }
     }
 
-    /// Whether a snapshot is wanted of all that is applied, to be handed in by [`Raft::offer_snapshot`] before the next
+    /// Whether a snapshot of the applied state is wanted, to be handed in by [`Raft::offer_snapshot`] before the next
     /// input.
     #[inline]
     pub fn wants_snapshot(&self) -> bool {
         matches!(&self.role, State::Leader(leader) if !leader.sending.wanted.is_empty())
     }
 
-    /// Hands in a snapshot and sends its first chunk to those that need it.
+    /// Hands in a snapshot and sends its first chunk to the followers that need it.
     #[cold]
     pub fn offer_snapshot(&mut self, now: Time, snapshot: Snapshot<C>, out: &mut impl Effects<C>) {
         let State::Leader(leader) = &mut self.role else { return };
@@ -78,27 +78,27 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         }
     }
 
-    /// About how many bytes the snapshot takes that some follower is being sent; 0 if none is. As long as the log holds
-    /// less than that beyond what it should, it is better not compacted: a follower that gets the snapshot needs what
-    /// comes after it.
+    /// The approximate size in bytes of the snapshot that is being sent to some follower; 0 if there is none. The log
+    /// may exceed its limit by this much before it is compacted, because the follower needs the entries after the
+    /// snapshot.
     pub fn snapshot_bytes(&self) -> usize {
         let State::Leader(leader) = &self.role else { return 0 };
         let needed = leader.followers.iter().any(|follower| follower.fetch.is_some());
         leader.sending.snapshot.as_ref().filter(|_| needed).map_or(0, |(_, bytes)| *bytes)
     }
 
-    /// Takes out a snapshot that has come. The log goes on after it, and everything up to there is committed.
+    /// Takes out a received snapshot. The log continues after it, and everything up to there is committed.
     #[inline]
     pub fn take_snapshot(&mut self) -> Option<Snapshot<C>> {
-        // This is asked after each input, and there mostly is none.
+        // This is called after each input, and mostly there is none.
         self.installed.as_ref()?;
         self.installed.take()
     }
 }
 
 impl<C: Payload> Leader<C> {
-    /// Sends a follower the next chunk of the leader's state. If there is no snapshot from which the log goes on, one is
-    /// wanted, and the chunk is sent when it is there.
+    /// Sends a follower the next chunk of the leader's state. If there is no snapshot that the log continues, one is
+    /// requested, and the chunk is sent when it is there.
     pub fn send_part<R: Rules>(&mut self, server: &Server<C, R>, now: Time, to: ReplicaId, out: &mut impl Effects<C>) {
         self.followers[server.place(to)].handle_part_sent(now, &server.config);
         let base = server.hard.log().first_index() - 1;
@@ -137,7 +137,7 @@ impl<C: Payload> Leader<C> {
         out.send(to, Message::InstallSnapshot(Box::new(part)));
     }
 
-    /// A follower has this much of a snapshot, as it says in answer to the newest chunk: what comes next?
+    /// A follower has answered the newest chunk with the number of commands that it has. Sends the next chunk.
     #[cold]
     pub fn handle_received<R: Rules>(
         &mut self,
@@ -155,7 +155,7 @@ impl<C: Payload> Leader<C> {
         }
     }
 
-    /// The snapshot is kept only as long as some follower is being sent it.
+    /// The snapshot is kept only as long as it is being sent to some follower.
     pub fn let_go_of_snapshot(&mut self) {
         if self.followers.iter().all(|follower| follower.fetch.is_none()) {
             self.sending.snapshot = None;

@@ -1,4 +1,4 @@
-//! What a run leaves behind: its history, its counters and its trace.
+//! The record of a run: its history, its counters and its trace.
 //!
 //! A record is plain data. Worlds and the clients fill it; checks and reports read it, and never a world.
 
@@ -33,12 +33,12 @@ pub enum World {
 }
 
 impl RunRecord {
-    /// How often the believed leader changed: to another one, to none and from none.
+    /// How often the observed leader changed: to another one, to none and from none.
     pub fn leader_changes(&self) -> u64 {
         self.leaders.len().saturating_sub(1) as u64
     }
 
-    /// The replicas that were believed to lead, in order; one may come up several times.
+    /// The observed leaders, in order; one replica may appear several times.
     pub fn believed_leaders(&self) -> impl Iterator<Item = ReplicaId> {
         self.leaders.iter().filter_map(|belief| belief.leader)
     }
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// Which time its clock shows: simulated time, which costs nothing, or everybody's.
+    /// Which time its clock shows: simulated time, which costs nothing, or real time.
     pub const fn time(self) -> &'static str {
         match self {
             World::Virtual => "virtual time",
@@ -63,49 +63,49 @@ impl World {
     }
 }
 
-/// Whom the network believes to lead, from some time on.
+/// The observed leader from some time on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Belief {
     /// Since when.
     pub since: Time,
-    /// The leader; none, if nobody is believed in.
+    /// The leader; none if no leader is known.
     pub leader: Option<ReplicaId>,
 }
 
-/// A replica led for some time.
+/// A tenure: a replica led for some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reign {
     /// The leader.
     pub leader: ReplicaId,
-    /// In which term.
+    /// The term.
     pub term: Term,
-    /// Since when it knew that it led.
+    /// When it learned that it leads.
     pub from: Time,
-    /// When it knew no longer; none if it led until it died or the run ended.
+    /// When it stepped down; none if it led until it died or the run ended.
     pub until: Option<Time>,
 }
 
-/// A fault of the scenario that has struck.
+/// A fault of the scenario that was injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Struck {
     /// When.
     pub time: Time,
     /// Its place in the scenario's list of events.
     pub event: usize,
-    /// What came of it.
+    /// Its consequence.
     pub consequence: Consequence,
     /// Why it did nothing; none if it did something.
     pub idle: Option<Idle>,
 }
 
-/// A replica was down, and may have been started again.
+/// A replica was down, and may have been restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
     /// The replica.
     pub replica: ReplicaId,
     /// Since when.
     pub from: Time,
-    /// When it was started again; never, if it was not.
+    /// When it was restarted; never, if it was not.
     pub until: Time,
 }
 
@@ -116,9 +116,9 @@ pub struct RunRecord {
     pub world: World,
     /// The seed of the run.
     pub seed: u64,
-    /// Each change of the believed leader, from the first belief, which is "none".
+    /// Each change of the observed leader. The first entry is "none".
     pub leaders: Vec<Belief>,
-    /// The scenario's faults that have struck, in order.
+    /// The scenario's faults that were injected, in order.
     pub struck: Vec<Struck>,
     /// Replicas that died by themselves (never in the virtual world).
     pub died: u64,
@@ -126,34 +126,35 @@ pub struct RunRecord {
     pub killed: u64,
     /// Messages that replicas sent each other, lost ones included.
     pub sent: u64,
-    /// Messages lost to the connectivity matrix, to a partition or to damage. In the live world damaged messages are handed
-    /// on, and counted all the same.
+    /// Messages lost to the connectivity matrix, to a partition or to damage. In the live world damaged messages are
+    /// delivered, but counted here all the same.
     pub dropped: u64,
-    /// Datagrams of replicas that make no sense: no JSON, a key missing, an unknown destination, an answer of no known
-    /// type (never in the virtual world).
+    /// Malformed datagrams of replicas: not JSON, a key missing, an unknown destination, an answer of no known type
+    /// (never in the virtual world).
     pub malformed: u64,
-    /// What clients asked and were told.
+    /// The clients' requests and their answers.
     pub history: History,
     /// The run was stopped early, because replicas sent as many messages as the scenario's `max_packets`.
     pub packet_storm: bool,
     /// The run was stopped early, because clients had to send too many messages for each request.
     pub request_storm: bool,
-    /// How late the world was with what was due, at most: zero in the virtual world.
+    /// The most by which the world was late with due work: zero in the virtual world.
     pub lag: Span,
     /// When the run ended.
     pub end: Time,
     /// The replicas that lived then.
     pub living: ReplicaSet,
-    /// Those of them of which work can be expected: not paused, with a sound disk and an exact clock.
+    /// The living replicas of which work can be expected: not paused, with a sound disk and an exact clock.
     pub able: ReplicaSet,
-    /// Those of these that belong to a quorum whose members could all hear each other.
+    /// The able replicas that belong to a quorum whose members could all hear each other.
     pub connected: ReplicaSet,
-    /// When replicas were down that may have been started again, in order of their ends.
+    /// The times in which replicas were down that may have been restarted, in order of their ends.
     pub outages: Vec<Outage>,
     /// Since when all faults were over and a quorum of living replicas was connected; none, if that never came.
     pub calm: Option<Time>,
-    /// How many events the run had: in the virtual world the trace's length, in the live one what was routed.
+    /// How many events the run had: in the virtual world the trace's length, in the live one the number of routed
+    /// datagrams.
     pub events: u64,
-    /// The trace's hash. Only the virtual world has one, since no other can repeat its events.
+    /// The trace's hash. Only the virtual world has one, because no other can repeat its events.
     pub trace: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! Who watches simulated replicas of one type: checkers, coverage. A [`Watcher`](super::Watcher) takes any.
+//! Observers of simulated replicas of one type: checkers, coverage. A [`Watcher`](super::Watcher) takes any.
 
 use crate::chaos::Director;
 use crate::engine::Condition;
@@ -12,11 +12,11 @@ use crate::time::Time;
 pub struct Scene<'s, P> {
     /// The time.
     pub now: Time,
-    /// All replicas; those that are down as they were when they ended.
+    /// All replicas; a replica that is down is in the state in which it ended.
     pub replicas: &'s [P],
     /// Whether each of them runs, and what its clock shows.
     pub conditions: &'s [Condition],
-    /// Who lives, who is believed to lead and who can hear whom.
+    /// The living replicas, the observed leader, and which replicas can hear each other.
     pub director: &'s Director,
 }
 
@@ -31,7 +31,7 @@ impl<P> Scene<'_, P> {
 /// Watches a simulation without taking part in it: an observer sees everything and can change nothing, so the run and
 /// its trace are the same with it and without. `()` sees nothing and costs nothing; a pair is two observers.
 pub trait Observer<P: Machine> {
-    /// An event of the trace. What is delivered has not been handled yet; a fault has struck already.
+    /// An event of the trace. A delivered message has not been handled yet; a fault has been injected already.
     #[inline]
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         let _ = (scene, event);
@@ -89,7 +89,7 @@ impl<P: Machine, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
     }
 }
 
-/// An observer that may be left at home.
+/// An observer that may be missing.
 impl<P: Machine, O: Observer<P>> Observer<P> for Option<O> {
     #[inline]
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {

@@ -1,4 +1,4 @@
-//! Events in a line of text, for people; and without their messages, small enough to keep many.
+//! Events in a readable line of text. Without their messages they are small enough to keep many.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::engine::PowerFailure;
 use crate::id::{ClientId, ReplicaId};
 use crate::record::Event;
 
-/// An [`Event`] without what it says: its kind, and whom it is about.
+/// An [`Event`] without its message: its kind, and the replicas or clients that it concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outline {
     /// [`Event::Delivered`], from and to.
@@ -36,7 +36,7 @@ pub enum Outline {
 }
 
 impl<M> Event<'_, M> {
-    /// The event without what it says.
+    /// The event without its message.
     pub fn outline(&self) -> Outline {
         match *self {
             Event::Delivered { from, to, .. } => Outline::Delivered(from, to),
@@ -75,7 +75,7 @@ impl fmt::Display for Outline {
     }
 }
 
-/// The outline and all that the event says, as in `deliver 0000 -> 0002: Probe { term: 1 }`.
+/// The outline and the event's content, as in `deliver 0000 -> 0002: Probe { term: 1 }`.
 impl<M: fmt::Debug> fmt::Display for Event<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.outline())?;
@@ -112,7 +112,7 @@ mod tests {
     use crate::service::{Operation, Response};
 
     #[test]
-    fn an_event_is_shown_in_a_line_with_all_that_it_says() {
+    fn an_event_is_shown_in_a_line_with_its_content() {
         let (one, two, client) = (ReplicaId(1), ReplicaId(2), ClientId(26));
         let (mid, request) = (Mid(7), &Operation::Get { key: "k".into() });
         let consequence = Consequence { killed: Some(two), leader_lost: true, ..Consequence::default() };

@@ -1,4 +1,4 @@
-//! How many messages of which kind, and on which links. A protocol says which kinds it has.
+//! How many messages of which kind, and on which links. A protocol defines its kinds.
 
 use crate::id::ReplicaId;
 
@@ -20,7 +20,7 @@ pub struct LinkCount {
 /// Counts the messages between the replicas of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// What messages are for.
+    /// The kinds of messages.
     kinds: &'static [&'static str],
     /// Sent, by kind.
     sent: Vec<u64>,
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_counted_always_and_links_if_they_are_asked_for() {
+    fn kinds_are_always_counted_and_links_on_request() {
         const KINDS: &[&str] = &["append", "vote", "copy"];
         let (a, b) = (ReplicaId(0), ReplicaId(2));
         let [mut kinds, mut links] = [Tally::of_kinds(KINDS), Tally::of_links(KINDS, 3)];
@@ -95,7 +95,7 @@ mod tests {
             tally.note_sent(a, b, 0);
             tally.note_sent(b, a, 2);
             tally.note_dropped(a, b, 0);
-            // A kind that is none is not counted as another one.
+            // An unknown kind is not counted as another one.
             tally.note_sent(a, b, 3);
             tally.note_dropped(a, b, 3);
             assert_eq!(

@@ -19,7 +19,7 @@ pub enum Event<'a, M> {
         from: ReplicaId,
         /// The receiver.
         to: ReplicaId,
-        /// What it said.
+        /// The message.
         message: &'a M,
     },
     /// A message reached a replica and was dropped there, by the connectivity matrix, a partition or the scenario's
@@ -29,10 +29,10 @@ pub enum Event<'a, M> {
         from: ReplicaId,
         /// The receiver.
         to: ReplicaId,
-        /// What it said.
+        /// The message.
         message: &'a M,
     },
-    /// A message or request came for a dead replica.
+    /// A message or request arrived for a dead replica.
     Lost {
         /// The dead replica.
         to: ReplicaId,
@@ -50,7 +50,7 @@ pub enum Event<'a, M> {
         to: ReplicaId,
         /// Names the request.
         mid: Mid,
-        /// What it asked.
+        /// The request.
         request: &'a Operation,
     },
     /// A replica's answer reached a client.
@@ -63,24 +63,24 @@ pub enum Event<'a, M> {
         mid: Mid,
         /// The leader that the answer is stamped with.
         leader: Option<ReplicaId>,
-        /// What it said.
+        /// The answer.
         response: &'a Response,
     },
-    /// A fault of the scenario struck.
+    /// A fault of the scenario was injected.
     Struck {
         /// Its place in the scenario's list of events.
         event: usize,
-        /// What came of it.
+        /// Its consequence.
         consequence: Consequence,
     },
     /// The power of a replica's host has failed.
     Crashed {
         /// The replica.
         replica: ReplicaId,
-        /// What that has done to its disk.
+        /// The effect on its disk.
         failure: PowerFailure,
     },
-    /// A replica was started again.
+    /// A replica was restarted.
     Started {
         /// The replica.
         replica: ReplicaId,
@@ -99,20 +99,20 @@ pub enum Event<'a, M> {
         /// The replica.
         replica: ReplicaId,
     },
-    /// A message reached a replica with a flipped bit. In the virtual world the replica has found that and dropped it. In
-    /// the live world the damaged bytes were handed to it, and what it makes of them is its own affair.
+    /// A message reached a replica with a flipped bit. In the virtual world the replica has detected the damage and
+    /// dropped the message. In the live world it received the damaged bytes, and how it reacts is up to the program.
     Damaged {
         /// The sender.
         from: ReplicaId,
         /// The receiver.
         to: ReplicaId,
-        /// What it said when it was sent.
+        /// The message as it was sent.
         message: &'a M,
     },
 }
 
 impl<'a, M> Event<'a, M> {
-    /// The message that it is about, if it is about one.
+    /// The message that it concerns, if there is one.
     pub fn message(&self) -> Option<&'a M> {
         match *self {
             Event::Delivered { message, .. } | Event::Dropped { message, .. } | Event::Damaged { message, .. } => {
@@ -122,7 +122,7 @@ impl<'a, M> Event<'a, M> {
         }
     }
 
-    /// The event without what replicas said to each other, which has the same type for all protocols.
+    /// The event without the message between replicas. It has the same type for all protocols.
     pub fn without_message(&self) -> Event<'a, ()> {
         match *self {
             Event::Delivered { from, to, .. } => Event::Delivered { from, to, message: &() },

@@ -1,4 +1,4 @@
-//! Who watches a run whatever runs in it: writers of traces, and the leaders of a picture.
+//! Watchers of a run of any machines: writers of traces, and the leaders of a picture.
 
 use crate::consensus::{Consensus, Role, Term};
 use crate::id::ReplicaId;
@@ -6,11 +6,11 @@ use crate::record::{Event, Reign};
 use crate::time::Time;
 use crate::wire::{Datagrams, Envelope, Pulse};
 
-/// Watches a run without taking part in it. In a simulation it sees every event. Of programs it sees what happens on
-/// their LAN. `()` sees nothing, and a pair is two watchers.
+/// Watches a run without taking part in it. In a simulation it sees every event. In a run of programs it sees the
+/// events on their LAN. `()` sees nothing, and a pair is two watchers.
 pub trait Watcher {
-    /// An event, and what the message says that it is about, if it is about one. What is delivered has not been handled
-    /// yet; a fault has been injected already.
+    /// An event, and the content of its message, if it has one. A delivered message has not been handled yet; a fault
+    /// has been injected already.
     fn event(&mut self, view: &View<'_>, event: &Event<'_, ()>, said: Option<&dyn Said>) {
         let _ = (view, event, said);
     }
@@ -30,25 +30,25 @@ pub struct View<'v> {
     pub windows: &'v dyn Windows,
 }
 
-/// Replicas that may be looked into.
+/// Replicas whose state may be visible.
 pub trait Windows {
     /// The window into a replica that agrees with others on a log; none into any other.
     fn window(&self, replica: ReplicaId) -> Option<&dyn Consensus>;
 }
 
-/// There is none.
+/// There is no window.
 impl Windows for () {
     fn window(&self, _: ReplicaId) -> Option<&dyn Consensus> {
         None
     }
 }
 
-/// A message that can say what it means.
+/// A message with a readable form.
 pub trait Said {
     /// Writes it as JSON.
     fn write(&self, envelope: &Envelope<'_>, out: &mut Datagrams);
 
-    /// Whether it only shows that its sender lives, or answers a message that may.
+    /// Whether it is only a sign of life, or the answer to a message that may be one.
     fn pulse(&self) -> Option<Pulse>;
 }
 

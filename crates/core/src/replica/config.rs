@@ -6,20 +6,19 @@ use crate::time::Span;
 /// The parameters of a replica.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Those of consensus.
+    /// The parameters of consensus.
     pub raft: raft::Config,
     /// How many requests a replica holds at most, while it knows no leader or cannot answer yet.
     pub held_requests_max: usize,
-    /// How long it holds a request at most before the answer is `fail`.
+    /// How long it holds a request before it answers `fail`.
     pub held_time_max: Span,
-    /// A request that another replica should serve waits this long for the leader to be heard from by itself, before
-    /// the leader is asked to show that it is alive. On a busy cluster it is heard from all the time, and asking costs
-    /// messages.
+    /// A request for another replica waits this long for a message from the leader, before the leader is asked to show
+    /// that it is alive. On a busy cluster the leader is heard from all the time, and asking costs messages.
     pub probe_after: Span,
     /// How many requests it remembers, so as to answer each at most once.
     pub remembered_requests: usize,
-    /// Once the part of the log that is applied takes more bytes than this, about half of it is dropped. By default the
-    /// log is never compacted: for runs that end soon that is the cheapest.
+    /// Once the applied part of the log takes more bytes than this, about half of it is dropped. By default the log is
+    /// never compacted, which is cheapest for runs that end soon.
     pub log_bytes_max: usize,
 }
 
@@ -40,7 +39,7 @@ impl Config {
     /// Checks that the parameters make sense.
     ///
     /// # Errors
-    /// Names the first parameter that does not, and what would.
+    /// Names the first parameter that does not make sense, and what is allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.raft.validate()?;
         for (key, value) in

@@ -1,23 +1,23 @@
 //! The Raft key-value replica: consensus, store and the clients' requests behind the [`Machine`] seam.
 //!
-//! A put, or any update, is proposed to the log and answered when it has been applied here, so never before it is
-//! committed. The store sees to it that an update which comes again is not applied again. A get is answered from the
-//! store when the leader is sure to lead, by lease or by confirmation, so never stale.
+//! A put, or any other update, is proposed to the log and answered when it has been applied here, so never before it is
+//! committed. The store ensures that a repeated update is not applied again. A get is answered from the store when the
+//! leader is sure that it leads, by lease or by confirmation, so the answer is never stale.
 //!
-//! Who does not lead redirects to the leader, but only once it has heard from the leader *after* the request came: a
-//! leader that has just died would swallow the request. So it holds the request, and probes the leader if it is not
-//! heard from soon. While no leader is known it holds requests, too. What is held is bounded in number and in time;
-//! beyond that the answer is `fail`.
+//! A follower redirects to the leader, but only once it has heard from the leader *after* the request came, because a
+//! leader that has just died would lose the request. So the follower holds the request, and probes the leader if it is
+//! silent. While no leader is known, it holds requests, too. Held requests are bounded in number and in time; beyond
+//! that the answer is `fail`.
 //!
-//! The log is compacted by size ([`Config::log_bytes_max`]). A follower that misses what was dropped is given the store,
-//! with all that it remembers of clients. What such a follower had proposed itself when it led, and what the state may
-//! or may not comprise, is answered with `fail`.
+//! The log is compacted by size ([`Config::log_bytes_max`]). A follower that lacks dropped entries gets the store,
+//! including its memory of clients. If such a follower had proposed puts itself when it led, the snapshot may or may
+//! not contain them; they are answered with `fail`.
 //!
-//! A deposed leader keeps the puts that it has not answered until their fate is known: applied after all (`ok`),
-//! ruled out because another entry was committed at their index, or one of a newer term before it (`redirect`), or
-//! undecided for too long (`fail`). That its own log has lost the entry rules nothing out: another replica may hold it, be
-//! elected and commit it. So `redirect` always means that the request has not taken effect and never will. In no case is a
-//! request answered twice.
+//! A deposed leader keeps the puts that it has not answered until their fate is known: applied after all (`ok`), ruled
+//! out because another entry was committed at their index, or one of a newer term before it (`redirect`), or undecided
+//! for too long (`fail`). The loss of the entry from its own log rules nothing out, because another replica may hold
+//! it, be elected and commit it. So `redirect` always means that the request has not taken effect and never will. In no
+//! case is a request answered twice.
 
 mod config;
 mod seen;
@@ -68,16 +68,16 @@ impl Payload for Arc<Command> {
 /// - `applied` never passes the commit index.
 /// - `puts` are in ascending order of index, and for one index of term; every put in it was proposed by this replica and has
 ///   not been answered. The index of the first one is above `applied`.
-/// - The log begins no later than after `applied`, and `applied_bytes` is what its entries up to there take.
+/// - The log begins no later than after `applied`, and `applied_bytes` is the size of its entries up to there.
 #[derive(Clone, Debug)]
 pub struct Replica<R = Sound> {
     raft: Raft<Arc<Command>, R>,
     store: Store,
     applied: Index,
-    /// When it applied anything last.
+    /// When it last applied an entry.
     applied_at: Time,
     applied_bytes: usize,
-    /// What the newest snapshot on the disk takes. The log is compacted when it takes more: so a byte of the state is
+    /// The size of the newest snapshot on the disk. The log is compacted when it is larger, so a byte of the state is
     /// written at most about as often as a byte of the log.
     snapshot_bytes: usize,
     config: Config,
@@ -85,7 +85,7 @@ pub struct Replica<R = Sound> {
     puts: VecDeque<ProposedPut>,
     /// Gets that wait for this leader to be confirmed.
     gets: VecDeque<Held>,
-    /// Requests that wait for a leader to be known.
+    /// Requests that wait until a leader is known.
     held: VecDeque<Held>,
     seen: SeenRequests,
     ignored: u64,
@@ -134,7 +134,7 @@ impl<R: Rules> Replica<R> {
     /// A replica that starts, for the first time or again, from what its disk has.
     ///
     /// # Errors
-    /// If it refuses to: a record on the disk is damaged.
+    /// If it refuses to start, because a record on the disk is damaged.
     ///
     /// # Panics
     /// If the configuration makes no sense: the caller has validated it.
@@ -192,15 +192,17 @@ impl<R: Rules> Replica<R> {
         self.gets.len()
     }
 
-    /// How many messages of peers and clients could not be right, or were repeated, and were ignored.
+    /// How many messages of peers and clients were invalid or repeated, and were ignored.
     pub fn ignored(&self) -> u64 {
         self.ignored + self.raft.ignored()
     }
 
     /// Hands leadership over to the follower that is the most up to date, so that this replica can be stopped without a
-    /// pause; says to which. None if it does not lead, or hears from no follower. See [`Raft::hand_over`].
+    /// pause. Returns that follower; none if this replica does not lead, or hears from no follower. See
+    /// [`Raft::hand_over`].
     ///
-    /// Until that one leads, requests wait as they do while no leader is known. [`Service::leader`] tells when.
+    /// Until the follower leads, requests wait as they do while no leader is known. [`Service::leader`] shows when it
+    /// does.
     pub fn hand_over(&mut self, now: Time, out: &mut Outbox<Self>) -> Option<ReplicaId> {
         let successor = self.raft.hand_over(now, out);
         self.settle(now, out);
@@ -208,15 +210,15 @@ impl<R: Rules> Replica<R> {
         successor
     }
 
-    /// Forgets those requests that wait for a leader, or for this one to be confirmed, and will not answer them: nobody
-    /// waits for them any more. What is in the log stays there.
+    /// Forgets the matching requests that wait for a leader, or for this one to be confirmed. They get no answer,
+    /// because no client waits for them any more. Entries in the log stay there.
     pub fn withdraw(&mut self, is_one: impl Fn(Mid) -> bool) {
         for queue in [&mut self.gets, &mut self.held] {
             queue.retain(|held| !is_one(held.mid));
         }
     }
 
-    /// Whether it leads and takes on requests.
+    /// Whether it leads and accepts requests.
     #[inline]
     fn takes_on(&self) -> bool {
         self.raft.is_leader() && !self.raft.is_handing_over()
@@ -239,7 +241,7 @@ impl<R: Rules> Replica<R> {
         self.puts.len() + self.gets.len() + self.held.len()
     }
 
-    /// Takes a request on as the leader.
+    /// Accepts a request as the leader.
     fn lead(&mut self, now: Time, held: Held, out: &mut Outbox<Self>) {
         let command = match held.operation {
             Operation::Get { .. } => {
@@ -266,19 +268,19 @@ impl<R: Rules> Replica<R> {
         self.note_put(ProposedPut { index, term: self.raft.term(), arrived, from, mid });
     }
 
-    /// Puts of an earlier term in office may wait for entries that another leader has taken out of this log, with indices
-    /// that are used again.
+    /// Puts of an earlier tenure may wait for entries that another leader has removed from this log. Their indices are
+    /// used again.
     fn note_put(&mut self, put: ProposedPut) {
         let place = self.puts.partition_point(|other| (other.index, other.term) < (put.index, put.term));
         self.puts.insert(place, put);
     }
 
-    /// Does for clients whatever has become possible.
+    /// Answers all requests that can be answered now.
     fn settle(&mut self, now: Time, out: &mut Outbox<Self>) {
         if let Some(snapshot) = self.raft.take_snapshot() {
             self.install(&snapshot, out);
         }
-        // What is applied now stays in the log until time has moved on, so that observers can see it.
+        // Entries applied now stay in the log until time has advanced, so that observers can see them.
         if self.applied_bytes > self.config.log_bytes_max && now > self.applied_at {
             self.compact(out);
         }
@@ -295,14 +297,14 @@ impl<R: Rules> Replica<R> {
             }
             self.answer_gets(now, out);
         } else if self.waiting() > 0 {
-            self.give_back(now, out);
+            self.redirect_held(now, out);
         }
         if self.waiting() > 0 && now >= self.patience() {
             self.fail_overdue(now, out);
         }
     }
 
-    /// Applies what is committed, in order, and answers the puts among it.
+    /// Applies committed entries in order, and answers the puts among them.
     fn apply_committed(&mut self, now: Time, out: &mut Outbox<Self>) {
         while self.applied < self.raft.commit_index() {
             self.applied_at = now;
@@ -331,7 +333,7 @@ impl<R: Rules> Replica<R> {
     }
 
     /// An entry of this term is committed, so every later leader has it, and no entry of an older term can come after
-    /// it in any log: terms never fall along a log. Puts of older terms, which would come after it, are ruled out.
+    /// it in any log: terms never fall along a log. So puts of older terms, which would come after it, are ruled out.
     fn redirect_before(&mut self, term: Term, out: &mut Outbox<Self>) {
         self.puts.retain(|put| {
             let ruled_out = put.term < term;
@@ -342,8 +344,8 @@ impl<R: Rules> Replica<R> {
         });
     }
 
-    /// Drops the oldest of the entries that are applied, but for about half of what the log may hold: followers that are
-    /// only a little behind are best served from it.
+    /// Drops the oldest applied entries, but keeps about half of the log's limit, because followers that are only a
+    /// little behind are best served from the log.
     #[cold]
     fn compact(&mut self, out: &mut Outbox<Self>) {
         let most = self.config.log_bytes_max.max(self.snapshot_bytes);
@@ -358,7 +360,7 @@ impl<R: Rules> Replica<R> {
             self.applied_bytes -= entry.bytes();
             first += 1;
         }
-        // The log is about to lose entries, the last applied one perhaps included.
+        // The log is about to lose entries, perhaps including the last applied one.
         let last_term = self.raft.log().term(self.applied).expect("what is applied is in the log");
         let (last_index, store, bytes) = (self.applied, &self.store, &mut self.snapshot_bytes);
         let make = || {
@@ -369,11 +371,11 @@ impl<R: Rules> Replica<R> {
         self.raft.compact(first - 1, make, out);
     }
 
-    /// Takes over the state of a leader.
+    /// Installs the state of a leader.
     #[cold]
     fn install(&mut self, snapshot: &Snapshot<Arc<Command>>, out: &mut Outbox<Self>) {
         self.restore(snapshot);
-        // Puts of this replica up to there may have been committed, or others in their place: nobody can tell.
+        // This replica's puts up to there may have been committed, or other entries in their place: that is unknown.
         while let Some(put) = self.puts.front().copied().filter(|put| put.index <= self.applied) {
             out.reply(put.from, put.mid, Response::Fail);
             self.puts.pop_front();
@@ -383,7 +385,7 @@ impl<R: Rules> Replica<R> {
         }
     }
 
-    /// Makes a snapshot's state its own.
+    /// Replaces its state by a snapshot's.
     fn restore(&mut self, snapshot: &Snapshot<Arc<Command>>) {
         self.store = Store::restored(&snapshot.commands, snapshot.digest);
         (self.applied, self.applied_bytes) = (snapshot.last_index, 0);
@@ -391,7 +393,7 @@ impl<R: Rules> Replica<R> {
             if self.raft.is_durable() { snapshot.commands.iter().map(|command| command.bytes()).sum() } else { 0 };
     }
 
-    /// Without [`Rule::ApplyOnce`]: applies what an append brings before it is committed.
+    /// Without [`Rule::ApplyOnce`]: applies the entries of an append before they are committed.
     fn apply_early(&mut self, message: &Message<Arc<Command>>) {
         if let Message::AppendEntries(append) = message {
             append
@@ -411,15 +413,15 @@ impl<R: Rules> Replica<R> {
         }
     }
 
-    /// Not leading: gives back what another leader can serve, once one is known to be alive.
-    fn give_back(&mut self, now: Time, out: &mut Outbox<Self>) {
+    /// Not leading: redirects the requests that another leader can serve, once one is known to be alive.
+    fn redirect_held(&mut self, now: Time, out: &mut Outbox<Self>) {
         if !self.raft.rules().keep(Rule::AnswerOwnEntries) {
             self.answer_replaced(out);
         }
         if !self.raft.rules().keep(Rule::RedirectWhatIsRuledOut) {
             self.puts.drain(..).for_each(|put| out.reply(put.from, put.mid, Response::Redirect));
         }
-        // Gets can be answered by anyone who leads; they have come before everything that is held.
+        // Any leader can answer gets; they came before all held requests.
         while let Some(get) = self.gets.pop_back() {
             self.held.push_front(get);
         }
@@ -436,8 +438,8 @@ impl<R: Rules> Replica<R> {
         }
     }
 
-    /// Without [`Rule::AnswerOwnEntries`]: says `ok` to puts that another leader's entries have replaced in this log. They
-    /// are the newest ones.
+    /// Without [`Rule::AnswerOwnEntries`]: answers `ok` to puts that another leader's entries have replaced in this
+    /// log. They are the newest ones.
     fn answer_replaced(&mut self, out: &mut Outbox<Self>) {
         while let Some(put) = self.puts.back().copied().filter(|put| self.raft.log().term(put.index) != Some(put.term))
         {
@@ -458,7 +460,8 @@ impl<R: Rules> Replica<R> {
     /// When the first request has waited for too long.
     #[inline]
     fn patience(&self) -> Time {
-        // The first put is the oldest, unless it has an index that an older one had before the log was cut; that is last.
+        // The first put is the oldest, unless it has the index of an older put from before the log was cut; then the
+        // older put is the last.
         let arrived = |put: Option<&ProposedPut>| put.map_or(Time::NEVER, |put| put.arrived);
         let put = arrived(self.puts.front()).min(arrived(self.puts.back()));
         let get = self.gets.front().map_or(Time::NEVER, |get| get.arrived);
@@ -466,7 +469,7 @@ impl<R: Rules> Replica<R> {
         put.min(get).min(held) + self.config.held_time_max
     }
 
-    /// Answers `fail` to all that have waited for too long. A put among them may still take effect.
+    /// Answers `fail` to all requests that have waited for too long. A put among them may still take effect.
     #[cold]
     fn fail_overdue(&mut self, now: Time, out: &mut Outbox<Self>) {
         let overdue = |arrived: Time| now >= arrived + self.config.held_time_max;
@@ -495,8 +498,8 @@ fn snapshot<R: Rules>(raft: &Raft<Arc<Command>, R>, applied: Index, store: &Stor
     Snapshot { last_index: applied, last_term, digest: store.digest(), commands: store.snapshot() }
 }
 
-/// `{}` shows role, term, last index and commit index, as in `leader term 3 index 120 commit 118`; `{:#}` only what
-/// changes with an election, as in `leader term 3`.
+/// `{}` shows role, term, last index and commit index, as in `leader term 3 index 120 commit 118`; `{:#}` shows only
+/// the part that changes with an election, as in `leader term 3`.
 impl<R: Rules> fmt::Display for Replica<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} term {}", self.raft.role().name(), self.raft.term())?;

@@ -1,4 +1,4 @@
-//! A memory of the requests that came, so that each is taken on, and so answered, at most once.
+//! A memory of requests, so that each is accepted, and so answered, at most once.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use crate::hash::StableHasher;
 use crate::id::{ClientId, Mid};
 
-/// Remembers the newest requests that came, by client and MID.
+/// Remembers the newest requests, by client and MID.
 #[derive(Clone, Debug)]
 pub(super) struct SeenRequests {
     table: HashTable<(ClientId, Mid)>,
@@ -17,12 +17,12 @@ pub(super) struct SeenRequests {
 }
 
 impl SeenRequests {
-    /// A memory of so many requests.
+    /// A memory of at most this many requests.
     pub fn new(max: usize) -> SeenRequests {
         SeenRequests { table: HashTable::new(), order: VecDeque::new(), max }
     }
 
-    /// Whether this request has not come before, as far as it is remembered. It is remembered from now on.
+    /// Whether this request is new, as far as the memory goes. Remembers it from now on.
     pub fn is_first(&mut self, from: ClientId, mid: Mid) -> bool {
         let request = (from, mid);
         let hash = StableHasher::of(&request);

@@ -1,4 +1,4 @@
-//! What a replica shows of its consensus to those that check it.
+//! The window through which checkers see a replica's consensus.
 
 use super::Replica;
 use crate::consensus::{Consensus, LogEntry, Promise, Role};

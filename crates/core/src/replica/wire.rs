@@ -1,6 +1,6 @@
 //! The messages of Raft as datagrams.
 //!
-//! A datagram's type is the message's name. Its further keys are short, since most datagrams are small:
+//! A datagram's type is the message's name. Its further keys are short, because most datagrams are small:
 //!
 //! | type | keys |
 //! |---|---|
@@ -11,20 +11,20 @@
 //! | `Probe`, `TimeoutNow` | `t` term |
 //! | `InstallSnapshot` | `t`, `li`, `lt` and `s` as above, `d` digest, `o` offset, `f` finished, `e` commands |
 //!
-//! What came of an append is `m` matched index; `x` (and `xt`) index (and term) of a conflict; `r` and `n` index of a
-//! state and how many of its commands were received; or none of these: stale.
+//! The outcome of an append is one of these: `m`, the matched index; `x` (and `xt`), the index (and term) of a
+//! conflict; `r` and `n`, the index of a state and the number of its commands received; or none of these keys, which
+//! means stale.
 //!
-//! An entry is `[term,"key","value"]`, or `[term]` if it has no command. An update on terms says what value it expects,
-//! or `null`, and then which number of which client it is, if it is to be done only once:
+//! An entry is `[term,"key","value"]`, or `[term]` if it has no command. A conditional or named update adds the value
+//! that it expects, or `null`. If it must be done only once, it also adds the client and the number of the request:
 //! `[term,"key","value","expected"]`, `[term,"key","value",null,client,number]`. A command of a state is the same
-//! without the term. All numbers are whole and unsigned; `s` is in
-//! nanoseconds of the leader's own clock.
+//! without the term. All numbers are unsigned integers; `s` is in nanoseconds of the leader's own clock.
 //!
 //! Every datagram ends with `sum`, its checksum ([`crate::wire::Datagram::is_intact`]).
 //!
-//! Appends are batched by the length that their text has in ASCII at most ([`crate::service::text_bytes`]), so one
-//! fits in a datagram with room to spare. As a backstop, for a configuration with larger batches, an append that does
-//! not fit is sent as several, each of which would do as an append by itself.
+//! Appends are batched by the largest length of their text in ASCII ([`crate::service::text_bytes`]), so one fits in a
+//! datagram with room to spare. As a backstop, for a configuration with larger batches, an append that does not fit is
+//! split into several, each of them a valid append.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -98,9 +98,9 @@ impl PeerMessage for Message<Arc<Command>> {
     }
 }
 
-/// Writes entries of an append, `prev` being index and term of the one before them, in as many datagrams as it takes,
-/// which is one unless batches are configured to be larger than a datagram. A single entry that does not fit is left
-/// out: a node takes none from clients that is so large.
+/// Writes entries of an append in as many datagrams as needed: one, unless batches are configured to be larger than a
+/// datagram. `prev` is the index and term of the entry before them. A single entry that does not fit is left out: a
+/// node accepts no such entry from clients.
 fn encode_append(
     append: &AppendEntries<Arc<Command>>,
     prev: (Index, Term),
@@ -127,8 +127,8 @@ fn encode_append(
     }
 }
 
-/// Writes commands of a part of a state, `offset` being how many come before them, in as many datagrams as it takes.
-/// Each does as a part by itself.
+/// Writes the commands of a chunk of a state in as many datagrams as needed. `offset` is the number of commands before
+/// them. Each datagram is a valid chunk.
 fn encode_part(
     part: &InstallSnapshot<Arc<Command>>,
     offset: u64,
@@ -273,7 +273,7 @@ impl From<PartBody<CommandsRead>> for InstallSnapshot<Arc<Command>> {
 }
 
 impl AppendReplyBody {
-    /// The reply, if its outcome is only one.
+    /// The reply, if it has only one outcome.
     fn reply(&self) -> Option<AppendReply> {
         let outcome = match (self.matched, self.conflict, self.conflict_term, self.received, self.count) {
             (Some(index), None, None, None, None) => AppendOutcome::Matched { index },
@@ -286,7 +286,7 @@ impl AppendReplyBody {
     }
 }
 
-/// Entries that are to be written.
+/// Entries, for writing.
 struct EntriesWritten<'a>(&'a [Entry<Arc<Command>>]);
 
 impl Serialize for EntriesWritten<'_> {
@@ -308,7 +308,7 @@ impl Serialize for EntryWritten<'_> {
     }
 }
 
-/// Commands that are to be written.
+/// Commands, for writing.
 struct CommandsWritten<'a>(&'a [Arc<Command>]);
 
 impl Serialize for CommandsWritten<'_> {
@@ -342,11 +342,11 @@ fn write_command<S: SerializeSeq>(command: &Command, parts: &mut S) -> Result<()
     Ok(())
 }
 
-/// A text that is copied only if it is escaped.
+/// A string that is copied only if it is escaped.
 #[derive(Deserialize)]
 struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Reads what is left of a list as a command; none if nothing is left. `before` says how many elements there were.
+/// Reads the rest of a list as a command; none if the list has ended. `before` is the number of elements already read.
 fn read_command<'de, A: SeqAccess<'de>>(
     list: &mut A,
     before: usize,
@@ -362,14 +362,14 @@ fn read_command<'de, A: SeqAccess<'de>>(
     let condition = condition.map(|Borrowed(text)| Text::from(&*text));
     let request = match list.next_element()? {
         Some(client) => Some(RequestId { client, number: list.next_element()?.ok_or_else(|| too_short(4))? }),
-        // A put is written in one way only.
+        // A put has only one valid form.
         None if condition.is_none() => return Err(too_short(3)),
         None => None,
     };
     Ok(Some(Arc::new(Command::on_terms(key, value, condition, request))))
 }
 
-/// Entries that have been read.
+/// Entries, as they are read.
 struct EntriesRead(Entries<Arc<Command>>);
 
 impl<'de> Deserialize<'de> for EntriesRead {
@@ -394,7 +394,7 @@ impl<'de> Deserialize<'de> for EntriesRead {
     }
 }
 
-/// Commands that have been read.
+/// Commands, as they are read.
 #[derive(Deserialize)]
 struct CommandsRead(Vec<CommandRead>);
 
@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_is_read_as_it_was_written() {
+    fn every_written_message_is_read_unchanged() {
         let mut messages = Vec::new();
         for number in [0, 1, 1 << 53, u64::MAX] {
             let (term, index) = (number, u64::MAX - number);
@@ -592,7 +592,7 @@ mod tests {
         }
     }
 
-    /// A dozen messages, of each kind at least one.
+    /// A dozen messages, at least one of each kind.
     fn of_each_kind() -> Vec<Message<Arc<Command>>> {
         let request = RequestVote { term: 3, last_index: 2, last_term: 1, pre: false, handed_over: false };
         vec![
@@ -612,7 +612,7 @@ mod tests {
         ]
     }
 
-    /// What is read of a message after each of its bits was flipped alone.
+    /// The results of reading a message with one of its bits flipped, for each bit.
     fn after_flips(message: &Message<Arc<Command>>, checks: bool) -> Vec<Option<Message<Arc<Command>>>> {
         let (mut read, mut bits) = (Vec::new(), usize::MAX);
         while read.len() < bits {
@@ -627,15 +627,15 @@ mod tests {
     }
 
     #[test]
-    fn a_message_with_a_flipped_bit_is_never_believed() {
+    fn a_message_with_a_flipped_bit_is_never_accepted() {
         for message in of_each_kind() {
             let read = after_flips(&message, true);
             assert!(read.len() > 800, "{message:?}");
             for (bit, read) in read.into_iter().enumerate() {
-                // Of an escape in hexadecimal digits, the case may change.
+                // The case of an escape's hexadecimal digits may change.
                 assert!(read.is_none_or(|read| read == message), "bit {bit} of {message:?}");
             }
-            // Without the checksum it would be.
+            // Without the checksum a damaged message would be accepted.
             assert!(after_flips(&message, false).into_iter().flatten().any(|read| read != message), "{message:?}");
         }
     }
@@ -652,7 +652,7 @@ mod tests {
     }
 
     #[test]
-    fn an_append_that_is_too_large_is_sent_in_parts_that_each_fit() {
+    fn an_append_that_is_too_large_is_split_into_datagrams_that_fit() {
         let nasty = "\u{1}\"\\\u{1F600}".repeat(100);
         for count in [1, 2, 3, 100, 1_000, 3_001] {
             let whole = append((0..count).map(|i| entry(2 + i / 100, &format!("key {i}"), &nasty)));
@@ -676,7 +676,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_state_that_is_too_large_is_sent_in_parts_that_each_fit() {
+    fn a_chunk_of_a_state_that_is_too_large_is_split_into_datagrams_that_fit() {
         for done in [false, true] {
             let whole = part((0..500).map(|i| entry(1, &format!("key {i}"), &"\u{1}".repeat(200))));
             let whole = InstallSnapshot { done, ..whole };
@@ -695,13 +695,13 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_fits_in_no_datagram_is_left_out() {
+    fn an_entry_too_large_for_a_datagram_is_left_out() {
         let out = encode(&Message::AppendEntries(append([entry(9, "k", &"v".repeat(DATAGRAM_BYTES_MAX))])));
         assert!(out.is_empty());
     }
 
     #[test]
-    fn bodies_that_make_no_sense_are_no_messages() {
+    fn malformed_bodies_are_not_read_as_messages() {
         for body in [
             r#""Probe""#,
             r#""Probe","t":-1"#,

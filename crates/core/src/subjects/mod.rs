@@ -1,6 +1,6 @@
-//! The protocols that come with the testbed, each as a [`Subject`](crate::lab::Subject). Nothing else names a protocol.
+//! The built-in protocols, each as a [`Subject`](crate::lab::Subject). No other module names a protocol.
 //!
-//! - [`Raft`]: the key-value store, sound or without one of its rules.
+//! - [`Raft`]: the key-value store, with all rules or without one of them.
 //! - [`Broadcast`]: naive replication, which the testbed must detect.
 
 mod broadcast;
@@ -11,7 +11,7 @@ use crate::lab::{Protocol, Protocols, subject};
 pub use broadcast::Broadcast;
 pub use raft::Raft;
 
-/// The protocols that come with the testbed, Raft first.
+/// The built-in protocols, Raft first.
 pub fn builtin() -> Protocols {
     Protocols::new([raft(), broadcast()])
 }

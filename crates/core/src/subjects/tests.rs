@@ -71,7 +71,7 @@ fn a_survey_does_not_change_the_run() {
     }
 }
 
-/// A scenario with five replicas, without much to expect.
+/// A scenario with five replicas and lenient expectations.
 fn scenario(events: &str) -> Scenario {
     let text = format!(
         r#"{{"lifetime": 10, "replicas": 3, "requests": 50, "wait": 2, "events": [{events}],
@@ -82,7 +82,7 @@ fn scenario(events: &str) -> Scenario {
 }
 
 #[test]
-fn a_leader_that_crashes_leads_no_longer() {
+fn the_tenure_of_a_leader_that_crashes_ends() {
     let events = r#"{"type": "crash", "time": 3, "replica": "leader"}, {"type": "restart", "time": 5}"#;
     let case = Case { scenario: scenario(events), seed: 7, protocol: raft() };
     let mut reigns = Reigns::default();
@@ -125,7 +125,7 @@ fn every_message_is_counted_under_one_kind_and_on_one_link() {
 }
 
 #[test]
-fn raft_has_a_use_for_each_of_its_kinds_but_the_rarest() {
+fn raft_uses_each_of_its_kinds_but_the_rarest() {
     let mut tally = Tally::of_kinds(raft().kinds());
     for seed in 0..20 {
         let mut case = draw(&raft(), seed);

@@ -25,7 +25,7 @@ pub enum Invariant {
     VoteOnce,
     /// No two replicas serve reads from a lease at one time (thesis 6.4.1).
     LeaseSafety,
-    /// What a replica has acknowledged survives a crash, and what is committed is on the disks of a majority.
+    /// Entries that a replica has acknowledged survive a crash, and committed entries are on the disks of a majority.
     Durability,
 }
 

@@ -1,4 +1,4 @@
-//! What the checker of invariants says, of Raft's and of a protocol's own.
+//! The opinion of the checker of invariants, for those of Raft and a protocol's own.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,8 @@ pub(in crate::check) struct Broken<'b> {
     pub what: &'b str,
 }
 
-/// What is said after `changes` looks at machines. `terms` is how many terms had a leader, if that could be seen.
+/// The opinion after this many changes of machines were checked. `terms` is how many terms had a leader, if that could
+/// be seen.
 pub(in crate::check) fn opinion(
     title: &'static str,
     changes: u64,
@@ -38,7 +39,7 @@ pub(in crate::check) fn opinion(
     opinion
 }
 
-/// What is said of machines without a window.
+/// The opinion on machines without a window.
 pub(in crate::check) fn unwatched() -> Opinion {
     let remark = "only simulated replicas of Raft can be";
     let none = || Value::Null;

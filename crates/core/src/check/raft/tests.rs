@@ -1,13 +1,13 @@
 use super::*;
 
-/// A replica that is whatever a test wants it to be.
+/// A replica in any state that a test needs.
 #[derive(Clone, Debug, Default)]
 struct Fake {
     leads: bool,
     term: Term,
     vote: Option<ReplicaId>,
     log: Vec<LogEntry>,
-    /// How many entries at its beginning are not shown any more.
+    /// How many entries at its beginning are no longer shown.
     dropped: Index,
     truncations: u64,
     commit: Index,
@@ -85,13 +85,13 @@ impl Fake {
         self.log.push(LogEntry { term, command: Some(command) });
     }
 
-    /// Keeps so many entries.
+    /// Keeps this many entries.
     fn keep(&mut self, entries: usize) {
         self.log.truncate(entries);
         self.truncations += 1;
     }
 
-    /// Commits up to there, and applies that.
+    /// Commits entries up to this index, and applies them.
     fn commit(&mut self, index: Index) {
         self.commit = index;
         while self.applied < index.min(self.last_index()) {
@@ -99,7 +99,7 @@ impl Fake {
         }
     }
 
-    /// Takes over the state of another replica, as far as that has applied it.
+    /// Installs the state of another replica up to its last applied entry.
     fn take_over(&mut self, other: &Fake) {
         let index = other.applied;
         if self.log.get(..index as usize) != other.log.get(..index as usize) {
@@ -128,13 +128,13 @@ impl Stage {
         Stage { replicas: Default::default(), living: ReplicaId::all(3).collect(), invariants: Invariants::new() }
     }
 
-    /// Changes a replica, which must be all right.
+    /// Changes a replica in a way that must be allowed.
     fn good(&mut self, id: u8, change: impl FnOnce(&mut Fake)) {
         self.change(id, change);
         assert_eq!(self.invariants.violation(), None);
     }
 
-    /// Changes a replica so that it breaks an invariant; what is said of that.
+    /// Changes a replica so that it breaks an invariant, and returns the reported violation.
     fn bad(&mut self, id: u8, change: impl FnOnce(&mut Fake)) -> (Invariant, String) {
         self.change(id, change);
         let verdict = self.invariants.clone().into_verdict();
@@ -165,7 +165,7 @@ fn a_term_has_one_leader() {
 }
 
 #[test]
-fn a_leader_only_appends_and_a_follower_may_remove_what_is_not_committed() {
+fn a_leader_only_appends_and_a_follower_may_remove_uncommitted_entries() {
     let mut stage = Stage::new();
     stage.good(0, |replica| replica.lead(1));
     stage.good(0, |replica| (0..4).for_each(|command| replica.append(1, command)));
@@ -182,7 +182,7 @@ fn a_leader_only_appends_and_a_follower_may_remove_what_is_not_committed() {
 }
 
 #[test]
-fn entries_of_one_index_and_term_have_the_same_past_in_all_logs() {
+fn entries_of_one_index_and_term_have_the_same_predecessors_in_all_logs() {
     let mut stage = Stage::new();
     stage.good(0, |replica| replica.append(1, 10));
     stage.good(1, |replica| replica.append(1, 10));
@@ -198,7 +198,7 @@ fn entries_of_one_index_and_term_have_the_same_past_in_all_logs() {
 }
 
 #[test]
-fn leaders_of_later_terms_have_what_was_committed() {
+fn leaders_of_later_terms_have_all_committed_entries() {
     let committed = || {
         let mut stage = Stage::new();
         stage.good(0, |replica| replica.lead(2));
@@ -209,7 +209,7 @@ fn leaders_of_later_terms_have_what_was_committed() {
     };
     let mut stage = committed();
     stage.good(1, |replica| replica.lead(3));
-    // It was elected before that was committed, and need not know.
+    // It leads an older term than that of the committed entry, so it need not have it.
     stage.good(2, |replica| replica.lead(1));
 
     let text = "replica 0002 leads in term 3 without entry 1, which was committed in term 2";
@@ -244,7 +244,7 @@ fn no_two_replicas_commit_different_entries() {
 }
 
 #[test]
-fn what_is_committed_is_applied_once_and_nothing_else_is() {
+fn each_committed_entry_is_applied_once_and_no_other_entry_is() {
     let stage = || {
         let mut stage = Stage::new();
         stage.good(0, |replica| {
@@ -267,7 +267,7 @@ fn what_is_committed_is_applied_once_and_nothing_else_is() {
 }
 
 #[test]
-fn what_is_known_to_be_committed_stays_so() {
+fn a_commit_index_never_falls() {
     let stage = || {
         let mut stage = Stage::new();
         stage.good(0, |replica| (0..3).for_each(|command| replica.append(1, command)));
@@ -334,7 +334,7 @@ fn no_two_living_replicas_hold_leases() {
 }
 
 #[test]
-fn a_look_at_what_has_not_changed_costs_nothing_and_after_a_violation_nothing_is_looked_at() {
+fn checking_an_unchanged_replica_costs_nothing_and_nothing_is_checked_after_a_violation() {
     let mut stage = Stage::new();
     stage.good(0, |_| {});
     assert_eq!(stage.invariants.changes(), 0);
@@ -368,7 +368,7 @@ fn stage_with_three() -> Stage {
 }
 
 #[test]
-fn logs_may_lose_what_is_applied_and_followers_may_take_over_states() {
+fn logs_may_drop_applied_entries_and_followers_may_install_snapshots() {
     let mut stage = stage_with_three();
     stage.good(0, |fake| fake.dropped = 2);
     let leader = stage.replicas[0].clone();
@@ -379,7 +379,7 @@ fn logs_may_lose_what_is_applied_and_followers_may_take_over_states() {
 }
 
 #[test]
-fn a_state_may_take_the_place_of_entries_that_it_contradicts() {
+fn a_snapshot_may_replace_entries_that_it_contradicts() {
     let mut stage = Stage::new();
     stage.good(2, |fake| fake.lead(1));
     (0..5).for_each(|command| stage.good(2, |fake| fake.append(1, command)));
@@ -395,7 +395,7 @@ fn a_state_may_take_the_place_of_entries_that_it_contradicts() {
 }
 
 #[test]
-fn a_leader_takes_over_no_state_in_place_of_its_entries() {
+fn a_leader_must_not_install_a_snapshot_in_place_of_its_entries() {
     let mut stage = Stage::new();
     stage.good(2, |fake| fake.lead(3));
     (0..5).for_each(|command| stage.good(2, |fake| fake.append(3, command)));
@@ -408,7 +408,7 @@ fn a_leader_takes_over_no_state_in_place_of_its_entries() {
 }
 
 #[test]
-fn what_goes_on_after_a_state_is_compared_as_ever() {
+fn entries_after_a_snapshot_are_still_compared() {
     let mut stage = stage_with_three();
     let leader = stage.replicas[0].clone();
     stage.good(1, |fake| {
@@ -423,7 +423,7 @@ fn what_goes_on_after_a_state_is_compared_as_ever() {
 }
 
 #[test]
-fn what_is_not_applied_must_not_be_dropped() {
+fn entries_that_are_not_applied_must_not_be_dropped() {
     let mut stage = stage_with_three();
     stage.good(0, |fake| fake.append(1, 4));
     let (invariant, text) = stage.bad(0, |fake| fake.dropped = 4);
@@ -432,7 +432,7 @@ fn what_is_not_applied_must_not_be_dropped() {
 }
 
 #[test]
-fn what_was_dropped_does_not_come_back() {
+fn dropped_entries_must_not_come_back() {
     let mut stage = stage_with_three();
     stage.good(0, |fake| fake.dropped = 2);
     let (invariant, text) = stage.bad(0, |fake| fake.dropped = 1);
@@ -443,7 +443,7 @@ fn what_was_dropped_does_not_come_back() {
 }
 
 #[test]
-fn a_state_of_what_was_never_committed_is_found() {
+fn a_snapshot_of_uncommitted_entries_is_reported() {
     let mut stage = stage_with_three();
     let mut forged = stage.replicas[0].clone();
     forged.append(1, 4);
@@ -454,7 +454,7 @@ fn a_state_of_what_was_never_committed_is_found() {
 }
 
 #[test]
-fn a_state_that_is_another_one_is_found() {
+fn a_snapshot_with_a_different_state_is_reported() {
     let mut stage = stage_with_three();
     let mut forged = stage.replicas[0].clone();
     forged.state ^= 1;
@@ -497,7 +497,7 @@ fn a_replica_that_restarts_keeps_its_promises() {
 }
 
 #[test]
-fn what_a_newer_leader_has_replaced_need_not_be_there_after_a_restart() {
+fn entries_that_a_newer_leader_has_replaced_may_be_missing_after_a_restart() {
     let (mut invariants, mut fakes) = acknowledged();
     fakes[1].follow(2);
     fakes[1].keep(0);
@@ -522,7 +522,7 @@ fn a_vote_is_sent_to_one_candidate_only_and_a_candidate_votes_for_itself() {
 }
 
 #[test]
-fn what_is_committed_is_on_the_disks_of_a_majority() {
+fn committed_entries_are_on_the_disks_of_a_majority() {
     for (disks, holds) in [([1, 1], true), ([0, 1], false), ([1, 0], false)] {
         let (mut invariants, mut fakes) = acknowledged();
         (fakes[0].disk, fakes[1].disk) = (Some(disks[0]), Some(disks[1]));

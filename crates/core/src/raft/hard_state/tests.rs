@@ -4,7 +4,7 @@ use crate::rng::Stream;
 
 type Hard = HardState<u32, Sound>;
 
-/// What was persisted, and how often a sync was asked for.
+/// The persisted records, and how often a sync was asked for.
 #[derive(Default)]
 struct Written {
     records: Vec<Record<u32>>,
@@ -42,7 +42,7 @@ fn snapshot(last_index: Index, last_term: Term) -> Snapshot<u32> {
     Snapshot { last_index, last_term, digest: last_index, commands: vec![1] }
 }
 
-/// Term, vote, what the log has dropped, and what it has.
+/// Term, vote, the number of dropped entries, and the entries of the log.
 type Facts = (Term, Option<ReplicaId>, Index, Vec<Entry<u32>>);
 
 fn facts(hard: &Hard) -> Facts {
@@ -50,25 +50,25 @@ fn facts(hard: &Hard) -> Facts {
     (hard.term(), hard.vote(), log.first_index() - 1, log.from(log.first_index()).to_vec())
 }
 
-/// A random life: what was written, and after how many records the hard state was what.
+/// A random life: the records, and the facts of the hard state after certain numbers of records.
 fn live(seed: u64) -> (Hard, Written, Vec<(usize, Facts)>) {
-    let mut dice = Stream::new(seed, "hard state");
+    let mut random = Stream::new(seed, "hard state");
     let (mut hard, mut written, mut commit_index) = (empty(), Written::default(), 0);
     let mut past = vec![(0, facts(&hard))];
     for step in 0..60 {
         let last = hard.log().last_index();
-        match dice.below(8) {
-            0 => hard.enter_term(hard.term() + 1 + dice.below(2), &mut written),
-            1 if hard.vote().is_none() => hard.vote_for(ReplicaId(dice.below(5) as u8), &mut written),
-            2 => hard.truncate(commit_index + 1 + dice.below(3), commit_index, &mut written),
-            3 => commit_index += dice.below(last - commit_index + 1),
+        match random.below(8) {
+            0 => hard.enter_term(hard.term() + 1 + random.below(2), &mut written),
+            1 if hard.vote().is_none() => hard.vote_for(ReplicaId(random.below(5) as u8), &mut written),
+            2 => hard.truncate(commit_index + 1 + random.below(3), commit_index, &mut written),
+            3 => commit_index += random.below(last - commit_index + 1),
             4 if commit_index > 0 => {
                 let (index, term) = (commit_index, hard.log().term(commit_index).expect("it is not dropped"));
-                let base = index.saturating_sub(dice.below(2));
+                let base = index.saturating_sub(random.below(2));
                 hard.compact(base, commit_index, || snapshot(index, term), &mut written);
             }
-            5 if dice.chance(0.2) => {
-                commit_index += 1 + dice.below(5);
+            5 if random.chance(0.2) => {
+                commit_index += 1 + random.below(5);
                 let (index, term) = (commit_index, hard.term());
                 hard.install(&snapshot(index, term), index - 1, &mut written);
             }
@@ -80,7 +80,7 @@ fn live(seed: u64) -> (Hard, Written, Vec<(usize, Facts)>) {
 }
 
 #[test]
-fn after_any_number_of_records_what_is_read_back_is_what_was_there_when_they_were_written() {
+fn reading_back_any_number_of_records_restores_the_state_at_which_they_were_written() {
     for seed in 0..300 {
         let (_, written, past) = live(seed);
         for (records, was) in past {
@@ -92,7 +92,7 @@ fn after_any_number_of_records_what_is_read_back_is_what_was_there_when_they_wer
 }
 
 #[test]
-fn a_state_that_was_read_back_goes_on_where_the_one_that_wrote_it_was() {
+fn a_state_that_was_read_back_continues_where_the_writer_stopped() {
     for seed in 0..100 {
         let (hard, mut written, _) = live(seed);
         let mut restored = restore(&written.records).expect("every record fits").hard;
@@ -103,14 +103,14 @@ fn a_state_that_was_read_back_goes_on_where_the_one_that_wrote_it_was() {
 }
 
 #[test]
-fn the_durable_index_promises_no_entry_that_the_disk_would_not_give_back() {
+fn the_durable_index_promises_only_entries_that_the_disk_would_return() {
     let mut behind = 0;
     for seed in 0..300 {
         let (mut hard, written, _) = live(seed);
-        let mut dice = Stream::new(seed, "syncs");
+        let mut random = Stream::new(seed, "syncs");
         let mut synced = 0;
         while synced < written.records.len() {
-            synced += 1 + dice.below((written.records.len() - synced) as u64) as usize;
+            synced += 1 + random.below((written.records.len() - synced) as u64) as usize;
             hard.handle_synced(synced as u64);
             let durable = hard.durable_index();
             let disk = restore(&written.records[..synced]).expect("every record fits").hard;

@@ -1,7 +1,7 @@
-//! Which situations ever occurred.
+//! Coverage: the situations that occurred.
 //!
-//! A million runs without a failure say little if nothing ever happened in them. So an exploration counts in how many
-//! runs each of these situations came up, and one that never did is a gap in what was tested.
+//! A million runs without a failure prove little if nothing difficult happened in them. So an exploration counts in how
+//! many runs each of these situations occurred. A situation that never occurred is a gap in the tests.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::replica::Replica;
 use crate::service::Response;
 use crate::time::Time;
 
-/// Lists the situations once: what each means, how the code calls it, and its name in reports.
+/// Lists the situations once: the meaning of each, its name in the code, and its name in reports.
 macro_rules! situations {
     ($($(#[$meaning:meta])* $situation:ident: $name:literal,)*) => {
-        /// Something that makes Raft difficult.
+        /// A situation that is difficult for Raft.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         enum Situation { $($(#[$meaning])* $situation),* }
 
@@ -41,11 +41,11 @@ situations! {
     VoteRefused: "vote refused",
     /// A follower that had just heard from its leader left a candidate without an answer.
     CandidateIgnored: "candidate ignored, since a leader is heard",
-    /// Two living replicas led at one time, as far as they knew.
+    /// Two living replicas considered themselves leaders at one time.
     TwoLeaders: "two leaders at one time",
-    /// A leader stepped down since it learned of a newer term.
+    /// A leader stepped down because it learned of a newer term.
     LeaderOvertaken: "leader steps down for a newer term",
-    /// A leader stepped down since it heard from no quorum.
+    /// A leader stepped down because it heard from no quorum.
     LeaderWithoutQuorum: "leader steps down for want of a quorum",
     /// A leader was killed while it had entries that were not committed.
     LeaderKilledWithUncommitted: "leader killed with uncommitted entries",
@@ -55,11 +55,11 @@ situations! {
     LastQuorum: "just a quorum left alive",
     /// A log was truncated.
     LogTruncated: "log truncated",
-    /// An append was refused since an entry of another term stood in its way.
+    /// An append was refused because of an entry of another term.
     Conflict: "append refused for a conflict",
     /// An append came before the one that it follows.
     AppendOvertaken: "append overtakes the one before",
-    /// An append brought only what its receiver had already.
+    /// An append brought only entries that its receiver had already.
     AppendRepeated: "append brings nothing new",
     /// An append of an older term came.
     StaleAppend: "append of an older term",
@@ -67,7 +67,7 @@ situations! {
     OldEntryOnMajority: "entry of an old term on a majority, not committed",
     /// A leader committed entries of older terms along with one of its own.
     OldEntryCommitted: "entries of old terms committed with a new one",
-    /// A follower was given up as too slow and another was asked: thrifty replication was widened.
+    /// A follower was too slow and another was asked: thrifty replication was widened.
     ThriftyWidened: "thrifty set widened",
     /// Reads waited for a leader whose lease had lapsed.
     LeaseLapsedWithReads: "lease lapsed with reads waiting",
@@ -85,9 +85,9 @@ situations! {
     LogCompacted: "log compacted",
     /// A replica installed the state of a leader.
     SnapshotInstalled: "snapshot installed",
-    /// A part of a state came to a replica that had no need of it any more.
+    /// A chunk of a state came to a replica that no longer needed it.
     SnapshotRepeated: "snapshot repeated",
-    /// A replica led that had installed a state.
+    /// A replica that had installed a snapshot led.
     SnapshotLed: "leader that has installed a snapshot",
     /// A crash lost records that were not synced.
     CrashedUnsynced: "crash loses unsynced records",
@@ -103,11 +103,11 @@ situations! {
     RestartedShorter: "restarted with fewer entries",
     /// A replica restarted from a snapshot.
     RestartedFromSnapshot: "restarted from a snapshot",
-    /// A replica refused to start, since a record was damaged.
+    /// A replica refused to start because a record was damaged.
     DamageRefused: "refuses to start, since a record is damaged",
     /// A leader was paused, and stepped down when it was resumed.
     PausedLeaderDeposed: "paused leader steps down",
-    /// A replica led whose clock ran at another rate than the world's.
+    /// A replica with a clock at another rate than the world's led.
     LeaderDrifts: "leader with a fast or slow clock",
     /// A replica did not read a damaged message.
     DamagedMessageRefused: "damaged message refused",
@@ -121,17 +121,17 @@ pub(super) struct Watch {
     seen: Seen,
     known: Vec<Known>,
     leading: ReplicaSet,
-    /// Who was a candidate in the newest term that had one, and whether somebody was elected in it.
+    /// The newest term that had candidates, these candidates, and whether a replica was elected in it.
     newest: (Term, ReplicaSet, bool),
     /// The term of a request for a vote that is being handled.
     asked: Option<Term>,
-    /// Who has installed a snapshot.
+    /// The replicas that have installed a snapshot.
     installed: ReplicaSet,
-    /// Leaders that are paused, or were when they led.
+    /// Leaders that are paused, or were paused while they led.
     paused: ReplicaSet,
 }
 
-/// What a replica was like when it was last looked at.
+/// The state of a replica when it was last looked at.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     role: Role,
@@ -168,13 +168,13 @@ impl Known {
 }
 
 impl Watch {
-    /// A situation occurs now, if it does.
+    /// Notes a situation, if it occurs now.
     #[inline]
     fn note(&mut self, situation: Situation, occurs: bool) {
         self.seen.insert(situation as usize, occurs);
     }
 
-    /// A message is about to be handled.
+    /// Looks at a message that is about to be handled.
     fn look_at_message<R: Rules>(&mut self, to: &Replica<R>, message: &Message<Arc<Command>>) {
         let raft = to.raft();
         match message {
@@ -229,13 +229,13 @@ impl Watch {
         self.paused.remove(id);
     }
 
-    /// Leaders that are paused now.
+    /// Notes the leaders that are paused now.
     fn note_paused<R: Rules>(&mut self, scene: &Scene<'_, Replica<R>>) {
         let is_paused = |id: &ReplicaId| scene.conditions[id.index()].state == State::Paused;
         self.leading.iter().filter(is_paused).for_each(|id| self.paused.insert(id));
     }
 
-    /// A replica has changed.
+    /// Compares a replica with its earlier state.
     fn compare<R: Rules>(&mut self, scene: &Scene<'_, Replica<R>>, id: ReplicaId, before: Known, after: Known) {
         let led = before.role == Role::Leader;
         let leads = after.role == Role::Leader;
@@ -262,7 +262,7 @@ impl Watch {
             self.note(TwoLeaders, living.len() > 1);
         }
         if after.first_index > before.first_index {
-            // What is only dropped has been applied before.
+            // Entries that were merely dropped have been applied before.
             let installed = after.first_index > before.applied + 1;
             self.note(if installed { SnapshotInstalled } else { LogCompacted }, true);
             if installed {
@@ -321,7 +321,7 @@ impl<R: Rules> Observer<Replica<R>> for Watch {
             Event::Started { replica, .. } => self.look_at_start(scene, replica),
             Event::Ended { replica, .. } if scene.conditions[replica.index()].state == State::Down => {
                 self.leading.remove(replica);
-                // One that runs when its disk fills up has handled inputs before.
+                // A replica that runs when its disk fills up has handled inputs before.
                 self.note(DamageRefused, scene.conditions[replica.index()].incarnation > 0);
             }
             Event::Struck { consequence, .. } => {

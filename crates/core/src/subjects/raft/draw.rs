@@ -5,42 +5,42 @@ use crate::replica::Config;
 use crate::rng::Stream;
 use crate::time::Span;
 
-/// The default timing in two of five, and else another; small batches now and then.
-pub(super) fn config(dice: &mut Stream, flavour: Flavour) -> Config {
+/// The default timing in two of five draws, and another one in the rest; small batches now and then.
+pub(super) fn config(random: &mut Stream, flavour: Flavour) -> Config {
     let mut config = Config::default();
     let raft = &mut config.raft;
-    if dice.chance(0.6) {
-        let min = dice.between(100, 800);
+    if random.chance(0.6) {
+        let min = random.between(100, 800);
         raft.election_timeout_min = Span::from_millis(min);
-        // Round trips rarely take more than a quarter of the shortest timeout, and the draws must differ by more than
-        // that: else votes are split again and again (section 5.2 of the paper).
-        raft.election_timeout_max = Span::from_millis(min + min * dice.between(40, 100) / 100);
-        raft.heartbeat = Span::from_millis(min * dice.between(20, 90) / 100);
-        raft.round_trip_guess = Span::from_millis(dice.between(1, min / 4));
-        raft.retry_min = Span::from_millis(dice.between(1, min / 10));
+        // Round trips rarely take more than a quarter of the shortest timeout, and the election timeouts must differ by
+        // more than that. Otherwise votes are split again and again (section 5.2 of the paper).
+        raft.election_timeout_max = Span::from_millis(min + min * random.between(40, 100) / 100);
+        raft.heartbeat = Span::from_millis(min * random.between(20, 90) / 100);
+        raft.round_trip_guess = Span::from_millis(random.between(1, min / 4));
+        raft.retry_min = Span::from_millis(random.between(1, min / 10));
     }
-    if flavour == Flavour::Slow || dice.chance(0.4) {
-        raft.batch_bytes_max = *dice.pick(&[1, 64, 300]).expect("sizes");
-        raft.inflight_max = *dice.pick(&[1, 2, 8]).expect("numbers");
-        raft.suspect_after = *dice.pick(&[1, 2, 4]).expect("numbers");
+    if flavour == Flavour::Slow || random.chance(0.4) {
+        raft.batch_bytes_max = *random.pick(&[1, 64, 300]).expect("sizes");
+        raft.inflight_max = *random.pick(&[1, 2, 8]).expect("numbers");
+        raft.suspect_after = *random.pick(&[1, 2, 4]).expect("numbers");
     }
     match flavour {
         Flavour::Duel => (raft.batch_bytes_max, raft.inflight_max) = (1, 8),
         Flavour::Readers => {
-            raft.heartbeat = Span(raft.election_timeout_min.nanos() * dice.between(50, 90) / 100);
+            raft.heartbeat = Span(raft.election_timeout_min.nanos() * random.between(50, 90) / 100);
         }
         Flavour::Any | Flavour::Slow => {}
     }
-    if dice.chance(0.3) {
-        config.probe_after = Span::from_millis(dice.between(0, 100));
+    if random.chance(0.3) {
+        config.probe_after = Span::from_millis(random.between(0, 100));
     }
     debug_assert_eq!(config.validate(), Ok(()));
     config
 }
 
-/// In some runs logs are short, so that they are compacted all the time and a replica that falls behind needs a snapshot.
-/// This has a random stream of its own: what a seed draws besides does not depend on it.
+/// In some runs logs are short, so that they are compacted all the time, and a replica that falls behind needs a
+/// snapshot. This has its own random stream, so the other draws of a seed do not depend on it.
 pub(super) fn log_bytes_max(seed: u64) -> usize {
-    let mut dice = Stream::new(seed, "explore logs");
-    if dice.chance(0.3) { *dice.pick(&[1, 100, 400, 1_600]).expect("sizes") } else { usize::MAX }
+    let mut random = Stream::new(seed, "explore logs");
+    if random.chance(0.3) { *random.pick(&[1, 100, 400, 1_600]).expect("sizes") } else { usize::MAX }
 }

@@ -1,4 +1,4 @@
-//! The built-in Raft as a subject: its parameters, its messages, its mutants, and how it is explored.
+//! The built-in Raft as a subject: its parameters, its messages, its mutants, and its exploration.
 
 mod coverage;
 mod draw;
@@ -23,13 +23,13 @@ use crate::workload;
 /// The built-in Raft ([`Replica`]) with some parameters. With [`Sound`] it keeps all its rules.
 #[derive(Clone, Debug, Default)]
 pub struct Raft<R = Sound> {
-    /// The parameters of its replicas. They make sense together.
+    /// The parameters of its replicas, which are valid together.
     pub config: Config,
     /// Its rules.
     pub rules: R,
 }
 
-/// What its messages are for: the places of [`KINDS`].
+/// The kinds of its messages, as places in [`KINDS`].
 #[derive(Clone, Copy)]
 enum Kind {
     Append,
@@ -53,9 +53,10 @@ impl Kind {
             Message::RequestVote(_) => Kind::RequestVote,
             Message::Vote(_) => Kind::Vote,
             Message::Probe { .. } => Kind::Probe,
-            // It stands for the election timeout of the replica that then asks for votes. No run of the testbed has any.
+            // This replaces the election timeout of the replica that then asks for votes. No run of the testbed has
+            // such a message.
             Message::TimeoutNow { .. } => Kind::RequestVote,
-            // A chunk of a snapshot stands for the appends of many entries.
+            // A chunk of a snapshot replaces the appends of many entries.
             Message::InstallSnapshot(_) => Kind::Append,
         }
     }
@@ -86,7 +87,7 @@ impl<R: Rules> Subject for Raft<R> {
         parameters::validate(&self.config)
     }
 
-    /// Besides the course's clients it serves those that compare and swap, and delete, with names of updates or without.
+    /// Besides the course's clients it serves clients that compare and swap, and delete, with named updates or without.
     fn serves(&self, kind: &workload::Kind) -> bool {
         matches!(kind, workload::Kind::Kv { .. } | workload::Kind::Cas { .. })
     }
@@ -99,7 +100,8 @@ impl<R: Rules> Subject for Raft<R> {
         Some(machine)
     }
 
-    /// As long as any, or, if its timeouts are long, eight elections or as long as it may hold a request.
+    /// The common bound, or more if its timeouts are long: eight elections, or the time for which it may hold a
+    /// request.
     fn progress_bound(&self) -> Span {
         let elections = Span(self.config.raft.election_timeout_max.nanos().saturating_mul(8));
         let held = self.config.held_time_max + Span::from_secs(1);
@@ -142,8 +144,8 @@ impl<R: Rules> Subject for Raft<R> {
 
     fn vary(&mut self, seed: u64, random: &mut Stream, flavour: Flavour) {
         self.config = draw::config(random, flavour);
-        // A broken Raft keeps its whole log, unless the rule is about just that: it is to be detected by what it does with
-        // its log, not by what follows from the states that it spreads.
+        // A broken Raft keeps its whole log, unless the rule concerns compaction. Checkers should detect it by its log,
+        // not by the consequences of the snapshots that it sends.
         if self.rules.keep_all() || !self.rules.keep(Rule::ReplaceInOneStep) {
             self.config.log_bytes_max = draw::log_bytes_max(seed);
         }

@@ -4,7 +4,7 @@ use crate::lab::{Parameter, ParameterError};
 use crate::raft::ConfigError;
 use crate::replica::Config;
 
-/// Every parameter. Those of consensus begin with `raft.`.
+/// Every parameter. The names of consensus parameters begin with `raft.`.
 pub(super) fn parameters(config: &mut Config) -> Vec<Parameter<'_>> {
     vec![
         Parameter::millis("raft.election_timeout_min_ms", &mut config.raft.election_timeout_min),
@@ -32,7 +32,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ParameterError> {
     })
 }
 
-/// The name under which the field is set that an error is about.
+/// The parameter name of the field that an error concerns.
 fn name_of(error: &ConfigError) -> &'static str {
     let plain = |name: &'static str| {
         let name = name.strip_prefix("raft.").unwrap_or(name);
@@ -52,7 +52,7 @@ mod tests {
     fn every_field_is_a_parameter_with_a_place_of_its_own() {
         let fields = format!("{:?}", Config::default());
         let count = parameters(&mut Config::default()).len();
-        // One colon a field; the configuration of consensus is a field, too.
+        // One colon per field; the configuration of consensus is a field, too.
         assert_eq!(fields.matches(": ").count() - 1, count, "{fields}");
         for place in 0..count {
             let mut config = Config::default();
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_whole_are_about_parameters() {
+    fn errors_of_the_whole_configuration_name_parameters() {
         for (name, value) in [("raft.heartbeat_ms", 0.0), ("held_time_max_ms", 1e9), ("raft.batch_bytes_max", 0.0)] {
             let mut config = Config::default();
             parameters(&mut config).iter_mut().find(|parameter| parameter.name() == name).unwrap().set(value).unwrap();
