@@ -8,7 +8,7 @@ use rustix::event::Timespec;
 
 use crate::time::{Span, Time};
 
-/// A clock that was at [`Time::ZERO`] when it was started. It never goes back.
+/// A clock that was at [`Time::ZERO`] when it was started. It never goes backwards.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -27,7 +27,7 @@ impl Clock {
     }
 }
 
-/// A span as the system wants it when it is asked to wait.
+/// A span in the form that the system's wait functions take.
 pub fn timespec(span: Span) -> Timespec {
     let nanos = span.nanos();
     Timespec { tv_sec: (nanos / 1_000_000_000) as _, tv_nsec: (nanos % 1_000_000_000) as _ }

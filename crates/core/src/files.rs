@@ -1,8 +1,8 @@
 //! Files that are written whole, or not at all.
 //!
-//! A file is written under another name beside its own, and renamed when it is whole: after a full disk or an error,
-//! what was there before is still there. A link stays a link, and the file that it leads to is replaced. Devices and
-//! pipes are written to and not replaced, and so is a file in a folder that takes no new files.
+//! A file is written under another name beside its own, and renamed when it is whole. After a full disk or an error,
+//! the old content is still there. A link stays a link, and the file that it leads to is replaced. Devices and pipes
+//! are written in place, and so is a file in a folder where no file can be created.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -12,10 +12,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-/// Writes a file under another name first, so that there is a whole one or none.
+/// Writes a file under another name first, so that the file is whole or absent.
 ///
 /// # Errors
-/// If anything cannot be written. What was there before stays.
+/// If anything cannot be written. The old content stays.
 pub fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut dyn Write>) -> io::Result<()>,
@@ -36,7 +36,7 @@ pub fn write_whole(
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Under another name first, which then takes its place.
+    /// Under another name first; then the new file replaces the old one.
     Replace,
     /// Where it is.
     InPlace,
@@ -54,7 +54,7 @@ pub fn probe(path: &Path) -> io::Result<Way> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if is_special(path) {
-        // To open a pipe would wait for its reader.
+        // Opening a pipe would wait for its reader.
         return Ok(Way::InPlace);
     }
     let is_there = path.exists();
@@ -79,11 +79,11 @@ pub fn is_stdout(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && (file.dev(), file.ino()) == (stdout.st_dev, stdout.st_ino))
 }
 
-/// No path has more links to follow than this, as in the system.
+/// The most links that are followed on a path, as in the system.
 const LINKS_MAX: usize = 40;
 
-/// Whether two paths lead to one place, however they are written: also if they are two names of one file. Of a file
-/// that is not there yet the folder counts.
+/// Whether two paths lead to one place, however they are written: also if they are two names of one file. A file that
+/// does not exist yet is compared by its folder and name.
 pub fn is_same(one: &Path, other: &Path) -> bool {
     let place = |path: &Path| {
         let path = behind_links(path);
@@ -113,23 +113,23 @@ pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A file that takes the place of another one once it is whole; else it is removed.
+/// A file that replaces another one once it is whole; otherwise it is removed.
 #[derive(Debug)]
 pub struct Unfinished {
     path: PathBuf,
     file: File,
-    /// Where the file that it replaces is, or is to be.
+    /// The path of the file that it replaces or will become.
     place: PathBuf,
-    /// In a panic it takes the place as far as it is written: a trace tells what led to the panic.
+    /// In a panic the unfinished file replaces the old one: a trace shows what led to the panic.
     is_kept_in_a_panic: bool,
     is_finished: bool,
 }
 
 impl Unfinished {
-    /// Creates one in the folder of the file that it is to be.
+    /// Creates one in the folder of the file that it will become.
     ///
     /// # Errors
-    /// If the folder takes no new file.
+    /// If no file can be created in the folder.
     pub fn create(path: &Path) -> io::Result<Unfinished> {
         let place = behind_links(path);
         let mut number = 1_u64;
@@ -145,18 +145,18 @@ impl Unfinished {
         }
     }
 
-    /// From now on it takes the place, as far as it is written, if there is a panic.
+    /// From now on, if there is a panic, the unfinished file replaces the old one.
     pub fn keep_in_a_panic(&mut self) {
         self.is_kept_in_a_panic = true;
     }
 
-    /// It is whole: it takes the place of the other file, and its permissions.
+    /// The file is whole: it replaces the other file and takes on its permissions.
     ///
     /// # Errors
     /// If it cannot be renamed.
     pub fn finish(mut self) -> io::Result<()> {
         if let Ok(old) = fs::metadata(&self.place) {
-            // If that is refused, it has those of a new file.
+            // If that is refused, it keeps the permissions of a new file.
             let _ = self.file.set_permissions(old.permissions());
         }
         match fs::rename(&self.path, &self.place) {
@@ -172,7 +172,7 @@ impl Unfinished {
     }
 }
 
-/// As in `.trace.jsonl.unfinished`: what a killed command leaves says whose it is.
+/// As in `.trace.jsonl.unfinished`: the name of a file that a killed command left says what it belongs to.
 fn unfinished_name(place: &Path, number: u64) -> OsString {
     let mut name = OsString::from(".");
     name.push(place.file_name().unwrap_or_default());
@@ -183,7 +183,7 @@ fn unfinished_name(place: &Path, number: u64) -> OsString {
     name
 }
 
-/// Takes out what is in a file that is about to be written in place. Devices and pipes have no length.
+/// Truncates a file that is about to be written in place. Devices and pipes have no length.
 ///
 /// # Errors
 /// If the system refuses it.
@@ -203,7 +203,7 @@ impl Write for Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // What fails here cannot be helped: the file then stays under its own name.
+        // An error here cannot be handled: the file then stays under its temporary name.
         let _ = match (self.is_finished, self.is_kept_in_a_panic && thread::panicking()) {
             (true, _) => Ok(()),
             (false, true) => fs::rename(&self.path, &self.place),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_command_leaves_names_the_file_that_it_was_to_be() {
+    fn a_file_left_by_a_killed_command_names_the_file_that_it_should_become() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let path = folder.path().join("trace.jsonl");
         let first = Unfinished::create(&path).expect("room");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_replaced_leaves_its_permissions() {
+    fn a_replacement_has_the_permissions_of_the_replaced_file() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let path = folder.path().join("x");

@@ -1,6 +1,6 @@
 //! What a misspelled word may mean.
 
-/// A longer word is no misspelling.
+/// A longer word is not taken for a misspelling.
 const WORD_BYTES_MAX: usize = 64;
 
 /// A question that helps.
@@ -9,7 +9,7 @@ pub fn did_you_mean(word: &str) -> String {
 }
 
 /// The candidate that may be meant by `word`, or that may mean it: at most a third of its letters differ, or one.
-/// Capitals, spaces and hyphens are no difference.
+/// Capitals, spaces and hyphens do not count.
 pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > WORD_BYTES_MAX {
         return None;

@@ -73,7 +73,7 @@ impl fmt::Display for Mid {
     }
 }
 
-/// A text that is no message ID of ours.
+/// A string that is not a message ID of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a MID of this run")]
 pub struct MidError;
@@ -81,7 +81,7 @@ pub struct MidError;
 impl FromStr for Mid {
     type Err = MidError;
 
-    /// Reads a MID exactly as it is shown, so that every MID has one text.
+    /// Reads a MID exactly as it is shown, so that every MID has one spelling.
     fn from_str(text: &str) -> Result<Mid, MidError> {
         let mid = u64::from_str_radix(text, 16).map(Mid).map_err(|_| MidError)?;
         if mid.to_string() == text { Ok(mid) } else { Err(MidError) }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_holds_the_largest_cluster_and_nobody_beyond_it() {
+    fn a_set_holds_the_largest_cluster_and_no_replica_beyond_it() {
         let all = ReplicaSet::all(REPLICAS_MAX);
         assert_eq!(all.len(), REPLICAS_MAX);
         assert!((0..=u8::MAX).all(|number| all.contains(ReplicaId(number)) == (usize::from(number) < REPLICAS_MAX)));

@@ -1,4 +1,5 @@
-//! What runs and judges in seedbed. The package `seedbed` hands all of this on, and is what other crates depend on.
+//! The part of seedbed that runs and judges. The package `seedbed` re-exports all of it; other crates depend on that
+//! package.
 //!
 //! `docs/ARCHITECTURE.md` is the map of the modules; `tests/repository/layers.rs` holds them to it.
 

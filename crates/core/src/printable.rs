@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The text with everything escaped that would break a line or steer a terminal.
+/// The text with all characters escaped that would break a line or control a terminal.
 pub fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -19,7 +19,7 @@ pub fn printable(text: &str) -> String {
 #[derive(Clone, Copy, Debug)]
 pub struct Excerpt<'a>(pub &'a [u8]);
 
-/// So many bytes of an excerpt are shown.
+/// At most this many bytes of an excerpt are shown.
 const SHOWN_BYTES_MAX: usize = 200;
 
 impl fmt::Display for Excerpt<'_> {
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_break_a_line_or_steer_a_terminal_is_escaped() {
+    fn characters_that_would_break_a_line_or_control_a_terminal_are_escaped() {
         assert_eq!(printable("a\nb\u{1b}[31m\u{2028}é"), "a\\nb\\u{1b}[31m\\u{2028}é");
     }
 

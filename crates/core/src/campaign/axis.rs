@@ -66,17 +66,17 @@ impl Change {
             Change::Key { path, .. } if path.first() == "lifetime" => 0,
             Change::Key { path, .. } if path.first() == "drops" => 1,
             Change::Partition(_) => 2,
-            // Not before the partitions that take the place of the scenario's, and before what changes one event.
+            // After the partitions that replace the scenario's, and before changes of single events.
             Change::Events(_) => 3,
             // In place of `drops`, if both are there.
             Change::Key { path, .. } if path.first() == MATRIX && path.is_key() => 3,
-            // Paths lead into what is there then.
+            // Paths lead into the result of all changes above.
             Change::Key { .. } | Change::Setting { .. } => 4,
         }
     }
 }
 
-/// Ready-made partitions, in place of those that the scenario has. Times are parts of the scenario's lifetime.
+/// Ready-made partitions, in place of the scenario's own. Times are parts of the scenario's lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Partition {
     /// None.
@@ -136,7 +136,7 @@ impl AxisSpec {
     /// One name and its values, as in `50,100,200` or `0:0.5:0.05`.
     ///
     /// # Errors
-    /// If the text is no list of values.
+    /// If the text is not a list of values.
     pub fn of(name: &str, values: &str) -> Result<AxisSpec, GridError> {
         if name == "events" {
             return Err(GridError::Events);
@@ -177,7 +177,7 @@ impl AxisSpec {
     /// of matrices.
     ///
     /// # Errors
-    /// If there is no such parameter, a path is none, a value stands there twice, or a matrix cannot be read.
+    /// If there is no such parameter, a path is malformed, a value appears twice, or a matrix cannot be read.
     pub fn resolve(&self, protocols: &[Protocol]) -> Result<Axis, GridError> {
         let parameters = parameter_names(protocols);
         let names: Vec<String> = self.0.iter().map(|(name, _)| name.clone()).collect();
@@ -271,8 +271,8 @@ impl Point {
     }
 }
 
-/// Whether a name is that of a parameter, or begins like some: then it is a misspelled one, since no key of a scenario
-/// does.
+/// Whether a name is that of a parameter, or begins like one: then it is a misspelled parameter, because no key of a
+/// scenario begins like that.
 fn is_parameter(name: &str, parameters: &[&str]) -> bool {
     let group = |name: &str| name.split_once('.').map(|(group, _)| group.to_owned());
     let groups: Vec<String> = parameters.iter().filter_map(|parameter| group(parameter)).collect();
@@ -284,7 +284,7 @@ fn partition(word: &str) -> Result<Partition, GridError> {
     found.ok_or_else(|| GridError::Partition { value: word.to_owned() })
 }
 
-/// A number if it is one, else a text.
+/// A number if it is one, else a string.
 fn value(word: &str) -> Value {
     match serde_json::from_str(word) {
         Ok(Value::Number(number)) => Value::Number(number),

@@ -124,7 +124,7 @@ pub(super) fn files(word: &str) -> Vec<PathBuf> {
 /// All ways to take one value of each list, with the events of all.
 ///
 /// # Errors
-/// If a list is none of events.
+/// If a list is not a list of events.
 pub fn together(lists: &[String]) -> Result<Vec<String>, GridError> {
     lists.iter().try_fold(Vec::new(), |so_far: Vec<String>, list| {
         let words = parse_events(list)?;
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_refused_with_what_is_allowed() {
+    fn a_malformed_event_is_refused_with_what_is_allowed() {
         let form = "allowed is TYPE@SECONDS, as in kill_leader@5, kill:2@5 or part_hard@5+part_end@8";
         for (text, problem) in [
             ("kill_leader", format!("event `kill_leader`: {form}")),

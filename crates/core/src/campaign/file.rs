@@ -34,12 +34,12 @@ pub struct SweepSpec {
     pub seeds: SeedRange,
 }
 
-/// What takes the place of what a sweep says.
+/// Values that replace those of a sweep.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// Each replaces the axis of the same names, or comes after the others.
+    /// Each replaces the axis of the same names; an axis with new names comes after the others.
     pub axes: Vec<AxisSpec>,
-    /// What the replicas run, if there is any.
+    /// What the replicas run; empty to keep the sweep's protocols.
     pub protocols: Vec<Protocol>,
     /// The rule that all protocols lack. Without it, they lack the one that the sweep names, if it names one.
     pub broken: Option<String>,
@@ -65,7 +65,8 @@ impl SweepSpec {
     /// The seeds of a sweep that names none.
     pub const DEFAULT_SEEDS: SeedRange = SeedRange::first_of(100);
 
-    /// Reads a file about some of these protocols; none, if it is no sweep's. Warnings are of keys that mean nothing.
+    /// Reads a file about some of these protocols; none if the file is not a sweep. The warnings name keys that mean
+    /// nothing.
     ///
     /// # Errors
     /// If the file cannot be read or holds a sweep that makes no sense.
@@ -75,7 +76,7 @@ impl SweepSpec {
         SweepSpec::parse(&file, &text, protocols)
     }
 
-    /// As [`SweepSpec::load`], from a text.
+    /// As [`SweepSpec::load`], from a string.
     ///
     /// # Errors
     /// If the text holds a sweep that makes no sense.
@@ -86,7 +87,7 @@ impl SweepSpec {
         Ok(Some((spec, source.into_warnings())))
     }
 
-    /// The same sweep, where nothing else is said.
+    /// The same sweep with these values in place of its own.
     ///
     /// # Errors
     /// If a protocol has no such rule.
@@ -113,7 +114,7 @@ impl SweepSpec {
     /// The grid of its runs, given its scenarios.
     ///
     /// # Errors
-    /// If there is nothing in it, too much, or a cell that makes no sense.
+    /// If it is empty or too large, or has a cell that makes no sense.
     pub fn grid(&self, bases: Vec<Base>) -> Result<Grid, GridError> {
         let axes = self.axes.iter().map(|axis| axis.resolve(&self.protocols)).collect::<Result<_, _>>()?;
         Grid::new(bases, axes, self.protocols.clone(), self.seeds)
@@ -175,7 +176,7 @@ fn read_spec(
     Ok(Some(SweepSpec { scenarios, axes, protocols, seeds: seeds.unwrap_or(SweepSpec::DEFAULT_SEEDS) }))
 }
 
-/// An object with a list of values, or a text as on a command line, under each name.
+/// An object with a list of values, or a string as on a command line, under each name.
 fn axis(item: &Field<'_>) -> Result<AxisSpec, GridError> {
     let mut names = Vec::new();
     for (name, field) in item.object()?.entries() {
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overrides_a_sweep_takes_the_place_of_the_same_axis_and_keeps_the_broken_rule() {
+    fn an_override_replaces_the_axis_of_the_same_name_and_keeps_the_broken_rule() {
         let spec = SweepSpec {
             scenarios: vec!["b.json".into()],
             axes: vec![AxisSpec::of("drops", "0,0.1").unwrap(), AxisSpec::of("mix", "0.5").unwrap()],
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_may_be_texts_and_what_is_missing_has_a_default() {
+    fn ranges_may_be_strings_and_missing_keys_have_defaults() {
         let text = r#"{"seedbed_sweep": 1, "scenarios": ["a.json"], "axes": [{"drops": "0:0.2:0.1"}, {"mix": 0.5}]}"#;
         let (spec, warnings) = parse(text).unwrap().unwrap();
         let words: Vec<String> = spec.axes.iter().map(ToString::to_string).collect();
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_is_no_sweep_and_a_wrong_sweep_is_refused_by_name() {
+    fn a_scenario_is_not_a_sweep_and_a_wrong_sweep_is_refused_by_name() {
         assert_eq!(parse(r#"{"replicas": 5}"#), Ok(None));
         for (keys, error) in [
             (r#""scenarios": "a""#, "s.json: `scenarios` is \"a\"; allowed is a list of at most 10000 paths"),

@@ -36,10 +36,10 @@ pub use values::{VALUES_MAX, ValuesError, parse_values};
 /// The most cells of a grid: all of them are looked at before the first run.
 pub const CELLS_MAX: u64 = 100_000;
 
-/// What is no grid.
+/// Why a grid cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum GridError {
-    /// Values are not written as they should be.
+    /// Values are malformed.
     #[error("values of `{name}`: {problem}")]
     Values {
         /// What is swept.
@@ -53,7 +53,7 @@ pub enum GridError {
         /// The text.
         text: String,
     },
-    /// Names that are varied together have not the same number of values.
+    /// Names that are varied together have different numbers of values.
     #[error("`{first}` has {} values and `{other}` has {}; allowed is the same number for what is varied together", counts[0], counts[1])]
     Uneven {
         /// One name.
@@ -75,7 +75,7 @@ pub enum GridError {
         /// The name.
         value: String,
     },
-    /// An event is not written as it should be.
+    /// An event is malformed.
     #[error("event `{word}`: {problem}")]
     Event {
         /// The event.
@@ -95,10 +95,10 @@ pub enum GridError {
         /// Another one's.
         other: String,
     },
-    /// The seed is no axis.
+    /// The seed is not an axis.
     #[error("`seed` is no value to sweep; the seeds of a sweep are given with --seeds")]
     Seed,
-    /// The list of events is no value.
+    /// The list of events is not a value.
     #[error("`events` is a list; --event TYPE@SECONDS adds to it, and --set events[0].time=5 changes one")]
     Events,
     /// A parameter of replicas is a number.
@@ -163,10 +163,10 @@ pub enum GridError {
         /// How many.
         cells: u128,
     },
-    /// There are no runs in it.
+    /// The grid has no runs.
     #[error("the grid is empty: it has no {what}")]
     Empty {
-        /// What there is none of.
+        /// What is missing.
         what: &'static str,
     },
 }
@@ -244,7 +244,7 @@ impl Grid {
     /// does not serve in some cell may be [left out](OnUnserved).
     ///
     /// # Errors
-    /// If there is nothing in it, too much, or a cell that makes no sense.
+    /// If it is empty or too large, or has a cell that makes no sense.
     pub fn new(
         bases: Vec<Base>,
         axes: Vec<Axis>,
@@ -352,7 +352,7 @@ impl Grid {
             axis.names.hash(&mut hasher);
             for point in &axis.points {
                 (&point.labels, &point.words).hash(&mut hasher);
-                // What stands in files of matrices, too.
+                // The content of matrix files counts, too.
                 format!("{:?}", point.changes).hash(&mut hasher);
             }
         }
@@ -461,7 +461,7 @@ impl Grid {
     fn read(&self, cell: &Cell<'_>, json: &Value) -> Result<Scenario, GridError> {
         let source = Source::new(&cell.to_string());
         let json = source.parse(&json.to_string())?;
-        // What is a text here was none on the command line, so nothing can be said of quotes.
+        // A string here was not a string on the command line, so a hint about quotes would be wrong.
         let without_hint = |error| match error {
             ScenarioError::Invalid { file, key, value, allowed, hint } if hint.as_deref() == Some(WITHOUT_QUOTES) => {
                 ScenarioError::Invalid { file, key, value, allowed, hint: None }
@@ -498,8 +498,8 @@ fn parameter_names(protocols: &[Protocol]) -> Vec<&'static str> {
     protocols.iter().flat_map(Protocol::parameters).map(|(name, _)| name).collect()
 }
 
-/// Makes a change in the keys of a scenario. What a matrix and the same loss on every link say of the same links: the
-/// one that is changed last counts.
+/// Makes a change in the keys of a scenario. A matrix and a uniform loss describe the same links: the one that is
+/// changed last counts.
 fn edit(json: &mut Value, change: &Change) -> Result<(), PathError> {
     match change {
         Change::Key { path, value } => {

@@ -22,10 +22,10 @@ enum Step {
     Item(usize),
 }
 
-/// A text that is no path, or a path that leads nowhere.
+/// A string that is not a path, or a path that leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// It is not written like one.
+    /// The string is not written like a path.
     #[error("`{0}` is no path; allowed is a key as in drops, or a path as in events[0].time")]
     Format(String),
     /// The list is shorter, or there is none.
@@ -91,7 +91,7 @@ impl Path {
         self.steps.is_empty()
     }
 
-    /// Puts a value in its place. Keys and objects that are not there are made, items of lists are not.
+    /// Puts a value in its place. Missing keys and objects are created; missing items of lists are not.
     ///
     /// # Errors
     /// If there is no such item, or no object where a key should stand.
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_put_where_the_path_leads_and_objects_on_the_way_are_made() {
+    fn a_value_is_put_where_the_path_leads_and_missing_objects_are_created() {
         let mut top = json!({"events": [{"time": 1}, {"time": 2}], "matrix": [[0, 1], [2, 3]]});
         let mut set = |path: &str, value| path.parse::<Path>().unwrap().set(&mut top, value).map_err(|e| e.to_string());
         for (path, value) in [

@@ -145,7 +145,7 @@ fn a_matrix_from_a_file_and_losses_on_every_link_take_each_others_place() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_and_named_with_what_is_allowed() {
+fn a_grid_that_makes_no_sense_is_refused_and_the_error_says_what_is_allowed() {
     for (texts, expected) in [
         (&["drips=0.1"][..], "unknown path `drips`; did you mean `drops`?"),
         (&["tests.bench=3"], "unknown path `tests.bench`; allowed is"),
@@ -200,13 +200,12 @@ fn one_seed_draws_the_same_operations_and_nested_losses_in_all_cells() {
     for (record, _) in &runs[1..] {
         let other = asked(record);
         assert_eq!(other.len(), calm.len());
-        // Keys that a get asks for, and keys that are put again, depend on what was acknowledged by then; clients and
-        // times do not.
+        // The keys of gets and of repeated puts depend on the puts acknowledged by then; clients and times do not.
         assert!(other.iter().zip(&calm).all(|(one, other)| (one.0, one.1) == (other.0, other.1)));
         let same = other.iter().zip(&calm).filter(|(one, other)| one.2 == other.2).count();
         assert!(same > calm.len() / 2, "only {same} of {} keys are the same", calm.len());
     }
-    // A message that is lost at 10 % is lost at 30 %, so each link loses more, as far as it carries as many.
+    // A message that is lost at 10 % is lost at 30 %, so each link loses more if it carries as many messages.
     let dropped = |cell: usize| runs[cell].1.links().map(|link| link.dropped).sum::<u64>();
     assert_eq!((dropped(0), dropped(1)), (0, 0));
     assert!(dropped(2) > 0 && dropped(4) > 2 * dropped(2));
@@ -250,10 +249,10 @@ fn no_text_on_a_command_line_or_in_a_sweep_file_makes_a_panic() {
         "null",
         "0.000000000000000000000001",
     ];
-    let mut dice = crate::rng::Stream::new(1, "texts");
+    let mut random = crate::rng::Stream::new(1, "texts");
     let mut taken = 0;
     for _ in 0..20_000 {
-        let text: String = (0..dice.between(1, 9)).map(|_| *dice.pick(&PIECES).expect("pieces")).collect();
+        let text: String = (0..random.between(1, 9)).map(|_| *random.pick(&PIECES).expect("pieces")).collect();
         let axis = AxisSpec::parse(&text).and_then(|spec| spec.resolve(&[subjects::raft()]));
         taken += u32::from(axis.is_ok());
         if let Ok(axis) = axis.and_then(|axis| if axis.points.len() < 50 { Ok(axis) } else { Err(GridError::Seed) }) {
@@ -267,7 +266,7 @@ fn no_text_on_a_command_line_or_in_a_sweep_file_makes_a_panic() {
 }
 
 #[test]
-fn a_fingerprint_is_of_everything_that_says_which_runs_there_are() {
+fn a_fingerprint_covers_everything_that_determines_the_runs() {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let path = folder.path().join("m.json");
     let of = |file: &str, text: &str, protocol: &Protocol, seeds: &str, loss: f64| {

@@ -6,16 +6,16 @@ pub const VALUES_MAX: usize = 100_000;
 /// The most characters of one value.
 const CHARS_MAX: usize = 200;
 
-/// What is no list of values.
+/// Why a string is not a list of values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValuesError {
     /// There is nothing between two commas, or nothing at all.
     #[error("a value is empty; allowed is a list as in 1,2,5 or a range START:STOP:STEP")]
     Empty,
-    /// A range has not three numbers.
+    /// A range does not have three numbers.
     #[error("`{0}` is no range; allowed is START:STOP:STEP with decimal numbers, as in 0:0.5:0.05")]
     Range(String),
-    /// A range that never comes to its end.
+    /// A range that never reaches its end.
     #[error("the range `{0}` holds no value: its step must lead from its start to its stop")]
     EmptyRange(String),
     /// Too many values.
@@ -24,7 +24,7 @@ pub enum ValuesError {
     /// A value of a list holds a comma, which no command line could tell from two values.
     #[error("`{0}` holds a comma")]
     Comma(String),
-    /// A value stands there twice.
+    /// A value appears twice.
     #[error("{0} is given twice")]
     Twice(String),
     /// A value is too long, or cannot be printed.
@@ -68,10 +68,10 @@ impl Decimal {
     }
 }
 
-/// The values of a list, each written in the shortest way. Ranges hold their stop, if a step leads there.
+/// The values of a list, each written in the shortest way. A range includes its stop if a step leads there.
 ///
 /// # Errors
-/// If the text is no list of numbers, ranges and words.
+/// If the text is not a list of numbers, ranges and words.
 pub fn parse_values(text: &str) -> Result<Vec<String>, ValuesError> {
     let mut values = Vec::new();
     for item in text.split(',').map(str::trim) {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_values_is_refused_with_the_reason() {
+    fn a_malformed_list_of_values_is_refused_with_the_reason() {
         for (text, part) in [
             ("", "a value is empty"),
             ("1,,2", "a value is empty"),

@@ -6,8 +6,8 @@ use crate::rng::Stream;
 /// Decides which messages between replicas are damaged, and which of their bits is flipped.
 ///
 /// Each link has a random stream of its own. From the first damage on, two numbers are drawn for each message that
-/// arrives at a replica that is up, whatever becomes of it: so a message that is damaged at a low share is also damaged at a higher one, in the
-/// same bit. A run without damage has no `Damage`, and nothing is drawn.
+/// arrives at a replica that is up, whether or not it is damaged. So a message that is damaged at a low share is also
+/// damaged at a higher one, in the same bit. A run without damage has no `Damage` and draws nothing.
 #[derive(Clone, Debug)]
 pub struct Damage {
     share: f64,
@@ -41,7 +41,7 @@ impl Damage {
         is_damaged.then_some(Flip(place))
     }
 
-    /// The share of messages that does not arrive intact on a link that loses this share of them.
+    /// The share of messages that are lost or damaged on a link with this loss.
     pub fn worsen(&self, loss: f64) -> f64 {
         // In this form it is exact if either share is zero.
         loss + self.share - loss * self.share
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_at_a_low_share_is_damaged_in_the_same_bit_at_a_higher_one() {
+    fn a_message_damaged_at_a_low_share_is_damaged_in_the_same_bit_at_a_higher_one() {
         let (low, high) = (draws(&mut damage(0.1)), draws(&mut damage(0.3)));
         assert!(low.iter().zip(&high).all(|(low, high)| low.is_none() || low == high));
         let count = |draws: &[Option<Flip>]| draws.iter().flatten().count();

@@ -1,4 +1,4 @@
-//! Carries faults out: chooses whom they hit.
+//! Carries faults out: chooses the replicas that they hit.
 
 use std::fmt;
 
@@ -6,30 +6,30 @@ use crate::chaos::{Act, ChaosMonkey, ConnectivityMatrix, Damage, Fault, Flip, Ho
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::rng::Stream;
 
-/// Knows who lives, whom the network believes to be the leader and what is cut, and turns a [`Fault`] into action.
+/// Knows which replicas live, the observed leader and what is cut, and turns a [`Fault`] into action.
 ///
-/// The believed leader is the `leader` field of the newest message from a living replica. During a partition only the
+/// The observed leader is the `leader` field of the newest message from a living replica. During a partition only the
 /// replicas of the *chosen group* are listened to, which is the side with the quorum: in an easy partition the
-/// leader's, in a hard one the other. An isolated replica is not listened to either, nor is one that the matrix cuts off
-/// from all others in both directions. A belief in a dead replica is no news and is ignored.
+/// leader's, in a hard one the other. An isolated replica is not listened to either, nor is one that the matrix cuts
+/// off from all others in both directions. A message that names a dead leader is ignored.
 ///
-/// That is how it goes by the handout. Under [`Rulebook::Runner`] partitions are drawn among all replicas, the group is
-/// random while the leader is unknown and in hard partitions, after which the leader is unknown, and a belief in a dead
-/// replica counts.
+/// These are the handout's rules. Under [`Rulebook::Runner`] partitions are drawn among all replicas. The group is
+/// random in hard partitions and while the leader is unknown. At the start of a hard partition the leader becomes
+/// unknown. A message that names a dead leader counts.
 #[derive(Clone, Debug)]
 pub struct Director {
     rules: Rulebook,
     replicas: usize,
     hosts: Hosts,
     monkey: ChaosMonkey,
-    /// None in a run that has had no damage so far, which are most.
+    /// None in a run without damage so far, as most runs are.
     damage: Option<Box<Damage>>,
     /// Links with a delay of their own, which an event has given them.
     slow_links: Vec<(ReplicaId, ReplicaId)>,
     believed: Option<ReplicaId>,
-    /// Whose word on the leader counts, as far as partitions and isolations go.
+    /// The replicas whose messages name the leader, as far as partitions and isolations go.
     heard: ReplicaSet,
-    /// Those whom the matrix alone cuts off from all others.
+    /// The replicas that the matrix alone cuts off from all others.
     cut_off: ReplicaSet,
     choices: Stream,
     seed: u64,
@@ -73,7 +73,7 @@ pub enum Idle {
     GoodDisk(ReplicaId),
     /// Syncs take no time, so no disk is slow.
     InstantSyncs,
-    /// There was no host to which it could have happened.
+    /// There was no host that the fault could hit.
     NoHost,
     /// No replica was up.
     NoneUp,
@@ -110,8 +110,8 @@ impl fmt::Display for Idle {
 }
 
 impl Director {
-    /// A director over a cluster in which all live, and that loses these messages besides those that the matrix says.
-    /// Its choices come from the run's seed.
+    /// A director over a cluster in which all replicas live. The network loses these messages besides those that the
+    /// matrix drops. Its choices come from the run's seed.
     ///
     /// # Panics
     /// If a loss names a replica outside the matrix.
@@ -132,13 +132,13 @@ impl Director {
         }
     }
 
-    /// Throws the dice for a message that has just arrived: true if it gets through.
+    /// Draws the fate of a message that has just arrived: true if it gets through.
     #[inline]
     pub fn admits(&mut self, from: ReplicaId, to: ReplicaId) -> bool {
         self.monkey.admits(from, to)
     }
 
-    /// Whether messages have been damaged in this run, or are from now on. If not, [`Director::damages`] need not be asked.
+    /// Whether damage has been switched on in this run. If not, [`Director::damages`] need not be asked.
     #[inline]
     pub fn has_damage(&self) -> bool {
         self.damage.is_some()
@@ -151,7 +151,7 @@ impl Director {
         self.damage.as_mut()?.draw(from, to)
     }
 
-    /// Of this share of the messages between replicas a bit is flipped from now on.
+    /// From now on, one bit is flipped in this share of the messages between replicas.
     pub fn set_damage(&mut self, share: f64) {
         if share > 0.0 || self.has_damage() {
             let (replicas, seed) = (self.replicas, self.seed);
@@ -164,7 +164,7 @@ impl Director {
         self.hosts.syncs_are_instant = true;
     }
 
-    /// Takes note of the leader that a replica's message is stamped with.
+    /// Records the leader that a replica's message is stamped with.
     #[inline]
     pub fn observe_leader(&mut self, from: ReplicaId, leader: Option<ReplicaId>) {
         let counts = |leader| self.rules == Rulebook::Runner || self.living().contains(leader);
@@ -184,7 +184,7 @@ impl Director {
         &self.hosts
     }
 
-    /// The replica believed to be the leader.
+    /// The observed leader.
     pub fn believed_leader(&self) -> Option<ReplicaId> {
         self.believed
     }
@@ -195,7 +195,7 @@ impl Director {
     }
 
     /// A replica no longer lives. By the runner's rules, the observed leader stays what it was.
-    pub fn bury(&mut self, replica: ReplicaId) {
+    pub fn mark_dead(&mut self, replica: ReplicaId) {
         self.hosts.note_end(replica);
         if self.believed == Some(replica) && self.rules == Rulebook::Handout {
             self.believed = None;
@@ -259,7 +259,7 @@ impl Director {
         self.believed.map_or(of, |leader| of.without(leader))
     }
 
-    /// The replicas that a fault at this target hits, of those that it can hit.
+    /// The replicas that a fault at this target hits, out of the `eligible` ones.
     fn aim(&mut self, at: Option<Target>, eligible: ReplicaSet) -> ReplicaSet {
         match at {
             None => eligible,
@@ -335,7 +335,7 @@ impl Director {
         }
     }
 
-    /// Something happens to hosts.
+    /// Carries an act out on hosts.
     fn act(&mut self, at: Option<Target>, act: &Act) -> Consequence {
         let eligible = self.hosts.eligible(act);
         let hit = self.aim(at, eligible);
@@ -350,13 +350,13 @@ impl Director {
         Consequence { hit, leader_lost: loses_leader, killed: None }
     }
 
-    /// Whether as many replicas as make a quorum are up, in time, with sound disks, and can all hear each other well: what
-    /// a protocol needs to make progress. False also if that cannot be found out in reasonable time, which no matrix was seen to do.
+    /// Whether a quorum of replicas is up, with exact clocks and sound disks, and can all hear each other well: what a
+    /// protocol needs to make progress. False also if the search takes too long, which no matrix was seen to cause.
     pub fn has_connected_quorum(&self) -> bool {
         is_quorum_among(self.hosts.sound(), self.quorum(), &self.strangers())
     }
 
-    /// Those that belong to a connected quorum ([`Director::has_connected_quorum`]), perhaps to different ones.
+    /// The replicas that belong to a connected quorum ([`Director::has_connected_quorum`]), perhaps to different ones.
     pub fn connected(&self) -> ReplicaSet {
         let (sound, strangers) = (self.hosts.sound(), self.strangers());
         let others = |one: ReplicaId| sound.minus(strangers[one.index()]).without(one);
@@ -369,7 +369,7 @@ impl Director {
         sound.iter().filter(|&one| is_quorum_among(others(one), self.quorum() - 1, &strangers)).collect()
     }
 
-    /// For each replica those sound ones with which it cannot exchange messages, or only slowly.
+    /// For each replica, the sound replicas with which it cannot exchange messages, or only slowly.
     fn strangers(&self) -> Vec<ReplicaSet> {
         // A damaged message is as good as lost.
         let worsened = |loss| self.damage.as_ref().map_or(loss, |damage| damage.worsen(loss));
@@ -387,7 +387,7 @@ impl Director {
         self.replicas / 2 + 1
     }
 
-    /// The living replicas that are not cut off already, which alone can make up a side.
+    /// The living replicas that are not cut off already. Only these can be members of a side.
     fn reachable(&self) -> ReplicaSet {
         self.living().minus(self.monkey.isolated())
     }
@@ -399,8 +399,8 @@ impl Director {
         Consequence { killed, hit, leader_lost }
     }
 
-    /// Partitions the cluster into the group that `choose` makes around the leader, and the rest. While nobody is
-    /// believed in, a random living replica stands in for the leader.
+    /// Partitions the cluster into the group that `choose` makes around the leader, and the rest. While no leader is
+    /// known, a random living replica stands in for it.
     fn part(&mut self, choose: impl FnOnce(&mut Director, ReplicaId) -> ReplicaSet) -> Consequence {
         let Some(leader) = self.believed.or_else(|| self.choose(self.living(), 1).first()) else {
             return Consequence::default();
@@ -457,7 +457,7 @@ impl Director {
     }
 }
 
-/// The replicas whom a matrix cuts off from all others, in both directions.
+/// The replicas that a matrix cuts off from all others, in both directions.
 fn cut_off(matrix: &ConnectivityMatrix) -> ReplicaSet {
     let all = || ReplicaId::all(matrix.replicas());
     let is_cut = |one: &ReplicaId| {
@@ -467,10 +467,11 @@ fn cut_off(matrix: &ConnectivityMatrix) -> ReplicaSet {
     all().filter(is_cut).collect()
 }
 
-/// Whether so many of the candidates are all neighbours of each other; none if that would take more steps.
+/// Whether `size` of the candidates are all neighbours of each other; none if the search needs more steps than are
+/// left.
 ///
-/// Who has at most one stranger among the candidates can be taken without regret, and so can anybody where all have two
-/// (they are strangers in rings). Otherwise whoever has the most strangers is taken, or not.
+/// A candidate with at most one stranger among the others can always be taken. So can any candidate where all have two
+/// strangers (they form rings). Otherwise the search branches: the candidate with the most strangers is taken, or not.
 fn has_clique(candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet], steps: &mut u32) -> Option<bool> {
     let (mut candidates, mut size) = (candidates, size);
     while size > 0 {
@@ -494,13 +495,13 @@ fn has_clique(candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet], ste
     Some(true)
 }
 
-/// Whether `size` of the candidates are no strangers to each other; false if that takes too long to find out.
+/// Whether `size` of the candidates can all hear each other; false if the search takes too long.
 fn is_quorum_among(candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet]) -> bool {
     has_clique(candidates, size, strangers, &mut { CLIQUE_STEPS_MAX }).unwrap_or(false)
 }
 
-/// A bound: false if so many of the candidates are surely not all neighbours. They are sorted into sets of strangers,
-/// each of which has at most one of those who are.
+/// A bound: false if surely no `size` of the candidates are all neighbours. The candidates are sorted into sets of
+/// strangers, and a clique has at most one member in each set.
 fn may_have_clique(mut candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet]) -> bool {
     let mut sets = 0;
     while let Some(first) = candidates.first() {
@@ -541,20 +542,20 @@ mod tests {
     }
 
     #[test]
-    fn nobody_dies_of_kill_leader_while_no_leader_is_known() {
+    fn kill_leader_kills_no_replica_while_no_leader_is_known() {
         let mut director = director(5, 1);
         assert_eq!(director.apply(&Fault::KillLeader), Consequence::default());
         assert_eq!(director.living().len(), 5);
     }
 
     #[test]
-    fn kill_leader_kills_the_believed_leader_and_the_belief_with_it() {
+    fn kill_leader_kills_the_observed_leader_and_then_no_leader_is_known() {
         let mut director = director(5, 1);
         director.observe_leader(ReplicaId(2), Some(ReplicaId(4)));
         let consequence = director.apply(&Fault::KillLeader);
         assert_eq!(consequence, killed(4));
         director.observe_leader(ReplicaId(2), Some(ReplicaId(4)));
-        assert_eq!(director.believed_leader(), None, "a belief in a dead replica is no news");
+        assert_eq!(director.believed_leader(), None, "a message that names a dead leader is ignored");
         director.observe_leader(ReplicaId(2), Some(ReplicaId(1)));
         assert_eq!(director.believed_leader(), Some(ReplicaId(1)));
     }
@@ -632,7 +633,7 @@ mod tests {
         director.observe_leader(ReplicaId(0), Some(ReplicaId(2)));
         director.observe_leader(ReplicaId(4), None);
         assert_eq!(director.believed_leader(), Some(ReplicaId(2)));
-        // Cut in one direction only, its word counts.
+        // A replica that is cut off in one direction only still counts.
         assert_eq!(director.apply(&Fault::SetMatrix(cut(0.0))), Consequence::default());
         director.observe_leader(ReplicaId(4), None);
         assert_eq!(director.believed_leader(), None);
@@ -731,7 +732,7 @@ mod tests {
         assert_eq!(director.apply(&Fault::KillLeader), Consequence::default());
         assert_eq!(director.believed_leader(), None);
         director.observe_leader(ReplicaId(0), Some(ReplicaId(1)));
-        director.bury(ReplicaId(1));
+        director.mark_dead(ReplicaId(1));
         assert_eq!(director.believed_leader(), Some(ReplicaId(1)), "it does not notice");
     }
 
@@ -786,10 +787,10 @@ mod tests {
     }
 
     /// Pairs of this share are strangers.
-    fn random_strangers(replicas: usize, share: f64, dice: &mut Stream) -> Vec<ReplicaSet> {
+    fn random_strangers(replicas: usize, share: f64, random: &mut Stream) -> Vec<ReplicaSet> {
         let mut strangers = vec![ReplicaSet::EMPTY; replicas];
         for one in ReplicaId::all(replicas) {
-            for other in ReplicaId::all(one.index()).filter(|_| dice.chance(share)) {
+            for other in ReplicaId::all(one.index()).filter(|_| random.chance(share)) {
                 strangers[one.index()].insert(other);
                 strangers[other.index()].insert(one);
             }
@@ -799,14 +800,14 @@ mod tests {
 
     #[test]
     fn a_clique_is_found_exactly_if_there_is_one() {
-        let mut dice = Stream::new(1, "cliques");
+        let mut random = Stream::new(1, "cliques");
         let mut found = 0;
         for _ in 0..4_000 {
-            let replicas = dice.between(1, 14) as usize;
-            let share = dice.unit();
-            let strangers = random_strangers(replicas, share, &mut dice);
-            let candidates: ReplicaSet = ReplicaId::all(replicas).filter(|_| dice.chance(0.8)).collect();
-            let size = dice.between(0, replicas as u64) as usize;
+            let replicas = random.between(1, 14) as usize;
+            let share = random.unit();
+            let strangers = random_strangers(replicas, share, &mut random);
+            let candidates: ReplicaSet = ReplicaId::all(replicas).filter(|_| random.chance(0.8)).collect();
+            let size = random.between(0, replicas as u64) as usize;
             let list: Vec<ReplicaId> = candidates.iter().collect();
             let expected = has_clique_by_brute_force(&list, size, &strangers);
             assert_eq!(has_clique(candidates, size, &strangers, &mut 1_000), Some(expected), "{size} of {strangers:?}");
@@ -816,7 +817,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_an_event_has_slowed_connects_nothing_until_it_is_as_others_again() {
+    fn a_slowed_link_connects_no_replicas_until_it_is_as_fast_as_others_again() {
         let mut director = director(3, 1);
         let delay = Some(Delay::Constant(Span::from_secs(60)));
         let (from, to) = (ReplicaId(0), ReplicaId(1));
@@ -831,7 +832,7 @@ mod tests {
     }
 
     #[test]
-    fn those_outside_all_quorums_are_not_connected() {
+    fn replicas_outside_all_quorums_are_not_connected() {
         let mut director = director(5, 1);
         assert_eq!(director.connected(), ReplicaSet::all(5));
         let minority: ReplicaSet = [ReplicaId(0), ReplicaId(3)].into_iter().collect();
@@ -867,12 +868,12 @@ mod tests {
     }
 
     #[test]
-    fn whether_a_quorum_of_a_hundred_and_one_is_connected_is_found_out_in_few_steps() {
-        let mut dice = Stream::new(2, "cliques");
+    fn a_connected_quorum_of_a_hundred_and_one_replicas_is_found_in_few_steps() {
+        let mut random = Stream::new(2, "cliques");
         let (mut found, mut most) = (0, 0);
         for round in 0..2_000 {
             let share = f64::from(round % 100) / 500.0;
-            let strangers = random_strangers(REPLICAS_MAX, share, &mut dice);
+            let strangers = random_strangers(REPLICAS_MAX, share, &mut random);
             let mut steps = CLIQUE_STEPS_MAX;
             let has = has_clique(ReplicaSet::all(REPLICAS_MAX), 51, &strangers, &mut steps);
             found += u32::from(has.expect("enough steps"));
@@ -884,7 +885,7 @@ mod tests {
 
     #[test]
     fn strangers_in_rings_take_no_search() {
-        // Twenty rings of five: two of each ring are no strangers, three are.
+        // Twenty rings of five: two of each ring can be neighbours, three cannot.
         let ring = |one: ReplicaId| [1, 4].map(|step| ReplicaId(one.0 / 5 * 5 + (one.0 + step) % 5));
         let strangers: Vec<ReplicaSet> = ReplicaId::all(100).map(|one| ring(one).into_iter().collect()).collect();
         let has = |size| has_clique(ReplicaSet::all(100), size, &strangers, &mut 101);

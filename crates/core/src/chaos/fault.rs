@@ -18,7 +18,7 @@ pub enum Fault {
     PartHard,
     /// `part_end`: all partitions and isolations end.
     PartEnd,
-    /// `partition`: the cluster falls apart into these groups. Replicas that none names are one more.
+    /// `partition`: the cluster splits into these groups. Replicas that no group names make up one more.
     Partition(Vec<ReplicaSet>),
     /// `set_matrix`: a new connectivity matrix.
     SetMatrix(ConnectivityMatrix),
@@ -37,9 +37,9 @@ pub enum Fault {
     Heal,
     /// `duplicate`: this share of the messages between replicas arrives twice from now on.
     Duplicate(f64),
-    /// `damage`: of this share of the messages between replicas one bit is flipped on the way from now on.
+    /// `damage`: from now on one bit is flipped on the way in this share of the messages between replicas.
     Damage(f64),
-    /// `delay_link`: messages on this link take this long from now on; as long as on others, if it says nothing.
+    /// `delay_link`: messages on this link take this long from now on; as long as on other links if no delay is given.
     DelayLink {
         /// The sender.
         from: ReplicaId,
@@ -48,9 +48,9 @@ pub enum Fault {
         /// How long.
         delay: Option<Delay>,
     },
-    /// Something happens to a host, or to all hosts to which it can.
+    /// An act on one host, or on all hosts that it can hit.
     Host {
-        /// Whose host; every one that can be hit, if none is named.
+        /// The host's replica; without one, every host that can be hit.
         at: Option<Target>,
         /// What happens.
         act: Act,
@@ -92,7 +92,7 @@ impl Fault {
         }
     }
 
-    /// Whether it is one of the course's five.
+    /// Whether it is one of the course's five types.
     pub const fn is_of_course(&self) -> bool {
         matches!(self, Fault::KillLeader | Fault::KillNonLeader | Fault::PartEasy | Fault::PartHard | Fault::PartEnd)
     }
@@ -118,7 +118,7 @@ impl Fault {
     }
 }
 
-/// A fault and the time at which it strikes.
+/// A fault and the time at which it is injected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultEvent {
     /// Counted from the start of the run (not, as in the file, from the end of `wait`).

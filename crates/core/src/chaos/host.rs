@@ -1,7 +1,7 @@
 //! What can happen to a host: crash, restart, pause, clocks and disks.
 //!
-//! This is the table of such faults. A new one is a variant here, with its name, which hosts it can hit and what it is
-//! made of, and a line in `scenario/events.rs`, which reads and writes its keys.
+//! This is the table of such faults. A new fault needs a variant here, with its name, the hosts that it can hit and its
+//! values, and a line in `scenario/events.rs`, which reads and writes its keys.
 
 use crate::chaos::{Idle, Reach};
 use crate::engine::Rate;
@@ -14,16 +14,16 @@ use crate::time::Span;
 pub enum Act {
     /// `kill`: it is down for ever, as in the course.
     Kill,
-    /// `crash`: the power fails. Its disk keeps what was synced, and perhaps more.
+    /// `crash`: the power fails. Its disk keeps all synced records, and perhaps more.
     Crash,
     /// `restart`: its machine starts again, from its disk.
     Restart {
-        /// Its disk is replaced by an empty one first. No Raft survives that for every replica.
+        /// Its disk is replaced by an empty one first. No Raft cluster survives this on all of its replicas.
         wipe: bool,
     },
-    /// `pause`: it handles nothing, as a stopped process.
+    /// `pause`: it handles nothing, like a stopped process.
     Pause,
-    /// `resume`: it goes on.
+    /// `resume`: it continues.
     Resume,
     /// `clock`: its clock jumps ahead, and runs at this rate from now on.
     Clock {
@@ -37,24 +37,24 @@ pub enum Act {
         /// How many times.
         times: u64,
     },
-    /// `full_disk`: its disk takes nothing more.
+    /// `full_disk`: its disk accepts no more data.
     FullDisk,
     /// `corrupt_disk`: one record that was synced is damaged.
     CorruptDisk,
-    /// `lying_disk`: its disk reports syncs that it has not done. No Raft survives a majority of these.
+    /// `lying_disk`: its disk reports syncs that it has not done. No Raft cluster survives a majority of these.
     LyingDisk,
     /// `mend_disk`: its disk is as fast, as roomy and as honest as it was; damaged records stay.
     MendDisk,
 }
 
-/// One row of the table: how a scenario file has such a fault.
+/// One row of the table: how a scenario file describes such a fault.
 #[derive(Debug)]
 pub struct HostFault {
     /// Its name.
     pub name: &'static str,
     /// Its keys besides `type` and `time`, those that may be left out last.
     pub keys: &'static [&'static str],
-    /// How many of them must be there. Without `replica`, the fault hits every host that it can.
+    /// How many of them must be there. Without `replica`, the fault hits every eligible host.
     pub required: usize,
     /// Whether replicas need disks for it.
     pub needs_disks: bool,
@@ -107,7 +107,7 @@ impl Act {
         }
     }
 
-    /// Whether it is a crash, or what follows one.
+    /// Whether it is a kill, a crash or a restart.
     pub const fn is_of_power(&self) -> bool {
         matches!(self, Act::Kill | Act::Crash | Act::Restart { .. })
     }
@@ -118,7 +118,7 @@ impl Act {
         HOST_FAULTS.iter().find(is_own).expect("every act has a row")
     }
 
-    /// In which worlds it can be played. Where a program keeps its files is known to no world but the simulated one.
+    /// In which worlds it can be played. Only the simulated world knows where a program keeps its files.
     pub fn reach(&self) -> Reach {
         match self {
             Act::Restart { wipe: true } => Reach::Simulated,
@@ -137,7 +137,7 @@ impl Act {
         }
     }
 
-    /// How much a reader has to keep in mind of it.
+    /// How many values of it a reader has to keep in mind.
     pub fn riddles(&self) -> usize {
         match *self {
             Act::Clock { rate, jump } => 1 + usize::from(rate != Rate::EXACT && jump > Span::ZERO),
@@ -146,7 +146,7 @@ impl Act {
         }
     }
 
-    /// What happens to a replica, for people.
+    /// What happens to this replica, in words.
     pub fn label(&self, whom: &str) -> String {
         match *self {
             Act::Kill => format!("kill {whom}"),
@@ -172,26 +172,26 @@ impl Act {
 /// On which host a fault acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// This one.
+    /// This replica's host.
     Replica(ReplicaId),
     /// `leader`: the observed leader's.
     Leader,
-    /// `follower`: that of a random replica other than the observed leader, of those to which it can happen.
+    /// `follower`: the host of a random eligible replica other than the observed leader.
     Follower,
 }
 
 /// The state of all hosts, as far as faults go.
 #[derive(Clone, Copy, Debug)]
 pub struct Hosts {
-    /// Those that are up or paused.
+    /// Hosts that are up or paused.
     pub living: ReplicaSet,
-    /// Those that will never be up again.
+    /// Hosts that will never be up again.
     pub dead: ReplicaSet,
-    /// Those that are paused.
+    /// Hosts that are paused.
     pub paused: ReplicaSet,
-    /// Those whose disk is slow, full or lying.
+    /// Hosts with a slow, full or lying disk.
     pub bad_disks: ReplicaSet,
-    /// Those whose clock runs at another rate than the world's.
+    /// Hosts with a clock that runs at another rate than the world's.
     pub bad_clocks: ReplicaSet,
     /// Whether syncs take no time, so that no disk can be slow.
     pub syncs_are_instant: bool,
@@ -241,7 +241,7 @@ impl Hosts {
         }
     }
 
-    /// It happens to these hosts.
+    /// Records that an act has hit these hosts.
     pub fn note(&mut self, act: &Act, hit: ReplicaSet) {
         let without = |set: ReplicaSet| set.minus(hit);
         let with = |set: ReplicaSet| hit.iter().fold(set, ReplicaSet::with);
@@ -267,7 +267,7 @@ impl Hosts {
         }
     }
 
-    /// A host is down, or down again, without a fault: its machine has ended.
+    /// Records that a host is down without a fault, because its machine has ended.
     pub fn note_end(&mut self, replica: ReplicaId) {
         self.living.remove(replica);
         self.paused.remove(replica);

@@ -1,8 +1,8 @@
-//! Messages that are lost whatever the dice say.
+//! Messages that are lost whatever the random streams say.
 
 use crate::id::ReplicaId;
 
-/// One message that is dropped whatever the dice say.
+/// One message that is dropped whatever its link's random stream says.
 ///
 /// With such a list, a run can lose exactly the messages that another run lost by chance, and then one fewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,11 +11,11 @@ pub struct Loss {
     pub from: ReplicaId,
     /// The receiver, which is another replica.
     pub to: ReplicaId,
-    /// Which of the messages that arrive on this link while the receiver lives, counted from 1.
+    /// The message's number among those that arrive on this link while the receiver lives, counted from 1.
     pub nth: u64,
 }
 
-/// Counts what arrives on each link, and knows which messages are to be lost.
+/// Counts the messages that arrive on each link, and knows which of them must be lost.
 #[derive(Clone, Debug)]
 pub(super) struct Losses {
     /// One for each link, row by row as the matrix.
@@ -25,7 +25,7 @@ pub(super) struct Losses {
 #[derive(Clone, Debug, Default)]
 struct Link {
     arrived: u64,
-    /// Numbers of the messages that are still to be lost, the next one last.
+    /// Numbers of the messages that will still be lost, the next one last.
     upcoming: Vec<u64>,
 }
 
@@ -46,8 +46,8 @@ impl Losses {
         Some(Box::new(Losses { links }))
     }
 
-    /// Counts a message that has arrived on this link: true if it is to be lost.
-    pub fn strike(&mut self, link: usize) -> bool {
+    /// Counts a message that has arrived on this link: true if it must be lost.
+    pub fn takes(&mut self, link: usize) -> bool {
         let link = &mut self.links[link];
         link.arrived += 1;
         link.upcoming.pop_if(|nth| *nth == link.arrived).is_some()

@@ -1,14 +1,14 @@
-//! The hostile part of a world: who can hear whom, who dies, who is cut off.
+//! The hostile part of a world: which replicas can hear each other, which die, and which are cut off.
 //!
 //! - [`ConnectivityMatrix`]: the chance that each link loses a message (the first seed document's chaos monkey).
-//! - [`ChaosMonkey`]: the matrix, the partitions that lie over it and the dice: *would this message arrive?*
-//! - [`Loss`]: one message that is lost whatever the dice say.
+//! - [`ChaosMonkey`]: the matrix, the partitions that lie over it and the random streams: *would this message arrive?*
+//! - [`Loss`]: one message that is lost whatever the random streams say.
 //! - [`Damage`]: whether a message's bytes are damaged on the way, and which bit.
 //! - [`Fault`]: what a scenario can do to a cluster, and when.
-//! - [`Director`]: carries faults out. It knows who lives and whom the network believes to be the leader, so it can
-//!   choose whom "kill the leader" means. Every world has one and only obeys it.
+//! - [`Director`]: carries faults out. It knows which replicas live and the observed leader, so it can choose the
+//!   replica that "kill the leader" means. Every world has a director and only obeys it.
 //! - [`Reach`]: in which worlds a fault can be played.
-//! - [`Rulebook`]: whose rules it follows, where the course's handout and its runner disagree.
+//! - [`Rulebook`]: which rules a run follows where the course's handout and its runner disagree.
 
 mod damage;
 mod director;

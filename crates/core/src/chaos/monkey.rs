@@ -5,64 +5,66 @@ use crate::chaos::{ConnectivityMatrix, Loss};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::rng::Stream;
 
-/// The connectivity of a cluster at one moment, with the dice that decide each message.
+/// The connectivity of a cluster at one moment, with the random streams that decide the fate of each message.
 ///
 /// The check stands where the first seed document puts it: in the receiver's handler, when the message arrives. A
 /// number u is drawn in `[0, 1)` and the message is dropped, in silence, if u is strictly less than the entry of the
-/// matrix. Partitions and isolations lie over the matrix as entries of 1, so that their end gives back what was below.
+/// matrix. Partitions and isolations lie over the matrix as entries of 1, so the entries below count again when they
+/// end.
 ///
-/// Each link has its own dice, thrown once for each message that arrives on it, whatever the matrix says. So the n-th
-/// message of a link meets the n-th throw in every run with the same seed, and two runs that differ in their matrix
+/// Each link has its own random stream, with one draw for each message that arrives on it, whatever the matrix says. So
+/// the n-th message of a link meets the n-th draw in every run with the same seed. Two runs that differ in their matrix
 /// can be compared message by message. Clients are exempt.
 ///
-/// Messages can also be lost by number ([`Loss`]). The dice are thrown for them all the same.
+/// Messages can also be lost by number ([`Loss`]). A number is drawn for them all the same.
 #[derive(Clone, Debug)]
 pub struct ChaosMonkey {
-    /// What [`ChaosMonkey::heal`] goes back to.
+    /// The matrix that [`ChaosMonkey::heal`] restores.
     original: ConnectivityMatrix,
     matrix: ConnectivityMatrix,
-    /// The groups into which the cluster has fallen apart; none while it is whole.
+    /// The groups of the partition; empty while the cluster is whole.
     partition: Vec<ReplicaSet>,
     isolated: ReplicaSet,
     /// Row by row, as the matrix.
-    dice: Vec<Stream>,
+    streams: Vec<Stream>,
     /// Most runs have none, and then nothing is counted.
     losses: Option<Box<Losses>>,
-    /// How many messages were lost by number that would have had a chance to get through.
-    struck: u64,
+    /// The number of messages lost by number that would otherwise have had a chance to get through.
+    lost_by_number: u64,
 }
 
 impl ChaosMonkey {
-    /// A monkey that starts with this matrix and drops these messages besides; its dice come from the run's seed.
+    /// A monkey that starts with this matrix and drops these messages besides; its random streams come from the run's
+    /// seed.
     ///
     /// # Panics
-    /// If a loss names a replica that the matrix has not.
+    /// If a loss names a replica outside the matrix.
     pub fn new(matrix: ConnectivityMatrix, losses: &[Loss], seed: u64) -> ChaosMonkey {
         let links =
             (0..matrix.replicas() as u64).flat_map(|from| (0..matrix.replicas() as u64).map(move |to| (from, to)));
-        let dice = links.map(|(from, to)| Stream::link(seed, "loss", from, to)).collect();
+        let streams = links.map(|(from, to)| Stream::link(seed, "loss", from, to)).collect();
         ChaosMonkey {
             losses: Losses::new(matrix.replicas(), losses),
             original: matrix.clone(),
             matrix,
             partition: Vec::new(),
             isolated: ReplicaSet::EMPTY,
-            dice,
-            struck: 0,
+            streams,
+            lost_by_number: 0,
         }
     }
 
-    /// Throws the link's dice for one message that has just arrived at `to`: true if it gets through.
+    /// Draws the fate of one message that has just arrived at `to`: true if it gets through.
     #[inline]
     pub fn admits(&mut self, from: ReplicaId, to: ReplicaId) -> bool {
         let loss = self.loss(from, to);
         let link = from.index() * self.matrix.replicas() + to.index();
-        let admitted = !self.dice[link].chance(loss);
+        let admitted = !self.streams[link].chance(loss);
         match &mut self.losses {
             None => admitted,
             Some(losses) => {
-                let lost = losses.strike(link);
-                self.struck += u64::from(lost && loss < 1.0);
+                let lost = losses.takes(link);
+                self.lost_by_number += u64::from(lost && loss < 1.0);
                 !lost && admitted
             }
         }
@@ -71,7 +73,7 @@ impl ChaosMonkey {
     /// How many messages have been lost by number so far, without those that the network drops in any case.
     #[inline]
     pub fn lost_by_number(&self) -> u64 {
-        self.struck
+        self.lost_by_number
     }
 
     /// The probability that a message from `from` is dropped by `to` now.
@@ -96,8 +98,8 @@ impl ChaosMonkey {
         self.matrix == self.original
     }
 
-    /// The matrix with the partition and all isolations in it, as one that has no others would need it. Messages that are
-    /// lost by number are no part of it.
+    /// The matrix with the partition and all isolations written into it, for a program that knows only matrices. It
+    /// does not contain messages that are lost by number.
     pub fn effective_matrix(&self) -> ConnectivityMatrix {
         let mut effective = self.matrix.clone();
         for from in ReplicaId::all(self.matrix.replicas()) {
@@ -130,8 +132,8 @@ impl ChaosMonkey {
         self.partition_into(vec![group]);
     }
 
-    /// Cuts the cluster into these groups, which have no member in common. Those that are in none can hear each other.
-    /// Replaces an earlier partition.
+    /// Cuts the cluster into these groups, which have no member in common. Replicas that are in no group can hear each
+    /// other. Replaces an earlier partition.
     pub fn partition_into(&mut self, groups: Vec<ReplicaSet>) {
         self.partition = groups;
     }
@@ -141,7 +143,7 @@ impl ChaosMonkey {
         self.partition.first().copied()
     }
 
-    /// Whether there is no partition and no isolation.
+    /// Whether there is neither a partition nor an isolation.
     #[inline]
     pub fn is_whole(&self) -> bool {
         self.partition.is_empty() && self.isolated.is_empty()
@@ -163,7 +165,7 @@ impl ChaosMonkey {
         self.isolated = ReplicaSet::EMPTY;
     }
 
-    /// Removes the partition and all isolations and goes back to the matrix that the run started with.
+    /// Removes the partition and all isolations and restores the matrix that the run started with.
     pub fn heal(&mut self) {
         self.end_partition();
         self.matrix.clone_from(&self.original);
@@ -226,13 +228,13 @@ mod tests {
                 assert!(!monkey.admits(three, other) && !monkey.admits(other, three));
             }
         }
-        // Row i, column j is what j drops of i's: 1 from 1 to 0, but 0.1 from 0 to 1.
+        // Row i, column j is the share of i's messages that j drops: 1 from 1 to 0, but 0.1 from 0 to 1.
         assert!((0..200).all(|_| !monkey.admits(ReplicaId(1), ReplicaId(0))));
         assert!((0..200).filter(|_| monkey.admits(ReplicaId(0), ReplicaId(1))).count() > 150);
     }
 
     #[test]
-    fn a_partition_lies_over_the_matrix_and_its_end_gives_the_matrix_back() {
+    fn a_partition_lies_over_the_matrix_and_its_end_restores_the_matrix() {
         let mut monkey = monkey(0.25, 1);
         let group: ReplicaSet = [0, 1].into_iter().map(ReplicaId).collect();
         monkey.partition(group);
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_effective_matrix_says_of_each_link_what_the_monkey_does() {
+    fn the_effective_matrix_shows_the_loss_of_each_link() {
         let mut monkey = monkey(0.25, 1);
         monkey.partition([0, 1].into_iter().map(ReplicaId).collect());
         monkey.isolate(ReplicaId(3));
@@ -275,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_on_one_link_never_moves_the_dice_of_another() {
+    fn traffic_on_one_link_never_moves_the_random_stream_of_another() {
         let (mut one, mut two) = (monkey(0.5, 3), monkey(0.5, 3));
         for _ in 0..1_000 {
             two.admits(ReplicaId(0), ReplicaId(1));
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_takes_the_nth_message_of_its_link_and_moves_no_dice() {
+    fn a_loss_takes_the_nth_message_of_its_link_and_moves_no_random_stream() {
         let loss = |from, to, nth| Loss { from: ReplicaId(from), to: ReplicaId(to), nth };
         let losses = [loss(0, 1, 900), loss(2, 1, 7), loss(0, 1, 1), loss(0, 1, 17)];
         let matrix = ConnectivityMatrix::uniform(N, 0.25).unwrap();

@@ -5,7 +5,7 @@ use std::fmt;
 /// In which worlds something can be played. Each value allows fewer worlds than the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reach {
-    /// In all of them: it needs no more than a matrix of losses, and processes that can be killed.
+    /// In all worlds: it needs only a matrix of losses, and processes that can be killed.
     Everywhere,
     /// Where replicas are processes that this program may stop and start, behind a network of its own.
     Processes,
@@ -13,7 +13,7 @@ pub enum Reach {
     Simulated,
 }
 
-/// The worlds, for people.
+/// The worlds, in words.
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,12 +1,12 @@
-//! Whose word counts where the course's handout and its runner disagree.
+//! Which rules apply where the course's handout and its runner disagree.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::time::Span;
 
-/// Whose rules a run follows: those that the course's handout states, or those that its released runner (version 2) plays.
-/// They differ in three points.
+/// The rules that a run follows: those of the course's handout, or those of its released runner (version 2). They
+/// differ in three points.
 ///
 /// | | handout | runner |
 /// |---|---|---|
@@ -14,7 +14,7 @@ use crate::time::Span;
 /// | `part_hard` | the leader has no quorum | any majority against the rest, with the leader on either side |
 /// | drawn for partitions | living replicas | all replicas, dead ones included |
 ///
-/// The runner also keeps its belief in a leader that died, until a message names another one, and forgets the leader at
+/// The runner also keeps a dead leader as the observed one until a message names another, and forgets the leader at
 /// `part_hard`. Its clock starts with the replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Rulebook {
@@ -25,7 +25,7 @@ pub enum Rulebook {
     Runner,
 }
 
-/// A text that names no rules.
+/// A string that names no rules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("allowed is handout or runner")]
 pub struct UnknownRulebook;
@@ -42,7 +42,7 @@ impl Rulebook {
         }
     }
 
-    /// `wait` of a scenario that does not say.
+    /// `wait` of a scenario whose file does not set it.
     pub const fn default_wait(self) -> Span {
         match self {
             Rulebook::Handout => Span::from_secs(2),

@@ -16,8 +16,8 @@ use crate::rpc::proto::chaosmonkey::{self, ConnMatrix, GetMatrixRequest, MatValu
 
 /// Hands matrices to the chaos monkeys of all servers.
 ///
-/// Each server has a copy of its own, and looks only at the column that is its own. While some have a new matrix and
-/// others an old one, each link does what its receiver's copy says.
+/// Each server has a copy of its own, and uses only its own column. While some have a new matrix and others an old one,
+/// each link follows its receiver's copy.
 #[derive(Clone, Debug)]
 pub struct Chaos {
     servers: Servers,
@@ -26,7 +26,7 @@ pub struct Chaos {
 }
 
 impl Chaos {
-    /// A client of these servers, each of which has so long to answer, with a token if they want one.
+    /// A client of these servers, with a timeout for each answer, and a token if the servers want one.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the token cannot be sent.
@@ -45,8 +45,7 @@ impl Chaos {
     /// Gives all servers this matrix, in place of the one that they have.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a server cannot be connected to for what its address is; what servers say is in the
-    /// answer.
+    /// [`Error::Invalid`] if a server's address does not allow a connection. Errors of servers are in the answer.
     pub async fn upload(&self, matrix: &ConnectivityMatrix) -> Result<Each<()>, Error> {
         let message = ConnMatrix::from(matrix);
         ask_each(&self.servers, self.timeout, |channel| {
@@ -104,8 +103,8 @@ fn done(response: Result<tonic::Response<chaosmonkey::Status>, Status>) -> Resul
     }
 }
 
-/// What a server says that its matrix is. Its values have few digits, and the nearest short number is what was meant:
-/// 0.1 and not 0.10000000149.
+/// The matrix that a server returned. Its values have few digits, so the nearest short number is meant: 0.1, not
+/// 0.10000000149.
 fn read(matrix: &ConnMatrix) -> Result<ConnectivityMatrix, String> {
     let wide = |value: &f32| value.to_string().parse().unwrap_or(f64::NAN);
     let rows: Vec<Vec<f64>> = matrix.rows.iter().map(|row| row.vals.iter().map(wide).collect()).collect();
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_matrix_is_no_panic() {
+    fn a_malformed_matrix_does_not_cause_a_panic() {
         for rows in [vec![vec![0.5; 2]; 3], vec![vec![2.0]], vec![vec![f32::NAN]], vec![vec![0.0; 200]; 200]] {
             let rows = rows.into_iter().map(|vals| MatRow { vals }).collect();
             assert!(read(&ConnMatrix { rows }).is_err());

@@ -1,4 +1,4 @@
-//! Why a client did not get what it wanted.
+//! Errors of a client's calls.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,10 +9,10 @@ use tonic::{Code, Status};
 use crate::printable::{Excerpt, printable};
 use crate::rpc::{self, ServerAddress};
 
-/// Why a client did not get what it wanted. Each message is one line.
+/// The error of a client's call. Each message is one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It can never be done. The text says what is wrong with it.
+    /// The request can never be done. The string says why.
     #[error("{0}")]
     Invalid(String),
     /// A server does not let this client do it, or wants a token or a certificate.
@@ -20,10 +20,10 @@ pub enum Error {
     Denied {
         /// The server.
         server: ServerAddress,
-        /// What it says.
+        /// Its message.
         message: String,
     },
-    /// Time is over, and no server could be reached.
+    /// The time has run out, and no server could be reached.
     #[error("no server could be reached within {} s: {reasons}", after.as_secs_f64())]
     Unreachable {
         /// How long it was tried.
@@ -31,12 +31,12 @@ pub enum Error {
         /// Why, for each server that was tried.
         reasons: Reasons,
     },
-    /// Time is over.
+    /// The time has run out.
     #[error("not done within {} s: {reasons}{}", after.as_secs_f64(), doubt(*unknown))]
     TimedOut {
         /// How long it was tried.
         after: Duration,
-        /// It is an update that may have been done, or may yet be.
+        /// The request is an update that may have been done, or may still be done.
         unknown: bool,
         /// Why, for each server that was tried.
         reasons: Reasons,
@@ -48,7 +48,7 @@ fn doubt(unknown: bool) -> &'static str {
 }
 
 impl Error {
-    /// The kind, for those who count errors.
+    /// The kind, for counting errors.
     pub const fn kind(&self) -> &'static str {
         match self {
             Error::Invalid(_) => "invalid",
@@ -59,7 +59,7 @@ impl Error {
     }
 }
 
-/// What each server said last, in place of what was wanted.
+/// The last error of each server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reasons(pub Vec<(ServerAddress, String)>);
 
@@ -73,16 +73,16 @@ impl fmt::Display for Reasons {
     }
 }
 
-/// What it looks like when only one side speaks TLS, and what may be meant.
+/// The messages seen when only one side speaks TLS, and the likely causes.
 const ONE_SIDED_TLS: [(&str, &str); 2] = [
     ("frame with invalid size", " (does it want TLS? --tls-ca)"),
     ("InvalidContentType", " (does it speak TLS at all? without --tls-ca)"),
 ];
 
-/// What a failed call says, or the last of its causes, in one line.
+/// The message of a failed call, or the last of its causes, in one line.
 pub fn reason(status: &Status) -> String {
     match status.code() {
-        // Both sides put different words to it, and all mean this.
+        // The two sides have different messages for this.
         Code::DeadlineExceeded => return "no answer in time".to_owned(),
         Code::Cancelled if find::<tonic::TimeoutExpired>(status).is_some() => return "no answer in time".to_owned(),
         Code::Cancelled if status.message() == tonic::TimeoutExpired(()).to_string() => {
@@ -95,7 +95,7 @@ pub fn reason(status: &Status) -> String {
     reason + hint
 }
 
-/// Whether the call cannot have come to any server.
+/// Whether the call cannot have reached any server.
 pub(super) fn is_unsent(status: &Status) -> bool {
     find::<tonic::ConnectError>(status).is_some()
 }
@@ -112,7 +112,7 @@ fn find<T: StdError + 'static>(status: &Status) -> Option<&T> {
     None
 }
 
-/// What somebody else says, harmless and not too long.
+/// A message from outside, made harmless and not too long.
 pub(super) fn foreign(text: &str) -> String {
     printable(&Excerpt(text.trim().as_bytes()).to_string())
 }

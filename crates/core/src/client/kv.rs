@@ -18,47 +18,47 @@ use crate::rpc::proto::kvstore::{
 use crate::rpc::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX, ServerAddress, VALUE_BYTES_MAX};
 use crate::time::{Span, Time};
 
-/// The first wait before a request is sent again. Each further one is twice as long, up to [`PAUSE_MAX`]; of each, half
-/// is left to chance, so that clients do not come all at once.
+/// The first wait before a request is sent again. Each further wait is twice as long, up to [`PAUSE_MAX`]. Half of each
+/// wait is random, so that clients do not come all at once.
 const PAUSE_MIN: Span = Span::from_millis(5);
 
 /// The longest wait before a request is sent again.
 const PAUSE_MAX: Span = Span::from_millis(500);
 
-/// How long a server is passed over that gave no answer, the first time; twice as long each time in a row, up to
-/// [`SHUN_MAX`].
+/// How long a server is passed over after it gave no answer for the first time. The time doubles with each further
+/// silence in a row, up to [`SHUN_MAX`].
 const SHUN_MIN: Span = Span::from_millis(500);
 
 /// The longest time for which a server is passed over.
 const SHUN_MAX: Span = Span::from_secs(8);
 
-/// So many hints are followed at once; after that, servers disagree on who leads, and need time.
+/// At most this many hints are followed without a pause. After that the servers disagree on the leader and need time.
 const HOPS_MAX: u32 = 2;
 
-/// The most servers that a client knows, those that it was hinted at included.
+/// The most servers that a client knows, those named in hints included.
 const PEERS_MAX: usize = 2 * crate::id::REPLICAS_MAX;
 
 /// How a client chooses the server that it asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Routing {
-    /// Any, at random, for each request. Servers pass requests on to the leader. One that does not says who leads, and
-    /// then that one is asked until it fails.
+    /// Any, at random, for each request. Servers pass requests on to the leader. A server that does not names the
+    /// leader, which is then asked until it fails.
     #[default]
     Any,
     /// The leader, as the last answer named it: this saves the way from server to server.
     Leader,
 }
 
-/// How a client goes about its requests.
+/// How a client sends its requests.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How long a request may take in all.
     pub timeout: Duration,
     /// How long one server has to answer before another one is asked.
     pub try_timeout: Duration,
-    /// Whom to ask.
+    /// Which server to ask.
     pub routing: Routing,
-    /// Decides the choice of servers and the waits. Without one, the operating system draws it.
+    /// The seed for the choice of servers and for the waits. Without one, the operating system draws it.
     pub seed: Option<u64>,
 }
 
@@ -73,12 +73,12 @@ impl Default for Settings {
     }
 }
 
-/// What has become of a comparison.
+/// The outcome of a compare-and-swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Swap {
     /// The key had the value that was expected, and has the new one.
     Swapped,
-    /// The key has this value, and keeps it; "" is none.
+    /// The key has this value, and keeps it; "" means no value.
     Found(String),
 }
 
@@ -92,17 +92,17 @@ pub struct Kv {
     servers: Servers,
     settings: Settings,
     peers: Vec<Peer>,
-    /// Whom to ask first, as a place in `peers`.
+    /// The server to ask first, as a place in `peers`.
     leader: Option<usize>,
     client: u64,
     number: u64,
-    dice: Stream,
+    random: Stream,
     clock: Clock,
     /// Which connection to take where there are several.
     turn: usize,
 }
 
-/// A server, and how it has been of late.
+/// A server, and how it has answered lately.
 #[derive(Debug)]
 struct Peer {
     address: ServerAddress,
@@ -133,17 +133,17 @@ struct Response {
     message: String,
 }
 
-/// What came of one try that was not the last.
+/// The outcome of one try that was not the last.
 #[derive(Debug)]
 struct Failure {
     reason: String,
-    /// It never came to a server.
+    /// The request never reached a server.
     unsent: bool,
-    /// It may have been done.
+    /// The request may have been done.
     unknown: bool,
     /// The server gave no answer.
     silent: bool,
-    /// Who leads, as the server says: a place in `peers`.
+    /// The leader that the server names: a place in `peers`.
     hint: Option<usize>,
 }
 
@@ -151,8 +151,7 @@ impl Kv {
     /// A client of these servers.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the operating system draws no numbers, or if servers cannot be connected to for what their
-    /// addresses are.
+    /// [`Error::Invalid`] if the operating system draws no numbers, or if an address does not allow a connection.
     ///
     /// # Panics
     /// Outside of a Tokio runtime, which the connections need.
@@ -161,14 +160,14 @@ impl Kv {
         let no_numbers = |error| Error::Invalid(format!("the operating system draws no numbers: {error}"));
         let client = draw().map_err(no_numbers)?;
         let seed = settings.seed.map_or_else(draw, Ok).map_err(no_numbers)?;
-        let mut dice = Stream::new(seed, "client");
-        let turn = dice.below(1 << 16) as usize;
+        let mut random = Stream::new(seed, "client");
+        let turn = random.below(1 << 16) as usize;
         let mut kv = Kv {
             peers: Vec::with_capacity(servers.addresses().len()),
             leader: None,
             client,
             number: 0,
-            dice,
+            random,
             clock: Clock::start(),
             turn,
             settings,
@@ -180,8 +179,8 @@ impl Kv {
         Ok(kv)
     }
 
-    /// The value of a key as of some moment between call and answer; with `stale`, whatever the server that is asked
-    /// happens to know. None if it has none.
+    /// The value of a key as of some moment between call and answer; with `stale`, the value that the asked server
+    /// happens to have. None if the key has no value.
     ///
     /// # Errors
     /// See [`Error`].
@@ -191,7 +190,7 @@ impl Kv {
         Ok(Some(response.value).filter(|value| !value.is_empty()))
     }
 
-    /// Sets the value of a key; the empty one takes the key out.
+    /// Sets the value of a key; an empty value removes the key.
     ///
     /// # Errors
     /// See [`Error`].
@@ -202,7 +201,7 @@ impl Kv {
         self.ask(Call::Put { key, value, id }).await.map(drop)
     }
 
-    /// Takes a key out. That it was not there is no error.
+    /// Removes a key. A missing key is not an error.
     ///
     /// # Errors
     /// See [`Error`].
@@ -212,7 +211,7 @@ impl Kv {
         self.ask(Call::Delete { key, id }).await.map(drop)
     }
 
-    /// Sets the value of a key if it has the one that is expected; "" is none.
+    /// Sets the value of a key if it has the expected one; "" means no value.
     ///
     /// # Errors
     /// See [`Error`].
@@ -230,7 +229,7 @@ impl Kv {
         RequestId { client: self.client, number: self.number }
     }
 
-    /// Sends a request until there is an answer or time is over.
+    /// Sends a request until there is an answer or the time has run out.
     async fn ask(&mut self, call: Call<'_>) -> Result<Response, Error> {
         let end = self.clock.now() + span(self.settings.timeout);
         let mut reasons: Vec<(usize, String)> = Vec::new();
@@ -261,15 +260,16 @@ impl Kv {
             } else if !failure.silent {
                 hops = 0;
                 let half = pause.nanos() / 2;
-                let wait = Span(half + self.dice.below(half.max(1))).nanos().min(end.since(self.clock.now()).nanos());
+                let wait = Span(half + self.random.below(half.max(1))).nanos().min(end.since(self.clock.now()).nanos());
                 tokio::time::sleep(Duration::from_nanos(wait)).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }
     }
 
-    /// The server to ask next: the leader, if it is known and not passed over; else any that is neither passed over nor
-    /// the one that was just asked; else the one whose time of being passed over ends first.
+    /// The server to ask next. This is the leader, if it is known and not passed over. Otherwise it is any server that
+    /// is neither passed over nor the one just asked. If there is none, it is the server that will be available again
+    /// first.
     fn choose(&mut self, now: Time, last: Option<usize>) -> usize {
         if let Some(leader) = self.leader.filter(|&leader| self.peers[leader].shunned_until <= now) {
             return leader;
@@ -279,7 +279,7 @@ impl Kv {
         let open = |&place: &usize| self.peers[place].shunned_until <= now;
         let count = (0..self.peers.len()).filter(other).filter(open).count();
         if count > 0 {
-            let nth = self.dice.below(count as u64) as usize;
+            let nth = self.random.below(count as u64) as usize;
             return (0..self.peers.len()).filter(other).filter(open).nth(nth).unwrap_or(0);
         }
         (0..self.peers.len()).filter(other).min_by_key(|&place| self.peers[place].shunned_until).unwrap_or(0)
@@ -293,7 +293,7 @@ impl Kv {
         budget: Duration,
     ) -> Result<Result<Response, Failure>, Error> {
         let client = &mut self.peers[place].client;
-        // The server is told of the deadline, and the timeout here also counts the time to connect.
+        // The server gets the deadline, too. The timeout here also includes the time to connect.
         let Ok(answered) = tokio::time::timeout(budget, call.send(client, budget)).await else {
             let reason = "no answer in time".to_owned();
             return Ok(Err(Failure { reason, unsent: false, unknown: true, silent: true, hint: None }));
@@ -307,7 +307,7 @@ impl Kv {
             ReturnCode::Invalid => return Err(Error::Invalid(foreign(&response.message))),
             ReturnCode::NotLeader => (false, "does not lead"),
             ReturnCode::Failure => (false, "failed"),
-            // As far as that server knows, it is not done. It may have passed it on.
+            // As far as that server knows, the request is not done. It may have passed it on.
             ReturnCode::Unavailable => (true, "is not available"),
             ReturnCode::Timeout => (true, "not known in time"),
         };
@@ -316,7 +316,7 @@ impl Kv {
         Ok(Err(Failure { reason, unsent: false, unknown, silent: false, hint }))
     }
 
-    /// What a call that failed means.
+    /// The meaning of a failed call.
     fn failed(&self, place: usize, status: &Status) -> Result<Failure, Error> {
         let message = reason(status);
         let not_done = match status.code() {
@@ -331,7 +331,7 @@ impl Kv {
         Ok(Failure { reason: message, unsent, unknown: !unsent && !not_done, silent, hint: None })
     }
 
-    /// The server that a hint names, unless that is the one it came from.
+    /// The server that a hint names, unless that is the server that sent the hint.
     fn find(&mut self, hint: &str, from: usize) -> Option<usize> {
         let known = self.peers.iter().position(|peer| peer.name == hint);
         let place = known.or_else(|| {
@@ -435,7 +435,7 @@ impl Call<'_> {
     }
 }
 
-/// What a server answers. A code that this client does not know is a failure, not the success that is the default.
+/// A server's return code. A code that this client does not know is a failure, not the default, which would be success.
 fn code(ret: i32) -> ReturnCode {
     ReturnCode::try_from(ret).unwrap_or(ReturnCode::Failure)
 }

@@ -2,17 +2,18 @@
 //!
 //! Only with the feature `grpc`. All of them go through [`Servers`], which knows addresses and keeps connections.
 //!
-//! - [`Kv`] is the client of the store. It asks any server, tries again until its time is over, and sends an update
+//! - [`Kv`] is the client of the store. It asks any server, tries again until its time has run out, and sends an update
 //!   under the same name each time, so that it is carried out once.
 //! - [`Chaos`] hands connectivity matrices to the chaos monkeys of all servers.
 //! - [`status`] asks servers how they are doing.
-//! - [`bench`](mod@bench) loads a store and measures it: this one by [`Kv`], any other by a [`bench::Target`] of its own.
+//! - [`bench`](mod@bench) loads a store and measures it: this store through [`Kv`], any other store through its own
+//!   [`bench::Target`].
 //!
 //! # What an update that failed may have done
 //!
-//! An answer can be lost after the server has done what it was asked. So [`Error::TimedOut`] of an update says whether
-//! that may have happened. The next update of the same [`Kv`] then goes under the next number, and the cluster takes no
-//! further notice of the one that was given up, unless it is on its way already.
+//! An answer can be lost after the server has carried out the request. So [`Error::TimedOut`] of an update says whether
+//! that may have happened. The next update of the same [`Kv`] then has the next number. Once that is applied, the
+//! cluster ignores the update that timed out.
 
 pub mod bench;
 mod chaos;

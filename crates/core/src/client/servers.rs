@@ -9,8 +9,8 @@ use tonic::transport::{Channel, ClientTlsConfig};
 use super::error::{Error, foreign};
 use crate::rpc::{self, ServerAddress};
 
-/// The most servers to which connections are kept, besides those that were named. Whoever names others without end is
-/// no leader.
+/// The most servers to which connections are kept, besides those that were named. A server that names ever more servers
+/// is not a leader.
 const STRANGERS_MAX: usize = crate::id::REPLICAS_MAX;
 
 /// Addresses of servers, with connections that all clients share. Clones share them, too.
@@ -32,7 +32,7 @@ impl Servers {
     /// These servers, with one connection to each. Nothing is connected before the first call.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if there are none, or if the certificates are of no use.
+    /// [`Error::Invalid`] if there are none, or if the certificates cannot be used.
     pub fn new(addresses: &[ServerAddress], tls: Option<ClientTlsConfig>) -> Result<Servers, Error> {
         let first = addresses.first().ok_or_else(|| Error::Invalid("there is no server to ask".to_owned()))?;
         let mut listed: Vec<ServerAddress> = Vec::with_capacity(addresses.len());
@@ -43,12 +43,12 @@ impl Servers {
         }
         let shared = Shared { tls, connections: 1, channels: Mutex::default() };
         let servers = Servers { addresses: listed.into(), shared: Arc::new(shared) };
-        // What is wrong with the certificates is wrong for all.
+        // An error in the certificates concerns all servers.
         let tried = rpc::endpoint(first, servers.shared.tls.as_ref());
         tried.map(|_| servers).map_err(|error| Error::Invalid(format!("{first}: {}", rpc::describe_transport(&error))))
     }
 
-    /// The same, with so many connections to each server, which clients take in turn.
+    /// The same, with this many connections to each server, which clients take in turn.
     #[must_use]
     pub fn with_connections(self, connections: usize) -> Servers {
         let shared =
@@ -75,7 +75,7 @@ impl Servers {
     /// A connection to a server, named above or not. `turn` chooses among several.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the address is none that can be connected to.
+    /// [`Error::Invalid`] if the address does not allow a connection.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.

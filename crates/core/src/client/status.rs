@@ -15,7 +15,7 @@ use crate::rpc::proto::admin::{Role, ServerStatus, StatusRequest};
 /// How each server is doing.
 ///
 /// # Errors
-/// [`Error::Invalid`] if a server cannot be connected to for what its address is; what servers say is in the answer.
+/// [`Error::Invalid`] if a server's address does not allow a connection. Errors of servers are in the answer.
 ///
 /// # Panics
 /// Outside of a Tokio runtime.
@@ -23,7 +23,7 @@ pub async fn of_each(servers: &Servers, timeout: Duration) -> Result<Each<Server
     ask_each(servers, timeout, |channel| of_one(channel, timeout)).await
 }
 
-/// The members of the cluster, as the first of these servers says that answers; none if none answers.
+/// The members of the cluster, as the first server that answers lists them; none if no server answers.
 ///
 /// # Errors
 /// As [`of_each`].
@@ -53,7 +53,7 @@ fn addresses(status: &ServerStatus) -> Option<Vec<ServerAddress>> {
     addresses.filter(|addresses| !addresses.is_empty())
 }
 
-/// The leader among servers: of those that say so of themselves, the one of the highest term.
+/// The leader among servers: the one with the highest term among the servers that report themselves as leaders.
 pub fn leader<'a>(statuses: impl IntoIterator<Item = &'a ServerStatus>) -> Option<&'a ServerStatus> {
     statuses.into_iter().filter(|status| status.role() == Role::Leader).max_by_key(|status| status.term)
 }

@@ -1,4 +1,4 @@
-//! Clients against servers that answer as a test wants it.
+//! Clients against servers that answer as a test wants.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,12 +22,12 @@ use crate::rpc::proto::kvstore::{
     ReturnCode,
 };
 
-/// What a server does about a request.
+/// How a server reacts to a request.
 #[derive(Clone, Debug)]
 enum Mood {
     /// Does it.
     Helpful,
-    /// Says who leads.
+    /// Names the leader.
     Follows(String),
     /// Answers with this code and these words, and does nothing.
     Says(ReturnCode, &'static str),
@@ -46,7 +46,7 @@ struct Fake(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     moods: Vec<Mood>,
-    /// Who asked for which update, in order.
+    /// The client and the number of each update, in order.
     updates: Vec<(u64, u64)>,
     requests: usize,
     store: BTreeMap<String, String>,
@@ -89,7 +89,7 @@ impl Fake {
         self.with(|inner| inner.requests)
     }
 
-    /// Does what the mood says. `apply` is what would be done.
+    /// Reacts as the mood says. `apply` carries the request out.
     async fn meet<T>(&self, id: Option<(u64, u64)>, apply: impl FnOnce(&mut Inner) -> T) -> Result<Answer<T>, Status> {
         let (mood, done) = self.with(|inner| {
             let mood =
@@ -210,13 +210,13 @@ impl Admin for Fake {
     }
 }
 
-/// A client that believes nobody.
+/// A client that trusts no certificate.
 fn tls() -> ClientTlsConfig {
     ClientTlsConfig::new()
 }
 
-/// Nobody listens there.
-async fn nobody() -> ServerAddress {
+/// An address at which no server listens.
+async fn unused_address() -> ServerAddress {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     ServerAddress::local(listener.local_addr().expect("an address").port())
 }
@@ -228,7 +228,7 @@ fn kv(addresses: &[ServerAddress], timeout: u64, try_timeout: u64) -> Kv {
 }
 
 #[tokio::test]
-async fn what_is_put_can_be_fetched_swapped_and_taken_out() {
+async fn a_put_value_can_be_read_swapped_and_deleted() {
     let fake = Fake::new(&[Mood::Helpful]);
     let mut kv = kv(&[fake.start().await], 5_000, 1_000);
     assert_eq!(kv.get("name", false).await, Ok(None));
@@ -256,11 +256,11 @@ async fn a_hint_is_followed_also_to_a_server_that_was_not_named_and_then_remembe
 }
 
 #[tokio::test]
-async fn servers_that_point_at_each_other_and_at_nonsense_are_asked_until_time_is_over() {
+async fn servers_that_point_at_each_other_and_at_nonsense_are_asked_until_the_time_runs_out() {
     let [one, other] = [Fake::new(&[Mood::Helpful]), Fake::new(&[Mood::Follows("no address".to_owned())])];
     let addresses = [one.start().await, other.start().await];
     one.with(|inner| inner.moods = vec![Mood::Follows(addresses[1].to_string())]);
-    let error = kv(&addresses, 300, 100).put("k", "v").await.expect_err("nobody leads");
+    let error = kv(&addresses, 300, 100).put("k", "v").await.expect_err("no server leads");
     let Error::TimedOut { unknown: false, reasons, .. } = &error else { panic!("{error:?}") };
     assert!(reasons.0.iter().all(|(_, reason)| reason == "does not lead"), "{error}");
     let requests = one.requests() + other.requests();
@@ -305,7 +305,7 @@ async fn an_update_that_timed_out_may_have_been_done_and_a_get_never_has() {
 }
 
 #[tokio::test]
-async fn what_was_certainly_not_done_is_not_in_doubt() {
+async fn an_update_that_was_certainly_not_done_is_not_in_doubt() {
     for mood in [Mood::Says(ReturnCode::Failure, "out of ink"), Mood::Fails(Status::unimplemented("no such call"))] {
         let fake = Fake::new(std::slice::from_ref(&mood));
         let error = kv(&[fake.start().await], 100, 50).put("k", "v").await.expect_err("never done");
@@ -315,7 +315,7 @@ async fn what_was_certainly_not_done_is_not_in_doubt() {
 
 #[tokio::test]
 async fn errors_name_the_server_and_the_last_of_their_causes() {
-    let error = kv(&[nobody().await], 200, 100).put("k", "v").await.expect_err("nobody listens");
+    let error = kv(&[unused_address().await], 200, 100).put("k", "v").await.expect_err("no server listens");
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     let text = error.to_string();
     assert!(text.starts_with("no server could be reached within 0.2 s: 127.0.0.1:"), "{text}");
@@ -341,7 +341,7 @@ async fn errors_name_the_server_and_the_last_of_their_causes() {
 }
 
 #[tokio::test]
-async fn keys_and_values_that_no_server_takes_are_not_sent() {
+async fn keys_and_values_that_no_server_accepts_are_not_sent() {
     let fake = Fake::new(&[Mood::Helpful]);
     let mut kv = kv(&[fake.start().await], 1_000, 500);
     let invalid = |text: &str| Err(Error::Invalid(text.to_owned()));
@@ -355,9 +355,9 @@ async fn keys_and_values_that_no_server_takes_are_not_sent() {
 }
 
 #[tokio::test]
-async fn a_matrix_goes_to_all_servers_and_who_does_not_take_it_is_named() {
+async fn a_matrix_goes_to_all_servers_and_a_server_that_refuses_it_is_named() {
     let [one, other] = [Fake::new(&[Mood::Helpful]), Fake::new(&[Mood::Helpful])];
-    let addresses = [one.start().await, nobody().await, other.start().await];
+    let addresses = [one.start().await, unused_address().await, other.start().await];
     let servers = Servers::new(&addresses, None).expect("servers");
     let timeout = Duration::from_secs(2);
     let matrix = ConnectivityMatrix::uniform(3, 0.1).expect("a matrix");
@@ -383,13 +383,13 @@ async fn a_matrix_goes_to_all_servers_and_who_does_not_take_it_is_named() {
 }
 
 #[tokio::test]
-async fn the_members_are_those_that_the_first_answer_names() {
+async fn the_members_come_from_the_first_answer() {
     let fake = Fake::new(&[Mood::Helpful]);
     fake.with(|inner| inner.members = vec!["10.0.0.1:7001".to_owned(), "kv-1:7001".to_owned()]);
-    let addresses = [nobody().await, fake.start().await];
+    let addresses = [unused_address().await, fake.start().await];
     let servers = Servers::new(&addresses, None).expect("servers");
     let members = status::members(&servers, Duration::from_secs(2)).await.expect("addresses").expect("an answer");
     assert_eq!(members.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.1:7001", "kv-1:7001"]);
-    let nobody = Servers::new(&addresses[..1], None).expect("servers");
-    assert_eq!(status::members(&nobody, Duration::from_secs(2)).await, Ok(None));
+    let silent = Servers::new(&addresses[..1], None).expect("servers");
+    assert_eq!(status::members(&silent, Duration::from_secs(2)).await, Ok(None));
 }

@@ -1,4 +1,4 @@
-//! What a node tells about itself, on standard error.
+//! A node's log on standard error.
 
 use std::fmt::{self, Display, Write as _};
 use std::io::Write as _;
@@ -9,16 +9,16 @@ use crate::service::Service;
 use crate::time::{Span, Time};
 use crate::wire::PeerMessage;
 
-/// Counts of what is ignored are shown this rarely at most.
+/// Counts of ignored datagrams are shown at most once in this time.
 const IGNORED_EVERY: Span = Span::from_secs(5);
 
-/// How much is told.
+/// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Nothing.
     #[default]
     Off,
-    /// The start, elections, and now and then how much was ignored.
+    /// The start, elections, and now and then how many datagrams were ignored.
     Info,
     /// Every datagram, too.
     Debug,
@@ -27,7 +27,7 @@ pub enum Level {
 impl std::str::FromStr for Level {
     type Err = LevelError;
 
-    /// Reads `off`, `info` or `debug`; an empty text is `off`.
+    /// Reads `off`, `info` or `debug`; an empty string is `off`.
     fn from_str(text: &str) -> Result<Level, LevelError> {
         match text {
             "" | "off" => Ok(Level::Off),
@@ -38,7 +38,7 @@ impl std::str::FromStr for Level {
     }
 }
 
-/// A text that is no [`Level`].
+/// A string that is not a [`Level`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("allowed is info, debug or off")]
 pub struct LevelError;
@@ -48,14 +48,14 @@ pub struct LevelError;
 pub struct Log {
     level: Level,
     line: String,
-    /// What an election changes, when it was last looked at.
+    /// The state that an election changes, when it was last looked at.
     standing: String,
     ignored: Ignored,
     ignored_shown: Time,
 }
 
 impl Log {
-    /// A log that tells so much.
+    /// A log of this level.
     pub fn new(level: Level) -> Log {
         Log {
             level,
@@ -66,7 +66,7 @@ impl Log {
         }
     }
 
-    /// Tells that the node runs.
+    /// Logs that the node runs.
     pub fn started<P>(&mut self, now: Time, node: &Node<P>, seed: u64)
     where
         P: Service<Message: PeerMessage> + Display,
@@ -78,7 +78,7 @@ impl Log {
         }
     }
 
-    /// Shows a datagram, `-->` if it leaves and `<--` if it comes.
+    /// Logs a datagram, with `-->` if it is sent and `<--` if it is received.
     #[inline]
     pub fn datagram<P>(&mut self, now: Time, node: &Node<P>, arrow: &str, bytes: &[u8])
     where
@@ -89,7 +89,7 @@ impl Log {
         }
     }
 
-    /// Tells that something went wrong with the socket.
+    /// Logs an error of the socket.
     pub fn trouble<P>(&mut self, now: Time, node: &Node<P>, text: impl Display)
     where
         P: Service<Message: PeerMessage> + Display,
@@ -99,7 +99,7 @@ impl Log {
         }
     }
 
-    /// Tells what has changed since it last looked.
+    /// Logs the changes since it last looked.
     #[inline]
     pub fn look<P>(&mut self, now: Time, node: &Node<P>)
     where
@@ -141,7 +141,7 @@ impl Log {
         let (seconds, micros) = (now.nanos() / 1_000_000_000, now.nanos() / 1_000 % 1_000_000);
         let line = writeln!(self.line, "[{seconds:>3}.{micros:06} {}] {text}", node.protocol());
         line.expect("memory takes any text");
-        // If nobody can be told, there is nobody to tell that either.
+        // If standard error cannot be written, the error cannot be reported either.
         let _ = std::io::stderr().write_all(self.line.as_bytes());
     }
 }

@@ -1,4 +1,4 @@
-//! Who is on the LAN.
+//! The replicas on the LAN.
 
 use crate::id::{REPLICAS_MAX, ReplicaId};
 use crate::machine::Identity;
@@ -6,7 +6,7 @@ use crate::wire::Address;
 
 /// The replicas of a cluster by address, and which of them this one is.
 ///
-/// Places go by ascending address, so that all replicas agree on them whatever order they are told each other in.
+/// Places go by ascending address, so that all replicas agree on them, whatever the order of their arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Members {
     addresses: Vec<Address>,
@@ -22,7 +22,7 @@ pub enum MembersError {
     /// The own address is among the others'.
     #[error("{0} is this replica's own ID and cannot be another's, too")]
     Own(Address),
-    /// An address comes twice.
+    /// An address appears twice.
     #[error("{0} is given twice")]
     Twice(Address),
     /// Too few or too many others.
@@ -54,7 +54,7 @@ impl Members {
         Ok(Members { own: ReplicaId(own as u8), addresses })
     }
 
-    /// What this replica is told of itself.
+    /// The identity of this replica.
     pub fn identity(&self, seed: u64) -> Identity {
         Identity { id: self.own, replicas: self.addresses.len(), seed }
     }
@@ -67,7 +67,7 @@ impl Members {
     /// The address of a replica of the cluster.
     ///
     /// # Panics
-    /// If it is none.
+    /// If the replica is not in the cluster.
     pub fn address(&self, replica: ReplicaId) -> Address {
         self.addresses[replica.index()]
     }

@@ -1,4 +1,4 @@
-//! The texts of MIDs, between a request and its answer.
+//! The strings of MIDs, between a request and its answer.
 
 use std::collections::VecDeque;
 
@@ -11,8 +11,8 @@ use crate::id::{ClientId, Mid};
 ///
 /// Invariants:
 /// - Never more than `max` requests are remembered.
-/// - Every request that is remembered stands in `order` with its serial number, once; what else stands there has been
-///   answered, and is cleared away before there is more of it than `max`.
+/// - Every remembered request is in `order` once, with its serial number. All other entries there have been answered,
+///   and are cleared away before there are more than `max` of them.
 #[derive(Clone, Debug)]
 pub(super) struct MidTexts {
     table: HashTable<Remembered>,
@@ -31,7 +31,7 @@ struct Remembered {
 }
 
 impl MidTexts {
-    /// A memory of so many requests.
+    /// A memory of at most this many requests.
     pub fn new(max: usize) -> MidTexts {
         MidTexts { table: HashTable::new(), order: VecDeque::new(), arrivals: 0, max }
     }
@@ -50,11 +50,11 @@ impl MidTexts {
         self.table.insert_unique(hash(from, mid), remembered, |known| hash(known.from, known.mid));
     }
 
-    /// How the MID of a request was written, if it is remembered. It is forgotten from now on.
+    /// How the MID of a request was written, if it is remembered. The MID is then forgotten.
     pub fn take(&mut self, from: ClientId, mid: Mid) -> Option<Box<str>> {
         let entry = self.table.find_entry(hash(from, mid), |known| (known.from, known.mid) == (from, mid)).ok()?;
         let (remembered, _) = entry.remove();
-        // Mostly it is the oldest.
+        // Mostly the answered request is the oldest.
         self.forget_answered_front();
         Some(remembered.text)
     }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_taken_once() {
+    fn a_string_is_taken_once() {
         let mut texts = MidTexts::new(3);
         texts.insert(ClientId(1), Mid(7), "seven");
         texts.insert(ClientId(2), Mid(7), "sept");

@@ -1,11 +1,11 @@
 //! A replica on the course's LAN.
 //!
 //! [`Node`] puts a protocol behind the handout's datagrams, still without I/O: datagrams and the time go in, datagrams
-//! come out. So a fuzzer, or a test in virtual time, drives exactly what the program `3700kvstore` runs. [`udp`] is the
-//! loop that connects a node to a socket and a clock, [`log`] what it tells about itself. For the discrete-event engine a
-//! node is a [`Machine`], whose messages are datagrams.
+//! come out. So a fuzzer, or a test in virtual time, drives exactly the code that the program `3700kvstore` runs.
+//! [`udp`] is the loop that connects a node to a socket and a clock, [`log`] its log output. For the discrete-event
+//! engine a node is a [`Machine`], whose messages are datagrams.
 //!
-//! Nothing that comes in is trusted. What cannot be right is counted ([`Ignored`]) and changes nothing else.
+//! No input is trusted. An invalid datagram is counted ([`Ignored`]) and changes nothing else.
 
 #[cfg(feature = "grpc")]
 pub mod grpc;
@@ -31,22 +31,22 @@ use mids::MidTexts;
 /// The most bytes of a request's MID. Longer ones are ignored.
 pub const MID_BYTES_MAX: usize = 256;
 
-/// The most bytes of a put's key and value, as JSON in ASCII ([`text_bytes`]). More might not fit in a datagram from
-/// replica to replica, next to what else that carries and however a router writes it anew; such a put fails at once.
+/// The most bytes of a put's key and value, as JSON in ASCII ([`text_bytes`]). A larger put might not fit in a datagram
+/// between replicas, beside its other fields and however a router re-encodes it. Such a put is ignored.
 pub const PUT_BYTES_MAX: usize = 63_000;
 
-/// How many requests may wait for their answers. It is well above what a replica holds
-/// ([`crate::replica::Config::held_requests_max`]), since a request that is repeated after its answer gets no other, but
-/// is remembered here until so many newer ones have come.
+/// How many requests may wait for their answers. It is well above the number that a replica holds
+/// ([`crate::replica::Config::held_requests_max`]). The reason: a request that is repeated after its answer gets no
+/// second one, but is remembered here until this many newer ones have come.
 const OPEN_REQUESTS_MAX: usize = 16_384;
 
 /// A protocol on the course's LAN, without I/O.
 ///
-/// It wants to be called like a [`Machine`]: with times that never fall, and with [`Node::handle_timeout`] when
-/// [`Node::poll_timeout`] has come, though first with all datagrams that are at hand. After each call,
-/// [`Node::outgoing`] holds what is to be sent.
+/// It must be called like a [`Machine`]: with times that never fall, and with [`Node::handle_timeout`] when
+/// [`Node::poll_timeout`] has come, but first with all datagrams at hand. After each call, [`Node::outgoing`] holds the
+/// datagrams to send.
 ///
-/// The protocol's `Display` is what a log shows of its state; `{:#}` shows only what changes with an election.
+/// A log shows the protocol's state by its `Display`; `{:#}` shows only the part that changes with an election.
 #[derive(Debug)]
 pub struct Node<P: Service> {
     members: Members,
@@ -61,12 +61,12 @@ pub struct Node<P: Service> {
     ignored: Ignored,
 }
 
-/// How many datagrams were of no use, by what was wrong with them.
+/// How many datagrams were ignored, by the reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ignored {
     /// Not UTF-8, not a JSON object, or without an envelope that makes sense.
     pub malformed: u64,
-    /// Addressed to somebody else.
+    /// Addressed to another replica.
     pub misdirected: u64,
     /// With this replica's own address as the source.
     pub own: u64,
@@ -74,13 +74,13 @@ pub struct Ignored {
     pub strange: u64,
     /// From a replica, with a wrong checksum or none: damaged on the way.
     pub damaged: u64,
-    /// Of a type that nobody here sends, or without the keys that the type needs.
+    /// Of a type that is unknown here, or without the keys that the type needs.
     pub senseless: u64,
     /// Requests without a MID, or with one of more than [`MID_BYTES_MAX`] bytes.
     pub nameless: u64,
     /// Puts of more than [`PUT_BYTES_MAX`] bytes, which no message between replicas could carry.
     pub oversized: u64,
-    /// Answers that could not be given, since too many requests have come after the one that they answer.
+    /// Answers that could not be given, because too many requests have come after the one that they answer.
     pub forgotten: u64,
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for Ignored {
 }
 
 impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
-    /// A node that has just started, with its `hello` to be sent. Its protocol is what `start` makes.
+    /// A node that has just started, with its `hello` to be sent. `start` makes its protocol.
     pub fn new(members: Members, seed: u64, start: impl FnOnce(Identity) -> P) -> Node<P> {
         let protocol = start(members.identity(seed));
         let mut node = Node {
@@ -124,7 +124,7 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
         node
     }
 
-    /// Says `hello` again, which is for a router that may not have heard the first one.
+    /// Sends `hello` again, for a router that may not have received the first one.
     pub fn say_hello(&mut self) {
         self.name_datagram();
         let envelope =
@@ -152,17 +152,17 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
         }
     }
 
-    /// Tells the protocol that the time for which it asked has come. Harmless if it has not.
+    /// Hands the protocol the timeout that it asked for. Harmless if it comes early.
     pub fn handle_timeout(&mut self, now: Time) {
         self.hand_in(now, Input::Timeout);
     }
 
-    /// When [`Node::handle_timeout`] is to be called next; [`Time::NEVER`] if not at all.
+    /// When [`Node::handle_timeout`] must be called next; [`Time::NEVER`] if not at all.
     pub fn poll_timeout(&self) -> Time {
         self.protocol.poll_timeout()
     }
 
-    /// What is to be sent, in order. Whoever has sent it clears it.
+    /// The datagrams to send, in order. The caller clears them when they are sent.
     pub fn outgoing(&mut self) -> &mut Datagrams {
         &mut self.outgoing
     }
@@ -177,18 +177,18 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
         &self.members
     }
 
-    /// Whom this replica believes to lead; [`Address::BROADCAST`] is nobody.
+    /// The leader that this replica has observed; [`Address::BROADCAST`] means that there is none.
     pub fn leader(&self) -> Address {
         self.protocol.leader().map_or(Address::BROADCAST, |leader| self.members.address(leader))
     }
 
-    /// What came in and was of no use.
+    /// The counts of ignored datagrams.
     pub fn ignored(&self) -> Ignored {
         self.ignored
     }
 
     fn handle_peer(&mut self, now: Time, from: ReplicaId, datagram: &Datagram<'_>) {
-        // Everyone knows of everyone from the start.
+        // All replicas know each other from the start.
         if datagram.kind == kind::HELLO {
             return;
         }
@@ -212,7 +212,7 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
             return;
         };
         if is_too_large(&operation) {
-            // No `fail`: clients try again at once what fails, and it would fail for ever.
+            // There is no `fail`, because clients would try again at once, and it would fail for ever.
             self.ignored.oversized += 1;
             return;
         }
@@ -221,9 +221,9 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
         self.hand_in(now, Input::Client { from, mid, request: operation });
     }
 
-    /// A number for a MID, which is any text on the wire. Two texts that shared one would be one request, and the second
-    /// never answered. Some clients count their MIDs up, so it takes a cryptographic hash to keep such texts apart, and
-    /// one keyed with the seed, so that a client that does not know the seed cannot look for texts that share a number.
+    /// A number for a MID, which is any string on the wire. Two strings with the same number would be one request, and
+    /// the second would never be answered. Some clients count their MIDs up, so only a cryptographic hash keeps such
+    /// strings apart. It is keyed with the seed, so a client that does not know the seed cannot look for collisions.
     fn mid_of(&self, text: &str) -> Mid {
         let digest = Md5::new().chain_update(self.seed.to_le_bytes()).chain_update(text).finalize();
         let first = digest[..8].try_into().expect("a digest has sixteen bytes");
@@ -273,11 +273,11 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
     }
 }
 
-/// A node among others on an engine, whose driver plays the LAN's router.
+/// A node among others on an engine, with a driver that acts as the LAN's router.
 ///
-/// A message is a datagram. All go to the router and come from it, and the addresses in a datagram say the rest. The
-/// router is no replica, so the node's own place stands for it: the node sends to that, and does not look at who a
-/// message is from. Clients' requests and answers are datagrams, too.
+/// A message is a datagram. All datagrams go to the router and come from it; the addresses are inside. The router is
+/// not a replica, so the node's own place stands for it: the node sends to that, and ignores the sender of a message.
+/// Clients' requests and answers are datagrams, too.
 impl<P: Service<Message: PeerMessage> + fmt::Display> Machine for Node<P> {
     type Message = Box<[u8]>;
     type Request = Infallible;
@@ -299,7 +299,7 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Machine for Node<P> {
         self.outgoing.clear();
     }
 
-    /// As [`Node::poll_timeout`], but at once while there is something to be sent. Only `handle` hands that over, and the
+    /// As [`Node::poll_timeout`], but at once while there is something to send. Only `handle` hands that over, and the
     /// first `hello` is there before the first input.
     fn poll_timeout(&self) -> Time {
         if self.outgoing.is_empty() { self.protocol.poll_timeout() } else { Time::ZERO }

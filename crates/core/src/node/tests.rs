@@ -28,7 +28,7 @@ fn broadcast() -> Node<Broadcast> {
     node
 }
 
-/// Takes what is to be sent.
+/// Takes the datagrams to send.
 fn take<P>(node: &mut Node<P>) -> Vec<String>
 where
     P: Service<Message: PeerMessage> + fmt::Display,
@@ -38,7 +38,7 @@ where
     sent
 }
 
-/// What the node sends for a datagram with this type and these further keys, from a client.
+/// The node's datagrams in answer to a client's datagram with this type and these further keys.
 fn ask<P>(node: &mut Node<P>, rest: &str) -> Vec<String>
 where
     P: Service<Message: PeerMessage> + fmt::Display,
@@ -108,7 +108,7 @@ fn mids_that_differ_in_a_letter_or_two_are_all_answered() {
             let request = r#"{"src":"001A","dst":"0001","leader":"FFFF","type":"#.to_owned() + &rest;
             node.handle_datagram(Time::ZERO, request.as_bytes());
         }
-        // No leader is ever found, so each gets its answer in the end.
+        // No leader is ever elected, so each gets a `fail` in the end.
         let mut answered = BTreeSet::new();
         while node.poll_timeout() < Time::ZERO + Span::from_secs(60) {
             node.handle_timeout(node.poll_timeout());
@@ -141,10 +141,10 @@ fn datagrams_to_replicas_have_names_of_their_own() {
 }
 
 #[test]
-fn a_put_that_fits_in_no_datagram_is_counted_and_ignored() {
+fn a_put_too_large_for_a_datagram_is_counted_and_ignored() {
     let put = |value: &str| format!(r#""put","MID":"x","key":"k","value":"{value}""#);
     let mut node = broadcast();
-    // 64 KiB, the least that is too much, and little text that grows as JSON.
+    // 64 KiB, the smallest value that is too large, and a short string that grows as JSON.
     for value in ["v".repeat(1 << 16), "v".repeat(PUT_BYTES_MAX), r"\u0001".repeat(PUT_BYTES_MAX / 6 + 1)] {
         assert_eq!(ask(&mut node, &put(&value)), [""; 0]);
     }
@@ -157,7 +157,7 @@ fn a_put_that_fits_in_no_datagram_is_counted_and_ignored() {
 }
 
 #[test]
-fn an_answer_that_fits_in_no_datagram_is_a_failure() {
+fn an_answer_too_large_for_a_datagram_is_a_failure() {
     let mut node = broadcast();
     let value = "v".repeat(DATAGRAM_BYTES_MAX);
     let copy = message([0, 1], "1", "copy", &format!(r#"{{"key":"k","value":"{value}"}}"#));
@@ -166,7 +166,7 @@ fn an_answer_that_fits_in_no_datagram_is_a_failure() {
     assert_eq!(answers, [r#"{"src":"0001","dst":"001A","leader":"FFFF","type":"fail","MID":"x"}"#]);
 }
 
-/// How long a datagram is if a router writes it anew as Python's `json.dumps` does: all in ASCII and with spaces.
+/// How long a datagram is if a router re-encodes it as Python's `json.dumps` does: all in ASCII and with spaces.
 fn bytes_in_ascii(datagram: &str) -> usize {
     let bytes = datagram.chars().map(|c| match c {
         ',' | ':' => 2,
@@ -207,7 +207,7 @@ fn text_fits_in_datagrams_also_if_a_router_escapes_it() {
 }
 
 #[test]
-fn what_is_of_no_use_is_counted_and_changes_nothing() {
+fn an_invalid_datagram_is_counted_and_changes_nothing() {
     let long_mid = format!(r#"{{"src":"001A","dst":"0001","leader":"FFFF","type":"get","MID":"{}"}}"#, "m".repeat(257));
     let intact = [("get", r#"{"key":"k"}"#), ("Probe", r#"{"t":-1}"#), ("Probe", r#"{"t":1}"#)];
     let intact = intact.map(|(kind, body)| message([0, 1], "x", kind, body));
@@ -275,7 +275,7 @@ fn what_is_of_no_use_is_counted_and_changes_nothing() {
 }
 
 #[test]
-fn a_node_counts_what_was_damaged_and_works_on() {
+fn a_node_counts_damaged_datagrams_and_keeps_working() {
     let mut node = broadcast();
     let copy = message([0, 1], "1", "copy", r#"{"key":"k","value":"v"}"#);
     node.handle_datagram(Time::ZERO, copy.as_bytes());
@@ -305,7 +305,7 @@ fn as_a_machine_it_sends_all_its_datagrams_to_the_router() {
     assert!(node.outgoing().is_empty());
     let campaign = Machine::poll_timeout(&node);
     assert_eq!(campaign, node.poll_timeout());
-    // Whoever it is from: the datagram says it.
+    // The sender of the input does not matter: the datagram names the source.
     let message = br#"{"src":"0002","dst":"0001","leader":"FFFF","type":"hello","MID":"1"}"#.as_slice().into();
     assert_eq!(sent(&mut node, Time::ZERO, Input::Peer { from: own, message }), []);
     assert_eq!(node.ignored(), Ignored::default());
@@ -345,7 +345,7 @@ impl Pair {
         self.nodes[place].handle_datagram(self.now, text.as_bytes());
     }
 
-    /// Lets everything happen that is due by now.
+    /// Runs everything that is due by now.
     fn settle(&mut self) {
         loop {
             for node in &mut self.nodes {

@@ -1,12 +1,12 @@
 //! The loop between a node, a UDP socket and a clock.
 //!
-//! One thread, one socket on the loopback interface, connected to the port of the LAN's router, so that nobody else
-//! can send to it. Each turn of the loop takes in all datagrams that wait, then lets the node do what is due, then
-//! sends what it left, and then sleeps until there is another datagram or the node's next deadline. So a burst of
-//! requests becomes one batch, and an idle replica costs next to nothing.
+//! One thread, one socket on the loopback interface, connected to the port of the LAN's router, so that no other
+//! program can send to it. Each turn of the loop takes in all waiting datagrams, lets the node do the due work, sends
+//! its datagrams, and then sleeps until there is another datagram or the node's next deadline. So a burst of requests
+//! becomes one batch, and an idle replica costs next to nothing.
 //!
-//! If the router's port is closed, `hello` is said again before the next datagrams: a router that comes late, or comes
-//! back, learns by it where this replica is.
+//! If the router's port is closed, `hello` is sent again before the next datagrams. A router that starts late, or comes
+//! back, learns this replica's port from it.
 //!
 //! SIGTERM and SIGINT end the program by their default action: there is nothing to clean up.
 
@@ -28,25 +28,25 @@ use crate::wire::{PeerMessage, UDP_BYTES_MAX};
 /// A replica whose router has been gone without a break for this long is an orphan, and ends.
 pub const ORPHAN_AFTER: Span = Span::from_secs(60);
 
-/// Refusals further apart than this are a break: what was sent in between went somewhere.
+/// Refusals further apart than this count as a break: the datagrams sent in between were accepted.
 const REFUSAL_GAP_MAX: Span = Span::from_secs(5);
 
-/// The most datagrams that are taken in before the node gets to do what is due, so that a flood stops no timers.
+/// The most datagrams that are taken in before the node does its due work, so that a flood stops no timers.
 const DATAGRAMS_PER_TURN_MAX: usize = 1_024;
 
-/// The most times in a row that the node gets to do what is due at once.
+/// How many times in a row the node may do work that is due at once.
 const TIMEOUTS_PER_TURN_MAX: usize = 64;
 
-/// Once so many datagrams are to be sent, they are sent, however many more wait to be taken in. It bounds memory.
+/// Once this many datagrams wait to be sent, they are sent, however many more wait to be taken in. This bounds memory.
 const OUTGOING_MAX: usize = 64;
 
 /// However urgent the node's next deadline seems after all that, the loop sleeps for at least this long.
 const WAIT_MIN: Span = Span::from_micros(100);
 
-/// However far away the next deadline is, the loop looks after everything this often.
+/// However far away the next deadline is, the loop takes a turn this often.
 const WAIT_MAX: Span = Span::from_secs(60);
 
-/// So many turns in a row with an unexpected error mean that the socket is of no use any more.
+/// This many turns in a row with an unexpected error mean that the socket is broken.
 const ERRORS_MAX: u32 = 100;
 
 /// How long the loop pauses after an unexpected error, so that a lasting one neither keeps the processor busy nor ends
@@ -63,13 +63,13 @@ struct Loop<'a, P: Service> {
     clock: Clock,
     log: &'a mut Log,
     refusals: Refusals,
-    /// The router may not have heard this replica's `hello`.
+    /// The router may not have received this replica's `hello`.
     unheard: bool,
     /// Unexpected errors, since the last turn without one.
     errors: u32,
 }
 
-/// Why the loop goes no further.
+/// Why the loop ends.
 enum End {
     /// The router is gone for good.
     Orphan,
@@ -77,7 +77,7 @@ enum End {
     Broken(io::Error),
 }
 
-/// Runs a Raft replica in its default configuration on the LAN whose router listens on this port: what the program
+/// Runs a Raft replica in its default configuration on the LAN whose router listens on this port: as the program
 /// `3700kvstore` does.
 ///
 /// # Errors
@@ -94,7 +94,7 @@ pub fn run_raft(port: u16, members: Members, seed: u64, level: Level) -> io::Res
 /// been gone for [`ORPHAN_AFTER`].
 ///
 /// # Errors
-/// If there can be no socket, or it breaks.
+/// If a socket cannot be made, or it breaks.
 pub fn run<P>(port: u16, node: &mut Node<P>, clock: Clock, log: &mut Log) -> io::Result<()>
 where
     P: Service<Message: PeerMessage> + Display,
@@ -102,7 +102,7 @@ where
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect((Ipv4Addr::LOCALHOST, port))?;
     socket.set_nonblocking(true)?;
-    // It is only a wish: without it a burst may lose a little more.
+    // An optimisation only: without it a burst may lose a few more datagrams.
     let _ = set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
     let mut turns = Loop { node, socket, clock, log, refusals: Refusals::default(), unheard: false, errors: 0 };
     let mut buffer = vec![0; UDP_BYTES_MAX];
@@ -164,7 +164,7 @@ where
         Ok(())
     }
 
-    /// Sends what the node has left, after another `hello` if a refusal may have swallowed the last.
+    /// Sends the node's datagrams, after another `hello` if a refusal may have swallowed the last one.
     fn send(&mut self) -> Result<(), End> {
         if self.unheard && !self.node.outgoing().is_empty() {
             self.unheard = false;
@@ -176,7 +176,7 @@ where
         self.send_outgoing()
     }
 
-    /// Sends what the node has left. What cannot be sent now is lost, as datagrams are.
+    /// Sends the node's datagrams. Those that cannot be sent now are lost, as datagrams may be.
     fn send_outgoing(&mut self) -> Result<(), End> {
         let mut now = self.clock.now();
         let outgoing = std::mem::take(self.node.outgoing());
@@ -191,7 +191,7 @@ where
                 Ok(_) => {}
             }
         }
-        // Given back, so that its memory is used again.
+        // Returned, so that its memory is reused.
         *self.node.outgoing() = outgoing;
         self.node.outgoing().clear();
         Ok(())
@@ -202,7 +202,7 @@ where
         let longest = if after_error { ERROR_PAUSE } else { WAIT_MAX };
         let wait = timespec(self.node.poll_timeout().since(self.clock.now()).clamp(WAIT_MIN, longest));
         let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
-        // A socket with an error that stays would be ready all the time.
+        // A socket with a lasting error would be ready all the time.
         let sockets = if after_error { &mut [][..] } else { &mut sockets[..] };
         match poll(sockets, Some(&wait)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
@@ -210,7 +210,7 @@ where
         }
     }
 
-    /// Takes note that the router's port is closed.
+    /// Records that the router's port is closed.
     fn note_refusal(&mut self) -> Result<(), End> {
         self.unheard = true;
         let now = self.clock.now();
@@ -236,7 +236,7 @@ struct Refusals {
 }
 
 impl Refusals {
-    /// Takes note of a refusal and returns how long they have gone on.
+    /// Records a refusal and returns how long refusals have lasted.
     fn note(&mut self, now: Time) -> Span {
         let first =
             self.seen.filter(|&(_, newest)| now.since(newest) <= REFUSAL_GAP_MAX).map_or(now, |(first, _)| first);
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_go_on_until_there_is_a_break() {
+    fn refusals_last_until_there_is_a_break() {
         let mut refusals = Refusals::default();
         let mut note = |seconds: u64| refusals.note(Time::ZERO + Span::from_secs(seconds));
         assert_eq!([10, 14, 14, 19].map(&mut note).map(Span::as_secs_f64), [0.0, 4.0, 4.0, 9.0]);

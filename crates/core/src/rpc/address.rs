@@ -1,10 +1,10 @@
-//! Where a server is.
+//! The address of a server.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// Where a server is: a host and a port, as in `127.0.0.1:7001`, `[::1]:7001` or `kv-0.example:7001`.
+/// The address of a server: a host and a port, as in `127.0.0.1:7001`, `[::1]:7001` or `kv-0.example:7001`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerAddress {
     /// A name or an address, without brackets.
@@ -12,7 +12,7 @@ pub struct ServerAddress {
     port: u16,
 }
 
-/// A text that is no address of a server.
+/// A string that is not an address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{}' is no address; allowed is HOST:PORT, as in 127.0.0.1:7001 or [::1]:7001", .0.escape_debug())]
 pub struct AddressError(String);
@@ -33,7 +33,7 @@ impl ServerAddress {
         self.port
     }
 
-    /// Whether only this machine can reach it. Of names only `localhost` is believed.
+    /// Whether only this machine can reach it. Of names, only `localhost` counts.
     pub fn is_loopback(&self) -> bool {
         self.host.parse::<IpAddr>().map_or(self.host == "localhost", |address| address.is_loopback())
     }
@@ -45,7 +45,7 @@ impl FromStr for ServerAddress {
     fn from_str(text: &str) -> Result<ServerAddress, AddressError> {
         let parse = || {
             let (host, port) = text.rsplit_once(':')?;
-            // Digits only: `+80` is a number elsewhere, but no port.
+            // Digits only: `+80` parses as a number, but is not a port.
             let port = port.parse().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?;
             let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
                 Some(inner) => inner.parse::<std::net::Ipv6Addr>().ok().map(|_| inner)?,
@@ -78,14 +78,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_shown_as_they_are_read() {
+    fn addresses_are_shown_in_the_form_in_which_they_are_read() {
         for text in ["127.0.0.1:7001", "[::1]:80", "kv-0.example:7001", "localhost:0"] {
             assert_eq!(text.parse::<ServerAddress>().map(|address| address.to_string()), Ok(text.to_owned()));
         }
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_what_is_allowed() {
+    fn a_malformed_address_is_refused_with_what_is_allowed() {
         for text in
             ["", "host", "host:", ":7001", "host:70000", "host:+80", "::1:80", "[x]:80", "a b:80", "http://a:80"]
         {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_what_no_other_machine_can_reach() {
+    fn a_loopback_address_is_one_that_no_other_machine_can_reach() {
         let is_loopback = |text: &str| text.parse::<ServerAddress>().expect(text).is_loopback();
         assert!(["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"].into_iter().all(is_loopback));
         assert!(!["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.org:1"].into_iter().any(is_loopback));

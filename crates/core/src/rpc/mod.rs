@@ -1,6 +1,6 @@
 //! gRPC, as servers and clients share it: the services of `proto/`, and how connections are made and secured.
 //!
-//! Only with the feature `grpc`. What servers send each other is turned into Raft's messages in [`crate::node::grpc`].
+//! Only with the feature `grpc`. Messages between servers are converted to Raft's messages in [`crate::node::grpc`].
 
 mod address;
 mod matrix;
@@ -17,7 +17,7 @@ use crate::printable::printable;
 pub use address::{AddressError, ServerAddress};
 pub use tls::{TlsError, TlsFiles};
 
-/// What `proto/` describes, as code.
+/// The code generated from `proto/`.
 pub mod proto {
     #![allow(missing_docs, reason = "the files in proto/ document it")]
 
@@ -29,11 +29,11 @@ pub mod proto {
     pub mod chaosmonkey {
         tonic::include_proto!("chaosmonkey");
     }
-    /// What servers send each other.
+    /// The messages between servers.
     pub mod raft {
         tonic::include_proto!("seedbed.raft");
     }
-    /// How a server is doing.
+    /// The status of a server.
     pub mod admin {
         tonic::include_proto!("seedbed.admin");
     }
@@ -47,8 +47,8 @@ pub const KEY_BYTES_MAX: usize = 1 << 10;
 /// The most bytes of a value.
 pub const VALUE_BYTES_MAX: usize = 1 << 20;
 
-/// The most bytes of a message that is read at all. It leaves room beyond the largest put, so that one that is too large
-/// is answered with what is wrong.
+/// The most bytes of a message that is read at all. It leaves room beyond the largest put, so that a put that is too
+/// large gets an answer with the reason.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// The header that carries the bearer token.
@@ -57,14 +57,14 @@ pub const AUTHORIZATION: &str = "authorization";
 /// How long it may take to connect.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often the other side of a connection is asked whether it is there.
+/// How often the other side of a connection is pinged.
 pub const PING_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long it may take to answer that.
+/// How long the answer to a ping may take.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How much of one call may be on its way before the other side has taken it in. The default of HTTP/2, 64 KiB, would
-/// make a large value wait for several round trips.
+/// How many bytes of one call may be in flight before the other side has received them. The default of HTTP/2, 64 KiB,
+/// would make a large value wait for several round trips.
 pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 
 /// The same for all calls of a connection together.
@@ -73,7 +73,7 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// How to connect to a server. Nothing happens before the first call; a connection that breaks is made again.
 ///
 /// # Errors
-/// If the address or the certificates are of no use.
+/// If the address or the certificates cannot be used.
 pub fn endpoint(address: &ServerAddress, tls: Option<&ClientTlsConfig>) -> Result<Endpoint, tonic::transport::Error> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))?
@@ -98,7 +98,7 @@ pub fn channel(address: &ServerAddress, tls: Option<&ClientTlsConfig>) -> Result
     Ok(endpoint(address, tls)?.connect_lazy())
 }
 
-/// What a failed call says, for people: what the server said, or down to the cause why it was not reached.
+/// A readable description of a failed call: the server's message, or the root cause why it was not reached.
 pub fn describe(status: &Status) -> String {
     let code = status.code();
     match status.source() {
@@ -108,12 +108,12 @@ pub fn describe(status: &Status) -> String {
     }
 }
 
-/// Why there is no connection, for people, down to the cause.
+/// A readable description of why there is no connection, down to the root cause.
 pub fn describe_transport(error: &tonic::transport::Error) -> String {
     describe_causes(error)
 }
 
-/// The last of a chain of causes, which is the one that tells; with the one before it, if that says more than "error".
+/// The last of a chain of causes, which is the informative one, and the one before it if that says more than "error".
 fn describe_causes(error: &dyn Error) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {

@@ -11,11 +11,11 @@ use crate::printable::printable;
 /// The files with which a server or a client secures its connections, all in PEM format.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The own certificate, with those between it and the authority.
+    /// This side's certificate, with the intermediate ones up to the authority.
     pub cert: Option<PathBuf>,
-    /// The key of the own certificate.
+    /// The key of this side's certificate.
     pub key: Option<PathBuf>,
-    /// The certificates of the authorities that are believed.
+    /// The certificates of the trusted authorities.
     pub ca: Option<PathBuf>,
 }
 
@@ -47,7 +47,7 @@ pub enum TlsError {
     Half {
         /// The option that is there.
         given: &'static str,
-        /// The option that is not.
+        /// The option that is missing.
         missing: &'static str,
     },
 }
@@ -58,8 +58,8 @@ impl TlsFiles {
         *self == TlsFiles::default()
     }
 
-    /// What a server needs: with an authority, clients may show certificates, and are refused if theirs is of another.
-    /// None if there is no certificate.
+    /// The configuration of a server. With an authority, clients may show certificates, and are refused if theirs comes
+    /// from another one. None if there is no certificate.
     ///
     /// # Errors
     /// If a file is missing, cannot be read or holds something else.
@@ -77,8 +77,8 @@ impl TlsFiles {
         }))
     }
 
-    /// What a client needs, who believes servers only if their certificate is of the authority. None if there are no
-    /// files.
+    /// The configuration of a client that trusts a server only if its certificate comes from the authority. None if
+    /// there are no files.
     ///
     /// # Errors
     /// If a file is missing, cannot be read or holds something else.
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_certificate_is_named() {
+    fn a_file_that_is_not_a_certificate_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("cert.pem");
         fs::write(&path, "hello").expect("a file");

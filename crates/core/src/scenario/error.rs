@@ -15,7 +15,7 @@ pub enum ScenarioError {
     Read {
         /// The file.
         file: String,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The folder cannot be read.
@@ -23,7 +23,7 @@ pub enum ScenarioError {
     Folder {
         /// The folder.
         file: String,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// There is no scenario in the folder.
@@ -32,7 +32,7 @@ pub enum ScenarioError {
         /// The folder.
         file: String,
     },
-    /// There is no file of this name, neither on disk nor among those that come with the program.
+    /// There is no file of this name, neither on disk nor among the built-in ones.
     #[error(
         "{file}: no such file, and no built-in {noun} has this name (`seedbed scenarios` lists them){}",
         appended(.meant.as_deref().map(did_you_mean).as_deref())
@@ -40,17 +40,17 @@ pub enum ScenarioError {
     NotFound {
         /// The name.
         file: String,
-        /// What was looked for.
+        /// The kind of file that was looked for.
         noun: &'static str,
-        /// The built-in one that may be meant.
+        /// The built-in file that may be meant.
         meant: Option<String>,
     },
-    /// The file holds something else that seedbed knows.
+    /// The file is of another kind that seedbed knows.
     #[error("{file}: is {what}")]
     OtherKind {
         /// The file.
         file: String,
-        /// What it is, and which command takes it.
+        /// Its kind, and the command that takes it.
         what: &'static str,
     },
     /// The file is too large to be a scenario.
@@ -89,16 +89,16 @@ pub enum ScenarioError {
         /// What it holds, shortened.
         value: String,
     },
-    /// A key that must be there is not.
+    /// A required key is missing.
     #[error("{file}: `{key}` is missing; allowed is {allowed}{}", appended(.hint.as_deref()))]
     Missing {
         /// The file.
         file: String,
         /// The path of the key.
         key: String,
-        /// What may stand there.
+        /// The allowed values.
         allowed: String,
-        /// What may help: a key that looks like a misspelling of the missing one.
+        /// A hint: a key that looks like a misspelling of the missing one.
         hint: Option<String>,
     },
     /// A value is of the wrong type or out of its range.
@@ -110,9 +110,9 @@ pub enum ScenarioError {
         key: String,
         /// What was found, shortened.
         value: String,
-        /// What may stand there.
+        /// The allowed values.
         allowed: String,
-        /// What may help, such as the nearest allowed word.
+        /// A hint, such as the nearest allowed word.
         hint: Option<String>,
     },
     /// One object has the same key twice. JSON readers disagree on which of the two counts.
@@ -130,7 +130,7 @@ pub enum ScenarioError {
         file: String,
         /// The path of the key.
         key: String,
-        /// The keys that may stand there.
+        /// The allowed keys.
         allowed: String,
         /// The key that may be meant.
         hint: Option<String>,
@@ -144,7 +144,7 @@ pub enum ScenarioError {
         first: String,
         /// The path of the other key.
         second: String,
-        /// What may be done instead.
+        /// What is allowed instead.
         allowed: &'static str,
     },
 }

@@ -10,7 +10,7 @@ use crate::engine::Rate;
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::Span;
 
-/// A type of events, with the keys that it has besides `type` and `time`; those that may be left out come last.
+/// A type of events, with its keys besides `type` and `time`; optional keys come last.
 pub(crate) struct EventType {
     pub name: &'static str,
     pub keys: &'static [&'static str],
@@ -40,7 +40,7 @@ const NETWORK_TYPES: [(&str, &[&str], usize); 13] = [
     ("delay_link", &["from", "to", "delay"], 2),
 ];
 
-/// The longest that syncs can be slowed down to, in times.
+/// The largest factor by which syncs can be slowed down.
 const SLOWER_MAX: u64 = 1_000_000;
 
 /// The names of all types.

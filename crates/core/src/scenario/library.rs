@@ -1,16 +1,16 @@
-//! The files that come with the program, and where a name leads: to a file on disk or to one of these.
+//! The built-in files, and the lookup of names: a name leads to a file on disk or to a built-in one.
 //!
 //! Everything in the folder `scenarios` of the repository is part of the program, so that `crash-3` or
-//! `matrices/isolate-3` mean something in any folder. What is on disk always wins. A name is tried, in this order,
+//! `matrices/isolate-3` work in any folder. A file on disk always wins. A name is tried, in this order,
 //!
 //! 1. as the path of a file or folder,
 //! 2. with `.json` at its end,
 //! 3. both ways in the folder `scenarios`,
 //! 4. as a built-in file or folder, with or without `scenarios/` and `.json`.
 //!
-//! A folder without files (`*.json`) counts only if nothing else has the name. Repro files and matrices are also found
-//! without the name of their folder: `figure-8` is `repros/figure-8`. A path that is absolute or has `.` or `..` in it only
-//! ever means what is on disk.
+//! A folder without files (`*.json`) is used only if nothing else has the name. Repro files and matrices are also found
+//! without the name of their folder: `figure-8` is `repros/figure-8`. A path that is absolute, or has `.` or `..` in
+//! it, always means a file on disk.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -37,11 +37,11 @@ const ENDING: &str = ".json";
 pub struct BuiltIn {
     /// Its path below [`FOLDER`], as in `chaos/tour.json`.
     pub path: &'static str,
-    /// What it holds.
+    /// Its content.
     pub text: &'static str,
 }
 
-/// What a file holds.
+/// The kind of a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A scenario.
@@ -52,7 +52,7 @@ pub enum Kind {
     Repro,
 }
 
-/// Where a name leads.
+/// The place that a name leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A file on disk, or a device or a pipe.
@@ -133,7 +133,7 @@ pub static FILES: &[BuiltIn] = built_in![
 ];
 
 impl Kind {
-    /// The folder that files of this kind are in, unless they may be anywhere.
+    /// The folder that files of this kind are in, if they have one of their own.
     const fn folder(self) -> Option<&'static str> {
         match self {
             Kind::Scenario => None,
@@ -142,7 +142,7 @@ impl Kind {
         }
     }
 
-    /// What such a file is, and which command takes it.
+    /// The kind of such a file, and the command that takes it.
     const fn use_of(self) -> &'static str {
         match self {
             Kind::Scenario => "a scenario, which `seedbed run` takes",
@@ -151,7 +151,7 @@ impl Kind {
         }
     }
 
-    /// What such a file is called.
+    /// The noun for such a file.
     pub const fn noun(self) -> &'static str {
         match self {
             Kind::Scenario => "scenario",
@@ -172,7 +172,7 @@ impl BuiltIn {
         self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
-    /// What it holds.
+    /// The kind of its content.
     pub fn kind(&self) -> Kind {
         let mut kinds = [Kind::Matrix, Kind::Repro].into_iter();
         kinds.find(|kind| kind.folder() == Some(self.folder())).unwrap_or(Kind::Scenario)
@@ -189,7 +189,7 @@ impl BuiltIn {
     }
 }
 
-/// Where a name of a file of this kind leads; none if there is nothing of that name. Only scenarios have folders.
+/// The place to which a name of a file of this kind leads; none if nothing has that name. Only scenarios have folders.
 pub fn find(kind: Kind, name: &Path) -> Option<Place> {
     let wanted = |place: &Place| kind == Kind::Scenario || matches!(place, Place::File(_) | Place::BuiltIn(_));
     let mut places: Vec<Place> = on_disk(name).filter(wanted).collect();
@@ -230,7 +230,8 @@ pub fn file(kind: Kind, name: &Path) -> Option<PathBuf> {
 /// The names of the scenarios that a name leads to: of one, or of all directly in a folder, in the course's order.
 ///
 /// # Errors
-/// If a folder cannot be read, or holds none. Whether there is a scenario of one name, reading it says.
+/// If a folder cannot be read, or holds none. Whether a single name leads to a scenario is checked only when it is
+/// read.
 pub fn scenarios(name: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
     match find(Kind::Scenario, name) {
         Some(Place::Folder(_) | Place::BuiltInFolder(_)) => scenarios_in(name),
@@ -247,7 +248,7 @@ pub fn scenarios_in(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
         Some(Place::Folder(found)) => json_files_in(&found)?,
         Some(Place::BuiltInFolder(found)) => files_in(found).map(BuiltIn::full_path).collect(),
         None if may_be_built_in(folder) => return Err(not_found(Kind::Scenario, folder)),
-        // To read it tells what is wrong.
+        // Reading it reports what is wrong.
         _ => json_files_in(folder)?,
     };
     // The order in which a folder lists its files is not the same everywhere.
@@ -276,21 +277,21 @@ pub fn files_in(folder: &str) -> impl Iterator<Item = &'static BuiltIn> {
     FILES.iter().filter(move |file| file.folder() == folder)
 }
 
-/// Why built-in files are not written to a folder.
+/// Why built-in files were not written to a folder.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// A file would be replaced that is not the same.
+    /// A file with other content would be replaced.
     #[error("{}: differs from the built-in file; --force replaces it", shown(path))]
     Differs {
         /// The file on disk.
         path: PathBuf,
     },
-    /// It is not known whether a file would be replaced that is not the same.
+    /// It is unknown whether a file with other content would be replaced.
     #[error("{}: cannot be read: {source}", shown(path))]
     Unreadable {
         /// The file on disk.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A file cannot be written.
@@ -298,7 +299,7 @@ pub enum WriteError {
     Unwritable {
         /// The file on disk.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -308,11 +309,11 @@ fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy())
 }
 
-/// Writes built-in files to a folder on disk, with the folders that they are in: those at these places, or all if there is
-/// no place. Returns how many it wrote: files that are there and the same stay.
+/// Writes built-in files to a folder on disk, with the folders that they are in: those at these places, or all if no
+/// places are given. Returns how many it wrote: identical files stay.
 ///
 /// # Errors
-/// If a file is there and differs, unless `force` replaces it; nothing is written then. If a file cannot be read or
+/// If a file exists and differs, unless `force` replaces it; nothing is written then. If a file cannot be read or
 /// written.
 pub fn write_files(places: &[Place], folder: &Path, force: bool) -> Result<usize, WriteError> {
     let is_wanted = |file: &&BuiltIn| {
@@ -355,8 +356,8 @@ fn folders_of(kind: Kind) -> impl Iterator<Item = &'static str> {
     folders().into_iter().filter(move |folder| files_in(folder).any(|file| file.kind() == kind))
 }
 
-/// What is there under this path, and with the ending of all files. A link that leads nowhere is a file, so that nothing
-/// else takes its place silently.
+/// The entries on disk at this path, without and with the ending of all files. A link that leads nowhere counts as a
+/// file, so that no other file silently replaces it.
 fn on_disk(path: &Path) -> impl Iterator<Item = Place> + use<> {
     let there = |path: &Path| {
         let place = if path.is_dir() { Place::Folder } else { Place::File };
@@ -402,7 +403,7 @@ fn plain(name: &Path) -> Option<String> {
 /// A file that was found and read.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
-    /// What it is called in messages.
+    /// Its name in messages.
     pub(crate) file: String,
     /// Its name without folder and ending.
     pub(crate) stem: String,
@@ -417,7 +418,7 @@ pub(crate) fn load(kind: Kind, name: &Path) -> Result<Found, ScenarioError> {
             return Ok(Found { file, stem: built_in.stem().to_owned(), text: Cow::Borrowed(built_in.text) });
         }
         Some(Place::File(path) | Place::Folder(path)) => path,
-        // To read it tells what is wrong.
+        // Reading it reports what is wrong.
         _ if !may_be_built_in(name) || name.exists() => name.to_owned(),
         _ => return Err(not_found(kind, name)),
     };
@@ -431,7 +432,8 @@ fn may_be_built_in(name: &Path) -> bool {
     plain(name).is_some()
 }
 
-/// The error that nothing of this kind has this name, with the name that may be meant, or what has the name.
+/// The error that nothing of this kind has this name. It gives the name that may be meant, or the kind of the file that
+/// has this name.
 fn not_found(kind: Kind, name: &Path) -> ScenarioError {
     let file = printable(&name.display().to_string());
     match find_built_in(name) {
@@ -466,16 +468,16 @@ fn meant(kind: Kind, name: &str) -> Option<&'static str> {
 }
 
 impl Scenario {
-    /// Reads the scenario that a name leads to: a file on disk, or one that comes with the program.
+    /// Reads the scenario that a name leads to: a file on disk, or a built-in one.
     ///
     /// # Errors
-    /// If there is none of this name, or its file holds anything but a valid scenario.
+    /// If there is no scenario of this name, or its file does not hold a valid one.
     pub fn find(name: &Path) -> Result<Loaded, ScenarioError> {
         let Found { file, stem, text } = load(Kind::Scenario, name)?;
         Scenario::parse(&stem, &file, &text)
     }
 
-    /// A scenario that comes with the program, by its name as in `crash-3` or `chaos/tour`, whatever is on disk.
+    /// A built-in scenario, by its name as in `crash-3` or `chaos/tour`, whatever is on disk.
     ///
     /// ```
     /// # use seedbed_core as seedbed;

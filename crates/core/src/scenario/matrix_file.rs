@@ -12,17 +12,17 @@ use crate::id::{REPLICAS_MAX, REPLICAS_MIN};
 /// The key of the matrix, if the file holds an object.
 const KEY: &str = "matrix";
 
-/// Reads the matrix that a name leads to: a file on disk, or one that comes with the program ([`library`]). The caller
-/// checks the number of rows. Further keys of the file are ignored.
+/// Reads the matrix that a name leads to: a file on disk, or a built-in one ([`library`]). The caller checks the number
+/// of rows. Further keys of the file are ignored.
 ///
 /// # Errors
-/// If there is none of this name, or its file cannot be read or holds anything but a square of probabilities.
+/// If there is no matrix of this name, or its file cannot be read or does not hold a square of probabilities.
 pub fn load_matrix(name: &Path) -> Result<ConnectivityMatrix, ScenarioError> {
     let found = library::load(Kind::Matrix, name)?;
     parse(&found.file, &found.text)
 }
 
-/// A matrix that comes with the program, by its name as in `isolate-3`, whatever is on disk.
+/// A built-in matrix, by its name as in `isolate-3`, whatever is on disk.
 pub fn builtin_matrix(name: &str) -> Option<ConnectivityMatrix> {
     let Some(Place::BuiltIn(built_in)) = library::built_in(Kind::Matrix, name) else { return None };
     parse(built_in.path, built_in.text).ok()
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_matrix_is_refused_with_what_is_allowed() {
+    fn a_malformed_matrix_is_refused_with_what_is_allowed() {
         for (text, complaint) in [
             ("7", "m.json: `matrix` is 7; allowed is a list of at most 101 rows"),
             ("[[0, 1], [1, 0]]", "m.json: `matrix` is [[0,1],[1,0]]; allowed is a list of 3 to 101 rows"),

@@ -1,10 +1,9 @@
-//! Scenarios: what a run does to which cluster, and what is expected of it.
+//! Scenarios: the cluster of a run, the faults and clients that it meets, and the expected results.
 //!
 //! A scenario file is a course configuration file (JSON), with a few optional keys of our own. [`Scenario::load`] reads
-//! one and checks everything in it, so a loaded scenario is valid; who changes or builds one by hand keeps to the
-//! ranges that the fields tell. A scenario can be written to a file again ([`Scenario::write_json`]). Some files come
-//! with the program: see [`library`] and [`Scenario::builtin`].
-//! `docs/scenarios.md` lists all keys.
+//! one and checks everything in it, so a loaded scenario is valid. Code that changes or builds one must keep to the
+//! ranges given at the fields. A scenario can be written to a file again ([`Scenario::write_json`]). Some files are
+//! built in: see [`library`] and [`Scenario::builtin`]. `docs/scenarios.md` lists all keys.
 
 mod error;
 mod events;
@@ -44,12 +43,12 @@ pub(crate) use parse::{TOP_KEYS, packets_default, packets_max};
 pub struct Scenario {
     /// The file's name without folder and ending.
     pub name: String,
-    /// Whose rules it is played by.
+    /// The rules by which it is played.
     pub rules: Rulebook,
     /// How many replicas run, 3 to 101.
     pub replicas: usize,
-    /// Time before the first client request (`wait`, also spelt `start_wait`), if the file says. [`Scenario::wait`] knows
-    /// what it is if not.
+    /// Time before the first client request (`wait`, also spelt `start_wait`), if the file sets it. [`Scenario::wait`]
+    /// has the default.
     pub wait: Option<Span>,
     /// Time during which clients send requests, at even intervals or when `operations` says.
     pub lifetime: Span,
@@ -63,25 +62,25 @@ pub struct Scenario {
     pub mix: f64,
     /// The seed that the file asks for.
     pub seed: Option<u64>,
-    /// Who loses how much of whose messages (`matrix`, or `drops` on every link).
+    /// The loss on each link (`matrix`, or `drops` for all).
     pub matrix: ConnectivityMatrix,
     /// How messages travel.
     pub network: Network,
-    /// Links between replicas that take another time. Only where each link has its own ([`Network::Links`]).
+    /// Links between replicas that take another time. Allowed only if each link has its own delay ([`Network::Links`]).
     pub links: Vec<LinkDelay>,
     /// The share of the messages between replicas that arrives twice.
     pub duplicate: f64,
-    /// The share of the messages between replicas of which one bit is flipped on the way.
+    /// The share of the messages between replicas that have one bit flipped on the way.
     pub damage: f64,
-    /// How long a sync of a replica's disk takes, if the file says. [`Scenario::sync`] knows what it is if not.
+    /// How long a sync of a replica's disk takes, if the file sets it. [`Scenario::sync`] has the default.
     pub disk: Option<Delay>,
     /// What the clients use, and how, if the file says. [`Scenario::kind`] knows what it is if not, and a protocol that
     /// does not serve those clients then has its own in their place ([`Protocol::fit`](crate::lab::Protocol::fit)).
     pub kind: Option<Kind>,
     /// When clients give up. The course's never do.
     pub patience: Option<Patience>,
-    /// What clients send, in order of time, if that is written down. [`Scenario::with_operations`] makes the four
-    /// fields that the drawn requests depend on (`requests`, `burst`, `mix`, `kind`) say the same.
+    /// The clients' operations in order of time, if the file lists them. [`Scenario::with_operations`] adapts the four
+    /// fields on which drawn requests depend (`requests`, `burst`, `mix`, `kind`).
     pub operations: Option<Arc<[ScriptedOperation]>>,
     /// The run stops early when replicas have sent each other more messages than this.
     pub max_packets: u64,
@@ -89,13 +88,13 @@ pub struct Scenario {
     pub events: Vec<FaultEvent>,
     /// Messages between replicas that are lost whatever the matrix says, none of them twice.
     pub losses: Vec<Loss>,
-    /// What is expected of the replicas.
+    /// The expectations of the replicas.
     pub tests: Tests,
 }
 
 impl Scenario {
-    /// How long a sync of a replica's disk takes; none if replicas have no disks. They have some if the file says how long
-    /// syncs take, or if something happens that is about disks. If the file does not say, syncs take no time.
+    /// How long a sync of a replica's disk takes; none if replicas have no disks. They have disks if the file sets how
+    /// long syncs take, or if an event concerns disks. If the file does not set it, syncs take no time.
     pub fn sync(&self) -> Option<Delay> {
         let needs = |event: &FaultEvent| event.fault.act().is_some_and(|act| act.row().needs_disks);
         let instant = || self.events.iter().any(needs).then_some(Delay::Constant(Span::ZERO));
@@ -107,8 +106,8 @@ impl Scenario {
         self.disk.is_some_and(|delay| delay != Delay::Constant(Span::ZERO))
     }
 
-    /// The first thing in this scenario that this world cannot play; none if it can play it all. The delays of `network`
-    /// do not count: a real network has its own.
+    /// The first element of this scenario that this world cannot play; none if it can play everything. The delays of
+    /// `network` do not count: a real network has its own.
     pub fn unplayable(&self, world: World) -> Option<Unplayable> {
         let can = match world {
             World::Grpc => Reach::Everywhere,
@@ -132,13 +131,13 @@ impl Scenario {
         keys.chain(events).find(|one| one.reach > can)
     }
 
-    /// The name of the specification that a history of this scenario is measured by.
+    /// The name of the specification for judging a history of this scenario.
     pub fn specification_name(&self) -> &str {
         self.kind().specification_name()
     }
 
-    /// Whether clients send updates: compare-and-swap, deletes, or writes that must be applied exactly once. A protocol may
-    /// serve the kind `kv` without knowing them.
+    /// Whether clients send updates: compare-and-swap, deletes, or writes that must be applied exactly once. A protocol
+    /// may serve the kind `kv` without supporting them.
     pub fn has_updates(&self) -> bool {
         let is_update = |scripted: &ScriptedOperation| matches!(scripted.operation, Operation::Update(_));
         match &self.operations {
@@ -174,7 +173,7 @@ impl Scenario {
         self.start() + self.lifetime + self.end_wait
     }
 
-    /// What the clients do.
+    /// The plan of the clients.
     pub fn plan(&self) -> Plan {
         Plan {
             replicas: self.replicas,
@@ -189,8 +188,8 @@ impl Scenario {
         }
     }
 
-    /// Whether the course's own runner could play it: up to 21 replicas, the same loss on every link, its network, its five
-    /// events, and clients with keys of their own. Only then is there such a thing as the runner's word.
+    /// Whether the course's own runner could play it: up to 21 replicas, the same loss on every link, its network, its
+    /// five events, and clients with keys of their own. Only then does the runner's verdict exist.
     pub fn is_of_course(&self) -> bool {
         self.replicas <= COURSE_REPLICAS_MAX
             && self.burst == 1
@@ -206,12 +205,12 @@ impl Scenario {
             && self.matrix.uniform_loss().is_some()
     }
 
-    /// The same scenario with these operations in place of what its clients draw. [`Plan::script`] makes such a list of
-    /// a run's history.
+    /// The same scenario with these operations in place of drawn ones. [`Plan::script`] makes such a list from a run's
+    /// history.
     ///
-    /// The operations are sorted by time; those of one time stay in order. `requests` is their number then, and `mix` the
-    /// share of reads. `kind` stays of its name if it has these operations, and is the kind that has them if not; its keys
-    /// are shared. `max_packets` is as it was, within its limits.
+    /// The operations are sorted by time; those of one time stay in order. `requests` is their number then, and `mix`
+    /// the share of reads. `kind` keeps its name if it has these operations; otherwise it becomes the kind that has
+    /// them. Its keys are shared. `max_packets` stays the same, within its limits.
     pub fn with_operations(mut self, mut operations: Vec<ScriptedOperation>) -> Scenario {
         operations.sort_by_key(|scripted| scripted.time);
         let gets = operations.iter().filter(|scripted| is_read(&scripted.operation)).count();
@@ -231,12 +230,12 @@ fn is_read(operation: &Operation) -> bool {
     operation.is_get() || matches!(operation, Operation::Dequeue { .. })
 }
 
-/// Something in a scenario that a world cannot play.
+/// An element of a scenario that a world cannot play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unplayable {
     /// The name of a fault, or a key of the file.
     pub what: &'static str,
-    /// Where it can be played.
+    /// The worlds in which it can be played.
     pub reach: Reach,
 }
 
@@ -246,7 +245,7 @@ impl fmt::Display for Unplayable {
     }
 }
 
-/// What is expected of the replicas: the file's `tests`.
+/// The expectations of the replicas: the file's `tests`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tests {
     /// The largest fraction of gets that may stay unanswered.

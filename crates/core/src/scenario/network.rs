@@ -7,8 +7,8 @@ use crate::time::Span;
 /// How messages travel in the virtual world.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Network {
-    /// As in the course: one router handles all messages, those of clients too, one after another in order of arrival,
-    /// and each takes it a drawn service time.
+    /// As in the course: one router handles all messages, including those of clients, one after another in order of
+    /// arrival. Each takes a drawn service time.
     Course {
         /// Time that the router spends on a message.
         service: Delay,
@@ -23,14 +23,15 @@ pub enum Network {
 }
 
 impl Default for Network {
-    /// One router at 35 to 95 microseconds a message. With this, latencies come near those of the live world on the machine
-    /// that it was fitted on (`docs/fidelity.md`). The runner of the course's authors was seen to take 50 to 150.
+    /// One router at 35 to 95 microseconds a message. With this, latencies are close to those of the live world on the
+    /// machine that it was fitted on (`docs/fidelity.md`). The runner of the course's authors was seen to take 50 to
+    /// 150.
     fn default() -> Network {
         Network::Course { service: Delay::Uniform { min: Span::from_micros(35), max: Span::from_micros(95) } }
     }
 }
 
-/// One link between replicas that takes another time than the others.
+/// One link between replicas that has another delay than the others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LinkDelay {
     /// The sender.
@@ -46,6 +47,6 @@ pub struct LinkDelay {
 pub enum Order {
     /// A message with a shorter delay overtakes, as on a datagram network.
     Any,
-    /// No message arrives before one that was sent earlier on its link, as on a stream.
+    /// Messages of one link arrive in the order of sending, as on a stream.
     Fifo,
 }

@@ -1,4 +1,4 @@
-//! The operations of a scenario file, and the messages that are to be lost.
+//! The operations of a scenario file, and the messages that must be lost.
 
 use std::collections::BTreeSet;
 
@@ -20,14 +20,14 @@ const LOSSES_MAX: usize = 100_000;
 /// The most characters of a key or a value.
 const TEXT_CHARS_MAX: usize = 1_000;
 
-/// The largest number of a message on its link. No run has so many.
+/// The largest number of a message on its link. No run has this many.
 const NTH_MAX: u64 = 1_000_000_000;
 
 /// The keys that all operations have.
 const COMMON: [&str; 3] = ["time", "client", "replica"];
 
-/// What an operation can do. The word has the object's key as its value; `custom` has the name of the operation. Beside it
-/// stand these further keys.
+/// The forms of an operation. The word is a key whose value is the object's key; the value of `custom` is the
+/// operation's name. These further keys may stand beside it.
 const FORMS: [(&str, &[&str]); 10] = [
     ("get", &[]),
     ("put", &["value"]),
@@ -57,7 +57,7 @@ fn scripted(item: &Field<'_>, frame: &Frame) -> Result<ScriptedOperation, Scenar
     Ok(ScriptedOperation { time: frame.time(&object)?, client: client as usize, aim, operation })
 }
 
-/// The word that says what an operation does. Refuses all keys that do not belong to it.
+/// The word that names an operation. Refuses all keys that do not belong to it.
 fn word(object: &mut Object<'_>) -> Result<&'static str, ScenarioError> {
     let mut given = FORMS.iter().filter(|(word, _)| object.holds(word));
     let (first, second) = (given.next(), given.next());
@@ -105,7 +105,7 @@ fn text(object: &Object<'_>, key: &'static str, min: usize) -> Result<Text, Scen
     object.get(key).text(min..=TEXT_CHARS_MAX, &allowed).map(Text::from)
 }
 
-/// The name of an update: the client's own number, and that of the update.
+/// The name of an update: the number of the client, and that of the update.
 fn name(field: &Field<'_>) -> Result<RequestId, ScenarioError> {
     let numbers = field.list(Some(2), "a list of two whole numbers, that of the client and that of the update")?;
     let number = |item: &Field<'_>| item.integer(0..=u64::MAX, &whole_number(0, u64::MAX));
@@ -139,7 +139,7 @@ fn loss(item: &Field<'_>, replicas: usize) -> Result<Loss, ScenarioError> {
     Ok(Loss { from, to, nth })
 }
 
-/// An operation, as it is written.
+/// An operation, for writing.
 #[derive(Serialize)]
 pub(super) struct OperationFile<'a> {
     time: Plain,

@@ -11,13 +11,13 @@ pub fn course_order(left: &str, right: &str) -> Ordering {
     group(left).cmp(&group(right)).then_with(|| natural_order(left, right)).then_with(|| left.cmp(right))
 }
 
-/// The place of a scenario's group among [`GROUPS`]; their number if the name is in none of them.
+/// The place of a scenario's group among [`GROUPS`]; the number of groups if the name is in none of them.
 pub fn group(name: &str) -> usize {
     let prefix = name.split('-').next().unwrap_or_default();
     GROUPS.iter().position(|&group| group == prefix).unwrap_or(GROUPS.len())
 }
 
-/// Compares texts with each run of digits as one number.
+/// Compares strings with each run of digits as one number.
 fn natural_order(left: &str, right: &str) -> Ordering {
     let (mut left, mut right) = (left, right);
     while !left.is_empty() && !right.is_empty() {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scenarios_stand_in_the_courses_order_and_others_last_with_numbers_by_value() {
+    fn scenarios_are_in_the_courses_order_and_others_last_with_numbers_by_value() {
         let mut names = ["zoo", "crash-10", "advanced-1", "crash-9", "b2", "simple-2", "b10", "partition-1", "simplex"];
         names.sort_by(|left, right| course_order(left, right));
         assert_eq!(

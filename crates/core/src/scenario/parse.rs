@@ -12,30 +12,30 @@ use crate::printable::printable;
 use crate::time::{Span, Time};
 use crate::workload::{Kind, ScriptedOperation};
 
-/// The shortest `lifetime`, in seconds. The handout's is 5, but what is left of a failure may take less.
+/// The shortest `lifetime`, in seconds. The handout's is 5, but a shrunk scenario may be shorter.
 const LIFETIME_SECS_MIN: f64 = 0.001;
 
-/// The longest duration of any kind, in seconds: eleven days, so that no sum of durations comes near a `Span`'s limit.
+/// The longest duration of any kind, in seconds: eleven days, so that no sum of durations gets near a `Span`'s limit.
 const DURATION_SECS_MAX: f64 = 1_000_000.0;
 
-/// `end_wait` of a file that does not say (the handout's).
+/// `end_wait` of a file that does not set it (the handout's).
 pub(super) const END_WAIT_SECS_DEFAULT: f64 = 2.0;
 
 /// The most requests, which bounds the length of a history.
 const REQUESTS_MAX: u64 = 10_000_000;
 
-/// `max_packets` of a file that does not say and its upper limit, both from the course's runner.
+/// `max_packets` of a file that does not set it, and its upper limit, both from the course's runner.
 const PACKETS_DEFAULT: u64 = 20_000;
 pub(super) const PACKETS_MAX: u64 = 900_000;
 
-/// The course's two figures are too small for more requests than its own files have. Where it is more, the default and
-/// the limit are this many messages for each request.
+/// The course's two figures are too small for more requests than its own files have. If this many messages for each
+/// request are more, that is the default and the limit.
 const PACKETS_PER_REQUEST: u64 = 40;
 
 /// The most requests at one time.
 const BURST_MAX: u64 = 1_000;
 
-/// The four limits of `tests` of a file that does not say (the handout's).
+/// The four limits of `tests` in a file that does not set them (the handout's).
 pub(super) const GET_FAIL_DEFAULT: f64 = 0.5;
 pub(super) const PUT_FAIL_DEFAULT: f64 = 0.5;
 pub(super) const GET_GENERATION_FAIL_DEFAULT: f64 = 0.1;
@@ -93,7 +93,7 @@ const DEEPER_KEYS: [&str; 5] = [
     "tests.benchmarks",
 ];
 
-/// A scenario and what is odd about its file.
+/// A scenario, and warnings about its file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
     /// The scenario.
@@ -107,7 +107,7 @@ impl Scenario {
     /// Reads a scenario file. The scenario is named after it.
     ///
     /// # Errors
-    /// If the file cannot be read, is not JSON in UTF-8, or holds anything but a valid scenario.
+    /// If the file cannot be read, is not JSON in UTF-8, or does not hold a valid scenario.
     pub fn load(path: &Path) -> Result<Loaded, ScenarioError> {
         let file = printable(&path.display().to_string());
         let text = read(path, &file)?;
@@ -115,10 +115,10 @@ impl Scenario {
         Scenario::parse(&name, &file, &text)
     }
 
-    /// Reads a scenario from a text. `file` stands for the text's origin in messages.
+    /// Reads a scenario from a string. In messages `file` names its origin.
     ///
     /// # Errors
-    /// If the text is not JSON or holds anything but a valid scenario.
+    /// If the text is not JSON or does not hold a valid scenario.
     pub fn parse(name: &str, file: &str, text: &str) -> Result<Loaded, ScenarioError> {
         let source = Source::new(file);
         let json = source.parse(text)?;
@@ -140,7 +140,7 @@ impl Scenario {
         Ok(Loaded { scenario, warnings: source.into_warnings() })
     }
 
-    /// Reads a scenario from an object, which may be a whole file or stand anywhere in one.
+    /// Reads a scenario from an object, which may be a whole file or any part of one.
     pub(crate) fn from_object(name: &str, top: &mut Object<'_>) -> Result<Scenario, ScenarioError> {
         top.expect(&TOP_KEYS, &DEEPER_KEYS);
         let mut frame = Frame::read(top)?;
@@ -182,7 +182,7 @@ impl Scenario {
     }
 }
 
-/// What many other keys depend on.
+/// Values on which many other keys depend.
 pub(super) struct Frame {
     pub replicas: usize,
     rules: Rulebook,
@@ -191,7 +191,7 @@ pub(super) struct Frame {
     pub start: Time,
     /// Whether each link has a delay of its own.
     pub has_links: bool,
-    /// As the file has it, for messages.
+    /// `lifetime` as in the file, for messages.
     lifetime_secs: f64,
     lifetime_path: String,
 }
@@ -210,7 +210,7 @@ impl Frame {
         })
     }
 
-    /// The time of something that happens while clients send requests, counted from the end of `wait`.
+    /// The time of an event while clients send requests, counted from the end of `wait`.
     pub(super) fn time(&self, object: &Object<'_>) -> Result<Span, ScenarioError> {
         let Frame { lifetime_secs, lifetime_path, .. } = self;
         let allowed = format!("a number of seconds from 0 to {lifetime_secs} (`{lifetime_path}`)");
@@ -218,7 +218,7 @@ impl Frame {
     }
 }
 
-/// How many requests there are, given how many operations are written down, if they are.
+/// How many requests there are, given the number of listed operations, if there is a list.
 fn requests(top: &Object<'_>, operations: Option<u64>) -> Result<u64, ScenarioError> {
     let read = |field: &Field<'_>| field.integer(0..=REQUESTS_MAX, &whole_number(0, REQUESTS_MAX));
     let Some(operations) = operations else {
@@ -279,7 +279,7 @@ fn max_packets(top: &Object<'_>, requests: u64, replicas: usize) -> Result<u64, 
     Ok(given.unwrap_or(packets_default(requests, replicas)))
 }
 
-/// `max_packets` of a file that does not say.
+/// `max_packets` of a file that does not set it.
 pub(crate) fn packets_default(requests: u64, replicas: usize) -> u64 {
     for_cluster(PACKETS_DEFAULT.max(requests * PACKETS_PER_REQUEST), replicas)
 }
@@ -289,8 +289,8 @@ pub(crate) fn packets_max(requests: u64, replicas: usize) -> u64 {
     for_cluster(PACKETS_MAX.max(requests * PACKETS_PER_REQUEST), replicas)
 }
 
-/// What is enough messages for as many replicas as the course has at most, made enough for more: where all campaign,
-/// all ask all others.
+/// Scales a number of messages that suffices for the course's largest cluster to larger ones: if all replicas campaign,
+/// each asks all others.
 fn for_cluster(messages: u64, replicas: usize) -> u64 {
     let squared = |replicas: usize| (replicas * replicas) as u64;
     messages * squared(replicas.max(COURSE_REPLICAS_MAX)) / squared(COURSE_REPLICAS_MAX)
@@ -311,7 +311,7 @@ fn connectivity(top: &Object<'_>, replicas: usize) -> Result<ConnectivityMatrix,
     ConnectivityMatrix::uniform(replicas, drops).map_err(|error| top.get("drops").invalid(&error.to_string()))
 }
 
-/// What a file says of the network.
+/// The network's keys of a file.
 #[derive(Default)]
 struct Wires {
     network: Network,

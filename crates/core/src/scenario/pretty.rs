@@ -1,4 +1,4 @@
-//! JSON that is good to read.
+//! JSON that is easy to read.
 
 use std::io::{self, Write};
 
@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use super::json::Json;
 
-/// An object that is longer in one line takes one line for each of its keys.
+/// An object that would be longer than this in one line takes one line for each of its keys.
 const LINE_CHARS_MAX: usize = 100;
 
-/// Writes a value as JSON: one line for each item of a list of objects or of lists, however long it is, and one line
-/// for each short object and for each list of plain values.
+/// Writes a value as JSON: one line for each item of a list of objects or of lists, however long the item is. Each
+/// short object and each list of plain values takes one line, too.
 pub(crate) fn write_pretty(value: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
-    // Through text, so that keys stay in their order.
+    // Through a string, so that keys stay in their order.
     let json: Json = serde_json::from_str(&serde_json::to_string(value)?)?;
     match &json {
         Json::Object(entries) if !entries.is_empty() => write_object(entries, 0, out)?,
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_nothing_takes_one_line() {
+    fn empty_lists_and_objects_take_one_line() {
         let mut out = Vec::new();
         write_pretty(&serde_json::json!({}), &mut out).unwrap();
         write_pretty(&serde_json::json!([1, null, true]), &mut out).unwrap();

@@ -1,8 +1,7 @@
-//! Takes typed values out of a JSON file and knows where each stands, so that every message can say so.
+//! Takes typed values out of a JSON file and knows the path of each, so that every message can name it.
 //!
-//! [`Source`] is the file. An [`Object`] hands out a [`Field`] for each key, there or not; the field is then asked for
-//! a number, a word, a text, a list or an object of a given range and answers with the value or with the complete
-//! error.
+//! [`Source`] is the file. An [`Object`] hands out a [`Field`] for each key, present or not. The field is then asked
+//! for a number, a word, a string, a list or an object of a given range. It returns the value or the complete error.
 //!
 //! Files that have a scenario under one of their keys are read with this, too: see [`Scenario::from_object`].
 //!
@@ -27,13 +26,14 @@ use crate::printable::printable;
 /// values are as long as the clients' own.
 const FILE_BYTES_MAX: u64 = 24 * 1024 * 1024;
 
-/// Above this, not every whole number is a float.
+/// Above this, not every integer is a float.
 const FLOAT_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// The hint for a number that stands in quotes.
 pub(crate) const WITHOUT_QUOTES: &str = "write it without quotes";
 
-/// The file's text, with a bound on its size: the path may name a device without end. `file` stands for it in messages.
+/// The file's text, with a bound on its size: the path may name an endless device. In messages the file is called
+/// `file`.
 pub(crate) fn read(path: &Path, file: &str) -> Result<String, ScenarioError> {
     let mut bytes = Vec::new();
     File::open(path)
@@ -52,12 +52,12 @@ pub(crate) struct Source {
     unknown: RefCell<Vec<UnknownKey>>,
 }
 
-/// A key that means nothing where it stands.
+/// A key that means nothing in its place.
 #[derive(Clone, Debug)]
 pub(crate) struct UnknownKey {
-    /// Where it stands.
+    /// Its path.
     pub(crate) path: String,
-    /// What may be meant, after a semicolon; empty if nothing is like it.
+    /// The key that may be meant, after a semicolon; empty if no key is similar.
     pub(crate) hint: String,
 }
 
@@ -93,7 +93,7 @@ impl Source {
         })
     }
 
-    /// The object that the whole file is.
+    /// The whole file as an object.
     pub(crate) fn top<'a>(&'a self, json: &'a Json) -> Result<Object<'a>, ScenarioError> {
         match json {
             Json::Object(entries) => Object::open(self, String::new(), entries),
@@ -135,8 +135,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Says which keys mean something here, and warns of all others. `deeper` are paths of keys further down in the
-    /// file, for a hint if one of them stands here by mistake.
+    /// Declares the known keys, and warns of all others. `deeper` are paths of keys further down in the file, for a
+    /// hint if one of them is here by mistake.
     pub(crate) fn expect(&mut self, known: &[&'static str], deeper: &[&'static str]) {
         self.known = known.to_vec();
         for (key, _) in self.entries.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
@@ -149,8 +149,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Says which keys mean something here, and refuses all others. For objects that only seedbed knows: in those of the
-    /// course, [`Object::expect`] warns.
+    /// Declares the known keys, and refuses all others. For objects that only seedbed knows: in those of the course,
+    /// [`Object::expect`] warns.
     pub(crate) fn only(&mut self, known: &[&'static str]) -> Result<(), ScenarioError> {
         self.known = known.to_vec();
         match self.entries.iter().find(|(key, _)| !known.contains(&key.as_str())) {
@@ -171,7 +171,7 @@ impl<'a> Object<'a> {
         common: &[&'static str],
         variants: &[Variant],
     ) -> Result<&'static str, ScenarioError> {
-        // Until the form is known, a key of any form is no misspelling of the tag.
+        // Until the form is known, a key of any form is not taken for a misspelling of the tag.
         self.known = variants.iter().flat_map(|variant| variant.keys).copied().chain(common.iter().copied()).collect();
         self.known.push(tag);
         let names: Vec<&'static str> = variants.iter().map(|variant| variant.name).collect();
@@ -182,7 +182,7 @@ impl<'a> Object<'a> {
         Ok(name)
     }
 
-    /// What stands under a key, if anything.
+    /// The field under a key, present or not.
     pub(crate) fn get(&self, key: &'static str) -> Field<'a> {
         debug_assert!(self.known.contains(&key), "`{key}` is read but not expected");
         let json = self.entries.iter().find(|(found, _)| found == key).map(|(_, json)| json);
@@ -192,7 +192,7 @@ impl<'a> Object<'a> {
         Field { source: self.source, path: self.path_of(key), json, misspelt }
     }
 
-    /// All keys of an object in which any key may stand, with what is under them.
+    /// All keys of an object that allows any key, with their fields.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a str, Field<'a>)> {
         self.entries.iter().map(|(key, json)| {
             let field = Field { source: self.source, path: self.path_of(key), json: Some(json), misspelt: None };
@@ -200,12 +200,12 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// Whether something stands under a key, before it is known which keys mean something here.
+    /// Whether a key is present, before the known keys are declared.
     pub(crate) fn holds(&self, key: &str) -> bool {
         self.entries.iter().any(|(found, _)| found == key)
     }
 
-    /// Whether something stands under a key.
+    /// Whether a key is present.
     pub(crate) fn has(&self, key: &'static str) -> bool {
         self.get(key).json.is_some()
     }
@@ -216,19 +216,19 @@ impl<'a> Object<'a> {
         ScenarioError::Conflict { file: self.source.file(), first, second, allowed }
     }
 
-    /// Where a key of this object stands in the file.
+    /// The path of a key of this object.
     pub(crate) fn path_of(&self, key: &str) -> String {
         let key = shortened(key);
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 }
 
-/// What stands in one place of the file, if anything, and what may be said about it.
+/// One place of the file: its value, if there is one, and its path for messages.
 pub(crate) struct Field<'a> {
     source: &'a Source,
     path: String,
     json: Option<&'a Json>,
-    /// If nothing stands there: a key that looks like a misspelling of this one.
+    /// If there is no value: a key that looks like a misspelling of this one.
     misspelt: Option<&'a str>,
 }
 
@@ -264,7 +264,7 @@ impl<'a> Field<'a> {
         self.number(0.0..=1.0, "a number from 0 to 1")
     }
 
-    /// A connectivity matrix for so many replicas.
+    /// A connectivity matrix for `replicas` replicas.
     pub(crate) fn matrix(&self, replicas: usize) -> Result<ConnectivityMatrix, ScenarioError> {
         let mut rows = Vec::with_capacity(replicas);
         for row in self.list(Some(replicas), &format!("a list of {replicas} rows, one for each replica"))? {
@@ -274,7 +274,7 @@ impl<'a> Field<'a> {
         ConnectivityMatrix::from_rows(replicas, &rows).map_err(|error| self.invalid(&error.to_string()))
     }
 
-    /// A whole number in a range; `5.0` is one too.
+    /// An integer in a range; `5.0` is one too.
     pub(crate) fn integer(&self, range: RangeInclusive<u64>, allowed: &str) -> Result<u64, ScenarioError> {
         match self.value(allowed)? {
             Json::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)).filter(|n| range.contains(n)),
@@ -283,7 +283,7 @@ impl<'a> Field<'a> {
         .ok_or_else(|| self.invalid(allowed))
     }
 
-    /// A whole number that may be below zero; `5.0` is one too.
+    /// An integer that may be below zero; `5.0` is one too.
     pub(crate) fn signed(&self, allowed: &str) -> Result<i64, ScenarioError> {
         match self.value(allowed)? {
             Json::Number(number) => number.as_i64().or_else(|| {
@@ -303,10 +303,10 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A text of so many characters.
+    /// A string of this many characters.
     pub(crate) fn text(&self, chars: RangeInclusive<usize>, allowed: &str) -> Result<&'a str, ScenarioError> {
         match self.value(allowed)? {
-            // A text has at least as many bytes as characters, and at most four times as many.
+            // A string has at least as many bytes as characters, and at most four times as many.
             Json::Text(text) if text.len() <= 4 * chars.end() && chars.contains(&text.chars().count()) => Ok(text),
             _ => Err(self.invalid(allowed)),
         }
@@ -322,7 +322,7 @@ impl<'a> Field<'a> {
         words.iter().copied().find(|word| word == text).ok_or_else(|| self.error(self.shown(), &allowed, hint()))
     }
 
-    /// A list of so many items, or of any number.
+    /// A list of `count` items, or of any number.
     pub(crate) fn list(&self, count: Option<usize>, allowed: &str) -> Result<Vec<Field<'a>>, ScenarioError> {
         let Json::List(items) = self.value(allowed)? else {
             return Err(self.invalid(allowed));
@@ -339,7 +339,7 @@ impl<'a> Field<'a> {
         Ok(items.iter().enumerate().map(field).collect())
     }
 
-    /// A list of at most so many of these things.
+    /// A list of at most `most` of these things.
     pub(crate) fn list_up_to(&self, most: usize, things: &str) -> Result<Vec<Field<'a>>, ScenarioError> {
         let allowed = format!("a list of at most {most} {things}");
         match self.json {
@@ -363,21 +363,21 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The number of a replica, of so many.
+    /// The number of a replica, below `replicas`.
     pub(crate) fn replica(&self, replicas: usize) -> Result<ReplicaId, ScenarioError> {
         let last = replicas as u64 - 1;
         let number = self.integer(0..=last, &format!("a replica's number, from 0 to {last}"))?;
         Ok(ReplicaId(number as u8))
     }
 
-    /// The error that what stands here is not allowed.
+    /// The error that this value is not allowed.
     pub(crate) fn invalid(&self, allowed: &str) -> ScenarioError {
         let quoted = matches!(self.json, Some(Json::Text(text)) if text.trim().parse::<f64>().is_ok());
         let hint = (quoted && allowed.contains("number")).then(|| WITHOUT_QUOTES.to_owned());
         self.error(self.shown(), allowed, hint)
     }
 
-    /// The error that nothing stands here, or something that is not allowed.
+    /// The error that this value is missing, or not allowed.
     pub(crate) fn invalid_or_missing(&self, allowed: &str) -> ScenarioError {
         self.value(allowed).err().unwrap_or_else(|| self.invalid(allowed))
     }
@@ -387,7 +387,7 @@ impl<'a> Field<'a> {
         ScenarioError::Invalid { file, key, value, allowed, hint }
     }
 
-    /// A number or a text, as a text.
+    /// A number or a string, as a string.
     pub(crate) fn number_or_text(&self, allowed: &str) -> Result<String, ScenarioError> {
         match self.value(allowed)? {
             Json::Number(number) => Ok(number.to_string()),
@@ -396,22 +396,22 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Whether an object stands here.
+    /// Whether the value is an object.
     pub(crate) fn is_object(&self) -> bool {
         matches!(self.json, Some(Json::Object(_)))
     }
 
-    /// Whether this string stands here.
+    /// Whether the value is this string.
     pub(crate) fn is_word(&self, word: &str) -> bool {
         matches!(self.json, Some(Json::Text(text)) if text == word)
     }
 
-    /// Whether a string stands here.
+    /// Whether the value is a string.
     pub(crate) fn is_text(&self) -> bool {
         matches!(self.json, Some(Json::Text(_)))
     }
 
-    /// Whether a list stands here.
+    /// Whether the value is a list.
     pub(crate) fn is_list(&self) -> bool {
         matches!(self.json, Some(Json::List(_)))
     }

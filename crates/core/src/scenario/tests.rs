@@ -12,7 +12,7 @@ mod worlds;
 const TESTS: &str = r#"{"benchmarks": {"total_msgs": [1, 2, 3], "failures": [0, 1, 2], "duplicates": [0, 2, 5],
     "median_latency": [0.0004, 0.002, 0.05]}}"#;
 
-/// A valid file with one more key, or with another value for a key that it has, or (`""`) without it.
+/// A valid file with one more key, or with another value for one of its keys, or (`""`) without the key.
 fn file(changes: &[(&str, &str)]) -> String {
     let mut entries = vec![("lifetime", "30"), ("replicas", "5"), ("requests", "100"), ("tests", TESTS)];
     for &(key, value) in changes {
@@ -214,7 +214,7 @@ fn a_byte_order_mark_is_skipped() {
 }
 
 #[test]
-fn missing_keys_are_named_and_so_is_what_may_be_their_misspelling() {
+fn missing_keys_are_named_and_so_are_their_likely_misspellings() {
     assert_messages(&[
         ("lifetime", "", "`lifetime` is missing; allowed is a number of seconds from 0.001 to 1000000"),
         ("replicas", "", "`replicas` is missing; allowed is a whole number from 3 to 101"),

@@ -1,4 +1,4 @@
-//! What clients use and when they give up: the file's `workload` and `clients`.
+//! The service that clients use, and when they give up: the file's `workload` and `clients`.
 
 use serde::Serialize;
 
@@ -12,10 +12,10 @@ use crate::workload::{CustomKind, Keys, Kind, Patience, ScriptedOperation};
 /// The most keys, lists, counters, queues or locks.
 const COUNT_MAX: u64 = 1_000_000;
 
-/// `count` of a file that does not say. That of the kind `kv` must be there.
+/// `count` of a file that does not set it. The kind `kv` requires it.
 const COUNT_DEFAULT: u32 = 3;
 
-/// `mix` of a file that does not say: the handout's, and that of all kinds but the course's.
+/// `mix` of a file that does not set it: the handout's value, and the one for all kinds but the course's.
 const MIX_DEFAULT: f64 = 0.8;
 const MIX_DEFAULT_OF_OTHERS: f64 = 0.5;
 
@@ -38,7 +38,7 @@ const KINDS: [Variant; 7] = [
     Variant { name: "custom", keys: &["name"] },
 ];
 
-/// `mix` of a file that does not say.
+/// `mix` of a file that does not set it.
 pub(super) fn mix_default(kind: &Kind) -> f64 {
     if matches!(kind, Kind::Kv { .. }) { MIX_DEFAULT } else { MIX_DEFAULT_OF_OTHERS }
 }
@@ -90,7 +90,7 @@ fn updates(object: &Object<'_>) -> Result<bool, ScenarioError> {
     Ok(object.get("updates").optional(Field::truth)?.unwrap_or(false))
 }
 
-/// The kind of operations that are written down: it follows from them, unless the file says.
+/// The kind of listed operations: it follows from them, unless the file sets it.
 pub(super) fn scripted(top: &Object<'_>, operations: &[ScriptedOperation]) -> Result<Kind, ScenarioError> {
     const CUSTOM: &str = r#"{"kind": "custom", "name": NAME}, as operations of a type of your own have no other name"#;
     let has_custom = operations.iter().any(|scripted| matches!(scripted.operation, Operation::Custom(_)));
@@ -108,7 +108,7 @@ pub(super) fn scripted(top: &Object<'_>, operations: &[ScriptedOperation]) -> Re
     Ok(kind)
 }
 
-/// The kind that stands beside operations. All else that a workload says is about what clients draw.
+/// The kind that stands beside operations. All other keys of a workload concern drawn requests.
 fn named(top: &Object<'_>, field: &Field<'_>, operations: &[ScriptedOperation]) -> Result<Kind, ScenarioError> {
     let mut object = field.object()?;
     if object.entries().any(|(key, _)| !["kind", "name"].contains(&key)) {
@@ -135,7 +135,7 @@ pub(super) fn patience(field: &Field<'_>) -> Result<Patience, ScenarioError> {
     })
 }
 
-/// `workload`, as it is written.
+/// `workload`, for writing.
 #[derive(Serialize, Default)]
 pub(super) struct WorkloadFile<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,7 +188,7 @@ impl<'a> WorkloadFile<'a> {
     }
 }
 
-/// `clients`, as it is written.
+/// `clients`, for writing.
 #[derive(Serialize)]
 pub(super) struct ClientsFile {
     timeout_ms: Plain,

@@ -1,8 +1,8 @@
 //! From a [`Scenario`] to the text of a file.
 //!
-//! A file that is read from what was written here has the same scenario, to the bit. Times are whole nanoseconds, at
-//! most 10^15 of them, so a division by 10^9 and the multiplication when it is read are off by less than half of one
-//! together. Keys that have their default value are left out.
+//! A file written here is read as the same scenario, to the bit. Times are integers of at most 10^15 nanoseconds. So a
+//! division by 10^9 and the multiplication on reading are off by less than half a nanosecond together. Keys that have
+//! their default value are left out.
 
 use std::io::{self, Write};
 
@@ -27,23 +27,23 @@ impl Scenario {
     }
 
     /// Writes the scenario's file: keys in the order of `docs/scenarios.md`, one line for each event, loss, operation
-    /// and row of the matrix. The name is not a part of it.
+    /// and row of the matrix. The name is not part of it.
     ///
     /// # Errors
-    /// If `out` cannot be written to.
+    /// If writing to `out` fails.
     pub fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
         write_pretty(self, out)
     }
 }
 
-/// As an object that has the keys of a scenario file, so that it can be a part of other files.
+/// As an object that has the keys of a scenario file, so that it can be part of other files.
 impl Serialize for Scenario {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         File::from(self).serialize(serializer)
     }
 }
 
-/// A number as people write it: without a point if it is whole.
+/// A number without a decimal point if it is an integer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Plain(pub(crate) f64);
 
@@ -59,7 +59,7 @@ impl Plain {
 
 impl Serialize for Plain {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// Up to here, every whole number is a float.
+        /// Up to here, every integer is a float.
         const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
         if self.0.fract() == 0.0 && (0.0..=WHOLE_MAX).contains(&self.0) {
             serializer.serialize_u64(self.0 as u64)
@@ -117,7 +117,7 @@ struct File<'a> {
 
 impl<'a> From<&'a Scenario> for File<'a> {
     fn from(scenario: &'a Scenario) -> File<'a> {
-        // What operations say is not said twice.
+        // Values that follow from the operations are not written.
         let drawn = scenario.operations.is_none();
         let start = scenario.start();
         let drops = scenario.matrix.uniform_loss();

@@ -10,13 +10,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(pub u16);
 
-/// A text that is no address.
+/// A string that is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an address is four hexadecimal digits")]
 pub struct AddressError;
 
 impl Address {
-    /// `FFFF`: everyone as a destination, nobody as a leader.
+    /// `FFFF`: all programs as a destination, no replica as a leader.
     pub const BROADCAST: Address = Address(0xFFFF);
 
     /// The four upper-case digits.
@@ -29,7 +29,7 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Address, AddressError> {
-        // `from_str_radix` alone would take a sign.
+        // `from_str_radix` alone would accept a sign.
         let is_address = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let address = is_address.then(|| u16::from_str_radix(text, 16).ok()).flatten();
         address.map(Address).ok_or(AddressError)

@@ -1,20 +1,21 @@
 //! The checksum of datagrams between replicas.
 //!
-//! UDP's own checksum has 16 bits, is optional, and is computed anew by every router. So a damaged datagram can arrive,
+//! UDP's own checksum has 16 bits, is optional, and is recomputed by every router. So a damaged datagram can arrive,
 //! and one flipped bit turns the digit of a term or an index into another digit. No Raft survives that. Each datagram
 //! from replica to replica therefore has a key `sum`: a 64-bit number over all its other keys and their values, sender,
 //! receiver and type included.
 //!
-//! It is computed from what the JSON says, not from its bytes. The router between replicas may read JSON and write it
-//! anew, with other whitespace, other escapes or its keys in another order, and none of these changes the sum. It must keep
-//! whole numbers of 64 bits as they are, which a router does not whose numbers are all doubles: digests would change, too.
+//! It is computed from the content of the JSON, not from its bytes. The router between replicas may decode JSON and
+//! encode it again, with other whitespace, other escapes or its keys in another order; none of these changes the sum.
+//! The router must preserve integers of 64 bits. A router whose numbers are all doubles does not; it would change
+//! digests, too.
 //!
-//! - A text, number, truth value or `null` is hashed with its kind. Texts are hashed without their escapes.
+//! - A string, number, truth value or `null` is hashed with its kind. Strings are hashed without their escapes.
 //! - A list is hashed element by element, then its length.
 //! - An object is the sum of the hashes of its keys with their values, which has no order, then the number of its keys.
 //!
 //! The hash is [`StableHasher`]. It maps different states to different states, so a datagram in which one number or one
-//! character is another one never has the same sum. It is not keyed: it finds accidents, not forgeries.
+//! character has changed never has the same sum. It is not keyed: it detects accidents, not forgeries.
 
 use std::fmt;
 
@@ -28,9 +29,9 @@ pub(super) const KEY: &str = "sum";
 /// The checksum of a datagram, as computed and as stated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Checksum {
-    /// What its other keys amount to.
+    /// The sum over its other keys.
     pub computed: u64,
-    /// The number that it has itself, if it has one.
+    /// The number under its own key `sum`, if it has one.
     pub stated: Option<u64>,
 }
 
@@ -38,7 +39,7 @@ impl Checksum {
     /// The checksum of a datagram.
     ///
     /// # Errors
-    /// If it is not a JSON object, or its checksum is not a whole number or comes twice.
+    /// If it is not a JSON object, or its checksum is not an integer or appears twice.
     pub fn of(datagram: &[u8]) -> Result<Checksum, serde_json::Error> {
         serde_json::from_slice(datagram)
     }
@@ -98,7 +99,7 @@ impl<'de> Deserialize<'de> for Key {
 #[derive(Clone, Copy)]
 struct Content(u64);
 
-/// The kinds of values. Values of different kinds never have the same hash by being alike.
+/// The kinds of values. Values of different kinds never have the same hash because they look alike.
 #[derive(Clone, Copy)]
 enum Kind {
     Null,
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_checksum_is_the_same_number_everywhere() {
-        // Written down once. A change here makes replicas of two versions deaf to each other.
+        // Written down once. After a change here, replicas of two versions ignore each other.
         let text = r#"{"src":"0000","type":"x","n":7,"list":[true,null,-1,0.5,{"a":"b"}]}"#;
         assert_eq!(computed(text), 9_480_458_013_679_711_028);
     }
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_changes_changes_the_checksum() {
+    fn any_other_change_changes_the_checksum() {
         let texts = [
             r#"{"a":1,"b":2}"#,
             r#"{"a":2,"b":1}"#,
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checksum_is_one_whole_number() {
+    fn a_checksum_is_one_integer() {
         assert_eq!(Checksum::of(br#"{"a":1}"#).unwrap().stated, None);
         assert_eq!(Checksum::of(br#"{"sum":18446744073709551615}"#).unwrap().stated, Some(u64::MAX));
         for text in [r#"{"sum":1,"sum":1}"#, r#"{"sum":"1"}"#, r#"{"sum":-1}"#, r#"{"sum":null}"#, r#"[1]"#, "7", ""] {

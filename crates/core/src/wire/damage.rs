@@ -1,13 +1,13 @@
-//! What arrives of a message whose bytes are damaged on the way.
+//! The result of reading a message with damaged bytes.
 
 use super::{Address, Datagram, Datagrams, Envelope, PeerMessage};
 use crate::id::ReplicaId;
 
-/// What a node on the course's LAN reads of a message from one replica to another, of whose datagram `flip` has changed
-/// a bit; none if it does not read it. If `checks` is false, the node looks at no checksum.
+/// What a node on the course's LAN reads when `flip` has changed a bit of the datagram of a message between replicas;
+/// none if the node drops it. If `checks` is false, the node ignores checksums.
 ///
-/// A message that takes several datagrams is lost but for the first one, which is the damaged one. A simulated message
-/// arrives as one, or not at all.
+/// Of a message in several datagrams only the first one arrives, which is the damaged one. A simulated message arrives
+/// as one, or not at all.
 pub fn read_damaged<M: PeerMessage>(
     message: &M,
     [from, to]: [ReplicaId; 2],

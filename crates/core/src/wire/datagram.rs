@@ -10,25 +10,25 @@ use super::python::{self, Oddity, Rewritten};
 use super::{Address, kind};
 use crate::service::{Operation, Response, Text};
 
-/// Bytes that are not what they should be.
+/// Why bytes are not a valid datagram.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
-    /// They are no text.
+    /// They are not text.
     #[error("it is not UTF-8")]
     Utf8,
-    /// They are no JSON, no object, or a key is missing or has a value that makes no sense.
+    /// They are not JSON or not an object, or a key is missing or has an invalid value.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
 
-/// A datagram that has come in. It borrows from the bytes, so reading one mostly allocates nothing.
+/// A received datagram. It borrows from the bytes, so reading one mostly allocates nothing.
 #[derive(Clone, Debug)]
 pub struct Datagram<'a> {
     /// The sender.
     pub src: Address,
     /// The receiver.
     pub dst: Address,
-    /// Whom the sender believes to lead; [`Address::BROADCAST`] is nobody.
+    /// The leader that the sender has observed; [`Address::BROADCAST`] means that there is none.
     pub leader: Address,
     /// The `type`.
     pub kind: Cow<'a, str>,
@@ -41,7 +41,7 @@ impl<'a> Datagram<'a> {
     /// Reads the envelope of a datagram.
     ///
     /// # Errors
-    /// If it is not UTF-8, not a JSON object, or one of `src`, `dst`, `leader` and `type` is missing, comes twice or
+    /// If it is not UTF-8, not a JSON object, or one of `src`, `dst`, `leader` and `type` is missing, appears twice or
     /// makes no sense.
     pub fn parse(bytes: &'a [u8]) -> Result<Datagram<'a>, Malformed> {
         #[derive(Deserialize)]
@@ -57,10 +57,10 @@ impl<'a> Datagram<'a> {
         // Inside an `Option`, a bare `Cow` would never borrow.
         #[derive(Deserialize)]
         struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
-        // What is skipped is not checked to be text, so that is done first.
+        // Skipped parts are not checked for UTF-8, so that is done first.
         let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Utf8)?;
         if !text.trim_ascii_start().starts_with('{') {
-            // A list of the right length would do as a structure.
+            // A list of the right length would be accepted as a structure.
             serde_json::from_str::<serde::de::IgnoredAny>(text)?;
             return Err(Malformed::Json(serde::de::Error::custom("it is not an object")));
         }
@@ -68,11 +68,12 @@ impl<'a> Datagram<'a> {
         Ok(Datagram { src, dst, leader, kind, mid: mid.map(|mid| mid.0), text })
     }
 
-    /// Reads the envelope of a datagram as the course's runner does, which is a Python program: more is JSON there
-    /// ([`Oddity`]). If it is not strict JSON, the datagram borrows from `rewritten`, which then holds it as strict JSON.
+    /// Reads the envelope of a datagram as the course's runner does. The runner is a Python program, and Python accepts
+    /// more than JSON ([`Oddity`]). If it is not strict JSON, the datagram borrows from `rewritten`, which then holds
+    /// it as strict JSON.
     ///
     /// # Errors
-    /// As [`Datagram::parse`], where Python would fail, too.
+    /// As [`Datagram::parse`], if Python would fail, too.
     pub fn parse_as_python(
         bytes: &'a [u8],
         rewritten: &'a mut String,
@@ -99,7 +100,7 @@ impl<'a> Datagram<'a> {
         self.text
     }
 
-    /// Whether `dst` is written in upper case, as the course's runner wants it: it compares texts.
+    /// Whether `dst` is written in upper case, as the course's runner requires, because it compares strings.
     pub fn has_upper_case_dst(&self) -> bool {
         #[derive(Deserialize)]
         struct Destination<'a> {
@@ -111,24 +112,24 @@ impl<'a> Datagram<'a> {
         !has_letters || self.body::<Destination<'_>>().is_ok_and(|found| found.dst == expected)
     }
 
-    /// Whether it has a checksum, and the right one: whether it says what a replica has written
-    /// ([`Datagrams::push`]), however it was rewritten on the way.
+    /// Whether it has a checksum, and the right one. Then its content is what a replica has written
+    /// ([`Datagrams::push`]), however it was re-encoded on the way.
     pub fn is_intact(&self) -> bool {
         Checksum::of(self.text.as_bytes()).is_ok_and(|checksum| checksum.stated == Some(checksum.computed))
     }
 
-    /// Reads further keys of the datagram: those of `T`, whatever others there are.
+    /// Reads further keys of the datagram: those of `T`, ignoring all others.
     ///
     /// # Errors
-    /// If a key is missing, comes twice or makes no sense.
+    /// If a key is missing, appears twice or makes no sense.
     pub fn body<T: Deserialize<'a>>(&self) -> Result<T, Malformed> {
         Ok(serde_json::from_str(self.text)?)
     }
 
-    /// What a client asks, if it is a request.
+    /// The client's operation, if it is a request.
     ///
     /// # Errors
-    /// If it is one without the keys that it needs.
+    /// If it is a request without the keys that it needs.
     pub fn operation(&self) -> Result<Option<Operation>, Malformed> {
         #[derive(Deserialize)]
         struct Get<'a> {
@@ -152,8 +153,8 @@ impl<'a> Datagram<'a> {
         })
     }
 
-    /// What a replica answers, if it is an answer. A value that is no text counts as none. If there are two, the last one
-    /// counts, as in Python.
+    /// The replica's response, if it is an answer. A value that is not a string counts as none. If there are two, the
+    /// last one counts, as in Python.
     pub fn response(&self) -> Option<Response> {
         #[derive(Deserialize)]
         struct Answer<'a> {
@@ -178,20 +179,20 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// What every datagram that is sent carries besides its type.
+/// The keys of every sent datagram besides its type.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
     /// The sender.
     pub src: Address,
     /// The receiver.
     pub dst: Address,
-    /// Whom the sender believes to lead; [`Address::BROADCAST`] is nobody.
+    /// The leader that the sender has observed; [`Address::BROADCAST`] means that there is none.
     pub leader: Address,
     /// The datagram's name.
     pub mid: &'a str,
 }
 
-/// Datagrams that are to be sent, in order. It is meant to be used again and again, and then allocates nothing.
+/// Datagrams to send, in order. If it is reused, it allocates nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Datagrams {
     bytes: Vec<u8>,
@@ -207,8 +208,8 @@ impl Datagrams {
         Datagrams { bytes: Vec::new(), ends: Vec::new(), bare: false }
     }
 
-    /// No datagrams; those that are added leave their envelope out, all but `type`. No network takes such, but they
-    /// show what a message says.
+    /// No datagrams; those added later omit their envelope, except `type`. No network accepts them, but they show the
+    /// content of a message.
     pub const fn bare() -> Datagrams {
         Datagrams { bytes: Vec::new(), ends: Vec::new(), bare: true }
     }
@@ -273,7 +274,7 @@ impl Datagrams {
 
     /// Adds a datagram that is JSON already, in one line.
     pub fn push_text(&mut self, json: &str) {
-        // Outside of strings, in which they cannot stand, line breaks are as good as spaces.
+        // Outside of strings, in which they cannot stand, line breaks count as spaces.
         self.bytes.extend(json.bytes().map(|byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte }));
         self.ends.push(self.bytes.len());
     }
@@ -291,9 +292,8 @@ impl Datagrams {
 
     /// Adds a client's request.
     ///
-    /// The course knows gets and puts only. All other operations are written as datagrams of types of their own, so that a
-    /// trace can show them. A reader finds no [`Datagram::operation`] in them and ignores them, as any type that it does
-    /// not know.
+    /// The course has gets and puts only. All other operations are written as datagrams of separate types, so that a
+    /// trace can show them. A reader finds no [`Datagram::operation`] in them and ignores them, like any unknown type.
     pub fn push_operation(&mut self, envelope: &Envelope<'_>, operation: &Operation) -> usize {
         #[derive(Serialize)]
         struct Get<'a> {
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_datagram_is_read_back() {
         let mut out = Datagrams::new();
         let operations = [
             Operation::Get { key: "é\u{0}\"\\".into() },
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_datagram_has_its_type_and_what_it_says() {
+    fn a_bare_datagram_has_its_type_and_its_content() {
         let mut out = Datagrams::bare();
         out.push_operation(&ENVELOPE, &Operation::Put { key: "k".into(), value: "\"".into() });
         out.push_response(&ENVELOPE, &Response::Fail);
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_can_be_shown_but_not_asked_for() {
+    fn an_update_can_be_shown_but_not_requested() {
         let request = Some(crate::service::RequestId { client: 7, number: 1 });
         let update = |expected: Option<&str>, request| crate::service::Update {
             key: "k".into(),
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_datagrams_are_told_what_they_lack() {
+    fn errors_of_malformed_datagrams_say_what_is_missing() {
         for (bytes, message) in [
             (&b"\xff\xfe"[..], "it is not UTF-8"),
             (b"", "EOF while parsing a value at line 1 column 0"),

@@ -1,8 +1,8 @@
 //! The course's LAN: datagrams of JSON, as replicas, clients and the router between them write and read them.
 //!
 //! A datagram is one JSON object. Five keys are the envelope: `src`, `dst` and `leader` are addresses (four hexadecimal
-//! digits, `FFFF` is everyone as `dst` and nobody as `leader`), `type` says what it is, and `MID` is a text that names
-//! it. What else there is depends on the type:
+//! digits, `FFFF` is every program as `dst` and no replica as `leader`), `type` names its kind, and `MID` is a string
+//! that identifies it. The further keys depend on the type:
 //!
 //! | type | from, to | further keys |
 //! |---|---|---|
@@ -13,10 +13,10 @@
 //! | `fail`, `redirect` | replica, client | |
 //! | any other | replica, replica | whatever the protocol wants ([`PeerMessage`]), and `sum` |
 //!
-//! `sum` is a checksum over all other keys ([`Datagram::is_intact`]): a replica reads no damaged message of another one.
-//! The other types are the course's, and have none.
+//! `sum` is a checksum over all other keys ([`Datagram::is_intact`]): a replica does not accept a damaged message of
+//! another one. The other types are the course's, and have none.
 //!
-//! Reading never fails worse than with a [`Malformed`]: whatever comes in, it is safe to try.
+//! Reading any bytes is safe: the worst result is a [`Malformed`].
 
 mod address;
 mod checksum;
@@ -37,7 +37,7 @@ pub const UDP_BYTES_MAX: usize = 1 << 16;
 
 /// Types of datagrams.
 pub mod kind {
-    /// A replica is there.
+    /// A replica announces itself.
     pub const HELLO: &str = "hello";
     /// A client reads.
     pub const GET: &str = "get";
@@ -51,26 +51,26 @@ pub mod kind {
     pub const REDIRECT: &str = "redirect";
 }
 
-/// What replicas of a protocol send each other, as datagrams ([`Datagrams::push`]). Its types must not be those of
+/// A message between replicas of a protocol, as datagrams ([`Datagrams::push`]). Its types must not be those of
 /// [`kind`], and its keys neither those of the envelope nor `sum`.
 pub trait PeerMessage: Sized {
-    /// Adds the message to what is to be sent: mostly one datagram, several if it is too large for one.
+    /// Adds the message to `out`: mostly one datagram, several if it is too large for one.
     fn encode(&self, envelope: &Envelope<'_>, out: &mut Datagrams);
 
-    /// The message in a datagram from another replica, which is intact; none if there is none.
+    /// The message in an intact datagram from another replica; none if there is none.
     fn decode(datagram: &Datagram<'_>) -> Option<Self>;
 
-    /// Whether the message only shows that its sender lives, or answers one that may. A trace can leave such out.
+    /// Whether the message is only a sign of life, or the answer to a message that may be one. A trace can omit these.
     fn pulse(&self) -> Option<Pulse> {
         None
     }
 }
 
-/// A part of what protocols keep saying while nothing happens.
+/// One of the messages that protocols repeat while nothing happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pulse {
-    /// A heartbeat, with a number that its answer brings back.
+    /// A heartbeat, with a number that its answer returns.
     Beat(u64),
-    /// An answer to the message with this number. Whether that was a heartbeat the answer alone need not tell.
+    /// An answer to the message with this number. The answer alone need not show whether that was a heartbeat.
     Answer(u64),
 }

@@ -1,8 +1,8 @@
-//! JSON as Python's `json.loads` reads it, where that is more than JSON.
+//! JSON as Python's `json.loads` reads it, where that accepts more than JSON.
 
 use serde_json::{Map, Value};
 
-/// What only Python takes for JSON.
+/// An extension of JSON that Python accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Oddity {
     /// `NaN`, `Infinity` or `-Infinity` as a number.
@@ -16,11 +16,11 @@ pub enum Oddity {
     RepeatedKey,
 }
 
-/// An object as strict JSON, and what was odd about it, repeated keys apart; none if Python cannot read it either, or if
-/// it is not an object. Numbers that are not finite become null, and halves of surrogate pairs the replacement character. Of
-/// a key that occurs twice, the last one stays.
+/// An object as strict JSON, and the extension that it used, repeated keys apart; none if Python cannot read it either,
+/// or if it is not an object. Numbers that are not finite become null, and halves of surrogate pairs the replacement
+/// character. If a key occurs twice, the last one stays.
 ///
-/// A `type` or `MID` that is not a string becomes one that no message has: Python's programs do not mind.
+/// A `type` or `MID` that is not a string becomes one that no message has: programs in Python accept that.
 pub(super) fn as_strict_json(text: &str) -> Option<Rewritten> {
     let (plain, oddity) = without_odd_tokens(text);
     let mut object: Map<String, Value> = serde_json::from_str(&plain).ok()?;
@@ -38,13 +38,13 @@ pub(super) fn as_strict_json(text: &str) -> Option<Rewritten> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rewritten {
     pub text: String,
-    /// What only Python takes for JSON, repeated keys apart.
+    /// The extension that it used, repeated keys apart.
     pub oddity: Option<Oddity>,
     /// `type` or `MID` were not strings.
     pub has_odd_names: bool,
 }
 
-/// Whether a text may have half of a surrogate pair, which the reader of JSON does not notice in a string that it skips.
+/// Whether a text may have half of a surrogate pair. The JSON reader does not detect that in a string that it skips.
 pub(super) fn may_have_surrogates(text: &str) -> bool {
     text.contains("\\ud") || text.contains("\\uD")
 }
@@ -81,7 +81,7 @@ fn odd_escape(rest: &str) -> Option<(usize, &'static str, Oddity)> {
     is_lone.then_some((6, "\\ufffd", Oddity::LoneSurrogate))
 }
 
-/// How long the escape sequence is at the beginning of this text, if there is one. A surrogate pair is one.
+/// The length of the escape sequence at the beginning of this text, if there is one. A surrogate pair is one.
 fn escape_length(rest: &str) -> Option<usize> {
     let second = rest.strip_prefix('\\')?.chars().next()?;
     match unit(rest) {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_python_reads_becomes_strict_json_with_the_same_meaning() {
+    fn json_of_python_becomes_strict_json_with_the_same_meaning() {
         for (text, strict, oddity) in [
             (r#"{"a": NaN, "b": [-Infinity, Infinity]}"#, r#"{"a":null,"b":[null,null]}"#, Some(Oddity::NotFinite)),
             (r#"{"a": "NaN \"Infinity"}"#, r#"{"a":"NaN \"Infinity"}"#, None),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_python_refuses_is_refused() {
+    fn json_that_python_refuses_is_refused() {
         for text in
             ["", "{", "NaN", "[NaN]", r#"{"a": nan}"#, r#"{'a': 1}"#, "\u{feff}{}", r#"{"a": "\u12"}"#, r#"{"a": "\"#]
         {

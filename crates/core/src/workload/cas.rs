@@ -6,7 +6,7 @@ use super::generator::{Generator, Lesson, Turn};
 use crate::service::{Operation, Text, Update};
 use crate::specification::Answer;
 
-/// Of ten writes, this many swap what the client saw last, swap what is not there, and delete. The others put.
+/// Of ten writes, this many swap the value that the client saw last, swap another value, and delete. The others put.
 const SWAPS: u64 = 5;
 const WRONG_SWAPS: u64 = 1;
 const DELETES: u64 = 2;
@@ -14,7 +14,7 @@ const DELETES: u64 = 2;
 /// One client.
 pub(super) struct CasClient {
     count: u32,
-    /// The newest value that the client has learned of each key. A key without one was never seen, and has "".
+    /// The newest value that the client knows for each key. A key without one was never seen, and has "".
     seen: BTreeMap<Text, Text>,
 }
 
@@ -48,7 +48,7 @@ impl Generator for CasClient {
 
     fn learn(&mut self, lesson: &Lesson<'_>) {
         let Answer::Done(answer) = lesson.answer else { return };
-        // What comes with the answer is what the key has; without it, the key has what was written.
+        // A value in the answer is the key's value; without one, the key has the written value.
         if let Some(value) = answer.or(lesson.operation.value()) {
             self.seen.insert(lesson.operation.key().clone(), value.clone());
         }

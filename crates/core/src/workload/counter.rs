@@ -3,7 +3,7 @@
 use super::generator::{Generator, Turn};
 use crate::service::Operation;
 
-/// The most that a client adds or takes away at once.
+/// The most that a client adds or subtracts at once.
 const AMOUNT_MAX: u64 = 9;
 
 /// Of ten amounts, this many are below zero.

@@ -1,4 +1,4 @@
-//! What clients keep in mind that the course's do not.
+//! The state of clients that the course's clients do not have.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::time::Time;
 pub(super) struct Further {
     seed: u64,
     mix: f64,
-    /// One for each client; none if operations are written down, or drawn as in the course.
+    /// One for each client; none if operations are listed, or drawn as in the course.
     generators: Vec<Box<dyn Generator>>,
     /// How many requests of each client there were.
     counts: [u64; CLIENTS],
@@ -65,12 +65,12 @@ impl Further {
         }
     }
 
-    /// The first attempt of a client's newest request is sent.
+    /// Records that the first attempt of a client's newest request is sent.
     pub fn begin(&mut self, client: usize, first: Mid) {
         self.requests.begin(self.counts[client].saturating_sub(1), first);
     }
 
-    /// A client's request was answered `ok`.
+    /// Records that a client's request was answered `ok`.
     pub fn complete(&mut self, now: Time, client: usize, mid: Mid, operation: &Operation, answer: Option<&Text>) {
         if let Some(names) = &mut self.names {
             names.settle(client, operation);
@@ -78,7 +78,7 @@ impl Further {
         self.close(now, client, mid, operation, Answer::Done(answer));
     }
 
-    /// A client has given a request up.
+    /// Records that a client has abandoned a request.
     pub fn give_up(&mut self, now: Time, client: usize, mid: Mid, operation: &Operation) {
         self.close(now, client, mid, operation, Answer::Unknown);
     }

@@ -1,14 +1,15 @@
-//! Clients that are state machines of their own: what all kinds but the course's are made of.
+//! Clients that are separate state machines, as in all kinds but the course's.
 
 use crate::rng::Stream;
 use crate::service::{Operation, Text};
 use crate::specification::Answer;
 use crate::time::Time;
 
-/// One client: chooses its next operation and learns what came of the earlier ones.
+/// One client: chooses its next operation and learns the outcomes of earlier ones.
 ///
-/// Each client has its own, so no answer to one client changes what another does. Each request has a random stream of
-/// its own as well ([`Turn::random`]), so that no answer moves the random numbers of later requests of the same client.
+/// Each client has its own generator, so no answer to one client changes what another does. Each request has its own
+/// random stream, too ([`Turn::random`]), so that no answer moves the random numbers of later requests of the same
+/// client.
 ///
 /// A client of a bank, as a whole:
 ///
@@ -38,12 +39,12 @@ pub trait Generator: Send {
     /// The operation of the client's next request. None if the client has nothing to ask now: the request is left out
     /// and counted ([`History::idle`](crate::record::History::idle)).
     ///
-    /// The requests of one client may overlap. A client that wants to know the answer to one before it sends the next
-    /// returns none until it has learned of it.
+    /// The requests of one client may overlap. A client that needs the answer to one request before it sends the next
+    /// returns none until it has learned the answer.
     fn next(&mut self, turn: &mut Turn) -> Option<Operation>;
 
-    /// A request of this client is over. Called at most once for each request, and never for one that stays without an
-    /// answer where clients never give up.
+    /// A request of this client is over. Called at most once for each request. It is never called for a request without
+    /// an answer if clients never give up.
     fn learn(&mut self, lesson: &Lesson<'_>) {
         let _ = lesson;
     }
@@ -54,7 +55,7 @@ pub trait Generator: Send {
 pub struct Turn {
     /// The client, counted from 0.
     pub client: usize,
-    /// Which of its requests this is, counted from 0. Requests that were left out count, too.
+    /// The number of its request, counted from 0. Requests that were left out count, too.
     pub number: u64,
     /// The time.
     pub now: Time,
@@ -65,7 +66,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// A value that no other request of the run has: the numbers of client and request.
+    /// A value that is unique in the run: the numbers of client and request.
     pub fn unique(&self) -> Text {
         format!("{}-{}", self.client, self.number).into()
     }
@@ -79,14 +80,14 @@ impl Turn {
     }
 }
 
-/// What a client learns of one of its requests.
+/// What a client learns about one of its requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Lesson<'a> {
     /// The request's number, as in [`Turn::number`].
     pub number: u64,
-    /// What it asked.
+    /// The operation.
     pub operation: &'a Operation,
-    /// What came of it: the answer, or [`Answer::Unknown`] if the client has given it up.
+    /// Its outcome: the answer, or [`Answer::Unknown`] if the client has abandoned it.
     pub answer: Answer<'a>,
     /// The time.
     pub now: Time,

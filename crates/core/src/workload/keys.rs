@@ -1,4 +1,4 @@
-//! Which keys and values clients use.
+//! The keys and values that clients use.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use crate::rng::Stream;
 use crate::service::{Operation, Text};
 use crate::workload::{CLIENTS, ScriptedOperation};
 
-/// Whose keys clients use: the scenario's `workload`.
+/// Which keys clients use: the scenario's `workload`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// Each client its own, as in the course.
+    /// Each client has its own keys, as in the course.
     Private,
-    /// All clients the same.
+    /// All clients use the same keys.
     Shared {
         /// How many keys there are.
         count: u32,
     },
 }
 
-/// The random part of a request, drawn in advance, so that what one request makes of its draws never moves the next.
+/// The random part of a request, drawn in advance, so that one request's use of its draws never moves the next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice {
     /// A put wants a fresh key.
@@ -59,7 +59,7 @@ pub(super) struct KeySpace {
 struct Owner {
     fresh: Stream,
     keys: Vec<Key>,
-    /// The keys that a get can ask for: those that have had a put acknowledged, or all if they are shared.
+    /// The keys that a get can ask for: those with an acknowledged put, or all if they are shared.
     known: Vec<usize>,
 }
 
@@ -115,12 +115,12 @@ impl KeySpace {
         (Operation::Put { key: key.name.clone(), value }, Place { owner, key: place })
     }
 
-    /// Takes note that a put of this key is sent under this MID.
+    /// Records that a put of this key is sent under this MID.
     pub fn note_put(&mut self, place: Place, mid: Mid) {
         self.owners[place.owner].keys[place.key].puts.push(mid);
     }
 
-    /// Takes note that a put of this value was acknowledged.
+    /// Records that a put of this value was acknowledged.
     pub fn acknowledge(&mut self, place: Place, value: &Text) {
         let owner = &mut self.owners[place.owner];
         let held = &mut owner.keys[place.key].held;
@@ -165,7 +165,7 @@ impl Owner {
 fn fresh_key(stream: &mut Stream) -> Text {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut key = [0; 32];
-    // Six bits a letter, ten letters a draw.
+    // Six bits per letter, ten letters per draw.
     for letters in key.chunks_mut(10) {
         let mut bits = stream.next_u64();
         for letter in letters {
@@ -176,7 +176,7 @@ fn fresh_key(stream: &mut Stream) -> Text {
     ascii_text(&key)
 }
 
-/// The MD5 of a text, in lower-case hex.
+/// The MD5 of a string, in lower-case hex.
 pub(super) fn md5_hex(text: &str) -> Text {
     hex(&Md5::digest(text.as_bytes()))
 }

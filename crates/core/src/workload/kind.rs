@@ -1,4 +1,4 @@
-//! What clients use: the kinds of workloads.
+//! The kinds of workloads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use super::{Keys, ScriptedOperation};
 use crate::service::{Operation, Text, Update};
 use crate::time::Span;
 
-/// The kind of a workload: what clients use and what they do to it.
+/// The kind of a workload: the objects that clients use, and their operations.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Kind {
     /// `kv`: the course's clients, which read and write keys.
     Kv {
-        /// Whose keys they use.
+        /// Which keys they use.
         keys: Keys,
-        /// Whether each write is a named update, which must be applied exactly once. If operations are written down,
-        /// whether one of them is an update.
+        /// Whether each write is a named update, which must be applied exactly once. If operations are listed, whether
+        /// one of them is an update.
         updates: bool,
     },
     /// `cas`: clients read, write, compare-and-swap and delete shared keys.
@@ -58,7 +58,7 @@ pub enum Kind {
     Custom(CustomKind),
 }
 
-/// A type of your own: its name, and what makes its clients.
+/// A type of your own: its name, and the function that makes its clients.
 ///
 /// Two of them are equal if they have the same name, and both or neither can make clients.
 #[derive(Clone)]
@@ -70,7 +70,7 @@ pub struct CustomKind {
 type Make = Arc<dyn Fn(usize) -> Box<dyn Generator> + Send + Sync>;
 
 impl CustomKind {
-    /// A type of this name. Clients cannot draw any requests of it: its operations are written down.
+    /// A type of this name. Clients cannot draw requests of it: its operations must be listed.
     pub fn named(name: &str) -> CustomKind {
         CustomKind { name: name.into(), make: None }
     }
@@ -119,7 +119,7 @@ impl Kind {
     /// A kind of your own. `name` is the name of its specification, and `make` makes the generator of each client, from
     /// its number.
     ///
-    /// A file has its name alone. A protocol whose workload has this name brings what makes the clients
+    /// A file has only its name. A protocol with a workload of this name provides the function that makes the clients
     /// ([`Protocol::fit`](crate::lab::Protocol::fit)).
     pub fn custom<G: Generator + 'static>(name: &str, make: impl Fn(usize) -> G + Send + Sync + 'static) -> Kind {
         let make: Make = Arc::new(move |client| Box::new(make(client)));
@@ -139,7 +139,7 @@ impl Kind {
         }
     }
 
-    /// Whether it is of the same type as another one: the same name, and the same name of a type of your own.
+    /// Whether it is of the same type as another one: the same kind and, for `custom`, the same name.
     pub fn is_like(&self, other: &Kind) -> bool {
         match (self, other) {
             (Kind::Custom(own), Kind::Custom(other)) => own.name() == other.name(),
@@ -147,7 +147,7 @@ impl Kind {
         }
     }
 
-    /// The name of the specification that a history of it is measured by.
+    /// The name of the specification for judging a history of it.
     pub fn specification_name(&self) -> &str {
         match self {
             // A register has no updates, named or not.
@@ -163,7 +163,7 @@ impl Kind {
         matches!(self, Kind::Kv { updates: true, .. } | Kind::Cas { updates: true, .. })
     }
 
-    /// Whether it has such an operation. A `custom` one has them all.
+    /// Whether it has such an operation. A `custom` kind has all operations.
     pub fn knows(&self, operation: &Operation) -> bool {
         match operation {
             Operation::Get { .. } => !matches!(self, Kind::Queue { .. } | Kind::Lock { .. }),
@@ -194,8 +194,8 @@ impl Kind {
         kinds.find(all)
     }
 
-    /// The kind of this name, as it is with these operations in place of what its clients draw. None for `custom`, which
-    /// needs a name of its own, and for what is not the name of a kind.
+    /// The kind of this name, with these operations in place of drawn ones. None for `custom`, which needs a second
+    /// name, and for a name that no kind has.
     pub(crate) fn scripted(name: &str, operations: &[ScriptedOperation], count: u32) -> Option<Kind> {
         let any = |is: fn(&Update) -> bool| {
             let mut all = operations.iter().map(|scripted| &scripted.operation);
@@ -212,10 +212,10 @@ impl Kind {
         }
     }
 
-    /// The longest time for which a client wants to hold a lock, unless the file says.
+    /// The longest time for which a client wants to hold a lock, unless the file sets it.
     pub(crate) const HOLD_DEFAULT: Span = Span::from_secs(1);
 
-    /// The same kind with these operations in place of what its clients draw; another one if it has no such operations.
+    /// The same kind with these operations in place of drawn ones; another kind if this one does not have them.
     pub(crate) fn with_operations(self, operations: &[ScriptedOperation], count: u32) -> Kind {
         let fits = operations.iter().all(|scripted| self.knows(&scripted.operation));
         match self {
@@ -225,10 +225,10 @@ impl Kind {
         }
     }
 
-    /// What draws the operations of each client; none for those of the course.
+    /// The generators of all clients; none for the course's clients.
     ///
     /// # Panics
-    /// If it is `custom` and cannot draw any.
+    /// If it is `custom` and cannot draw operations.
     pub(super) fn generators(&self, clients: usize) -> Option<Vec<Box<dyn Generator>>> {
         fn each<G: Generator + 'static>(clients: usize, make: impl Fn() -> G) -> Option<Vec<Box<dyn Generator>>> {
             Some((0..clients).map(|_| Box::new(make()) as Box<dyn Generator>).collect())

@@ -1,16 +1,16 @@
-//! `lock`: clients that take a lock, hold it and give it up.
+//! `lock`: clients that acquire a lock, hold it and release it.
 //!
-//! A client wants one lock at a time. What it does with its next request depends on what it knows:
+//! A client wants one lock at a time. Its next request depends on its state:
 //!
-//! - It holds none: it asks for a random one. After a refusal it asks for the same one again half of the time.
-//! - It holds one: it gives the lock up if the time for which it wanted it is over. If not, it has nothing to ask, and the
+//! - It holds none: it asks for a random lock. After a refusal it asks for the same lock again half of the time.
+//! - It holds one: it releases the lock once its chosen time has passed. Until then it has nothing to ask, and the
 //!   request is left out.
-//! - It does not know whether it holds one, because an acquire or a release has no answer yet or was given up: it
+//! - It does not know whether it holds one, because an acquire or a release has no answer yet or was abandoned: it
 //!   releases the lock to be sure. The answer says whether the client had it; either is fine.
 //!
-//! An acquire that has no answer may take effect at any later time. Then every other client is refused, and this client,
-//! too, until it releases the lock. So a client that is refused a lock releases it first if an acquire of it once had no
-//! answer.
+//! An acquire that has no answer may take effect at any later time. Then all clients, including this one, are refused
+//! until this client releases the lock. So if a client is refused a lock, and an acquire of it once had no answer, it
+//! releases the lock first.
 
 use std::collections::BTreeSet;
 
@@ -24,13 +24,13 @@ pub(super) struct LockClient {
     count: u32,
     hold_max: Span,
     state: State,
-    /// For how long it wants the lock that it asks for.
+    /// How long it wants to hold the lock that it asks for.
     hold: Span,
-    /// Locks of which an acquire may still take effect: it had no answer when the client went on.
+    /// Locks with an acquire that may still take effect: it had no answer when the client continued.
     haunted: BTreeSet<Text>,
 }
 
-/// What a client knows.
+/// The state of a client.
 enum State {
     /// It holds no lock.
     Free,
@@ -69,7 +69,8 @@ impl LockClient {
             Answer::Done(Some(_)) if is_asked => self.state = State::Held(key.clone(), now + self.hold),
             Answer::Done(None) if is_asked && self.haunted.contains(key) => self.state = State::Unsure(key.clone()),
             Answer::Done(None) if is_asked => self.state = State::Refused(key.clone()),
-            // The client went on before it knew. Its release may have come before this acquire took effect.
+            // The client continued before it got this answer. Its release may have come before this acquire took
+            // effect.
             Answer::Done(Some(_)) if matches!(self.state, State::Free | State::Refused(_)) => {
                 self.state = State::Unsure(key.clone());
             }

@@ -1,13 +1,14 @@
-//! Clients, as a state machine without I/O: the course's, and those of other kinds.
+//! Clients, as a state machine without I/O: the course's clients, and those of other kinds.
 //!
-//! A [`Workload`] is all clients of a run. A world asks it when the next request is due, sends what it hands out, and
-//! gives it every answer; whatever the world, the same code chooses keys, follows redirects, tries failed requests
-//! again and judges what it is told.
+//! A [`Workload`] is all clients of a run. A world asks it when the next request is due, sends its requests, and gives
+//! it every answer. In all worlds the same code chooses keys, follows redirects, tries failed requests again and judges
+//! answers.
 //!
 //! What the clients do (the course's runner, version 2):
 //!
 //! 1. Requests are sent at even intervals, each by a random one of eight clients. It is a get with probability `mix`.
-//! 2. A get asks for a random key among those that this client has had acknowledged. With none yet, a put is sent.
+//! 2. A get asks for a random key among those for which this client has an acknowledged put. If there is none yet, a
+//!    put is sent.
 //! 3. A put sets, with equal chance, a fresh key to the MD5 of that key, or one of the client's own keys to the MD5 of
 //!    the value that the client holds for it.
 //! 4. A client remembers the leader that the newest answer to an open attempt named, and asks it. At every sending it
@@ -15,22 +16,22 @@
 //!    living replica for each request. All clients forget their leader when it is killed or cut off from its quorum.
 //! 5. On `redirect` and `fail` it sends the same operation again at once, under a new MID, however often. It never
 //!    times out.
-//! 6. A second answer to an attempt that was answered `ok` is a duplicate. An answer to an attempt that was redirected or
-//!    failed before, or that the client never sent, is incorrect. Neither changes anything else.
+//! 6. A second answer to an attempt that was answered `ok` is a duplicate. An answer to an attempt that was redirected
+//!    or failed before, or that the client never sent, is incorrect. Neither has any other effect.
 //!
 //! With [`Keys::Shared`] all clients use the same few keys and every put has a value of its own, for contention.
 //!
-//! Clients of another [`Kind`] are state machines of their own ([`Generator`]), in place of 2 and 3. A request with which
-//! such a client has nothing to ask is left out and counted. Clients with [`Patience`] give an attempt up that takes too
-//! long, and may send the request again to another replica. Such an attempt stays open: if its answer comes later, it is
-//! recorded with the time at which it came, and repeats nothing.
+//! Clients of another [`Kind`] are separate state machines ([`Generator`]), in place of 2 and 3. If such a client has
+//! nothing to ask, its request is left out and counted. Clients with [`Patience`] abandon an attempt that takes too
+//! long, and may send the request again to another replica. Such an attempt stays open: if its answer comes later, it
+//! is recorded with its time, and nothing is repeated.
 //!
-//! In place of all that, a plan can have a list of operations ([`ScriptedOperation`]). Then 1 to 3 are written down,
+//! In place of all that, a plan can have a list of operations ([`ScriptedOperation`]). The list then replaces 1 to 3,
 //! and all keys count as shared. 4 and 5 stay, but an operation may be aimed at a replica.
 //!
-//! Caveats: what a get returns is judged here for the kind `kv` without updates only. The others are left to the
-//! specifications. The
-//! answer that comes to one of several attempts of a request ends the request; those to the others only end attempts.
+//! Caveats: the values of gets are judged here only for the kind `kv` without updates. The other kinds are left to the
+//! specifications. If a request has several attempts, the answer to one of them ends the request; those to the others
+//! only end attempts.
 
 mod cas;
 mod counter;
@@ -69,14 +70,14 @@ pub use script::ScriptedOperation;
 pub const CLIENTS: usize = 8;
 
 /// A run is cut short after this many attempts, or after [`ATTEMPTS_PER_REQUEST`] for each request if that is more: a
-/// bound for the memory of a history. Clients ask again at once, so replicas that redirect in circles get there in
-/// about a minute on the course's network, which handles a message in some 0.065 ms.
+/// bound for the memory of a history. Clients ask again at once, so replicas that redirect in circles reach the bound
+/// in about a minute on the course's network, which takes about 0.065 ms for a message.
 const ATTEMPTS_MAX: u64 = 1_000_000;
 
 /// Runs with more requests may have more attempts.
 const ATTEMPTS_PER_REQUEST: u64 = 40;
 
-/// When clients send how many requests of which kind.
+/// The plan of the clients: the times, number and kinds of their requests.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// How many replicas there are to ask.
@@ -87,21 +88,21 @@ pub struct Plan {
     pub lifetime: Span,
     /// How many requests there are.
     pub requests: u64,
-    /// How many of them are sent at one time, at least 1.
+    /// How many requests are sent at one time, at least 1.
     pub burst: u64,
     /// The probability that a request is a get; of queues, that it is a dequeue.
     pub mix: f64,
-    /// What they use.
+    /// The kind of workload.
     pub kind: Kind,
-    /// When they give up; never, if it does not say.
+    /// When clients give up; none means never.
     pub patience: Option<Patience>,
-    /// The requests, in order of time, if they are written down. Then `requests` is their number, and `burst` and `mix`
-    /// say nothing.
+    /// The requests, in order of time, if they are listed. Then `requests` is their number, and `burst` and `mix` are
+    /// ignored.
     pub operations: Option<Arc<[ScriptedOperation]>>,
 }
 
 impl Plan {
-    /// When the n-th request is due, counted from 0; never, if there are not so many.
+    /// When the n-th request is due, counted from 0; never, if there are no more than n requests.
     fn due(&self, number: u64) -> Time {
         if number >= self.requests {
             return Time::NEVER;
@@ -124,17 +125,17 @@ impl Plan {
 pub struct Dispatch {
     /// The client that sends it.
     pub from: ClientId,
-    /// The replica that it goes to. It is alive, unless none is or the operation was aimed at this one.
+    /// The replica that it goes to. It is alive, unless no replica is, or the operation was aimed at this one.
     pub to: ReplicaId,
     /// The leader that the client remembers.
     pub leader: Option<ReplicaId>,
     /// Names the attempt.
     pub mid: Mid,
-    /// What it asks.
+    /// The operation.
     pub operation: Operation,
 }
 
-/// What a client does about an answer, and what the course's runner calls incorrect about it.
+/// A client's reaction to an answer, and the course's objection to the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Reaction {
     /// The next attempt, if the request was redirected or failed and no newer attempt is under way.
@@ -146,13 +147,13 @@ pub struct Reaction {
 /// Why the course's runner counts an answer as incorrect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incorrect {
-    /// The client has not sent what it answers.
+    /// The client has not sent the request that it answers.
     NeverSent,
     /// The attempt was answered `redirect` or `fail` before.
     Closed,
     /// A get without a value, or with one that the key cannot have.
     WrongValue,
-    /// A get with a value that the client itself had put, but for which it has no acknowledgement. This is lawful.
+    /// A get with a value that the client itself had put, but without an acknowledgement. Linearizability allows this.
     Unacknowledged,
 }
 
@@ -173,21 +174,21 @@ impl fmt::Display for Incorrect {
 #[derive(Debug)]
 pub struct Workload {
     plan: Plan,
-    /// What each client believes; clients are numbered from 0 here.
+    /// The leader that each client remembers; clients are numbered from 0 here.
     leaders: [Option<ReplicaId>; CLIENTS],
-    /// The leader that the network observes, which operations can be aimed at.
+    /// The observed leader, at which operations can be aimed.
     observed: Option<ReplicaId>,
-    /// Which replica a client asks while it knows no leader: one stream a client.
+    /// Which replica a client asks while it knows no leader: one stream per client.
     routes: Vec<Stream>,
-    /// Which client sends what: four draws for each request, whatever comes of them. Where clients are state machines of
-    /// their own, one draw, which says whose turn it is.
+    /// The clients and contents of requests: four draws for each request, used or not. If clients are separate state
+    /// machines, there is one draw, which chooses the client.
     arrivals: Stream,
-    /// Whether what gets return is judged by the puts of their keys.
+    /// Whether the values of gets are judged by the puts of their keys.
     judges: bool,
     keys: KeySpace,
-    /// The keys of the operations, if these are written down.
+    /// The keys of the operations, if these are listed.
     scripted: Vec<Place>,
-    /// What the course's clients do without.
+    /// The state that the course's clients do not have.
     further: Option<Box<Further>>,
     issued: u64,
     /// When the next request is due, and when anything is.
@@ -203,7 +204,7 @@ impl Workload {
     /// The clients of the run with this seed.
     ///
     /// # Panics
-    /// If `requests` is not the number of `operations`, where the plan has some. If it has none, and its kind is
+    /// If the plan has `operations` and `requests` is not their number. If it has none, and its kind is
     /// [`Kind::Custom`] without a generator.
     pub fn new(plan: Plan, seed: u64) -> Workload {
         let (keys, scripted) = match (&plan.operations, &plan.kind) {
@@ -242,11 +243,11 @@ impl Workload {
         self.due
     }
 
-    /// Sends the next request, if one is due, or repeats one that has timed out. Several can be due at one time: then the
-    /// next one still is. None only if nothing is due any more.
+    /// Sends the next request, if one is due, or repeats one that has timed out. If several are due at one time, call
+    /// it again. Returns none only if nothing more is due.
     pub fn handle_due(&mut self, now: Time, living: ReplicaSet) -> Option<Dispatch> {
         while now >= self.due {
-            // If both are due, what was due first comes first.
+            // If both are due, the one that was due first comes first.
             let is_request = self.further.is_none() || self.timeout_due() > self.request_due;
             let dispatch = if is_request { self.begin(now, living) } else { self.time_out(now, living) };
             self.reckon();
@@ -262,7 +263,7 @@ impl Workload {
         self.further.as_mut().map_or(Time::NEVER, |further| further.requests.due())
     }
 
-    /// Works out anew when anything is due.
+    /// Recomputes when anything is due.
     #[inline]
     fn reckon(&mut self) {
         self.due = match self.further {
@@ -308,7 +309,7 @@ impl Workload {
         Some((client, operation, place))
     }
 
-    /// Draws the next operation of a client that is a state machine of its own.
+    /// Draws the next operation of a client that is a separate state machine.
     fn draw_own(&mut self, now: Time, client: usize) -> Option<Operation> {
         let further = self.further.as_mut()?;
         let operation = further.draw(now, client).map(|operation| further.named(client, operation));
@@ -316,8 +317,7 @@ impl Workload {
         operation
     }
 
-    /// A client has waited too long for the answer to an attempt. It sends the request again to another replica, or gives
-    /// it up.
+    /// Handles the timeout of an attempt: the client sends the request again to another replica, or abandons it.
     fn time_out(&mut self, now: Time, living: ReplicaSet) -> Option<Dispatch> {
         let (further, patience) = (self.further.as_mut()?, self.plan.patience?);
         let mid = further.requests.next()?;
@@ -351,7 +351,7 @@ impl Workload {
         };
         let number = usize::try_from(mid.0).unwrap_or(usize::MAX);
         let attempt = match self.history.attempts.get_mut(number) {
-            // Whosever client it was: the runner has one list of what is done.
+            // The client does not matter: the runner has one list of completed requests.
             Some(Attempt { answer: Some((_, Outcome::Ok(_))), .. }) => {
                 self.history.duplicates += 1;
                 return Reaction::default();
@@ -376,7 +376,7 @@ impl Workload {
             return Reaction { again: None, incorrect: self.complete(number) };
         }
         if self.further.as_ref().is_some_and(|further| !further.requests.is_current(mid)) {
-            // The client has repeated the request already, or given it up.
+            // The client has repeated the request already, or abandoned it.
             return Reaction::default();
         }
         let operation = attempt.operation.clone();
@@ -385,7 +385,7 @@ impl Workload {
         Reaction { again: Some(again), incorrect: None }
     }
 
-    /// The request that this attempt belongs to is done.
+    /// Records that the request of this attempt is done.
     fn note_done(&mut self, now: Time, client: usize, mid: Mid) {
         let Some(further) = self.further.as_mut() else { return };
         if let Attempt { operation, answer: Some((_, Outcome::Ok(value))), .. } = &self.history.attempts[mid.0 as usize]
@@ -406,7 +406,7 @@ impl Workload {
         self.leaders = [None; CLIENTS];
     }
 
-    /// The network believes in another leader from now on.
+    /// From now on, the observed leader is another one.
     pub fn observe_leader(&mut self, leader: Option<ReplicaId>) {
         self.observed = leader;
     }
@@ -422,12 +422,12 @@ impl Workload {
         self.attempts_max = self.attempts_max.max(attempts);
     }
 
-    /// What has been asked and answered so far.
+    /// The history so far.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// Ends the run: hands out what was asked and answered.
+    /// Ends the run and returns the history.
     pub fn take_history(&mut self) -> History {
         std::mem::take(&mut self.history)
     }
@@ -436,7 +436,7 @@ impl Workload {
         Mid(self.history.attempts.len() as u64)
     }
 
-    /// Sends an attempt, to the replica that it is aimed at if it is.
+    /// Sends an attempt, to the replica at which it is aimed if there is one.
     #[expect(clippy::too_many_arguments, reason = "each is another fact about the attempt")]
     fn dispatch(
         &mut self,
@@ -472,7 +472,8 @@ impl Workload {
         Dispatch { from, to, leader, mid, operation }
     }
 
-    /// The replica that an operation is aimed at; none if that is the unknown leader, or a follower where there is none.
+    /// The replica that an operation is aimed at; none if that is the leader and none is known, or a follower and there
+    /// is none.
     fn aimed(&mut self, aim: Target, client: usize, living: ReplicaSet) -> Option<ReplicaId> {
         match aim {
             Target::Replica(replica) => Some(replica),
@@ -484,14 +485,14 @@ impl Workload {
         }
     }
 
-    /// A random living replica; when none lives, a dead one, where the request is lost.
+    /// A random living replica; if no replica lives, a dead one, where the request is lost.
     fn random_replica(&mut self, client: usize, living: ReplicaSet) -> ReplicaId {
         let candidates = if living.is_empty() { ReplicaSet::all(self.plan.replicas) } else { living };
         let place = self.routes[client].below(candidates.len() as u64) as usize;
         candidates.iter().nth(place).expect("a place within the set")
     }
 
-    /// Draws the consequences of an attempt's `ok`.
+    /// Applies the consequences of an attempt's `ok`.
     fn complete(&mut self, number: usize) -> Option<Incorrect> {
         if !self.judges {
             return None;
@@ -500,7 +501,7 @@ impl Workload {
         match &attempt.operation {
             Operation::Put { value, .. } => self.keys.acknowledge(self.places[number], value),
             Operation::Update(update) => self.keys.acknowledge(self.places[number], &update.value),
-            // An update that is sent again is done once, perhaps long before the answer to the second sending.
+            // An update that is sent again is done once, perhaps long before the second attempt is answered.
             Operation::Get { .. } if self.plan.kind.has_updates() => {}
             Operation::Get { .. } => {
                 let incorrect = self.judge(number)?;
@@ -516,7 +517,7 @@ impl Workload {
         None
     }
 
-    /// Judges the value that a get returned, as far as one key's puts can tell: why it is incorrect, if it is.
+    /// Judges the value that a get returned, as far as one key's puts allow. Returns why it is incorrect, if it is.
     fn judge(&self, number: usize) -> Option<Incorrect> {
         let get = &self.history.attempts[number];
         let Some((answered, Outcome::Ok(Some(value)))) = &get.answer else { return Some(Incorrect::WrongValue) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::rng::Stream;
 use crate::service::{Operation, RequestId, Update};
 
-/// The numbers that clients draw for themselves are below this, so that every reader of JSON can hold them.
+/// The numbers that clients draw for themselves are below this, so that every JSON reader can represent them.
 const NUMBERS: u64 = 1 << 53;
 
 /// The names of one client's updates.
@@ -19,8 +19,8 @@ struct Session {
 
 /// The names of all clients' updates.
 ///
-/// A client numbers its updates in ascending order and has one of them under way at a time, as [`RequestId`] demands. If
-/// the next one is due before the newest is answered, or after that was given up, the client draws another number for
+/// A client numbers its updates in ascending order and has one of them under way at a time, as [`RequestId`] demands.
+/// If the next one is due before the newest is answered, or after that was abandoned, the client draws a new number for
 /// itself and counts from 1 again. So the newest may still take effect at any time, but only once.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
@@ -47,7 +47,7 @@ impl Names {
         Operation::Update(Arc::new(Update { request: Some(self.sessions[client].next()), ..update }))
     }
 
-    /// An update was answered.
+    /// Records that an update was answered.
     pub fn settle(&mut self, client: usize, operation: &Operation) {
         let session = &mut self.sessions[client];
         if matches!(operation, Operation::Update(update) if update.request == Some(session.newest)) {

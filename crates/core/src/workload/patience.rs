@@ -1,4 +1,4 @@
-//! Clients that give attempts up, and requests that take several attempts.
+//! Clients that abandon attempts, and requests that take several attempts.
 
 use std::collections::VecDeque;
 
@@ -23,34 +23,35 @@ pub(super) struct Request {
     pub newest: Mid,
     /// How often an attempt has timed out and was repeated.
     pub retried: u32,
-    /// Whether the client waits for no answer any more: there was one, or it has given up.
+    /// Whether the client no longer waits for an answer: there was one, or it has given up.
     pub over: bool,
 }
 
-/// All requests of a run, and when clients lose patience.
+/// All requests of a run, and the timeouts of their attempts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Requests {
     list: Vec<Request>,
     /// The request of each attempt.
     of: Vec<u32>,
-    /// When the attempts that may still time out do so. All timeouts are the same, so the first sent is the first due.
+    /// When the attempts that may still time out do so. All timeouts have the same length, so the first sent is the
+    /// first due.
     timers: VecDeque<(Time, Mid)>,
 }
 
 impl Requests {
-    /// A request's first attempt is sent.
+    /// Records that a request's first attempt is sent.
     pub fn begin(&mut self, number: u64, first: Mid) {
         self.of.push(self.list.len() as u32);
         self.list.push(Request { number, newest: first, retried: 0, over: false });
     }
 
-    /// A request is sent again.
+    /// Records that a request is sent again.
     pub fn repeat(&mut self, earlier: Mid, again: Mid) {
         self.of.push(self.of[earlier.0 as usize]);
         self.request_mut(earlier).newest = again;
     }
 
-    /// The attempt that was just sent times out then.
+    /// Sets when the attempt that was just sent times out.
     pub fn time(&mut self, due: Time, mid: Mid) {
         self.timers.push_back((due, mid));
     }

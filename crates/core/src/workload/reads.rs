@@ -8,10 +8,10 @@ use crate::time::Time;
 
 /// Whether a get under way from `sent` to `answered` may return `value`, given all puts of its key in order of sending.
 ///
-/// It may if some put wrote the value and was not surely overwritten before the get began, that is, no other put began
-/// after that one was acknowledged and was itself acknowledged before the get began. A put without acknowledgement may
-/// take effect at any time after its sending, but one that was redirected never does. "" is what the key has before the
-/// first put.
+/// It may if some put wrote the value and was not surely overwritten before the get began. A put was surely overwritten
+/// if another put began after its acknowledgement and was itself acknowledged before the get began. A put without
+/// acknowledgement may take effect at any time after its sending, but one that was redirected never does. Before the
+/// first put the key has the value "".
 pub fn may_return<'a>(
     sent: Time,
     answered: Time,
@@ -28,10 +28,10 @@ pub fn may_return<'a>(
     candidates.any(|put| newest.is_none_or(|newest| acknowledged(put) >= newest))
 }
 
-/// Of the puts that were acknowledged before a get was sent, the one that was sent last: it overwrites all that were
-/// acknowledged before its sending, so the get must see it or a newer one.
+/// Of the puts that were acknowledged before a get was sent, the one that was sent last. It overwrites all puts that
+/// were acknowledged before its sending, so the get must see it or a newer one.
 pub fn newest_done<'a>(sent: Time, puts: impl DoubleEndedIterator<Item = &'a Attempt>) -> Option<&'a Attempt> {
-    // Puts come in order of sending, and the one that is wanted is mostly among the newest.
+    // Puts come in order of sending, and the wanted one is mostly among the newest.
     puts.rev().find(|put| acknowledged(put) < sent)
 }
 

@@ -104,7 +104,7 @@ fn operations_are_sent_as_they_are_written_down() {
 }
 
 #[test]
-fn a_script_has_every_request_once_however_often_it_was_sent_and_none_after_the_lifetime() {
+fn a_script_has_every_request_once_even_if_it_was_repeated_and_none_after_the_lifetime() {
     let operations = vec![scripted(1, 3, "a", Some("1")), scripted(9, 4, "a", None)];
     let plan = with_operations(operations.clone());
     let mut workload = Workload::new(plan.clone(), 7);
@@ -151,7 +151,7 @@ fn a_fresh_key_gets_its_md5_and_an_own_key_the_md5_of_what_the_client_holds() {
         *(if held.insert(key, value).is_none() { &mut fresh } else { &mut own }) += 1;
         assert!(answer(&mut workload, &dispatch, ok(None)).is_none());
     }
-    // Half and half, but for the first put of each client.
+    // Half of each, except for the first put of each client.
     assert!((120..=190).contains(&fresh) && own > 110, "{fresh} fresh, {own} own");
 }
 
@@ -206,7 +206,7 @@ fn a_remembered_leader_is_checked_at_every_sending_and_forgotten_when_it_is_dead
         let due = workload.poll_due();
         let first = workload.handle_due(due, alive).expect("a request that is due");
         assert_ne!(first.to, dead);
-        // Each answer names the dead one, as followers do until their election timeout.
+        // Each answer names the dead leader, as followers do until their election timeout.
         let mid = first.mid;
         let again = workload.handle_answer(due, first.from, mid, Some(dead), &Response::Redirect, alive);
         let again = again.again.expect("another attempt");
@@ -238,7 +238,7 @@ fn an_answer_that_no_attempt_waits_for_changes_no_remembered_leader() {
 }
 
 #[test]
-fn a_get_that_shows_an_unacknowledged_put_is_lawful_and_incorrect_for_the_course() {
+fn a_get_that_shows_an_unacknowledged_put_is_linearizable_but_incorrect_for_the_course() {
     let mut workload = workload(0.5, Keys::Private);
     let mut open = std::collections::BTreeMap::new();
     loop {
@@ -269,7 +269,7 @@ fn a_get_that_shows_an_unacknowledged_put_is_lawful_and_incorrect_for_the_course
 }
 
 #[test]
-fn a_second_answer_is_a_duplicate_and_an_answer_to_nothing_is_unknown() {
+fn a_second_answer_is_a_duplicate_and_an_answer_to_no_request_is_unknown() {
     let mut workload = workload(0.0, Keys::Private);
     let first = next(&mut workload);
     answer(&mut workload, &first, ok(None));
@@ -324,7 +324,7 @@ fn put(sent: u64, answered: Option<u64>, value: &str) -> Attempt {
 }
 
 #[test]
-fn a_get_may_return_what_was_not_surely_overwritten_before_it_began() {
+fn a_get_may_return_a_value_that_was_not_surely_overwritten_before_it_began() {
     let puts = [put(10, Some(20), "a"), put(30, Some(40), "b"), put(35, Some(60), "c"), put(70, None, "d")];
     let may = |sent, answered, value: &str| may_return(Time(sent), Time(answered), value, puts.iter());
     assert!(may(1, 5, "") && may(15, 18, "") && !may(25, 29, ""), "before the first put");

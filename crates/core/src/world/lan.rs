@@ -1,22 +1,25 @@
-//! The course's LAN without I/O: who can be reached, what is malformed, what is lost, what clients ask and are told.
+//! The course's LAN without I/O: which replicas can be reached, which datagrams are malformed or lost, and the clients'
+//! requests and answers.
 //!
-//! A [`Lan`] takes datagrams of replicas as bytes, with the time at which they came, and says through [`Wires`] what goes
-//! where. The live world puts sockets and processes under it, and a test can put replicas in memory under it. The rules
-//! are those of the course's runner (version 2, read and run), where the handout is silent:
+//! A [`Lan`] takes datagrams of replicas as bytes, with their arrival times, and sends datagrams through [`Wires`]. The
+//! live world puts sockets and processes under it, and a test can put replicas in memory under it. The rules are those
+//! of the course's runner (version 2, read and run), where the handout is silent:
 //!
-//! - A replica can be reached from its first `hello` on. If a client or another replica sends it something before, it
-//!   counts as died, although it runs on and hears its peers later.
+//! - A replica can be reached from its first `hello` on. If a client or another replica sends it a message before that,
+//!   it counts as died, although it keeps running and hears its peers later.
 //! - An empty datagram, or bytes that are not UTF-8, close the replica that sent them. It counts as died.
-//! - JSON is read as Python reads it ([`Datagram::parse_as_python`]). What is not an object with `src`, `dst`, `leader` and
-//!   `type`, or has an address that is not four hexadecimal digits, is incorrect. So is an unknown destination.
-//! - `dst` is compared as text, so it must be in upper case. `src` is not compared with the replica that sent the datagram.
-//! - A replica that crashes is not heard any more, even with what it sent before, and what is sent to it is lost. When it is
-//!   started again it takes nothing until it says `hello` again. What is sent to it before is lost, too, and does not count
-//!   it as died: the course's runner starts no replica twice, and has no rule for this.
-//! - Clients' messages always get through. Those between replicas are counted when they are sent, and meet the chaos
-//!   monkey when they arrive, which is at once.
-//! - A message that the scenario damages is handed on with one bit flipped, anywhere in it. It counts as dropped, although a
-//!   program may read it. The runner damages nothing.
+//! - JSON is read as Python reads it ([`Datagram::parse_as_python`]). A datagram is incorrect if it is not an object
+//!   with `src`, `dst`, `leader` and `type`, or if an address is not four hexadecimal digits. So is an unknown
+//!   destination.
+//! - `dst` is compared as a string, so it must be in upper case. `src` is not compared with the replica that sent the
+//!   datagram.
+//! - After a crash a replica is no longer heard, not even its earlier messages, and messages to it are lost. After a
+//!   restart it gets no messages until it sends `hello` again. Messages to it before that are lost, too, and do not
+//!   count it as died: the course's runner never restarts a replica, and has no rule for this.
+//! - Clients' messages always get through. Messages between replicas are counted when they are sent. They pass the
+//!   chaos monkey when they arrive, which is at once.
+//! - A message that the scenario damages is delivered with one bit flipped, anywhere in it. It counts as dropped,
+//!   although a program may read it. The runner damages nothing.
 
 use super::stage::Stage;
 use crate::chaos::{Act, Rulebook};
@@ -30,39 +33,39 @@ use crate::time::{Span, Time};
 use crate::wire::{Address, Datagram, Datagrams, Envelope, Malformed, kind};
 use crate::workload::{CLIENTS, Dispatch, Incorrect, Reaction};
 
-/// A run is cut short after this many messages of clients: a bound for memory (0.7 GB). Real routers and replicas take time
-/// for each, so none is known to get there.
+/// A run is cut short after this many messages of clients: a bound for memory (0.7 GB). Real routers and replicas take
+/// time for each, so no run is known to reach the bound.
 const ATTEMPTS_MAX: u64 = 5_000_000;
 
-/// The shortest time after which it is said of a replica that was started again that it has not said `hello`.
+/// The shortest time after which there is a complaint that a restarted replica has not sent `hello`.
 const HELLO_PATIENCE_MIN: Span = Span::from_secs(1);
 
 /// What a [`Lan`] wants done.
 pub trait Wires {
-    /// Hand these bytes to a replica, which has said `hello`.
+    /// Hand these bytes to a replica, which has sent `hello`.
     fn send(&mut self, now: Time, to: ReplicaId, bytes: &[u8]);
 
-    /// A replica has said `hello`, in the datagram that is being received: it can be reached from now on, there if this is
-    /// the first one since it was started.
+    /// A replica has sent `hello` in the datagram that is being received, so it can be reached from now on. If this is
+    /// its first one since its start, the source of the datagram is its address.
     fn connect(&mut self, replica: ReplicaId) {
         let _ = replica;
     }
 
-    /// Something is to happen to a replica: a fault of the scenario, or [`Act::Kill`] because of what it sent. Before an
-    /// [`Act::Restart`], whatever is left of it has to end, and what it has sent has to be forgotten.
+    /// Carry an act out on a replica: a fault of the scenario, or [`Act::Kill`] because of its messages. Before an
+    /// [`Act::Restart`], all that is left of the old process must end, and its pending messages must be dropped.
     fn act(&mut self, now: Time, replica: ReplicaId, act: Act);
 
-    /// Something is wrong with a replica. `what` is one line; it is only asked for if it is shown.
+    /// There is a complaint about a replica. `what` returns one line; it is called only if the line is shown.
     fn complain(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
         let _ = (now, about, what);
     }
 
-    /// Something has happened that a trace has.
+    /// An event for the trace has happened.
     fn witness(&mut self, now: Time, event: &Event<'_, &str>) {
         let _ = (now, event);
     }
 
-    /// As [`Wires::complain`], about something that counts the replica as died: to be shown in any case.
+    /// As [`Wires::complain`], about an event that counts the replica as died: it must always be shown.
     fn report_death(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
         self.complain(now, about, what);
     }
@@ -82,23 +85,23 @@ pub struct Lan<'a> {
 /// One replica's connection to the LAN.
 #[derive(Clone, Copy, Debug, Default)]
 struct Port {
-    /// It has said hello since it was started.
+    /// It has sent hello since it was started.
     reachable: bool,
-    /// What is sent to it before its hello is lost, without counting it as died: it was started again, or was paused.
+    /// Messages to it before its hello are lost, without counting it as died: it was restarted, or was paused.
     excused: bool,
     /// When its hello is late.
     hello_due: Time,
-    /// It was said that it has not said hello.
+    /// Whether there was a complaint that it has not sent hello.
     silence_told: bool,
-    /// It was said that its `src` is not its own.
+    /// Whether there was a complaint that its `src` is not its own.
     src_told: bool,
-    /// It was said that its JSON is not strict.
+    /// Whether there was a complaint that its JSON is not strict.
     json_told: bool,
-    /// It was said that it names a leader that does not exist.
+    /// Whether there was a complaint that it names a leader that does not exist.
     leader_told: bool,
 }
 
-/// What is incorrect about a datagram.
+/// Why a datagram is incorrect.
 #[derive(Debug, thiserror::Error)]
 enum Nonsense {
     #[error("sent a malformed datagram ({0})")]
@@ -132,10 +135,10 @@ impl<'a> Lan<'a> {
         self.stage.next_due()
     }
 
-    /// Makes everything happen that is due.
+    /// Does everything that is due.
     pub fn handle_due(&mut self, now: Time, wires: &mut impl Wires) {
         while self.stage.next_fault() <= now {
-            let (event, consequence) = self.stage.strike(now);
+            let (event, consequence) = self.stage.inject(now);
             wires.witness(now, &Event::Struck { event, consequence });
             if let Some(act) = self.stage.scenario.events[event].fault.act() {
                 consequence.hit.iter().for_each(|replica| self.act(now, replica, act, wires));
@@ -148,7 +151,7 @@ impl<'a> Lan<'a> {
 
     /// Takes a datagram that a replica has sent.
     pub fn handle_datagram(&mut self, now: Time, from: ReplicaId, bytes: &[u8], wires: &mut impl Wires) {
-        // What comes after its end was sent before it, or never should have been.
+        // A datagram that arrives after the replica's end was sent before it, or should not exist.
         if self.gone.contains(from) {
             return;
         }
@@ -166,16 +169,16 @@ impl<'a> Lan<'a> {
     pub fn note_end(&mut self, now: Time, replica: ReplicaId) {
         self.gone.insert(replica);
         if self.stage.director.living().contains(replica) {
-            self.stage.bury(now, replica);
+            self.stage.mark_dead(now, replica);
         }
     }
 
-    /// Whether all replicas that run have said hello.
+    /// Whether all replicas that run have sent hello.
     pub fn all_have_said_hello(&self) -> bool {
         ReplicaId::all(self.ports.len()).zip(&self.ports).all(|(id, port)| port.reachable || self.gone.contains(id))
     }
 
-    /// Complains about replicas that have not said hello when clients begin, or as long after they were started again.
+    /// Complains about replicas that have not sent hello when clients begin, or an equal time after their restart.
     pub fn note_silence(&mut self, now: Time, wires: &mut impl Wires) {
         let hosts = self.stage.director.hosts();
         let expected = hosts.living.minus(hosts.paused);
@@ -196,17 +199,17 @@ impl<'a> Lan<'a> {
         self.stage.is_over(now)
     }
 
-    /// The driver comes this much later than it should. The record has the longest time.
+    /// Notes that the driver is late by this much. The record has the longest delay.
     pub fn note_lag(&mut self, lag: Span) {
         self.stage.lag = self.stage.lag.max(lag);
     }
 
-    /// Ends the run: what is known of it.
+    /// Ends the run and returns its record.
     pub fn finish(&mut self, world: World, now: Time) -> RunRecord {
         self.stage.finish(world, now, self.routed, None)
     }
 
-    /// Whose rules the run follows.
+    /// The rules that the run follows.
     pub fn rules(&self) -> Rulebook {
         self.stage.scenario.rules
     }
@@ -229,7 +232,7 @@ impl<'a> Lan<'a> {
         wires.act(now, from, Act::Kill);
     }
 
-    /// A fault happens to a replica. The stage knows already.
+    /// Carries a fault out on a replica. The stage has noted it already.
     fn act(&mut self, now: Time, replica: ReplicaId, act: Act, wires: &mut impl Wires) {
         let port = &mut self.ports[replica.index()];
         let hello_due = now + self.stage.scenario.wait().max(HELLO_PATIENCE_MIN);
@@ -237,7 +240,7 @@ impl<'a> Lan<'a> {
             Act::Kill => self.gone.insert(replica),
             Act::Crash => {
                 self.gone.insert(replica);
-                // The system that it ran on goes on, and has all that was written.
+                // The operating system keeps running, and has everything that was written.
                 wires.witness(now, &Event::Crashed { replica, failure: PowerFailure::default() });
             }
             Act::Restart { wipe } => {
@@ -303,7 +306,7 @@ impl<'a> Lan<'a> {
         let port = &mut self.ports[from.index()];
         if !std::mem::replace(&mut port.reachable, true) {
             if port.excused {
-                // If it was started again, its outage is over.
+                // If it was restarted, its outage is over.
                 self.stage.note_up(now, from);
             }
             if port.silence_told {
@@ -318,7 +321,7 @@ impl<'a> Lan<'a> {
         place.map(ReplicaId)
     }
 
-    /// Hands a message from one replica on to another. `text` is what the bytes say.
+    /// Passes a message from one replica to another. `text` is the bytes as strict JSON.
     fn forward(&mut self, now: Time, from: ReplicaId, to: ReplicaId, bytes: &[u8], text: &str, wires: &mut impl Wires) {
         self.stage.sent += 1;
         if self.is_away(to) {
@@ -343,13 +346,13 @@ impl<'a> Lan<'a> {
         }
     }
 
-    /// Whether a replica takes nothing of what is sent to it now: it does not run, or has not said hello again.
+    /// Whether a replica gets no messages now: it does not run, or has not sent hello again.
     fn is_away(&self, replica: ReplicaId) -> bool {
         let port = &self.ports[replica.index()];
         self.gone.contains(replica) || (port.excused && !port.reachable)
     }
 
-    /// Whether a replica takes what is sent to it now. One that has not said hello counts as died from then on.
+    /// Whether a replica gets messages now. One that has not sent hello counts as died from then on.
     fn is_up(&mut self, now: Time, to: ReplicaId, what: &dyn Fn() -> String, wires: &mut impl Wires) -> bool {
         if self.is_away(to) {
             return false;
@@ -363,14 +366,14 @@ impl<'a> Lan<'a> {
                         what()
                     )
                 });
-                self.stage.bury(now, to);
+                self.stage.mark_dead(now, to);
             }
             return false;
         }
         true
     }
 
-    /// Hands an answer to a client, and sends what the client asks next.
+    /// Hands an answer to a client, and sends the client's next attempt.
     fn answer(
         &mut self,
         now: Time,

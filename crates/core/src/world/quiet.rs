@@ -1,11 +1,11 @@
-//! Runs that may panic without a word: where failures are looked for, a panic is a result like any other.
+//! Runs that may panic without output: in a search for failures, a panic is a result like any other.
 
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    /// What the newest panic said, while panics of this thread are kept quiet.
+    /// The message of the newest panic, while panics of this thread are kept quiet.
     static QUIET: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -14,12 +14,13 @@ pub(super) fn is_quiet() -> bool {
     QUIET.with_borrow(Option::is_some)
 }
 
-/// Runs something that may panic. A panic prints nothing then, and is the error: what it said and where, in one line.
+/// Runs something that may panic. A panic then prints nothing, and is the error: its message and its place, in one
+/// line.
 ///
-/// The first call installs a panic hook, which hands all other panics on to the hook that was there before.
+/// The first call installs a panic hook, which passes all other panics on to the previous hook.
 ///
 /// # Errors
-/// If `run` panics. What it may have left half done should not be used again.
+/// If `run` panics. State that it may have left half changed should not be used again.
 pub fn catch_quietly<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_in_one_line_with_its_place() {
+    fn a_panic_is_reported_in_one_line_with_its_place() {
         assert_eq!(catch_quietly(|| 7), Ok(7));
         let line = catch_quietly(|| panic!("on\n purpose")).unwrap_err();
         assert!(line.starts_with(&format!("on purpose ({}:", file!())), "{line}");
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn one_inside_another_is_caught_first() {
+    fn an_inner_panic_is_caught_first() {
         let outer = catch_quietly(|| {
             assert!(catch_quietly(|| panic!("inner")).is_err());
             assert!(is_quiet());

@@ -1,6 +1,7 @@
-//! What all worlds share of a run: the scenario's faults, who lives and is cut off, the clients, and the counters.
+//! The part of a run that all worlds share: the scenario's faults, which replicas live or are cut off, the clients, and
+//! the counters.
 //!
-//! A world adds where time comes from and how bytes travel.
+//! A world adds the source of time and the transport of bytes.
 
 use std::mem;
 
@@ -12,7 +13,7 @@ use crate::service::Response;
 use crate::time::{Span, Time};
 use crate::workload::{Reaction, Workload};
 
-/// A run under way, apart from its replicas and its network.
+/// A run in progress, apart from its replicas and its network.
 #[derive(Debug)]
 pub(super) struct Stage<'a> {
     pub scenario: &'a Scenario,
@@ -21,20 +22,20 @@ pub(super) struct Stage<'a> {
     pub workload: Workload,
     /// Messages that replicas sent each other.
     pub sent: u64,
-    /// Those that the chaos monkey dropped, or that were damaged.
+    /// Messages that the chaos monkey dropped, or that were damaged.
     pub dropped: u64,
-    /// What replicas sent that makes no sense.
+    /// Malformed datagrams of replicas.
     pub malformed: u64,
     /// Replicas that died by themselves.
     pub died: u64,
     killed: u64,
-    /// Whom the network has believed to lead.
+    /// The changes of the observed leader.
     leaders: Vec<Belief>,
-    /// Those of the scenario's faults that have struck.
+    /// The faults of the scenario that were injected.
     struck: Vec<Struck>,
     outages: Vec<Outage>,
     calm: Option<Time>,
-    /// How many messages were lost by number when one was last dropped.
+    /// How many messages had been lost by number when a message was last dropped.
     lost: u64,
     /// How late the world was, at most.
     pub lag: Span,
@@ -67,15 +68,15 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// When the next fault strikes; never, if all have.
+    /// When the next fault is injected; never, if all have been.
     #[inline]
     pub fn next_fault(&self) -> Time {
         self.scenario.events.get(self.struck.len()).map_or(Time::NEVER, |event| event.time)
     }
 
-    /// The next fault of the scenario strikes. Returns its place in the list of events and what the world has to do;
-    /// the clients know already.
-    pub fn strike(&mut self, now: Time) -> (usize, Consequence) {
+    /// Injects the next fault of the scenario. Returns its place in the list of events and what the world has to do;
+    /// the clients have been notified already.
+    pub fn inject(&mut self, now: Time) -> (usize, Consequence) {
         let event = self.struck.len();
         let fault = &self.scenario.events[event].fault;
         let idle = self.director.idle(fault);
@@ -97,7 +98,7 @@ impl<'a> Stage<'a> {
         (event, consequence)
     }
 
-    /// Takes note of the leader that a replica's message is stamped with.
+    /// Records the leader that is stamped on a replica's message.
     #[inline]
     pub fn observe_leader(&mut self, now: Time, from: ReplicaId, leader: Option<ReplicaId>) {
         if leader != self.director.believed_leader() {
@@ -106,7 +107,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The network may believe in another leader now.
+    /// Records the observed leader, if it has changed.
     fn note_belief(&mut self, now: Time) {
         let leader = self.director.believed_leader();
         if self.leaders.last().is_some_and(|belief| belief.leader != leader) {
@@ -121,14 +122,14 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// A replica that was down takes what is sent to it from now on.
+    /// A replica that was down gets messages from now on.
     pub fn note_up(&mut self, now: Time, replica: ReplicaId) {
         if let Some(outage) = self.outage(replica).filter(|outage| outage.until == Time::NEVER) {
             outage.until = now;
         }
     }
 
-    /// A replica that has just been started again takes nothing before [`Stage::note_up`].
+    /// A replica that has just restarted gets no messages before [`Stage::note_up`].
     pub fn note_starting(&mut self, replica: ReplicaId) {
         if let Some(outage) = self.outage(replica) {
             outage.until = Time::NEVER;
@@ -140,31 +141,31 @@ impl<'a> Stage<'a> {
         self.outages.iter_mut().rev().find(|outage| outage.replica == replica)
     }
 
-    /// A replica died by itself.
-    pub fn bury(&mut self, now: Time, replica: ReplicaId) {
+    /// Records that a replica died by itself.
+    pub fn mark_dead(&mut self, now: Time, replica: ReplicaId) {
         self.died += 1;
         self.note_down(now, replica);
-        self.director.bury(replica);
+        self.director.mark_dead(replica);
         self.note_belief(now);
-        // A death is a fault like others.
+        // A death is a fault like any other.
         self.calm = self.calm.filter(|_| self.director.has_connected_quorum()).map(|_| now);
     }
 
     /// A replica that was down has refused to start, and stays down.
     pub fn refuse(&mut self, now: Time, replica: ReplicaId) {
         self.note_down(now, replica);
-        self.director.bury(replica);
+        self.director.mark_dead(replica);
         self.note_belief(now);
         self.calm = self.calm.filter(|_| self.director.has_connected_quorum()).map(|_| now);
     }
 
-    /// Whether a message that has arrived gets through. Counts it if not.
+    /// Whether a message that has arrived gets through. Counts it as dropped if not.
     #[inline]
     pub fn admits(&mut self, now: Time, from: ReplicaId, to: ReplicaId) -> bool {
         let admitted = self.director.admits(from, to);
         if !admitted {
             self.dropped += 1;
-            // A loss by number is a fault. The network is calm after the last one.
+            // A loss by number is a fault. The stable period begins after the last one.
             let lost = self.director.monkey().lost_by_number();
             if lost > self.lost {
                 self.lost = lost;
@@ -179,7 +180,7 @@ impl<'a> Stage<'a> {
         self.next_fault().min(self.workload.poll_due()).min(self.scenario.end())
     }
 
-    /// Whether the run has come to its end, is stopped, or has lost all its replicas by themselves and starts none again.
+    /// Whether the run has reached its end, is stopped, or has lost all its replicas by themselves and restarts none.
     pub fn is_over(&self, now: Time) -> bool {
         let starts = |event: &FaultEvent| matches!(event.fault.act(), Some(Act::Restart { .. }));
         let deserted = self.died > 0
@@ -188,7 +189,7 @@ impl<'a> Stage<'a> {
         now >= self.scenario.end() || self.is_storm() || deserted
     }
 
-    /// Hands an answer to a client. Returns what the client does about it.
+    /// Hands an answer to a client. Returns the client's reaction.
     pub fn answer(
         &mut self,
         now: Time,
@@ -200,7 +201,7 @@ impl<'a> Stage<'a> {
         self.workload.handle_answer(now, to, mid, leader, response, self.director.living())
     }
 
-    /// Whether replicas or clients have sent so much that the run is stopped.
+    /// Whether replicas or clients have sent too many messages, so that the run is stopped.
     #[inline]
     pub fn is_storm(&self) -> bool {
         self.is_packet_storm() || self.workload.is_storm()
@@ -210,7 +211,7 @@ impl<'a> Stage<'a> {
         self.sent >= self.scenario.max_packets.max(1)
     }
 
-    /// Ends the run at `end`: what is known of it. `events` and `trace` are the world's own.
+    /// Ends the run at `end` and returns its record. `events` and `trace` are the world's own.
     pub fn finish(&mut self, world: World, end: Time, events: u64, trace: Option<u64>) -> RunRecord {
         RunRecord {
             world,

@@ -1,14 +1,13 @@
 //! Loads a store and measures how it answers.
 //!
-//! - In the *closed* loop each client sends its next request when it has the answer to the last. This finds out how
-//!   much a store can do. But a store that stalls is asked less while it does, and its latencies look better than they
-//!   are.
-//! - In the *open* loop requests are due at a steady rate, whatever has become of earlier ones, and latency is measured
-//!   from the time at which a request was due, not from when a client was free to send it. So a stall counts for all
-//!   that would have come in the meantime (no "coordinated omission"). What no client was free for when time was over is
-//!   counted as `unsent`: then the rate was more than the store can take, or there were too few clients.
+//! - In the *closed* loop each client sends its next request when it has the answer to the last. This shows how much a
+//!   store can do. But a stalled store gets fewer requests, so its latencies look better than they are.
+//! - In the *open* loop requests are due at a steady rate, answered or not. Latency is measured from the time at which
+//!   a request was due, not from when a client was free to send it. So a stall counts for all requests that were due in
+//!   the meantime (no "coordinated omission"). Requests that no client was free to send by the end are counted as
+//!   `unsent`: the rate was more than the store can take, or there were too few clients.
 //!
-//! The loop is generic over [`Target`]: another store is measured by the very same code that measures [`Kv`].
+//! The loop is generic over [`Target`]: another store is measured by the same code as [`Kv`].
 
 mod pacer;
 mod tally;
@@ -31,16 +30,16 @@ use tally::Stripes;
 
 pub use tally::{Kind, Latency, Tally, write_csv};
 
-/// How often whoever watches is told how far it has come.
+/// How often the watcher is called with the progress so far.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How late a request may be sent after the end that was due before it: the machine may have been busy.
+/// How long after the end a request may be sent that was due before it: the machine may have been busy.
 const LATENESS_MAX: Span = Span::from_millis(50);
 
 /// A client that can be measured, with one request at a time. An error is a word or two that name its kind: errors are
 /// counted by it.
 pub trait Target: Send + 'static {
-    /// Reads a key. That it has no value is no error.
+    /// Reads a key. A key without a value is not an error.
     fn get(&mut self, key: &str) -> impl Future<Output = Result<(), Cow<'static, str>>> + Send;
 
     /// Sets the value of a key.
@@ -57,7 +56,7 @@ impl Target for Kv {
     }
 }
 
-/// A [`Kv`] whose gets are stale ones.
+/// A [`Kv`] whose gets may be stale.
 #[derive(Debug)]
 pub struct Stale(pub Kv);
 
@@ -75,10 +74,10 @@ fn kind(error: Error) -> Cow<'static, str> {
     Cow::Borrowed(error.kind())
 }
 
-/// What is asked of a store.
+/// The load of a bench.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Requests for each second in all (open loop); none: as fast as answers come (closed loop).
+    /// Requests per second in all (open loop); none: as fast as answers come (closed loop).
     pub rate: Option<f64>,
     /// The share of gets, 0 to 1.
     pub gets: f64,
@@ -88,26 +87,26 @@ pub struct Plan {
     pub value_bytes: usize,
     /// How long requests are sent before they count.
     pub warm_up: Duration,
-    /// How long requests are sent that count.
+    /// How long the requests that count are sent.
     pub duration: Duration,
-    /// At most so many requests count.
+    /// At most this many requests count.
     pub requests: Option<u64>,
-    /// Decides keys and kinds.
+    /// The seed that decides keys and kinds.
     pub seed: u64,
 }
 
-/// How far it has come.
+/// The progress of a bench.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Since the start, warm-up included.
     pub elapsed: Duration,
     /// How many requests that count were answered.
     pub answered: u64,
-    /// How many of those that count failed.
+    /// How many requests that count failed.
     pub errors: u64,
 }
 
-/// What was measured.
+/// The measurements.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// By kind, in the order of [`Kind::ALL`].
@@ -125,14 +124,14 @@ impl Measured {
     }
 }
 
-/// What all clients share.
+/// The state that all clients share.
 struct Shared {
     keys: Vec<String>,
     value: String,
     gets: f64,
     seed: u64,
     clock: Clock,
-    /// What is due from here on counts.
+    /// Requests due from here on count.
     counts_from: Time,
     /// Nothing is sent from here on.
     end: Time,
@@ -151,11 +150,11 @@ fn keys(plan: &Plan) -> Vec<String> {
 /// A value. Its bytes are drawn, so that nothing can make it shorter on its way.
 fn value(plan: &Plan) -> String {
     let letters: Vec<char> = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
-    let mut dice = Stream::new(plan.seed, "bench value");
-    (0..plan.value_bytes).map(|_| letters[dice.below(letters.len() as u64) as usize]).collect()
+    let mut random = Stream::new(plan.seed, "bench value");
+    (0..plan.value_bytes).map(|_| letters[random.below(letters.len() as u64) as usize]).collect()
 }
 
-/// Puts each key once, so that all gets find something. The targets share the work.
+/// Puts each key once, so that all gets find a value. The targets share the work.
 ///
 /// # Errors
 /// The first error of a put.
@@ -183,7 +182,7 @@ pub async fn fill<T: Target>(targets: Vec<T>, plan: &Plan) -> Result<Vec<T>, Cow
     Ok(targets)
 }
 
-/// Loads a store with one client for each target, and measures. `watch` is told now and then how far it has come.
+/// Loads a store with one client for each target, and measures. `watch` is called now and then with the progress.
 pub async fn run<T: Target>(targets: Vec<T>, plan: &Plan, mut watch: impl FnMut(Seen)) -> Measured {
     let clock = Clock::start();
     let counts_from = Time::ZERO + span(plan.warm_up);
@@ -228,15 +227,16 @@ pub async fn run<T: Target>(targets: Vec<T>, plan: &Plan, mut watch: impl FnMut(
     }
 }
 
-/// One client: nothing happens here besides the calls that is not needed to measure them.
+/// One client. Besides the calls it does only the work needed to measure them.
 async fn work<T: Target>(mut target: T, number: usize, shared: Arc<Shared>) {
-    let mut dice = Stream::link(shared.seed, "bench", number as u64, 0);
+    let mut random = Stream::link(shared.seed, "bench", number as u64, 0);
     loop {
         let due = match &shared.pacer {
             None => shared.clock.now(),
             Some(pacer) => pacer.next().await,
         };
-        // In the open loop a client may come to what was due long ago. What was due right before the end may be late.
+        // In the open loop a client may take a request that was due long ago. Requests that were due right before the
+        // end may be late.
         if due >= shared.end || (shared.pacer.is_some() && shared.clock.now() >= shared.end + LATENESS_MAX) {
             return;
         }
@@ -245,8 +245,8 @@ async fn work<T: Target>(mut target: T, number: usize, shared: Arc<Shared>) {
             shared.begun.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        let key = &shared.keys[dice.below(shared.keys.len() as u64) as usize];
-        let (kind, result) = if dice.chance(shared.gets) {
+        let key = &shared.keys[random.below(shared.keys.len() as u64) as usize];
+        let (kind, result) = if random.chance(shared.gets) {
             (Kind::Get, target.get(key).await)
         } else {
             (Kind::Put, target.put(key, &shared.value).await)
@@ -258,7 +258,7 @@ async fn work<T: Target>(mut target: T, number: usize, shared: Arc<Shared>) {
     }
 }
 
-/// A panic of a task goes on here.
+/// A panic of a task continues here.
 fn unwound<T>(joined: Result<T, JoinError>) -> T {
     joined.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(panic) => panic::resume_unwind(panic),
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_closed_loop_sends_as_many_requests_as_it_is_told_and_counts_errors_by_their_kind() {
+    async fn the_closed_loop_sends_the_requested_number_of_requests_and_counts_errors_by_kind() {
         let mut seen = Vec::new();
         let measured = run(slow(4, 2), &plan(), |now| seen.push(now)).await;
         let all = measured.all();
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_belongs_to_the_warm_up_does_not_count() {
+    async fn requests_of_the_warm_up_do_not_count() {
         let times = (Duration::from_millis(100), Duration::from_millis(100));
         let plan = Plan { rate: Some(200.0), warm_up: times.0, duration: times.1, requests: None, ..plan() };
         let measured = run(slow(20, 1), &plan, |_| {}).await;
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_key_is_put_once_to_begin_with_and_the_first_error_ends_it() {
+    async fn each_key_is_put_once_at_the_start_and_the_first_error_ends_that() {
         let filled = fill(slow(3, 0), &plan()).await.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(filled.iter().map(|target| target.puts).sum::<u64>(), 10);
         assert_eq!(fill(slow(1, 0), &plan()).await.err().as_deref(), Some("unlucky"));

@@ -9,11 +9,11 @@ use tokio::sync::Semaphore;
 use crate::clock::{Clock, timespec};
 use crate::time::{Span, Time};
 
-/// More than there are clients.
+/// More permits than there are clients.
 const CLIENTS_MAX: usize = 1 << 20;
 
-/// Releases requests when they are due. The runtime's own timers count in milliseconds, which is longer than many a
-/// request takes; so a thread waits, to within some fifty microseconds.
+/// Releases requests when they are due. The runtime's own timers count in milliseconds, which is longer than many
+/// requests take. So a thread does the waiting, accurate to about fifty microseconds.
 #[derive(Debug)]
 pub(super) struct Pacer {
     rate: f64,
@@ -23,7 +23,7 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// Releases so many requests a second, from time zero of the clock until `end`, and then at once some that are due
+    /// Releases `rate` requests a second, from time zero of the clock until `end`, and then at once some that are due
     /// later.
     pub fn start(rate: f64, end: Time, clock: Clock) -> Arc<Pacer> {
         let pacer = Arc::new(Pacer { rate, due: Semaphore::new(0), taken: AtomicU64::new(0) });
@@ -32,7 +32,7 @@ impl Pacer {
         pacer
     }
 
-    /// Waits until the next request is due, and says when that was.
+    /// Waits until the next request is due, and returns the time at which it was due.
     pub async fn next(&self) -> Time {
         self.due.acquire().await.expect("nobody closes it").forget();
         self.time(self.taken.fetch_add(1, Ordering::Relaxed))
@@ -61,24 +61,24 @@ impl Pacer {
     }
 }
 
-/// Releases what is due until the end, or until nobody is interested.
+/// Releases the requests that are due until the end, or until the bench is gone.
 fn release(pacer: &Weak<Pacer>, end: Time, clock: Clock) {
     let mut released = 0;
     loop {
         let Some(pacer) = pacer.upgrade() else { return };
         let now = clock.now();
-        // What is due now is released now, and what was due before the end at the latest then.
+        // Requests are released as soon as they are due; those due before the end, at the end at the latest.
         let due = pacer.first_at((now + Span(1)).min(end));
         pacer.due.add_permits((due - released) as usize);
         released = due;
         if now >= end {
-            // What is released already is still taken, and then each client hears of one that is due after the end.
+            // Clients still take the requests released so far, and then each gets one that is due after the end.
             pacer.due.add_permits(CLIENTS_MAX);
             return;
         }
         let wait = pacer.time(released).min(end).since(now);
         drop(pacer);
-        // If it ends early, it is looked at the clock again.
+        // If the wait ends early, the loop checks the clock again.
         let _ = rustix::event::poll(&mut [], Some(&timespec(wait)));
     }
 }

@@ -1,4 +1,4 @@
-//! What comes of a bench: counts and latencies.
+//! The results of a bench: counts and latencies.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use hdrhistogram::Histogram;
 use super::Measured;
 use crate::time::{Span, Time};
 
-/// Latencies are kept to so many significant digits.
+/// Latencies are kept to this many significant digits.
 const DIGITS: u8 = 3;
 
-/// So many clients at most have a tally of their own; beyond that they share them in turn. A tally takes half a
+/// At most this many clients have a tally of their own; further clients share them in turn. A tally takes half a
 /// megabyte.
 const STRIPES_MAX: usize = 16;
 
@@ -35,7 +35,7 @@ const COLUMNS: [&str; 13] = [
     "reasons",
 ];
 
-/// What a request wants.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// To read a key.
@@ -57,27 +57,27 @@ impl Kind {
     }
 }
 
-/// What came of requests.
+/// The outcomes of requests.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Those that were answered, in nanoseconds.
+    /// Latencies of answered requests, in nanoseconds.
     latencies: Histogram<u64>,
     /// How many failed, by kind of error.
     pub errors: BTreeMap<Cow<'static, str>, u64>,
 }
 
-/// How long answers took. Each is true to three digits.
+/// How long answers took. Each is accurate to three digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latency {
-    /// Half of them took no longer.
+    /// Half of the answers took at most this long.
     pub p50: Duration,
-    /// 90 % of them took no longer.
+    /// 90 % of the answers took at most this long.
     pub p90: Duration,
-    /// 99 % of them took no longer.
+    /// 99 % of the answers took at most this long.
     pub p99: Duration,
-    /// 99.9 % of them took no longer.
+    /// 99.9 % of the answers took at most this long.
     pub p999: Duration,
-    /// None took longer.
+    /// No answer took longer.
     pub max: Duration,
 }
 
@@ -101,7 +101,7 @@ impl Tally {
         self.errors.values().sum()
     }
 
-    /// How long answers took; none if there were none.
+    /// How long answers took; none if there were no answers.
     pub fn latency(&self) -> Option<Latency> {
         let at = |quantile| Duration::from_nanos(self.latencies.value_at_quantile(quantile));
         let max = Duration::from_nanos(self.latencies.max());
@@ -132,7 +132,7 @@ impl Tally {
     }
 }
 
-/// Tallies that clients share, few at a time, so that they hardly ever wait for each other.
+/// Tallies, each shared by few clients, so that clients hardly ever wait for each other.
 #[derive(Debug)]
 pub(super) struct Stripes(Vec<Mutex<Stripe>>);
 
@@ -149,7 +149,7 @@ impl Stripes {
         Stripes((0..clients.clamp(1, STRIPES_MAX)).map(|_| stripe()).collect())
     }
 
-    /// Takes note of what came of a request of this client.
+    /// Records the outcome of a request of this client.
     pub fn record(&self, client: usize, kind: Kind, now: Time, latency: Span, result: Result<(), Cow<'static, str>>) {
         let mut stripe = lock(&self.0[client % self.0.len()]);
         stripe.last = stripe.last.max(now);

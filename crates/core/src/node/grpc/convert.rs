@@ -1,6 +1,6 @@
 //! Messages between servers as `proto/raft.proto` describes them, and back.
 //!
-//! What comes in may be anything. What cannot be a message is none, and its sender is not asked again.
+//! Incoming bytes may be anything. A malformed message is dropped without an answer.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use proto::forwarded::Answer as ForwardedAnswer;
 use proto::message::Content;
 
 impl PeerMessage {
-    /// The message's name, for counting and for people.
+    /// The message's name, for counters and messages.
     pub fn kind(&self) -> &'static str {
         match self {
             PeerMessage::Raft(message) => message.kind(),
@@ -136,7 +136,7 @@ impl From<proto::RequestId> for RequestId {
     }
 }
 
-/// What a message says; none if it cannot be one.
+/// The content of a message; none if it is malformed.
 pub(super) fn read(message: proto::Message) -> Option<PeerMessage> {
     Some(match message.content? {
         Content::RequestVote(proto::RequestVote { term, last_index, last_term, pre, handed_over }) => {
@@ -181,7 +181,7 @@ pub(super) fn read(message: proto::Message) -> Option<PeerMessage> {
         Content::Forward(proto::Forward { token, operation }) => {
             let operation = match operation? {
                 ForwardOperation::Get(key) => Operation::Get { key: key.into() },
-                // One without a name could be carried out twice.
+                // An update without a name could be carried out twice.
                 ForwardOperation::Update(command) => {
                     Operation::Update(Arc::new(read_update(command).filter(|update| update.request.is_some())?))
                 }
@@ -215,7 +215,7 @@ fn read_shared_command(command: proto::Command) -> Option<Arc<Command>> {
     Some(Arc::new(Command::on_terms(key, value, expected, request)))
 }
 
-/// An update, if it is not too large: no server takes one from a client that is.
+/// An update, if it is not too large: no server accepts a larger one from a client.
 fn read_update(command: proto::Command) -> Option<Update> {
     let proto::Command { key, value, expected, id } = command;
     let fits = key.len() <= KEY_BYTES_MAX
@@ -238,83 +238,83 @@ mod tests {
     use crate::rng::Stream;
 
     /// Random messages of all kinds, with numbers from small to the largest.
-    fn message(dice: &mut Stream) -> PeerMessage {
-        fn number(dice: &mut Stream) -> u64 {
-            let shift = dice.below(64);
-            dice.next_u64() >> shift
+    fn message(random: &mut Stream) -> PeerMessage {
+        fn number(random: &mut Stream) -> u64 {
+            let shift = random.below(64);
+            random.next_u64() >> shift
         }
-        fn text(dice: &mut Stream) -> String {
+        fn text(random: &mut Stream) -> String {
             let letters = ["a", "é", "\u{1F600}", "\0", "\"", ""];
-            (0..dice.below(5)).filter_map(|_| dice.pick(&letters).copied()).collect()
+            (0..random.below(5)).filter_map(|_| random.pick(&letters).copied()).collect()
         }
-        fn update(dice: &mut Stream) -> Update {
-            let request = RequestId { client: number(dice), number: number(dice) };
+        fn update(random: &mut Stream) -> Update {
+            let request = RequestId { client: number(random), number: number(random) };
             Update {
-                key: text(dice).into(),
-                value: text(dice).into(),
-                expected: dice.chance(0.5).then(|| text(dice).into()),
-                request: dice.chance(0.5).then_some(request),
+                key: text(random).into(),
+                value: text(random).into(),
+                expected: random.chance(0.5).then(|| text(random).into()),
+                request: random.chance(0.5).then_some(request),
             }
         }
-        fn command(dice: &mut Stream) -> Arc<Command> {
-            Arc::new(Command::from(&update(dice)))
+        fn command(random: &mut Stream) -> Arc<Command> {
+            Arc::new(Command::from(&update(random)))
         }
-        fn entry(dice: &mut Stream) -> Entry<Arc<Command>> {
-            Entry { term: number(dice), command: dice.chance(0.8).then(|| command(dice)) }
+        fn entry(random: &mut Stream) -> Entry<Arc<Command>> {
+            Entry { term: number(random), command: random.chance(0.8).then(|| command(random)) }
         }
-        let term = number(dice);
-        PeerMessage::Raft(match dice.below(13) {
+        let term = number(random);
+        PeerMessage::Raft(match random.below(13) {
             0 => Message::RequestVote(RequestVote {
                 term,
-                last_index: number(dice),
-                last_term: number(dice),
-                pre: dice.chance(0.5),
-                handed_over: dice.chance(0.5),
+                last_index: number(random),
+                last_term: number(random),
+                pre: random.chance(0.5),
+                handed_over: random.chance(0.5),
             }),
-            1 => Message::Vote(Vote { term, granted: dice.chance(0.5), pre: dice.chance(0.5) }),
+            1 => Message::Vote(Vote { term, granted: random.chance(0.5), pre: random.chance(0.5) }),
             2 | 3 => Message::AppendEntries(AppendEntries {
                 term,
-                prev_index: number(dice),
-                prev_term: number(dice),
-                commit_index: number(dice),
-                sent: Time(number(dice)),
-                entries: (0..dice.below(4)).map(|_| entry(dice)).collect::<Entries<_>>(),
+                prev_index: number(random),
+                prev_term: number(random),
+                commit_index: number(random),
+                sent: Time(number(random)),
+                entries: (0..random.below(4)).map(|_| entry(random)).collect::<Entries<_>>(),
             }),
             4 | 5 => {
-                let outcome = match dice.below(4) {
-                    0 => AppendOutcome::Matched { index: number(dice) },
+                let outcome = match random.below(4) {
+                    0 => AppendOutcome::Matched { index: number(random) },
                     1 => AppendOutcome::Conflict {
-                        index: number(dice),
-                        term: Some(number(dice)).filter(|term| term % 2 == 0),
+                        index: number(random),
+                        term: Some(number(random)).filter(|term| term % 2 == 0),
                     },
-                    2 => AppendOutcome::Received { index: number(dice), count: number(dice) },
+                    2 => AppendOutcome::Received { index: number(random), count: number(random) },
                     _ => AppendOutcome::Stale,
                 };
-                Message::AppendReply(AppendReply { term, sent: Time(number(dice)), outcome })
+                Message::AppendReply(AppendReply { term, sent: Time(number(random)), outcome })
             }
             6 => Message::Probe { term },
             12 => Message::TimeoutNow { term },
             7 => Message::InstallSnapshot(Box::new(InstallSnapshot {
                 term,
-                last_index: number(dice),
-                last_term: number(dice),
-                digest: number(dice),
-                offset: number(dice),
-                done: dice.chance(0.5),
-                sent: Time(number(dice)),
-                commands: (0..dice.below(4)).map(|_| command(dice)).collect(),
+                last_index: number(random),
+                last_term: number(random),
+                digest: number(random),
+                offset: number(random),
+                done: random.chance(0.5),
+                sent: Time(number(random)),
+                commands: (0..random.below(4)).map(|_| command(random)).collect(),
             })),
-            8 => return PeerMessage::Forward { token: term, operation: Operation::Get { key: text(dice).into() } },
+            8 => return PeerMessage::Forward { token: term, operation: Operation::Get { key: text(random).into() } },
             9 => {
-                let request = Some(RequestId { client: number(dice), number: number(dice) });
-                let operation = Operation::Update(Arc::new(Update { request, ..update(dice) }));
+                let request = Some(RequestId { client: number(random), number: number(random) });
+                let operation = Operation::Update(Arc::new(Update { request, ..update(random) }));
                 return PeerMessage::Forward { token: term, operation };
             }
             _ => {
-                let answer = match dice.below(5) {
+                let answer = match random.below(5) {
                     0 => Answer::Done,
-                    1 => Answer::Value(text(dice).into()),
-                    2 => Answer::Mismatch(text(dice).into()),
+                    1 => Answer::Value(text(random).into()),
+                    2 => Answer::Mismatch(text(random).into()),
                     3 => Answer::NotLeader,
                     _ => Answer::Failed,
                 };
@@ -324,11 +324,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_as_it_was() {
-        let mut dice = Stream::new(1, "messages");
+    fn a_written_message_is_read_unchanged() {
+        let mut random = Stream::new(1, "messages");
         let mut kinds = std::collections::BTreeSet::new();
         for _ in 0..5_000 {
-            let message = message(&mut dice);
+            let message = message(&mut random);
             kinds.insert(message.kind());
             let bytes = proto::Message::from(&message).encode_to_vec();
             let read = read(proto::Message::decode(&*bytes).expect("what was written"));
@@ -338,16 +338,16 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_message_is_none_and_never_panics() {
-        let mut dice = Stream::new(2, "noise");
+    fn a_malformed_message_is_none_and_never_panics() {
+        let mut random = Stream::new(2, "noise");
         for _ in 0..20_000 {
-            let mut bytes = proto::Message::from(&message(&mut dice)).encode_to_vec();
-            for _ in 0..dice.between(1, 4) {
+            let mut bytes = proto::Message::from(&message(&mut random)).encode_to_vec();
+            for _ in 0..random.between(1, 4) {
                 if bytes.is_empty() {
                     break;
                 }
-                let place = dice.below(bytes.len() as u64) as usize;
-                bytes[place] = dice.next_u64() as u8;
+                let place = random.below(bytes.len() as u64) as usize;
+                bytes[place] = random.next_u64() as u8;
             }
             if let Ok(message) = proto::Message::decode(&*bytes) {
                 let _ = read(message);

@@ -1,9 +1,9 @@
-//! A server without I/O: the replica, the requests of clients, and what is passed on to the leader.
+//! A server without I/O: the replica, the requests of clients, and the requests that are passed on to the leader.
 //!
-//! Whoever is asked answers. The leader hands requests to its replica; every other server passes them on to the leader
-//! and hands the answer back. What is passed on may be lost, so it is sent again until there is an answer or the
-//! client's time is over. That is harmless: reads change nothing, and updates have names ([`RequestId`]), under which the
-//! store carries them out once. An update that comes without a name gets one here.
+//! Every server answers clients. The leader hands requests to its replica; every other server passes them on to the
+//! leader and returns the answer. A request that is passed on may be lost, so it is sent again until there is an answer
+//! or the client's time has run out. That is harmless: reads change nothing, and updates have names ([`RequestId`]),
+//! under which the store carries them out once. An update that comes without a name gets one here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -25,38 +25,38 @@ const FORWARD_PAUSE_MIN: Span = Span::from_millis(100);
 /// The longest wait before a request is passed on again.
 const FORWARD_PAUSE_MAX: Span = Span::from_secs(1);
 
-/// How often requests are looked through for those that are overdue.
+/// How often the requests are checked for timeouts.
 const LOOK_INTERVAL: Span = Span::from_millis(20);
 
-/// How long a request of another server is kept. That server has given it up by then, or sends it again.
+/// How long a request of another server is kept. By then the request has timed out at that server, or is sent again.
 const FOREIGN_TIME_MAX: Span = Span::from_secs(30);
 
-/// A request is handed to the replica under its own token and the number of the attempt, since a replica takes the same
-/// name for the same request.
+/// A request is handed to the replica under its own token and the number of the attempt, because a replica treats two
+/// requests of one name as the same.
 const ATTEMPTS: u64 = 256;
 
-/// What servers of one cluster send each other.
+/// A message between servers of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PeerMessage {
-    /// Raft's own.
+    /// A message of Raft's.
     Raft(Message<Arc<Command>>),
     /// A client's request, for the leader.
     Forward {
-        /// Names it among those of the sender.
+        /// Names the request among those of the sender.
         token: u64,
-        /// What the client asks. An update has a name.
+        /// The client's operation. An update has a name.
         operation: Operation,
     },
-    /// The answer to that.
+    /// The answer to a forwarded request.
     Forwarded {
-        /// The token of what it answers.
+        /// The token of the request.
         token: u64,
         /// The answer.
         answer: Answer,
     },
 }
 
-/// What has become of a client's request.
+/// The outcome of a client's request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// The update is done.
@@ -73,7 +73,7 @@ pub enum Answer {
     TimedOut,
 }
 
-/// What a [`Core`] wants done. `T` is how the program finds the client again.
+/// What a [`Core`] wants done. With `T` the program finds the client again.
 #[derive(Debug)]
 pub enum Effect<T> {
     /// Send a message to another server. It may be lost.
@@ -92,7 +92,7 @@ pub enum Effect<T> {
     },
 }
 
-/// A server without I/O. Called like a [`Machine`]; after each call, [`Core::effects`] holds what is to be done.
+/// A server without I/O. Called like a [`Machine`]; after each call, [`Core::effects`] holds what the caller must do.
 #[derive(Debug)]
 pub struct Core<T> {
     id: ReplicaId,
@@ -102,15 +102,15 @@ pub struct Core<T> {
     out: Outbox<Replica>,
     /// Requests without an answer, by token, which is the order in which they came.
     open: BTreeMap<u64, Open<T>>,
-    /// Requests of other servers among them, by whose they are and their token there.
+    /// The requests of other servers among them, by server and its token for the request.
     foreign: BTreeMap<(ReplicaId, u64), u64>,
     tokens: u64,
     names: Names,
-    /// Whom requests are passed on to.
+    /// The server to which requests are passed on.
     leader: Option<ReplicaId>,
-    /// When requests are looked through next.
+    /// When requests are checked for timeouts next.
     look: Time,
-    /// Requests that the replica has given back, and which have to go elsewhere.
+    /// Requests that the replica has returned, and which must go to another server.
     astray: Vec<u64>,
     effects: Vec<Effect<T>>,
 }
@@ -124,10 +124,10 @@ struct Open<T> {
     attempts: u64,
     deadline: Time,
     /// Its name, if that is one of [`Names`].
-    lent: Option<RequestId>,
+    assigned: Option<RequestId>,
 }
 
-/// Who asked.
+/// The source of a request.
 #[derive(Debug)]
 enum Origin<T> {
     Client(T),
@@ -144,7 +144,7 @@ enum Place {
 }
 
 impl<T> Core<T> {
-    /// A server that has just started, with the seed of the names that it gives.
+    /// A server that has just started, with the seed of the names that it assigns.
     pub fn new(id: ReplicaId, replica: Replica, forward: bool, seed: u64) -> Core<T> {
         Core {
             id,
@@ -154,7 +154,7 @@ impl<T> Core<T> {
             open: BTreeMap::new(),
             foreign: BTreeMap::new(),
             tokens: 0,
-            names: Names { dice: Stream::new(seed, "names"), idle: Vec::new() },
+            names: Names { random: Stream::new(seed, "names"), idle: Vec::new() },
             leader: None,
             look: Time::NEVER,
             astray: Vec::new(),
@@ -172,7 +172,7 @@ impl<T> Core<T> {
         self.open.len()
     }
 
-    /// What is to be done, in order. The caller takes it out.
+    /// What the caller must do, in order. The caller takes the effects out.
     pub fn effects(&mut self) -> &mut Vec<Effect<T>> {
         &mut self.effects
     }
@@ -182,7 +182,7 @@ impl<T> Core<T> {
         self.replica.poll_timeout().min(self.look)
     }
 
-    /// Does what is due by now.
+    /// Does the work that is due.
     pub fn handle_timeout(&mut self, now: Time) {
         if self.replica.poll_timeout() <= now {
             self.replica.handle(now, Input::Timeout, &mut self.out);
@@ -195,17 +195,17 @@ impl<T> Core<T> {
 
     /// Takes a client's request, which is of no use to the client after `deadline`.
     pub fn handle_request(&mut self, now: Time, ticket: T, operation: Operation, deadline: Time) {
-        let (operation, lent) = self.names.lend(operation);
-        self.admit(now, Origin::Client(ticket), operation, deadline, lent);
+        let (operation, assigned) = self.names.assign(operation);
+        self.admit(now, Origin::Client(ticket), operation, deadline, assigned);
         self.settle(now);
     }
 
-    /// Takes what another server sent.
+    /// Takes a message of another server.
     pub fn handle_message(&mut self, now: Time, from: ReplicaId, message: PeerMessage) {
         match message {
             PeerMessage::Raft(message) => self.replica.handle(now, Input::Peer { from, message }, &mut self.out),
             PeerMessage::Forward { token, operation } => {
-                // One that is still being looked after has been sent again.
+                // A request that is open already has been sent again.
                 if !self.foreign.contains_key(&(from, token)) {
                     let origin = Origin::Server { from, token };
                     self.admit(now, origin, operation, now + FOREIGN_TIME_MAX, None);
@@ -216,7 +216,7 @@ impl<T> Core<T> {
         self.settle(now);
     }
 
-    /// Leads no longer, if it can help it: hands over to another server. Returns whom to, if this one leads.
+    /// Gives up leadership if possible: hands over to another server. Returns that server, if this one leads.
     pub fn hand_over(&mut self, now: Time) -> Option<ReplicaId> {
         let heir = self.replica.hand_over(now, &mut self.out);
         self.settle(now);
@@ -224,13 +224,20 @@ impl<T> Core<T> {
     }
 
     /// Takes a request in and finds a place for it.
-    fn admit(&mut self, now: Time, origin: Origin<T>, operation: Operation, deadline: Time, lent: Option<RequestId>) {
+    fn admit(
+        &mut self,
+        now: Time,
+        origin: Origin<T>,
+        operation: Operation,
+        deadline: Time,
+        assigned: Option<RequestId>,
+    ) {
         let token = self.tokens;
         self.tokens += 1;
         if let Origin::Server { from, token: theirs } = origin {
             self.foreign.insert((from, theirs), token);
         }
-        self.open.insert(token, Open { origin, operation, place: Place::Here, attempts: 0, deadline, lent });
+        self.open.insert(token, Open { origin, operation, place: Place::Here, attempts: 0, deadline, assigned });
         self.look = self.look.min(now + LOOK_INTERVAL);
         self.dispatch(now, token);
     }
@@ -258,10 +265,10 @@ impl<T> Core<T> {
         }
     }
 
-    /// Takes the answer to a request that was passed on. From whom it was passed on to before, only what is certain
-    /// counts: a leader that was deposed may have failed what the next one does.
+    /// Takes the answer to a request that was passed on. From a server to which it was passed on earlier, only a
+    /// certain outcome counts: a deposed leader may report a failure of a request that the next leader carries out.
     fn handle_forwarded(&mut self, from: ReplicaId, token: u64, answer: Answer) {
-        // An answer to something that is not there, or no more, may be late or nonsense.
+        // An answer to a request that is not open may be late or nonsense.
         let Some(open) = self.open.get_mut(&token) else { return };
         let fits = match answer {
             Answer::Done | Answer::Mismatch(_) => !open.operation.is_get(),
@@ -271,7 +278,7 @@ impl<T> Core<T> {
         };
         match (&mut open.place, answer) {
             (Place::There { .. }, _) if !fits => {}
-            // It is sent again before long, and by then one of both may know better who leads.
+            // It is sent again soon, and by then one of the two servers may know the current leader.
             (Place::There { .. }, Answer::NotLeader) => {}
             (Place::There { to, .. }, Answer::Failed) if *to != from => {}
             (Place::There { .. }, answer) => self.answer(token, answer),
@@ -279,7 +286,7 @@ impl<T> Core<T> {
         }
     }
 
-    /// Does whatever has become possible, until nothing is left to do.
+    /// Does all work that has become possible.
     fn settle(&mut self, now: Time) {
         loop {
             let mut out = mem::take(&mut self.out);
@@ -292,7 +299,7 @@ impl<T> Core<T> {
                 }
             }
             if self.out.is_empty() {
-                // Given back, so that its memory is used again.
+                // Returned, so that its memory is reused.
                 self.out = out;
             }
             self.follow_leader(now);
@@ -319,7 +326,7 @@ impl<T> Core<T> {
         self.answer(token, answer);
     }
 
-    /// Passes what was passed on to an earlier leader on to the new one.
+    /// Passes requests that went to an earlier leader on to the new one.
     fn follow_leader(&mut self, now: Time) {
         let leader = self.replica.leader();
         if leader == self.leader {
@@ -332,8 +339,8 @@ impl<T> Core<T> {
         self.look = self.look.min(now + LOOK_INTERVAL);
     }
 
-    /// Looks through all requests: those whose time is over are given up, and those that were passed on long ago are
-    /// sent again.
+    /// Checks all requests: those that have timed out are answered so, and those that were passed on long ago are sent
+    /// again.
     fn look_through(&mut self, now: Time) {
         let mut overdue = BTreeSet::new();
         for (&token, open) in &mut self.open {
@@ -361,14 +368,14 @@ impl<T> Core<T> {
     /// Answers a request.
     fn answer(&mut self, token: u64, answer: Answer) {
         let Some(open) = self.open.remove(&token) else { return };
-        if let Some(name) = open.lent {
-            self.names.give_back(name);
+        if let Some(name) = open.assigned {
+            self.names.release(name);
         }
         match open.origin {
             Origin::Client(ticket) => self.effects.push(Effect::Answer { ticket, answer }),
             Origin::Server { from, token } => {
                 self.foreign.remove(&(from, token));
-                // That server watches its clients' time by itself.
+                // That server checks its clients' timeouts itself.
                 if answer != Answer::TimedOut {
                     self.effects.push(Effect::Send { to: from, message: PeerMessage::Forwarded { token, answer } });
                 }
@@ -377,18 +384,18 @@ impl<T> Core<T> {
     }
 }
 
-/// Names for updates that come without. Each client of the store has one update at a time, so there are as many as there
-/// were updates at a time, and they are used again and again.
+/// Names for updates that come without one. Each client of the store has one update at a time. So there are as many
+/// names as there were updates at a time, and names are reused.
 #[derive(Debug)]
 struct Names {
-    dice: Stream,
+    random: Stream,
     /// The next name of each client that has no update now.
     idle: Vec<RequestId>,
 }
 
 impl Names {
-    /// Gives an update a name, if it has none.
-    fn lend(&mut self, operation: Operation) -> (Operation, Option<RequestId>) {
+    /// Gives an update a name, if it has none yet.
+    fn assign(&mut self, operation: Operation) -> (Operation, Option<RequestId>) {
         let update = match operation {
             Operation::Put { key, value } => Update { key, value, expected: None, request: None },
             Operation::Update(update) if update.request.is_none() => {
@@ -396,13 +403,13 @@ impl Names {
             }
             named => return (named, None),
         };
-        let name = self.idle.pop().unwrap_or_else(|| RequestId { client: self.dice.next_u64(), number: 1 });
+        let name = self.idle.pop().unwrap_or_else(|| RequestId { client: self.random.next_u64(), number: 1 });
         (Operation::Update(Arc::new(Update { request: Some(name), ..update })), Some(name))
     }
 
     /// The update of this name has been answered. Even if it may still be under way, the next one can be sent: once that
     /// is applied, this one never is.
-    fn give_back(&mut self, name: RequestId) {
+    fn release(&mut self, name: RequestId) {
         self.idle.push(RequestId { number: name.number + 1, ..name });
     }
 }

@@ -1,12 +1,11 @@
 //! The streams between servers.
 //!
-//! Each pair has one stream for both directions. The server with the lower number opens it, again and again if it must,
-//! after pauses that grow and are never quite the same; the other one waits. Whoever opened it, both then do the same
-//! (`converse`).
+//! Each pair has one stream for both directions. The server with the lower number opens it, and opens it again after a
+//! failure, with growing, randomised pauses. The other one waits. Once it is open, both sides do the same (`converse`).
 //!
-//! A stream that is slow never holds its server up: what is to be sent waits in a queue that is bounded in number and in
-//! bytes, and what finds no room there is lost, as messages may be. A server that hangs is noticed by the pings of
-//! HTTP/2, which go without an answer.
+//! A slow stream never blocks its server. Outgoing messages wait in a queue that is bounded in number and in bytes.
+//! Messages that find no room there are lost, as messages may be. A server that hangs is detected because it does not
+//! answer the pings of HTTP/2.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,17 +30,17 @@ use crate::rpc::proto::raft::refusal::Reason;
 use crate::rpc::proto::raft::{Batch, Frame, Hello, Message, Refusal, Welcome};
 use crate::rpc::{self, CONNECT_TIMEOUT};
 
-/// How many batches wait for a stream. Raft bounds how many appends are under way; this bounds all else.
+/// How many batches wait for a stream. Raft bounds how many appends are in flight; this bounds everything else.
 const QUEUED_BATCHES_MAX: usize = 256;
 
 /// How many bytes of batches wait for a stream, about. With large values the number alone would allow too much.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
 
-/// The unit in which those are counted.
+/// The unit in which bytes of the queue are counted.
 const ROOM_UNIT_BYTES: usize = 1 << 10;
 
-/// The most bytes of one frame, so that a server never refuses what another one sends. Single messages may be larger by
-/// what a message is at most.
+/// The most bytes of one frame, so that a server never refuses a frame of another one. A frame may exceed it by one
+/// message of the largest size.
 const FRAME_BYTES_MAX: usize = FRAME_BYTES_LIMIT / 4;
 
 /// The most bytes of a frame that is read at all.
@@ -51,14 +50,14 @@ pub(super) const FRAME_BYTES_LIMIT: usize = 16 << 20;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// How long the other side may take to say hello.
+/// How long the other side may take to send its hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where what is to be sent to another server goes.
+/// Sends messages to another server.
 #[derive(Debug, Default)]
 pub(super) struct Link {
-    /// The streams that there are, the newest last. Mostly that is one. An older one may have died unnoticed; but if the
-    /// newest ends first, it was a late one, and the other side listens on the older one.
+    /// The open streams, the newest last; mostly there is one. An older stream may be dead without notice. But if the
+    /// newest ends first, it arrived late, and the other side listens on the older one.
     streams: Mutex<Vec<Sender>>,
 }
 
@@ -66,11 +65,11 @@ pub(super) struct Link {
 #[derive(Clone, Debug)]
 struct Sender {
     frames: Frames,
-    /// The other side has said that it listens.
+    /// The other side has confirmed that it listens.
     welcome: bool,
 }
 
-/// Where frames for a stream go: a queue that is bounded in number and in bytes.
+/// A stream's queue of frames, bounded in number and in bytes.
 #[derive(Clone, Debug)]
 struct Frames {
     queue: mpsc::Sender<Queued>,
@@ -89,7 +88,7 @@ impl Frames {
         self.queue.same_channel(&other.queue)
     }
 
-    /// Puts a frame into the queue if there is room. Returns whether there was.
+    /// Puts a frame into the queue if there is room. Returns whether there was room.
     fn offer(&self, batch: Batch) -> bool {
         let units =
             prost::Message::encoded_len(&batch).div_ceil(ROOM_UNIT_BYTES).min(QUEUED_BYTES_MAX / ROOM_UNIT_BYTES);
@@ -99,30 +98,30 @@ impl Frames {
 
     /// Waits for a place in the queue.
     async fn send(&self, content: Content) {
-        // If the other end is gone, reading fails next.
+        // If the other end is gone, the next read fails.
         let _ = self.queue.send((Frame { content: Some(content) }, None)).await;
     }
 }
 
-/// What a stream carries to the other side.
+/// The outgoing half of a stream.
 pub(super) type Outgoing = Pin<Box<dyn FrameStream<Item = Result<Frame, Status>> + Send>>;
 
 /// Why a stream has ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Ended {
-    /// The other side has ended it, or was not to be reached.
+    /// The other side has ended it, or could not be reached.
     #[error("{}", rpc::describe(.0))]
     Broken(#[from] Status),
     /// There was no connection.
     #[error("{}", rpc::describe_transport(.0))]
     Unreachable(#[from] tonic::transport::Error),
-    /// The other side does not keep to the protocol.
+    /// The other side violates the protocol.
     #[error("{0}")]
     Nonsense(&'static str),
-    /// This server does not want the other one.
+    /// This server rejects the other one.
     #[error("{0}")]
     Unwelcome(Unwelcome),
-    /// The other one does not want this server.
+    /// The other one rejects this server.
     #[error("refused by the other side: {}", crate::printable::printable(.0))]
     Refused(String),
     /// The program ends.
@@ -180,7 +179,7 @@ impl Link {
     }
 }
 
-/// Messages in frames that are not too large.
+/// Packs messages into frames that are not too large.
 fn batches(messages: &mut Vec<PeerMessage>) -> impl Iterator<Item = Batch> + '_ {
     let mut messages = messages.drain(..).map(|message| Message::from(&message)).peekable();
     std::iter::from_fn(move || {
@@ -196,17 +195,17 @@ fn batches(messages: &mut Vec<PeerMessage>) -> impl Iterator<Item = Batch> + '_ 
     })
 }
 
-/// A new stream's outgoing half, and where to put frames for it.
+/// A new stream's outgoing half, and the queue of frames for it.
 fn outgoing() -> (Frames, impl FrameStream<Item = Frame> + Send + 'static) {
     let (queue, receiver) = mpsc::channel(QUEUED_BATCHES_MAX);
     let room = Arc::new(Semaphore::new(QUEUED_BYTES_MAX / ROOM_UNIT_BYTES));
-    // With its frame the room goes.
+    // The room in the queue is freed with its frame.
     (Frames { queue, room }, ReceiverStream::new(receiver).map(|(frame, _)| frame))
 }
 
-/// Keeps a stream to another server open for as long as this one runs.
+/// Keeps a stream to another server open as long as this server runs.
 pub(super) async fn keep_connected(shared: Arc<Shared>, to: ReplicaId, tls: Option<ClientTlsConfig>, seed: u64) {
-    let mut dice = Stream::link(seed, "reconnects", u64::from(shared.id.0), u64::from(to.0));
+    let mut random = Stream::link(seed, "reconnects", u64::from(shared.id.0), u64::from(to.0));
     let mut pause = PAUSE_MIN;
     let mut told = String::new();
     while !shared.is_ending() {
@@ -215,18 +214,18 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, to: ReplicaId, tls: Opti
         if shared.is_ending() {
             return;
         }
-        // A stream that has lasted was a good one.
+        // A stream that lasted this long counts as a success.
         if shared.clock.now().since(began).as_secs_f64() > PAUSE_MAX.as_secs_f64() {
             pause = PAUSE_MIN;
             told.clear();
         }
-        // Once for each reason, not for each attempt.
+        // Reported once for each reason, not for each attempt.
         let reason = ended.to_string();
         if reason != told {
             tracing::warn!(peer = to.0, address = %shared.members[to.index()], "no connection: {reason}");
             told = reason;
         }
-        let jitter = dice.between(0, pause.as_millis() as u64 / 2);
+        let jitter = random.between(0, pause.as_millis() as u64 / 2);
         shared.unless_ending(sleep(pause + Duration::from_millis(jitter))).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
@@ -257,7 +256,7 @@ async fn connect(shared: &Arc<Shared>, to: ReplicaId, tls: Option<&ClientTlsConf
     converse(shared, hello, sender, incoming).await
 }
 
-/// Takes a stream that another server has opened. What is returned carries what this server says.
+/// Takes a stream that another server has opened. Returns the outgoing half.
 pub(super) fn accept(shared: Arc<Shared>, mut incoming: Streaming<Frame>) -> Outgoing {
     let (sender, outgoing) = outgoing();
     tokio::spawn(async move {
@@ -276,7 +275,7 @@ pub(super) fn accept(shared: Arc<Shared>, mut incoming: Streaming<Frame>) -> Out
     Box::pin(outgoing.map(Ok))
 }
 
-/// Waits for the other side to say who it is.
+/// Waits for the hello of the other side.
 async fn first_hello(incoming: &mut Streaming<Frame>) -> Result<Hello, Ended> {
     let frame = timeout(HELLO_TIMEOUT, incoming.message()).await.map_err(|_| Ended::Nonsense("it says no hello"))??;
     match frame.and_then(|frame| frame.content) {
@@ -286,7 +285,7 @@ async fn first_hello(incoming: &mut Streaming<Frame>) -> Result<Hello, Ended> {
     }
 }
 
-/// What both sides do once the other has said hello: welcome it or not, and then take what it sends.
+/// Both sides run this once the other has sent its hello: they welcome or refuse it, and then take its messages.
 async fn converse(shared: &Arc<Shared>, hello: Hello, sender: Frames, mut incoming: Streaming<Frame>) -> Ended {
     let judged = shared.membership().handle_hello(&hello);
     let from = match judged {
@@ -295,8 +294,8 @@ async fn converse(shared: &Arc<Shared>, hello: Hello, sender: Frames, mut incomi
             tracing::warn!("not welcome: {unwelcome}");
             sender.send(Content::Refusal(Refusal::from(unwelcome.clone()))).await;
             drop(sender);
-            // Whoever opened the stream would take the refusal back by leaving now. The other side ends it when it has
-            // read that.
+            // If the side that opened the stream left now, the refusal could be lost. The other side ends the stream
+            // when it has read the refusal.
             let read = async { while let Ok(Some(_)) = incoming.message().await {} };
             let _ = timeout(HELLO_TIMEOUT, read).await;
             return Ended::Unwelcome(unwelcome);
@@ -342,7 +341,7 @@ async fn converse(shared: &Arc<Shared>, hello: Hello, sender: Frames, mut incomi
     ended
 }
 
-/// The receiver's handler: here the chaos monkey strikes.
+/// The receiver's handler: here the chaos monkey drops messages.
 async fn receive(shared: &Arc<Shared>, from: ReplicaId, message: Message) {
     match convert::read(message) {
         Some(message) => {
@@ -359,7 +358,7 @@ mod tests {
     use super::*;
     use crate::service::Operation;
 
-    /// A queue with room for so many batches, and its end.
+    /// A queue with room for this many batches, and its end.
     fn queue(batches: usize) -> (Frames, mpsc::Receiver<Queued>) {
         let (queue, end) = mpsc::channel(batches);
         (Frames { queue, room: Arc::new(Semaphore::new(QUEUED_BYTES_MAX / ROOM_UNIT_BYTES)) }, end)
@@ -391,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_stream_or_no_room_is_lost_and_counted() {
+    fn messages_that_find_no_stream_or_no_room_are_lost_and_counted() {
         let link = Link::default();
         assert_eq!((link.send(&mut vec![forward(0, 1), forward(1, 1)]), link.is_up()), (2, false));
         let (frames, mut queue) = queue(2);
@@ -425,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_of_a_stream_is_bounded_in_bytes_too_and_what_was_sent_makes_room() {
+    fn the_queue_of_a_stream_is_bounded_in_bytes_too_and_sent_frames_free_their_room() {
         let link = Link::default();
         let (frames, mut end) = queue(1_000);
         link.open(&frames);

@@ -1,4 +1,4 @@
-//! Connections: so many at a time, and none that is silent for long.
+//! Connections: bounded in number, and closed when they are silent for too long.
 
 use std::io::{self, IoSlice};
 use std::net::{TcpListener, ToSocketAddrs};
@@ -43,7 +43,7 @@ pub(super) struct Connection {
     _permit: OwnedSemaphorePermit,
 }
 
-/// The connections that come in at a listener, for as long as somebody takes them. Those beyond `most` at a time are
+/// The connections that come in at a listener, as long as the receiver exists. Connections beyond `most` at a time are
 /// closed at once.
 pub(super) fn incoming(
     listener: tokio::net::TcpListener,
@@ -75,12 +75,12 @@ pub(super) fn incoming(
 
 impl Connection {
     fn new(stream: TcpStream, silence: Duration, permit: OwnedSemaphorePermit) -> Connection {
-        // It is only a wish.
+        // This is only an optimisation.
         let _ = stream.set_nodelay(true);
         let info = stream.connect_info();
         let mut stream = TimeoutStream::new(stream);
         stream.set_read_timeout(Some(silence));
-        // One that takes nothing in is as bad as one that says nothing.
+        // A connection that accepts no data is as bad as a silent one.
         stream.set_write_timeout(Some(silence));
         Connection { stream: Box::pin(stream), info, _permit: permit }
     }

@@ -1,16 +1,17 @@
-//! Who is who in a cluster, and who may take part in it.
+//! The identity of the servers in a cluster, and which of them may take part.
 //!
-//! Servers keep everything in memory. One that is started again has forgotten which votes it gave and which entries it
-//! acknowledged, and others count on both: if it voted twice in a term, there could be two leaders. So a server that
-//! lost its memory must not come back as the one it was, and two rules see to that.
+//! Servers keep everything in memory. A restarted server has forgotten its votes and the entries that it acknowledged,
+//! and others rely on both: if it voted twice in a term, there could be two leaders. So a server that lost its memory
+//! must not come back under its old identity. Two rules ensure that.
 //!
 //! 1. Every start draws an *incarnation*. Servers remember each other's first one and refuse any other.
 //! 2. A server takes part only once it was welcomed by about three quarters of the others. Any two such groups share as
-//!    many servers as a cluster can lose. So if an earlier incarnation ever took part, somebody who is needed to welcome
-//!    the next one knows of it, even if all others that a cluster can lose have lost their memory along with it.
+//!    many servers as a cluster can lose. So if an earlier incarnation ever took part, some server whose welcome the
+//!    next one needs remembers it. This holds even if as many servers as a cluster can lose, this one included, have
+//!    lost their memory.
 //!
-//! So to begin with, a cluster of three needs all three, one of five four and one of seven six; from then on a majority
-//! will do. A cluster whose servers have all been started again is a new one.
+//! So at the start a cluster of three needs all three servers, one of five needs four and one of seven needs six. From
+//! then on a majority suffices. A cluster whose servers have all been restarted is a new one.
 
 use std::fmt;
 
@@ -20,19 +21,19 @@ use crate::rpc::ServerAddress;
 use crate::rpc::proto::raft::refusal::Reason;
 use crate::rpc::proto::raft::{Hello, Refusal};
 
-/// What one server knows of all.
+/// One server's knowledge of all members.
 ///
 /// Invariants:
 /// - `known` changes at most once for each other server.
-/// - Who is in `welcomed` has said so to this incarnation.
+/// - Every server in `welcomed` has welcomed this incarnation.
 #[derive(Clone, Debug)]
 pub struct Membership {
     cluster: u64,
     id: ReplicaId,
     incarnation: u64,
-    /// The first incarnation of each server that has said hello; the own place holds the own.
+    /// The first incarnation of each server that has sent its hello; this server's place holds its own.
     known: Vec<Option<u64>>,
-    /// Those who have welcomed this server.
+    /// The servers that have welcomed this one.
     welcomed: ReplicaSet,
 }
 
@@ -41,7 +42,7 @@ pub struct Membership {
 pub struct Unwelcome {
     /// The kind of reason.
     pub reason: Reason,
-    /// For people.
+    /// The reason in words.
     pub message: String,
 }
 
@@ -64,20 +65,20 @@ pub fn cluster_number(name: &str, members: &[ServerAddress]) -> u64 {
 }
 
 impl Membership {
-    /// What a server knows that has just started.
+    /// The knowledge of a server that has just started.
     pub fn new(cluster: u64, id: ReplicaId, members: usize, incarnation: u64) -> Membership {
         let mut known = vec![None; members];
         known[id.index()] = Some(incarnation);
         Membership { cluster, id, incarnation, known, welcomed: ReplicaSet::EMPTY }
     }
 
-    /// What this server says to another first.
+    /// The hello of this server to another.
     pub fn hello(&self, to: ReplicaId) -> Hello {
         let (from, to) = (u32::from(self.id.0), u32::from(to.0));
         Hello { cluster: self.cluster, from, to, incarnation: self.incarnation }
     }
 
-    /// Takes a hello and says whose it is.
+    /// Takes a hello and returns its sender.
     ///
     /// # Errors
     /// If its sender is not welcome.
@@ -129,10 +130,10 @@ impl Membership {
         welcomed >= needed
     }
 
-    /// How many others have welcomed this server, and how many must.
+    /// How many others have welcomed this server, and how many are needed.
     ///
-    /// Two groups of `needed` share at least `2 * needed - others`. This server has lost its memory, and so may all but
-    /// one of as many others as a cluster can lose; somebody else must be left to remember.
+    /// Two groups of `needed` share at least `2 * needed - others`. This server has lost its memory, and so may others,
+    /// one fewer than a cluster can lose. At least one more server must be left that remembers.
     pub fn welcomes(&self) -> (usize, usize) {
         let others = self.known.len() - 1;
         let losses = others / 2;
@@ -150,7 +151,7 @@ mod tests {
         ReplicaId::all(members).map(|id| Membership::new(CLUSTER, id, members, 100 + u64::from(id.0))).collect()
     }
 
-    /// Two servers say hello to each other and hear what the other makes of it.
+    /// Two servers exchange their hellos and the answers.
     fn meet(servers: &mut [Membership], a: usize, b: usize) -> [Result<(), Reason>; 2] {
         [(a, b), (b, a)].map(|(from, to)| {
             let hello = servers[from].hello(ReplicaId(to as u8));
@@ -174,20 +175,20 @@ mod tests {
     }
 
     #[test]
-    fn to_meet_again_changes_nothing_and_to_meet_anew_is_refused() {
+    fn a_repeated_hello_changes_nothing_and_one_of_a_new_incarnation_is_refused() {
         let mut servers = cluster(3);
         assert_eq!(meet(&mut servers, 0, 1), [Ok(()), Ok(())]);
         assert_eq!(meet(&mut servers, 0, 1), [Ok(()), Ok(())]);
         assert!(!servers[0].is_member(), "one welcome counts once");
         servers[0] = Membership::new(CLUSTER, ReplicaId(0), 3, 999);
-        // The one that forgot takes the other for new, but is not taken back.
+        // The server that forgot welcomes the other as new, but is not welcomed back.
         assert_eq!(meet(&mut servers, 0, 1), [Err(Reason::Amnesia), Ok(())]);
     }
 
     #[test]
-    fn no_server_that_took_part_can_do_so_again_whoever_it_had_met() {
-        // Whoever welcomed the first incarnation, too few welcome the second, even if as many servers as a cluster can
-        // lose, this one among them, have lost their memory.
+    fn no_server_that_took_part_can_do_so_again_whichever_servers_it_had_met() {
+        // Whichever servers welcomed the first incarnation, too few welcome the second. This holds even if as many
+        // servers as a cluster can lose, this one among them, have lost their memory.
         for members in 3..=9_usize {
             let (others, losses) = (members - 1, (members - 1) / 2);
             let (_, needed) = cluster(members)[0].welcomes();

@@ -1,4 +1,4 @@
-//! What a server counts, and how it tells Prometheus.
+//! The counters of a server, and their export to Prometheus.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -24,11 +24,11 @@ use crate::time::Span;
 /// Messages between this server and others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Traffic {
-    /// By the other server and the message's kind.
+    /// Keyed by the other server and the message's kind.
     links: BTreeMap<(ReplicaId, &'static str), Passed>,
     /// Messages to others that found no stream or no room.
     pub unsent: u64,
-    /// What others sent that makes no sense.
+    /// Malformed messages from others.
     pub malformed: u64,
 }
 
@@ -37,9 +37,9 @@ pub(super) struct Traffic {
 pub(super) struct Passed {
     /// Sent to the other, those that found no stream or no room included.
     pub sent: u64,
-    /// That came from the other, dropped ones included.
+    /// Received from the other, dropped ones included.
     pub received: u64,
-    /// Those of them that the chaos monkey dropped.
+    /// Received, but dropped by the chaos monkey.
     pub dropped: u64,
 }
 
@@ -92,8 +92,8 @@ fn latency_histogram() -> Histogram {
     Histogram::new(exponential_buckets(50e-6, 2.0, 19))
 }
 
-/// Everything that Prometheus is told. Requests are counted as they are answered; what else there is, is taken from the
-/// server when Prometheus asks.
+/// All metrics for Prometheus. Requests are counted as they are answered; everything else is read from the server when
+/// Prometheus asks.
 pub(super) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -160,13 +160,13 @@ impl Metrics {
         metrics
     }
 
-    /// A request has been answered.
+    /// Counts a request that has been answered.
     pub fn note_request(&self, method: &'static str, result: &'static str, latency: Span) {
         self.requests.get_or_create(&RequestLabels { method, result }).inc();
         self.latencies.get_or_create(&MethodLabels { method }).observe(latency.as_secs_f64());
     }
 
-    /// Takes over what the server knows of itself.
+    /// Reads the state of the server.
     fn update(&self, shared: &Shared, report: &Report) {
         for role in ["joining", "follower", "pre-candidate", "candidate", "leader"] {
             let has = report.role.map_or("joining", Role::name) == role;
@@ -195,7 +195,7 @@ impl Metrics {
         self.open.set(report.open);
     }
 
-    /// All of it as Prometheus reads it.
+    /// All metrics in the format of Prometheus.
     fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("memory takes any text");
@@ -208,7 +208,7 @@ fn raise(counter: &Counter, to: u64) {
     counter.inc_by(to.saturating_sub(counter.get()));
 }
 
-/// Answers Prometheus for as long as the server lives.
+/// Answers Prometheus as long as the server lives.
 pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, shared: Arc<Shared>) {
     let listener = match listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener)) {
         Ok(listener) => listener,

@@ -1,7 +1,7 @@
 //! A server of the gRPC cluster: the replica behind the services of `proto/`.
 //!
-//! [`Core`] is the server without I/O. One task owns it, takes in whatever has happened, and carries out what it wants;
-//! all other tasks only move bytes:
+//! [`Core`] is the server without I/O. One task owns it, feeds it the events, and carries out its effects; all other
+//! tasks only move bytes:
 //!
 //! ```text
 //! clients ──► services ──┐                      ┌──► services ──► clients
@@ -9,9 +9,8 @@
 //! other servers ► links ─┘        (one task)    └──► links ──► other servers
 //! ```
 //!
-//! Every queue is bounded in number; those to other servers, and the requests that wait, in bytes, too. Whoever comes
-//! when there is no room is told to come back later; messages between servers are lost then, as Raft expects of a
-//! network.
+//! Every queue is bounded in number; those to other servers, and the requests that wait, in bytes, too. When there is
+//! no room, a client is told to try again later, and a message between servers is lost, as Raft expects of a network.
 
 mod convert;
 mod core;
@@ -52,19 +51,19 @@ pub use settings::{Limits, Settings, SettingsError, default_replica_config};
 /// How many events wait for the core at most.
 const EVENTS_MAX: usize = 4_096;
 
-/// How long a server that ends waits for its heir to lead and for its requests to be answered.
+/// How long a server that ends waits for its successor to lead and for its requests to be answered.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How long connections may take to end after that.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// Why a server cannot serve, or not any more.
+/// Why a server cannot serve, or can no longer serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The settings make no sense.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// Certificates and keys are of no use.
+    /// Certificates and keys are unusable.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// Certificates and keys can be read, but not used.
@@ -101,29 +100,29 @@ pub enum ServeError {
 enum Event {
     /// A client asks, and listens until the deadline.
     Request { operation: Operation, deadline: Time, ticket: Ticket },
-    /// A client asks for whatever this server knows of a key.
+    /// A client asks for the value of a key as far as this server knows it.
     Stale { key: Text, reply: oneshot::Sender<Text> },
-    /// Another server has sent something, and it was let through.
+    /// Another server has sent a message, and the chaos monkey has let it through.
     Peer { from: ReplicaId, message: PeerMessage },
     /// The server takes part from now on.
     Member,
-    /// Somebody wants to know how it is doing.
+    /// A caller wants a report.
     Report { reply: oneshot::Sender<Report> },
-    /// The server will end: it should lead no longer, and answer what it can.
+    /// The server will end: it should give up leadership, and answer the requests that it can.
     Farewell { reply: oneshot::Sender<()> },
 }
 
-/// Where a client's answer goes.
+/// Delivers the answer to a client.
 #[derive(Debug)]
 struct Ticket {
     reply: oneshot::Sender<Answer>,
-    /// The memory of the request. It is taken for as long as the core has the request, even if the client has gone.
+    /// The memory of the request. It stays reserved as long as the core has the request, even if the client has gone.
     _room: OwnedSemaphorePermit,
 }
 
 impl Ticket {
     fn answer(self, answer: Answer) {
-        // Whoever asked may listen no more.
+        // The client may no longer listen.
         let _ = self.reply.send(answer);
     }
 }
@@ -145,13 +144,13 @@ struct Report {
 /// Why a server ends.
 #[derive(Clone, Debug)]
 enum End {
-    /// It was asked to.
+    /// It was asked to end.
     Asked,
-    /// Others remember what it has forgotten.
+    /// Another server remembers an earlier incarnation of it.
     Amnesia(String),
 }
 
-/// What all tasks of a server share.
+/// The state that all tasks of a server share.
 #[derive(Debug)]
 struct Shared {
     id: ReplicaId,
@@ -163,14 +162,14 @@ struct Shared {
     links: Vec<Link>,
     chaos: Option<Mutex<ChaosMonkey>>,
     traffic: Mutex<Traffic>,
-    /// Whom this server believes to lead; [`NOBODY`] if it knows none.
+    /// The leader that this server has observed; [`NO_LEADER`] if there is none.
     leader: AtomicU32,
     /// Set once.
     end: watch::Sender<Option<End>>,
 }
 
-/// No server's number.
-const NOBODY: u32 = u32::MAX;
+/// A number that no server has.
+const NO_LEADER: u32 = u32::MAX;
 
 impl Shared {
     fn membership(&self) -> MutexGuard<'_, Membership> {
@@ -198,13 +197,13 @@ impl Shared {
         admitted
     }
 
-    /// Another server has sent what makes no sense.
+    /// Counts malformed messages of another server.
     fn ignore(&self, from: ReplicaId, count: u64) {
         self.traffic().malformed += count;
         tracing::debug!(peer = from.0, "sent what makes no sense");
     }
 
-    /// Tells the core of something, once there is room.
+    /// Passes an event to the core, once there is room.
     async fn tell(&self, event: Event) {
         // If the core is gone, so is the server.
         let _ = self.events.send(event).await;
@@ -212,13 +211,13 @@ impl Shared {
 
     fn leader(&self) -> Option<ReplicaId> {
         match self.leader.load(Ordering::Relaxed) {
-            NOBODY => None,
+            NO_LEADER => None,
             number => Some(ReplicaId(number as u8)),
         }
     }
 
     fn note_leader(&self, leader: Option<ReplicaId>) {
-        self.leader.store(leader.map_or(NOBODY, |leader| u32::from(leader.0)), Ordering::Relaxed);
+        self.leader.store(leader.map_or(NO_LEADER, |leader| u32::from(leader.0)), Ordering::Relaxed);
     }
 
     /// How the core is doing; none if it is gone.
@@ -245,7 +244,7 @@ impl Shared {
         self.end.borrow().is_some()
     }
 
-    /// Comes back when the server ends.
+    /// Returns when the server ends.
     async fn ending(&self) {
         // The sender lives as long as this.
         let _ = self.end.subscribe().wait_for(Option::is_some).await;
@@ -260,7 +259,8 @@ impl Shared {
     }
 }
 
-/// Runs a server until `stop` is ready; then it hands its leadership over, answers what it can and returns.
+/// Runs a server until `stop` is ready; then it hands its leadership over, answers the requests that it can and
+/// returns.
 ///
 /// # Errors
 /// If it cannot serve, or is refused by its cluster.
@@ -271,7 +271,7 @@ pub fn serve(settings: Settings, stop: impl Future<Output = ()> + 'static) -> Se
 /// A server that runs.
 pub type Serving = Pin<Box<dyn Future<Output = Result<(), ServeError>>>>;
 
-/// Not generic, so that all of the server is compiled in this package, and optimised as it says.
+/// Not generic, so that all of the server is compiled in this package, with its optimisation settings.
 fn begin(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>) -> Serving {
     Box::pin(serve_until(settings, stop))
 }
@@ -286,24 +286,24 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
     };
     let (id, members) = (settings.id, settings.members.clone());
     let (events, queue) = mpsc::channel(EVENTS_MAX);
-    let mut dice = Stream::new(settings.seed, "server");
+    let mut random = Stream::new(settings.seed, "server");
     let number = cluster_number(&settings.cluster, &members);
     let shared = Arc::new(Shared {
         id,
         cluster: settings.cluster.clone(),
         clock: Clock::start(),
         events,
-        membership: Mutex::new(Membership::new(number, id, members.len(), dice.next_u64())),
+        membership: Mutex::new(Membership::new(number, id, members.len(), random.next_u64())),
         links: members.iter().map(|_| Link::default()).collect(),
         chaos: settings.chaos_seed.map(|seed| Mutex::new(calm_monkey(members.len(), seed))),
         traffic: Mutex::new(Traffic::default()),
-        leader: AtomicU32::new(NOBODY),
+        leader: AtomicU32::new(NO_LEADER),
         end: watch::Sender::new(None),
         members,
     });
-    let identity = Identity { id, replicas: shared.members.len(), seed: dice.next_u64() };
+    let identity = Identity { id, replicas: shared.members.len(), seed: random.next_u64() };
     let replica = Replica::new(identity, settings.replica.clone()).map_err(SettingsError::Replica)?;
-    let core = Core::new(id, replica, settings.forward, dice.next_u64());
+    let core = Core::new(id, replica, settings.forward, random.next_u64());
     tracing::info!(
         id = id.0,
         listen = %settings.listen,
@@ -320,7 +320,7 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
     let metrics = Arc::new(Metrics::new());
     let core = tokio::spawn(turns::run(core, queue, Arc::clone(&shared)));
     for to in ReplicaId::all(shared.members.len()).filter(|&to| to > id) {
-        tokio::spawn(links::keep_connected(Arc::clone(&shared), to, client_tls.clone(), dice.next_u64()));
+        tokio::spawn(links::keep_connected(Arc::clone(&shared), to, client_tls.clone(), random.next_u64()));
     }
     if let Some(listener) = metrics_listener {
         tokio::spawn(metrics::serve(listener, Arc::clone(&metrics), Arc::clone(&shared)));
@@ -331,7 +331,7 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
         () = shared.ending() => {}
     }
     shared.end(End::Asked);
-    // Whoever does not let go by then is left.
+    // Connections that are still open by then are dropped.
     let served = tokio::time::timeout(LAST_CALL, serving).await;
     core.abort();
     tracing::info!("ended");
@@ -344,7 +344,7 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
     }
 }
 
-/// Leads no longer, and waits until what was asked is answered, though not for long.
+/// Gives up leadership, and waits a short time until open requests are answered.
 async fn farewell(shared: &Shared) {
     tracing::info!("asked to end");
     let (reply, done) = oneshot::channel();
@@ -352,16 +352,16 @@ async fn farewell(shared: &Shared) {
     let _ = tokio::time::timeout(FAREWELL, done).await;
 }
 
-/// A chaos monkey that does nothing yet.
+/// A chaos monkey that drops nothing yet.
 fn calm_monkey(members: usize, seed: u64) -> ChaosMonkey {
     let matrix = ConnectivityMatrix::uniform(members, 0.0).expect("zero is a probability");
     ChaosMonkey::new(matrix, &[], seed)
 }
 
-/// A listener that the parent of this process holds out to it as its standard input, as `inetd` does.
+/// A listener that the parent of this process passes as its standard input, as `inetd` does.
 ///
 /// # Errors
-/// If standard input is no socket.
+/// If standard input is not a socket.
 pub fn inherited_listener() -> io::Result<TcpListener> {
     use std::os::fd::AsFd;
     let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);

@@ -1,4 +1,4 @@
-//! The services that a server offers. They check what is asked, ask the core, and put its answers into words.
+//! The services that a server offers. They check requests, ask the core, and encode its answers.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -38,10 +38,10 @@ const BUDGET_UNIT_BYTES: usize = 1 << 10;
 /// The largest headers of a call.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
 
-/// The name by which load balancers ask whether the store is of use.
+/// The name by which load balancers ask whether the store is available.
 const STORE_NAME: &str = "kvstore.KeyValueStore";
 
-/// How often it is looked after who leads.
+/// How often the current leader is checked.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Serves until the server ends.
@@ -57,8 +57,8 @@ pub(super) async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(system)?;
     let limits = &settings.limits;
     let mut server = Server::builder()
-        // A request must have come in time, too, or it would take memory for ever. A stream counts as answered once it
-        // is open.
+        // A request must also arrive within a bound, or it could hold memory for ever. A stream counts as answered once
+        // it is open.
         .timeout(limits.request_time.saturating_mul(2))
         .max_concurrent_streams(limits.streams)
         .http2_keepalive_interval(Some(rpc::PING_INTERVAL))
@@ -75,7 +75,7 @@ pub(super) async fn serve(
     let serving =
         server.add_routes(routes).serve_with_incoming_shutdown(incoming, async move { ending.ending().await });
     let result = serving.await.map_err(ServeError::Broken);
-    // If it has ended by itself, so has the server.
+    // If it has ended by itself, the server has ended, too.
     shared.end(super::End::Asked);
     result
 }
@@ -132,12 +132,12 @@ fn budget(limits: &Limits) -> Arc<Semaphore> {
     Arc::new(Semaphore::new((limits.waiting_bytes / BUDGET_UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS)))
 }
 
-/// Who may call.
+/// Decides which callers are allowed.
 #[derive(Clone, Debug)]
 struct Guard {
-    /// Only those who show a certificate. It has been checked when the connection was made.
+    /// Only callers with a certificate. It was checked when the connection was made.
     certificate: bool,
-    /// Only those who know this.
+    /// Only callers that know this token.
     token: Option<String>,
 }
 
@@ -156,7 +156,7 @@ impl Guard {
     }
 }
 
-/// Whether two texts are the same, in a time that tells nothing of where they differ.
+/// Whether two strings are the same, in a time that does not reveal where they differ.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
@@ -170,7 +170,7 @@ struct Store {
     budget: Arc<Semaphore>,
 }
 
-/// What an answer says besides the value.
+/// The parts of an answer besides the value.
 struct Told {
     code: ReturnCode,
     leader: String,
@@ -182,7 +182,7 @@ impl Store {
     async fn ask(&self, metadata: &MetadataMap, operation: Operation) -> Result<Answer, String> {
         let room = self.room(&operation)?;
         let now = self.shared.clock.now();
-        // A little less, so that the client hears what was wrong before its time is over.
+        // A little less, so that the client receives the error before its time runs out.
         let patience = client_patience(metadata).map(|patience| Span(patience.nanos() - patience.nanos() / 20));
         let patience = patience.map_or(self.request_time, |patience| patience.min(self.request_time));
         let (reply, answer) = oneshot::channel();
@@ -209,7 +209,7 @@ impl Store {
         Told { code, leader: leader.unwrap_or_default(), message: message.into() }
     }
 
-    /// An answer that is no success, in words.
+    /// An answer that is not a success, in words.
     fn failure(&self, answer: Result<Answer, String>) -> Told {
         match answer {
             Ok(Answer::NotLeader) => self.told(ReturnCode::NotLeader, "this server does not lead"),
@@ -247,7 +247,7 @@ impl Store {
         }
     }
 
-    /// Makes a change, and says what value was found in place of the one expected, if that is why there is none.
+    /// Makes a change. If another value than the expected one was found, returns that value.
     async fn update(&self, metadata: &MetadataMap, change: Change) -> (Told, Text) {
         let nothing = || Text::from("");
         if let Err(wrong) = change.check() {
@@ -280,7 +280,7 @@ impl Change {
     fn check(&self) -> Result<(), String> {
         check_key(&self.key)?;
         check_value("value", &self.value)?;
-        // What nobody has filled in would be one name for all updates, of which only the first is carried out.
+        // A name left at its default would be shared by all updates, and only the first of them would be carried out.
         if self.id.is_some_and(|id| id.client == 0) {
             return Err("the client in `id` is 0; allowed is a number that was drawn at random, or no `id`".to_owned());
         }
@@ -313,7 +313,7 @@ fn check_value(what: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// How long a client waits for its answer, if it says so: up to eight digits and a unit, as gRPC wants it.
+/// How long a client waits for its answer, if it says so: up to eight digits and a unit, as in gRPC.
 fn client_patience(metadata: &MetadataMap) -> Option<Span> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -370,17 +370,17 @@ impl KeyValueStore for Store {
     }
 }
 
-/// The chaos monkey's keeper.
+/// The service of the chaos monkey.
 struct Monkey {
     shared: Arc<Shared>,
     guard: Guard,
 }
 
-/// What is said where there is no monkey.
+/// The answer of a server without a monkey.
 const NO_MONKEY: &str = "this server carries no chaos monkey; --chaos gives it one";
 
 impl Monkey {
-    /// Changes something, and puts into words what is wrong if it cannot be.
+    /// Makes a change, or describes the error if it cannot be made.
     fn change(
         &self,
         change: impl FnOnce(&mut crate::chaos::ChaosMonkey) -> Result<(), String>,
@@ -430,7 +430,7 @@ impl ChaosMonkey for Monkey {
     }
 }
 
-/// The streams of other servers.
+/// The service for streams of other servers.
 struct Peers {
     shared: Arc<Shared>,
     guard: Guard,
@@ -446,7 +446,7 @@ impl Raft for Peers {
     }
 }
 
-/// How the server is doing.
+/// The service that reports the server's state.
 struct Administration {
     shared: Arc<Shared>,
 }
@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nobody_has_filled_in_is_none() {
+    fn a_name_that_the_client_left_at_its_default_is_none() {
         let check = |id| Change { key: "k".to_owned(), value: "v".to_owned(), expected: None, id }.check();
         assert!(check(None).is_ok() && check(Some(RequestId { client: 1, number: 0 })).is_ok());
         for number in [0, 1] {
@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_compared_whole() {
+    fn a_token_is_compared_in_full() {
         assert!(is_same(b"secret", b"secret") && is_same(b"", b""));
         for other in ["secre", "secrets", "Secret", ""] {
             assert!(!is_same(other.as_bytes(), b"secret"), "{other}");

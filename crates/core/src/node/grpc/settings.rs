@@ -1,4 +1,4 @@
-//! What a server is told when it is started.
+//! The settings of a server.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::raft::ConfigError;
 use crate::replica;
 use crate::rpc::{ServerAddress, TlsFiles};
 
-/// What a server is told when it is started.
+/// The settings of a server.
 #[derive(Debug)]
 pub struct Settings {
     /// Its place among the members, and in the connectivity matrix.
@@ -20,21 +20,21 @@ pub struct Settings {
     pub listen: ServerAddress,
     /// A socket that listens there already.
     pub listener: Option<TcpListener>,
-    /// The cluster's name: servers of others are refused.
+    /// The cluster's name: servers of other clusters are refused.
     pub cluster: String,
     /// Whether requests are passed on to the leader.
     pub forward: bool,
-    /// The seed of the chaos monkey's dice; none if it carries no monkey.
+    /// The seed of the chaos monkey's random streams; none if it carries no monkey.
     pub chaos_seed: Option<u64>,
-    /// What callers of the chaos monkey have to know.
+    /// The token that callers of the chaos monkey must send.
     pub chaos_token: Option<String>,
     /// Certificates and keys.
     pub tls: TlsFiles,
-    /// Whether others may listen in and talk to it from other machines.
+    /// Whether it may be reached from other machines without encryption.
     pub insecure: bool,
-    /// Where it tells Prometheus how it is doing.
+    /// Where it exports metrics for Prometheus.
     pub metrics: Option<ServerAddress>,
-    /// What it puts up with.
+    /// The bounds on its load.
     pub limits: Limits,
     /// The parameters of the replica.
     pub replica: replica::Config,
@@ -42,7 +42,7 @@ pub struct Settings {
     pub seed: u64,
 }
 
-/// What a server puts up with.
+/// The bounds on the load of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at a time.
@@ -69,8 +69,8 @@ impl Default for Limits {
     }
 }
 
-/// The parameters of a replica in a server: as in the virtual world, but with larger batches, since nothing has to fit
-/// in a datagram, with room for more requests, and with a log that is kept short.
+/// The parameters of a replica in a server: as in the virtual world, with three differences. Batches are larger,
+/// because no message has to fit in a datagram; there is room for more requests; and the log is kept short.
 pub fn default_replica_config() -> replica::Config {
     let mut config = replica::Config::default();
     config.raft.batch_bytes_max = 256 << 10;
@@ -86,7 +86,7 @@ pub enum SettingsError {
     /// Too few or too many members.
     #[error("--peers: has {0} of the cluster's servers; allowed is 2 to {REPLICAS_MAX}, this one included")]
     Members(usize),
-    /// A member comes twice.
+    /// A member appears twice.
     #[error("--peers: {0} comes twice")]
     Twice(ServerAddress),
     /// The number is not that of a member.
@@ -109,7 +109,7 @@ pub enum SettingsError {
          --insecure, if the network is trusted"
     )]
     OpenChaos(ServerAddress),
-    /// Certificates without an authority that other servers' are checked against.
+    /// Certificates without an authority to check those of other servers.
     #[error("--tls-cert needs --tls-ca, too: servers of a cluster check each other's certificates")]
     NoAuthority,
     /// The replica's parameters make no sense.
@@ -121,7 +121,7 @@ impl Settings {
     /// Checks that the settings make sense together.
     ///
     /// # Errors
-    /// Names the option that does not, and what would.
+    /// Names the option that does not make sense, and what is allowed.
     pub fn validate(&self) -> Result<(), SettingsError> {
         let members = self.members.len();
         if !(2..=REPLICAS_MAX).contains(&members) {

@@ -1,5 +1,5 @@
-//! The one task that owns the core. Each turn takes in all that has happened, lets the core do what is due, and carries
-//! out what it wants; then it sleeps until there is more. So requests that come together share their way through the
+//! The one task that owns the core. Each turn takes in all waiting events, lets the core do the due work, and carries
+//! out its effects. Then it sleeps until the next event. So requests that come together share their way through the
 //! log.
 
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use crate::time::Time;
 /// The most events of one turn, so that a flood stops no timers.
 const EVENTS_PER_TURN_MAX: usize = 1_024;
 
-/// The most times in a row that the core gets to do what is due at once.
+/// How many times in a row the core may do work that is due at once.
 const TIMEOUTS_PER_TURN_MAX: usize = 64;
 
-/// How often a server that does not take part yet says so.
+/// How often a server that does not take part yet reports this.
 const JOINING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// However far away the next deadline is, there is a turn this often.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
-/// Runs the core until nobody tells it anything any more.
+/// Runs the core until all senders of events are gone.
 pub(super) async fn run(core: Core<Ticket>, mut queue: mpsc::Receiver<Event>, shared: Arc<Shared>) {
     let mut turns = Turns {
         outgoing: shared.members.iter().map(|_| Vec::new()).collect(),
@@ -45,7 +45,7 @@ pub(super) async fn run(core: Core<Ticket>, mut queue: mpsc::Receiver<Event>, sh
             while let Some(event) = queue.try_recv().ok().filter(|_| events.len() < EVENTS_PER_TURN_MAX) {
                 events.push(event);
             }
-            // Others share this thread.
+            // Other tasks share this thread.
             yield_now().await;
         } else {
             tokio::select! {
@@ -63,16 +63,16 @@ struct Turns {
     shared: Arc<Shared>,
     /// Whether it takes part.
     member: bool,
-    /// What was told last of role, term and leader.
+    /// The role, term and leader that were reported last.
     told: Option<(Role, Term, Option<ReplicaId>)>,
-    /// What is to be sent to each server in this turn.
+    /// The messages to each server in this turn.
     outgoing: Vec<Vec<PeerMessage>>,
-    /// Who waits for the core to have nothing more to do.
+    /// The callers that wait until the core has no more work.
     farewells: Vec<oneshot::Sender<()>>,
 }
 
 impl Turns {
-    /// How long nothing is due.
+    /// How long until something is due.
     fn wait(&self) -> Duration {
         if !self.member {
             return JOINING_INTERVAL;
@@ -113,7 +113,7 @@ impl Turns {
                 drop(reply.send(value));
             }
             Event::Peer { from, message } if self.member => self.core.handle_message(now, from, message),
-            // What it heard before it took part it may as well not have heard.
+            // A message that comes before the server takes part counts as lost.
             Event::Peer { .. } => {}
             Event::Member => {
                 tracing::info!("welcomed by enough others, takes part");
@@ -142,7 +142,7 @@ impl Turns {
         }
     }
 
-    /// Carries out what the core wants. All messages for one server travel together.
+    /// Carries out the core's effects. All messages for one server travel together.
     fn perform(&mut self) {
         let effects = self.core.effects();
         if effects.is_empty() {
@@ -158,7 +158,7 @@ impl Turns {
                 Effect::Answer { ticket, answer } => ticket.answer(answer),
             }
         }
-        // Messages may be large, and nobody who counts is to wait until they are written down.
+        // Messages may be large, and other users of the counters must not wait until they are encoded.
         drop(traffic);
         let links = self.shared.links.iter().zip(&mut self.outgoing).filter(|(_, messages)| !messages.is_empty());
         let unsent: usize = links.map(|(link, messages)| link.send(messages)).sum();
@@ -167,7 +167,7 @@ impl Turns {
         }
     }
 
-    /// Says what a server that does not take part waits for.
+    /// Reports what a server that does not take part waits for.
     fn tell_joining(&self) {
         if !self.member {
             let (welcomed, needed) = self.shared.membership().welcomes();

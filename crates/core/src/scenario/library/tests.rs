@@ -22,7 +22,7 @@ fn paths_below(root: &Path, folder: &Path, paths: &mut BTreeSet<String>) {
     }
 }
 
-/// Where a name leads if nothing on disk has it.
+/// The place that a name leads to if nothing on disk has it.
 fn found(kind: Kind, name: &str) -> Option<String> {
     match built_in(kind, &plain(Path::new(name))?)? {
         Place::BuiltIn(built_in) => Some(built_in.path.to_owned()),
@@ -50,7 +50,7 @@ fn every_built_in_file_can_be_read_and_none_is_odd() {
                 assert_eq!(loaded.warnings, [""; 0]);
             }
             Kind::Matrix => drop(crate::scenario::builtin_matrix(file.name()).expect(file.path)),
-            // Read by the tests of repro files, which are of a layer above.
+            // Read by the tests of repro files, which belong to a higher layer.
             Kind::Repro => assert!(file.text.contains("seedbed_repro"), "{}", file.path),
         }
     }
@@ -80,7 +80,7 @@ fn a_name_leads_to_a_built_in_file_with_and_without_its_folder_and_ending() {
 }
 
 #[test]
-fn what_is_on_disk_wins() {
+fn a_file_on_disk_wins() {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name);
     fs::create_dir_all(path("repros")).expect("a folder");
@@ -111,7 +111,7 @@ fn a_folder_without_files_hides_neither_a_file_nor_a_built_in_scenario() {
     assert_eq!(find(Kind::Scenario, &path("link")), Some(Place::File(path("link"))));
 }
 
-/// What is said of a name if nothing on disk has it.
+/// The error about a name if nothing on disk has it.
 fn refusal(kind: Kind, name: &str) -> String {
     match find(kind, Path::new(name)) {
         // Tests run in the repository, which has the folder.

@@ -139,7 +139,7 @@ fn lists_have_at_most_a_hundred_thousand_items() {
 }
 
 #[test]
-fn operations_contradict_all_that_says_what_clients_draw() {
+fn operations_contradict_all_keys_for_drawn_requests() {
     let operations = ("operations", r#"[{"time": 0, "client": 0, "get": "k"}]"#);
     for (key, value) in [("burst", "1"), ("mix", "0.8")] {
         assert_eq!(

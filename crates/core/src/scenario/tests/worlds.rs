@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What each of the two real worlds says of a file with one more key.
+/// The refusals by the two real worlds of a file with one more key.
 fn refusals(changes: &[(&str, &str)]) -> [Option<String>; 2] {
     let scenario = loaded(changes).scenario;
     assert_eq!(scenario.unplayable(World::Virtual), None);
@@ -43,7 +43,7 @@ fn faults_of_hosts_are_played_where_processes_can_be_started_and_stopped_and_tho
 }
 
 #[test]
-fn delays_and_messages_that_come_twice_are_for_the_virtual_world_and_damage_is_for_the_live_one_too() {
+fn delays_and_duplicates_are_for_the_virtual_world_and_damage_is_for_the_live_one_too() {
     let links = r#""model": "links", "delay": {"kind": "constant", "ms": 1}"#;
     let slow = format!(r#"{{{links}, "links": [{{"from": 0, "to": 1, "delay": {{"kind": "constant", "ms": 9}}}}]}}"#);
     let twice = format!(r#"{{{links}, "duplicate": 0.1}}"#);

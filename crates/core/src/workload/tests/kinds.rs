@@ -1,4 +1,4 @@
-//! Clients of each kind against a server that makes no mistakes.
+//! Clients of each kind against a correct server.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,9 +13,9 @@ pub(super) struct Server {
     counters: BTreeMap<Text, i64>,
     queues: BTreeMap<Text, VecDeque<Text>>,
     pub locks: BTreeMap<Text, ClientId>,
-    /// The newest update of each client, and what it was told.
+    /// The newest update of each client, and its answer.
     sessions: BTreeMap<u64, (u64, Option<Text>)>,
-    /// How many updates were applied, and how many came again.
+    /// How many updates were applied, and how many were repeated.
     pub applied: u64,
     pub repeated: u64,
 }
@@ -207,7 +207,7 @@ fn a_run_of_any_kind_is_the_same_again_and_as_a_list_of_operations() {
 }
 
 #[test]
-fn what_other_clients_are_told_changes_nothing_of_what_a_client_asks() {
+fn answers_to_other_clients_do_not_change_the_requests_of_a_client() {
     // One run in which client 0 is answered alone, and one in which all are.
     for (kind, _) in all_kinds() {
         // The course's values for shared keys are numbers of attempts.
@@ -224,7 +224,7 @@ fn what_other_clients_are_told_changes_nothing_of_what_a_client_asks() {
                     asked.push(dispatch.operation.clone());
                 }
                 if answers(client) {
-                    // All others ask another server, so that what client 0 sees is the same.
+                    // All others ask another server, so that client 0 sees the same answers.
                     let response = match client {
                         0 => server.apply(dispatch.from, &dispatch.operation),
                         _ => Server::default().apply(dispatch.from, &dispatch.operation),
@@ -241,7 +241,7 @@ fn what_other_clients_are_told_changes_nothing_of_what_a_client_asks() {
 }
 
 #[test]
-fn compare_and_swap_mostly_expects_what_the_client_saw_last_and_succeeds_and_fails() {
+fn compare_and_swap_mostly_expects_the_value_that_the_client_saw_last_and_sometimes_fails() {
     let (mut done, mut found, mut deletes) = (0, 0, 0);
     for seed in 0..20 {
         let Run { history, .. } = Run::new(plan_of(Kind::Cas { count: 2, updates: false }, 300), seed, DELAY, 0.0);
@@ -286,7 +286,7 @@ fn names_of_updates_ascend_and_one_is_under_way_at_a_time() {
 }
 
 #[test]
-fn lock_clients_hold_what_they_got_as_long_as_they_want_and_release_it() {
+fn lock_clients_hold_their_locks_as_long_as_they_want_and_release_them() {
     let (mut granted, mut refused, mut idle) = (0, 0, 0);
     for seed in 0..20 {
         let kind = Kind::Lock { count: 2, hold_max: Span::from_secs(5) };
@@ -306,7 +306,7 @@ fn lock_clients_hold_what_they_got_as_long_as_they_want_and_release_it() {
                     }
                 }
                 Operation::Release { key } => {
-                    // An acquire was perhaps under way when the next request was due.
+                    // An acquire may have been in flight when the next request was due.
                     if let Some((held, since)) = holds.remove(client) {
                         assert_eq!(held, *key);
                         assert!(*sent < since || value.is_none(), "the client had it");
@@ -322,7 +322,7 @@ fn lock_clients_hold_what_they_got_as_long_as_they_want_and_release_it() {
 }
 
 #[test]
-fn locks_come_free_again_although_messages_are_lost() {
+fn locks_become_free_again_although_messages_are_lost() {
     for seed in 0..20 {
         let kind = Kind::Lock { count: 1, hold_max: Span::ZERO };
         let patience = Some(Patience { timeout: Span::from_millis(50), retries: 0 });
@@ -360,7 +360,7 @@ impl Generator for Visitor {
 }
 
 #[test]
-fn a_kind_of_ones_own_draws_its_operations_and_learns_what_came_of_them() {
+fn a_custom_kind_draws_its_operations_and_learns_their_outcomes() {
     let plan = plan_of(Kind::custom("semaphore", |_client| Visitor::default()), 200);
     let Run { history, .. } = Run::new(plan.clone(), 1, Span::from_micros(10), 0.0);
     assert_eq!(history.completed().total(), 200);

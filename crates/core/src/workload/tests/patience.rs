@@ -1,4 +1,4 @@
-//! Clients that give attempts up, and operations that are aimed.
+//! Clients that abandon attempts, and operations that are aimed.
 
 use super::kinds::{Run, plan_of};
 use super::*;
@@ -71,7 +71,7 @@ fn a_late_answer_is_recorded_with_its_time_and_repeats_nothing() {
 }
 
 #[test]
-fn a_request_that_was_given_up_is_not_repeated_by_a_late_failure() {
+fn an_abandoned_request_is_not_repeated_after_a_late_failure() {
     let mut workload = Workload::new(impatient(0, 1), 7);
     let first = next(&mut workload);
     assert!(workload.handle_due(workload.poll_due(), living()).is_none());
@@ -143,7 +143,7 @@ fn aimed(aim: Option<Target>, count: usize) -> Workload {
 #[test]
 fn an_aimed_operation_goes_where_it_is_aimed_and_its_retry_where_the_client_wants() {
     let mut workload = aimed(Some(Target::Replica(ReplicaId(4))), 3);
-    // Even to a dead one, and whatever the client remembers.
+    // The request goes even to a dead replica, and whatever the client remembers.
     let dead = living().without(ReplicaId(4));
     let first = workload.handle_due(workload.poll_due(), dead).expect("a request");
     assert_eq!(first.to, ReplicaId(4));

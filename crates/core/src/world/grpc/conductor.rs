@@ -1,4 +1,4 @@
-//! A run on a cluster: clients ask, faults strike, and the servers are asked how they are doing.
+//! A run on a cluster: clients send requests, faults are injected, and the servers are asked for their status.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -30,32 +30,32 @@ use crate::world::stage::Stage;
 /// How long a cluster may take to come up.
 const START_PATIENCE: Span = Span::from_secs(20);
 
-/// How often each server is asked how it is doing.
+/// How often each server is asked for its status.
 const STATUS_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long it may take to answer that, and to take in a matrix.
+/// How long a server may take to report its status, and to accept a matrix.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a server that is about to be killed has to say what it counted.
+/// How long a server that is about to be killed may take to report its counters.
 const LAST_STATUS_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// How often processes are looked after.
+/// How often the processes are checked.
 const WATCH_INTERVAL: Span = Span::from_millis(100);
 
-/// How long clients wait for an answer. Servers answer in half this time, one way or the other.
+/// How long clients wait for an answer. Servers answer in half this time, with or without success.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What comes in while a run goes on.
+/// An event during a run.
 enum News {
-    /// A call of a client has been answered. None: the connection broke, or nothing came.
+    /// A call of a client has been answered. None: the connection broke, or there was no answer in time.
     Answer { from: ReplicaId, to: ClientId, mid: Mid, answer: Option<(Response, Option<ReplicaId>)> },
-    /// A server has said how it is doing.
+    /// A server has reported its status.
     Status { from: ReplicaId, status: Box<ServerStatus> },
-    /// Something is wrong with a server.
+    /// There is a complaint about a server.
     Complaint { about: ReplicaId, complaint: String },
 }
 
-/// A run under way.
+/// A run in progress.
 pub(super) struct Conductor<'a> {
     stage: Stage<'a>,
     clock: Clock,
@@ -63,7 +63,7 @@ pub(super) struct Conductor<'a> {
     begun: bool,
     addresses: &'a [ServerAddress],
     channels: Vec<Channel>,
-    /// What each server said last.
+    /// The last status of each server.
     statuses: Vec<Option<ServerStatus>>,
     /// The matrix that all chaos monkeys should have.
     matrix: watch::Sender<ConnMatrix>,
@@ -109,7 +109,7 @@ impl<'a> Conductor<'a> {
             tokio::spawn(watch_server(replica, channel.clone(), self.sender.clone()));
         }
         self.come_up(processes, interrupt, &interrupted).await?;
-        // The run begins when all take part.
+        // The run begins when all servers take part.
         self.teller.begin();
         (self.clock, self.begun) = (Clock::start(), true);
         let mut watch_due = Time::ZERO;
@@ -121,7 +121,7 @@ impl<'a> Conductor<'a> {
             }
             let due = self.do_due(now, processes).await.min(watch_due);
             if self.stage.is_over(now) {
-                // Who has died in the meantime counts, too.
+                // Servers that have died in the meantime count, too.
                 self.watch(now, processes);
                 return Ok(self.finish(now).await);
             }
@@ -154,30 +154,30 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Takes in what comes until something is due, or a signal comes.
+    /// Takes in events until something is due, or a signal comes.
     async fn wait(&mut self, due: Time, interrupted: &UnixStream) {
         let wait = Duration::from_nanos(due.since(self.clock.now()).nanos());
         tokio::select! {
             biased;
-            // It is never read, so that everybody sees it.
+            // It is never read, so that every run sees it.
             _ = interrupted.readable() => {}
             news = self.news.recv() => if let Some(news) = news { self.take_in(news) },
             () = sleep(wait) => return,
         }
-        // What else has come meanwhile.
+        // Further events that have come meanwhile.
         while let Ok(news) = self.news.try_recv() {
             self.take_in(news);
         }
     }
 
-    /// Makes everything happen that is due. Returns when the next thing is.
+    /// Does everything that is due. Returns when the next thing is.
     async fn do_due(&mut self, now: Time, processes: &mut Processes) -> Time {
         if self.stage.next_fault() <= now {
-            // Who has died by itself before is not killed now.
+            // A server that has died by itself before is not killed now.
             self.watch(now, processes);
         }
         while self.stage.next_fault() <= now {
-            let (_, consequence) = self.stage.strike(now);
+            let (_, consequence) = self.stage.inject(now);
             if let Some(killed) = consequence.killed {
                 self.ask_for_the_last_time(killed).await;
                 processes.destroy(killed);
@@ -195,13 +195,13 @@ impl<'a> Conductor<'a> {
         self.stage.next_due()
     }
 
-    /// Looks after the processes.
+    /// Checks the processes.
     fn watch(&mut self, now: Time, processes: &mut Processes) {
         self.teller.progress(now);
         let Conductor { stage, complaints, .. } = self;
         processes.watch(now, |replica, status| {
             complaints.tell(now, replica, || format!("quit unexpectedly ({})", describe_end(status)));
-            stage.bury(now, replica);
+            stage.mark_dead(now, replica);
         });
     }
 
@@ -214,11 +214,11 @@ impl<'a> Conductor<'a> {
         let now = self.now();
         match news {
             News::Answer { from, to, mid, answer } => {
-                // A call that is lost is like a datagram that is: the course's clients wait for ever.
+                // A lost call is like a lost datagram: the course's clients wait for ever.
                 let Some((response, leader)) = answer else { return };
                 self.answers += 1;
                 let Reaction { again, incorrect } = self.stage.answer(now, to, mid, leader, &response);
-                // There is no runner of the course's for this world, and so no word of its about lawful reads.
+                // The course's runner does not exist for this world, so it has no verdict about lawful reads.
                 if let Some(incorrect) = incorrect.filter(|incorrect| *incorrect != Incorrect::Unacknowledged) {
                     self.complaints
                         .tell(now, from, || format!("incorrect answer, MID {mid}, {response:?}: {incorrect}"));
@@ -236,8 +236,8 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Takes over what a server says of itself, unless it has said something newer: what it is asked before it is killed
-    /// overtakes what it was asked before.
+    /// Stores a server's status, unless there is a newer one: the answer to the last question before a kill may
+    /// overtake earlier answers.
     fn take_status(&mut self, now: Time, from: ReplicaId, status: ServerStatus) {
         if self.statuses[from.index()].as_ref().is_some_and(|known| known.uptime_ms > status.uptime_ms) {
             return;
@@ -254,7 +254,7 @@ impl<'a> Conductor<'a> {
         self.stage.malformed = statuses().map(|status| status.ignored).sum();
     }
 
-    /// A server is about to be killed, and what it counted with it.
+    /// Asks a server that is about to be killed for its counters, because they die with it.
     async fn ask_for_the_last_time(&mut self, replica: ReplicaId) {
         let mut client = AdminClient::new(self.channels[replica.index()].clone());
         if let Ok(Ok(status)) = timeout(LAST_STATUS_TIMEOUT, client.get_status(StatusRequest {})).await {
@@ -270,7 +270,7 @@ impl<'a> Conductor<'a> {
         self.stage.finish(World::Grpc, now, self.answers, None)
     }
 
-    /// Sends a client's request, and has its answer sent back when there is one.
+    /// Sends a client's request, and passes the answer on when it comes.
     fn send_request(&self, dispatch: Dispatch) {
         let Dispatch { from: client, to, mid, operation, .. } = dispatch;
         if !self.stage.director.living().contains(to) {
@@ -310,7 +310,7 @@ impl<'a> Conductor<'a> {
     }
 }
 
-/// The interrupt, as something that can be waited for.
+/// The interrupt, in a form for waiting.
 fn watched(interrupt: &Interrupt) -> io::Result<UnixStream> {
     let stream = unix::net::UnixStream::from(interrupt.as_fd().try_clone_to_owned()?);
     stream.set_nonblocking(true)?;
@@ -322,7 +322,7 @@ fn effective_matrix(stage: &Stage<'_>) -> ConnMatrix {
     ConnMatrix::from(&stage.director.monkey().effective_matrix())
 }
 
-/// Sees to it that a server has the newest matrix.
+/// Ensures that a server has the newest matrix.
 async fn upload_matrices(
     replica: ReplicaId,
     channel: Channel,
@@ -352,11 +352,11 @@ async fn upload_matrices(
     }
 }
 
-/// Asks a server again and again how it is doing.
+/// Asks a server for its status at regular intervals.
 async fn watch_server(replica: ReplicaId, channel: Channel, sender: mpsc::UnboundedSender<News>) {
     let mut client = AdminClient::new(channel);
     while !sender.is_closed() {
-        // One that does not answer may be dead.
+        // A server that does not answer may be dead.
         if let Ok(Ok(status)) = timeout(STATUS_TIMEOUT, client.get_status(StatusRequest {})).await {
             let _ = sender.send(News::Status { from: replica, status: Box::new(status.into_inner()) });
         }

@@ -1,14 +1,14 @@
 //! The gRPC world: a real cluster of servers on this machine, in real time.
 //!
 //! The servers are the program's own (`seedbed serve`), each in a process of its own. A death is a SIGKILL. Partitions,
-//! matrices and drops go through the servers' chaos monkeys, as any client could send them. The clients are those of the
-//! other worlds; their requests are calls of the store's service. Who leads, and how many messages there were, the servers
-//! say themselves, when they are asked, which is often.
+//! matrices and drops go through the servers' chaos monkeys, as any client could send them. The clients are those of
+//! the other worlds; their requests are calls of the store's service. The servers themselves report the leader and the
+//! number of messages, and are asked for this often.
 //!
-//! Three things differ from the other worlds. Whatever server is asked passes a request on to the leader, so there are
-//! hardly any redirects. The dice of the links have the run's seed, but are thrown for requests that are passed on, too,
-//! so what is lost here is not what is lost in the virtual world. And a server that dies takes with it what it counted
-//! since it was last asked.
+//! Three things differ from the other worlds. Every server passes requests on to the leader, so there are hardly any
+//! redirects. The random streams of the links have the run's seed, but there is also a draw for each request that is
+//! passed on, so other messages are lost here than in the virtual world. And a server that dies loses the counts since
+//! it was last asked.
 
 mod conductor;
 mod servers;
@@ -24,11 +24,11 @@ pub(crate) use servers::Cluster;
 pub use servers::{Launch, Session};
 
 /// Plays a scenario on a cluster of its own, from beginning to end. The seed is that of the clients, the faults and the
-/// chaos monkeys' dice; replicas have seeds of their own.
+/// chaos monkeys' random streams; replicas have seeds of their own.
 ///
 /// # Errors
-/// If the scenario wants what this world cannot do, the cluster does not come up, the system refuses something, or the
-/// run is interrupted.
+/// If the scenario needs a feature that this world lacks, the cluster does not come up, the system refuses something,
+/// or the run is interrupted.
 pub fn play(
     scenario: &Scenario,
     seed: u64,

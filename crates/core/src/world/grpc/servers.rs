@@ -18,7 +18,7 @@ use crate::rpc::ServerAddress;
 use crate::time::Span;
 use crate::world::processes::{Console, Hold, Interrupt, Outputs, PlayError, Processes, Spectator};
 
-/// How often processes are looked after.
+/// How often the processes are checked.
 const WATCH_INTERVAL: Span = Span::from_millis(200);
 
 /// How the servers of a cluster on this machine are started.
@@ -26,34 +26,35 @@ const WATCH_INTERVAL: Span = Span::from_millis(200);
 pub struct Launch {
     /// The program: `seedbed`, with the feature `grpc`.
     pub program: PathBuf,
-    /// The first server listens on this port, the next one on the next and so on; with none, on free ones.
+    /// The first server listens on this port, the next one on the next and so on; without one, they listen on free
+    /// ports.
     pub first_port: Option<u16>,
-    /// The seed of the chaos monkeys' dice; none, if there are to be no monkeys.
+    /// The seed of the chaos monkeys' random streams; none if there are no monkeys.
     pub chaos_seed: Option<u64>,
-    /// Further arguments of `seedbed serve`, for all of them.
+    /// Further arguments of `seedbed serve`, for all servers.
     pub arguments: Vec<String>,
-    /// What they print goes nowhere.
+    /// Whether their output is discarded.
     pub silence: bool,
-    /// Variables of the environment tell them nothing. Some that are meant for clients (`SEEDBED_TLS_CA`) or for other
-    /// servers would keep them from starting, or make others of them.
+    /// Whether they ignore environment variables of this program. Some that are meant for clients (`SEEDBED_TLS_CA`) or
+    /// for other servers would keep them from starting, or change their settings.
     pub deaf: bool,
 }
 
-/// How the names of variables begin that tell servers what options do.
+/// The prefix of environment variables that replace options of servers.
 const VARIABLES: &str = "SEEDBED_";
 
 impl Launch {
     /// Servers that run this very program.
     ///
     /// # Errors
-    /// If the system does not tell which one that is.
+    /// If the system does not reveal the program's path.
     pub fn own_program() -> Result<Launch, PlayError> {
         let program = env::current_exe().map_err(PlayError::system("to know its own program"))?;
         Ok(Launch { program, first_port: None, chaos_seed: None, arguments: Vec::new(), silence: false, deaf: false })
     }
 
-    /// Starts so many servers. Each is handed a socket that listens already, so no other program can take its place,
-    /// and dies with this process.
+    /// Starts this many servers. Each gets a socket that listens already, so no other program can take its port. Each
+    /// dies with this process.
     ///
     /// # Errors
     /// If a port is taken, or the program does not start.
@@ -65,7 +66,7 @@ impl Launch {
         let addresses: Vec<ServerAddress> = ports.into_iter().map(ServerAddress::local).collect();
         let peers = addresses.iter().map(ServerAddress::to_string).collect::<Vec<_>>().join(",");
         let mut processes = Processes::new();
-        // A listener that is handed over is closed here, so that nobody listens for a server that has died.
+        // A listener that is handed over is closed here, so that no process listens in place of a server that has died.
         for (replica, listener) in ReplicaId::all(replicas).zip(listeners) {
             let mut command = self.command(replica, &peers);
             command.stdin(Stdio::from(OwnedFd::from(listener)));
@@ -101,18 +102,18 @@ impl Launch {
     }
 }
 
-/// Takes out of a command's environment what would tell a server something.
+/// Removes the variables from a command's environment that a server would use.
 fn take_out(command: &mut Command, names: impl Iterator<Item = OsString>) {
     for name in names.filter(|name| name.as_bytes().starts_with(VARIABLES.as_bytes())) {
         command.env_remove(name);
     }
 }
 
-/// Servers that have been started. None is left when `processes` is dropped.
+/// Servers that have been started. All have ended when `processes` is dropped.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub processes: Processes,
-    /// What they print.
+    /// Their output.
     pub outputs: Outputs,
     /// Where they listen, in order.
     pub addresses: Vec<ServerAddress>,
@@ -120,7 +121,7 @@ pub(crate) struct Cluster {
 
 /// A cluster that runs until it is interrupted.
 pub struct Session<'a> {
-    // Dropped in this order: first the processes are gone, then their last words have been shown.
+    // Dropped in this order: first the processes are gone, then their last output has been shown.
     processes: Processes,
     _console: Console,
     addresses: Vec<ServerAddress>,
@@ -129,7 +130,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Starts so many servers. What they print goes to the spectator.
+    /// Starts this many servers. Their output goes to the spectator.
     ///
     /// # Errors
     /// If a port is taken, or the program does not start.
@@ -150,7 +151,8 @@ impl<'a> Session<'a> {
         &self.addresses
     }
 
-    /// Waits for an interrupt, or until all servers have ended by themselves, which is true then. None is left.
+    /// Waits for an interrupt, or until all servers have ended by themselves; returns true in the second case. No
+    /// server is left.
     pub fn wait(mut self, mut ended: impl FnMut(ReplicaId, ExitStatus)) -> bool {
         let clock = Clock::start();
         let mut living = self.addresses.len();
@@ -160,7 +162,7 @@ impl<'a> Session<'a> {
                 ended(replica, status);
             });
             let mut fds = [PollFd::new(self.interrupt, PollFlags::IN)];
-            // If the system refuses to wait, this looks again all the sooner.
+            // If the system refuses to wait, this just checks again sooner.
             let _ = rustix::event::poll(&mut fds, Some(&timespec(WATCH_INTERVAL)));
         }
         self.processes.shut_down();
@@ -173,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_meant_for_others_is_taken_out_of_the_environment() {
+    fn variables_meant_for_other_programs_are_removed_from_the_environment() {
         let mut command = Command::new("seedbed");
         take_out(
             &mut command,

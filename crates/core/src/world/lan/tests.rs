@@ -8,7 +8,7 @@ const SCENARIO: &str = r#"{"lifetime": 5, "replicas": 3, "requests": 50, "mix": 
     "tests": {"maximum_get_generation_fail_fraction": 1, "maximum_appends_batched_fraction": 1, "benchmarks": {
         "total_msgs": [1, 2, 3], "failures": [1, 2, 3], "duplicates": [1, 2, 3], "median_latency": [1, 2, 3]}}}"#;
 
-/// Takes down everything that the LAN wants.
+/// Records all effects of the LAN.
 #[derive(Default)]
 struct Notes {
     sent: Vec<(ReplicaId, String)>,
@@ -49,7 +49,7 @@ fn datagram(src: &str, dst: &str, kind: &str, rest: &str) -> String {
     format!(r#"{{"src":"{src}","dst":"{dst}","leader":"0000","type":"{kind}"{rest}}}"#)
 }
 
-/// A LAN on which all have said hello.
+/// A LAN on which all replicas have sent hello.
 fn greeted(scenario: &Scenario) -> (Lan<'_>, Notes) {
     let (mut lan, mut notes) = (Lan::new(scenario, 1), Notes::default());
     for replica in ALL {
@@ -60,7 +60,7 @@ fn greeted(scenario: &Scenario) -> (Lan<'_>, Notes) {
 }
 
 #[test]
-fn messages_go_to_whom_they_are_for_and_are_counted() {
+fn messages_go_to_their_destination_and_are_counted() {
     let scenario = scenario();
     let (mut lan, mut notes) = greeted(&scenario);
     let (one, all) = (datagram("0000", "0001", "x", ""), datagram("0000", "FFFF", "y", ""));
@@ -71,8 +71,8 @@ fn messages_go_to_whom_they_are_for_and_are_counted() {
     assert_eq!((record.sent, record.died, record.malformed, notes.complaints), (3, 0, 0, vec![]));
 }
 
-/// What a LAN hands on that damages this share of the messages between replicas: for each of 200 messages, the bits in
-/// which it differs. And how many of them count as dropped.
+/// For each of 200 messages on a LAN that damages this share of them, the number of bits in which the delivered message
+/// differs. Also returns how many of them count as dropped.
 fn flipped_bits(share: f64) -> (Vec<u32>, u64) {
     #[derive(Default)]
     struct Bytes(Vec<Vec<u8>>, Vec<String>);
@@ -107,7 +107,7 @@ fn flipped_bits(share: f64) -> (Vec<u32>, u64) {
 }
 
 #[test]
-fn a_share_of_the_messages_between_replicas_is_handed_on_with_one_bit_flipped() {
+fn a_share_of_the_messages_between_replicas_is_delivered_with_one_bit_flipped() {
     assert_eq!(flipped_bits(0.0), (vec![0; 200], 0));
     assert_eq!(flipped_bits(1.0), (vec![1; 200], 200));
     let (bits, damaged) = flipped_bits(0.3);
@@ -142,7 +142,7 @@ fn messages_of_clients_are_never_damaged() {
 }
 
 #[test]
-fn whatever_is_sent_to_a_replica_before_its_hello_counts_it_as_died_and_it_hears_its_peers_later() {
+fn a_message_to_a_replica_before_its_hello_counts_it_as_died_and_it_hears_its_peers_later() {
     let scenario = scenario();
     let (mut lan, mut notes) = (Lan::new(&scenario, 1), Notes::default());
     let hello = |replica: ReplicaId| datagram(&replica.to_string(), "FFFF", "hello", "");
@@ -166,7 +166,7 @@ fn whatever_is_sent_to_a_replica_before_its_hello_counts_it_as_died_and_it_hears
 }
 
 #[test]
-fn an_empty_datagram_or_bytes_that_are_no_text_close_the_replica() {
+fn an_empty_datagram_or_bytes_that_are_not_text_close_the_replica() {
     for bytes in [&b""[..], b"{\"n\": \"\xe9\"}"] {
         let scenario = scenario();
         let (mut lan, mut notes) = greeted(&scenario);
@@ -183,7 +183,7 @@ fn an_empty_datagram_or_bytes_that_are_no_text_close_the_replica() {
 }
 
 #[test]
-fn what_python_takes_for_json_is_routed_as_it_is_with_one_warning_and_anything_else_is_incorrect() {
+fn json_that_only_python_accepts_is_routed_unchanged_with_one_warning_and_anything_else_is_incorrect() {
     let scenario = scenario();
     let (mut lan, mut notes) = greeted(&scenario);
     let odd =
@@ -213,7 +213,7 @@ fn what_python_takes_for_json_is_routed_as_it_is_with_one_warning_and_anything_e
 }
 
 #[test]
-fn another_src_is_a_warning_and_no_more() {
+fn another_src_is_only_a_warning() {
     let scenario = scenario();
     let (mut lan, mut notes) = greeted(&scenario);
     for _ in 0..3 {
@@ -226,7 +226,7 @@ fn another_src_is_a_warning_and_no_more() {
 }
 
 #[test]
-fn a_type_or_mid_that_is_no_string_is_delivered_to_peers_and_is_no_answer() {
+fn a_type_or_mid_that_is_not_a_string_is_delivered_to_peers_and_is_not_an_answer() {
     let scenario = scenario();
     let (mut lan, mut notes) = (Lan::new(&scenario, 1), Notes::default());
     for replica in ALL {
@@ -242,7 +242,7 @@ fn a_type_or_mid_that_is_no_string_is_delivered_to_peers_and_is_no_answer() {
 }
 
 #[test]
-fn a_destination_in_lower_case_is_unknown_and_a_message_that_is_dropped_counts_nobody_as_died() {
+fn a_destination_in_lower_case_is_unknown_and_a_dropped_message_counts_no_replica_as_died() {
     let scenario = scenario();
     let (mut lan, mut notes) = greeted(&scenario);
     for bytes in [datagram("0000", "ffff", "x", ""), datagram("0000", "001a", "ok", r#","MID":"1""#)] {
@@ -282,7 +282,7 @@ fn with_events(events: &str) -> Scenario {
     Scenario::parse("lan", "lan.json", &SCENARIO.replace(kill, events)).expect("a scenario").scenario
 }
 
-/// What replica 0 sends to this replica.
+/// Sends a message from replica 0 to this replica.
 fn ping(lan: &mut Lan<'_>, notes: &mut Notes, now: Time, to: ReplicaId) {
     lan.handle_datagram(now, ALL[0], datagram("0000", &to.to_string(), "ping", "").as_bytes(), notes);
 }
@@ -294,7 +294,7 @@ fn hello(lan: &mut Lan<'_>, notes: &mut Notes, now: Time, from: ReplicaId) {
 const CRASH: &str = r#"{"type": "crash", "time": 1, "replica": 2}, {"type": "restart", "time": 2}"#;
 
 #[test]
-fn what_is_sent_to_a_crashed_replica_is_lost_until_it_says_hello_again_and_it_does_not_count_as_died() {
+fn messages_to_a_crashed_replica_are_lost_until_its_next_hello_and_do_not_count_it_as_died() {
     let scenario = with_events(CRASH);
     let (mut lan, mut notes) = greeted(&scenario);
     lan.handle_due(at(2_000), &mut notes);
@@ -304,7 +304,7 @@ fn what_is_sent_to_a_crashed_replica_is_lost_until_it_says_hello_again_and_it_do
     lan.handle_datagram(at(2_002), ALL[2], datagram("0002", "0000", "late", "").as_bytes(), &mut notes);
     assert_eq!((&notes.sent[..], &notes.events[..]), (&[][..], &["lost -> 0002".to_owned()][..]));
 
-    // No more requests, some of which would go to it.
+    // No more requests, because some of them would go to it.
     notes.events.clear();
     lan.stage.workload = Workload::new(Scenario { requests: 0, ..scenario.clone() }.plan(), 1);
     lan.handle_due(at(3_000), &mut notes);
@@ -325,7 +325,7 @@ fn what_is_sent_to_a_crashed_replica_is_lost_until_it_says_hello_again_and_it_do
 }
 
 #[test]
-fn a_replica_that_was_started_again_and_stays_silent_is_complained_about_once_and_remains_out_of_reach() {
+fn a_restarted_replica_that_stays_silent_gets_one_complaint_and_remains_out_of_reach() {
     let scenario = with_events(CRASH);
     let (mut lan, mut notes) = greeted(&scenario);
     lan.handle_due(at(3_000), &mut notes);
@@ -339,7 +339,7 @@ fn a_replica_that_was_started_again_and_stays_silent_is_complained_about_once_an
 }
 
 #[test]
-fn a_paused_replica_is_sent_everything_and_its_silence_is_no_complaint() {
+fn a_paused_replica_is_sent_everything_and_its_silence_causes_no_complaint() {
     let scenario = with_events(r#"{"type": "pause", "time": 0, "replica": 2}, {"type": "resume", "time": 3}"#);
     let (mut lan, mut notes) = greeted(&scenario);
     lan.handle_due(at(1_000), &mut notes);
@@ -364,7 +364,7 @@ fn a_paused_replica_is_sent_everything_and_its_silence_is_no_complaint() {
 }
 
 #[test]
-fn a_replica_that_ended_by_itself_is_started_again_and_has_died_all_the_same() {
+fn a_replica_that_ended_by_itself_can_be_restarted_but_still_counts_as_died() {
     let scenario = with_events(r#"{"type": "restart", "time": 2}"#);
     let (mut lan, mut notes) = greeted(&scenario);
     ALL.into_iter().for_each(|replica| lan.note_end(at(500), replica));
@@ -380,7 +380,7 @@ fn a_replica_that_ended_by_itself_is_started_again_and_has_died_all_the_same() {
 }
 
 #[test]
-fn an_incorrect_answer_says_which_rule_of_the_runner_it_met() {
+fn the_complaint_about_an_incorrect_answer_names_the_runners_rule() {
     let scenario = scenario();
     let (mut lan, mut notes) = greeted(&scenario);
     lan.handle_due(at(1_000), &mut notes);

@@ -9,7 +9,7 @@ use crate::rng::Stream;
 use crate::world::lan::address;
 use crate::world::processes::{Outputs, PlayError, Processes};
 
-/// The processes, and how they are started. When it is dropped none is left.
+/// The processes, and how they are started. When it is dropped, no process is left.
 pub(super) struct Cluster<'a> {
     setup: &'a Setup,
     seed: u64,
@@ -28,8 +28,8 @@ impl<'a> Cluster<'a> {
         Ok(cluster)
     }
 
-    /// Starts a replica's process again, exactly as it was started first. Whatever is left of the old one is ended before,
-    /// and what it has sent is forgotten. Returns what the new one prints.
+    /// Restarts a replica's process with the same command. First ends all that is left of the old one, and drops its
+    /// pending messages. Returns the output of the new one.
     pub fn restart(&mut self, replica: ReplicaId) -> Result<Outputs, PlayError> {
         self.processes.clear(replica);
         self.ports[replica.index()].discard();

@@ -1,13 +1,13 @@
 //! The live world: real processes over real UDP, in real time, as the course's grader runs them.
 //!
-//! Any program that speaks the handout's protocol can play, in any language. Each replica is a process in a process
-//! group of its own, and is told the port of the one socket that is its LAN. One thread routes: it sleeps until a datagram
-//! comes or something is due, hands on what replicas send each other if the chaos monkey lets it through, plays the
-//! clients, and makes the scenario's faults happen. Faults, clients, matrix and counters are those of the virtual world.
-//! A host that crashes is a SIGKILL, one that is paused a SIGSTOP; a restart starts the program again.
+//! Any program that speaks the handout's protocol can play, in any language. Each replica is a process in its own
+//! process group, and gets the port of the one socket that is its LAN. One thread routes: it sleeps until a datagram
+//! comes or something is due. It passes on the replicas' messages that the chaos monkey lets through, plays the
+//! clients, and injects the scenario's faults. Faults, clients, matrix and counters are those of the virtual world. A
+//! crash is a SIGKILL, a pause a SIGSTOP; a restart starts the program again.
 //!
-//! A replica can misbehave as it likes: what it sends is checked and counted ([`RunRecord::malformed`]) and told to a
-//! [`Spectator`]; the run goes on. However a run ends, no process that a replica has started is left.
+//! A replica may misbehave in any way: its malformed datagrams are counted ([`RunRecord::malformed`]) and reported to a
+//! [`Spectator`], and the run continues. However a run ends, no process that a replica has started is left.
 
 mod cluster;
 mod router;
@@ -32,11 +32,12 @@ use crate::time::{Span, Time};
 use cluster::Cluster;
 use router::{Port, Router};
 
-/// The run's clock starts when all replicas have said hello, but at the latest this long after they were started: a
-/// program whose runtime starts slowly, or a busy machine, is not the replicas' fault. The course's runner does not wait.
+/// The run's clock starts when all replicas have sent hello, but at the latest this long after they were started: a
+/// program whose runtime starts slowly, or a busy machine, is not the replicas' fault. The course's runner does not
+/// wait.
 const HELLO_PATIENCE: Span = Span::from_secs(10);
 
-/// How often processes are looked after.
+/// How often the processes are checked.
 const WATCH_INTERVAL: Span = Span::from_millis(100);
 
 /// The router wakes up at least this often, to notice when the machine is too busy to wake it up in time.
@@ -50,11 +51,11 @@ pub struct Setup {
     further: Vec<(OsString, OsString)>,
 }
 
-/// The environment variables that replicas have from this process: what interpreters and runtimes do not start without.
-/// Others may hold secrets.
+/// The environment variables that replicas inherit from this process: those that interpreters and runtimes need. Others
+/// may hold secrets.
 const INHERITED: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR"];
 
-/// Those that replicas find the same everywhere.
+/// Environment variables with a fixed value.
 const FIXED: [(&str, &str); 1] = [("LANG", "C.UTF-8")];
 
 impl Setup {
@@ -92,12 +93,12 @@ impl Setup {
 }
 
 /// Plays a scenario with real processes, from beginning to end. The seed is that of the clients, the faults and the
-/// random streams of the network; replicas have seeds of their own. The watcher sees each event on the router's thread: a
-/// slow one holds it up.
+/// random streams of the network; replicas have seeds of their own. The watcher sees each event on the router's thread:
+/// a slow watcher delays it.
 ///
 /// # Errors
-/// If the scenario wants what this world cannot do, the program does not start, the system refuses something, or the run is
-/// interrupted.
+/// If the scenario needs a feature that this world lacks, the program does not start, the system refuses something, or
+/// the run is interrupted.
 pub fn play(
     scenario: &Scenario,
     seed: u64,
@@ -148,7 +149,7 @@ fn route(
         }
         let due = router.do_due(now, cluster)?;
         if router.is_over(now) {
-            // Who has died in the meantime counts, too.
+            // Replicas that have died in the meantime count, too.
             router.watch(now, cluster)?;
             return Ok(router.finish(now));
         }
@@ -173,7 +174,7 @@ fn wait(fds: &mut [PollFd<'_>], span: Span) -> Result<(), PlayError> {
     }
 }
 
-/// A path that is looked up as a file and never as a command.
+/// A path that always names a file, never a command to be looked up.
 pub(super) fn as_file(program: &Path) -> PathBuf {
     if program.components().count() == 1 { Path::new(".").join(program) } else { program.to_owned() }
 }

@@ -19,13 +19,13 @@ use crate::wire::UDP_BYTES_MAX;
 use crate::world::lan::{Lan, Wires};
 use crate::world::processes::{Complaints, Console, PlayError, Teller, describe_end};
 
-/// So many datagrams of one replica are taken before others, faults and clients get their turn.
+/// At most this many datagrams of one replica are taken before other replicas, faults and clients get their turn.
 const DRAINED_MAX: usize = 64;
 
 /// More datagrams than the buffer of a socket has room for.
 const DISCARDED_MAX: usize = 100_000;
 
-/// Everything between replicas, and the clients.
+/// The network between replicas, and the clients.
 pub(super) struct Router<'a> {
     lan: Lan<'a>,
     /// The run's clock. Until it is started the time is zero.
@@ -35,27 +35,27 @@ pub(super) struct Router<'a> {
     buffer: Box<[u8]>,
 }
 
-/// The ports of all replicas, and who is told what is wrong with them.
+/// The ports of all replicas, and the receiver of complaints about them.
 struct Cables<'a> {
     ports: &'a [Port],
-    /// Who has said hello since it was started, and is sent everything to there.
+    /// Whether each replica has sent hello since its start, so that its second socket is connected.
     connected: Vec<bool>,
-    /// Of whom it was said that the socket is closed.
+    /// Whether there was a complaint that each replica's socket is closed.
     refusal_told: Vec<bool>,
     /// Where the datagram that is being received came from.
     source: Option<SocketAddr>,
     complaints: Complaints,
     watcher: &'a mut dyn Watcher,
-    /// What is to happen to the processes.
+    /// The acts that must be carried out on the processes.
     acts: VecDeque<(ReplicaId, Act)>,
 }
 
 /// A replica's port: two sockets on it.
 ///
-/// It takes what comes from any socket, as the port of the course's runner does. The second socket is connected to where the
-/// replica's first `hello` came from, and takes what comes from there after that: only a connected socket notices that the
-/// other end is closed. Until then the system chooses one of the two for each sender. A program that is started again is
-/// heard through the first socket, until its own `hello` connects the second one to where that comes from.
+/// It accepts datagrams from any socket, like the port of the course's runner. The second socket is connected to the
+/// source of the replica's first `hello`, and receives all later datagrams from there, because only a connected socket
+/// notices that the other end is closed. Until then the system chooses one of the two for each sender. A restarted
+/// program is heard through the first socket until its own `hello` connects the second one to its source.
 #[derive(Debug)]
 pub(super) struct Port {
     any: UdpSocket,
@@ -65,8 +65,8 @@ pub(super) struct Port {
 impl Port {
     /// A free port.
     pub fn open() -> Result<Port, PlayError> {
-        // Only when the first socket has its port may it be shared: of sockets that share theirs, the system would hand out the
-        // same free port twice.
+        // The port may be shared only once the first socket has it: among sockets with shared ports, the system would
+        // assign the same free port twice.
         let open = || {
             let any = UdpSocket::from(udp_socket()?);
             rustix::net::bind(&any, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
@@ -84,14 +84,14 @@ impl Port {
         Ok(self.any.local_addr().map_err(PlayError::system("the port of a socket"))?.port())
     }
 
-    /// Forgets what has come so far: datagrams, and notices of a closed socket.
+    /// Drops everything received so far: datagrams, and notices of a closed socket.
     pub fn discard(&self) {
         let is_empty = |socket: &UdpSocket| {
-            // What does not fit is cut off.
+            // Bytes that do not fit are cut off.
             socket.recv(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
         };
         for socket in self.sockets() {
-            // Only a process that may not be killed, or has hidden, could send on and on.
+            // Only a process that this one may not kill, or that has hidden, could keep sending.
             let _ = (0..DISCARDED_MAX).any(|_| is_empty(socket));
         }
     }
@@ -141,7 +141,7 @@ impl<'a> Router<'a> {
         self.clock.map_or(Time::ZERO, |clock| clock.now())
     }
 
-    /// Starts the run's clock, once all replicas have said hello, or if `patience` is over.
+    /// Starts the run's clock, once all replicas have sent hello, or if the waiting time is over.
     pub fn begin(&mut self, patience_is_over: bool) {
         if self.clock.is_none() && (patience_is_over || self.lan.all_have_said_hello()) {
             self.clock = Some(Clock::start());
@@ -149,23 +149,23 @@ impl<'a> Router<'a> {
         }
     }
 
-    /// The router woke up this much later than it meant to. Before the run has begun that counts, too: replicas start
-    /// late then.
+    /// Notes that the router woke up late by this much. This counts before the run has begun, too, because replicas
+    /// then start late.
     pub fn note_lag(&mut self, lag: Span) {
         self.lan.note_lag(lag);
     }
 
-    /// Makes everything happen that is due. Returns when the next thing is, in the run's time; never, before it has begun.
+    /// Does everything that is due. Returns when the next thing is, in the run's time; never, before it has begun.
     ///
     /// # Errors
-    /// If a program that is to start again does not.
+    /// If a program cannot be restarted.
     pub fn do_due(&mut self, now: Time, cluster: &mut Cluster<'_>) -> Result<Time, PlayError> {
         if self.clock.is_none() {
             return Ok(Time::NEVER);
         }
         if self.lan.poll_due() <= now {
             self.lan.note_lag(now.since(self.lan.poll_due()));
-            // Who has died by itself before is not killed now.
+            // A replica that has died by itself before is not killed now.
             self.watch(now, cluster)?;
         }
         self.lan.handle_due(now, &mut self.cables);
@@ -173,8 +173,8 @@ impl<'a> Router<'a> {
         Ok(if self.cables.acts.is_empty() { self.lan.poll_due() } else { now })
     }
 
-    /// Does to the processes what the LAN wants, up to the first that is to start again: that takes milliseconds, in which
-    /// no message is delivered. The rest is done after what has arrived meanwhile.
+    /// Carries out the LAN's acts on the processes, up to the first restart: that takes milliseconds, in which no
+    /// message is delivered. The rest is done after the datagrams that have arrived meanwhile.
     fn perform(&mut self, now: Time, cluster: &mut Cluster<'_>) -> Result<(), PlayError> {
         while let Some((replica, act)) = self.cables.acts.pop_front() {
             match act {
@@ -197,7 +197,7 @@ impl<'a> Router<'a> {
         Ok(())
     }
 
-    /// Looks after the processes.
+    /// Checks the processes.
     ///
     /// # Errors
     /// As [`Router::do_due`].
@@ -215,7 +215,7 @@ impl<'a> Router<'a> {
         Ok(())
     }
 
-    /// Whose rules the run follows.
+    /// The rules that the run follows.
     pub fn rules(&self) -> Rulebook {
         self.lan.rules()
     }
@@ -230,7 +230,7 @@ impl<'a> Router<'a> {
         self.lan.finish(World::Live, now)
     }
 
-    /// Takes what a replica has sent to one of the two sockets of its port.
+    /// Takes the datagrams that a replica has sent to one of the two sockets of its port.
     pub fn drain(&mut self, from: ReplicaId, place: usize) {
         let now = || self.clock.map_or(Time::ZERO, |clock| clock.now());
         for _ in 0..DRAINED_MAX {
@@ -250,7 +250,8 @@ impl<'a> Router<'a> {
 }
 
 impl Cables<'_> {
-    /// A socket is closed. That of a replica which was ended, or has yet to say hello, is that of a process before.
+    /// A replica's socket is closed. If the replica was ended, or has not sent hello yet, the socket is that of an
+    /// earlier process.
     fn note_refusal(&mut self, now: Time, replica: ReplicaId) {
         let is_news = self.connected[replica.index()] && !self.refusal_told[replica.index()];
         if is_news {
@@ -261,7 +262,7 @@ impl Cables<'_> {
 }
 
 impl Wires for Cables<'_> {
-    /// If its buffers are full they are lost, as on any network of datagrams.
+    /// If its buffers are full, datagrams are lost, as on any such network.
     fn send(&mut self, now: Time, to: ReplicaId, bytes: &[u8]) {
         let Port { own, .. } = &self.ports[to.index()];
         if let Err(error) = own.send(bytes)
@@ -273,7 +274,7 @@ impl Wires for Cables<'_> {
         }
     }
 
-    /// It is sent everything to where its first `hello` since its start came from.
+    /// Everything is sent to the source of its first `hello` since its start.
     fn connect(&mut self, replica: ReplicaId) {
         let (connected, Port { own, .. }) = (&mut self.connected[replica.index()], &self.ports[replica.index()]);
         *connected = *connected || self.source.is_some_and(|source| own.connect(source).is_ok());
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_was_cleared_has_nothing_of_the_program_before_and_takes_the_next_one() {
+    fn a_cleared_port_has_nothing_of_the_earlier_program_and_accepts_the_next_one() {
         let port = Port::open().expect("a port");
         let number = port.number().expect("a number");
         let program = || {

@@ -1,10 +1,10 @@
-//! What is wrong with replicas, told without flooding whoever listens.
+//! Complaints about replicas, without flooding the listener.
 
 use super::console::Teller;
 use crate::id::ReplicaId;
 use crate::time::Time;
 
-/// How many complaints about one replica are told.
+/// How many complaints about one replica are passed on.
 const TOLD_MAX: u32 = 10;
 
 /// Passes complaints on, up to a number for each replica.
@@ -18,12 +18,13 @@ impl Complaints {
         Complaints { teller, told: vec![0; replicas] }
     }
 
-    /// Tells something that must be known, however much was told of the replica already.
+    /// Passes on an important complaint, however many there were about the replica already.
     pub fn insist(&self, now: Time, replica: ReplicaId, what: String) {
         self.teller.complain(now, replica, what);
     }
 
-    /// Tells what is wrong with a replica, unless too much was told of it already. `what` is asked only if it is told.
+    /// Passes on a complaint about a replica, unless there were too many already. `what` is called only if the
+    /// complaint is passed on.
     pub fn tell(&mut self, now: Time, replica: ReplicaId, what: impl FnOnce() -> String) {
         let told = &mut self.told[replica.index()];
         *told = told.saturating_add(1);

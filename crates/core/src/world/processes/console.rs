@@ -1,7 +1,7 @@
-//! What is shown of a run while it goes on: what replicas print, what is wrong with them, how far the run is.
+//! The display of a run in progress: the replicas' output, complaints about them, and the progress of the run.
 //!
-//! A thread of its own does it. So a replica that prints megabytes, or a terminal that is slow or stopped, never holds up the
-//! routing; nor, beyond a little patience, the end of a run.
+//! It has its own thread. So a replica that prints megabytes, or a terminal that is slow or stopped, never delays the
+//! routing, and the end of a run only by a bounded time.
 //!
 //! Lines and complaints come from different threads and have one clock, the run's. Each is held back for a moment
 //! ([`HELD_BACK`]), so that all are shown in the order of their times.
@@ -23,29 +23,29 @@ use crate::clock::{Clock, timespec};
 use crate::id::{REPLICAS_MAX, ReplicaId};
 use crate::time::{Span, Time};
 
-/// How many bytes of one of a process's two streams are shown. The rest is read, so that the replica can go on, and thrown
-/// away.
+/// How many bytes of one of a process's two streams are shown. The rest is read, so that the replica can continue, and
+/// discarded.
 const SHOWN_BYTES_MAX: usize = 1 << 20;
 
 /// Longer lines are broken.
 const LINE_BYTES_MAX: usize = 8 << 10;
 
-/// How often complaints, progress and the wish to stop are looked at.
+/// How often complaints, progress and the request to stop are checked.
 const LOOK_INTERVAL: Span = Span::from_millis(50);
 
-/// How long lines and complaints are held back. A complaint reaches this thread well within it after its time was taken.
+/// How long lines and complaints are held back. A complaint reaches this thread well within this time.
 const HELD_BACK: Span = Span::from_millis(50);
 
-/// So much time is given at the end to what has been printed and is not yet shown.
+/// The time allowed at the end for output that has been printed and is not yet shown.
 const LAST_WORDS: Span = Span::from_millis(500);
 
-/// So much longer a run waits for its console before it leaves it alone.
+/// How much longer a run waits for its console before it abandons it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Room for all complaints that are told of all replicas.
+/// Room for all complaints about all replicas.
 const COMPLAINTS_MAX: usize = 16 * REPLICAS_MAX;
 
-/// The console of a run under way. It is stopped when this is dropped.
+/// The console of a run in progress. It is stopped when this is dropped.
 pub(crate) struct Console {
     shared: Arc<Shared>,
     complaints: SyncSender<Entry>,
@@ -57,7 +57,7 @@ pub(crate) struct Console {
 struct Shared {
     clock: Clock,
     stopped: AtomicBool,
-    /// How far the run is, in nanoseconds.
+    /// The progress of the run, in nanoseconds.
     now: AtomicU64,
     /// When the run began on the console's clock, in nanoseconds; [`NOT_BEGUN`] before that.
     begun: AtomicU64,
@@ -92,7 +92,7 @@ enum Kind {
     Complaint,
 }
 
-/// The router's way to the console. It never waits.
+/// The router's handle to the console. It never waits.
 pub(crate) struct Teller {
     shared: Arc<Shared>,
     complaints: SyncSender<Entry>,
@@ -100,31 +100,31 @@ pub(crate) struct Teller {
 }
 
 impl Teller {
-    /// Something is wrong with a replica.
+    /// Reports a complaint about a replica.
     pub fn complain(&self, time: Time, replica: ReplicaId, text: String) {
-        // There is room for all that is ever told.
+        // There is room for all complaints that can ever be sent.
         let _ = self.complaints.try_send(Entry { time, replica, kind: Kind::Complaint, text });
     }
 
-    /// From now on, these are shown as well: a process was started again.
+    /// From now on, shows these outputs as well: a process was restarted.
     pub fn listen(&self, outputs: Outputs) {
-        // They are no more than restarts in the scenario. If the console is gone, nothing is shown.
+        // There are at most as many as restarts in the scenario. If the console is gone, nothing is shown.
         outputs.into_iter().for_each(|output| _ = self.outputs.send(output));
     }
 
-    /// The run begins only now: from here on its time is counted.
+    /// The run begins now: its time is counted from here on.
     pub fn begin(&self) {
         self.shared.begun.store(self.shared.clock.now().nanos(), Ordering::Relaxed);
     }
 
-    /// The run has come to this time.
+    /// The run has reached this time.
     pub fn progress(&self, now: Time) {
         self.shared.now.store(now.nanos(), Ordering::Relaxed);
     }
 }
 
 impl Console {
-    /// Starts to show what comes from the replicas' ends. The clock is the run's.
+    /// Starts to show the replicas' outputs. The clock is the run's.
     #[cfg(feature = "grpc")]
     pub fn start(clock: Clock, outputs: Outputs, spectator: Arc<dyn Spectator>) -> Console {
         Console::start_with(Shared::new(clock, 0), outputs, spectator)
@@ -156,7 +156,7 @@ impl Console {
         console
     }
 
-    /// A way to it.
+    /// A handle to the console.
     pub fn teller(&self) -> Teller {
         Teller { shared: Arc::clone(&self.shared), complaints: self.complaints.clone(), outputs: self.outputs.clone() }
     }
@@ -167,7 +167,8 @@ impl Drop for Console {
         self.shared.stopped.store(true, Ordering::Release);
         let patience = Duration::from_nanos(LAST_WORDS.nanos()) + PATIENCE;
         let is_done = !matches!(self.done.recv_timeout(patience), Err(std::sync::mpsc::RecvTimeoutError::Timeout));
-        // Else it is stuck with a terminal or a pipe that takes nothing more. Nobody can be told.
+        // Otherwise it is stuck with a terminal or a pipe that accepts no more data, and the problem cannot be
+        // reported.
         if let Some(thread) = self.thread.take().filter(|_| is_done) {
             let _ = thread.join();
         }
@@ -179,20 +180,20 @@ struct Screen {
     spectator: Arc<dyn Spectator>,
     shared: Arc<Shared>,
     complaints: Receiver<Entry>,
-    /// What is to be read besides.
+    /// Further outputs to read.
     outputs: Receiver<(ReplicaId, OwnedFd)>,
-    /// What is held back.
+    /// The entries that are held back.
     held: Vec<Entry>,
 }
 
 impl Screen {
-    /// Shows everything until it is to stop.
+    /// Shows everything until it is asked to stop.
     fn show(&mut self) {
         let mut streams: Vec<Stream> = Vec::new();
         let mut buffer = vec![0; 64 << 10];
         let mut end = None;
         loop {
-            // Asked before looking, so that what was printed before the stop is still seen.
+            // Checked before reading, so that output from before the stop is still seen.
             if end.is_none() && self.shared.stopped.load(Ordering::Acquire) {
                 end = Some(self.shared.clock.now() + LAST_WORDS);
             }
@@ -202,7 +203,7 @@ impl Screen {
             self.held.extend(self.complaints.try_iter());
             self.show_until(|entry| entry.time + HELD_BACK <= now);
             self.spectator.progress(Time(self.shared.now.load(Ordering::Relaxed)));
-            // Who prints on after the end, from beyond its process group, is not waited for.
+            // A process that left its process group and prints after the end is not waited for.
             if end.is_some_and(|end| quiet || self.shared.clock.now() >= end) {
                 break;
             }
@@ -214,7 +215,7 @@ impl Screen {
         self.show_until(|_| true);
     }
 
-    /// Shows what is held back and due, in the order of times. What has one time keeps its order.
+    /// Shows the held entries that are due, in the order of times. Entries of one time keep their order.
     fn show_until(&mut self, is_due: impl Fn(&Entry) -> bool) {
         self.held.sort_by_key(|entry| entry.time);
         let later = self.held.split_off(self.held.partition_point(is_due));
@@ -226,13 +227,13 @@ impl Screen {
         }
     }
 
-    /// A replica has printed this.
+    /// Shows a line that a replica has printed.
     fn print(&mut self, replica: ReplicaId, text: String) {
         let time = self.shared.run_time();
         self.held.push(Entry { time, replica, kind: Kind::Printed, text });
     }
 
-    /// Waits for output, and reads what there is. False if there was none.
+    /// Waits for output, and reads it. False if there was none.
     fn read(&mut self, streams: &mut Vec<Stream>, buffer: &mut [u8], patience: Span) -> bool {
         let mut fds: Vec<PollFd<'_>> = streams.iter().map(|stream| PollFd::new(&stream.file, PollFlags::IN)).collect();
         let ready = rustix::event::poll(&mut fds, Some(&timespec(patience))).unwrap_or(0);
@@ -256,7 +257,7 @@ impl Stream {
         Stream { replica, file: File::from(fd), line: Vec::new(), shown: 0 }
     }
 
-    /// Reads what is there. False at the end.
+    /// Reads the available output. False at the end.
     fn read(&mut self, buffer: &mut [u8], screen: &mut Screen) -> bool {
         let length = match self.file.read(buffer) {
             Ok(length) => length,
@@ -307,7 +308,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes down what it is told.
+    /// Records all entries that it gets.
     #[derive(Default)]
     struct Listener(Mutex<Vec<(Time, String)>>);
 

@@ -13,23 +13,23 @@ use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
 use crate::time::{Span, Time};
 
-/// How long a replica that is told to end may take before it is made to.
+/// How long a replica may take to end after SIGTERM before it is killed.
 const GRACE: Span = Span::from_millis(500);
 
-/// How long it may take until a process that was killed is gone. Longer takes only one that may not be killed.
+/// How long it may take until a killed process is gone. Only a process that this one may not kill takes longer.
 const KILL_PATIENCE: Span = Span::from_secs(2);
 
-/// How often those who are told to end are looked after.
+/// How often processes that should end are checked.
 const LOOK_INTERVAL: Span = Span::from_millis(5);
 
-/// What replicas print: whose it is, and the end to read from.
+/// The outputs of replicas: the replica, and the read end of the pipe.
 pub(crate) type Outputs = Vec<(ReplicaId, OwnedFd)>;
 
-/// The processes of all replicas, in order, each in a process group of its own. When this is dropped, none of them is left,
-/// nor any process that they have started.
+/// The processes of all replicas, in order, each in a process group of its own. When this is dropped, neither they nor
+/// any process that they have started are left.
 #[derive(Debug)]
 pub(crate) struct Processes {
-    /// Tells the runs of this process apart.
+    /// A number that distinguishes the runs of this process.
     run: u64,
     processes: Vec<Process>,
 }
@@ -42,16 +42,16 @@ struct Process {
     replica: ReplicaId,
     child: Child,
     state: State,
-    /// Its mark in the environment, which what it starts inherits.
+    /// Its mark in the environment, which its descendants inherit.
     mark: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Running,
-    /// It was told to end, and is made to at this time.
+    /// It was asked to end, and is killed at this time.
     Ending(Time),
-    /// It has ended and been waited for, and nothing of its group is left.
+    /// It has ended and been waited for, and its group is empty.
     Gone,
 }
 
@@ -73,7 +73,7 @@ impl Processes {
         Ok(())
     }
 
-    /// Starts a replica's process again. Nothing may be left of the old one ([`Processes::clear`]).
+    /// Restarts a replica's process. The old one must be gone completely ([`Processes::clear`]).
     ///
     /// # Errors
     /// If it does not start, or the old one is still there.
@@ -86,7 +86,7 @@ impl Processes {
         Ok(())
     }
 
-    /// The ends of what the replicas print, as far as they are pipes and were not taken before.
+    /// The read ends of the replicas' outputs, as far as they are pipes and were not taken before.
     pub fn take_outputs(&mut self) -> Outputs {
         let mut outputs = Outputs::new();
         for Process { replica, child, .. } in &mut self.processes {
@@ -112,7 +112,7 @@ impl Processes {
         }
     }
 
-    /// A replica crash-fails: its group is told to end, and made to if it does not.
+    /// A replica crash-fails: its group is asked to end, and killed if it does not.
     pub fn kill(&mut self, now: Time, replica: ReplicaId) {
         self.processes[replica.index()].end(now);
     }
@@ -124,17 +124,17 @@ impl Processes {
         orphans::end_marked(&process.mark);
     }
 
-    /// Stops a replica's group: it does nothing until it is resumed. A process that has left the group goes on.
+    /// Stops a replica's group: it does nothing until it is resumed. A process that has left the group keeps running.
     pub fn pause(&mut self, replica: ReplicaId) {
         self.processes[replica.index()].signal(Signal::STOP);
     }
 
-    /// A replica's group goes on.
+    /// Resumes a replica's group.
     pub fn resume(&mut self, replica: ReplicaId) {
         self.processes[replica.index()].signal(Signal::CONT);
     }
 
-    /// Looks after all processes. Calls `died` for each replica that has ended by itself.
+    /// Checks all processes. Calls `died` for each replica that has ended by itself.
     pub fn watch(&mut self, now: Time, mut died: impl FnMut(ReplicaId, ExitStatus)) {
         for process in &mut self.processes {
             let was_running = process.state == State::Running;
@@ -144,7 +144,7 @@ impl Processes {
         }
     }
 
-    /// Ends all processes: tells them, and makes those who do not.
+    /// Ends all processes: asks them to end, and kills those that do not.
     pub fn shut_down(&mut self) {
         let clock = Clock::start();
         for process in &mut self.processes {
@@ -163,7 +163,7 @@ impl Processes {
         orphans::end_marked(&self.mark());
     }
 
-    /// How the marks of this run's replicas begin.
+    /// The prefix of the marks of this run's replicas.
     fn mark(&self) -> String {
         format!("{}-{}-", getpid().as_raw_nonzero(), self.run)
     }
@@ -186,7 +186,7 @@ impl Process {
 
     /// Signals the group, and the process itself in case it has left the group.
     fn signal(&self, signal: Signal) {
-        // Until the process has been waited for, its number and that of its group belong to nobody else.
+        // Until the process has been waited for, its number and that of its group belong to no other process.
         if let Some(pid) = self.pid().filter(|_| self.state != State::Gone) {
             let _ = kill_process_group(pid, signal);
             let _ = kill_process(pid, signal);
@@ -200,13 +200,13 @@ impl Process {
     fn end(&mut self, now: Time) {
         if self.state == State::Running {
             self.signal(Signal::TERM);
-            // A process that is stopped ends only when it goes on.
+            // A stopped process ends only when it is resumed.
             self.signal(Signal::CONT);
             self.state = State::Ending(now + GRACE);
         }
     }
 
-    /// Sees whether it has ended, and makes it if its time is over. Gives its status when it has just ended.
+    /// Checks whether it has ended, and kills it if its time is over. Returns its status when it has just ended.
     fn look(&mut self, now: Time) -> Option<ExitStatus> {
         let overdue = matches!(self.state, State::Ending(deadline) if now >= deadline);
         if self.state == State::Gone || !(overdue || self.has_ended()) {
@@ -233,17 +233,17 @@ impl Process {
         let status = loop {
             match self.child.try_wait() {
                 Ok(None) if clock.now() < Time::ZERO + KILL_PATIENCE => pause(),
-                // One that may not be killed, as it runs under another user, is left.
+                // A process that this one may not kill, because it runs under another user, is left.
                 result => break result.ok().flatten(),
             }
         };
-        // One look only, because the router may be waiting. The run's end does the rest.
+        // Checked only once, because the router may be waiting. The end of the run does the rest.
         orphans::kill_marked(&self.mark);
         status
     }
 }
 
-/// Waits for nothing but time. If the system refuses even that, whoever waits looks again all the sooner.
+/// Waits for some time. If the system refuses even that, the caller just checks again sooner.
 fn pause() {
     let _ = rustix::event::poll(&mut [], Some(&timespec(LOOK_INTERVAL)));
 }

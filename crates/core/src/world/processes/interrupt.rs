@@ -1,4 +1,4 @@
-//! What ends runs before their time: signals, and the failure of another run.
+//! Early ends of runs: signals, and the failure of another run.
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{PlayError, orphans};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
-/// Takes note of the signals that ask the program to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), so that runs can end in
-/// order and take their processes along. Any number of runs can look at one.
+/// Records the signals that ask the program to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), so that runs can end in order
+/// and end their processes. Any number of runs can share one.
 #[derive(Debug)]
 pub struct Interrupt {
     /// The number of the newest signal; 0 if there was none.
@@ -19,7 +19,7 @@ pub struct Interrupt {
     cancelled: AtomicBool,
     /// How many runs have processes.
     runs: Mutex<usize>,
-    /// No run has: signals do what they do by default.
+    /// No run has processes: signals have their default action.
     released: Arc<AtomicBool>,
     /// Readable from the first signal on, or when cancelled.
     waker: UnixStream,
@@ -27,11 +27,11 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Takes note of signals from now on, in place of what they would do else. Those that the program was told to
-    /// ignore when it was started, as by `nohup`, stay ignored.
+    /// Records signals from now on, in place of their default action. Signals that are ignored at the start of the
+    /// program, as with `nohup`, stay ignored.
     ///
-    /// This is for a program that starts no processes but replicas. When no run has processes any more, all its children are
-    /// taken for what replicas left behind, and killed, but for those that it had before the first run.
+    /// This is for a program that starts no processes but replicas. When no run has processes any more, all its
+    /// children count as orphans of replicas and are killed, except those from before the first run.
     ///
     /// # Errors
     /// If the system refuses.
@@ -41,7 +41,7 @@ impl Interrupt {
         let (signal, released) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
         for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(|&number| !is_ignored(number)) {
             signal_hook::flag::register_conditional_default(number, Arc::clone(&released))?;
-            // First the number, then the wake-up: whoever wakes up knows why.
+            // First the number, then the wake-up: a thread that wakes up then finds the reason.
             signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)?;
             signal_hook::low_level::pipe::register(number, sender.try_clone()?)?;
         }
@@ -56,22 +56,22 @@ impl Interrupt {
         }
     }
 
-    /// Ends all runs that look at this.
+    /// Ends all runs that share this.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
         // If there is no more room, it is readable already.
         let _ = (&self.sender).write(&[0]);
     }
 
-    /// Whether all runs are to end.
+    /// Whether all runs must end.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
     }
 
-    /// Whether runs are to go on.
+    /// Checks whether runs may continue.
     ///
     /// # Errors
-    /// If a signal has come, or all runs are to end.
+    /// If a signal has come, or all runs must end.
     pub fn check(&self) -> Result<(), PlayError> {
         match self.signal() {
             Some(signal) => Err(PlayError::Interrupted { signal }),
@@ -80,8 +80,8 @@ impl Interrupt {
         }
     }
 
-    /// Until this is dropped, a run has processes, and signals are taken note of. While no run has any, a signal does
-    /// what it does by default: so a second one always ends the program, once the processes are gone.
+    /// Until this is dropped, a run has processes, and signals are recorded. While no run has processes, a signal has
+    /// its default action. So a second signal always ends the program, once the processes are gone.
     pub fn hold(&self) -> Hold<'_> {
         self.count(1);
         Hold(self)
@@ -108,7 +108,7 @@ impl Drop for Hold<'_> {
 }
 
 impl AsFd for Interrupt {
-    /// Readable from the first signal on, or when cancelled. Nobody reads it, so that everybody sees it.
+    /// Readable from the first signal on, or when cancelled. It is never read, so that every run sees it.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waker.as_fd()
     }

@@ -1,4 +1,4 @@
-//! What worlds of real processes share: the processes themselves, what they print, and what ends a run before its time.
+//! The common part of worlds of real processes: the processes themselves, their output, and early ends of a run.
 
 mod complaints;
 mod console;
@@ -22,19 +22,19 @@ pub use group::describe_end;
 pub(crate) use group::{Outputs, Processes};
 pub use interrupt::{Hold, Interrupt, is_ignored};
 
-/// Who watches a run while it goes on. All is told by one thread, for which nobody waits.
+/// Watches a run in progress. All calls come from one thread, and no other thread waits for it.
 pub trait Spectator: Send + Sync {
-    /// The run has come to this time.
+    /// The run has reached this time.
     fn progress(&self, now: Time);
     /// A replica printed a line, on standard output or standard error.
     fn printed(&self, now: Time, replica: ReplicaId, line: &str);
-    /// Something is wrong with a replica.
+    /// There is a complaint about a replica.
     fn complaint(&self, now: Time, replica: ReplicaId, complaint: &str);
 }
 
-/// What may help if a program does not start, after a semicolon.
+/// Advice if a program does not start, after a semicolon.
 fn advice(program: &Path, source: &io::Error) -> &'static str {
-    /// What the system says of a file that is neither a program nor begins with `#!`.
+    /// The system's error for a file that is neither a program nor begins with `#!`.
     const ENOEXEC: i32 = 8;
     let has_arguments = program.to_string_lossy().contains(' ');
     match (source.kind(), source.raw_os_error()) {
@@ -72,20 +72,20 @@ pub enum PlayError {
         /// Why.
         source: io::Error,
     },
-    /// The system refuses what a run needs: sockets, or waiting for them.
+    /// The system refuses a resource that a run needs: sockets, or waiting for them.
     #[error("a run of processes needs {what}: {source}")]
     System {
-        /// What it needs.
+        /// What the run needs.
         what: &'static str,
         /// Why it is refused.
         source: io::Error,
     },
-    /// The scenario wants what this world cannot do.
+    /// The scenario needs a feature that this world lacks.
     #[error("{scenario}: {what}")]
     Unplayable {
         /// The scenario.
         scenario: String,
-        /// What it wants.
+        /// The feature.
         what: Unplayable,
     },
     /// A port is taken.

@@ -1,12 +1,12 @@
 //! The virtual world: a deterministic discrete-event simulation.
 //!
-//! A run is a pure function of the program, the scenario and the seed. Time is a number that jumps from event to event;
-//! what happens at one time happens in this order, whatever the machine: faults of the scenario, arrivals in order of
-//! sending, the clients' next request, timeouts of replicas in order of their numbers. All dice are named streams of
+//! A run is a pure function of the program, the scenario and the seed. Time is a number that jumps from event to event.
+//! Events of one time happen in this order on every machine: faults of the scenario, arrivals in order of sending, the
+//! clients' next request, timeouts of replicas in order of their numbers. All random numbers come from named streams of
 //! the seed ([`crate::rng`]).
 //!
-//! A message is sent, takes its time ([`Network`](crate::scenario::Network)), and when it arrives the receiver's chaos
-//! monkey decides whether it gets through. Clients' messages always do, unless the replica is dead.
+//! A message takes some time ([`Network`](crate::scenario::Network)). When it arrives, the receiver's chaos monkey
+//! decides whether it gets through. Clients' messages always do, unless the replica is dead.
 
 mod transport;
 
@@ -27,8 +27,8 @@ pub use transport::{Route, Transport};
 /// Runs a scenario from beginning to end. `build` makes each replica.
 ///
 /// # Panics
-/// If the protocol panics, sends to or believes in a replica that does not exist, or asks for timeouts at one time
-/// without end. A note on standard error then names scenario, seed and time.
+/// If the protocol panics, sends to a replica or names a leader that does not exist, or asks for timeouts without end
+/// while time stands still. A note on standard error then names scenario, seed and time.
 pub fn simulate<P: Service>(scenario: &Scenario, seed: u64, build: impl FnMut(Identity) -> P) -> RunRecord {
     simulate_observed(scenario, seed, (), build)
 }
@@ -48,7 +48,7 @@ pub fn simulate_observed<P: Service, O: Observer<P>>(
     simulation.finish()
 }
 
-/// As [`simulate_observed`], with replicas that may be started again ([`Simulation::booting`]).
+/// As [`simulate_observed`], with replicas that may be restarted ([`Simulation::booting`]).
 ///
 /// # Panics
 /// As [`simulate`], and if a replica refuses to start although its disk is empty.
@@ -63,7 +63,7 @@ pub fn simulate_booting<P: Service, O: Observer<P>>(
     simulation.finish()
 }
 
-/// A run under way. [`simulate`] is the short way to a finished one.
+/// A run in progress. [`simulate`] is the short way to a finished one.
 #[derive(Debug)]
 pub struct Simulation<'a, P: Service, O = ()> {
     stage: Stage<'a>,
@@ -73,7 +73,7 @@ pub struct Simulation<'a, P: Service, O = ()> {
     trace: Trace,
 }
 
-/// Says where a run was when it panicked, so that a panic never comes without its seed.
+/// Reports the state of a run when it panicked, so that a panic never comes without its seed.
 impl<P: Service, O> Drop for Simulation<'_, P, O> {
     fn drop(&mut self) {
         if std::thread::panicking() && !is_quiet() {
@@ -87,7 +87,7 @@ impl<P: Service, O> Drop for Simulation<'_, P, O> {
     }
 }
 
-/// An answer under way to a client.
+/// An answer on its way to a client.
 #[derive(Clone, Debug)]
 struct Answer {
     from: ReplicaId,
@@ -98,15 +98,15 @@ struct Answer {
 }
 
 impl<'a, P: Service> Simulation<'a, P> {
-    /// A run at its beginning, without an observer.
+    /// A run at its start, without an observer.
     pub fn new(scenario: &'a Scenario, seed: u64, build: impl FnMut(Identity) -> P + 'a) -> Simulation<'a, P> {
         Simulation::observed(scenario, seed, (), build)
     }
 }
 
 impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
-    /// A run at its beginning, with replicas that remember nothing when they are started again. An observer that is to be
-    /// asked afterwards is lent, as `&mut`.
+    /// A run at its start, with replicas that remember nothing when they are restarted. Pass an observer as `&mut` to
+    /// use it after the run.
     pub fn observed(
         scenario: &'a Scenario,
         seed: u64,
@@ -116,7 +116,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         Simulation::around(scenario, seed, observer, Engine::new(scenario.replicas, seed, build))
     }
 
-    /// The same with replicas that may be started again, from their disks if the scenario gives them some.
+    /// The same with replicas that may be restarted, from their disks if the scenario gives them disks.
     ///
     /// # Panics
     /// If a replica refuses to start although its disk is empty.
@@ -140,7 +140,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         }
     }
 
-    /// Makes the next event happen. False if there is none before the run's end, or the run was stopped.
+    /// Makes the next event happen. False if there is no event before the run's end, or the run was stopped.
     pub fn step(&mut self) -> bool {
         let fault = self.stage.next_fault();
         let arrival = self.engine.next_arrival();
@@ -150,10 +150,10 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         if next > self.stage.scenario.end() || self.stage.is_storm() {
             return false;
         }
-        // A deadline in the past (of a replica that wants to be called at its start, or that was paused) is due now.
+        // A deadline in the past is due now. Such a replica wants to be called at its start, or was paused.
         self.engine.advance(next);
         if fault <= self.engine.now() {
-            self.strike();
+            self.inject();
         } else if arrival == next {
             if self.stage.director.has_damage() { self.arrive_perhaps_damaged() } else { self.arrive() }
         } else if request == next {
@@ -167,7 +167,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         true
     }
 
-    /// Ends the run: what is known of it.
+    /// Ends the run and returns its record.
     pub fn finish(mut self) -> RunRecord {
         let end = if self.stage.is_storm() { self.engine.now() } else { self.stage.scenario.end() };
         self.stage.finish(World::Virtual, end, self.trace.events(), Some(self.trace.hash()))
@@ -178,12 +178,12 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         self.engine.now()
     }
 
-    /// The replicas; those that are down as they were when they ended.
+    /// The replicas; a replica that is down is in the state in which it ended.
     pub fn replicas(&self) -> &[P] {
         self.engine.machines()
     }
 
-    /// Which replicas live, which one is believed to lead, and who can hear whom.
+    /// The living replicas, the observed leader, and which replicas can hear each other.
     pub fn director(&self) -> &Director {
         &self.stage.director
     }
@@ -199,11 +199,11 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         self.observer.event(&scene(&self.engine, &self.stage), event);
     }
 
-    /// The next fault of the scenario is injected.
+    /// Injects the next fault of the scenario.
     #[cold]
-    fn strike(&mut self) {
+    fn inject(&mut self) {
         let now = self.engine.now();
-        let (event, consequence) = self.stage.strike(now);
+        let (event, consequence) = self.stage.inject(now);
         self.record(&Event::Struck { event, consequence });
         match &self.stage.scenario.events[event].fault {
             Fault::Duplicate(share) => self.transport.set_duplicate(*share),
@@ -216,7 +216,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         }
     }
 
-    /// Something happens to a host.
+    /// Carries an act out on a host.
     #[cold]
     fn act(&mut self, replica: ReplicaId, act: Act) {
         match act {
@@ -253,7 +253,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         }
     }
 
-    /// The first message under way arrives.
+    /// The first message in flight arrives.
     fn arrive(&mut self) {
         let due = self.engine.take_arrival();
         self.take(due);
@@ -309,7 +309,8 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         }
     }
 
-    /// Whether a message of which a bit is flipped gets through to a replica that lives. It is then what the replica reads.
+    /// Whether a message with a flipped bit gets through to a living replica. It then becomes the message that the
+    /// replica reads.
     fn reaches_damaged(&mut self, from: ReplicaId, to: ReplicaId, message: &mut P::Message, flip: Flip) -> bool {
         if !self.stage.admits(self.engine.now(), from, to) {
             self.record(&Event::Dropped { from, to, message });
@@ -326,7 +327,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         true
     }
 
-    /// Whether what has arrived for a replica gets through to it.
+    /// Whether an input that has arrived gets through to its replica.
     #[inline(always)]
     fn reaches(&mut self, to: ReplicaId, input: &Input<P>) -> bool {
         if !self.stage.director.living().contains(to) {
@@ -347,7 +348,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
         true
     }
 
-    /// Hands one input to a replica and carries out what it leaves.
+    /// Hands one input to a replica and carries out its effects.
     #[inline]
     fn handle(&mut self, id: ReplicaId, input: Input<P>) {
         let mut carrier = wires(&mut self.stage, &mut self.transport, &mut self.observer);
@@ -366,11 +367,11 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
 
     #[cold]
     fn end(&mut self, id: ReplicaId, why: &Exit) {
-        // A replica that ends because the scenario has filled its disk does what it should.
+        // A replica that ends because the scenario has filled its disk behaves correctly.
         if self.engine.disk(id).is_some_and(Disk::is_full) {
             self.stage.refuse(self.engine.now(), id);
         } else {
-            self.stage.bury(self.engine.now(), id);
+            self.stage.mark_dead(self.engine.now(), id);
         }
         self.record(&Event::Ended { replica: id, why });
     }
@@ -402,12 +403,12 @@ fn meddle<R: Record>(disk: &mut Disk<R>, act: Act) {
     }
 }
 
-/// The network between replicas and clients: counts what is sent, and how long it takes.
+/// The network between replicas and clients: counts messages, and decides when they arrive.
 struct Wires<'w, 'a, O> {
     stage: &'w mut Stage<'a>,
     transport: &'w mut Transport,
     observer: &'w mut O,
-    /// The leader that all messages of one moment are stamped with.
+    /// The leader that is stamped on all messages of one moment.
     stamp: Option<ReplicaId>,
 }
 

@@ -1,4 +1,4 @@
-//! When a message arrives: the timing models at work.
+//! Arrival times of messages: the timing models.
 
 use crate::id::{ClientId, ReplicaId};
 use crate::rng::Stream;
@@ -6,7 +6,7 @@ use crate::scenario::{Delay, Network, Order, Scenario};
 use crate::time::Time;
 use crate::workload::CLIENTS;
 
-/// Which way a message takes.
+/// The route of a message.
 #[derive(Clone, Copy, Debug)]
 pub enum Route {
     /// From replica to replica.
@@ -47,7 +47,7 @@ pub struct Transport {
     seed: u64,
 }
 
-/// How messages share what carries them.
+/// How messages share the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
     /// All go through one router, which handles them one after another.
@@ -60,7 +60,7 @@ enum Manner {
 #[derive(Clone, Debug)]
 struct Link {
     stream: Stream,
-    /// How long messages take, if that is not what others take.
+    /// How long messages take, if this link differs from others.
     own: Option<Delay>,
     /// When the latest message so far arrives.
     latest: Time,
@@ -107,7 +107,7 @@ impl Transport {
         }
     }
 
-    /// When a message that is sent now arrives. Asked once for each message, in order of sending.
+    /// When a message that is sent now arrives. Called once for each message, in order of sending.
     #[inline]
     pub fn arrival(&mut self, now: Time, route: Route) -> Time {
         match self.manner {
@@ -128,8 +128,8 @@ impl Transport {
         }
     }
 
-    /// From now on messages on this link take this long; as long as others, if nothing is given. Does nothing where all
-    /// messages go through one router.
+    /// From now on messages on this link take this long; as long as on other links if no delay is given. Does nothing
+    /// if all messages go through one router.
     pub fn set_delay(&mut self, from: ReplicaId, to: ReplicaId, delay: Option<Delay>) {
         if self.manner != Manner::Router {
             self.links[link_index(Route::Peer { from, to }, self.replicas)].own = delay;
@@ -146,7 +146,7 @@ impl Transport {
         }
     }
 
-    /// When a second copy of a message between replicas arrives, if there is one. Asked once for each message, right
+    /// When a second copy of a message between replicas arrives, if there is one. Called once for each message, right
     /// after [`Transport::arrival`].
     #[inline]
     pub fn second_arrival(&mut self, now: Time, from: ReplicaId, to: ReplicaId) -> Option<Time> {
@@ -159,7 +159,7 @@ impl Transport {
     }
 }
 
-/// An answer to an address that is no client's goes nowhere in the end; it shares the first client's link until then.
+/// An answer to an address of no client is lost in the end; until then it shares the first client's link.
 #[inline]
 fn link_index(route: Route, replicas: usize) -> usize {
     let number = |client: ClientId| client.number(replicas).filter(|&number| number < CLIENTS).unwrap_or(0);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_router_takes_messages_one_after_another_whoever_sends_them() {
+    fn the_router_takes_messages_one_after_another_whatever_their_sender() {
         let service = Delay::Constant(Span(100));
         let mut router = Transport::plain(&Network::Course { service }, 5, 1);
         assert_eq!(router.arrival(Time(1_000), between(0, 1)), Time(1_100));

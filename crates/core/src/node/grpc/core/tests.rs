@@ -22,11 +22,11 @@ const CLIENT: ClientId = ClientId(0);
 
 type Server = Core<(ClientId, Mid)>;
 
-/// What a client asks.
+/// A client's request.
 #[derive(Debug)]
 pub struct Request {
     operation: Operation,
-    /// How long the answer is of use to the client.
+    /// How long the client waits for the answer.
     patience: Span,
 }
 
@@ -55,7 +55,7 @@ impl Machine for Server {
     }
 
     fn poll_timeout(&self) -> Time {
-        // The core's own method, which goes before the trait's.
+        // The core's own method, which takes precedence over the trait's.
         Core::poll_timeout(self)
     }
 }
@@ -154,7 +154,7 @@ fn get(key: &str) -> Operation {
 const PATIENCE: Span = Span::from_secs(5);
 
 #[test]
-fn whoever_is_asked_answers_and_every_other_server_knows() {
+fn every_server_answers_and_all_servers_know_the_result() {
     let (mut network, _) = Network::with_leader(5, true);
     for server in 0..5 {
         let number = server as u64;
@@ -195,7 +195,7 @@ fn a_put_whose_answer_is_lost_is_sent_again_and_carried_out_once() {
     network.ask(follower, 1, Operation::Update(Arc::new(swap)), PATIENCE);
     network.run(Span::from_millis(50));
     assert!(network.wires.answers.is_empty(), "the answer is lost");
-    // Carried out twice, the second time would find the first one's value in place of the one expected.
+    // If it were carried out twice, the second time would find the first one's value in place of the expected one.
     network.run(Span::from_secs(3));
     assert_eq!(network.wires.answers[&1], Answer::Done);
 }
@@ -226,7 +226,7 @@ fn a_request_that_cannot_be_answered_in_time_times_out() {
 }
 
 #[test]
-fn a_request_that_nobody_waits_for_any_more_is_not_carried_out_by_a_later_leader() {
+fn a_request_that_no_client_waits_for_is_not_carried_out_by_a_later_leader() {
     let mut network = Network::new(3, true);
     network.wires.lose = Box::new(|_, _, _| true);
     network.ask(0, 1, put("k", "v"), Span::from_millis(100));
@@ -243,7 +243,7 @@ fn a_request_that_nobody_waits_for_any_more_is_not_carried_out_by_a_later_leader
 }
 
 #[test]
-fn a_request_that_comes_while_nobody_leads_waits_for_a_leader() {
+fn a_request_that_comes_while_there_is_no_leader_waits_for_one() {
     let mut network = Network::new(3, true);
     for server in 0..3 {
         network.ask(server, server as u64, put(&format!("k{server}"), "v"), PATIENCE);
@@ -253,7 +253,7 @@ fn a_request_that_comes_while_nobody_leads_waits_for_a_leader() {
 }
 
 #[test]
-fn an_update_under_the_same_name_is_carried_out_once_whoever_is_asked() {
+fn an_update_under_the_same_name_is_carried_out_once_whichever_server_is_asked() {
     let (mut network, _) = Network::with_leader(3, true);
     let name = Some(RequestId { client: 5, number: 1 });
     for server in 0..3 {
@@ -268,7 +268,7 @@ fn an_update_under_the_same_name_is_carried_out_once_whoever_is_asked() {
 }
 
 #[test]
-fn answers_that_fit_no_request_are_ignored() {
+fn answers_that_match_no_request_are_ignored() {
     let (mut network, leader) = Network::with_leader(3, true);
     let follower = (leader + 1) % 3;
     network.wires.lose = Box::new(|_, _, message| matches!(message, PeerMessage::Forward { .. }));
@@ -287,12 +287,12 @@ fn answers_that_fit_no_request_are_ignored() {
 fn under_heavy_loss_every_put_is_carried_out_at_most_once_and_reads_are_never_stale() {
     for seed in 0..20 {
         let (mut network, _) = Network::with_leader(3, true);
-        let mut dice = Stream::new(seed, "loss");
-        network.wires.lose = Box::new(move |_, _, _| dice.chance(0.3));
-        let mut dice = Stream::new(seed, "clients");
+        let mut random = Stream::new(seed, "loss");
+        network.wires.lose = Box::new(move |_, _, _| random.chance(0.3));
+        let mut random = Stream::new(seed, "clients");
         let mut current = "".to_owned();
         for number in 0..40 {
-            // One client, one request at a time: each compare-and-swap expects what the last one has set.
+            // One client, one request at a time: each compare-and-swap expects the value of the last one.
             let next = format!("{number}");
             let update = Update {
                 key: "k".into(),
@@ -300,7 +300,7 @@ fn under_heavy_loss_every_put_is_carried_out_at_most_once_and_reads_are_never_st
                 expected: Some(current.as_str().into()),
                 request: None,
             };
-            let server = dice.below(3) as usize;
+            let server = random.below(3) as usize;
             network.ask(server, number, Operation::Update(Arc::new(update)), Span::from_secs(60));
             for _ in 0..600 {
                 network.run(Span::from_millis(100));
@@ -310,7 +310,7 @@ fn under_heavy_loss_every_put_is_carried_out_at_most_once_and_reads_are_never_st
             }
             match &network.wires.answers[&number] {
                 Answer::Done => current = next,
-                // It failed, but may have been carried out; a read tells.
+                // It failed, but may have been carried out; a read shows that.
                 Answer::Failed => {
                     let read = 1_000 + number;
                     network.ask(server, read, get("k"), Span::from_secs(60));
