@@ -1,14 +1,14 @@
-//! What a bench has measured of a gRPC cluster, as a table.
+//! The measurements of a bench of a gRPC cluster, as a table.
 
 use std::io::{self, Write};
 
 use seedbed_core::client::bench::{Kind, Measured, Plan, Tally};
 use seedbed_core::printable::plural;
 
-/// Writes what this many clients measured: a row for each kind of request, then what failed.
+/// Writes the measurements of this many clients: a row for each kind of request, then the failures.
 ///
 /// # Errors
-/// If `out` cannot be written to.
+/// If writing to `out` fails.
 pub fn write_text(out: &mut impl Write, clients: u32, plan: &Plan, measured: &Measured) -> io::Result<()> {
     let clients = plural(clients.into(), "client", "clients");
     let keys = plural(plan.keys.into(), "key", "keys");

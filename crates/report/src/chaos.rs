@@ -1,4 +1,4 @@
-//! The chaos monkeys of a running cluster: their matrices, and what each event of a play did.
+//! The chaos monkeys of a running cluster: their matrices, and the effect of each event of a play.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use seedbed_core::id::ReplicaSet;
 /// Returns how many there are.
 ///
 /// # Errors
-/// If `out` cannot be written to.
+/// If writing to `out` fails.
 pub fn write_matrices(out: &mut impl Write, answers: &Each<ConnectivityMatrix>) -> io::Result<usize> {
     let mut kinds: Vec<(&ConnectivityMatrix, Vec<String>)> = Vec::new();
     for (server, answer) in answers {
@@ -40,7 +40,7 @@ fn write_matrix(out: &mut impl Write, matrix: &ConnectivityMatrix) -> io::Result
     })
 }
 
-/// What an event did, in a few words. The monkey knows the sides of partitions.
+/// The effect of an event, in a few words. The monkey knows the sides of partitions.
 pub fn effect(fault: &Fault, monkey: &ChaosMonkey, replicas: usize) -> String {
     let names = |set: ReplicaSet| set.iter().map(|one| one.index().to_string()).collect::<Vec<_>>().join(", ");
     let name = fault.name();

@@ -1,4 +1,4 @@
-//! Two worlds side by side: what the simulation predicts, and what processes do.
+//! Two worlds side by side: the prediction of the simulation, and the behaviour of processes.
 
 use std::io::{self, Write};
 
@@ -23,7 +23,7 @@ pub struct Pair {
 /// Any number of scenarios in both worlds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// The command that does it again.
+    /// The command that repeats it.
     pub command: String,
     /// The scenarios in order.
     pub pairs: Vec<Pair>,
@@ -42,8 +42,9 @@ impl Pair {
         [&self.simulated, &self.live]
     }
 
-    /// Whether both runs passed, or both failed, all checkers that there are in both worlds
-    /// ([`Judgement::passed_outside`](seedbed_core::check::Judgement::passed_outside)). False if the live run is not judged.
+    /// Whether both runs passed, or both failed, all checkers that exist in both worlds
+    /// ([`Judgement::passed_outside`](seedbed_core::check::Judgement::passed_outside)). False if the live run is not
+    /// judged.
     pub fn has_same_verdict(&self) -> bool {
         let [simulated, live] = self.runs().map(|run| run.judgement.passed_outside());
         self.live.judgement.is_judged() && simulated == live
@@ -54,14 +55,15 @@ impl Pair {
         tiers(&self.simulated).is_some() && tiers(&self.simulated) == tiers(&self.live)
     }
 
-    /// How many messages more replicas sent each other in the simulation, as a share of those in the live world; none
-    /// if there were none.
+    /// How many more messages replicas sent each other in the simulation, as a share of those in the live world; none
+    /// if there were none in the live world.
     pub fn excess(&self) -> Option<f64> {
         let [simulated, live] = self.runs().map(|run| run.statistics.messages_sent as f64);
         (live > 0.0).then(|| (simulated - live) / live)
     }
 
-    /// Whether replicas sent each other about as many messages: the simulation at most a tenth more or fewer.
+    /// Whether replicas sent about the same number of messages in both worlds: in the simulation at most a tenth more
+    /// or fewer.
     pub fn has_close_messages(&self) -> bool {
         match self.excess() {
             Some(excess) => excess.abs() <= CLOSE,
@@ -70,7 +72,7 @@ impl Pair {
     }
 }
 
-/// Writes what stands above the rows. In every column the virtual world is on the left.
+/// Writes the heading above the rows. In every column the virtual world is on the left.
 ///
 /// # Errors
 /// If writing fails.
@@ -127,7 +129,7 @@ pub fn write_row(out: &mut impl Write, pair: &Pair) -> io::Result<()> {
     writeln!(out, "{style}{}{style:#}", line(&cells))
 }
 
-/// Writes how well the worlds agree.
+/// Writes the totals on how well the worlds agree.
 ///
 /// # Errors
 /// If writing fails.
@@ -153,8 +155,8 @@ fn tiers(run: &RunSummary) -> Option<[u8; 4]> {
     course.passed().then(|| course.performance.tiers().map(Tier::number))
 }
 
-/// How often another leader came to be believed in. Belief comes and goes, for a replica that has not heard of a leader
-/// says so; only another leader is sure to have been elected.
+/// How often another leader was observed. The observed leader comes and goes, because a replica that has not heard of a
+/// leader says so. Only another leader is sure to have been elected.
 fn elections(run: &RunSummary) -> usize {
     let mut leaders: Vec<&String> = run.statistics.leaders.iter().filter(|leader| *leader != "FFFF").collect();
     leaders.dedup();

@@ -1,29 +1,29 @@
 //! Statistics of a sweep, cell by cell, from its rows.
 //!
-//! Rows come in the order of their runs, so the rows of a cell come one after another and only one cell is being added
-//! up at a time: memory does not grow with the number of runs.
+//! Rows come in the order of their runs, so the rows of a cell come one after another and only one cell is summed up at
+//! a time: memory does not grow with the number of runs.
 
 use hdrhistogram::Histogram;
 
 use super::rows::{Column, Columns, Key, MAIN, Row, Schema, Unit, UnknownMetric, Value};
 use seedbed_core::hash::StableHasher;
 
-/// So many failed runs of each cell are remembered by seed; the others are only counted.
+/// At most this many failed runs of each cell are remembered by seed; the others are only counted.
 pub const FAILURES_MAX: usize = 20;
 
-/// If so many are remembered in all, only one of each further cell is: there may be a hundred thousand cells.
+/// Once this many are remembered in all, each further cell remembers only one: there may be a hundred thousand cells.
 const FAILURES_ALL_MAX: usize = 50_000;
 
-/// Numbers are kept to so many significant digits.
+/// Numbers are kept to this many significant digits.
 const DIGITS: u8 = 3;
 
-/// Ratios are counted in parts of a million, as histograms know only whole numbers.
+/// Ratios are counted in parts of a million, because histograms hold only integers.
 const RATIO_PARTS: f64 = 1e6;
 
 /// The normal distribution's two-sided 95 %.
 const Z95: f64 = 1.959_963_984_540_054;
 
-/// How a number is spread over the runs of a cell, to three significant digits.
+/// The spread of a number over the runs of a cell, to three significant digits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// 5 % of the runs are at or below it.
@@ -41,14 +41,14 @@ pub struct Failure {
     pub run: u64,
     /// Its seed.
     pub seed: u64,
-    /// What was found, in one line.
+    /// Its findings, in one line.
     pub findings: String,
     /// The command that repeats it.
     pub command: String,
 }
 
-/// The run to look at first: one that failed, else the one in which no write was acknowledged for the longest time,
-/// else the one with the slowest put; of equals the one with the lowest seed.
+/// The run to look at first: a failed one; otherwise the one with the longest time without an acknowledged write;
+/// otherwise the one with the slowest put. Among equals it is the one with the lowest seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Worst {
     /// Its seed.
@@ -60,7 +60,7 @@ pub struct Worst {
     slowest: f64,
 }
 
-/// What the runs of a cell have come to.
+/// The statistics of the runs of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CellDigest {
     /// The scenario's name.
@@ -73,7 +73,7 @@ pub struct CellDigest {
     pub runs: u64,
     /// How many of them passed.
     pub passed: u64,
-    /// The first that failed.
+    /// The first runs that failed.
     pub failures: Vec<Failure>,
     /// The run to look at first.
     pub worst: Worst,
@@ -92,7 +92,7 @@ impl CellDigest {
         self.passed as f64 / self.runs as f64
     }
 
-    /// Between what bounds the share of passing runs is, in 95 of 100 such sweeps ([`wilson`]).
+    /// The bounds of the share of passing runs in 95 of 100 such sweeps ([`wilson`]).
     pub fn pass_interval(&self) -> (f64, f64) {
         wilson(self.passed, self.runs)
     }
@@ -128,8 +128,8 @@ pub struct Digest {
     pub columns: Columns,
     /// The metrics, as places among them.
     pub metrics: Vec<usize>,
-    /// Whether these metrics were asked for. Where there is little room, only a few of the usual ones are shown, but all
-    /// that were asked for.
+    /// Whether these metrics were asked for. If there is little room, only a few of the usual ones are shown; metrics
+    /// that were asked for are always shown.
     pub asked: bool,
     /// The cells in order.
     pub cells: Vec<CellDigest>,
@@ -163,7 +163,7 @@ impl Digest {
     /// A digest of metrics of these rows that were asked for.
     ///
     /// # Panics
-    /// If a metric is no column with numbers.
+    /// If a metric is not a numeric column.
     pub fn new(schema: &Schema, metrics: &[&str]) -> Digest {
         let columns = &schema.columns;
         let place = |name: &&str| columns.metric(name).unwrap_or_else(|error| panic!("{error}"));
@@ -286,7 +286,7 @@ impl Worst {
     }
 }
 
-/// As a whole number: nanoseconds, parts of a ratio, or what is counted.
+/// As an integer: nanoseconds, parts of a ratio, or a count.
 fn whole(number: f64, unit: Unit) -> u64 {
     let scaled = number * scale(unit);
     scaled.round() as u64
@@ -305,7 +305,7 @@ fn spread(histogram: &Histogram<u64>, unit: Unit) -> Option<Spread> {
         let value = histogram.value_at_quantile(quantile);
         // The middle of those numbers that three digits cannot tell apart.
         let middle = histogram.median_equivalent(value) as f64 / scale(unit);
-        // Further digits would only look like knowledge.
+        // Further digits would only pretend to be precise.
         format!("{middle:.3e}").parse().unwrap_or(middle)
     };
     (!histogram.is_empty()).then(|| Spread { low: at(0.05), median: at(0.5), high: at(0.95) })
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn of_very_many_cells_only_the_first_failure_is_remembered() {
+    fn with_very_many_cells_only_the_first_failure_of_each_is_remembered() {
         let cells = 2_600;
         let rows = (0..cells).flat_map(|cell| (0..20).map(move |seed| row(&cell.to_string(), seed, false, 1, 0.0)));
         let mut digest = Digest::new(&schema(), &["messages"]);

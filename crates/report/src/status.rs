@@ -1,4 +1,4 @@
-//! How the servers of a gRPC cluster are doing: as a table, and as JSON.
+//! The status of the servers of a gRPC cluster: as a table, and as JSON.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use seedbed_core::rpc::proto::admin::{Role, ServerStatus};
 /// The state of all servers together.
 #[derive(Debug, Serialize)]
 pub struct Overview {
-    /// The number of the leader; of several, the one of the newest term.
+    /// The number of the leader; if there are several, of the one with the newest term.
     leader: Option<u32>,
     servers: Vec<Line>,
 }
@@ -76,7 +76,7 @@ impl Overview {
     /// Writes it as JSON, in one line or in several.
     ///
     /// # Errors
-    /// If `out` cannot be written to.
+    /// If writing to `out` fails.
     pub fn write_json(&self, out: &mut impl Write, in_one_line: bool) -> io::Result<()> {
         let write = if in_one_line { serde_json::to_writer } else { serde_json::to_writer_pretty };
         write(&mut *out, self)?;
@@ -86,7 +86,7 @@ impl Overview {
     /// Writes a table, with the servers that cannot be reached below it.
     ///
     /// # Errors
-    /// If `out` cannot be written to.
+    /// If writing to `out` fails.
     pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
         const HEADS: [&str; 13] = [
             "id",
@@ -110,7 +110,7 @@ impl Overview {
             for row in std::iter::once(HEADS.map(str::to_owned)).chain(rows) {
                 let cell = |(column, text): (usize, &String)| {
                     let width = widths[column];
-                    // Words to the left, numbers to the right.
+                    // Words are aligned left, numbers right.
                     if (1..=2).contains(&column) { format!("{text:<width$}") } else { format!("{text:>width$}") }
                 };
                 let cells: Vec<String> = row.iter().enumerate().map(cell).collect();
@@ -184,7 +184,7 @@ impl Status {
     }
 }
 
-/// As long as it has to be: `7.3 s`, `12 min`, `5.2 h` or `3.1 d`.
+/// In the unit that suits it: `7.3 s`, `12 min`, `5.2 h` or `3.1 d`.
 fn uptime(millis: u64) -> String {
     let seconds = millis as f64 / 1e3;
     match seconds {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn uptimes_are_as_long_as_they_have_to_be() {
+    fn uptimes_have_a_suitable_unit() {
         assert_eq!([900, 90_000, 7_200_000, 172_800_000].map(uptime), ["0.9 s", "1.5 min", "2.0 h", "2.0 d"]);
     }
 }

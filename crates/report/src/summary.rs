@@ -1,4 +1,4 @@
-//! What reports show of a run.
+//! The data of a run that reports show.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use seedbed_core::scenario::Scenario;
 use seedbed_core::time::Span;
 use seedbed_core::workload::CLIENTS;
 
-/// What reports show of one run: everything but the single requests, so it stays small.
+/// The data of one run that reports show: everything except single requests, so it stays small.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunSummary {
     /// The scenario's name.
@@ -24,7 +24,7 @@ pub struct RunSummary {
     pub protocol: String,
     /// The world's name: `virtual` or `live`.
     pub world: &'static str,
-    /// Whose rules it was played by.
+    /// The rules by which it was played.
     pub rules: Rulebook,
     /// The seed of the run.
     pub seed: u64,
@@ -34,11 +34,11 @@ pub struct RunSummary {
     pub statistics: Statistics,
     /// How long answers took; none if nothing was answered.
     pub latency: Option<Latency>,
-    /// What all checkers say.
+    /// The judgement of all checkers.
     pub judgement: Judgement,
-    /// How late the machine was with what was due, at most, in seconds; zero in the virtual world.
+    /// The most by which the machine was late with due work, in seconds; zero in the virtual world.
     pub lag: f64,
-    /// The file that holds what the replicas printed, if it was kept.
+    /// The file with the output of the replicas, if it was kept.
     pub output: Option<String>,
     /// The most messages that the scenario allows before it stops a run.
     pub max_packets: u64,
@@ -57,9 +57,9 @@ pub struct RunSummary {
 /// The counters of a run. The names of the fields are those of the JSON report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Statistics {
-    /// Each change of the believed leader, as addresses; `FFFF` is none, and the first.
+    /// Each change of the observed leader, as addresses. `FFFF` means none, and comes first.
     pub leaders: Vec<String>,
-    /// How often that belief changed.
+    /// How often the observed leader changed.
     pub leader_changes: u64,
     /// Replicas that died by themselves.
     pub replicas_died: u64,
@@ -88,9 +88,9 @@ pub struct Statistics {
     /// Puts answered with `fail`.
     pub failed_puts: u64,
     /// Gets with another value than the newest acknowledged one, answers that name no open request of their client, and
-    /// what `malformed` counts.
+    /// all that `malformed` counts.
     pub incorrect: u64,
-    /// Datagrams of replicas that make no sense.
+    /// Malformed datagrams of replicas.
     pub malformed: u64,
     /// Gets that returned a put of the client's own that was not acknowledged (yet).
     pub unacknowledged_reads: u64,
@@ -133,8 +133,8 @@ fn is_panic(findings: &[Finding]) -> bool {
 }
 
 impl RunSummary {
-    /// Sums up a run of a scenario and what the checkers say of it. `command` is the command line that repeats it, and
-    /// `columns` are those of its row, with what was counted of its messages by kind.
+    /// Summarises a run of a scenario and the judgement of its checkers. `command` is the command line that repeats it.
+    /// `columns` are those of its row, with the counts of its messages by kind.
     pub fn new(
         scenario: &Scenario,
         record: &RunRecord,
@@ -193,7 +193,7 @@ impl RunSummary {
 
 #[cfg(test)]
 impl RunSummary {
-    /// A run with replicas that nobody watched, as tests of reports need it.
+    /// A run with replicas that no observer watched, for tests of reports.
     pub(super) fn sample(scenario: &Scenario, record: &RunRecord) -> RunSummary {
         let command = format!("seedbed run {}.json --seed {}", scenario.name, record.seed);
         let (columns, tally) = (Columns::of(["append"]), Tally::of_kinds(&["append"]));
@@ -243,7 +243,7 @@ impl Latency {
     }
 }
 
-/// What reports show of many runs.
+/// The data of many runs that reports show.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SuiteSummary {
     /// The command that repeats them all.

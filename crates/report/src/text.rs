@@ -1,9 +1,9 @@
 //! One run in the layout of the course's runner, and below it a section on the checkers that the course does not have.
 //!
-//! The heading `# Simulation Finished` is the course's in every world, since programs read it. A line above it says if the
-//! run was none: real processes in real time.
+//! The heading `# Simulation Finished` is the course's in every world, because programs read it. A line above it says
+//! if the run was not a simulation: real processes in real time.
 //!
-//! The writers here use ANSI colours; hand them a stream that strips these where they do not belong (`anstream`).
+//! The writers here use ANSI colours; use a stream that strips these where they do not belong (`anstream`).
 
 use std::io::{self, Write};
 
@@ -16,15 +16,15 @@ use seedbed_core::check::LAG_MAX;
 use seedbed_core::check::course::{Measure, Performance, Tier, Verdict};
 use seedbed_core::record::World;
 
-/// The style of what is wrong.
+/// The style of errors.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
-/// The style of what is right.
+/// The style of success.
 pub const GOOD: Style = AnsiColor::Green.on_default();
 const BONUS: Style = AnsiColor::Green.on_default().bold();
 pub(super) const FAIR: Style = AnsiColor::Yellow.on_default();
 const HEADING: Style = Style::new().bold();
 
-/// Says that a run, or many, did not follow the handout's rules.
+/// The note that a run, or many, did not follow the handout's rules.
 pub const RUNNER: &str = "Played by the rules of the course's runner, where they are not the handout's (rules: runner)";
 
 /// Why a run is not judged.
@@ -141,7 +141,7 @@ fn write_performance(out: &mut impl Write, performance: &Performance) -> io::Res
     write_measure(out, "Median Response Latency to Clients", &performance.median_latency)
 }
 
-/// Numbers are written with as many digits as they have, so that the comparison is always true as it stands.
+/// Numbers are written with as many digits as they have, so that the comparison is always true as written.
 fn write_measure(out: &mut impl Write, name: &str, measure: &Measure) -> io::Result<()> {
     let [bonus, full, partial] = measure.thresholds;
     let (comparison, style, result) = match measure.tier() {
@@ -209,7 +209,7 @@ Duplicate Responses to Clients: 3 < 4, Partial credit, needs improvement
 Median Response Latency to Clients: 0.0001 < 0.0002, Bonus!
 ";
 
-    /// What comes below the course's report: in these samples clients are told nothing that could be wrong.
+    /// The section below the course's report: in these samples clients get no answer that could be wrong.
     fn others(operations: u64) -> String {
         format!(
             "
@@ -280,7 +280,7 @@ Liveness: not judged, at the end no quorum of sound replicas was connected
     }
 
     #[test]
-    fn unacknowledged_reads_fail_as_in_the_course_and_the_report_says_that_they_are_lawful() {
+    fn unacknowledged_reads_fail_as_in_the_course_and_the_report_says_that_linearizability_allows_them() {
         let mut record = fixture::record();
         record.history.unacknowledged_reads = 2;
         let text = plain(&record);

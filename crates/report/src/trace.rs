@@ -1,11 +1,11 @@
-//! A run's events as JSON lines, written while it goes on.
+//! A run's events as JSON lines, written while the run is in progress.
 //!
-//! The first line is a header, the last one tells how many events there were and what their hash is, so that a file
-//! that was cut off is recognised. Between them stands an object for each event. `docs/output.md` lists all fields;
-//! names of fields are stable, and new ones may be added. What a message says is written as on the course's LAN,
-//! without the envelope ([`Datagrams::bare`]), whatever the protocol is. What programs say to each other is written whole.
+//! The first line is a header. The last one has the number of events and their hash, so that a truncated file is
+//! recognised. Between them there is an object for each event. `docs/output.md` lists all fields; names of fields are
+//! stable, and new ones may be added. The content of a message is written as on the course's LAN, without the envelope
+//! ([`Datagrams::bare`]), for all protocols. Messages between programs are written whole.
 //!
-//! Nothing is kept but what is needed to tell answers to heartbeats from others, so memory is bounded.
+//! Only the data for recognising answers to heartbeats is kept, so memory is bounded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
@@ -20,10 +20,10 @@ use seedbed_core::scenario::Scenario;
 use seedbed_core::time::Time;
 use seedbed_core::wire::{Address, Datagrams, Envelope, Pulse};
 
-/// The version of the format. It changes when a field goes away or comes to mean something else.
+/// The version of the format. It changes when a field is removed or changes its meaning.
 pub const VERSION: u32 = 1;
 
-/// On each link so many heartbeats without an answer are remembered.
+/// At most this many heartbeats without an answer are remembered on each link.
 const UNANSWERED_BEATS_MAX: usize = 16;
 
 /// The first line.
@@ -54,7 +54,7 @@ struct Footer {
     trace: Option<String>,
 }
 
-/// What every event has.
+/// The fields of every event.
 #[derive(Serialize)]
 struct Line<B> {
     n: u64,
@@ -126,7 +126,7 @@ struct End<'a> {
     why: &'a str,
 }
 
-/// What a datagram says, or several.
+/// The content of one datagram, or of several.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Message<'a> {
@@ -138,18 +138,18 @@ enum Message<'a> {
 pub struct TraceWriter<'s> {
     out: &'s mut dyn Write,
     faults: &'s [FaultEvent],
-    /// Heartbeats are written, too.
+    /// Whether heartbeats are written, too.
     heartbeats: bool,
-    /// Those without an answer so far on each link, in order of sending, if they are not written.
+    /// The heartbeats without an answer so far on each link, in order of sending, if heartbeats are not written.
     beats: BTreeMap<(ReplicaId, ReplicaId), VecDeque<u64>>,
     events: u64,
     written: u64,
     message: Datagrams,
-    /// The first thing that went wrong. Nothing is written after it.
+    /// The first error. Nothing is written after it.
     failure: Option<io::Error>,
 }
 
-/// What a trace begins with.
+/// The start of a trace.
 #[derive(Clone, Copy, Debug)]
 pub struct Heading<'a> {
     /// The scenario that is run.
@@ -163,8 +163,8 @@ pub struct Heading<'a> {
 }
 
 impl<'s> TraceWriter<'s> {
-    /// Begins a trace. `heartbeats` says whether heartbeats and answers to them are written. What goes wrong is told by
-    /// [`finish`](TraceWriter::finish).
+    /// Begins a trace. `heartbeats` says whether heartbeats and answers to them are written.
+    /// [`finish`](TraceWriter::finish) returns the first error.
     pub fn new(out: &'s mut dyn Write, heading: &Heading<'s>, heartbeats: bool) -> TraceWriter<'s> {
         let &Heading { scenario, seed, protocol, command } = heading;
         let mut writer = TraceWriter {
@@ -210,7 +210,7 @@ impl<'s> TraceWriter<'s> {
         self.out.flush()
     }
 
-    /// Whether an event is about a heartbeat or an answer to one.
+    /// Whether an event concerns a heartbeat or an answer to one.
     fn is_pulse(&mut self, event: &Event<'_, ()>, said: &dyn Said) -> bool {
         let &(Event::Delivered { from, to, .. } | Event::Dropped { from, to, .. } | Event::Damaged { from, to, .. }) =
             event
@@ -237,7 +237,7 @@ impl<'s> TraceWriter<'s> {
         }
     }
 
-    /// Writes the line of an event. What its message says is in `self.message`, so no protocol's type is needed.
+    /// Writes the line of an event. The content of its message is in `self.message`, so no protocol's type is needed.
     fn write(&mut self, now: Time, event: &Event<'_, ()>) -> io::Result<()> {
         let said = &mut self.message;
         let out = Out { out: self.out, n: self.events, now };
@@ -282,7 +282,7 @@ impl<'s> TraceWriter<'s> {
     }
 }
 
-/// Where the line of one event goes.
+/// The output for the line of one event.
 struct Out<'o> {
     out: &'o mut dyn Write,
     n: u64,
@@ -315,7 +315,7 @@ impl Watcher for TraceWriter<'_> {
 }
 
 impl<'a> Message<'a> {
-    /// What these bare datagrams say.
+    /// The content of these bare datagrams.
     fn of(datagrams: &'a Datagrams) -> io::Result<Message<'a>> {
         let mut raw: Vec<&RawValue> = datagrams.iter().map(serde_json::from_slice).collect::<Result<_, _>>()?;
         Ok(match raw.pop() {

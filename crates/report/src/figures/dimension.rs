@@ -1,4 +1,4 @@
-//! In what the cells of a sweep differ, and how that is told apart in a picture.
+//! The dimensions in which the cells of a sweep differ, and how a picture shows them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ const PROTOCOL: &str = "protocol";
 pub(super) struct Dimension {
     /// Its name.
     pub name: String,
-    /// Its values, in the order in which they come up.
+    /// Its values, in the order of their first appearance.
     pub labels: Vec<String>,
     /// The same as numbers, if all of them are.
     pub numbers: Option<Vec<f64>>,
@@ -29,7 +29,7 @@ impl Dimension {
         Dimension { name: name.to_owned(), labels, numbers, places }
     }
 
-    /// The value of a cell, with the name of what it is a value of. Scenarios and protocols are known by theirs.
+    /// The value of a cell, with the name of the dimension. Scenarios and protocols appear by their own names only.
     fn label(&self, cell: usize) -> String {
         let value = &self.labels[self.places[cell]];
         if [SCENARIO, PROTOCOL].contains(&self.name.as_str()) {
@@ -56,7 +56,7 @@ impl Dimension {
     }
 }
 
-/// The distinct ones of these texts in the order in which they come up, and for each text its place among them.
+/// The distinct strings in the order of their first appearance, and for each string its place among them.
 pub(super) fn distinct(texts: impl Iterator<Item = String>) -> (Vec<String>, Vec<usize>) {
     let (mut found, mut known, mut places) = (Vec::new(), BTreeMap::new(), Vec::new());
     for text in texts {
@@ -69,13 +69,13 @@ pub(super) fn distinct(texts: impl Iterator<Item = String>) -> (Vec<String>, Vec
     (found, places)
 }
 
-/// What tells a cell apart from others that differ in these dimensions.
+/// A name that distinguishes a cell from others that differ in these dimensions.
 pub(super) fn name_of(cell: usize, dimensions: &[&Dimension]) -> String {
     dimensions.iter().map(|dimension| dimension.label(cell)).collect::<Vec<_>>().join(", ")
 }
 
-/// How cells look that differ in these dimensions: the first decides the colour, and all others together how a line is
-/// broken, or the shape of its mark if there are only `dots`.
+/// The looks of cells that differ in these dimensions. The first dimension decides the colour. All others together
+/// decide the dashes of a line, or the shape of its mark if there are only `dots`.
 pub(super) fn looks(cells: usize, dimensions: &[&Dimension], dots: bool) -> Vec<Look> {
     let [first, others @ ..] = dimensions else { return vec![Look::nth(0); cells] };
     if others.is_empty() {
@@ -89,14 +89,14 @@ pub(super) fn looks(cells: usize, dimensions: &[&Dimension], dots: bool) -> Vec<
     styles.iter().enumerate().map(look).collect()
 }
 
-/// What a picture of these cells is about, as in `crash-3, varying drops and replicas`.
+/// The title of a picture of these cells, as in `crash-3, varying drops and replicas`.
 pub(super) fn title(digest: &Digest, dimensions: &[Dimension]) -> String {
     let scenarios: BTreeSet<&String> = digest.cells.iter().map(|cell| &cell.scenario).collect();
     let subject = match &scenarios.iter().collect::<Vec<_>>()[..] {
         [one] => (**one).clone(),
         several => format!("{} scenarios", several.len()),
     };
-    // The scenarios that are counted need not be said to vary.
+    // If scenarios are counted, the title need not say that they vary.
     let names: Vec<&str> =
         dimensions.iter().map(|dimension| dimension.name.as_str()).filter(|name| *name != SCENARIO).collect();
     match &names[..] {
@@ -106,8 +106,8 @@ pub(super) fn title(digest: &Digest, dimensions: &[Dimension]) -> String {
     }
 }
 
-/// In what the cells of a digest differ: swept values first, then scenario and protocol. Of values that are varied
-/// together the first stands for all.
+/// The dimensions in which the cells of a digest differ: swept values first, then scenario and protocol. If values are
+/// varied together, the first stands for all.
 pub(super) fn dimensions(digest: &Digest) -> Vec<Dimension> {
     let swept = digest.names.iter().enumerate();
     let swept = swept.map(|(i, name)| Dimension::of(name, digest.cells.iter().map(|cell| &cell.values[i]).collect()));

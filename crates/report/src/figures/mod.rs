@@ -23,7 +23,8 @@ pub const SERIES_MAX: usize = 12;
 pub const METRICS_MAX: usize = 12;
 
 /// The picture of a sweep: two swept numbers as heat maps, everything else as lines or intervals over the first swept
-/// value, with a series for each combination of the others. One cell is put into words. No picture, if there is no run.
+/// value, with a series for each combination of the others. A single cell is described in words. There is no picture if
+/// there is no run.
 pub fn chart(digest: &Digest) -> Option<Chart> {
     match &digest.cells[..] {
         [] => return None,
@@ -59,7 +60,7 @@ fn plot_unit(unit: Unit) -> PlotUnit {
     }
 }
 
-/// What is drawn of a digest: a metric, or the share of runs that pass.
+/// One thing to draw from a digest: a metric, or the share of runs that pass.
 #[derive(Clone, Copy)]
 enum Drawn {
     Metric(usize),
@@ -67,7 +68,7 @@ enum Drawn {
 }
 
 impl Drawn {
-    /// The share of passing runs if not all pass, and the metrics that are shown, as far as there is room.
+    /// The share of passing runs if not all pass, and the metrics that are shown, as far as they fit.
     fn all(digest: &Digest) -> Vec<Drawn> {
         let passed = (digest.failed() > 0).then_some(Drawn::Passed);
         passed.into_iter().chain(shown_metrics(digest).into_iter().take(METRICS_MAX).map(Drawn::Metric)).collect()
@@ -98,7 +99,7 @@ impl Drawn {
     }
 }
 
-/// How many runs there are in each cell, and what is not drawn.
+/// How many runs there are in each cell, and which metrics are not drawn.
 fn subtitle(digest: &Digest, series: usize) -> String {
     let runs = digest.cells.iter().map(|cell| cell.runs).max().unwrap_or(0);
     let mut text = format!("{runs} {} in each cell", if runs == 1 { "run" } else { "runs" });
@@ -113,7 +114,7 @@ fn subtitle(digest: &Digest, series: usize) -> String {
     text
 }
 
-/// A single cell in words: where nothing differs there is nothing to compare.
+/// A single cell in words: if nothing differs, there is nothing to compare.
 fn words(digest: &Digest, cell: &CellDigest) -> Words {
     let values = digest.names.iter().zip(&cell.values).map(|(name, value)| format!(", {name} {value}"));
     let fact = |drawn: Drawn| {
@@ -136,7 +137,7 @@ fn words(digest: &Digest, cell: &CellDigest) -> Words {
 }
 
 fn lines(digest: &Digest, x: &Dimension, others: &[Dimension], title: String) -> Lines {
-    // The combinations of the other values, in the order in which they come up.
+    // The combinations of the other values, in the order of their first appearance.
     let cells = digest.cells.len();
     let others: Vec<&Dimension> = others.iter().collect();
     let (names, series_of) = distinct((0..cells).map(|cell| name_of(cell, &others)));

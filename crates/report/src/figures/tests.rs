@@ -8,7 +8,7 @@ fn schema(names: &[&str]) -> Schema {
     Schema { names, columns: Columns::of(["append"]) }
 }
 
-/// A digest of cells with these scenarios, values and protocols, whose messages are all different.
+/// A digest of cells with these scenarios, values and protocols. All cells have different numbers of messages.
 fn digest(names: &[&str], cells: &[(&str, &[&str], &str)]) -> Digest {
     let mut digest = Digest::new(&schema(names), &["messages", "failover_max"]);
     for (number, (scenario, values, protocol)) in cells.iter().enumerate() {
@@ -94,7 +94,7 @@ fn values_that_are_varied_together_are_one_axis() {
 }
 
 #[test]
-fn one_cell_is_put_into_words() {
+fn a_single_cell_is_described_in_words() {
     let Some(Chart::Words(words)) = chart(&digest(&["drops"], &[("a", &["0.1"], "raft")])) else { panic!("words") };
     assert_eq!(words.title, "a, drops 0.1");
     assert!(words.subtitle.starts_with("One cell, in which 1 of 1 runs passed."), "{}", words.subtitle);
@@ -159,7 +159,7 @@ fn cdf_of(drops: usize, replicas: usize) -> Cdf {
 }
 
 #[test]
-fn latencies_of_two_things_differ_in_colour_and_dash_or_stand_in_panels_of_their_own() {
+fn latencies_in_two_dimensions_differ_in_colour_and_dash_or_have_separate_panels() {
     let few = cdf_of(3, 2);
     let [panel] = &few.panels[..] else { panic!("one panel: {few:?}") };
     let looks: Vec<(Color, usize)> = panel.series.iter().map(|series| (series.look.color, series.look.dash)).collect();
@@ -195,7 +195,7 @@ fn waits_of_a_cell_are_one_curve_up_to_all_of_them() {
 }
 
 #[test]
-fn names_that_are_too_many_for_one_panel_have_a_panel_each() {
+fn too_many_names_for_one_panel_have_a_panel_each() {
     let names: Vec<String> = (0..30).map(|i| format!("s{i}")).collect();
     let cells: Vec<(&str, &[&str], &str)> = names.iter().map(|name| (name.as_str(), &[][..], "raft")).collect();
     let mut all = Waits::default();

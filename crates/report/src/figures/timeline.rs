@@ -13,8 +13,8 @@ use seedbed_core::record::{Outcome, Reign, RunRecord, Struck};
 use seedbed_core::scenario::Scenario;
 use seedbed_core::time::Time;
 
-/// The picture of one run over time, with what the checkers found. Without `reigns`, which say in which term who led,
-/// the observed leaders are shown.
+/// The picture of one run over time, with what the checkers found. `reigns` are the tenures of leaders with their
+/// terms; without them, the observed leaders are shown.
 pub fn timeline(
     scenario: &Scenario,
     record: &RunRecord,
@@ -59,8 +59,8 @@ pub fn timeline(
     })
 }
 
-/// What was wrong with a run, as in `FAILED: not linearizable at 6.50 s; >0 incorrect responses to get()`; empty if
-/// nothing was.
+/// The verdict on a failed run, as in `FAILED: not linearizable at 6.50 s; >0 incorrect responses to get()`; empty if
+/// the run passed.
 fn verdict(judgement: &Judgement) -> String {
     let words: Vec<String> = first_findings(judgement).iter().map(|finding| in_short(judgement, finding)).collect();
     if words.is_empty() { String::new() } else { format!("FAILED: {}", words.join("; ")) }
@@ -69,7 +69,7 @@ fn verdict(judgement: &Judgement) -> String {
 /// The first finding of a checker in a few words.
 fn in_short(judgement: &Judgement, finding: &Finding) -> String {
     if finding.checker == Checker::COURSE {
-        // The checks of the course have no times, and few words already.
+        // The checks of the course have no times, and are short already.
         let others = judgement.course.errors.len() - 1;
         let more = if others > 0 { format!(" and {others} more of the course's checks") } else { String::new() };
         return format!("{}{more}", finding.text);
@@ -91,7 +91,7 @@ fn seconds(time: Time) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 
-/// When the replicas broke an invariant, and for how long there was no progress. Wrong answers are shown themselves.
+/// The times at which replicas broke an invariant, and the spans without progress. Wrong answers are shown separately.
 fn alarms(judgement: &Judgement) -> Vec<Alarm> {
     let findings = judgement.opinions.iter().flat_map(|opinion| &opinion.findings);
     let shown = findings.filter(|finding| finding.checker != Checker::LINEARIZABILITY);
@@ -127,7 +127,7 @@ fn marks(scenario: &Scenario, record: &RunRecord) -> (Vec<FaultMark>, Vec<CutSpa
             Fault::PartEasy => open = Some((time, "easy partition")),
             Fault::PartHard => open = Some((time, "hard partition")),
             Fault::Partition(_) => open = Some((time, "partition")),
-            // The end of a partition can be seen, that of an isolation cannot.
+            // The end of a partition is visible anyway, that of an isolation is not.
             Fault::PartEnd if !isolated => {}
             Fault::PartEnd => faults.push(FaultMark { time, label: "isolation ends".to_owned() }),
             fault => faults.push(FaultMark { time, label: label(fault, struck.consequence.hit, struck.idle) }),
@@ -143,7 +143,7 @@ fn marks(scenario: &Scenario, record: &RunRecord) -> (Vec<FaultMark>, Vec<CutSpa
     (faults, cuts)
 }
 
-/// What a fault did, in a few words.
+/// The effect of a fault, in a few words.
 fn label(fault: &Fault, hit: ReplicaSet, idle: Option<Idle>) -> String {
     let whom = hit.iter().map(|replica| replica.to_string()).collect::<Vec<_>>().join(", ");
     match fault {
@@ -187,7 +187,7 @@ fn why(idle: Option<Idle>) -> &'static str {
     }
 }
 
-/// Whom a fault was meant for.
+/// The intended target of a fault.
 fn aimed(at: Option<Target>) -> String {
     match at {
         Some(Target::Replica(replica)) => replica.to_string(),
@@ -218,11 +218,11 @@ fn of_matrix(matrix: &ConnectivityMatrix) -> String {
     }
 }
 
-/// Who led from when to when.
+/// The tenures of leaders, as bars.
 fn bars(scenario: &Scenario, record: &RunRecord, reigns: &[Reign]) -> Vec<ReignBar> {
     let seconds = Time::as_secs_f64;
     if !reigns.is_empty() {
-        // Dead replicas lead no longer, but no message says so.
+        // A dead replica no longer leads, but no message says so.
         let death = |reign: &Reign| {
             let stops = |struck: &&Struck| {
                 let is_down = matches!(scenario.events[struck.event].fault.act(), Some(Act::Kill | Act::Crash));
@@ -268,8 +268,8 @@ mod tests {
         Time::ZERO + Span::from_secs(secs)
     }
 
-    /// A run of five replicas in which these faults struck, one each second from the fifth on. The first replica to be
-    /// killed is 0001.
+    /// A run of five replicas in which these faults were injected, one each second from the fifth on. The first replica
+    /// to be killed is 0001.
     fn struck(faults: Vec<Fault>) -> (Scenario, RunRecord) {
         let (mut scenario, mut record) = (fixture::scenario(), fixture::record());
         let mut alive = true;
@@ -317,7 +317,7 @@ mod tests {
         let cuts: Vec<(f64, f64)> = line.cuts.iter().map(|cut| (cut.from, cut.to)).collect();
         assert_eq!(cuts, [(5.0, 6.0), (8.0, record.end.as_secs_f64())]);
         let reigns: Vec<(&str, f64)> = line.reigns.iter().map(|reign| (reign.label.as_str(), reign.to)).collect();
-        assert_eq!(reigns, [("0003, term 1", 2.0), ("0001, term 2", 7.0)], "the dead lead no longer");
+        assert_eq!(reigns, [("0003, term 1", 2.0), ("0001, term 2", 7.0)], "a tenure ends with the leader's death");
         let line = of(&scenario, &record, &Judgement::of(&scenario, &record), &[]);
         assert_eq!((line.reigns.len(), line.clock), (2, "virtual time"), "observed leaders");
         for world in [World::Live, World::Grpc] {
@@ -376,7 +376,7 @@ mod tests {
             attempt(put("new"), (1_500, 1_501), None),
             attempt(Operation::Get { key: "k".into() }, (6_499, 6_500), Some("old")),
         ];
-        // Without an answer it is no point of the picture, so the others move up.
+        // A request without an answer is not a point of the picture, so the others move up.
         attempts[1].answer = None;
         let scenario = fixture::scenario();
         let history = History { attempts, incorrect_gets: 1, ..History::default() };

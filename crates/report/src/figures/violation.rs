@@ -1,11 +1,11 @@
-//! A history around the answer with which it became wrong.
+//! A history around the answer that made it wrong.
 
 use super::super::plot::{Bar, BarPart, Bars, Chart};
 use seedbed_core::check::linear::Violation;
 use seedbed_core::printable::printable;
 use seedbed_core::record::{Attempt, Outcome};
 
-/// The operations around a violation, a bar each, with what is wrong in words. `title` says which history it is.
+/// The operations around a violation, a bar each, with the error in words. `title` names the history.
 pub fn violation(title: &str, violation: &Violation) -> Chart {
     let around = violation.around.iter().zip(&violation.around_mids).zip(violation.words_around());
     let bars = around.map(|((attempt, mid), label)| {

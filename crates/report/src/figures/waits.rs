@@ -14,23 +14,23 @@ const LINES_OF_NUMBERS_MAX: usize = 30;
 /// The most lines of a panel if they differ in names.
 const LINES_OF_NAMES_MAX: usize = 12;
 
-/// How cells are shared out among panels.
+/// How cells are distributed among panels.
 struct Plan<'a> {
-    /// What all lines of a panel have in common.
+    /// The dimensions in which all lines of a panel agree.
     panels: Vec<&'a Dimension>,
-    /// In what they differ.
+    /// The dimensions in which they differ.
     lines: Vec<&'a Dimension>,
 }
 
 impl<'a> Plan<'a> {
-    /// One panel if its lines can be told apart. Else its lines differ in one thing, that with the most values of those
-    /// that one panel can tell apart, and each combination of the others has a panel.
+    /// One panel if its lines can be told apart. Otherwise its lines differ in one dimension: the one with the most
+    /// values that one panel can still distinguish. Each combination of the other dimensions then has its own panel.
     fn new(dimensions: &'a [Dimension], cells: usize) -> Plan<'a> {
         let fits = |dimension: &&Dimension| {
             let most = if dimension.is_numeric() { LINES_OF_NUMBERS_MAX } else { LINES_OF_NAMES_MAX };
             dimension.labels.len() <= most
         };
-        // Of equals the first one, so they come the other way round.
+        // Among equals the first one wins, so they come in reverse order.
         let Some(lines) = dimensions.iter().rev().filter(fits).max_by_key(|dimension| dimension.labels.len()) else {
             return Plan { panels: dimensions.iter().collect(), lines: Vec::new() };
         };
@@ -44,7 +44,7 @@ impl<'a> Plan<'a> {
 }
 
 impl Waits {
-    /// The picture of them. The digest is of the same runs, and knows in what their cells differ.
+    /// The picture of the waits. The digest is of the same runs, and knows in which dimensions their cells differ.
     pub fn chart(&self, digest: &Digest) -> Chart {
         let dimensions = dimensions(digest);
         let cells = self.cells.len().min(digest.cells.len());

@@ -7,7 +7,7 @@ use super::number::{self, Style, exponent, power};
 const LOG_FROM: f64 = 100.0;
 /// The same for a scale of colours, which the eye reads less exactly than lengths.
 const LOG_FROM_COLOR: f64 = 10.0;
-/// Larger numbers are left out: differences of them would not be finite.
+/// Larger numbers are left out, because their differences would not be finite.
 const VALUE_MAX: f64 = 1e300;
 
 /// Whether a picture can show the number.
@@ -15,7 +15,7 @@ pub fn is_shown(value: f64) -> bool {
     value.abs() <= VALUE_MAX
 }
 
-/// What an axis spans, and what is marked on it.
+/// The span of an axis, and its ticks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
     low: f64,
@@ -36,7 +36,7 @@ pub struct Tick {
     pub label: String,
 }
 
-/// What of an axis is a matter of taste.
+/// The style of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// It begins at zero if that hides nothing, and ends at ticks. It is logarithmic if the values span more than two
@@ -44,21 +44,21 @@ pub enum Kind {
     Amount,
     /// It ends where the values end.
     Place,
-    /// It is always logarithmic. Values that are not positive stand at its lower end.
+    /// It is always logarithmic. Values that are not positive are at its lower end.
     Log,
-    /// As an amount, but logarithmic if the largest value is ten times the smallest or more, zeros not counted. Zero
-    /// then has the lower end to itself.
+    /// As an amount, but logarithmic if the largest value is ten times the smallest or more, zeros not counted. The
+    /// lower end is then reserved for zero.
     Color,
 }
 
 impl Axis {
-    /// An axis for these values with about so many ticks.
+    /// An axis for these values with about this many ticks.
     pub fn new(unit: Unit, kind: Kind, values: impl IntoIterator<Item = f64>, ticks: usize) -> Axis {
         let shown = |value: &f64| is_shown(*value) && (kind != Kind::Log || *value > 0.0);
         let values: Vec<f64> = values.into_iter().filter(shown).collect();
         let ends = ends(&values);
         match (kind, ends) {
-            // Where there is nothing, there is nothing to mark.
+            // Without values there is nothing to mark.
             (_, None) => Axis { low: 0.0, high: 1.0, log: false, inset: 0.0, ticks: Vec::new() },
             (Kind::Log, Some(ends)) => Axis::logarithmic(unit, ends, true, ticks),
             (Kind::Color, Some(ends)) => Axis::of_colors(unit, ends, &values, ticks),
@@ -80,7 +80,7 @@ impl Axis {
         Axis::linear(Unit::Seconds, (0.0, end), Kind::Place, ticks)
     }
 
-    /// An axis with so many places of the same width. The n-th one is marked with the n-th name.
+    /// An axis with a place of the same width for each name. The n-th one is marked with the n-th name.
     pub fn slots(names: &[String]) -> Axis {
         let tick = |(i, name): (usize, &String)| Tick { value: i as f64, label: name.clone() };
         let ticks = names.iter().enumerate().map(tick).collect();
@@ -115,12 +115,12 @@ impl Axis {
         Axis { ticks, ..self }
     }
 
-    /// The same axis with so much of it, from 0 to a half, left free at each end.
+    /// The same axis with this share of it, from 0 to a half, left free at each end.
     pub fn with_inset(self, inset: f64) -> Axis {
         Axis { inset, ..self }
     }
 
-    /// Where a value stands, from 0 (the lower end) to 1.
+    /// The place of a value, from 0 (the lower end) to 1.
     pub fn place(&self, value: f64) -> f64 {
         let place = if !self.log {
             (value - self.low) / (self.high - self.low)
@@ -197,7 +197,7 @@ fn spread((low, high): (f64, f64), kind: Kind, unit: Unit) -> (f64, f64) {
     }
 }
 
-/// The next of 1, 2, 2.5 and 5 times a power of ten.
+/// The step rounded up to 1, 2, 2.5 or 5 times a power of ten.
 fn nice_step(step: f64) -> f64 {
     let power = power(exponent(step));
     let nice = [1.0, 2.0, 2.5, 5.0, 10.0].map(|digit| digit * power);
@@ -227,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_close_together_is_shown_close_up() {
+    fn values_that_are_close_together_are_shown_close_up() {
         assert_eq!(labels(&amounts(Unit::Plain, &[100.0, 104.0])), ["100", "101", "102", "103", "104"]);
         assert_eq!(labels(&amounts(Unit::Fraction, &[0.97, 0.99])), ["0", "20 %", "40 %", "60 %", "80 %", "100 %"]);
         assert_eq!(labels(&amounts(Unit::Fraction, &[0.01, 0.03])), ["0", "1 %", "2 %", "3 %"]);
     }
 
     #[test]
-    fn there_are_no_halves_of_things_that_are_counted() {
+    fn counts_have_no_ticks_at_halves() {
         assert_eq!(labels(&amounts(MESSAGES, &[0.0, 2.0])), ["0", "1", "2"]);
     }
 
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(labels(&one_outlier), ["0", "1", "10", "100", "1000"]);
         let places = [0.0, 1.0, 2.0, 1000.0].map(|value| one_outlier.place(value));
         assert!(places.windows(2).all(|pair| pair[1] > pair[0] + 0.05), "all can be told apart: {places:?}");
-        assert!(!colors(&[-1.0, 5.0, 1000.0]).log, "there is no logarithm of what is negative");
+        assert!(!colors(&[-1.0, 5.0, 1000.0]).log, "a negative number has no logarithm");
     }
 
     #[test]

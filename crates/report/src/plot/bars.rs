@@ -11,28 +11,28 @@ use super::scene::{Anchor, BLACK, GREY, Ink, PALE, RED, SMALL, Scene, WIDTH};
 const LANE: f64 = 32.0;
 /// The height of a bar.
 const BAR: f64 = 10.0;
-/// What is left free above the bars of a client.
+/// The free space above the bars of a client.
 const GAP: f64 = 6.0;
-/// A label is no longer than this.
+/// The largest width of a label.
 const LABEL_MAX: f64 = 330.0;
-/// A client's name is no longer than this.
+/// The largest width of a client's name.
 const NAME_MAX: f64 = 150.0;
-/// What is left free between a label and the next bar.
+/// The free space between a label and the next bar.
 const APART: f64 = 8.0;
 /// A bar is at least this long, so that it can be seen.
 const BAR_MIN: f64 = 4.0;
 const PLAIN: Ink = Ink::new(0x9A_A5_B1);
 const NAMED: Ink = color::SERIES[0];
 
-/// Operations of clients, from the invocation to the answer. Events stand at equal distances in their order, since
-/// only their order counts.
+/// Operations of clients, from the invocation to the answer. Events are at equal distances in their order, because only
+/// their order counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bars {
-    /// What the picture shows.
+    /// The title of the picture.
     pub title: String,
-    /// More about it, in smaller letters.
+    /// The subtitle, in smaller letters.
     pub subtitle: String,
-    /// What is wrong, in red.
+    /// The error, in red.
     pub verdict: String,
     /// The operations.
     pub bars: Vec<Bar>,
@@ -41,26 +41,26 @@ pub struct Bars {
 /// An operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bar {
-    /// Its client. Clients stand below each other in the order of their first operations.
+    /// Its client. Clients are shown below each other in the order of their first operations.
     pub client: String,
-    /// What was asked and answered.
+    /// The request and the answer.
     pub label: String,
     /// When it began, in nanoseconds.
     pub from: u64,
     /// When it ended; none if it may take effect at any later time.
     pub to: Option<u64>,
-    /// What part it has.
+    /// Its part in the violation.
     pub part: BarPart,
 }
 
-/// What part an operation has.
+/// The part of an operation in a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarPart {
     /// Its answer is wrong.
     Wrong,
     /// It shows that the answer is wrong.
     Named,
-    /// It was going on, too.
+    /// It was open at the same time.
     Other,
 }
 
@@ -169,7 +169,7 @@ impl Bars {
         times
     }
 
-    /// A frame whose horizontal axis has a place for each event, and one after the last for what goes on.
+    /// A frame whose horizontal axis has a place for each event, and one after the last for operations that do not end.
     fn frame(&self, left: f64, top: f64) -> Frame {
         let times = self.times();
         let last = times.len().max(2) as f64 - 1.0;
@@ -181,7 +181,8 @@ impl Bars {
         Frame { left, top, right: WIDTH - MARGIN - 24.0, bottom: top, x, y }
     }
 
-    /// Bars in lanes of their clients, where neither they nor their labels overlap; and how many lanes each client has.
+    /// Places the bars in the lanes of their clients, so that neither bars nor labels overlap. Also returns the number
+    /// of lanes of each client.
     fn place(&self, frame: &Frame) -> (Vec<Placed<'_>>, Vec<usize>) {
         let times = self.times();
         let x_at = |time: u64| frame.x_at(times.partition_point(|&other| other < time) as f64);
@@ -190,14 +191,14 @@ impl Bars {
         for client in self.clients() {
             let mut bars: Vec<&Bar> = self.bars.iter().filter(|bar| bar.client == client).collect();
             bars.sort_by_key(|bar| bar.from);
-            // How far each lane is taken.
+            // How far each lane is occupied.
             let mut taken: Vec<f64> = Vec::new();
             for bar in bars {
                 let from = x_at(bar.from);
                 let to = bar.to.map_or(frame.right, |to| x_at(to).max(from + BAR_MIN));
                 let label = font::fit(&clean(&bar.label), SMALL, LABEL_MAX);
                 let width = font::width(&label, SMALL);
-                // A label that does not fit on the right stands further left.
+                // A label that does not fit on the right is moved to the left.
                 let label_at = from.min(frame.right - width).max(frame.left + 2.0);
                 let free = taken.iter().position(|&end| end <= label_at.min(from));
                 let lane = free.unwrap_or(taken.len());

@@ -7,33 +7,33 @@ use super::frame::{Entry, Frame, LINE, MARGIN, PANEL_TITLE, Symbol, apart, heade
 use super::lines::mark_along;
 use super::scene::{At, Scene, WIDTH};
 
-/// The height of a plot, if panels stand in one column, in two or in three.
+/// The height of a plot, if panels are in one column, in two or in three.
 const HEIGHTS: [f64; 3] = [360.0, 210.0, 150.0];
-/// Up to this many panels stand in two columns.
+/// Up to this many panels are in two columns.
 const TWO_COLUMNS_MAX: usize = 4;
 /// The space between two columns of panels, and between two rows.
 const GAP: f64 = 20.0;
 /// Room for half of the last label.
 const RIGHT: f64 = 16.0;
 
-/// Which part of the answers came within which time, on a logarithmic axis. Panels have the same axes, so they can be
+/// The share of answers that came within a time, on a logarithmic axis. Panels have the same axes, so they can be
 /// compared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cdf {
-    /// What the picture shows.
+    /// The title of the picture.
     pub title: String,
-    /// More about it, in smaller letters.
+    /// The subtitle, in smaller letters.
     pub subtitle: String,
     /// Small multiples, or one panel.
     pub panels: Vec<CdfPanel>,
 }
 
-/// Some lines in a frame of their own.
+/// Some lines in their own frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CdfPanel {
-    /// What its lines have in common; nothing if it is the only panel.
+    /// The common values of its lines; empty if it is the only panel.
     pub title: String,
-    /// What is compared. Lines of the same name look the same in all panels, so that one legend serves them all.
+    /// The compared lines. Lines of the same name look the same in all panels, so that one legend serves them all.
     pub series: Vec<CdfSeries>,
 }
 
@@ -42,9 +42,9 @@ pub struct CdfPanel {
 pub struct CdfSeries {
     /// Its name in the legend; empty if it needs none.
     pub name: String,
-    /// What tells it from the others.
+    /// Its colour, shape and dashes.
     pub look: Look,
-    /// Latencies in seconds, and which part of the answers came until then, from 0 to 1. In any order.
+    /// Latencies in seconds, each with the share of answers that came within it, from 0 to 1. In any order.
     pub steps: Vec<(f64, f64)>,
 }
 
@@ -134,7 +134,7 @@ fn draw(scene: &mut Scene, frame: &Frame, n: usize, look: Look, steps: &[(f64, f
     mark_along(scene, look, n, &corners);
 }
 
-/// Without points that are next to the one before.
+/// Without points that are right next to the previous one.
 fn thinned(points: Vec<At>) -> Vec<At> {
     let mut kept: Vec<At> = Vec::new();
     let last = points.len() - 1;

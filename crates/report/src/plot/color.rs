@@ -1,4 +1,5 @@
-//! Colours that differ for colour-blind people and in grey, and shapes for those who see neither.
+//! Colours that differ for colour-blind people and in grey, and shapes for readers who cannot tell colours apart at
+//! all.
 
 use super::scene::{At, Ink, Scene, WHITE};
 
@@ -15,19 +16,19 @@ pub const SERIES: [Ink; 7] = [
 
 /// How many shapes of marks there are: one more than colours, so 56 series have pairs of their own.
 const SHAPES: usize = 8;
-/// The part of the scale from dark to bright that can be seen on white.
+/// The part of the scale from dark to bright that is visible on white.
 const ON_WHITE: f64 = 0.85;
 /// Lengths of dashes and gaps in pixels. The first line is not broken.
 const DASHES: [&[f64]; 4] = [&[], &[8.0, 4.0], &[2.0, 3.0], &[10.0, 3.0, 2.0, 3.0]];
 
-/// What tells a series from the others.
+/// The look that distinguishes a series from the others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Look {
     /// Its colour.
     pub color: Color,
-    /// Which shape its marks have.
+    /// The shape of its marks, by number.
     pub shape: usize,
-    /// In which way its line is broken.
+    /// The dashes of its line, by number.
     pub dash: usize,
 }
 
@@ -52,7 +53,7 @@ impl Look {
         Look { color: Color::Place(place), shape: n, dash: 0 }
     }
 
-    /// The same colour and shape, and a line that is broken in the n-th way.
+    /// The same colour and shape, and a line with the n-th dashes.
     #[must_use]
     pub const fn dashed(self, n: usize) -> Look {
         Look { dash: n, ..self }
@@ -81,7 +82,7 @@ impl Look {
     }
 }
 
-/// In how many ways a line can be broken.
+/// How many kinds of dashes there are.
 pub const DASHES_MAX: usize = DASHES.len();
 
 /// Draws the n-th shape around a point.
@@ -113,7 +114,7 @@ pub fn shape(scene: &mut Scene, n: usize, (x, y): At, radius: f64, ink: Ink) {
 const VIRIDIS: [u32; 9] =
     [0x44_01_54, 0x47_2D_7B, 0x3B_52_8B, 0x2C_72_8E, 0x21_91_8C, 0x28_AE_80, 0x5E_C9_62, 0xAD_DC_30, 0xFD_E7_25];
 
-/// The colour of a place on a scale from 0 to 1: the brighter, the more.
+/// The colour of a place on a scale from 0 to 1: the larger, the brighter.
 pub fn of_place(place: f64) -> Ink {
     let place = place.clamp(0.0, 1.0) * (VIRIDIS.len() - 1) as f64;
     let below = (place.floor() as usize).min(VIRIDIS.len() - 2);
@@ -153,7 +154,7 @@ mod tests {
         let inks: Vec<Ink> = (0..12).map(|n| Look::ordered(n, 12).ink()).collect();
         assert!(inks.windows(2).all(|pair| brightness(pair[0]) < brightness(pair[1])), "{inks:?}");
         assert!(inks.iter().all(|ink| brightness(*ink) < 200.0), "{inks:?}");
-        assert_eq!(Look::ordered(0, 1).ink(), inks[0], "a single one is no division by zero");
+        assert_eq!(Look::ordered(0, 1).ink(), inks[0], "a single one causes no division by zero");
     }
 
     #[test]

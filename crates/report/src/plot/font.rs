@@ -1,7 +1,7 @@
-//! The font: how wide a text is, and its letters as coverage of pixels.
+//! The font: the width of a text, and its letters as coverage of pixels.
 //!
 //! One font is part of the program, so that a picture has the same bytes on every machine. It is also one of the widest
-//! that browsers use: a text that fits in it fits in whatever font an SVG is shown with.
+//! that browsers use, so a text that fits in it fits in any font that a browser chooses for an SVG.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ use plotters_backend::{
 
 use seedbed_core::printable::printable;
 
-/// The families that an SVG asks for: the font itself, one of the same width, whatever there is.
+/// The families that an SVG asks for: the font itself, one of the same width, and any other one.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 /// `plotters` writes a font's size divided by this into an SVG.
 const PLOTTERS_SIZE: f64 = 1.24;
@@ -25,7 +25,8 @@ const ELLIPSIS: char = '…';
 static FONT: LazyLock<FontRef<'static>> =
     LazyLock::new(|| FontRef::try_from_slice(dejavu::sans::regular()).expect("the font that comes with the crate"));
 
-/// Foreign text, fit for a picture: without what XML forbids, and without marks that turn the direction of writing.
+/// Text from outside, made fit for a picture: without characters that XML forbids, and without marks that change the
+/// direction of writing.
 pub fn clean(text: &str) -> String {
     let is_hostile = |c: char| matches!(c, '\u{FFFE}' | '\u{FFFF}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
     printable(text).chars().map(|c| if is_hostile(c) { '\u{FFFD}' } else { c }).collect()
@@ -37,7 +38,7 @@ pub fn width(text: &str, size: f64) -> f64 {
     text.chars().map(|c| advance(&mut last, c)).sum::<f64>() * size
 }
 
-/// The text if it is no wider than this, or its beginning and an ellipsis. Nothing at all if not even that fits.
+/// The text if it is no wider than this, or its beginning and an ellipsis. Empty if not even that fits.
 pub fn fit(text: &str, size: f64, width_max: f64) -> String {
     let mut last = None;
     let (mut wide, room) = (0.0, width_max / size);
@@ -73,8 +74,8 @@ pub fn wrap(text: &str, size: f64, width_max: f64, lines_max: usize) -> Vec<Stri
     lines.iter().map(|line| fit(line, size, width_max)).collect()
 }
 
-/// By how much a letter moves the next one, in sizes. What the font lacks is taken to be a full size wide, since a
-/// browser shows it in another font.
+/// By how much a letter moves the next one, in sizes. A letter that the font lacks counts as a full size wide, because
+/// a browser shows it in another font.
 fn advance(last: &mut Option<GlyphId>, c: char) -> f64 {
     let glyph = FONT.glyph_id(c);
     let kern = last.replace(glyph).map_or(0.0, |last| FONT.kern_unscaled(last, glyph));
@@ -86,13 +87,13 @@ fn units_per_em() -> f64 {
     f64::from(FONT.units_per_em().expect("the font says it"))
 }
 
-/// A text's look, as the backends of `plotters` want it.
+/// A text's look, in the form that the backends of `plotters` require.
 pub struct Style {
     /// The size of the font in pixels.
     pub size: f64,
     /// Its colour.
     pub color: BackendColor,
-    /// Which of its points is given.
+    /// The point of the text that its position gives.
     pub anchor: HPos,
     /// Whether it is written upwards.
     pub upwards: bool,
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_xml_forbids_is_gone() {
+    fn characters_that_xml_forbids_are_removed() {
         assert_eq!(clean("a\u{0}\u{1b}b\u{FFFF}c\u{202E}d é ≤ µ"), "a\\u{0}\\u{1b}b\u{FFFD}c\u{FFFD}d é ≤ µ");
     }
 }

@@ -1,11 +1,11 @@
-//! What all pictures share: title, legend, and the frame of a panel with its axes.
+//! The common parts of all pictures: title, legend, and the frame of a panel with its axes.
 
 use super::axis::{Axis, Tick};
 use super::color::{self, Look};
 use super::font::{self, clean};
 use super::scene::{Anchor, At, BLACK, GREY, Ink, PALE, RED, SMALL, Scene, WIDTH};
 
-/// What stays empty around a picture, in pixels.
+/// The empty margin around a picture, in pixels.
 pub const MARGIN: f64 = 16.0;
 /// From the middle of small letters to their baseline.
 pub const TO_BASELINE: f64 = 0.36 * SMALL;
@@ -13,23 +13,23 @@ pub const TO_BASELINE: f64 = 0.36 * SMALL;
 pub const LINE: f64 = 18.0;
 /// The height of a panel's title.
 pub const PANEL_TITLE: f64 = 30.0;
-/// What is left free between an axis and the labels of its ticks.
+/// The free space between an axis and the labels of its ticks.
 const TICK_GAP: f64 = 6.0;
-/// What is left free between two labels of a horizontal axis.
+/// The free space between two labels of a horizontal axis.
 const LABEL_GAP: f64 = 10.0;
-/// The same where each label stands below a line of its own.
+/// The same if each label is below its own line.
 const MARKED_GAP: f64 = 7.0;
-/// Names below an axis are no longer than this.
+/// The largest width of names below an axis.
 const NAME_MAX: f64 = 110.0;
-/// Names in a legend are no longer than this.
+/// The largest width of names in a legend.
 const ENTRY_MAX: f64 = 330.0;
 /// Room for a symbol of the legend.
 const SYMBOL: f64 = 36.0;
-/// The length of a line in the legend: enough to see how it is broken on both sides of its mark.
+/// The length of a line in the legend: enough to see its dashes on both sides of its mark.
 const STROKE: f64 = 30.0;
 const TITLE: f64 = 17.0;
 const SUBTITLE: f64 = 13.0;
-/// A verdict takes this many lines at most.
+/// A verdict takes at most this many lines.
 const VERDICT_LINES_MAX: usize = 3;
 const PANEL: f64 = 14.0;
 
@@ -37,11 +37,11 @@ const PANEL: f64 = 14.0;
 pub struct Entry {
     /// Its symbol.
     pub symbol: Symbol,
-    /// What it means.
+    /// Its meaning.
     pub name: String,
 }
 
-/// How something looks in a picture.
+/// The look of something in a picture.
 #[derive(Clone, Copy)]
 pub enum Symbol {
     /// A line with its marks.
@@ -58,16 +58,16 @@ pub enum Symbol {
     Ring(Ink),
     /// A thin horizontal line.
     Way(Ink),
-    /// Nothing: only words.
+    /// No symbol: only words.
     None,
 }
 
-/// Writes title, subtitle and legend and returns where they end.
+/// Writes title, subtitle and legend, and returns the height at which they end.
 pub fn header(scene: &mut Scene, title: &str, subtitle: &str, legend: &[Entry]) -> f64 {
     header_with_verdict(scene, title, subtitle, "", legend)
 }
 
-/// The same with what is wrong, in red, if there is anything.
+/// The same with a verdict in red, if there is one.
 pub fn header_with_verdict(scene: &mut Scene, title: &str, subtitle: &str, verdict: &str, legend: &[Entry]) -> f64 {
     let mut y = MARGIN;
     let room = WIDTH - 2.0 * MARGIN;
@@ -141,27 +141,27 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Where two values are.
+    /// The point of two values.
     pub fn at(&self, x: f64, y: f64) -> At {
         (self.x_at(x), self.y_at(y))
     }
 
-    /// How far from the left.
+    /// The distance of a value from the left.
     pub fn x_at(&self, x: f64) -> f64 {
         self.left + self.x.place(x) * (self.right - self.left)
     }
 
-    /// How far from the top.
+    /// The distance of a value from the top.
     pub fn y_at(&self, y: f64) -> f64 {
         self.bottom - self.y.place(y) * (self.bottom - self.top)
     }
 
-    /// Writes a title above the frame, from here up to the right edge.
+    /// Writes a title above the frame, from `left` to the right edge.
     pub fn title(&self, scene: &mut Scene, title: &str, left: f64) {
         self.title_until(scene, title, (left, self.right));
     }
 
-    /// Writes a title above the frame, from here to there.
+    /// Writes a title above the frame, from `left` to `right`.
     pub fn title_until(&self, scene: &mut Scene, title: &str, (left, right): (f64, f64)) {
         let title = font::fit(&clean(title), PANEL, right - left);
         scene.text((left, self.top - 14.0), Anchor::Start, PANEL, BLACK, &title);
@@ -187,7 +187,7 @@ impl Frame {
         }
     }
 
-    /// Draws the edges at which the axes stand.
+    /// Draws the edges along the axes.
     pub fn draw_edges(&self, scene: &mut Scene) {
         let corners = vec![(self.left, self.top), (self.left, self.bottom), (self.right, self.bottom)];
         scene.line(corners, 1.0, GREY);
@@ -205,14 +205,14 @@ impl Frame {
         }
     }
 
-    /// Writes what the horizontal axis shows, so far below the frame.
+    /// Writes the title of the horizontal axis, this far below the frame.
     pub fn x_title(&self, scene: &mut Scene, title: &str, below: f64) {
         let title = font::fit(&clean(title), SMALL, self.right - self.left);
         let middle = (self.left + self.right) / 2.0;
         scene.label((middle, self.bottom + below + SMALL), Anchor::Middle, &title);
     }
 
-    /// Says that there is nothing to see.
+    /// Writes that there is no data.
     pub fn say_empty(&self, scene: &mut Scene) {
         let middle = ((self.left + self.right) / 2.0, (self.top + self.bottom) / 2.0 + TO_BASELINE);
         scene.label(middle, Anchor::Middle, "no data");
@@ -224,14 +224,14 @@ pub fn labels_width(axis: &Axis) -> f64 {
     axis.ticks.iter().map(|tick| font::width(&tick.label, SMALL)).fold(0.0, f64::max) + TICK_GAP
 }
 
-/// Those ticks of a horizontal axis whose labels do not touch, if the axis is so long.
+/// The axis with those ticks whose labels do not touch, if it is horizontal and of this length.
 pub fn apart(axis: Axis, length: f64) -> Axis {
     let shown = ticks_apart(&axis, &axis.ticks, length, LABEL_GAP);
     axis.with_ticks(shown)
 }
 
 /// An axis of this length with a line at each of these values, which come in rising order. Labels that would touch are
-/// left out, of values at equal distances every second one, or every third, and so on.
+/// left out: for values at equal distances, all but every second one, or every third, and so on.
 pub fn marked(axis: Axis, ticks: &[Tick], length: f64) -> Axis {
     let every = |n: usize| ticks.iter().step_by(n).cloned().collect::<Vec<Tick>>();
     let places: Vec<f64> = ticks.iter().map(|tick| axis.place(tick.value)).collect();
@@ -248,7 +248,7 @@ pub fn marked(axis: Axis, ticks: &[Tick], length: f64) -> Axis {
     axis.with_ticks(shown)
 }
 
-/// From the left those ticks whose labels keep this gap to the one before.
+/// The ticks, from the left, whose labels keep this gap to the previous one.
 fn ticks_apart(axis: &Axis, ticks: &[Tick], length: f64, gap: f64) -> Vec<Tick> {
     let mut end = f64::NEG_INFINITY;
     let mut shown: Vec<Tick> = Vec::new();

@@ -10,19 +10,19 @@ use super::scene::{Anchor, BLACK, GREY, Ink, SMALL, Scene, WHITE, WIDTH};
 
 /// The space between two columns of panels, and between two rows.
 const GAP: f64 = 24.0;
-/// What is left free beside the number of a tile.
+/// The free space beside the number of a tile.
 const NUMBER_GAP: f64 = 6.0;
 /// The height of a tile if there are few rows.
 const TILE_MAX: f64 = 34.0;
-/// The height of a tile if there are many.
+/// The height of a tile if there are many rows.
 const TILE_MIN: f64 = 17.0;
-/// Tiles together are about so high.
+/// The approximate height of all tiles together.
 const HEIGHT: f64 = 230.0;
 /// The width of the colour bar.
 const BAR: f64 = 10.0;
-/// Names of rows are no longer than this.
+/// The largest width of names of rows.
 const ROW_MAX: f64 = 110.0;
-/// Below the colour bar if equal factors are equal distances on it.
+/// Written below the colour bar if it is logarithmic.
 const LOG: &str = "log scale";
 /// A tile without a value.
 const EMPTY: Ink = Ink::new(0xEE_EE_EE);
@@ -30,13 +30,13 @@ const EMPTY: Ink = Ink::new(0xEE_EE_EE);
 /// Small multiples: one map for each metric, all over the same two swept values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeatMaps {
-    /// What the picture shows.
+    /// The title of the picture.
     pub title: String,
-    /// More about it, in smaller letters.
+    /// The subtitle, in smaller letters.
     pub subtitle: String,
-    /// What the columns are.
+    /// The label of the columns.
     pub x_label: String,
-    /// What the rows are.
+    /// The label of the rows.
     pub y_label: String,
     /// From left to right.
     pub columns: Vec<String>,
@@ -49,11 +49,11 @@ pub struct HeatMaps {
 /// A metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeatPanel {
-    /// What it is.
+    /// Its name.
     pub title: String,
-    /// What it counts or measures.
+    /// Its unit.
     pub unit: Unit,
-    /// Rows of values, one for each column. What is missing or not finite is shown as no value.
+    /// Rows of values, one for each column. A missing value, or one that is not finite, is shown as no value.
     pub values: Vec<Vec<Option<f64>>>,
 }
 
@@ -73,12 +73,12 @@ impl HeatPanel {
         numbers.map(|text| font::width(&text, SMALL)).fold(0.0, f64::max)
     }
 
-    /// Whether all its numbers have room in their tiles.
+    /// Whether all its numbers fit in their tiles.
     fn has_room(&self, maps: &HeatMaps, grid: &Grid) -> bool {
         self.longest(maps) + NUMBER_GAP <= grid.tile_width(maps)
     }
 
-    /// What it is and, where its tiles show no numbers, from where to where they go.
+    /// Its name and, if its tiles show no numbers, the range of its values.
     fn title(&self, with_numbers: bool) -> String {
         let values = self.values.iter().flatten().flatten().copied().filter(|value| is_shown(*value));
         let ends = values.fold(None, |ends: Option<(f64, f64)>, value| {
@@ -98,20 +98,20 @@ impl HeatPanel {
     }
 }
 
-/// How the panels stand.
+/// The arrangement of the panels.
 struct Grid {
     columns: usize,
     width: f64,
     tile: f64,
     rows: Vec<String>,
-    /// What is needed on the left of the tiles, and on the right.
+    /// The space needed on the left of the tiles, and on the right.
     left: f64,
     right: f64,
 }
 
 impl Grid {
-    /// Two columns if all numbers have room in their tiles then. So also if they have none in one column either: where
-    /// no tile shows its number, tiles are small.
+    /// Two columns if all numbers then fit in their tiles. Two columns, too, if they would not fit in one column
+    /// either, because tiles without numbers can be small.
     fn new(maps: &HeatMaps) -> Grid {
         let (one, two) = (Grid::with_columns(maps, 1, TILE_MAX), Grid::with_columns(maps, 2, TILE_MAX));
         let longest = maps.panels.iter().map(|panel| panel.longest(maps)).fold(0.0, f64::max);
@@ -127,7 +127,7 @@ impl Grid {
         let rows: Vec<String> = maps.rows.iter().map(|name| font::fit(&clean(name), SMALL, ROW_MAX)).collect();
         let names = rows.iter().map(|name| font::width(name, SMALL)).fold(0.0, f64::max);
         let title = if maps.y_label.is_empty() { 0.0 } else { LINE + 2.0 };
-        // High enough for what the rows are called, within reason.
+        // High enough for the label of the rows, within reason.
         let needed = (font::width(&clean(&maps.y_label), SMALL) - LINE).min(HEIGHT) / rows.len().max(3) as f64;
         let labels = maps.panels.iter().map(|panel| labels_width(&panel.scale())).fold(0.0, f64::max);
         Grid {
@@ -188,7 +188,7 @@ impl HeatMaps {
         (0..self.rows.len()).flat_map(move |row| (0..columns).map(move |column| (row, column)))
     }
 
-    /// What a grey tile means, if there is one.
+    /// The meaning of a grey tile, if there is one.
     fn legend(&self) -> Vec<Entry> {
         let is_empty = |panel: &HeatPanel| self.places().any(|(row, column)| panel.value(row, column).is_none());
         if self.panels.iter().any(is_empty) {
@@ -208,7 +208,7 @@ impl HeatMaps {
         scene.label_upwards((left + SMALL, (frame.top + frame.bottom) / 2.0), Anchor::Middle, &title);
     }
 
-    /// Each tile, and its number if all numbers of the panel have room.
+    /// Draws each tile, and its number if all numbers of the panel fit.
     fn draw_tiles(&self, scene: &mut Scene, frame: &Frame, grid: &Grid, panel: &HeatPanel) {
         let wide = grid.tile_width(self);
         let has_room = panel.has_room(self, grid);
@@ -225,7 +225,7 @@ impl HeatMaps {
     }
 }
 
-/// The colours from the smallest value to the largest, on the right of a panel.
+/// Draws the colours from the smallest value to the largest, on the right of a panel.
 fn draw_bar(scene: &mut Scene, frame: &Frame) {
     const STEPS: usize = 64;
     let (left, high) = (frame.right + 10.0, (frame.bottom - frame.top) / STEPS as f64);

@@ -4,10 +4,10 @@ use super::font;
 use super::frame::{Frame, MARGIN};
 use super::scene::{Anchor, Ink, SMALL, Scene, WIDTH};
 
-/// Labels stand in this many rows at most. Those that find no room are left out.
+/// Labels are in at most this many rows. Those that find no room are left out.
 const ROWS_MAX: usize = 6;
 const ROW: f64 = 15.0;
-/// With less room on the right of its line than this, a label is not shortened but stands on the left.
+/// With less room than this on the right of its line, a label is not shortened but moved to the left.
 const ROOM_MIN: f64 = 90.0;
 
 /// Labels that do not touch each other, in rows.
@@ -17,7 +17,7 @@ pub struct Labels {
 }
 
 struct Label {
-    /// What it belongs to: how far that is from the left.
+    /// The distance of its line from the left.
     x: f64,
     /// Where the text begins.
     begin: f64,
@@ -36,9 +36,9 @@ impl Labels {
         self.rows.len() as f64 * ROW + 4.0
     }
 
-    /// Adds a label on the right of its line, in the first row that has room down to the plot; if the picture ends
-    /// there, on the left, where it must not hide earlier lines. They come from left to right. Returns whether there
-    /// was room.
+    /// Adds a label on the right of its line, in the first row that has room down to the plot. If the picture ends
+    /// there, the label goes to the left, where it must not hide earlier lines. Labels must be added from left to
+    /// right. Returns whether there was room.
     pub fn add(&mut self, frame: &Frame, x: f64, text: &str, ink: Ink) -> bool {
         let room = WIDTH - MARGIN - (x + 3.0);
         let is_last = font::width(text, SMALL) > room && room < ROOM_MIN;
@@ -60,7 +60,7 @@ impl Labels {
         true
     }
 
-    /// Draws them from here down to the frame.
+    /// Draws them from `top` down to the frame.
     pub fn draw(&self, scene: &mut Scene, frame: &Frame, top: f64) {
         for (i, row) in self.rows.iter().enumerate() {
             let y = top + (i + 1) as f64 * ROW;

@@ -13,21 +13,21 @@ const GAP: f64 = 20.0;
 const HEIGHT: f64 = 170.0;
 /// The same if there is one column.
 const HEIGHT_WIDE: f64 = 240.0;
-/// If there are more dots side by side than this, they need the whole width.
+/// If more dots than this are side by side, they need the whole width.
 const DOTS_MAX: usize = 36;
 /// Up to this many swept values are all marked on their axis.
 const MARKED_MAX: usize = 30;
 /// If points are nearer to each other than this, only some of them are marked.
 const MARK_DISTANCE: f64 = 12.0;
-/// Series stand side by side, this far apart at most, so that their intervals do not hide each other.
+/// Series are side by side, at most this far apart, so that their intervals do not hide each other.
 const SHIFT_MAX: f64 = 6.0;
-/// And no nearer than this; then bands take the place of intervals.
+/// Series are at least this far apart; if that is impossible, bands replace intervals.
 const SHIFT_MIN: f64 = 2.5;
-/// Side by side they take this part of the distance between two swept values at most.
+/// Side by side they take at most this part of the distance between two swept values.
 const SHIFTED: f64 = 0.6;
 /// Half of the width of the short lines at the ends of an interval.
 const CAP: f64 = 2.5;
-/// Those are about so far apart.
+/// The approximate distance between marks on a line.
 const MARKS_APART: f64 = 60.0;
 /// The radius of a mark.
 const MARK: f64 = 3.5;
@@ -38,28 +38,28 @@ const TICKS: usize = 4;
 /// Small multiples: one panel for each metric, all over the same swept value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lines {
-    /// What the picture shows.
+    /// The title of the picture.
     pub title: String,
-    /// More about it, in smaller letters.
+    /// The subtitle, in smaller letters.
     pub subtitle: String,
-    /// What is swept.
+    /// The swept value.
     pub x: XAxis,
     /// One for each metric. All have the same series in the same order, so that one legend serves them all.
     pub panels: Vec<Panel>,
 }
 
-/// What is swept.
+/// The swept value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum XAxis {
-    /// A number. Medians are joined by a line, and each has its interval; where values are close to each other, the
-    /// intervals are one band.
+    /// A number. Medians are joined by a line, and each has its interval; if values are close to each other, the
+    /// intervals form one band.
     Numbers {
-        /// What it is, with its unit.
+        /// Its name, with its unit.
         label: String,
     },
     /// Things with names. Each has a dot and an interval for each series.
     Names {
-        /// What they are.
+        /// The kind of things.
         label: String,
         /// Their names, from left to right.
         names: Vec<String>,
@@ -69,9 +69,9 @@ pub enum XAxis {
 /// A metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    /// What it is.
+    /// Its name.
     pub title: String,
-    /// What it counts or measures.
+    /// Its unit.
     pub unit: Unit,
     /// The same ones in the same order as in all other panels.
     pub series: Vec<Series>,
@@ -82,13 +82,13 @@ pub struct Panel {
 pub struct Series {
     /// Its name in the legend.
     pub name: String,
-    /// What tells it from the others.
+    /// Its colour, shape and dashes.
     pub look: Look,
     /// In any order.
     pub points: Vec<Point>,
 }
 
-/// What many runs with one swept value gave. A point with a number that is not finite is left out.
+/// The results of many runs with one swept value. A point with a number that is not finite is left out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// The swept number, or the place among the names, from 0.
@@ -108,7 +108,7 @@ impl Point {
 }
 
 impl Panel {
-    /// Its points that can be shown, series by series, in the order of the swept value.
+    /// Its visible points, series by series, in the order of the swept value.
     fn shown(&self) -> Vec<Vec<Point>> {
         let shown = |series: &Series| {
             let mut points: Vec<Point> = series.points.iter().copied().filter(Point::is_shown).collect();
@@ -129,14 +129,14 @@ impl Panel {
     }
 }
 
-/// How the panels stand.
+/// The arrangement of the panels.
 struct Grid {
     columns: usize,
     /// The width of a column.
     width: f64,
     height: f64,
     ticks: usize,
-    /// What each column needs on its left for titles and labels.
+    /// The space that each column needs on its left for titles and labels.
     left: Vec<f64>,
 }
 
@@ -216,7 +216,7 @@ impl Lines {
         legend
     }
 
-    /// The horizontal axis if it is this long, and how points stand on it.
+    /// The horizontal axis of this length, and how points are placed on it.
     fn x_axis(&self, length: f64) -> (Axis, Place) {
         match &self.x {
             XAxis::Names { names, .. } => {
@@ -249,7 +249,7 @@ impl Lines {
     }
 }
 
-/// How points stand on the horizontal axis.
+/// How points are placed on the horizontal axis.
 enum Place {
     /// At names.
     Names(Names),
@@ -282,7 +282,7 @@ fn draw_panel(scene: &mut Scene, panel: &Panel, frame: &Frame, left: f64, place:
     }
 }
 
-/// A line through the medians of each series, and an interval at each of them.
+/// Draws a line through the medians of each series, and an interval at each of them.
 fn draw_bars(scene: &mut Scene, frame: &Frame, series: &[(Look, &[Point])], step: f64) {
     for (n, (look, points)) in series.iter().enumerate() {
         let shift = (n as f64 - (series.len() - 1) as f64 / 2.0) * step;
@@ -318,8 +318,8 @@ fn draw_bands(scene: &mut Scene, frame: &Frame, series: &[(Look, &[Point])]) {
     }
 }
 
-/// Marks some points of a line, about [`MARKS_APART`] from each other. Each series begins elsewhere, so that the marks
-/// of lines that lie on each other do not hide each other.
+/// Marks some points of a line, about [`MARKS_APART`] from each other. Each series begins at another place, so that the
+/// marks of coinciding lines do not hide each other.
 pub(super) fn mark_along(scene: &mut Scene, look: Look, n: usize, points: &[At]) {
     let mut way = (n % 5 + 1) as f64 * MARKS_APART / 5.0;
     let mut last = None;
@@ -338,7 +338,7 @@ fn slot(frame: &Frame) -> f64 {
     (frame.right - frame.left) / frame.x.ticks.len().max(1) as f64
 }
 
-/// Lines between the places of names.
+/// Draws lines between the places of names.
 fn draw_borders(scene: &mut Scene, frame: &Frame) {
     for i in 1..frame.x.ticks.len() {
         let x = frame.left + i as f64 * slot(frame);
@@ -346,7 +346,7 @@ fn draw_borders(scene: &mut Scene, frame: &Frame) {
     }
 }
 
-/// A dot and an interval for each name and series, side by side.
+/// Draws a dot and an interval for each name and series, side by side.
 fn draw_dots(scene: &mut Scene, frame: &Frame, series: &[(Look, &[Point])]) {
     let (slot, slots) = (slot(frame), frame.x.ticks.len());
     let step = (0.8 * slot / series.len().max(1) as f64).min(14.0);

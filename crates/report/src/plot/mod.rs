@@ -1,11 +1,11 @@
 //! Plots of plain data as SVG and PNG.
 //!
 //! A [`Chart`] is plain data: it knows neither runs nor sweeps. [`Chart::render`] lays it out as a list of shapes and
-//! plays this to a backend of `plotters`. The axes are our own, since they have to show units and must not depend on
-//! the platform's logarithm; so is the font, since letters must be the same on every machine. So a picture is as
+//! plays this to a backend of `plotters`. The axes are our own, because they must show units and must not depend on the
+//! platform's logarithm. So is the font, because letters must be the same on every machine. So a picture is as
 //! repeatable as its data: the same bytes everywhere.
 //!
-//! Numbers that are not finite are left out. Foreign text is shortened to its room and made harmless.
+//! Numbers that are not finite are left out. Text from outside is shortened to fit and made harmless.
 
 mod axis;
 mod bars;
@@ -36,7 +36,7 @@ pub use number::short;
 pub use timeline::{Alarm, Answer, AnswerKind, CutSpan, FaultMark, Reign, Timeline, WrongAnswer};
 pub use words::Words;
 
-/// How a picture is stored.
+/// The file format of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A vector graphic, 800 pixels wide.
@@ -46,7 +46,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's extension names, in small letters or large ones.
+    /// The format that a file's extension names, in lower or upper case.
     pub fn of(path: &Path) -> Option<Format> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         match extension.as_str() {
@@ -57,21 +57,21 @@ impl Format {
     }
 }
 
-/// What numbers count or measure.
+/// The unit of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Things of this name, as in `messages`.
     Count(&'static str),
     /// A length of time, in seconds. It is shown in ns, µs, ms or s.
     Seconds,
-    /// A part of one. It is shown in percent.
+    /// A fraction. It is shown in percent.
     Fraction,
     /// A number without a unit.
     Plain,
 }
 
 impl Unit {
-    /// The title of an axis. The ticks show the unit of times and fractions, so the title says what they are.
+    /// The title of an axis. The ticks show the unit of times and fractions, so the title says what they mean.
     fn title(self) -> &'static str {
         match self {
             Unit::Count(name) => name,
@@ -95,7 +95,7 @@ pub enum Chart {
     Timeline(Timeline),
     /// Operations of clients.
     Bars(Bars),
-    /// Facts in words, where there is nothing to compare.
+    /// Facts in words, if there is nothing to compare.
     Words(Words),
 }
 

@@ -1,4 +1,4 @@
-//! Numbers as people read them: `0.4 ms`, `120k`, `95 %`.
+//! Numbers in readable form: `0.4 ms`, `120k`, `95 %`.
 
 use super::Unit;
 
@@ -8,7 +8,7 @@ const LARGE: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
 const PREFIX_FROM: f64 = 10_000.0;
 /// Below this a number without a prefix is written with an exponent.
 const EXPONENT_BELOW: f64 = 0.001;
-/// From here on there is no prefix left.
+/// From here on there are no more prefixes.
 const EXPONENT_FROM: f64 = 1e7;
 
 /// A power of ten, correctly rounded.
@@ -16,7 +16,7 @@ pub fn power(exponent: i32) -> f64 {
     format!("1e{exponent}").parse().expect("a number")
 }
 
-/// The exponent of a finite number's decimal notation, as in 3 for 1483. Of zero it is 0.
+/// The exponent of a finite number's decimal notation, as in 3 for 1483. For zero it is 0.
 pub fn exponent(value: f64) -> i32 {
     let text = format!("{value:e}");
     text.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).expect("a number has an exponent")
@@ -60,7 +60,7 @@ impl Style {
         }
         let number = value / self.factor;
         if self.exponent {
-            // As many digits as tell the number from its neighbours.
+            // As many digits as distinguish the number from its neighbours.
             let digits = (exponent(number) - exponent(step / self.factor) + 1).clamp(0, 6) as usize;
             return self.with_suffix(trimmed_exponent(number, digits));
         }
@@ -83,7 +83,7 @@ impl Style {
             return self.with_suffix(trimmed_exponent(number, 2));
         }
         let decimals = (2 - exponent(number)).clamp(0, 9) as usize;
-        // What is nearly all is not shown as all: one failure of a thousand counts.
+        // Nearly all is not shown as all: one failure in a thousand counts.
         let is_short = |decimals: &usize| {
             !self.suffix.ends_with('%')
                 || (number >= 100.0 || format!("{number:.decimals$}") != format!("{:.decimals$}", 100.0))
@@ -102,14 +102,14 @@ pub fn short(unit: Unit, value: f64) -> String {
     Style::of(unit, value).short(value)
 }
 
-/// The number with so many digits after the point at most, and an exponent.
+/// The number with at most this many digits after the point, and an exponent.
 fn trimmed_exponent(number: f64, digits: usize) -> String {
     let text = format!("{number:.digits$e}");
     let (digits, exponent) = text.split_once('e').expect("a number with an exponent");
     format!("{}e{exponent}", trimmed(digits))
 }
 
-/// Without zeros at the end that say nothing.
+/// Without trailing zeros.
 fn trimmed(number: &str) -> &str {
     if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }

@@ -1,7 +1,7 @@
 //! Plays a scene to the backends of `plotters`, which write SVG and fill pixels.
 //!
-//! These backends know whole pixels only. So they get a picture that is [`FINE`] times as large. An SVG is shown
-//! smaller, and of a bitmap each [`SHRINK`] × [`SHRINK`] pixels become one, which also smooths all edges.
+//! These backends support whole pixels only. So they get a picture that is [`FINE`] times as large. An SVG is shown
+//! smaller, and in a bitmap each [`SHRINK`] × [`SHRINK`] pixels become one, which also smooths all edges.
 
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters_backend::{BackendColor, BackendCoord, BackendStyle, DrawingErrorKind};
@@ -9,14 +9,14 @@ use plotters_backend::{BackendColor, BackendCoord, BackendStyle, DrawingErrorKin
 use super::font::{self, Style};
 use super::scene::{At, Ink, Mark, Scene, Text, WHITE, WIDTH};
 
-/// So many pixels of a backend are one pixel of a screen.
+/// How many pixels of a backend are one pixel of a screen.
 const FINE: f64 = 4.0;
-/// So many pixels of the bitmap backend are one pixel of the PNG.
+/// How many pixels of the bitmap backend are one pixel of the PNG.
 const SHRINK: usize = 2;
-/// A PNG has twice as many pixels as a screen, for those who print it: 2 · 96 for an inch of 0.0254 m.
+/// A PNG has twice as many pixels as a screen, for printing: 2 · 96 for an inch of 0.0254 m.
 const PIXELS_PER_METRE: u32 = 7559;
 
-/// What a backend says when it fails. Those that write to memory never do.
+/// The result of a backend. Backends that write to memory never fail.
 type Painted<B> = Result<(), DrawingErrorKind<<B as DrawingBackend>::ErrorType>>;
 /// How a backend draws a line of some width.
 type Stroke<B> = fn(&mut B, Vec<BackendCoord>, &Pen) -> Painted<B>;
@@ -29,7 +29,7 @@ pub fn svg(scene: &Scene) -> Vec<u8> {
     let painted = play(scene, &mut backend, SVGBackend::draw_path).and_then(|()| backend.present());
     painted.expect("a string takes all that is written");
     drop(backend);
-    // The backend says how large it drew. A viewer has to know how large that is shown.
+    // The backend gives the size in which it drew. A viewer needs the size in which to show that.
     let shapes = body.split_once('\n').map_or("", |(_, shapes)| shapes);
     let (width, height) = (WIDTH, scene.height);
     let header = format!(
@@ -51,7 +51,7 @@ pub fn png(scene: &Scene) -> Vec<u8> {
     encode(&shrink(&fine, wide, high), wide as u32, high as u32)
 }
 
-/// How large the backends draw, in their pixels.
+/// The size in which the backends draw, in their pixels.
 fn size(scene: &Scene) -> (u32, u32) {
     ((WIDTH * FINE) as u32, (scene.height * FINE) as u32)
 }
@@ -116,13 +116,13 @@ fn write<B: DrawingBackend>(backend: &mut B, text: &Text) -> Painted<B> {
     let size = text.size * FINE;
     let style = Style { size, color: text.ink.into(), anchor: text.anchor.into(), upwards: text.upwards };
     let (x, y) = fine(text.at);
-    // A text is given by its baseline; `plotters` wants its upper edge.
+    // A text is given by its baseline; `plotters` needs its upper edge.
     let up = (size * font::ASCENT).round() as i32;
     backend.draw_text(&text.text, &style, if text.upwards { (x - up, y) } else { (x, y - up) })
 }
 
-/// Draws a line of some width as a rectangle for each piece, and a disc for each joint. What `plotters` makes of a
-/// whole line has holes where it turns sharply.
+/// Draws a line of some width as a rectangle for each piece, and a disc for each joint. If `plotters` draws a whole
+/// line, it has holes at sharp turns.
 fn stroke<B: DrawingBackend>(backend: &mut B, points: Vec<BackendCoord>, pen: &Pen) -> Painted<B> {
     for pair in points.windows(2) {
         backend.draw_line(pair[0], pair[1], pen)?;

@@ -1,4 +1,4 @@
-//! A picture as a list of shapes, in pixels of a screen: what layouts make and the painter plays.
+//! A picture as a list of shapes, in pixels of a screen: layouts make it and the painter draws it.
 
 use plotters_backend::{BackendColor, text_anchor::HPos};
 
@@ -7,7 +7,7 @@ pub const WIDTH: f64 = 800.0;
 /// The smallest letters.
 pub const SMALL: f64 = 12.0;
 
-/// A colour, and how much of what is below it covers (1: all).
+/// A colour and its opacity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ink {
     /// Red, green, blue.
@@ -36,13 +36,13 @@ impl From<Ink> for BackendColor {
 
 /// Text, titles.
 pub const BLACK: Ink = Ink::new(0x22_22_22);
-/// Text of less weight, axes.
+/// Less important text, axes.
 pub const GREY: Ink = Ink::new(0x59_59_59);
-/// Lines to read a value by.
+/// Grid lines.
 pub const PALE: Ink = Ink::new(0xE4_E4_E4);
-/// What is wrong.
+/// Errors.
 pub const RED: Ink = Ink::new(0xD0_02_1B);
-/// The paper.
+/// The background.
 pub const WHITE: Ink = Ink::new(0xFF_FF_FF);
 
 /// A point: pixels from the left and from the top.
@@ -94,7 +94,7 @@ pub enum Mark {
 pub struct Text {
     /// A point of its baseline.
     pub at: At,
-    /// Which one.
+    /// The position of that point in the text.
     pub anchor: Anchor,
     /// The size of the font in pixels.
     pub size: f64,
@@ -102,11 +102,11 @@ pub struct Text {
     pub ink: Ink,
     /// Whether it is written upwards.
     pub upwards: bool,
-    /// What is written.
+    /// The text.
     pub text: String,
 }
 
-/// Which point of a text's baseline is given.
+/// The point of a text's baseline that is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Anchor {
     /// Where it begins.
@@ -127,12 +127,12 @@ impl From<Anchor> for HPos {
     }
 }
 
-/// A picture: [`WIDTH`] wide and as high as it has to be.
+/// A picture: [`WIDTH`] wide and as high as needed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
     /// In pixels.
     pub height: f64,
-    /// Later ones cover earlier ones.
+    /// Later marks cover earlier ones.
     pub marks: Vec<Mark>,
 }
 
@@ -149,7 +149,7 @@ impl Scene {
         }
     }
 
-    /// Draws a line that is broken: dashes and gaps of these lengths in turn, in pixels. Without any it is whole.
+    /// Draws a dashed line: dashes and gaps of these lengths in turn, in pixels. Without any lengths it is solid.
     pub fn dashed(&mut self, points: Vec<At>, dashes: &[f64], width: f64, ink: Ink) {
         if dashes.is_empty() {
             return self.line(points, width, ink);
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broken_line_goes_round_corners_and_ends_where_it_should() {
+    fn a_dashed_line_goes_round_corners_and_ends_at_the_right_point() {
         let mut scene = Scene::new();
         scene.dashed(vec![(0.0, 0.0), (10.0, 0.0), (10.0, 10.0)], &[8.0, 4.0], 1.0, BLACK);
         let dashes: Vec<Vec<At>> = scene
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_points_do_not_make_a_broken_line_endless() {
+    fn equal_points_do_not_make_a_dashed_line_endless() {
         let mut scene = Scene::new();
         scene.dashed(vec![(1.0, 1.0); 3], &[8.0, 4.0], 1.0, BLACK);
         assert_eq!(scene.marks.len(), 1);

@@ -1,4 +1,4 @@
-//! Whole pictures: what is in them, what must never be, and that they stay what they are.
+//! Whole pictures: their content, what they must never contain, and that they do not change.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::*;
 use seedbed_core::hash::StableHasher;
 
 const MESSAGES: Unit = Unit::Count("messages");
-/// Names that want to break out of an SVG or out of their place.
+/// Names that try to break out of an SVG or out of their place.
 const NASTY: &str =
     "<&\"'>]]> --> \u{0}\u{1b}[31m\u{FFFF}\u{202E} é 日本 µ and so on without an end in sight, or nearly so";
 
@@ -15,7 +15,7 @@ fn point(x: f64, low: f64, median: f64, high: f64) -> Point {
     Point { x, low, median, high }
 }
 
-/// `count` series over these values. What they show is `value` of the swept value and the number of the series.
+/// `count` series over these values. Their points are `value` of the swept value and the number of the series.
 fn panel(unit: Unit, count: usize, xs: &[f64], value: fn(f64, usize) -> f64) -> Panel {
     let series = |n| {
         let at = |&x: &f64| point(x, 0.9 * value(x, n), value(x, n), 1.2 * value(x, n));
@@ -93,7 +93,7 @@ fn timeline() -> Timeline {
     }
 }
 
-/// A run in which every checker found something.
+/// A run in which every checker has a finding.
 fn failed_timeline() -> Timeline {
     let alarm = |(from, to, label): (f64, f64, &str)| Alarm { from, to, label: label.to_owned() };
     Timeline {
@@ -113,7 +113,7 @@ fn words(facts: usize) -> Chart {
     })
 }
 
-/// Pictures of each kind: usual ones and such as nobody expects.
+/// Pictures of each kind: usual ones and extreme ones.
 fn zoo() -> Vec<(&'static str, Chart)> {
     let with = |unit, xs: &[f64], value| lines(vec![panel(unit, 2, xs, value)]);
     let some = [0.0, 1.0, 2.0];
@@ -344,7 +344,7 @@ fn every_svg_is_well_formed() {
 }
 
 #[test]
-fn an_svg_holds_all_words_and_a_line_for_each_series_and_panel() {
+fn an_svg_contains_all_words_and_a_line_for_each_series_and_panel() {
     let svg = svg_of(&sweep(3, 2));
     let texts = svg_texts(&svg);
     let count = |word: &str| texts.iter().filter(|text| *text == word).count();
@@ -362,7 +362,7 @@ fn an_svg_holds_all_words_and_a_line_for_each_series_and_panel() {
 }
 
 #[test]
-fn a_run_shows_its_faults_its_leaders_and_what_was_never_answered() {
+fn a_run_shows_its_faults_its_leaders_and_its_unanswered_requests() {
     let texts = svg_texts(&svg_of(&Chart::Timeline(timeline())));
     for word in ["kill 0002", "kill 0003", "heal everything", "{0, 1} | {2, 3, 4}", "0002, term 1", "unanswered"] {
         assert!(texts.iter().any(|text| text == word), "{word} is missing in {texts:?}");
@@ -372,7 +372,7 @@ fn a_run_shows_its_faults_its_leaders_and_what_was_never_answered() {
     }
 }
 
-/// The lines and areas of a picture in this colour, however translucent.
+/// The lines and areas of a picture in this colour, whatever their opacity.
 fn marks_in(scene: &Scene, rgb: (u8, u8, u8)) -> Vec<&Mark> {
     let is_wanted = |mark: &&Mark| match mark {
         Mark::Line { ink, .. } | Mark::Area { ink, .. } | Mark::Box { ink, .. } | Mark::Disc { ink, .. } => {
@@ -384,7 +384,7 @@ fn marks_in(scene: &Scene, rgb: (u8, u8, u8)) -> Vec<&Mark> {
 }
 
 #[test]
-fn a_run_that_failed_is_red_where_it_was_wrong_and_one_that_passed_nowhere() {
+fn a_failed_run_is_red_at_its_errors_and_a_passed_run_is_red_nowhere() {
     let passed = Chart::Timeline(timeline()).scene();
     assert!(marks_in(&passed, scene::RED.rgb).is_empty());
     let failed = Chart::Timeline(failed_timeline()).scene();
@@ -479,7 +479,7 @@ fn series_side_by_side_do_not_hide_each_other() {
 }
 
 #[test]
-fn a_map_of_many_tiles_is_low_and_says_from_where_to_where_its_values_go() {
+fn a_map_of_many_tiles_is_low_and_states_the_range_of_its_values() {
     let wide = heat(7, 26, 5, Unit::Seconds, |row, column| Some(0.001 * (1 + row * column) as f64));
     assert!(wide.scene().height < 900.0, "{}", wide.scene().height);
     let texts = svg_texts(&svg_of(&wide));
@@ -495,7 +495,7 @@ fn a_tile_shows_its_number() {
 }
 
 #[test]
-fn a_point_that_is_no_number_is_left_out_and_the_others_stay() {
+fn a_point_that_is_not_a_number_is_left_out_and_the_others_stay() {
     let points = vec![point(0.0, 1.0, 2.0, 3.0), point(1.0, 1.0, f64::NAN, 3.0), point(2.0, 1.0, 2.0, 3.0)];
     let series = vec![Series { name: "one".to_owned(), look: Look::nth(0), points: points.clone() }];
     let broken = Panel { title: "Metric".to_owned(), unit: Unit::Plain, series };
@@ -550,13 +550,13 @@ fn letters_of_a_png_are_where_the_layout_puts_them() {
     let half = font::width("middle", 20.0);
     assert!((f64::from(left + right) / 2.0 - 800.0).abs() < 4.0, "{left} to {right}");
     assert!((f64::from(right - left) - 2.0 * half).abs() < 8.0, "{left} to {right}");
-    // The letters d and l rise by 0.76 sizes. No letter goes below the baseline, but round ones a little.
+    // The letters d and l rise by 0.76 sizes. Only round letters go below the baseline, a little.
     assert!((119..=121).contains(&bottom) && top.abs_diff(120 - 30) <= 2, "{top} to {bottom}");
 }
 
 #[test]
 fn a_png_can_be_read() {
-    // Pixels take long here, where the report is not optimised. What is drawn is the same for both formats.
+    // Pixels take long here, because the report is not optimised. The content is the same for both formats.
     for (name, chart) in zoo().into_iter().step_by(6) {
         let (_, wide, high) = decode(&chart.render(Format::Png));
         assert_eq!((wide, f64::from(high)), (1600, 2.0 * chart.scene().height), "{name}");
@@ -571,8 +571,8 @@ fn equal_charts_give_equal_bytes() {
 }
 
 #[test]
-fn pictures_stay_what_they_are() {
-    // Written down once. If a change of these is meant, look at the pictures before the new ones are written down.
+fn pictures_do_not_change() {
+    // Written down once. If they should change, look at the pictures before you write the new hashes down.
     let hash = |chart: &Chart, format| format!("{:016x}", StableHasher::of(&chart.render(format)));
     let run = Chart::Timeline(timeline());
     let failed = Chart::Timeline(failed_timeline());

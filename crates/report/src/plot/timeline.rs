@@ -17,63 +17,63 @@ use super::scene::{Anchor, At, BLACK, GREY, Ink, RED, SMALL, Scene, WHITE, WIDTH
 const HEIGHT: f64 = 280.0;
 /// The height of a strip below the plot.
 const STRIP: f64 = 20.0;
-/// Leaders that overlap in time stand in this many strips at most.
+/// Leaders that overlap in time are in at most this many strips.
 const LANES_MAX: usize = 3;
 /// The lines of more faults than this are translucent.
 const FAULTS_MAX: usize = 12;
-/// A label is no longer than this.
+/// The largest width of a label.
 const LABEL_MAX: f64 = 260.0;
 /// The radius of a point.
 const POINT: f64 = 2.6;
 /// Points are translucent, so that many at one place are darker than one; more than this many show no difference.
 const POINTS_MAX: u32 = 3;
 const POINT_ALPHA: f64 = 0.7;
-/// Waits that are shorter than this, in pixels, have no line of their own.
+/// Waits that are shorter than this, in pixels, have no line.
 const WAIT_MIN: f64 = 4.0;
 const WAIT_ALPHA: f64 = 0.28;
-/// This many wrong answers have a line to what they missed. More lines would hide the picture.
+/// At most this many wrong answers have a line to the answer that they missed. More lines would hide the picture.
 const MISSED_MAX: usize = 25;
 const RIGHT: f64 = 14.0;
 const CUT: Ink = Ink::new(0x99_99_99).with_alpha(0.22);
 const CUT_SYMBOL: Ink = Ink::new(0xE6_E6_E6);
 const FAULT: Ink = Ink::new(0x55_55_55);
 const UNANSWERED: Ink = BLACK;
-/// The time in which a checker waited in vain.
+/// The colour of the time in which a checker waited in vain.
 const ALARM: Ink = RED.with_alpha(0.10);
 const ALARM_SYMBOL: Ink = Ink::new(0xFA_E6_E8);
 /// Leaders differ in brightness only: colours are for kinds of answers.
 const LEADERS: [Ink; 4] = [Ink::new(0xB4_B4_B4), Ink::new(0x5E_5E_5E), Ink::new(0xDA_DA_DA), Ink::new(0x8C_8C_8C)];
 
-/// One run over time: what the clients got when, what happened to the replicas, and what was wrong.
+/// One run over time: the answers to the clients, the faults of the replicas, and the errors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timeline {
-    /// What the picture shows.
+    /// The title of the picture.
     pub title: String,
-    /// More about it, in smaller letters.
+    /// The subtitle, in smaller letters.
     pub subtitle: String,
-    /// What was wrong with the run, in red; empty if nothing was.
+    /// The errors of the run, in red; empty if there are none.
     pub verdict: String,
-    /// What the horizontal axis is, as in `virtual time`.
+    /// The title of the horizontal axis, as in `virtual time`.
     pub clock: &'static str,
     /// When the run ended, in seconds.
     pub end: f64,
-    /// What the clients got.
+    /// The answers that the clients got.
     pub answers: Vec<Answer>,
-    /// What happened to the replicas at some time.
+    /// Faults at a moment.
     pub faults: Vec<FaultMark>,
-    /// What happened to the network for some time.
+    /// Partitions of the network, over some time.
     pub cuts: Vec<CutSpan>,
-    /// Who led.
+    /// The tenures of leaders.
     pub reigns: Vec<Reign>,
-    /// When requests were sent that were never answered, in seconds.
+    /// When the requests without an answer were sent, in seconds.
     pub unanswered: Vec<f64>,
-    /// Answers that are wrong.
+    /// Wrong answers.
     pub wrong: Vec<WrongAnswer>,
-    /// When something else was wrong.
+    /// The times of other errors.
     pub alarms: Vec<Alarm>,
 }
 
-/// An answer that is wrong: a red ring, and a thin line to the answer to what it should have seen.
+/// A wrong answer: a red ring, and a thin line to the answer of the write that it should have seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongAnswer {
     /// Its place among the answers.
@@ -82,29 +82,29 @@ pub struct WrongAnswer {
     pub missed: Option<usize>,
 }
 
-/// What a checker found at some time or for some time: a red line or a red band, with a label.
+/// A finding of a checker at a moment or over some time: a red line or a red band, with a label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alarm {
     /// When, in seconds.
     pub from: f64,
     /// Until when; the same time if it was a moment.
     pub to: f64,
-    /// What, as in `no write acknowledged`.
+    /// Its label, as in `no write acknowledged`.
     pub label: String,
 }
 
-/// What a client got.
+/// An answer that a client got.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Answer {
     /// When, in seconds.
     pub time: f64,
     /// How long after the request, in seconds.
     pub latency: f64,
-    /// What it was.
+    /// Its kind.
     pub kind: AnswerKind,
 }
 
-/// What an answer says.
+/// The kind of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AnswerKind {
     /// A value.
@@ -140,12 +140,12 @@ impl AnswerKind {
     }
 }
 
-/// Something that happened to the replicas: a thin vertical line with a label.
+/// A fault of replicas: a thin vertical line with a label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultMark {
     /// When, in seconds.
     pub time: f64,
-    /// What, as in `kill 0002`.
+    /// Its label, as in `kill 0002`.
     pub label: String,
 }
 
@@ -156,7 +156,7 @@ pub struct CutSpan {
     pub from: f64,
     /// When it ended, in seconds.
     pub to: f64,
-    /// Who was cut off.
+    /// The replicas that were cut off.
     pub label: String,
 }
 
@@ -167,7 +167,8 @@ pub struct Reign {
     pub from: f64,
     /// When it ended, in seconds.
     pub to: f64,
-    /// Who led, as in `0002, term 3`. Labels that are the same up to the comma have the same brightness.
+    /// The leader and its term, as in `0002, term 3`. Labels that are the same up to the comma have the same
+    /// brightness.
     pub label: String,
 }
 
@@ -241,7 +242,7 @@ impl Timeline {
 
     /// Labels of alarms, faults and partitions, in rows above the plot; and how many faults have one.
     fn labels(&self, frame: &Frame) -> (Labels, usize) {
-        /// What happens at the same time shares a label.
+        /// Events of the same time share a label.
         struct Moment {
             time: f64,
             names: Vec<String>,
@@ -287,7 +288,7 @@ impl Timeline {
         }
         frame.draw_y(scene, "latency", MARGIN);
         labels.draw(scene, frame, top);
-        // Many lines would hide what lies between them.
+        // Many lines would hide the points between them.
         let ink = if self.faults.len() > FAULTS_MAX { FAULT.with_alpha(0.4) } else { FAULT };
         let faults = self.faults.iter().map(|fault| (fault.time, 1.0, ink));
         let alarms = self.alarms.iter().map(|alarm| (alarm.from, 1.5, RED));
@@ -305,13 +306,14 @@ impl Timeline {
         self.answers.get(answer).filter(|answer| self.is_in_run(answer.time) && is_shown(answer.latency))
     }
 
-    /// Whether the wait for an answer is long enough to be seen.
+    /// Whether the wait for an answer is long enough to be visible.
     fn has_line(&self, frame: &Frame, answer: &Answer) -> bool {
         let (from, to) = (answer.time - answer.latency, answer.time);
         self.is_in_run(to) && is_shown(answer.latency) && frame.x_at(to) - frame.x_at(from) >= WAIT_MIN
     }
 
-    /// Each answer as a point, and how long it took as a line back to its request. What is rare covers what is usual.
+    /// Draws each answer as a point, and its latency as a line back to its request. Rare kinds of answers cover usual
+    /// ones.
     fn draw_answers(&self, scene: &mut Scene, frame: &Frame) {
         let count = |kind| self.answers.iter().filter(|answer| answer.kind == kind).count();
         let mut kinds = AnswerKind::ALL;
@@ -340,7 +342,7 @@ impl Timeline {
         }
     }
 
-    /// A ring around each wrong answer. Lines first, so that they hide no ring.
+    /// Draws a ring around each wrong answer. Lines come first, so that they hide no ring.
     fn draw_wrong(&self, scene: &mut Scene, frame: &Frame) {
         let at = |answer: usize| -> Option<At> {
             let answer = self.place_of(answer)?;
@@ -356,7 +358,7 @@ impl Timeline {
         }
     }
 
-    /// The strips below the plot; returns where they end.
+    /// Draws the strips below the plot, and returns the height at which they end.
     fn draw_strips(&self, scene: &mut Scene, frame: &Frame) -> f64 {
         let mut top = frame.bottom;
         let mut strip = |scene: &mut Scene, name: &str| {
@@ -379,7 +381,7 @@ impl Timeline {
         if top > frame.bottom { top + 4.0 } else { top }
     }
 
-    /// In which strip each leader stands. If one leads while another still believes to, they stand below each other.
+    /// The strip of each tenure. If two leaders overlap in time, they are in different strips.
     fn lanes(&self) -> Vec<(usize, &Reign)> {
         let mut ends: Vec<f64> = Vec::new();
         let mut lanes = Vec::new();

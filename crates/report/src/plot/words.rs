@@ -1,10 +1,10 @@
-//! A picture of words, where there is nothing to draw.
+//! A picture of words, if there is nothing to draw.
 
 use super::font::{self, clean};
 use super::frame::{LINE, MARGIN, TO_BASELINE, header};
 use super::scene::{Anchor, BLACK, SMALL, Scene, WIDTH};
 
-/// Names take this part of the width at most.
+/// Names take at most this part of the width.
 const NAMES: f64 = 0.5;
 /// The space between names and values.
 const GAP: f64 = 16.0;
@@ -12,11 +12,11 @@ const GAP: f64 = 16.0;
 /// Some facts in words.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Words {
-    /// What the picture shows.
+    /// The title of the picture.
     pub title: String,
-    /// More about it, in smaller letters.
+    /// The subtitle, in smaller letters.
     pub subtitle: String,
-    /// What there is to say: names and values.
+    /// The facts: names and values.
     pub facts: Vec<(String, String)>,
 }
 
