@@ -61,8 +61,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong with the arguments, or gives help if they ask for it, and returns the exit code. If it cannot be
-/// written, nobody can be told.
+/// Explains what is wrong with the arguments, or prints help if they ask for it, and returns the exit code. If standard
+/// error cannot be written, the error cannot be reported.
 fn explain(error: &clap::Error) -> u8 {
     let _ = error.print();
     let text = error.to_string();
@@ -102,7 +102,7 @@ fn read_variable<T>(name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Re
     parse(&value).map(Some).map_err(|allowed| format!("{name} is '{}'; {allowed}", value.escape_debug()))
 }
 
-/// Says on standard error what is wrong, if anybody listens.
+/// Writes the error to standard error, if possible.
 fn fail(code: u8, message: &str) -> u8 {
     let _ = writeln!(io::stderr(), "3700kvstore: {message}");
     code

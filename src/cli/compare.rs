@@ -76,7 +76,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         Ok(())
     });
     if played.is_ok() || !comparison.pairs.is_empty() {
-        // What is finished is not lost, whatever comes after it.
+        // Finished results are not lost, even if a later step fails.
         exports.write(Report::Comparison(&comparison), &mut out)?;
     }
     if with_text && played.is_ok() {

@@ -28,12 +28,12 @@ pub(super) fn check(options: &[(&'static str, &Path)], inputs: &[&Path]) -> Resu
     Ok(())
 }
 
-/// A file that is to be written, or standard output. What is in the file stays until the new content is whole.
+/// A file for writing, or standard output. The old content of the file stays until the new content is whole.
 #[derive(Debug)]
 pub(super) enum OutputFile {
     Stdout,
     File(PathBuf),
-    /// What is written in place: a device, a pipe, or a file in a folder that takes no new ones.
+    /// Written in place: a device, a pipe, or a file in a folder where no file can be created.
     InPlace(PathBuf, File),
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Writing<'a> {
 }
 
 impl OutputFile {
-    /// Checks that the file can be written, and leaves what is in it; `-` is standard output.
+    /// Checks that the file can be written, and keeps its content; `-` is standard output.
     pub fn open(path: &Path) -> Result<OutputFile, CliError> {
         if path == Path::new("-") || is_stdout(path) {
             return Ok(OutputFile::Stdout);
@@ -100,7 +100,7 @@ impl Write for Writing<'_> {
 }
 
 impl Writing<'_> {
-    /// Ends it, after everything was written or an error.
+    /// Ends the output, after everything was written or after an error.
     pub fn finish(mut self, written: io::Result<()>) -> Result<(), CliError> {
         let written = written.and_then(|()| self.flush());
         match self {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_stays_until_the_new_content_is_whole() {
+    fn the_old_content_stays_until_the_new_content_is_whole() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let path = folder.path().join("x");
         fs::write(&path, "old").expect("a file");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_before_a_panic_is_kept() {
+    fn output_written_before_a_panic_is_kept() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let path = folder.path().join("x");
         let panics = || {

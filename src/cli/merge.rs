@@ -1,4 +1,4 @@
-//! `seedbed merge`: the parts of a sweep that was shared out become one file again.
+//! `seedbed merge`: the parts of a distributed sweep become one file again.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -69,11 +69,11 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
 fn allow_many_files() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // If the system refuses this, the error of the first file too many says so.
+    // If the system refuses this, opening the first file beyond the limit reports it.
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-/// The error of a result that cannot be written names where it was to go.
+/// The error of a result that cannot be written names its destination.
 fn unwritten(named: impl FnOnce(io::Error) -> CliError) -> impl FnOnce(MergeError) -> CliError {
     |error| match error {
         MergeError::Write(source) => named(source),

@@ -1,4 +1,4 @@
-//! What commands print: reports on standard output, messages on standard error, and reports for machines.
+//! The output of commands: reports on standard output, messages on standard error, and machine-readable reports.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ pub(super) use crate::printable::plural;
 use crate::report::compare::{Comparison, Pair};
 use crate::report::{RunSummary, SuiteSummary, csv, json};
 
-/// Standard output: buffered, and without colours unless it is a terminal that wants them.
+/// Standard output: buffered, and without colours unless it is a terminal that supports them.
 pub(super) type Stdout = BufWriter<AutoStream<StdoutLock<'static>>>;
 
-/// How many characters a line of standard output has room for, if it is a terminal.
+/// How many characters fit in a line of standard output, if it is a terminal.
 pub(super) fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
-/// Standard output. Flush it: what is left in the buffer at its end may be lost without an error.
+/// Standard output. Flush it: data left in the buffer at its end may be lost without an error.
 pub(super) fn stdout() -> Stdout {
     BufWriter::new(AutoStream::auto(io::stdout().lock()))
 }
@@ -33,12 +33,12 @@ pub(super) fn error(message: &impl ToString) {
     complain("error", AnsiColor::Red.on_default().bold(), &message.to_string());
 }
 
-/// One line on standard error about something odd.
+/// One line on standard error with a warning.
 pub(super) fn warning(message: &str) {
     complain("warning", AnsiColor::Yellow.on_default().bold(), message);
 }
 
-/// One line on standard error that helps.
+/// One line on standard error with a hint.
 pub(super) fn note(message: &str) {
     complain("note", Style::new().bold(), message);
 }
@@ -53,7 +53,7 @@ fn complain(kind: &str, style: Style, message: &str) {
     let _ = writeln!(anstream::stderr(), "{style}{kind}:{style:#} {}", reworded(message));
 }
 
-/// Where machine-readable reports are to go.
+/// The destinations of machine-readable reports.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
     /// Write the result as JSON; `-` is standard output, in place of the text
@@ -66,7 +66,7 @@ pub(super) struct ExportArgs {
 }
 
 impl ExportArgs {
-    /// The options that are there, with their files.
+    /// The given options, with their files.
     pub fn places(&self) -> Vec<(&'static str, &Path)> {
         let options = [("--json", &self.json), ("--csv", &self.csv)];
         options.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect()
@@ -74,14 +74,13 @@ impl ExportArgs {
 }
 
 impl ExportArgs {
-    /// With these options.
+    /// The words of a command line with these options.
     pub fn words(&self, words: Words) -> Words {
         self.places().into_iter().fold(words, |words, (option, path)| words.output(option, Some(path)))
     }
 }
 
-/// The machine-readable reports that a command is asked for. A path that cannot be written is known before the first
-/// run.
+/// The machine-readable reports that a command must write. A path that cannot be written is known before the first run.
 #[derive(Debug)]
 pub(super) struct Exports {
     exports: Vec<Export>,
@@ -99,7 +98,7 @@ enum Format {
     Csv,
 }
 
-/// What there is to export.
+/// The data to export.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Report<'a> {
     One(&'a RunSummary),
@@ -108,7 +107,7 @@ pub(super) enum Report<'a> {
 }
 
 impl Exports {
-    /// Checks the files; what is in them stays until there is something to write. `-` is standard output. Refuses a
+    /// Checks the files; their content stays until there is something to write. `-` is standard output. Refuses a
     /// result that would replace one of the files that the command reads, or another result.
     pub fn open(args: &ExportArgs, inputs: &[&Path]) -> Result<Exports, CliError> {
         check(&args.places(), inputs)?;
@@ -121,7 +120,7 @@ impl Exports {
         Ok(Exports { exports })
     }
 
-    /// Whether standard output is free for people.
+    /// Whether standard output is free for text.
     pub fn leaves_stdout(&self) -> bool {
         !self.exports.iter().any(|export| export.file.is_stdout())
     }

@@ -1,4 +1,4 @@
-//! What is shown while runs go on: a bar, and what replicas print and do wrong.
+//! The display during runs: a bar, and the replicas' output and complaints about them.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -18,20 +18,20 @@ pub(super) struct Progress {
     bar: ProgressBar,
     /// In the live world, how many nanoseconds of all runs have passed.
     passed: Option<Arc<AtomicU64>>,
-    /// Standard error is no terminal, so there is no bar to make way. The bar knows it, too, but whoever asks it may
-    /// have to wait for somebody who writes.
+    /// Standard error is not a terminal, so there is no bar to suspend. The bar knows this, too, but asking it may have
+    /// to wait for another thread that writes.
     hidden: bool,
-    /// There are several runs, so lines of replicas name theirs.
+    /// There are several runs, so lines of replicas name their run.
     several: bool,
 }
 
 impl Progress {
-    /// A bar over so many runs. `several`: of more than one scenario.
+    /// A bar over this many runs. `several`: of more than one scenario.
     pub fn in_runs(runs: u64, several: bool) -> Progress {
         Progress::new(runs, "{bar:40} {pos}/{len} {msg}", None, several)
     }
 
-    /// A bar over so many seeds, or over any number of them, with the rate.
+    /// A bar over this many seeds, or over any number of them, with the rate.
     pub fn in_seeds(seeds: Option<u64>) -> Progress {
         match seeds {
             Some(seeds) => Progress::new(seeds, "{bar:40} {pos}/{len} {rate} {eta}", None, false),
@@ -39,12 +39,12 @@ impl Progress {
         }
     }
 
-    /// A bar over so many hunts of the zoo, each of any number of runs.
+    /// A bar over this many hunts of the zoo, each of any number of runs.
     pub fn in_hunts(hunts: u64) -> Progress {
         Progress::new(hunts, "{bar:40} {pos}/{len} hunts {elapsed}", None, false)
     }
 
-    /// A search that may end long before its budget; the message says how far it has come.
+    /// A search that may end long before its budget; the message shows its progress.
     pub fn in_search(budget: u64) -> Progress {
         Progress::new(budget, "{spinner} {pos} of at most {len} {wide_msg}", None, false)
     }
@@ -57,13 +57,13 @@ impl Progress {
         }
     }
 
-    /// A bar over so many requests.
+    /// A bar over this many requests.
     #[cfg(feature = "grpc")]
     pub fn in_requests(requests: u64) -> Progress {
         Progress::new(requests, "{bar:40} {pos}/{len} {msg}", None, false)
     }
 
-    /// A bar over so much time of all runs together.
+    /// A bar over this much time of all runs together.
     pub fn in_time(span: Span, several: bool) -> Progress {
         let seconds = span.as_secs_f64().round() as u64;
         Progress::new(seconds, "{bar:40} {pos}/{len} s {msg}", Some(Arc::default()), several)
@@ -72,7 +72,7 @@ impl Progress {
     fn new(length: u64, template: &str, passed: Option<Arc<AtomicU64>>, several: bool) -> Progress {
         let style = ProgressStyle::with_template(template).expect("the template is valid");
         let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
-            // A bar without a rate is as good.
+            // A bar without a rate is acceptable.
             let _ = write!(out, "{:.0}/s", state.per_sec());
         });
         let bar = ProgressBar::new(length).with_style(style);
@@ -93,7 +93,7 @@ impl Progress {
         }
     }
 
-    /// So many runs are over; `message` says what has come of them.
+    /// This many runs are over; `message` describes their outcomes.
     pub fn reach(&self, runs: u64, message: impl FnOnce() -> String) {
         if !self.hidden {
             self.bar.set_position(runs);
@@ -101,7 +101,7 @@ impl Progress {
         }
     }
 
-    /// So much time of a run has passed.
+    /// This much time of a run has passed.
     fn pass(&self, span: Span) {
         if let Some(passed) = &self.passed {
             let nanos = passed.fetch_add(span.nanos(), Ordering::Relaxed) + span.nanos();
@@ -111,12 +111,12 @@ impl Progress {
         }
     }
 
-    /// Does something that writes to the terminal: the bar makes way.
+    /// Runs code that writes to the terminal; the bar is hidden meanwhile.
     pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         if self.hidden { write() } else { self.bar.suspend(write) }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn clear(&self) {
         if !self.hidden {
             self.bar.finish_and_clear();
@@ -124,29 +124,30 @@ impl Progress {
     }
 }
 
-/// Shows what goes on in one run of the live world.
+/// Shows the events of one run of the live world.
 pub(super) struct Screen {
     progress: Progress,
-    /// What the run is called.
+    /// The name of the run.
     name: String,
     end: Time,
     /// The run's time, in nanoseconds, up to which progress has been shown.
     shown: AtomicU64,
-    /// What replicas print, if it is kept and not shown.
+    /// The output of replicas, if it is kept and not shown.
     kept: Option<Mutex<Vec<u8>>>,
 }
 
-/// The most bytes that are kept of what all replicas of a run print.
+/// The most bytes that are kept of the output of all replicas of a run.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 
 impl Screen {
-    /// A screen for a run of this name that ends at this time. With `silence`, what replicas print is kept and not shown.
+    /// A screen for a run of this name that ends at this time. With `silence`, the output of replicas is kept and not
+    /// shown.
     pub fn new(progress: &Progress, name: &str, end: Time, silence: bool) -> Screen {
         let kept = silence.then(Mutex::default);
         Screen { progress: progress.clone(), name: name.to_owned(), end, shown: AtomicU64::new(0), kept }
     }
 
-    /// What replicas have printed, and what was wrong with them, if that was kept.
+    /// The output of replicas and the complaints about them, if they were kept.
     pub fn take_kept(&self) -> Option<Vec<u8>> {
         let kept = self.kept.as_ref()?;
         Some(std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -190,7 +191,7 @@ impl Spectator for Screen {
         if self.kept.is_some() {
             return self.keep(&format!("{prefix} {line}"));
         }
-        // If standard error cannot be written, nobody can be told.
+        // If standard error cannot be written, the error cannot be reported.
         self.progress.suspend(|| _ = writeln!(io::stderr(), "{prefix} {line}"));
     }
 

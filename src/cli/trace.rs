@@ -1,4 +1,4 @@
-//! `--trace`: the events of a run, written to a file while it goes on.
+//! `--trace`: the events of a run, written to a file during the run.
 
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(super) struct TraceArgs {
     no_heartbeats: bool,
 }
 
-/// A trace that is to be written.
+/// The destination of a trace.
 #[derive(Debug)]
 pub(super) struct TraceFile {
     file: OutputFile,
@@ -30,8 +30,8 @@ pub(super) struct TraceFile {
 }
 
 impl TraceArgs {
-    /// Checks the file, if a trace is asked for; what is in it stays until the run is over. Refuses, as
-    /// [`Exports::open`](super::output::Exports::open) does, what would destroy `inputs` or another output.
+    /// Checks the file, if a trace is asked for; its content stays until the run is over. Refuses, as
+    /// [`Exports::open`](super::output::Exports::open) does, a path that would destroy `inputs` or another output.
     pub fn open(&self, outputs: Vec<(&'static str, &Path)>, inputs: &[&Path]) -> Result<Option<TraceFile>, CliError> {
         let Some(path) = &self.trace else { return Ok(None) };
         let mut outputs = outputs;
@@ -52,13 +52,13 @@ impl TraceArgs {
 }
 
 impl TraceFile {
-    /// Whether standard output is free for people.
+    /// Whether standard output is free for text.
     pub fn leaves_stdout(&self) -> bool {
         !self.file.is_stdout()
     }
 
-    /// Runs something and writes its trace, once there are `buffer` bytes of it; what has no record, since it panicked, has a trace without an end. The run
-    /// is worth reporting even if the trace could not be written.
+    /// Runs a function and writes its trace, in pieces of `buffer` bytes. A run without a record, because it panicked,
+    /// has a trace without an end. The run is worth reporting even if the trace could not be written.
     pub fn write<T>(
         self,
         heading: &Heading<'_>,

@@ -74,11 +74,11 @@ pub(super) struct Args {
     #[arg(long)]
     no_fill: bool,
 
-    /// Whom to ask
+    /// Which server to ask
     #[arg(long, value_name = "WHOM", default_value = "any")]
     route: Route,
 
-    /// Be content with stale values
+    /// Allow stale values
     #[arg(long)]
     stale_reads: bool,
 
@@ -99,7 +99,7 @@ pub(super) struct Args {
     csv: Option<PathBuf>,
 }
 
-/// Whom clients ask.
+/// Which server clients ask.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Route {
     /// Any server, at random, which passes requests on
@@ -176,7 +176,7 @@ async fn load<T: Target>(mut targets: Vec<T>, args: &Args, plan: &Plan) -> Resul
         targets = bench::fill(targets, plan).await.map_err(|reason| CliError::NotFilled { reason: reason.into() })?;
     }
     let span = plan.warm_up + plan.duration;
-    // Nobody knows how long so many requests take.
+    // The time for a number of requests is not known in advance.
     let progress = match plan.requests {
         Some(requests) => Progress::in_requests(requests),
         None => Progress::in_time(Span::from_secs_f64(span.as_secs_f64()), false),

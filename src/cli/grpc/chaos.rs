@@ -76,7 +76,7 @@ pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
     let token = args.token.load()?;
     let work = async {
         let Args { connection, command, .. } = args;
-        // What is wrong with a file is known before any server is asked.
+        // Errors in a file are found before any server is asked.
         let command = match command {
             Command::Upload { file } => Todo::Upload(load_matrix(&file)?),
             Command::Set { from, to, value } => Todo::Set(from.into(), to.into(), value),
@@ -85,7 +85,7 @@ pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
             Command::Play(args) => Todo::Play(Box::new(play::Plot::load(&args)?)),
         };
         let servers = connection.servers().await?;
-        // What is played goes on, whether a server answers or not.
+        // A play continues, whether a server answers or not.
         let timeout = if matches!(command, Todo::Play(_)) { connection.try_timeout() } else { connection.timeout() };
         let chaos = Chaos::new(servers.clone(), timeout, token.as_deref())?;
         match command {
@@ -111,18 +111,18 @@ enum Todo {
     Play(Box<play::Plot>),
 }
 
-/// A matrix with which nothing is lost.
+/// A matrix that drops no message.
 pub(super) fn healthy(servers: usize) -> ConnectivityMatrix {
     let rows = vec![vec![0.0; servers]; servers];
     ConnectivityMatrix::from_rows(servers, &rows).expect("zeros are probabilities")
 }
 
-/// Warns of servers that did not do it.
+/// Warns of servers that did not make the change.
 fn told(answers: &Each<()>) -> Outcome {
     Outcome::of(complain(answers) == 0)
 }
 
-/// Warns of servers that did not do it, and counts them.
+/// Warns of servers that did not make the change, and counts them.
 pub(super) fn complain<T>(answers: &Each<T>) -> usize {
     let failed = answers.iter().filter_map(|(server, answer)| Some((server, answer.as_ref().err()?)));
     failed.inspect(|(server, reason)| output::warning(&format!("{server}: {reason}"))).count()
@@ -140,7 +140,7 @@ fn show(answers: &Each<ConnectivityMatrix>) -> Result<Outcome, CliError> {
     Ok(Outcome::of(failed == 0 && kinds == 1))
 }
 
-/// How many servers the cluster has, as one of them says; if none answers, how many were named.
+/// How many servers the cluster has, according to one of them; if no server answers, how many were named.
 async fn members(servers: &Servers, timeout: Duration) -> Result<usize, CliError> {
     let members = status::members(servers, timeout).await?;
     Ok(members.map_or(servers.addresses().len(), |members| members.len()))

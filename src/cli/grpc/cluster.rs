@@ -16,8 +16,8 @@ use crate::world::processes::{Interrupt, Spectator, describe_end};
 
 /// Run a gRPC cluster on this machine, until Ctrl-C
 ///
-/// It starts `seedbed serve` so many times, each with a chaos monkey, prints their addresses, and
-/// shows what they log. Nothing is left of them afterwards, whatever way this program ends.
+/// It starts a `seedbed serve` for each server, with a chaos monkey, prints their addresses, and shows what they log.
+/// Nothing is left of them afterwards, whatever way this program ends.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -35,7 +35,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "PORT", default_value_t = 7001, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 
-    /// Seed of the chaos monkeys' dice; random by default
+    /// Seed of the chaos monkeys; random by default
     #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
     chaos_seed: Option<u64>,
 
@@ -52,14 +52,14 @@ pub(in crate::cli) struct Args {
     options: Vec<String>,
 }
 
-/// Shows what servers log, a line for each line.
+/// Shows the logs of servers, line by line.
 struct Lines;
 
 impl Spectator for Lines {
     fn progress(&self, _: Time) {}
 
     fn printed(&self, _: Time, replica: ReplicaId, line: &str) {
-        // If standard error cannot be written, nobody can be told.
+        // If standard error cannot be written, the error cannot be reported.
         let _ = writeln!(anstream::stderr(), "{} | {line}", replica.0);
     }
 

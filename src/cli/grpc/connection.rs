@@ -11,10 +11,10 @@ use crate::client::{Servers, status};
 use crate::node::grpc::ServeError;
 use crate::rpc::{ServerAddress, TlsFiles};
 
-/// The ports of this machine that are tried unless told otherwise: those of `seedbed cluster`.
+/// The ports of this machine that are tried by default: those of `seedbed cluster`.
 const DEFAULT_PORTS: std::ops::RangeInclusive<u16> = 7001..=7005;
 
-/// The longest that a request may be told to take.
+/// The largest timeout that may be given for a request.
 const TIMEOUT_SECONDS_MAX: f64 = 86_400.0;
 
 /// Above these options in the help.
@@ -23,7 +23,7 @@ const CONNECTION: &str = "Connection";
 /// Which servers a command is about, and how to reach them.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConnectionArgs {
-    /// The servers to ask; 127.0.0.1:7001 to 7005 by default, and then whoever the first one names that answers
+    /// The servers to ask; by default 127.0.0.1:7001 to 7005, or the members that the first of these to answer names
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',', env = "SEEDBED_SERVERS", global = true, help_heading = CONNECTION)]
     servers: Vec<String>,
 
@@ -55,11 +55,11 @@ impl ConnectionArgs {
         self.timeout.min(Duration::from_secs(1))
     }
 
-    /// The servers, without a call to those that are named.
+    /// The servers, without calling the named ones first.
     pub async fn servers(&self) -> Result<Servers, CliError> {
         let files = TlsFiles { cert: self.tls_cert.clone(), key: self.tls_key.clone(), ca: self.tls_ca.clone() };
         let tls = files.client().map_err(CliError::Tls)?;
-        // An empty variable is none.
+        // An empty variable counts as unset.
         let named: Vec<&str> =
             self.servers.iter().map(|server| server.trim()).filter(|name| !name.is_empty()).collect();
         if !named.is_empty() {
@@ -77,14 +77,14 @@ impl ConnectionArgs {
     }
 }
 
-/// What callers of the chaos monkey have to know, if it wants to be told.
+/// The token that callers of the chaos monkey send, if it requires one.
 #[derive(Debug, clap::Args)]
 pub(super) struct TokenArgs {
     /// The token of the chaos monkey (better in the environment or a file than here)
     #[arg(long, value_name = "TOKEN", env = "SEEDBED_CHAOS_TOKEN", hide_env_values = true, global = true, help_heading = CONNECTION)]
     token: Option<String>,
 
-    /// A file with the token of the chaos monkey; goes before --token
+    /// A file with the token of the chaos monkey; takes precedence over --token
     #[arg(long, value_name = "FILE", global = true, help_heading = CONNECTION)]
     token_file: Option<PathBuf>,
 }
@@ -103,7 +103,7 @@ impl TokenArgs {
     }
 }
 
-/// Runs what a command does, on this thread.
+/// Runs the work of a command on this thread.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     runtime(Builder::new_current_thread())?.block_on(work)
 }

@@ -14,9 +14,9 @@ use crate::rpc::VALUE_BYTES_MAX;
 
 /// Store and fetch values in a gRPC cluster
 ///
-/// Any server will do: it passes requests on to the leader, or says who leads. A server that does not
-/// answer is passed over for another one, until --timeout is over. An update is carried out once,
-/// however often it has to be sent.
+/// Any server will do: it passes requests on to the leader, or names the leader. A server that does not answer is
+/// passed over for another one, until --timeout is over. An update is carried out once, however often it has to be
+/// sent.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -42,7 +42,7 @@ enum Command {
     Get {
         /// The key, of 1 to 1,024 bytes
         key: String,
-        /// Be content with what the server that is asked happens to know, however old it is
+        /// Accept the value that the asked server happens to have, however old it is
         #[arg(long)]
         stale_reads: bool,
     },
@@ -50,23 +50,23 @@ enum Command {
     Put {
         /// The key, of 1 to 1,024 bytes
         key: String,
-        /// The value; `-` is what comes from standard input, and the empty value takes the key out
+        /// The value; `-` reads it from standard input, and an empty value removes the key
         #[arg(allow_negative_numbers = true)]
         value: String,
     },
-    /// Take a key out
+    /// Remove a key
     Delete {
-        /// The key; that it is not there is no error
+        /// The key; a missing key is not an error
         key: String,
     },
-    /// Set the value of a key if it has the one that is expected (compare and swap)
+    /// Set the value of a key if it has the expected one (compare and swap)
     Cas {
         /// The key, of 1 to 1,024 bytes
         key: String,
-        /// The value that the key must have; the empty one is none
+        /// The value that the key must have; an empty one means no value
         #[arg(allow_negative_numbers = true)]
         expected: String,
-        /// The value that it is to have; the empty one takes the key out
+        /// The new value; an empty one removes the key
         #[arg(allow_negative_numbers = true)]
         value: String,
     },
@@ -113,7 +113,7 @@ async fn carry_out(connection: &ConnectionArgs, command: Command) -> Result<Outc
     Ok(Outcome::Correct)
 }
 
-/// What comes from standard input, with a bound: it may have no end.
+/// The content of standard input, with a bound, because it may be endless.
 fn standard_input() -> Result<String, CliError> {
     let refused = |source| CliError::Unreadable { path: "standard input".into(), source };
     let mut bytes = Vec::new();

@@ -20,10 +20,10 @@ use crate::report::chaos::effect;
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 
-/// How often it is tried to take back what was done, before somebody has to be told that it is still there.
+/// How often the command tries to reset the matrices before it reports that the last one is still in force.
 const CLEAR_TRIES: u32 = 5;
 
-/// How long it is waited before another try.
+/// How long it waits before another try.
 const CLEAR_PAUSE: Duration = Duration::from_secs(1);
 
 /// Play the partitions, isolations and matrices of a scenario in real time
@@ -41,12 +41,12 @@ pub(super) struct Args {
     #[arg(long)]
     skip_kills: bool,
 
-    /// Seed of the choice of who is on which side; random by default
+    /// Seed of the choice of sides; random by default
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<u64>,
 }
 
-/// What is to be played.
+/// A scenario ready to be played.
 pub(super) struct Plot {
     path: PathBuf,
     scenario: Scenario,
@@ -56,9 +56,9 @@ pub(super) struct Plot {
     command: String,
 }
 
-/// What makes a play end.
+/// Why a play ends.
 enum End {
-    /// It is over.
+    /// It was played to its end.
     Played,
     /// This signal came.
     Signal(i32),
@@ -92,9 +92,9 @@ impl Plot {
         Ok(Plot { path, events, seed, command: words.to_string(), scenario })
     }
 
-    /// Plays it, and takes everything back in the end, whatever happens.
+    /// Plays it, and resets all matrices at the end, whatever happens.
     pub async fn play(self, chaos: &Chaos, servers: &Servers, timeout: Duration) -> Result<Outcome, CliError> {
-        // What nobody hears need not be played.
+        // If no server answers, there is no cluster to play on.
         let Some(found) = status::members(servers, timeout).await? else {
             return Err(CliError::NoServers { servers: servers.addresses().to_vec() });
         };
@@ -108,11 +108,11 @@ impl Plot {
         println(&format!("{}\n", self.command))?;
         let mut director = Director::new(self.scenario.matrix.clone(), &[], self.scenario.rules, self.seed);
         let answers = chaos.upload(&director.monkey().effective_matrix()).await?;
-        // If nobody has done this, nobody will do the rest.
+        // If no server has accepted this matrix, none will accept the later ones.
         if let [(server, Err(reason)), ..] = &answers[..]
             && answers.iter().all(|(_, answer)| answer.is_err())
         {
-            // One that did not answer may yet do it.
+            // A server that did not answer may still have accepted it.
             chaos.upload(&healthy(found)).await?;
             return Err(CliError::NoMonkeys { server: server.clone(), reason: reason.clone() });
         }
@@ -179,13 +179,14 @@ fn at(scenario: &Scenario, event: &FaultEvent) -> Span {
     event.time.since(scenario.start())
 }
 
-/// Waits until so much time has passed since the clock was started.
+/// Waits until this much time has passed since the clock was started.
 async fn wait(clock: &Clock, until: Span) {
     let left = (Time::ZERO + until).since(clock.now());
     tokio::time::sleep(Duration::from_nanos(left.nanos())).await;
 }
 
-/// Tells the director whom the servers believe to lead, the newest belief last. Who does not answer has no say.
+/// Tells the director which leaders the servers have observed, the one of the newest term last. Servers that do not
+/// answer are skipped.
 async fn believe(
     director: &mut Director,
     replicas: usize,
@@ -204,7 +205,7 @@ async fn believe(
     Ok(())
 }
 
-/// Gives all servers a matrix of zeros; whether all of them have taken it.
+/// Gives all servers a matrix of zeros. Returns whether all of them have accepted it.
 async fn clear(chaos: &Chaos, servers: usize) -> Result<bool, CliError> {
     let matrix = healthy(servers);
     for _ in 1..CLEAR_TRIES {
@@ -216,7 +217,7 @@ async fn clear(chaos: &Chaos, servers: usize) -> Result<bool, CliError> {
     Ok(complain(&chaos.upload(&matrix).await?) == 0)
 }
 
-/// A line on standard output, at once.
+/// Prints a line on standard output at once.
 fn println(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;

@@ -19,7 +19,7 @@ use crate::id::ReplicaId;
 use crate::node::grpc::{self, Limits, ServeError, Settings, default_replica_config};
 use crate::rpc::{ServerAddress, TlsFiles};
 
-/// The most threads of a server. More would only take turns.
+/// The most threads of a server. More would only share the cores.
 const THREADS_MAX: u16 = 1_024;
 
 /// Run one server of a gRPC cluster
@@ -59,7 +59,7 @@ pub(in crate::cli) struct Args {
     with_parent: bool,
 }
 
-/// What can be an option, a variable or a key of the file.
+/// The settings that can be an option, a variable or a key of the file.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct Options {
@@ -75,23 +75,23 @@ struct Options {
     #[arg(long, value_name = "HOST:PORT", env = "SEEDBED_LISTEN")]
     listen: Option<String>,
 
-    /// The cluster's name (by default `seedbed`): servers of others are refused
+    /// The cluster's name (by default `seedbed`): servers of other clusters are refused
     #[arg(long, value_name = "NAME", env = "SEEDBED_CLUSTER")]
     cluster: Option<String>,
 
-    /// Whether to pass requests on to the leader (by default) or to say who it is
+    /// Whether to pass requests on to the leader (by default) or to name the leader
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, env = "SEEDBED_FORWARD")]
     forward: Option<bool>,
 
-    /// Carry a chaos monkey, which can take the cluster down when it is told to
+    /// Carry a chaos monkey, which can take the cluster down on request
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, env = "SEEDBED_CHAOS")]
     chaos: Option<bool>,
 
-    /// The seed of the chaos monkey's dice; random by default
+    /// The seed of the chaos monkey; random by default
     #[arg(long, value_name = "SEED", env = "SEEDBED_CHAOS_SEED", allow_negative_numbers = true)]
     chaos_seed: Option<u64>,
 
-    /// What callers of the chaos monkey have to know (better in the environment or the file than here)
+    /// The token that callers of the chaos monkey must send (better in the environment or the file than here)
     #[arg(long, value_name = "TOKEN", env = "SEEDBED_CHAOS_TOKEN", hide_env_values = true)]
     chaos_token: Option<String>,
 
@@ -111,7 +111,7 @@ struct Options {
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, env = "SEEDBED_INSECURE")]
     insecure: Option<bool>,
 
-    /// Where to tell Prometheus how it is doing, at /metrics; nowhere by default
+    /// Where to serve metrics for Prometheus, at /metrics; nowhere by default
     #[arg(long, value_name = "HOST:PORT", env = "SEEDBED_METRICS")]
     metrics: Option<String>,
 
@@ -192,8 +192,8 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     .await
 }
 
-/// What runs a server's tasks. With one thread nothing has to be handed from one core to another, which is fastest for
-/// the small messages of a store.
+/// The runtime for a server's tasks. With one thread no work moves from one core to another, which is fastest for the
+/// small messages of a store.
 fn runtime(threads: u16) -> Result<tokio::runtime::Runtime, CliError> {
     let mut builder = match threads {
         1 => tokio::runtime::Builder::new_current_thread(),
@@ -206,7 +206,7 @@ fn runtime(threads: u16) -> Result<tokio::runtime::Runtime, CliError> {
     Ok(builder.enable_all().build().map_err(refused)?)
 }
 
-/// What is logged.
+/// The filter of the logs.
 fn log_filter(text: Option<&str>) -> Result<EnvFilter, CliError> {
     let builder = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
     builder.parse(text.unwrap_or("")).map_err(|_| CliError::Option {
@@ -222,10 +222,10 @@ fn start_logs(filter: EnvFilter, format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_target(false)
-        // It would say there that nothing can be said there, and panic.
+        // It would report a failure of standard error on standard error, and panic.
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
-    // A second time there are logs already, which will do.
+    // If this is called a second time, the first logger stays in use.
     let _ = match format {
         LogFormat::Text => logs.try_init(),
         LogFormat::Json => logs.json().try_init(),
@@ -246,9 +246,9 @@ impl Options {
         toml::from_str(&text).map_err(|error| CliError::Toml { path: path.to_owned(), error: Box::new(error), text })
     }
 
-    /// These options, and where there is none the other ones.
+    /// These options, with the other ones where these are not set.
     fn over(self, below: Options) -> Options {
-        // All by name, so that none that is new is forgotten.
+        // All by name, so that no new option is forgotten.
         let Options {
             id,
             peers,
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_listens_at_its_own_place_unless_told_otherwise() {
+    fn a_server_listens_at_its_own_place_by_default() {
         let settings = |text: &str| parse(text).settings(false).expect("settings");
         let text = "id = 1\npeers = ['a:1', 'b:2', 'c:3']";
         assert_eq!(settings(text).listen.to_string(), "b:2");

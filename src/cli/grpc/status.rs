@@ -1,4 +1,4 @@
-//! `seedbed status`: how the servers of a gRPC cluster are doing.
+//! `seedbed status`: the status of the servers of a gRPC cluster.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::cli::{Outcome, output};
 use crate::client::{Servers, status};
 use crate::report::status::Overview;
 
-/// Takes a terminal's text away and begins at the top.
+/// Clears a terminal and moves to its top.
 const CLEAR_SCREEN: &str = "\x1b[2J\x1b[H";
 
 /// Show how the servers of a gRPC cluster are doing
@@ -27,7 +27,7 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Ask again every so many seconds, until Ctrl-C
+    /// Ask again at this interval, in seconds, until Ctrl-C
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     watch: Option<Duration>,
 }
@@ -45,13 +45,13 @@ pub(in crate::cli) fn execute(args: &Args) -> Result<Outcome, CliError> {
     })
 }
 
-/// Asks all servers once and shows what they say.
+/// Asks all servers once and shows their answers.
 async fn look(args: &Args, servers: &Servers, before: &str) -> Result<Outcome, CliError> {
     let overview = Overview::of(&status::of_each(servers, args.connection.try_timeout()).await?);
     let mut out = output::stdout();
     out.write_all(before.as_bytes())?;
     if args.json {
-        // One line a time, so that programs can read on.
+        // One line each time, so that programs can read a stream.
         let in_one_line = args.watch.is_some();
         overview.write_json(&mut out, in_one_line)?;
     } else {
