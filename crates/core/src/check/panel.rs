@@ -63,7 +63,7 @@ pub struct Panel<M: Machine> {
     checks: Vec<Box<dyn Check<M>>>,
     /// The places of the checkers that watch.
     watching: Vec<usize>,
-    /// Whether some of them know the protocol.
+    /// Whether any of the checkers knows the protocol.
     has_own: bool,
 }
 
@@ -93,7 +93,7 @@ impl<M: Machine> Panel<M> {
     }
 }
 
-/// What is said of answers that no checker can judge.
+/// The remark on answers that no checker can judge.
 const UNJUDGED: &str = "no checker judges the answers: there is neither a specification nor a checker for them";
 
 impl<M: Machine> fmt::Debug for Panel<M> {
