@@ -14,8 +14,8 @@ const START: u64 = 0x1319_8A2E_0370_7344;
 /// Each step maps different states to different states, so two different hashes stay different as long as they are fed
 /// the same words: only a second difference that happens to undo the first can make them equal again.
 ///
-/// All integers are widened to 64 bits and bytes are read in little-endian order, so that neither the pointer width
-/// nor the byte order of a machine shows in the result.
+/// All integers are widened to 64 bits and bytes are read in little-endian order. So the result does not depend on the
+/// pointer width or the byte order of a machine.
 #[derive(Clone, Copy, Debug)]
 pub struct StableHasher(u64);
 

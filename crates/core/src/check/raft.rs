@@ -3,8 +3,8 @@
 //! [`Invariants`] watches a simulation of any protocol that opens the window [`Consensus`]. The work follows what has
 //! changed: an input that changes nothing costs a comparison, a new entry a hash.
 //!
-//! Logs are compared by *prefix digests*: the digest of an entry covers all before it, so two logs are the same up to
-//! an index exactly if their digests there are (up to a chance of 2^-64). One comparison does for a whole log.
+//! Logs are compared by *prefix digests*: the digest of an entry covers all entries before it. Two logs are the same up
+//! to an index if their digests there are equal (up to a chance of 2^-64). So one comparison covers a log.
 //!
 //! A log may lose its beginning. The digests seen before are kept here, so the comparison stays as strict. If a log
 //! begins after entries that it never had, its replica has installed a snapshot. The snapshot must end at a committed

@@ -1,8 +1,8 @@
 //! The loop between a node, a UDP socket and a clock.
 //!
 //! One thread, one socket on the loopback interface, connected to the port of the LAN's router, so that no other
-//! program can send to it. Each turn of the loop takes in all waiting datagrams, lets the node do the due work, sends
-//! its datagrams, and then sleeps until there is another datagram or the node's next deadline. So a burst of requests
+//! program can send to it. Each turn of the loop takes in all waiting datagrams, lets the node do the due work, and
+//! sends its datagrams. Then it sleeps until the next datagram or the node's next deadline. So a burst of requests
 //! becomes one batch, and an idle replica costs next to nothing.
 //!
 //! If the router's port is closed, `hello` is sent again before the next datagrams. A router that starts late, or comes

@@ -15,11 +15,11 @@
 //! only for a candidate whose log is at least as up to date as its own (5.4.1). The candidate that gets a majority, a
 //! *quorum*, leads.
 //!
-//! **The leader replicates.** It appends each command to its log, after an empty entry with which every term begins,
-//! and sends it to followers as AppendEntries, along with the index and term of the entry before. A follower whose log
-//! does not have that entry refuses, with a hint where the leader should try next. The leader follows the hints until
-//! the logs match, and overwrites the entries that differ after that. When a quorum, itself included, has an entry *of
-//! its own term*, the entry and all before it are *committed* (5.4.2): no later leader can lack them.
+//! **The leader replicates.** It appends each command to its log, in which every term begins with an empty entry. It
+//! sends the command to followers as AppendEntries, along with the index and term of the entry before. A follower whose
+//! log does not have that entry refuses, with a hint where the leader should try next. The leader follows the hints
+//! until the logs match, and overwrites the entries that differ after that. When a quorum, itself included, has an
+//! entry *of its own term*, the entry and all before it are *committed* (5.4.2): no later leader can lack them.
 //!
 //! *Thrifty*: an entry needs a quorum, not all replicas. The leader asks only as many followers as it needs, those
 //! whose last contact is the longest ago. So all followers catch up in turn, and all stay in contact without
@@ -31,9 +31,9 @@
 //! knows that at that moment it still led:
 //!
 //! - If a quorum has confirmed nothing for the longest election timeout, it steps down (*check-quorum*, thesis 6.2).
-//! - Followers refuse votes for the shortest election timeout after an append. So for a little less than that after the
-//!   sending of an append that a quorum has acknowledged, no other replica can lead, and the leader may answer reads
-//!   from its own state: the *lease* (thesis 6.4.1). It relies on clocks that run at nearly the same speed
+//! - Followers refuse votes for the shortest election timeout after an append. So once a quorum has acknowledged an
+//!   append, no other replica can lead for a little less than that time after its sending. Until then the leader may
+//!   answer reads from its own state: the *lease* (thesis 6.4.1). It relies on clocks that run at nearly the same speed
 //!   ([`Config::clock_drift_max`]).
 //! - A read that comes when the lease has lapsed waits until a quorum has acknowledged an append sent after the read
 //!   came (*ReadIndex*, thesis 6.4).

@@ -6,9 +6,9 @@
 //! number of messages, and are asked for this often.
 //!
 //! Three things differ from the other worlds. Every server passes requests on to the leader, so there are hardly any
-//! redirects. The random streams of the links have the run's seed, but there is also a draw for each request that is
-//! passed on, so other messages are lost here than in the virtual world. And a server that dies loses the counts since
-//! it was last asked.
+//! redirects. The random streams of the links have the run's seed, but requests that are passed on take draws, too. So
+//! other messages are lost here than in the virtual world. And a server that dies loses the counts since it was last
+//! asked.
 
 mod conductor;
 mod servers;

@@ -53,9 +53,9 @@ struct Cables<'a> {
 /// A replica's port: two sockets on it.
 ///
 /// It accepts datagrams from any socket, like the port of the course's runner. The second socket is connected to the
-/// source of the replica's first `hello`, and receives all later datagrams from there, because only a connected socket
-/// notices that the other end is closed. Until then the system chooses one of the two for each sender. A restarted
-/// program is heard through the first socket until its own `hello` connects the second one to its source.
+/// source of the replica's first `hello`, and receives all later datagrams from there. The reason: only a connected
+/// socket notices that the other end is closed. Until then the system chooses one of the two for each sender. A
+/// restarted program is heard through the first socket until its own `hello` connects the second one to its source.
 #[derive(Debug)]
 pub(super) struct Port {
     any: UdpSocket,
