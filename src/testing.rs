@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 use crate::check::UNKNOWN;
-use crate::lab::explore::{Exploration, Failure};
+use crate::lab::explore::{Exploration, Failure, draw};
 use crate::lab::folder::REPROS;
 use crate::lab::shrink::shrink;
 use crate::lab::{self, Case, Protocol, Protocols, Repro, ReproFolder, Subject, Trial};
@@ -100,12 +100,17 @@ impl Explore {
     /// failure is made small, which takes time, a line on standard error says so.
     ///
     /// # Panics
-    /// If there are no seeds, or the protocol's [`workload`](Subject::workload) makes no clients.
+    /// If there are no seeds, if the protocol's [`workload`](Subject::workload) makes no clients, or if neither a
+    /// [`specification`](Subject::specification) nor [`checks`](Subject::checks) say which answers are right.
     #[track_caller]
     pub fn find(self) -> Option<Found> {
         let Explore { protocol, seeds, repros, budget } = self;
         assert!(!seeds.is_empty(), "no seeds: {seeds:?} is empty");
         protocol.check_explorable().unwrap_or_else(|error| panic!("{protocol} cannot be explored: {error}"));
+        assert!(
+            protocol.judges_answers(&draw(&protocol, seeds.start).scenario),
+            "no checker judges the answers of {protocol}: it has neither `specification` nor `checks`"
+        );
         let mut exploration = Exploration::new(protocol.clone());
         let mut first = None;
         let take = |failure: Failure| {
@@ -202,6 +207,8 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::lab::RecordOf;
+    use crate::prelude::*;
     use crate::subjects::Broadcast;
 
     /// What the panic says.
@@ -215,6 +222,32 @@ mod tests {
     fn no_seeds_are_no_pass() {
         assert_eq!(panics(|| explore(Broadcast).seeds(5..5).check()), "no seeds: 5..5 is empty");
         assert_eq!(panics(|| drop(explore(Broadcast).seeds(7..5).find())), "no seeds: 7..5 is empty");
+    }
+
+    /// Broadcast, without a word on which answers are right.
+    #[derive(Clone)]
+    struct Unjudged;
+
+    impl Subject for Unjudged {
+        type Machine = <Broadcast as Subject>::Machine;
+
+        fn name(&self) -> &'static str {
+            "unjudged"
+        }
+
+        fn boot(&self, boot: Boot<RecordOf<Broadcast>>) -> Result<Self::Machine, Exit> {
+            Broadcast.boot(boot)
+        }
+
+        fn specification(&self, _: &Scenario) -> Option<&'static dyn AnySpecification> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_protocol_whose_answers_no_checker_judges_does_not_pass() {
+        let said = panics(|| explore(Unjudged).seeds(0..5).check());
+        assert!(said.starts_with("no checker judges the answers of unjudged"), "{said}");
     }
 
     #[test]

@@ -59,9 +59,10 @@ impl Case {
         opinion.findings.push(if panicked { finding.during(time, time) } else { finding });
         let judgement = Judgement {
             opinions: vec![opinion],
-            course: Evidence::of(&self.scenario, &record).course,
+            course: Evidence::of(&self.scenario, &record, None).course,
             lost_with_replicas: 0,
             too_busy: None,
+            specification: None,
         };
         Judged { record, judgement }
     }
