@@ -207,8 +207,10 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::check::linear::AnySpecification;
     use crate::lab::RecordOf;
-    use crate::prelude::*;
+    use crate::machine::{Boot, Exit};
+    use crate::scenario::Scenario;
     use crate::subjects::Broadcast;
 
     /// What the panic says.

@@ -67,9 +67,11 @@ impl Judgement {
         self.findings().iter().all(|finding| finding.checker == Checker::INVARIANTS)
     }
 
-    /// The opinion of one of the checkers.
+    /// The opinion of one of the checkers. Several may have the same name, as invariants of a protocol's own do: the
+    /// first of them that found something then speaks for all.
     pub fn opinion(&self, checker: &Checker) -> Option<&Opinion> {
-        self.opinions.iter().find(|opinion| opinion.checker == *checker)
+        let named = || self.opinions.iter().filter(|opinion| opinion.checker == *checker);
+        named().find(|opinion| !opinion.findings.is_empty()).or_else(|| named().next())
     }
 
     /// The verdict of one of the checkers, in a word or two.
@@ -161,6 +163,17 @@ mod tests {
             assert!(!judgement.passed());
             assert_eq!(judgement.passed_outside(), checker == Checker::INVARIANTS, "they are not seen from outside");
         }
+    }
+
+    #[test]
+    fn of_several_checkers_with_one_name_the_first_that_found_something_speaks() {
+        let of = |judgements: &[Judgement]| {
+            let opinion = |judgement: &Judgement| judgement.opinion(&Checker::INVARIANTS).cloned();
+            let opinions = judgements.iter().filter_map(opinion).collect();
+            Judgement { opinions, ..good() }.word(&Checker::INVARIANTS)
+        };
+        let words = [of(&[good(), good()]), of(&[good(), bad()]), of(&[bad(), good()])];
+        assert_eq!(words, ["ok", "violation", "violation"]);
     }
 
     #[test]

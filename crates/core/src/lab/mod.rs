@@ -12,8 +12,6 @@
 
 mod case;
 pub mod explore;
-#[cfg(test)]
-mod fixture;
 pub mod folder;
 mod names;
 mod ordered;
@@ -39,3 +37,6 @@ pub use seeds::{SeedRange, SeedsError};
 pub use served::Unserved;
 pub use subject::{MessageOf, RecordOf, Subject, Timing, Tolerance};
 pub use tested::Runs;
+
+#[cfg(test)]
+mod tests;

@@ -318,7 +318,7 @@ mod tests {
     use crate::check::Checker;
     use crate::check::course::CourseError;
     use crate::lab::explore::draw;
-    use crate::lab::{fixture::Odd, subject};
+    use crate::lab::{subject, tests::odd::Odd};
 
     /// A run in which replicas answer with values that are no longer the newest.
     fn stale(specification: Option<&'static str>) -> Judged {

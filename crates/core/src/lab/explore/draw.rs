@@ -381,7 +381,7 @@ fn tests() -> Tests {
 mod tests {
     use super::*;
     use crate::check::liveness;
-    use crate::lab::{fixture::Odd, subject};
+    use crate::lab::{subject, tests::odd::Odd};
     use crate::subjects;
 
     fn drawn(protocol: &Protocol) -> Vec<Case> {

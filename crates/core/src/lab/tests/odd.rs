@@ -1,7 +1,7 @@
 //! A protocol for tests: the machines of the built-in broadcast, under promises that can be chosen.
 
-use super::subject::{RecordOf, Subject, Timing};
 use crate::check::linear::{AnySpecification, by_name};
+use crate::lab::{RecordOf, Subject, Timing};
 use crate::machine::{Boot, Exit};
 use crate::scenario::Scenario;
 use crate::subjects::Broadcast;

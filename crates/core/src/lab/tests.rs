@@ -1,0 +1,3 @@
+//! What tests of the laboratory share.
+
+pub mod odd;
