@@ -226,8 +226,11 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     }
     let Some(calm) = record.calm else { return Verdict::NotJudged(Excuse::NeverCalm) };
     let mut acknowledged = Vec::with_capacity(record.history.attempts.len());
-    let writes = record.history.attempts.iter().filter(|attempt| !evidence.reads(&attempt.operation));
-    acknowledged.extend(writes.filter_map(acknowledged_at).filter(|&time| time >= calm));
+    let times = record.history.attempts.iter().filter_map(|attempt| {
+        let time = acknowledged_at(attempt).filter(|&time| time >= calm)?;
+        (!evidence.reads(&attempt.operation)).then_some(time)
+    });
+    acknowledged.extend(times);
     acknowledged.sort_unstable();
     Demand { evidence, calm, acknowledged }.judge()
 }
@@ -252,7 +255,7 @@ impl Demand<'_> {
             (Some(stuck), _) => Verdict::Stuck(stuck),
             (None, Some((_, Time::NEVER))) => Verdict::NotJudged(Excuse::TooShort),
             (None, Some((from, next))) => Verdict::Live { after: next.since(from) },
-            (None, None) if self.acknowledged.is_empty() && self.asked_for_writes().next().is_some() => {
+            (None, None) if self.acknowledged.is_empty() && self.asked_for_writes(self.calm).next().is_some() => {
                 Verdict::NotJudged(Excuse::GivenUp)
             }
             (None, None) => Verdict::NotJudged(Excuse::NoWrites),
@@ -265,7 +268,7 @@ impl Demand<'_> {
         let over_since = over_since(self.evidence.record);
         let waiting = self.record().history.attempts.iter().zip(&over_since).filter(|(attempt, over)| {
             let is_answered_before = attempt.answer.as_ref().is_some_and(|answer| answer.0 < self.calm);
-            self.may_write(attempt) && **over >= attempt.sent.max(self.calm) && !is_answered_before
+            !is_answered_before && **over >= attempt.sent.max(self.calm) && self.may_write(attempt)
         });
         let mut first: Option<(Time, Time)> = None;
         for from in waiting.map(|(attempt, _)| attempt.sent.max(self.calm)) {
@@ -285,7 +288,7 @@ impl Demand<'_> {
     /// stable period began, or since the last acknowledged write. Whether the clients still wait does not matter then.
     fn writes_in_vain(&self) -> Option<Stuck> {
         let since = self.acknowledged.last().copied().unwrap_or(self.calm) + self.evidence.bound;
-        let asked = self.asked_for_writes().filter(|attempt| attempt.sent >= since && self.is_over(attempt.sent));
+        let asked = self.asked_for_writes(since).filter(|attempt| self.is_over(attempt.sent));
         let (mut first, mut replicas) = (Time::NEVER, ReplicaSet::EMPTY);
         for attempt in asked {
             first = first.min(attempt.sent);
@@ -300,14 +303,14 @@ impl Demand<'_> {
         let owed = self.record().history.attempts.iter().find(|attempt| {
             let answered = attempt.answer.as_ref().map_or(Time::NEVER, |answer| answer.0);
             let is_late = answered > attempt.sent + self.evidence.bound && self.is_over(attempt.sent);
-            self.may_owe(attempt) && attempt.sent >= self.calm && is_late
+            is_late && attempt.sent >= self.calm && self.may_owe(attempt)
         })?;
         Some(self.stuck(Lack::Answer, Some(owed.replica), owed.sent))
     }
 
-    /// The writes that were sent in the stable period to replicas that can do them.
-    fn asked_for_writes(&self) -> impl Iterator<Item = &Attempt> {
-        self.record().history.attempts.iter().filter(|attempt| attempt.sent >= self.calm && self.may_write(attempt))
+    /// The writes that were sent from this time on to replicas that can do them.
+    fn asked_for_writes(&self, since: Time) -> impl Iterator<Item = &Attempt> {
+        self.record().history.attempts.iter().filter(move |attempt| attempt.sent >= since && self.may_write(attempt))
     }
 
     /// Whether it is a write that its replica could do: a replica outside all quorums can only wait or refuse.
