@@ -217,7 +217,7 @@ pub const TIMEOUT_LEAST: Span = Span::from_millis(1);
 /// The times that an exploration measures its faults by.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timing {
-    /// The shortest time after which a replica acts by itself, such as an election timeout. Less than [`TIMEOUT_LEAST`]
+    /// The shortest time after which a replica acts by itself, such as an election timeout. Less than 1 ms
     /// counts as that.
     pub timeout_min: Span,
     /// The longest one. Less than the shortest one counts as that.
