@@ -184,10 +184,6 @@ pub struct Course;
 impl<M: Machine> Observer<M> for Course {}
 
 impl<M: Machine> Check<M> for Course {
-    fn watches(&self) -> bool {
-        false
-    }
-
     fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
         let errors = &evidence.course.errors;
         let word = if errors.is_empty() { OK } else { "failed" };

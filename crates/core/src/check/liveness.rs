@@ -173,10 +173,6 @@ pub struct Liveness;
 impl<M: Machine> Observer<M> for Liveness {}
 
 impl<M: Machine> Check<M> for Liveness {
-    fn watches(&self) -> bool {
-        false
-    }
-
     fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
         opinion(&judge(evidence), lost_with_replicas(evidence.record))
     }

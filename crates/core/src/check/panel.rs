@@ -15,11 +15,6 @@ use crate::time::{Span, Time};
 
 /// Judges one run of machines of some type, in progress or after its end.
 pub trait Check<M: Machine>: Observer<M> {
-    /// Whether it has to watch the run in progress. Other checkers cost nothing until the end.
-    fn watches(&self) -> bool {
-        true
-    }
-
     /// Its opinion, after the end of the run.
     fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion;
 }
@@ -58,34 +53,26 @@ impl<'e> Evidence<'e> {
     }
 }
 
-/// All checkers of one run, in the order of preference when one failure has to stand for the run.
+/// All checkers of one run. Those that judge every run need only its record; a protocol's own watch it, too.
 pub struct Panel<M: Machine> {
-    checks: Vec<Box<dyn Check<M>>>,
-    /// The places of the checkers that watch.
-    watching: Vec<usize>,
-    /// Whether any of the checkers knows the protocol.
-    has_own: bool,
+    own: Vec<Box<dyn Check<M>>>,
 }
 
 impl<M: Machine> Panel<M> {
     /// The checkers that judge every run, and these, which know the protocol.
     pub fn new(own: Vec<Box<dyn Check<M>>>) -> Panel<M> {
-        let mut checks: Vec<Box<dyn Check<M>>> = vec![Box::new(Linearizability)];
-        let has_own = !own.is_empty();
-        checks.extend(own);
-        checks.push(Box::new(liveness::Liveness));
-        checks.push(Box::new(course::Course));
-        let watching = (0..checks.len()).filter(|&place| checks[place].watches()).collect();
-        Panel { checks, watching, has_own }
+        Panel { own }
     }
 
-    /// The opinions of all of them.
+    /// The opinions of all of them, in the order of preference when one failure has to stand for the run.
     pub fn judge(&mut self, evidence: &Evidence<'_>) -> Vec<Opinion> {
-        let mut opinions: Vec<Opinion> = self.checks.iter_mut().map(|check| check.judge(evidence)).collect();
+        let standard: [&mut dyn Check<M>; 3] = [&mut Linearizability, &mut liveness::Liveness, &mut course::Course];
+        let mut opinions: Vec<Opinion> = standard.into_iter().map(|check| check.judge(evidence)).collect();
+        opinions.splice(1..1, self.own.iter_mut().map(|check| check.judge(evidence)));
         if !opinions.iter().any(|opinion| opinion.checker == Checker::INVARIANTS) {
             opinions.insert(1, raft::unwatched());
         }
-        if evidence.spec.is_none() && !self.has_own {
+        if evidence.spec.is_none() && self.own.is_empty() {
             let opinion = opinions.iter_mut().find(|opinion| opinion.checker == Checker::LINEARIZABILITY);
             opinion.into_iter().for_each(|opinion| opinion.remark = UNJUDGED.to_owned());
         }
@@ -98,29 +85,29 @@ const UNJUDGED: &str = "no checker judges the answers: there is neither a specif
 
 impl<M: Machine> fmt::Debug for Panel<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Panel").field("checks", &self.checks.len()).field("watching", &self.watching).finish()
+        f.debug_struct("Panel").field("own", &self.own.len()).finish()
     }
 }
 
 impl<M: Machine> Observer<M> for Panel<M> {
     #[inline]
     fn event(&mut self, scene: &Scene<'_, M>, event: &Event<'_, M::Message>) {
-        for &place in &self.watching {
-            self.checks[place].event(scene, event);
+        for check in &mut self.own {
+            check.event(scene, event);
         }
     }
 
     #[inline]
     fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &M::Message) {
-        for &place in &self.watching {
-            self.checks[place].sent(from, to, message);
+        for check in &mut self.own {
+            check.sent(from, to, message);
         }
     }
 
     #[inline]
     fn handled(&mut self, scene: &Scene<'_, M>, replica: ReplicaId) {
-        for &place in &self.watching {
-            self.checks[place].handled(scene, replica);
+        for check in &mut self.own {
+            check.handled(scene, replica);
         }
     }
 }

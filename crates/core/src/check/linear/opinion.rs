@@ -16,10 +16,6 @@ pub struct Linearizability;
 impl<M: Machine> Observer<M> for Linearizability {}
 
 impl<M: Machine> Check<M> for Linearizability {
-    fn watches(&self) -> bool {
-        false
-    }
-
     fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
         let Some(spec) = evidence.spec else {
             return without_verdict(NOT_JUDGED, "no specification says which answers are right".to_owned());
