@@ -265,16 +265,25 @@ mod tests {
 
     /// Run by the test below, in a process of its own.
     #[test]
-    #[ignore = "it fails on purpose"]
+    #[ignore = "it fails on purpose, if the test below asks for it"]
+    #[expect(clippy::disallowed_methods, reason = "the test below says where the repro file goes")]
     fn an_exploration_that_fails() {
-        explore(Broadcast).seeds(0..100).repros(std::env::temp_dir().join("seedbed-testing")).check();
+        if let Some(folder) = std::env::var_os(REPROS_OF_FAILING) {
+            explore(Broadcast).seeds(0..100).repros(folder).check();
+        }
     }
+
+    /// The variable that names the folder for the repro file of the exploration above.
+    const REPROS_OF_FAILING: &str = "SEEDBED_TEST_REPROS";
 
     #[test]
     fn before_a_failure_is_made_small_standard_error_says_so_even_in_a_test() {
         let name = "testing::tests::an_exploration_that_fails";
         let program = std::env::current_exe().expect("this program");
-        let output = Command::new(program).args(["--exact", name, "--ignored"]).output().expect("it starts");
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let mut command = Command::new(program);
+        let command = command.args(["--exact", name, "--ignored"]).env(REPROS_OF_FAILING, folder.path());
+        let output = command.output().expect("it starts");
         assert!(!output.status.success());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let rest = format!("; shrinking it, in at most {BUDGET} runs (Explore::budget)\n");

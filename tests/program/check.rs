@@ -170,6 +170,7 @@ fn bad_input_is_refused_with_file_and_line() {
     fs::write(folder.path().join("mixed.edn"), QUEUE.replace(":dequeue", ":read")).expect("a file");
     fs::write(folder.path().join("none.edn"), "[]").expect("a file");
     fs::write(folder.path().join("mute.edn"), "{:process 0, :type :invoke, :f :read}").expect("a file");
+    fs::write(folder.path().join("writes.edn"), "{:process 0, :type :invoke, :f :write, :value 1}").expect("a file");
     fs::write(
         folder.path().join("other.edn"),
         QUEUE.replacen(":ok, :f :enqueue, :value 1", ":ok, :f :enqueue, :value 3", 1),
@@ -189,11 +190,8 @@ fn bad_input_is_refused_with_file_and_line() {
         ),
         (&["cut.edn"], "cut.edn: line 3: `}` is missing"),
         (&["none.edn"], "none.edn: has no operations"),
-        (
-            &["mute.edn"],
-            "mute.edn: has no operation to judge: reads without the answer `ok` and redirected operations (`:fail` in a history \
-             of Jepsen) say nothing",
-        ),
+        (&["mute.edn"], "mute.edn: has nothing to judge: no operation has the answer `ok`"),
+        (&["writes.edn"], "writes.edn: has nothing to judge: no operation has the answer `ok`"),
         (&["other.edn"], "other.edn: line 2: :value is 3, but process 0 has begun this operation with 1 in line 1"),
         (&["-", "queue.edn", "-"], "standard input: can be read only once; pass `-` once"),
         (&["."], ".: cannot be read: is a directory"),

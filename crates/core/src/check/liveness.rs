@@ -247,14 +247,15 @@ impl Demand<'_> {
             Err(stuck) => return Verdict::Stuck(stuck),
         };
         let failure = self.writes_in_vain().or_else(|| self.owed_answer());
-        match (failure, first) {
-            (Some(stuck), _) => Verdict::Stuck(stuck),
-            (None, Some((_, Time::NEVER))) => Verdict::NotJudged(Excuse::TooShort),
-            (None, Some((from, next))) => Verdict::Live { after: next.since(from) },
-            (None, None) if self.acknowledged.is_empty() && self.asked_for_writes(self.calm).next().is_some() => {
-                Verdict::NotJudged(Excuse::GivenUp)
-            }
-            (None, None) => Verdict::NotJudged(Excuse::NoWrites),
+        match (failure, first, self.acknowledged.first()) {
+            (Some(stuck), ..) => Verdict::Stuck(stuck),
+            (None, Some((_, Time::NEVER)), _) => Verdict::NotJudged(Excuse::TooShort),
+            (None, Some((from, next)), _) => Verdict::Live { after: next.since(from) },
+            (None, None, Some(time)) => Verdict::Live { after: time.since(self.calm) },
+            (None, None, None) => match self.asked_for_writes(self.calm).next() {
+                Some(_) => Verdict::NotJudged(Excuse::GivenUp),
+                None => Verdict::NotJudged(Excuse::NoWrites),
+            },
         }
     }
 
@@ -280,18 +281,27 @@ impl Demand<'_> {
         Ok(first)
     }
 
-    /// Whether every replica that can do a write has been asked in vain. Each must have had the bound's time since the
-    /// stable period began, or since the last acknowledged write. Whether the clients still wait does not matter then.
+    /// Whether every replica that can do a write has failed one within the time of one bound, when each had had as long
+    /// since the stable period began, or since the last acknowledged write. Whether the clients still wait does not matter
+    /// then. A redirect says nothing: the client may not have followed it.
     fn writes_in_vain(&self) -> Option<Stuck> {
-        let since = self.acknowledged.last().copied().unwrap_or(self.calm) + self.evidence.bound;
+        let bound = self.evidence.bound;
+        let since = self.acknowledged.last().copied().unwrap_or(self.calm) + bound;
+        let able: Vec<ReplicaId> = self.record().connected.and(self.record().able).iter().collect();
+        let mut newest: Vec<Option<Time>> = vec![None; able.len()];
         let asked = self.asked_for_writes(since).filter(|attempt| self.is_over(attempt.sent));
-        let (mut first, mut replicas) = (Time::NEVER, ReplicaSet::EMPTY);
-        for attempt in asked {
-            first = first.min(attempt.sent);
-            replicas.insert(attempt.replica);
+        for attempt in asked.filter(|attempt| matches!(attempt.answer, Some((_, Outcome::Fail)))) {
+            let place = able.iter().position(|&replica| replica == attempt.replica)?;
+            newest[place] = Some(attempt.sent);
+            // None comes before all times.
+            match newest.iter().min() {
+                Some(&Some(first)) if first + bound >= attempt.sent => {
+                    return Some(self.stuck(Lack::Write, None, first));
+                }
+                _ => {}
+            }
         }
-        let all = self.record().connected.and(self.record().able);
-        (!replicas.is_empty() && replicas == all).then(|| self.stuck(Lack::Write, None, first))
+        None
     }
 
     /// A request in the stable period that no replica answered in time.
@@ -483,6 +493,13 @@ mod tests {
         let every_second = |from| (from..100).step_by(2).map(|sent| refused((sent / 2 % 3) as u8, sent)).collect();
         let all: Vec<Attempt> = every_second(50);
         assert_eq!(lack(verdict(all.clone())), Some((Lack::Write, 60)));
+        let redirected = all.iter().cloned().map(|attempt| {
+            let answer = attempt.answer.as_ref().map(|&(time, _)| (time, Outcome::Redirect));
+            Attempt { answer, ..attempt }
+        });
+        assert_eq!(verdict(redirected.collect()), Verdict::NotJudged(Excuse::GivenUp), "no client followed");
+        let far_apart = [(0, 61), (1, 72), (2, 83)].map(|(replica, sent)| refused(replica, sent)).to_vec();
+        assert_eq!(verdict(far_apart), Verdict::NotJudged(Excuse::GivenUp), "the leader may have changed");
         let spared = all.iter().filter(|attempt| attempt.replica != LIVING).cloned().collect();
         assert_eq!(
             verdict(spared),

@@ -202,7 +202,7 @@ impl Protocol {
         self.subject.situations()
     }
 
-    /// What clients ask in explored runs, and where a scenario does not say.
+    /// What clients ask in explored runs, and in scenarios that name no workload if it does not serve the course's clients.
     pub fn workload(&self) -> workload::Kind {
         self.subject.workload()
     }

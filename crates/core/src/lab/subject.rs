@@ -49,7 +49,8 @@ pub trait Subject: Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// What clients ask in explored runs, and where a scenario does not say. The clients of the course by default.
+    /// What clients ask in explored runs, and in scenarios that name no workload if the protocol does not serve the clients
+    /// of the course. Those are the default.
     fn workload(&self) -> workload::Kind {
         workload::Kind::COURSE
     }

@@ -344,7 +344,9 @@ impl<R: BufRead> Reader<R> {
             _ if digits.starts_with(|c: char| c.is_ascii_digit()) => {
                 let number = token.strip_suffix(['N', 'M']).unwrap_or(&token);
                 let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-' | '/');
-                if !number.chars().all(is_number) {
+                // As in `#object[java.lang.Object 0x5f3b9c57 "..."]`, which Clojure prints for what cannot be read.
+                let is_hex = digits.strip_prefix("0x").is_some_and(|hex| hex.chars().all(|c| c.is_ascii_hexdigit()));
+                if !is_hex && !number.chars().all(is_number) {
                     return self.error("a number has letters");
                 }
                 Value::Number(number.strip_prefix('+').unwrap_or(number).to_owned())
@@ -449,6 +451,13 @@ mod tests {
             lines.push(line);
         }
         assert_eq!(lines, [3, 5, 6]);
+    }
+
+    #[test]
+    fn objects_that_clojure_cannot_write_are_read() {
+        let text = r#"{:error #object[java.net.SocketTimeoutException 0x5f3b9c57 "too late"]}"#;
+        assert!(Reader::new(text.as_bytes()).next().expect("EDN").is_some());
+        assert!(Reader::new(&b"0x5g"[..]).next().is_err());
     }
 
     #[test]

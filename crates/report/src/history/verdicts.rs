@@ -72,9 +72,8 @@ pub fn write_json(out: &mut impl Write, histories: &[CheckedHistory]) -> io::Res
     writeln!(out)
 }
 
-/// Says that a history has operations, but none of them shows anything.
-pub const NOTHING_TO_JUDGE: &str = "has no operation to judge: reads without the answer `ok` and redirected operations (`:fail` in a history of \
-                                    Jepsen) say nothing";
+/// Says that no operation of a history shows anything.
+pub const NOTHING_TO_JUDGE: &str = "has nothing to judge: no operation has the answer `ok`";
 
 /// A message has the names of at most this many operations.
 const NAMES_MAX: usize = 12;
