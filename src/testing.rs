@@ -106,7 +106,7 @@ impl Explore {
     pub fn find(self) -> Option<Found> {
         let Explore { protocol, seeds, repros, budget } = self;
         assert!(!seeds.is_empty(), "no seeds: {seeds:?} is empty");
-        protocol.check_explorable().unwrap_or_else(|error| panic!("{protocol} cannot be explored: {error}"));
+        protocol.check_explorable().unwrap_or_else(|error| panic!("{error}"));
         assert!(
             protocol.judges_answers(&draw(&protocol, seeds.start).scenario),
             "no checker judges the answers of {protocol}: it has neither `specification` nor `checks`"
@@ -204,7 +204,6 @@ impl Replay {
 #[cfg(test)]
 mod tests {
     use std::panic::{self, AssertUnwindSafe};
-    use std::process::Command;
 
     use super::*;
     use crate::check::linear::AnySpecification;
@@ -261,32 +260,5 @@ mod tests {
         let begin = format!("\nThe repro file could not be written: {}/explore-", file.display());
         let (_, why) = said.split_once(&begin).unwrap_or_else(|| panic!("{said}"));
         assert!(why.contains(".json: ") && why.contains("os error"), "{why}");
-    }
-
-    /// Run by the test below, in a process of its own.
-    #[test]
-    #[ignore = "it fails on purpose, if the test below asks for it"]
-    #[expect(clippy::disallowed_methods, reason = "the test below says where the repro file goes")]
-    fn an_exploration_that_fails() {
-        if let Some(folder) = std::env::var_os(REPROS_OF_FAILING) {
-            explore(Broadcast).seeds(0..100).repros(folder).check();
-        }
-    }
-
-    /// The variable that names the folder for the repro file of the exploration above.
-    const REPROS_OF_FAILING: &str = "SEEDBED_TEST_REPROS";
-
-    #[test]
-    fn before_a_failure_is_made_small_standard_error_says_so_even_in_a_test() {
-        let name = "testing::tests::an_exploration_that_fails";
-        let program = std::env::current_exe().expect("this program");
-        let folder = tempfile::TempDir::new().expect("a temporary folder");
-        let mut command = Command::new(program);
-        let command = command.args(["--exact", name, "--ignored"]).env(REPROS_OF_FAILING, folder.path());
-        let output = command.output().expect("it starts");
-        assert!(!output.status.success());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let rest = format!("; shrinking it, in at most {BUDGET} runs (Explore::budget)\n");
-        assert!(said.starts_with("broadcast fails with seed ") && said.contains(&rest), "{said}");
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::campaign::GridError;
-use crate::lab::{Protocol, UnknownMutant, Unserved};
+use crate::lab::{Unexplorable, UnknownMutant};
 use crate::printable::printable;
 use crate::report::rows::{MergeError, UnknownMetric};
 use crate::report::sweep::SweepError;
@@ -53,9 +53,8 @@ pub(super) enum CliError {
     Signals(io::Error),
     #[error(transparent)]
     Mutant(#[from] UnknownMutant),
-    /// A protocol for which nothing can be drawn.
-    #[error("{protocol} cannot be explored: {unserved}")]
-    Unexplorable { protocol: &'static str, unserved: Unserved },
+    #[error(transparent)]
+    Unexplorable(#[from] Unexplorable),
     #[error("{protocol} has no mutants, so there is nothing to detect; `Subject::mutants` lists them")]
     NoMutants { protocol: &'static str },
     #[error(transparent)]
@@ -145,13 +144,6 @@ pub(super) enum CliError {
     Toml { path: PathBuf, error: Box<toml::de::Error>, text: String },
     #[error("the operating system gives no random seed ({0}); choose one with --seed")]
     NoSeed(rand::rngs::SysError),
-}
-
-impl CliError {
-    /// The error of a protocol for which no scenario can be drawn.
-    pub fn unexplorable(protocol: &Protocol, unserved: Unserved) -> CliError {
-        CliError::Unexplorable { protocol: protocol.name(), unserved }
-    }
 }
 
 impl From<GridError> for CliError {

@@ -80,7 +80,7 @@ struct Extent {
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let extent = args.extent()?;
     let sound = &args.protocol;
-    sound.check_explorable().map_err(|unserved| CliError::unexplorable(sound, unserved))?;
+    sound.check_explorable()?;
     let protocol = args.without.as_ref().map_or_else(|| Ok(sound.clone()), |rule| sound.without(rule))?;
     args.cores.use_them()?;
     if !protocol.judges_answers(&draw(&protocol, *extent.seeds.start()).scenario) {

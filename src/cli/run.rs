@@ -102,7 +102,7 @@ pub(super) struct Args {
     #[command(flatten)]
     trace: TraceArgs,
 
-    /// Write what clients asked and were told, as lines of JSON; `-` is standard output, in place of the text
+    /// Write the requests of clients and their answers as lines of JSON; `-` is standard output, in place of the text
     ///
     /// Only for a single scenario, in any world. docs/output.md lists all fields.
     #[arg(long, value_name = "FILE")]
@@ -127,12 +127,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let scenarios = mem::take(&mut selected.scenarios);
     let changed = Changed::new(&args.axes, scenarios, unserved, &args.protocol, args.without.as_deref())?;
     selected.scenarios = changed.scenarios;
-    let wanted = [
-        ("--trace", args.trace.is_wanted()),
-        ("--history", args.history.is_some()),
-        ("--timeline", args.timeline.is_some()),
-    ];
-    let alone = wanted.into_iter().find_map(|(option, is_wanted)| is_wanted.then_some(option));
+    let alone = args.of_one_run();
     if let Some(option) = alone.filter(|_| selected.is_many()) {
         return Err(CliError::OfMany { option });
     }
@@ -149,11 +144,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         && !history.as_ref().is_some_and(OutputFile::is_stdout);
     if with_text {
         // Before the run, so that it is there whatever happens.
-        writeln!(out, "{command}\n")?;
-        if selected.is_many() && selected.scenarios.iter().any(|(_, scenario)| scenario.rules == Rulebook::Runner) {
-            writeln!(out, "{}\n", text::RUNNER)?;
-        }
-        out.flush()?;
+        write_begin(&mut out, &command, &selected)?;
     }
     let mut suite = SuiteSummary { command, runs: Vec::with_capacity(selected.scenarios.len()) };
     let mut watched = Ok(());
@@ -184,18 +175,15 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
             return Err(error.of(&args.outputs(Words::empty().with(&suite.command)).to_string()));
         }
     };
-    if selected.is_many() {
-        exports.write(Report::Many(&suite), &mut out)?;
-    } else {
-        exports.write(Report::One(&suite.runs[0]), &mut out)?;
-    }
-    match with_text {
-        true if selected.is_many() => write_end(&mut out, &suite, selected.scenarios.len())?,
-        true => {
-            write_one(&mut out, &suite.runs[0], replay.as_deref())?;
+    let one = if selected.is_many() { None } else { Some(&suite.runs[0]) };
+    exports.write(one.map_or(Report::Many(&suite), Report::One), &mut out)?;
+    match one {
+        Some(run) if with_text => {
+            write_one(&mut out, run, replay.as_deref())?;
             write_picture(&mut out, args.timeline.as_deref())?;
         }
-        false => {}
+        None if with_text => write_end(&mut out, &suite, selected.scenarios.len())?,
+        _ => {}
     }
     out.flush()?;
     watched?;
@@ -209,6 +197,16 @@ impl Args {
 
     fn plays_processes(&self) -> bool {
         self.plays_grpc() || self.replica.is_some()
+    }
+
+    /// The first option that is for a single run only.
+    fn of_one_run(&self) -> Option<&'static str> {
+        let wanted = [
+            ("--trace", self.trace.is_wanted()),
+            ("--history", self.history.is_some()),
+            ("--timeline", self.timeline.is_some()),
+        ];
+        wanted.into_iter().find_map(|(option, is_wanted)| is_wanted.then_some(option))
     }
 
     /// Opens the files for results, before anything is played.
@@ -407,6 +405,15 @@ fn write_repro(
             None
         }
     }
+}
+
+/// Writes the command, and what all rows of a table have in common.
+fn write_begin(out: &mut Stdout, command: &str, selected: &Selected) -> io::Result<()> {
+    writeln!(out, "{command}\n")?;
+    if selected.is_many() && selected.scenarios.iter().any(|(_, scenario)| scenario.rules == Rulebook::Runner) {
+        writeln!(out, "{}\n", text::RUNNER)?;
+    }
+    out.flush()
 }
 
 /// Says where a picture is.

@@ -60,7 +60,7 @@ pub(super) struct Args {
 
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
-    args.protocol.check_explorable().map_err(|unserved| CliError::unexplorable(&args.protocol, unserved))?;
+    args.protocol.check_explorable()?;
     let animals = zoo::animals(&args.protocol, &args.rules)?;
     if args.protocol.mutants().is_empty() {
         return Err(CliError::NoMutants { protocol: args.protocol.name() });

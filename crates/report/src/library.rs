@@ -19,7 +19,7 @@ pub fn write_all(out: &mut impl Write, protocols: &Protocols) -> io::Result<()> 
     writeln!(out, "`seedbed scenarios NAME` prints a file, `seedbed scenarios NAME -o DIR` writes it to a folder.")
 }
 
-/// Writes what a folder is for, and a line for each of its files. Repro files are of these protocols.
+/// Writes what a folder is for, and a line for each of its files. These are the protocols of its repro files.
 ///
 /// # Errors
 /// If `out` cannot be written to.

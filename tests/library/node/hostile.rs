@@ -29,7 +29,7 @@ impl Hostile {
 
     fn noise(&mut self) -> Vec<u8> {
         let length = self.dice.below(300);
-        // A digit in front, so that it is no object by chance.
+        // A digit in front, so that it is not an object by chance.
         std::iter::once(b'7').chain((0..length).map(|_| self.dice.next_u64() as u8)).collect()
     }
 

@@ -113,7 +113,7 @@ fn files_that_make_no_whole_are_refused_by_name_and_nothing_is_written() {
     folder.write("edited", text.replacen("true", "tru", 1));
 
     let one = "part-1-csv";
-    let no_part = "is no part of a sweep, as `seedbed sweep --shard` writes it";
+    let no_part = "is not a part of a sweep, as `seedbed sweep --shard` writes it";
     let torn = "is not complete; the same command with --resume continues it";
     for (files, error) in [
         ("part-1-csv part-3-csv", "1 of 3 parts missing: 2/3".to_owned()),

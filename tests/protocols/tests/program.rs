@@ -140,7 +140,7 @@ fn what_is_not_served_is_left_out_of_a_folder_and_refused_if_it_was_asked_for() 
     for name in ["a", "c"] {
         fs::remove_file(folder.path().join(format!("mine/{name}.json"))).expect("a file");
     }
-    let nothing = format!("error: no scenario is left of 1; the first that is left out: {why}");
+    let nothing = format!("error: all scenarios are left out (1); the first one: {why}");
     for command in ["run mine --seed 7", "sweep mine", "verify mine --seeds 7"] {
         run(&folder, command).expect(2, &[], &[&nothing]);
     }
@@ -158,8 +158,8 @@ fn a_scenario_is_not_fitted_to_a_protocol_if_another_program_plays_it() {
 fn a_protocol_without_mutants_has_no_zoo_and_one_without_clients_is_not_explored() {
     let folder = folder();
     run(&folder, "zoo --protocol teller").expect(2, &[], &["error: teller has no mutants"]);
-    let silent = "error: mute cannot be explored: `operations` is missing; allowed is a list, as clients of the kind custom \
-                  \"silence\" draw no operations for mute";
+    let silent =
+        "error: mute cannot be explored: its workload, custom \"silence\", has no generator; `Kind::custom` takes one";
     run(&folder, "explore --protocol mute --seeds 0..2").expect(2, &[], &[silent]);
     let silent = "error: mine/a.json: `operations` is missing; allowed is a list";
     run(&folder, "run mine/a.json --protocol mute").expect(2, &[], &[silent]);

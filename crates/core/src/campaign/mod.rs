@@ -96,7 +96,7 @@ pub enum GridError {
         other: String,
     },
     /// The seed is not an axis.
-    #[error("`seed` is no value to sweep; the seeds of a sweep are given with --seeds")]
+    #[error("`seed` cannot be swept; the seeds of a sweep are given with --seeds")]
     Seed,
     /// The list of events is not a value.
     #[error("`events` is a list; --event TYPE@SECONDS adds to it, and --set events[0].time=5 changes one")]
@@ -113,7 +113,7 @@ pub enum GridError {
     #[error(transparent)]
     Unserved(Box<ScenarioError>),
     /// A protocol serves the clients of none of the scenarios.
-    #[error("no scenario is left of {count}; the first that is left out: {first}")]
+    #[error("all scenarios are left out ({count}); the first one: {first}")]
     NoneServed {
         /// How many scenarios there were.
         count: usize,

@@ -26,7 +26,7 @@ enum Step {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// The string is not written like a path.
-    #[error("`{0}` is no path; allowed is a key as in drops, or a path as in events[0].time")]
+    #[error("`{0}` is not a path; allowed is a key as in drops, or a path as in events[0].time")]
     Format(String),
     /// The list is shorter, or there is none.
     #[error("`{path}`: {found}")]
@@ -121,8 +121,8 @@ impl Path {
                     return Err(nowhere("the scenario has no `events`; --event adds some".to_owned()));
                 }
                 (Step::Item(_), Value::Null) => return Err(nowhere(format!("there is no list `{so_far}`"))),
-                (Step::Item(_), _) => return Err(nowhere(format!("`{so_far}` is no list"))),
-                (Step::Key(_), _) => return Err(nowhere(format!("`{so_far}` is no object"))),
+                (Step::Item(_), _) => return Err(nowhere(format!("`{so_far}` is not a list"))),
+                (Step::Key(_), _) => return Err(nowhere(format!("`{so_far}` is not an object"))),
             };
             so_far = match step {
                 Step::Key(key) => format!("{so_far}.{key}"),
@@ -169,8 +169,8 @@ mod tests {
         for (path, found) in [
             ("events[2].time", "`events[2].time`: the list `events` has 2 items, counted from 0"),
             ("losses[0].nth", "`losses[0].nth`: there is no list `losses`"),
-            ("events.time", "`events.time`: `events` is no object"),
-            ("drops[0]", "`drops[0]`: `drops` is no list"),
+            ("events.time", "`events.time`: `events` is not an object"),
+            ("drops[0]", "`drops[0]`: `drops` is not a list"),
         ] {
             assert_eq!(set(path, json!(1)), Err(found.to_owned()));
         }

@@ -153,7 +153,7 @@ fn a_grid_that_makes_no_sense_is_refused_and_the_error_says_what_is_allowed() {
         (&["drops=high"], "crash-4.json with drops=high: `drops` is \"high\"; allowed is a number from 0 to 1"),
         (&["events[0].time=99"], "crash-4.json with events[0].time=99: `events[0].time` is 99; allowed is"),
         (&["events[7].time=1"], "crash-4.json: `events[7].time`: the list `events` has 2 items"),
-        (&["events[0.time=1"], "`events[0.time` is no path"),
+        (&["events[0.time=1"], "`events[0.time` is not a path"),
         (&["raft.heartbeat=1"], "unknown path `raft.heartbeat`; did you mean `raft.heartbeat_ms`?"),
         (
             &["raft.x=1"],
@@ -166,7 +166,7 @@ fn a_grid_that_makes_no_sense_is_refused_and_the_error_says_what_is_allowed() {
         ),
         (&["raft.heartbeat_ms=soon"], "`raft.heartbeat_ms` is soon; allowed is a number"),
         (&["partition=medium"], "`partition` is medium; allowed is none, easy, hard, flapping"),
-        (&["seed=1,2"], "`seed` is no value to sweep"),
+        (&["seed=1,2"], "`seed` cannot be swept"),
         (&["drops"], "`drops` sets nothing; allowed is PATH=VALUES"),
         (&["drops=0.1", "drops=0.2"], "`drops` is swept twice"),
         (&["drops=1:0:1"], "values of `drops`: the range `1:0:1` holds no value"),
@@ -342,7 +342,7 @@ fn a_grid_of_which_every_scenario_is_left_out_is_refused() {
     let error = broadcast_grid(vec![queue], &[]).unwrap_err().to_string();
     assert_eq!(
         error,
-        "no scenario is left of 1; the first that is left out: \
+        "all scenarios are left out (1); the first one: \
          q.json: `workload.kind` is \"queue\"; allowed is kv, which broadcast serves"
     );
 }

@@ -13,7 +13,7 @@ pub enum ValuesError {
     #[error("a value is empty; allowed is a list as in 1,2,5 or a range START:STOP:STEP")]
     Empty,
     /// A range does not have three numbers.
-    #[error("`{0}` is no range; allowed is START:STOP:STEP with decimal numbers, as in 0:0.5:0.05")]
+    #[error("`{0}` is not a range; allowed is START:STOP:STEP with decimal numbers, as in 0:0.5:0.05")]
     Range(String),
     /// A range that never reaches its end.
     #[error("the range `{0}` holds no value: its step must lead from its start to its stop")]
@@ -168,12 +168,12 @@ mod tests {
         for (text, part) in [
             ("", "a value is empty"),
             ("1,,2", "a value is empty"),
-            ("1:2", "is no range"),
-            ("1:2:3:4", "is no range"),
-            ("a:b:c", "is no range"),
-            ("1:2:", "is no range"),
-            ("1:9999999999999999:1", "is no range"),
-            ("1:999999999999999:0.00000000000000000001", "is no range"),
+            ("1:2", "is not a range"),
+            ("1:2:3:4", "is not a range"),
+            ("a:b:c", "is not a range"),
+            ("1:2:", "is not a range"),
+            ("1:9999999999999999:1", "is not a range"),
+            ("1:999999999999999:0.00000000000000000001", "is not a range"),
             ("0:999999999999999:0.000000000000001", "more than 100000 values"),
             ("1:2:0", "holds no value"),
             ("2:1:1", "holds no value"),

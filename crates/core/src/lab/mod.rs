@@ -34,7 +34,7 @@ pub use parameter::{Parameter, ParameterError};
 pub use protocol::{Mutant, Protocol, Protocols, UnknownMutant, UnknownProtocol, subject};
 pub use repro::{LoadedRepro, Repro};
 pub use seeds::{SeedRange, SeedsError};
-pub use served::Unserved;
+pub use served::{Unexplorable, Unserved};
 pub use subject::{MessageOf, RecordOf, Subject, Timing, Tolerance};
 pub use tested::Runs;
 

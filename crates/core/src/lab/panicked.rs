@@ -51,7 +51,10 @@ impl Case {
         let place = match panicked {
             true if number == 0 => "before the first event".to_owned(),
             true => format!("at {time}, with or soon after event {number}: {text}"),
-            false => "in a checker or a window: without checkers, the run does not panic".to_owned(),
+            false => {
+                "in a checker or a window: without checkers the run does not panic, unless it is not deterministic"
+                    .to_owned()
+            }
         };
         let mut opinion = Opinion::new(Checker::INVARIANTS, "Panic", PANICKED, panic);
         opinion.lines.push(place);

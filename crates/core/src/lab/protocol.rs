@@ -52,7 +52,7 @@ pub struct Mutant {
 ///
 /// # Panics
 /// If a name cannot be used. Names of protocols, of mutants and of a workload of one's own are `[a-z0-9][a-z0-9-]*`; those
-/// of parameters may have `.` and `_` as well, and must not be keys of scenarios. No two mutants, and no two parameters,
+/// of parameters may have `.` and `_` as well, and must not begin with a key of scenarios. No two mutants, and no two parameters,
 /// have the same name.
 #[track_caller]
 pub fn subject(subject: impl Subject) -> Protocol {

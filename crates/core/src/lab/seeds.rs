@@ -11,7 +11,7 @@ pub struct SeedRange {
     last: u64,
 }
 
-/// What is no range of seeds.
+/// A string that is not a range of seeds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SeedsError {
     /// It is not written as a range is.

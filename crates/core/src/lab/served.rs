@@ -1,4 +1,4 @@
-//! Which clients a protocol serves, and what is said of others.
+//! Which clients a protocol serves, and the errors about all others.
 
 use super::Protocol;
 use crate::scenario::{Scenario, ScenarioError};
@@ -33,9 +33,9 @@ impl Protocol {
     ///
     /// # Errors
     /// If its [`workload`](Protocol::workload) is a type of its own without a generator.
-    pub fn check_explorable(&self) -> Result<(), Unserved> {
-        let own = self.workload();
-        if lacks_clients(&own) { Err(self.without_clients(&own)) } else { Ok(()) }
+    pub fn check_explorable(&self) -> Result<(), Unexplorable> {
+        let workload = self.workload();
+        if lacks_clients(&workload) { Err(Unexplorable { protocol: self.name(), workload }) } else { Ok(()) }
     }
 
     /// Says which key of a scenario names what is not served.
@@ -45,7 +45,7 @@ impl Protocol {
         let plain = without_updates(kind);
         let allowed = self.allowed();
         let (key, value) = match (kind, self.workload()) {
-            _ if scenario.operations.is_some() => found("operations", format!("of the kind {kind}")),
+            _ if scenario.operations.is_some() => found("operations", format!("for clients of the kind {kind}")),
             _ if plain != *kind && self.serves(&plain) => {
                 let allowed = format!("false, as {self} serves no named updates");
                 return Unserved { key: "workload.updates", value: Some("true".to_owned()), allowed };
@@ -104,9 +104,17 @@ fn lacks_clients(kind: &Kind) -> bool {
 pub struct Unserved {
     /// The key of the scenario.
     key: &'static str,
-    /// What stands there, if anything does.
+    /// Its value; none if it is missing.
     value: Option<String>,
     allowed: String,
+}
+
+/// A protocol cannot be explored, since its workload makes no clients.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{protocol} cannot be explored: its workload, {workload}, has no generator; `Kind::custom` takes one")]
+pub struct Unexplorable {
+    protocol: &'static str,
+    workload: Kind,
 }
 
 impl Unserved {
@@ -123,35 +131,13 @@ impl Unserved {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Repro, Subject, subject};
+    use super::super::{Protocols, Repro, subject, tests::odd::Odd};
     use super::*;
-    use crate::lab::{Protocols, RecordOf};
-    use crate::machine::{Boot, Exit};
-    use crate::subjects::Broadcast;
     use crate::workload::{CustomKind, Generator, Turn};
 
-    /// A protocol whose clients are of this kind only.
-    #[derive(Clone)]
-    struct Serving(Kind);
-
-    impl Subject for Serving {
-        type Machine = <Broadcast as Subject>::Machine;
-
-        fn name(&self) -> &'static str {
-            "serving"
-        }
-
-        fn boot(&self, boot: Boot<RecordOf<Self>>) -> Result<Self::Machine, Exit> {
-            Broadcast.boot(boot)
-        }
-
-        fn workload(&self) -> Kind {
-            self.0.clone()
-        }
-
-        fn serves(&self, kind: &Kind) -> bool {
-            kind.is_like(&self.0) && (self.0.has_updates() || !kind.has_updates())
-        }
+    /// A protocol with this workload alone.
+    fn serving(workload: Kind) -> Protocol {
+        subject(Odd { workload, ..Odd::default() })
     }
 
     struct Teller;
@@ -163,7 +149,7 @@ mod tests {
     }
 
     fn bank() -> Protocol {
-        subject(Serving(Kind::custom("bank", |_| Teller)))
+        serving(Kind::custom("bank", |_| Teller))
     }
 
     /// A scenario with these keys beside those that must be there.
@@ -187,43 +173,43 @@ mod tests {
     #[test]
     fn only_a_scenario_that_names_no_workload_gets_the_protocols_own() {
         let own = Kind::Queue { count: 2 };
-        let protocol = subject(Serving(own.clone()));
+        let protocol = serving(own.clone());
         assert_eq!(protocol.fit(scenario("")).expect("its own clients").kind, Some(own));
         for workload in [r#"{"kind": "kv", "keys": "private"}"#, r#"{"keys": "private"}"#] {
             let named = scenario(&format!(r#""workload": {workload}"#));
             let again = Scenario::parse("s", "s.json", &named.to_json().to_string()).expect("a scenario").scenario;
             assert_eq!(again, named, "what is written says the same");
-            let expected = r#"s.json: `workload.kind` is "kv"; allowed is queue, which serving serves"#;
+            let expected = r#"s.json: `workload.kind` is "kv"; allowed is queue, which odd serves"#;
             assert_eq!(refused(&protocol, named), expected);
         }
-        // Where the protocol serves the clients of the course, nothing is to be said of them.
-        let course = subject(Serving(Kind::COURSE));
+        // A protocol that serves the clients of the course keeps them.
+        let course = serving(Kind::COURSE);
         assert_eq!(course.fit(scenario("")).expect("the course's clients").kind, None);
     }
 
     #[test]
     fn what_is_not_served_is_named_with_its_key_its_value_and_all_that_is_allowed() {
-        let course = subject(Serving(Kind::COURSE));
+        let course = serving(Kind::COURSE);
         for (protocol, keys, expected) in [
             (
                 &course,
                 r#""workload": {"keys": "shared", "count": 3, "updates": true}"#,
-                "`workload.updates` is true; allowed is false, as serving serves no named updates",
+                "`workload.updates` is true; allowed is false, as odd serves no named updates",
             ),
             (
                 &course,
                 r#""workload": {"kind": "custom", "name": "bank"}"#,
-                r#"`workload.kind` is "custom"; allowed is kv, which serving serves"#,
+                r#"`workload.kind` is "custom"; allowed is kv, which odd serves"#,
             ),
             (
                 &course,
                 r#""operations": [{"time": 1, "client": 0, "enqueue": "q", "value": "v"}]"#,
-                "`operations` is of the kind queue; allowed is kv, which serving serves",
+                "`operations` is for clients of the kind queue; allowed is kv, which odd serves",
             ),
             (
                 &bank(),
                 r#""workload": {"kind": "custom", "name": "bnak"}"#,
-                r#"`workload.name` is "bnak"; allowed is custom "bank", which serving serves"#,
+                r#"`workload.name` is "bnak"; allowed is custom "bank", which odd serves"#,
             ),
         ] {
             assert_eq!(refused(protocol, scenario(keys)), format!("s.json: {expected}"));
@@ -234,13 +220,16 @@ mod tests {
     fn a_type_of_its_own_gets_what_makes_its_clients_and_one_that_nothing_makes_is_refused() {
         let fitted = bank().fit(scenario(r#""workload": {"kind": "custom", "name": "bank"}"#)).expect("it is served");
         assert!(!lacks_clients(fitted.kind()));
-        let nothing = subject(Serving(Kind::Custom(CustomKind::named("bank"))));
+        let nothing = serving(Kind::Custom(CustomKind::named("bank")));
         let expected = "s.json: `operations` is missing; allowed is a list, as clients of the kind custom \"bank\" draw \
-                        no operations for serving";
+                        no operations for odd";
         for keys in ["", r#""workload": {"kind": "custom", "name": "bank"}"#] {
             assert_eq!(refused(&nothing, scenario(keys)), expected);
         }
-        assert!(nothing.check_explorable().is_err() && bank().check_explorable().is_ok());
+        let expected =
+            "odd cannot be explored: its workload, custom \"bank\", has no generator; `Kind::custom` takes one";
+        assert_eq!(nothing.check_explorable().unwrap_err().to_string(), expected);
+        assert_eq!(bank().check_explorable(), Ok(()));
     }
 
     #[test]
@@ -252,7 +241,7 @@ mod tests {
         Repro::new(case, None, Vec::new()).write(&mut file).expect("memory can be written to");
         let text = String::from_utf8(file).expect("text");
         let error = Repro::parse("r.json", &text, &Protocols::new([bank()])).unwrap_err().to_string();
-        let expected = r#"r.json: `scenario.workload.kind` is "queue"; allowed is custom "bank", which serving serves"#;
+        let expected = r#"r.json: `scenario.workload.kind` is "queue"; allowed is custom "bank", which odd serves"#;
         assert_eq!(error, expected);
     }
 }

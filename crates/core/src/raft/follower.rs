@@ -54,7 +54,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
 
     /// Recognises the sender of an append as the leader of its term, and follows it.
     ///
-    /// False if the append is of an older term, in which case the sender is notified, or invalid.
+    /// False if the append has an older term, in which case the sender is notified, or invalid.
     fn recognise_leader(
         &mut self,
         now: Time,

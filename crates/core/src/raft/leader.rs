@@ -383,7 +383,7 @@ impl<C: Payload> Leader<C> {
         }
     }
 
-    /// Commits the entries that a quorum has on its disks, if the last of them is of this term (5.4.2); earlier entries
+    /// Commits the entries that a quorum has on its disks, if the last of them has this term (5.4.2); earlier entries
     /// are committed along with it. `matched` bounds the new commit index: a follower has confirmed it just now.
     fn advance_commit<R: Rules>(&mut self, server: &mut Server<C, R>, matched: Index) {
         let matched = matched.min(server.hard.log().last_index());

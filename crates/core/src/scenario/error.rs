@@ -45,7 +45,7 @@ pub enum ScenarioError {
         /// The built-in file that may be meant.
         meant: Option<String>,
     },
-    /// The file is of another kind that seedbed knows.
+    /// The file has another format that seedbed knows.
     #[error("{file}: is {what}")]
     OtherKind {
         /// The file.

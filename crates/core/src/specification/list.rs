@@ -123,7 +123,7 @@ fn parse(text: &Text) -> Option<Vec<Text>> {
     (list_text(&values) == *text).then_some(values)
 }
 
-/// All gets in the order of their answers, unless one is no list.
+/// All gets in the order of their answers, unless one is not a list.
 fn gets<'h>(calls: &[Timed<'h>]) -> Result<Vec<Get<'h>>, Reason> {
     let mut gets = Vec::new();
     for (place, timed) in calls.iter().enumerate() {

@@ -139,7 +139,7 @@ impl Kind {
         }
     }
 
-    /// Whether it is of the same type as another one: the same kind and, for `custom`, the same name.
+    /// Whether it has the same type as another one: the same kind and, for `custom`, the same name.
     pub fn is_like(&self, other: &Kind) -> bool {
         match (self, other) {
             (Kind::Custom(own), Kind::Custom(other)) => own.name() == other.name(),

@@ -44,7 +44,7 @@ impl<'a> Plan<'a> {
 }
 
 impl Waits {
-    /// The picture of the waits. The digest is of the same runs, and knows in which dimensions their cells differ.
+    /// The picture of the waits. The digest covers the same runs, and knows in which dimensions their cells differ.
     pub fn chart(&self, digest: &Digest) -> Chart {
         let dimensions = dimensions(digest);
         let cells = self.cells.len().min(digest.cells.len());

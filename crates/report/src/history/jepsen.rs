@@ -211,6 +211,8 @@ struct Builder {
     processes: Vec<u64>,
     /// The operations that are under way, by process.
     open: BTreeMap<u64, Open>,
+    /// The time and the line of the last event of each process.
+    newest: BTreeMap<u64, (Time, u64)>,
     texts: Texts,
     events: u64,
     skipped: Skipped,
@@ -235,6 +237,11 @@ impl Builder {
             return event.error("either all events of processes have a :time, or none");
         }
         let time = Time(event.time.unwrap_or_else(|| self.events.saturating_mul(STEP)));
+        if let Some((newest, line)) = self.newest.insert(event.process, (time, event.line))
+            && time < newest
+        {
+            return event.error(format!(":time is before that of process {} in line {line}", event.process));
+        }
         match event.kind.as_str() {
             "invoke" => self.invoke(event, time),
             "ok" | "fail" | "info" => self.complete(&event, time),
@@ -275,9 +282,6 @@ impl Builder {
         };
         self.is_about(event, &open)?;
         let place = open.place;
-        if time < self.attempts[place].sent {
-            return event.error(":time is before that of the invocation");
-        }
         let outcome = match event.kind.as_str() {
             "ok" => Outcome::Ok(self.result(place, event)?),
             "fail" => Outcome::Redirect,

@@ -1,7 +1,8 @@
-//! What clients asked and were told in one run, as JSON lines.
+//! The requests of clients and their answers in one run, as JSON lines.
 //!
-//! The first line is a header. The last one has the number of operations, so that a file that was cut off is recognised. Between them stands an object for each attempt, in order of sending. `docs/output.md` lists all fields;
-//! names of fields are stable, and new ones may be added. All worlds write the same.
+//! The first line is a header. The last one has the number of operations, so that a file that was cut off is recognised.
+//! Between them stands an object for each attempt, in order of sending. `docs/output.md` lists all fields; names of fields
+//! are stable, and new ones may be added. All worlds write the same.
 //!
 //! [`read()`] reads these files again, and besides them histories of [Jepsen](https://jepsen.io).
 

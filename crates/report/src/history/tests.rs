@@ -46,7 +46,7 @@ fn everything() -> History {
         Operation::Custom(Custom { name: "push".into(), key: key(), argument: Some("".into()) }.into()),
     ];
     let outcomes = [None, Some(Outcome::Ok(Some("".into()))), Some(Outcome::Fail), Some(Outcome::Redirect)];
-    // The attempts before these are of other clients, so that one can be sent again.
+    // Other clients made the attempts before these, so that one can be sent again.
     let first = Attempt { client: seedbed_core::id::ClientId(0x00FF), ..history.attempts[0].clone() };
     for (number, operation) in operations.into_iter().enumerate() {
         let answer = outcomes[number % 4].clone().map(|outcome| (Time(i64::MAX as u64), outcome));

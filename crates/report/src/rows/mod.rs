@@ -66,7 +66,7 @@ pub struct Row {
     pub command: String,
 }
 
-/// A file that is no file of rows, or not of these.
+/// A file that is not a file of rows, or not of these.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
     /// The header is that of no rows.
@@ -82,8 +82,8 @@ pub enum RowError {
         /// What it holds.
         value: String,
     },
-    /// A row is no line of CSV with as many values as the header.
-    #[error("row {row}: is no row of {columns} values")]
+    /// A row is not a line of CSV with as many values as the header.
+    #[error("row {row}: is not a row of {columns} values")]
     Shape {
         /// The number of the row, from 1.
         row: u64,
@@ -275,7 +275,7 @@ impl Schema {
     /// Reads what [`Schema::csv`] wrote. `number` is that of the row, for messages.
     ///
     /// # Errors
-    /// If it is no row of this schema.
+    /// If it is not a row of this schema.
     pub fn read_csv(&self, record: &csv::StringRecord, number: u64) -> Result<Row, RowError> {
         let columns = self.header();
         if record.len() != columns.len() {

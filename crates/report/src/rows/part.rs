@@ -130,7 +130,7 @@ pub enum MergeError {
     #[error(transparent)]
     Write(#[from] io::Error),
     /// A file is not a part of a sweep.
-    #[error("{file}: is no part of a sweep, as `seedbed sweep --shard` writes it")]
+    #[error("{file}: is not a part of a sweep, as `seedbed sweep --shard` writes it")]
     NoPart {
         /// The file.
         file: String,
@@ -323,7 +323,7 @@ impl<R: BufRead> Merge<R> {
         let mut rows = 0;
         self.write_lines(out, |line| {
             rows += 1;
-            let record = read_line(line).ok_or("is no line of CSV")?;
+            let record = read_line(line).ok_or("is not a line of CSV")?;
             digest.add(&schema.read_csv(&record, rows).map_err(|error| error.to_string())?);
             Ok(())
         })?;
@@ -554,7 +554,7 @@ mod tests {
         assert_eq!(refused(&[&one, &two, &one]), "p3: is part 1/3, and so is p1");
         assert_eq!(
             refused(&[&one, "run,scenario,x\n", &three]),
-            "p2: is no part of a sweep, as `seedbed sweep --shard` writes it"
+            "p2: is not a part of a sweep, as `seedbed sweep --shard` writes it"
         );
         let other = two.replace("abc", "abd");
         assert!(

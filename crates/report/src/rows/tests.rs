@@ -82,7 +82,7 @@ fn what_no_sweep_writes_is_refused_and_named() {
     let refused = |line: String| schema.read_csv(&read_line(line.as_bytes()).unwrap(), 3).unwrap_err().to_string();
     assert_eq!(refused(line.replace("6370", "many")), "row 3: `messages` is \"many\", which no sweep writes");
     assert_eq!(refused(line.replace("17,", "-17,")), "row 3: `run` is \"-17\", which no sweep writes");
-    assert_eq!(refused("1,2,3\n".to_owned()), format!("row 3: is no row of {} values", schema.header().len()));
+    assert_eq!(refused("1,2,3\n".to_owned()), format!("row 3: is not a row of {} values", schema.header().len()));
 }
 
 #[test]

@@ -159,8 +159,8 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// Repeats the last run that all files of an earlier attempt hold: they must hold the same result, or they are of
-    /// another sweep, or of a scenario that was changed since.
+    /// Repeats the last run that all files of an earlier attempt hold: they must hold the same result, or they belong to
+    /// another sweep, or to a scenario that was changed since.
     fn check_last(&self, found: &[Option<Earlier>]) -> Result<(), SweepError> {
         let with_runs = || {
             found.iter().zip(self.sweep.places()).filter_map(|(earlier, (kind, path))| {
