@@ -1,0 +1,308 @@
+//! Signals: kill(2), tgkill(2), sigsuspend(2), sigtimedwait(2), pause(2) and their kin.
+//!
+//! The kernel keeps and delivers them. What is done here: numbers that programs see become the kernel's, nothing outside
+//! the host can be signalled, and a thread that waits is woken if a signal has come for it.
+
+use super::{Answer, Call, Errno, Outcome, PROCEED, fail, refuse};
+use crate::host::{Host, is_stop_signal};
+use crate::obstacle::What;
+use crate::process::ProcessKey;
+use crate::thread::{Cause, Next, ThreadKey, Woken};
+use crate::tracee::Tid;
+
+/// Codes by which the kernel tells itself what becomes of an interrupted call (linux/errno.h): it is made again if no
+/// handler runs or the handler asks for that; or only if no handler runs.
+const ERESTARTSYS: i64 = -512;
+const ERESTARTNOHAND: i64 = -514;
+
+/// What a thread's status says of signals (proc_pid_status(5)): sets of bits, signal 1 first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Signals {
+    pending: u64,
+    blocked: u64,
+    ignored: u64,
+    caught: u64,
+}
+
+/// Signals that do nothing unless there is a handler.
+const HARMLESS: u64 = bit(libc::SIGCHLD) | bit(libc::SIGURG) | bit(libc::SIGWINCH) | bit(libc::SIGCONT);
+
+const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+impl Signals {
+    fn of(tid: Tid) -> Signals {
+        let text = std::fs::read_to_string(format!("/proc/{0}/task/{0}/status", tid.0)).unwrap_or_default();
+        Signals::parse(&text)
+    }
+
+    fn parse(status: &str) -> Signals {
+        let mut signals = Signals::default();
+        for line in status.lines() {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            let set = u64::from_str_radix(value.trim(), 16).unwrap_or(0);
+            match name {
+                "SigPnd" | "ShdPnd" => signals.pending |= set,
+                "SigBlk" => signals.blocked = set,
+                "SigIgn" => signals.ignored = set,
+                "SigCgt" => signals.caught = set,
+                _ => {}
+            }
+        }
+        signals
+    }
+
+    /// Whether a signal that waits would do something, if these were blocked.
+    fn acts(self, blocked: u64) -> bool {
+        let harmless = HARMLESS & !self.caught | self.ignored;
+        self.pending & !blocked & !harmless != 0
+    }
+}
+
+impl Host {
+    /// Whether a signal waits for a thread that would do something, if these were blocked.
+    pub(crate) fn has_signal(&mut self, key: ThreadKey, blocked: u64) -> bool {
+        let tid = self.thread(key).tid;
+        Signals::of(tid).acts(blocked)
+    }
+
+    /// Wakes the threads of a process for which a signal has come.
+    pub(crate) fn notice_signals(&mut self, process: ProcessKey) {
+        for key in self.threads_of(process) {
+            let thread = self.thread(key);
+            let Some(wait) = &thread.wait else { continue };
+            let (tid, on) = (thread.tid, wait.on.clone());
+            if on == Cause::Offspring {
+                continue;
+            }
+            let signals = Signals::of(tid);
+            match on {
+                // The kernel returns from these at once.
+                Cause::Signal { blocked } if signals.pending & !blocked & !signals.ignored != 0 => {
+                    self.wake(key, Next::Judge(Woken::Perhaps));
+                }
+                _ if signals.acts(signals.blocked) => self.interrupt_wait(key),
+                _ => {}
+            }
+        }
+    }
+
+    fn interrupt_wait(&mut self, key: ThreadKey) {
+        self.futexes.leave(key);
+        let thread = self.thread(key);
+        let number = thread.registers.map_or(0, |registers| registers.orig_rax as i64);
+        let rest = thread.rest_of_sleep.take();
+        let deadline = thread.wait.as_ref().and_then(|wait| wait.deadline);
+        if let (Some(address), Some(deadline)) = (rest, deadline) {
+            let left = deadline.saturating_sub(self.clock);
+            let _ = self.thread(key).tid.write_words(address, &[left / 1_000_000_000, left % 1_000_000_000]);
+        }
+        let restarts = match number {
+            libc::SYS_read | libc::SYS_readv | libc::SYS_write | libc::SYS_writev => true,
+            libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_sendto | libc::SYS_sendmsg => deadline.is_none(),
+            libc::SYS_wait4 | libc::SYS_waitid | libc::SYS_flock | libc::SYS_fcntl => true,
+            libc::SYS_futex => deadline.is_none(),
+            _ => false,
+        };
+        self.wake(key, Next::Interrupt(if restarts { ERESTARTSYS } else { ERESTARTNOHAND }));
+    }
+
+    /// The process that a program means by a number.
+    pub(crate) fn process_of_number(&self, shown: i32) -> Option<ProcessKey> {
+        let is_it = |process: &crate::process::Process| process.shown == shown && !process.reaped;
+        self.processes.iter().position(is_it).map(ProcessKey)
+    }
+
+    /// The kernel's number of a process, given the one that programs see.
+    pub(crate) fn real_number(&self, shown: i32) -> Option<i32> {
+        self.process_of_number(shown).map(|key| self.processes[key.0].pid.0)
+    }
+
+    /// A signal that is about to be delivered to the thread that runs.
+    pub(crate) fn handle_signal(&mut self, key: ThreadKey, signal: i32) {
+        if self.answer_instruction(key, signal) {
+            return self.resume(key, 0);
+        }
+        let tid = self.thread(key).tid;
+        if let Ok(mut info) = tid.signal_info()
+            && (info.si_code <= 0 || signal == libc::SIGCHLD)
+        {
+            // si_pid: whose signal it is, in the numbers that programs see. It stands where `sigval` of other signals
+            // stands, and those are from timers of this host's.
+            // SAFETY: the union has room for it.
+            let sender = unsafe { info.si_pid() };
+            let shown = self.by_tid.get(&Tid(sender)).map(|key| self.threads[key.0].process).or_else(|| {
+                self.processes.iter().rposition(|process| process.pid.0 == sender).map(ProcessKey)
+            });
+            let shown = shown.map_or(0, |process| self.processes[process.0].shown);
+            // SAFETY: `si_pid` is the first field after three numbers and padding (sigaction(2)).
+            unsafe { std::ptr::from_mut(&mut info).cast::<i32>().add(4).write(shown) };
+            if info.si_code != libc::SI_QUEUE {
+                tid.set_signal_info(&info);
+            }
+        }
+        self.resume(key, signal);
+    }
+}
+
+/// Whom kill(2) means.
+enum Target {
+    Process(ProcessKey),
+    /// All processes of a group, or of the host except the caller's own.
+    Several(Vec<ProcessKey>),
+}
+
+pub fn kill(call: &mut Call<'_>) -> Answer {
+    let (wanted, signal) = (call.int(0), call.int(1));
+    let own = call.host.thread(call.key).process;
+    let group = call.host.processes[own.0].group;
+    let living = |host: &Host, wanted: &dyn Fn(ProcessKey) -> bool| {
+        let all = (0..host.processes.len()).map(ProcessKey);
+        all.filter(|key| host.processes[key.0].ending.is_none() && wanted(*key)).collect::<Vec<_>>()
+    };
+    let target = match wanted {
+        0 => Target::Several(living(call.host, &|key| call.host.processes[key.0].group == group)),
+        -1 => Target::Several(living(call.host, &|key| key != own)),
+        i32::MIN..0 => Target::Several(living(call.host, &|key| call.host.processes[key.0].group == -wanted)),
+        _ => Target::Process(call.host.process_of_number(wanted).ok_or(Errno(libc::ESRCH))?),
+    };
+    match target {
+        Target::Process(process) => {
+            let real = call.host.processes[process.0].pid.0;
+            call.set_arg(0, real as u64)?;
+            send(call, process, signal)
+        }
+        Target::Several(all) if all.is_empty() => fail(libc::ESRCH),
+        Target::Several(all) => {
+            if is_stop_signal(signal) {
+                return refuse(What::Stopped { signal });
+            }
+            // Itself last, because it may end.
+            for &process in all.iter().filter(|&&process| process != own) {
+                // SAFETY: the number is that of a tracee that was not waited for.
+                unsafe { libc::kill(call.host.processes[process.0].pid.0, signal) };
+                arrived(call.host, process, signal);
+            }
+            if !all.contains(&own) {
+                return Ok(Outcome::Return(0));
+            }
+            let real = call.host.processes[own.0].pid.0;
+            call.set_arg(0, real as u64)?;
+            send(call, own, signal)
+        }
+    }
+}
+
+/// Lets the kernel send a signal, and wakes whom it has come for.
+fn send(call: &mut Call<'_>, target: ProcessKey, signal: i32) -> Answer {
+    if is_stop_signal(signal) {
+        return refuse(What::Stopped { signal });
+    }
+    if signal == 0 || call.host.thread(call.key).process == target {
+        // If it is for the thread itself, it comes as soon as the call is over; and others of the process are looked at.
+        if signal != 0 {
+            call.complete()?;
+            call.host.notice_signals(target);
+        }
+        return PROCEED;
+    }
+    if call.complete()? == 0 {
+        arrived(call.host, target, signal);
+    }
+    PROCEED
+}
+
+/// A signal has been sent to another process.
+fn arrived(host: &mut Host, target: ProcessKey, signal: i32) {
+    if signal == libc::SIGKILL {
+        // It ends now, not at some later moment.
+        host.kill_process(target);
+    } else {
+        host.notice_signals(target);
+    }
+}
+
+pub fn tkill(call: &mut Call<'_>) -> Answer {
+    to_thread(call, 0, 1)
+}
+
+pub fn tgkill(call: &mut Call<'_>) -> Answer {
+    let process = call.host.real_number(call.int(0)).ok_or(Errno(libc::ESRCH))?;
+    call.set_arg(0, process as u64)?;
+    to_thread(call, 1, 2)
+}
+
+/// rt_sigqueueinfo: the process, the signal, what its handler learns.
+pub fn sigqueue(call: &mut Call<'_>) -> Answer {
+    let target = call.host.process_of_number(call.int(0)).ok_or(Errno(libc::ESRCH))?;
+    let (real, signal) = (call.host.processes[target.0].pid.0, call.int(1));
+    call.set_arg(0, real as u64)?;
+    send(call, target, signal)
+}
+
+/// rt_tgsigqueueinfo.
+pub fn tgsigqueue(call: &mut Call<'_>) -> Answer {
+    tgkill(call)
+}
+
+pub fn pidfd_send_signal(call: &mut Call<'_>) -> Answer {
+    // Which process a descriptor is of is the kernel's knowledge; callers fall back to kill.
+    let _ = call;
+    fail(libc::ENOSYS)
+}
+
+fn to_thread(call: &mut Call<'_>, place: usize, signal: usize) -> Answer {
+    let (wanted, signal) = (call.int(place), call.int(signal));
+    let is_it = |thread: &crate::thread::Thread| thread.shown == wanted && !thread.gone;
+    let Some(found) = call.host.threads.iter().position(is_it) else { return fail(libc::ESRCH) };
+    let (real, process) = (call.host.threads[found].tid.0, call.host.threads[found].process);
+    call.set_arg(place, real as u64)?;
+    send(call, process, signal)
+}
+
+pub fn pause(call: &mut Call<'_>) -> Answer {
+    let blocked = Signals::of(call.tid()).blocked;
+    until_signal(call, blocked, None)
+}
+
+pub fn sigsuspend(call: &mut Call<'_>) -> Answer {
+    let blocked = call.tid().read_u64(call.args[0])?;
+    until_signal(call, blocked, None)
+}
+
+/// It waits for one of a set of signals, which are blocked otherwise.
+pub fn sigtimedwait(call: &mut Call<'_>) -> Answer {
+    if call.woken == Woken::TimedOut {
+        return fail(libc::EAGAIN);
+    }
+    let wanted = call.tid().read_u64(call.args[0])?;
+    let span = call.timespec(call.args[2])?;
+    let deadline = call.deadline_after(span);
+    until_signal(call, !wanted, deadline)
+}
+
+fn until_signal(call: &mut Call<'_>, blocked: u64, deadline: Option<u64>) -> Answer {
+    let signals = Signals::of(call.tid());
+    if signals.pending & !blocked & !signals.ignored != 0 {
+        return PROCEED;
+    }
+    Ok(Outcome::Wait { on: Cause::Signal { blocked }, deadline, nap: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_acts_unless_it_is_blocked_ignored_or_harmless_without_a_handler() {
+        let status = "Name:\tx\nSigPnd:\t0000000000000001\nShdPnd:\t0000000000010000\nSigBlk:\t0000000000000002\n\
+                      SigIgn:\t0000000000000004\nSigCgt:\t0000000000000008\n";
+        let signals = Signals::parse(status);
+        assert_eq!(signals, Signals { pending: 0x10001, blocked: 2, ignored: 4, caught: 8 });
+        assert!(signals.acts(0));
+        assert!(!signals.acts(1), "the other one is SIGCHLD, for which there is no handler");
+        assert!(Signals { caught: bit(libc::SIGCHLD), ..signals }.acts(1));
+        assert!(!Signals { ignored: 1, ..signals }.acts(0));
+    }
+}

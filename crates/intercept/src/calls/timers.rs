@@ -1,0 +1,290 @@
+//! Timers: alarm(2), setitimer(2), timer_create(2), timerfd_create(2) and their kin.
+//!
+//! A timer is an alarm of the host. When it rings, its program gets a signal from the tracer, or finds a number in its
+//! descriptor: what a program takes for a timer's descriptor is an event counter (eventfd(2)), which is read in the same
+//! way.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use super::{Answer, Call, DONE, Errno, PROCEED, fail, refuse, returns};
+use crate::calls::time::start_of;
+use crate::host::{Alarm, Host};
+use crate::process::{ProcessKey, ready};
+use crate::tracee::Address;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Timers of a host, by their numbers.
+#[derive(Debug, Default)]
+pub struct Timers(Vec<Timer>);
+
+#[derive(Debug)]
+struct Timer {
+    does: Does,
+    /// What its clock shows at the host's time 0.
+    clock_start: u64,
+    /// When it expires next: its time and its alarm.
+    next: Option<(u64, (u64, u64))>,
+    /// After that it expires again and again; 0 means once.
+    interval: u64,
+    deleted: bool,
+}
+
+/// What a timer does when it expires.
+#[derive(Debug)]
+enum Does {
+    /// A signal for a process.
+    Signal(ProcessKey, i32),
+    /// A signal for one thread of it (SIGEV_THREAD_ID).
+    SignalThread(crate::thread::ThreadKey, i32),
+    /// It counts in a descriptor.
+    Count(OwnedFd),
+    /// Nothing (SIGEV_NONE).
+    Nothing,
+}
+
+/// When a timer expires: for the first time, and how long from one time to the next. Spans of nanoseconds; 0 is never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Schedule {
+    first: u64,
+    interval: u64,
+}
+
+impl Host {
+    fn add_timer(&mut self, does: Does, clock_start: u64) -> usize {
+        self.timers.0.push(Timer { does, clock_start, next: None, interval: 0, deleted: false });
+        self.timers.0.len() - 1
+    }
+
+    /// How long until a timer expires, and its interval.
+    fn schedule_of(&self, number: usize) -> Schedule {
+        let timer = &self.timers.0[number];
+        let first = timer.next.map_or(0, |(time, _)| time.saturating_sub(self.clock).max(1));
+        Schedule { first, interval: timer.interval }
+    }
+
+    /// Sets a timer to this time of the host; 0 stops it. Returns how it was set before.
+    fn set_timer(&mut self, number: usize, time: Option<u64>, interval: u64) -> Schedule {
+        let before = self.schedule_of(number);
+        if let Some((_, entry)) = self.timers.0[number].next.take() {
+            self.unset_alarm(entry);
+        }
+        self.timers.0[number].interval = interval;
+        if let Some(time) = time {
+            let entry = self.set_alarm(time, Alarm::Timer(number));
+            self.timers.0[number].next = Some((time, entry));
+        }
+        before
+    }
+
+    /// A timer's time has come.
+    pub(crate) fn timer_expired(&mut self, number: usize) {
+        let timer = &mut self.timers.0[number];
+        let Some((time, _)) = timer.next.take() else { return };
+        let interval = timer.interval;
+        let mut times = 1;
+        if interval > 0 {
+            // Whoever is late gets one signal for all, as on a busy machine.
+            times += self.clock.saturating_sub(time) / interval;
+            let next = time + times * interval;
+            let entry = self.set_alarm(next, Alarm::Timer(number));
+            self.timers.0[number].next = Some((next, entry));
+        }
+        match &self.timers.0[number].does {
+            &Does::Signal(process, signal) => self.signal_process(process, signal),
+            &Does::SignalThread(thread, signal) => self.signal_thread(thread, signal),
+            Does::Count(file) => {
+                // SAFETY: a buffer of eight bytes.
+                unsafe { libc::write(file.as_raw_fd(), (&raw const times).cast(), 8) };
+            }
+            Does::Nothing => {}
+        }
+    }
+
+    fn signal_process(&mut self, process: ProcessKey, signal: i32) {
+        let target = &self.processes[process.0];
+        if target.ending.is_none() {
+            // SAFETY: the number is that of a tracee that was not waited for.
+            unsafe { libc::kill(target.pid.0, signal) };
+            self.notice_signals(process);
+        }
+    }
+
+    fn signal_thread(&mut self, key: crate::thread::ThreadKey, signal: i32) {
+        let (tid, process, gone) = {
+            let thread = self.thread(key);
+            (thread.tid, thread.process, thread.gone)
+        };
+        if !gone {
+            let pid = self.processes[process.0].pid.0;
+            // SAFETY: as above.
+            unsafe { libc::syscall(libc::SYS_tgkill, pid, tid.0, signal) };
+            self.notice_signals(process);
+        }
+    }
+}
+
+/// The real-time timer of a process, which alarm and setitimer share.
+fn real_timer(call: &mut Call<'_>) -> usize {
+    let process = call.host.thread(call.key).process;
+    let is_it = |timer: &Timer| matches!(timer.does, Does::Signal(owner, libc::SIGALRM) if owner == process && timer.clock_start == 0);
+    match call.host.timers.0.iter().position(is_it) {
+        Some(number) => number,
+        None => call.host.add_timer(Does::Signal(process, libc::SIGALRM), 0),
+    }
+}
+
+pub fn alarm(call: &mut Call<'_>) -> Answer {
+    let seconds = call.args[0] & 0xFFFF_FFFF;
+    let timer = real_timer(call);
+    let time = (seconds > 0).then(|| call.now() + seconds * SECOND);
+    let before = call.host.set_timer(timer, time, 0);
+    returns(before.first.div_ceil(SECOND) as i64)
+}
+
+pub fn setitimer(call: &mut Call<'_>) -> Answer {
+    if call.int(0) != libc::ITIMER_REAL {
+        return refuse(call.unsupported("only timers of real time are simulated (ITIMER_REAL)"));
+    }
+    let interval = call.timeval(call.args[1])?.ok_or(Errno(libc::EFAULT))?;
+    let first = call.timeval(call.args[1] + 16)?.unwrap_or(0);
+    let timer = real_timer(call);
+    let time = (first > 0).then(|| call.now() + first);
+    let before = call.host.set_timer(timer, time, interval);
+    write_schedule(call, call.args[2], before, 1_000)?;
+    DONE
+}
+
+pub fn getitimer(call: &mut Call<'_>) -> Answer {
+    let schedule = if call.int(0) == libc::ITIMER_REAL {
+        let timer = real_timer(call);
+        call.host.schedule_of(timer)
+    } else {
+        Schedule::default()
+    };
+    write_schedule(call, call.args[1], schedule, 1_000)?;
+    DONE
+}
+
+/// `struct itimerspec`, or `struct itimerval` with a unit of a microsecond: first the interval.
+fn write_schedule(call: &Call<'_>, address: Address, schedule: Schedule, unit: u64) -> Result<(), Errno> {
+    if address == 0 {
+        return Ok(());
+    }
+    let Schedule { first, interval } = schedule;
+    let words = [interval / SECOND, interval % SECOND / unit, first / SECOND, first % SECOND / unit];
+    Ok(call.tid().write_words(address, &words)?)
+}
+
+/// Where `struct sigevent` says what to do.
+pub fn timer_create(call: &mut Call<'_>) -> Answer {
+    let Some(clock_start) = start_of(call.int(0)) else { return fail(libc::EINVAL) };
+    let process = call.host.thread(call.key).process;
+    let does = if call.args[1] == 0 {
+        Does::Signal(process, libc::SIGALRM)
+    } else {
+        let event = call.args[1];
+        let signal = call.tid().read_u32(event + 8)? as i32;
+        let thread = call.tid().read_u32(event + 16)? as i32;
+        match call.tid().read_u32(event + 12)? as i32 {
+            libc::SIGEV_NONE => Does::Nothing,
+            libc::SIGEV_SIGNAL => Does::Signal(process, signal),
+            libc::SIGEV_THREAD_ID => {
+                let found = call.host.threads.iter().position(|known| known.shown == thread && !known.gone);
+                Does::SignalThread(crate::thread::ThreadKey(found.ok_or(Errno(libc::EINVAL))?), signal)
+            }
+            _ => return fail(libc::EINVAL),
+        }
+    };
+    // The real-time timer is the only one whose clock begins at 0.
+    let number = call.host.add_timer(does, clock_start);
+    call.tid().write(call.args[2], &(number as u32).to_le_bytes())?;
+    DONE
+}
+
+/// The timer that a program means.
+fn timer(call: &Call<'_>) -> Result<usize, Errno> {
+    let number = call.args[0] as usize;
+    let is_one = |timer: &Timer| !timer.deleted && timer.clock_start != 0 && !matches!(timer.does, Does::Count(_));
+    call.host.timers.0.get(number).filter(|timer| is_one(timer)).map(|_| number).ok_or(Errno(libc::EINVAL))
+}
+
+pub fn timer_settime(call: &mut Call<'_>) -> Answer {
+    let number = timer(call)?;
+    settime(call, number)
+}
+
+/// Timer, flags, the new schedule, and where the old one is written: alike for both kinds.
+fn settime(call: &mut Call<'_>, number: usize) -> Answer {
+    let [_, flags, new, old, ..] = call.args;
+    let interval = call.timespec(new)?.ok_or(Errno(libc::EFAULT))?;
+    let first = call.timespec(new + 16)?.unwrap_or(0);
+    let is_absolute = flags & libc::TIMER_ABSTIME as u64 != 0;
+    let start = call.host.timers.0[number].clock_start;
+    let time = match first {
+        0 => None,
+        _ if is_absolute => Some(first.saturating_sub(start)),
+        _ => Some(call.now().saturating_add(first)),
+    };
+    let before = call.host.set_timer(number, time, interval);
+    write_schedule(call, old, before, 1)?;
+    DONE
+}
+
+pub fn timer_gettime(call: &mut Call<'_>) -> Answer {
+    let number = timer(call)?;
+    write_schedule(call, call.args[1], call.host.schedule_of(number), 1)?;
+    DONE
+}
+
+pub fn timer_getoverrun(call: &mut Call<'_>) -> Answer {
+    timer(call)?;
+    DONE
+}
+
+pub fn timer_delete(call: &mut Call<'_>) -> Answer {
+    let number = timer(call)?;
+    call.host.set_timer(number, None, 0);
+    call.host.timers.0[number].deleted = true;
+    DONE
+}
+
+pub fn timerfd_create(call: &mut Call<'_>) -> Answer {
+    let Some(clock_start) = start_of(call.int(0)) else { return fail(libc::EINVAL) };
+    // The flags of both calls have the same values.
+    let flags = call.args[1];
+    call.replace(libc::SYS_eventfd2, [0, flags])?;
+    let fd = call.complete()? as i32;
+    if fd >= 0 {
+        call.process().descriptors.forget(fd);
+        let file = call.process().fetch(fd).map_err(|_| Errno(libc::ENFILE))?;
+        let number = call.host.add_timer(Does::Count(file), clock_start);
+        call.process().descriptors.timers.insert(fd, number);
+    }
+    PROCEED
+}
+
+/// The timer of a descriptor.
+fn timer_of_descriptor(call: &mut Call<'_>) -> Result<usize, Errno> {
+    let fd = call.fd(0);
+    call.process().descriptors.timers.get(&fd).copied().ok_or(Errno(libc::EINVAL))
+}
+
+pub fn timerfd_settime(call: &mut Call<'_>) -> Answer {
+    let number = timer_of_descriptor(call)?;
+    if let Does::Count(file) = &call.host.timers.0[number].does {
+        // What it has counted so far is forgotten.
+        let mut count = 0_u64;
+        if ready(file.as_raw_fd(), libc::POLLIN) != 0 {
+            // SAFETY: a buffer of eight bytes.
+            unsafe { libc::read(file.as_raw_fd(), (&raw mut count).cast(), 8) };
+        }
+    }
+    settime(call, number)
+}
+
+pub fn timerfd_gettime(call: &mut Call<'_>) -> Answer {
+    let number = timer_of_descriptor(call)?;
+    write_schedule(call, call.args[1], call.host.schedule_of(number), 1)?;
+    DONE
+}

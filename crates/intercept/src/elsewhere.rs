@@ -1,0 +1,66 @@
+//! What there is on machines of other kinds: the same names, and an error that says why.
+
+use std::rc::Rc;
+
+use crate::launch::{Datagram, Launch, Setting, StartError, State};
+use crate::print::Printer;
+
+/// Nothing: programs cannot be simulated here.
+#[derive(Debug)]
+pub struct Kernel(());
+
+impl Kernel {
+    /// Never a kernel.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn new() -> Result<Kernel, StartError> {
+        Err(StartError::Elsewhere)
+    }
+}
+
+/// A host that cannot be made, because there is no [`Kernel`].
+#[derive(Debug)]
+pub struct Host {
+    never: std::convert::Infallible,
+}
+
+#[expect(missing_docs, reason = "as on Linux")]
+#[expect(clippy::missing_errors_doc, reason = "as on Linux")]
+impl Host {
+    pub fn start(_: &Rc<Kernel>, _: &Launch, _: &Setting, _: u64) -> Result<Host, StartError> {
+        Err(StartError::Elsewhere)
+    }
+
+    pub fn run(&mut self, _: u64) {
+        match self.never {}
+    }
+
+    pub fn next_wake(&self) -> Option<u64> {
+        match self.never {}
+    }
+
+    pub fn deliver(&mut self, _: u16, _: u16, _: &[u8]) -> bool {
+        match self.never {}
+    }
+
+    pub fn take_sent(&mut self) -> Option<Datagram> {
+        match self.never {}
+    }
+
+    pub fn printer(&mut self) -> &mut Printer {
+        match self.never {}
+    }
+
+    pub fn state(&self) -> &State {
+        match self.never {}
+    }
+
+    pub fn counts(&self) -> (Vec<(String, u64)>, u64) {
+        match self.never {}
+    }
+
+    pub fn kill(&mut self) {
+        match self.never {}
+    }
+}

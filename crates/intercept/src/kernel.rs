@@ -1,0 +1,96 @@
+//! What all hosts of one simulation share.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+
+use crate::socket::Tokens;
+use crate::launch::StartError;
+use crate::stop::Stops;
+use crate::watchdog::{self, Watch};
+
+/// The part of the tracer that is the same for all hosts of one simulation. It belongs to one thread: the kernel lets
+/// only the thread that has begun to trace a program go on with it.
+///
+/// While it lives, its thread and all programs run on one processor of the machine. One of them runs at a time, so more
+/// would only cost time.
+#[derive(Debug)]
+pub struct Kernel {
+    pub(crate) stops: Stops,
+    pub(crate) tokens: Tokens,
+    pub(crate) watch: Arc<Watch>,
+    before: libc::cpu_set_t,
+    /// Which processors are taken by kernels of this process, to choose another one for the next.
+    cpu: Option<usize>,
+}
+
+/// How many kernels of this process run on each processor.
+static TAKEN: std::sync::Mutex<Vec<usize>> = std::sync::Mutex::new(Vec::new());
+
+thread_local! {
+    static EXISTS: RefCell<bool> = const { RefCell::new(false) };
+}
+
+impl Kernel {
+    /// A kernel for hosts of this thread.
+    ///
+    /// # Errors
+    /// If the system has no descriptor left.
+    ///
+    /// # Panics
+    /// If this thread has one already.
+    pub fn new() -> Result<Kernel, StartError> {
+        let tokens = Tokens::new().map_err(StartError::refused("to make a socket"))?;
+        EXISTS.with_borrow_mut(|exists| assert!(!std::mem::replace(exists, true), "one simulation a thread"));
+        let before = affinity().map_err(StartError::refused("to ask for its processors"))?;
+        let cpu = take_cpu(&before);
+        if let Some(cpu) = cpu {
+            pin(cpu);
+        }
+        Ok(Kernel { stops: Stops::default(), tokens, watch: watchdog::register(), before, cpu })
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        EXISTS.with_borrow_mut(|exists| *exists = false);
+        if let Some(cpu) = self.cpu {
+            let mut taken = TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            taken[cpu] = taken[cpu].saturating_sub(1);
+        }
+        // SAFETY: the set is live.
+        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &self.before) };
+    }
+}
+
+/// Which processors this thread may use.
+fn affinity() -> io::Result<libc::cpu_set_t> {
+    // SAFETY: a set of bits, for which zeros are valid.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is live.
+    match unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) } {
+        0 => Ok(set),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The processor with the fewest kernels.
+fn take_cpu(allowed: &libc::cpu_set_t) -> Option<usize> {
+    let mut taken = TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    taken.resize(libc::CPU_SETSIZE as usize, 0);
+    // SAFETY: the place is within the set.
+    let is_allowed = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, allowed) };
+    let cpu = (0..taken.len()).filter(is_allowed).min_by_key(|&cpu| taken[cpu])?;
+    taken[cpu] += 1;
+    Some(cpu)
+}
+
+/// Programs inherit it.
+fn pin(cpu: usize) {
+    // SAFETY: the set is live, and the place is within it.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set);
+    }
+}
