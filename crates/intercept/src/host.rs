@@ -519,6 +519,8 @@ impl Host {
             Some(Stop::Halted(signal)) if is_stop_signal(signal) => self.give_up(key, What::Stopped { signal }),
             Some(Stop::Halted(_) | Stop::Edge | Stop::Exiting) => self.resume(key, 0),
             Some(Stop::Ended(ending)) => self.ended(key, ending),
+            // It ended while the others of its process were waited for.
+            None if self.state != State::Running || self.thread(key).gone => {}
             None => self.give_up(key, What::Lost("it is no longer traced".to_owned())),
         }
         self.state == State::Running && !self.thread(key).gone
