@@ -4,7 +4,8 @@
 //! made, answered in the kernel's place, or made to wait. Between two calls no time passes, but calls cost some. A host
 //! never runs ahead of the time that it was allowed: a call that is due later waits for the host's next turn.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::calls::futex::Futexes;
@@ -73,6 +74,14 @@ pub struct Host {
     /// How often a thread has achieved something.
     pub(crate) progress: u64,
     pub(crate) sent: VecDeque<Datagram>,
+    /// The folder that its programs may write to.
+    pub(crate) folder: PathBuf,
+    /// Files elsewhere that were written to.
+    pub(crate) written_outside: BTreeSet<PathBuf>,
+    /// Numbers of files that were made during the run: device and number, and what programs see.
+    pub(crate) inodes: BTreeMap<(u64, u64), u64>,
+    /// When the run began, in nanoseconds of real time since 1970.
+    pub(crate) real_start: u64,
     pub(crate) printer: Printer,
     pub(crate) state: State,
     counts: Counts,
@@ -131,6 +140,10 @@ impl Host {
             changed: true,
             progress: 0,
             sent: VecDeque::new(),
+            folder: launch.folder.canonicalize().unwrap_or_else(|_| launch.folder.clone()),
+            written_outside: BTreeSet::new(),
+            inodes: BTreeMap::new(),
+            real_start: kernel.real_start,
             printer: Printer::default(),
             state: State::Running,
             counts: Counts::default(),
@@ -210,6 +223,11 @@ impl Host {
             self.counts.by_number.iter().map(|(&number, &count)| (table::name(number), count)).collect();
         calls.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
         (calls, self.counts.clock_reads)
+    }
+
+    /// Files outside its folder that its programs have written to: later runs may find them.
+    pub fn written_outside(&self) -> impl Iterator<Item = &Path> {
+        self.written_outside.iter().map(PathBuf::as_path)
     }
 
     /// Ends all its processes, as a power failure does.

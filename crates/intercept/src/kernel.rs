@@ -19,6 +19,8 @@ pub struct Kernel {
     pub(crate) stops: Stops,
     pub(crate) tokens: Tokens,
     pub(crate) watch: Arc<Watch>,
+    /// When it was made, in nanoseconds of real time since 1970. What is newer was made during the run.
+    pub(crate) real_start: u64,
     before: libc::cpu_set_t,
     /// Which processors are taken by kernels of this process, to choose another one for the next.
     cpu: Option<usize>,
@@ -47,7 +49,14 @@ impl Kernel {
         if let Some(cpu) = cpu {
             pin(cpu);
         }
-        Ok(Kernel { stops: Stops::default(), tokens, watch: watchdog::register(), before, cpu })
+        Ok(Kernel {
+            stops: Stops::default(),
+            tokens,
+            watch: watchdog::register(),
+            real_start: real_now().saturating_sub(FILE_CLOCK_LAG),
+            before,
+            cpu,
+        })
     }
 }
 
@@ -61,6 +70,15 @@ impl Drop for Kernel {
         // SAFETY: the set is live.
         unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &self.before) };
     }
+}
+
+/// File systems take the time from a clock that is this late at most, in nanoseconds: it goes on once a tick.
+const FILE_CLOCK_LAG: u64 = 10_000_000;
+
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "files have real times")]
+fn real_now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    now.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Which processors this thread may use.

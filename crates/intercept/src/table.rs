@@ -142,7 +142,7 @@ pub const TABLE: &[SystemCall] = table! {
     75 "fdatasync" Free;
     76 "truncate" Free;
     77 "ftruncate" Free;
-    78 "getdents" Asked(calls::files::getdents);
+    78 "getdents" Fails(ABSENT);
     79 "getcwd" Free;
     80 "chdir" Free;
     81 "fchdir" Free;
@@ -153,7 +153,7 @@ pub const TABLE: &[SystemCall] = table! {
     86 "link" Free;
     87 "unlink" Free;
     88 "symlink" Free;
-    89 "readlink" Free;
+    89 "readlink" Asked(calls::files::readlink);
     90 "chmod" Free;
     91 "fchmod" Free;
     92 "chown" Free;
@@ -189,7 +189,7 @@ pub const TABLE: &[SystemCall] = table! {
     122 "setfsuid" Fails(PRIVILEGED);
     123 "setfsgid" Fails(PRIVILEGED);
     124 "getsid" Asked(calls::identity::getpgid);
-    125 "capget" Fails(PRIVILEGED);
+    125 "capget" Free;
     126 "capset" Fails(PRIVILEGED);
     127 "rt_sigpending" Free;
     128 "rt_sigtimedwait" Asked(calls::signals::sigtimedwait);
@@ -281,7 +281,7 @@ pub const TABLE: &[SystemCall] = table! {
     214 "epoll_ctl_old" Fails(ABSENT);
     215 "epoll_wait_old" Fails(ABSENT);
     216 "remap_file_pages" Fails(ABSENT);
-    217 "getdents64" Asked(calls::files::getdents);
+    217 "getdents64" Asked(calls::files::getdents64);
     218 "set_tid_address" Asked(calls::threads::set_tid_address);
     219 "restart_syscall" Refused("a call that was interrupted goes on where the simulation cannot see it");
     220 "semtimedop" Refused(SYSTEM_V);
@@ -331,7 +331,7 @@ pub const TABLE: &[SystemCall] = table! {
     264 "renameat" Free;
     265 "linkat" Free;
     266 "symlinkat" Free;
-    267 "readlinkat" Free;
+    267 "readlinkat" Asked(calls::files::readlinkat);
     268 "fchmodat" Free;
     269 "faccessat" Free;
     270 "pselect6" Asked(calls::ready::pselect6);
