@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::summary::RunSummary;
 use super::text::heading;
-use seedbed_core::check::{CUT_SHORT, Checker, Finding};
+use seedbed_core::check::{CUT_SHORT, Checker, Finding, OBSTACLE};
 use seedbed_core::lab::PANIC;
 
 /// What findings of one kind mean.
@@ -86,7 +86,18 @@ const OF_ITS_OWN: &str = "A checker of the protocol's own has found this. The li
                           `--trace FILE` writes every event up to then.";
 
 /// The order is that of causes: what is further up often brings about what is further down.
-static ROWS: [Row; 16] = [
+static ROWS: [Row; 18] = [
+    row(
+        Checker::LIVENESS,
+        OBSTACLE,
+        "This does not say that the program is wrong: it did what virtual time cannot answer, and the line above has what \
+         it was. Play the scenario with real processes in real time, or do without that call.",
+    ),
+    row(
+        Checker::COURSE,
+        OBSTACLE,
+        "The course's checks judge whole runs, and this one was cut short: look at the other finding.",
+    ),
     row(
         Checker::COURSE,
         CUT_SHORT,
@@ -226,8 +237,9 @@ mod tests {
     use seedbed_core::record::RunRecord;
 
     /// One of each kind.
-    fn course_errors() -> [CourseError; 8] {
+    fn course_errors() -> [CourseError; 9] {
         [
+            CourseError::Obstacle,
             CourseError::CutShort { attempts: 1_000_001 },
             CourseError::IncorrectResponses,
             CourseError::ReplicasDied { died: 1 },

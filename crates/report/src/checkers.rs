@@ -5,17 +5,16 @@ use std::io::{self, Write};
 use super::summary::RunSummary;
 use super::text::{BAD, FAIR, GOOD, heading};
 use seedbed_core::check::{Checker, Finding, Judgement, NOT_JUDGED, NOT_WATCHED, OK, Opinion};
-use seedbed_core::record::World;
 
 /// Writes the section. Its reader may meet linearizability for the first time, so each line says what was looked at.
 ///
 /// # Errors
 /// If writing fails.
 pub(super) fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
-    write_opinions(out, &run.judgement, run.world == World::Virtual.name())
+    write_opinions(out, &run.judgement, run.world.is_simulated())
 }
 
-/// In the virtual world, replicas that are not watched have no invariants, so nothing is to be said of them.
+/// In virtual time, replicas that are not watched have no invariants, so nothing is to be said of them.
 fn write_opinions(out: &mut impl Write, judgement: &Judgement, is_simulated: bool) -> io::Result<()> {
     heading(out, "## What the Other Checkers Say")?;
     let is_shown = |opinion: &&Opinion| {

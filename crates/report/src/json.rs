@@ -164,7 +164,7 @@ impl<'a> From<&'a RunSummary> for Run<'a> {
             scenario: &run.scenario,
             description: &run.description,
             protocol: &run.protocol,
-            world: run.world,
+            world: run.world.name(),
             rules: run.rules.name(),
             seed: run.seed,
             command: &run.command,
@@ -251,7 +251,9 @@ mod tests {
                 "unacknowledged_reads": 0,
                 "idle_faults": [],
                 "packet_storm": false,
-                "request_storm": false
+                "request_storm": false,
+                "complaints": [],
+                "obstacle": null
             },
             "correctness": {"passed": true, "errors": []},
             "checkers": {

@@ -7,10 +7,11 @@ use super::rows::{Columns, Key, Row};
 use seedbed_core::chaos::Rulebook;
 use seedbed_core::check::{Checker, Finding, Judgement, course};
 use seedbed_core::hash::StableHasher;
+use seedbed_core::id::ReplicaId;
 use seedbed_core::lab::PANIC;
-use seedbed_core::record::{Belief, RunRecord, Tally};
+use seedbed_core::record::{Belief, RunRecord, Tally, World};
 use seedbed_core::scenario::Scenario;
-use seedbed_core::time::Span;
+use seedbed_core::time::{Span, Time};
 use seedbed_core::workload::CLIENTS;
 
 /// The data of one run that reports show: everything except single requests, so it stays small.
@@ -22,8 +23,8 @@ pub struct RunSummary {
     pub description: String,
     /// What the replicas ran: the protocol's name, or the program's path.
     pub protocol: String,
-    /// The world's name: `virtual` or `live`.
-    pub world: &'static str,
+    /// The world in which it was.
+    pub world: World,
     /// The rules by which it was played.
     pub rules: Rulebook,
     /// The seed of the run.
@@ -36,7 +37,7 @@ pub struct RunSummary {
     pub latency: Option<Latency>,
     /// The judgement of all checkers.
     pub judgement: Judgement,
-    /// The most by which the machine was late with due work, in seconds; zero in the virtual world.
+    /// The most by which the machine was late with due work, in seconds; zero in virtual time.
     pub lag: f64,
     /// The file with the output of the replicas, if it was kept.
     pub output: Option<String>,
@@ -100,6 +101,27 @@ pub struct Statistics {
     pub packet_storm: bool,
     /// Whether the run was cut short because clients had to ask again too often.
     pub request_storm: bool,
+    /// What the LAN in virtual time found wrong with replicas, in order, up to a number for each.
+    pub complaints: Vec<Remark>,
+    /// Why the run was cut short, if a program did what cannot be simulated.
+    pub obstacle: Option<Remark>,
+}
+
+/// What is to be said of a replica.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Remark {
+    /// Its address.
+    pub replica: String,
+    /// When, in seconds from the start of the run.
+    pub time: f64,
+    /// What it did, in one line that begins with a verb.
+    pub what: String,
+}
+
+impl Remark {
+    fn new(replica: ReplicaId, time: Time, what: &str) -> Remark {
+        Remark { replica: replica.to_string(), time: time.as_secs_f64(), what: what.to_owned() }
+    }
 }
 
 /// A fault event that did nothing.
@@ -154,7 +176,7 @@ impl RunSummary {
             scenario: scenario.name.clone(),
             description: describe(scenario),
             protocol: protocol.to_owned(),
-            world: record.world.name(),
+            world: record.world,
             rules: scenario.rules,
             seed: record.seed,
             command,
@@ -232,6 +254,8 @@ impl Statistics {
             idle_faults: idle_faults.collect(),
             packet_storm: record.packet_storm,
             request_storm: record.request_storm,
+            complaints: record.complaints.iter().map(|told| Remark::new(told.replica, told.time, &told.what)).collect(),
+            obstacle: record.obstacle.as_ref().map(|one| Remark::new(one.replica, one.time, &one.what)),
         }
     }
 }

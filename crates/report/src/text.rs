@@ -1,7 +1,7 @@
 //! One run in the layout of the course's runner, and below it a section on the checkers that the course does not have.
 //!
 //! The heading `# Simulation Finished` is the course's in every world, because programs read it. A line above it says
-//! if the run was not a simulation: real processes in real time.
+//! if the run was not one of the virtual world: real processes in real time, or the course's LAN in virtual time.
 //!
 //! The writers here use ANSI colours; use a stream that strips these where they do not belong (`anstream`).
 
@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::summary::{IdleFault, RunSummary, Statistics};
+use super::summary::{IdleFault, Remark, RunSummary, Statistics};
 use super::{advice, checkers};
 use seedbed_core::chaos::Rulebook;
 use seedbed_core::check::LAG_MAX;
@@ -41,9 +41,13 @@ pub(super) fn too_busy(run: &RunSummary) -> String {
 /// # Errors
 /// If writing fails.
 pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
-    if run.world != World::Virtual.name() {
-        let (world, seconds) = (run.world, run.seconds);
-        writeln!(out, "Played with real processes, in {seconds:.1} s of real time ({world} world)\n")?;
+    let (world, seconds, clock) = (run.world.name(), run.seconds, run.world.time());
+    match run.world {
+        World::Virtual => {}
+        World::Lan => writeln!(out, "Played on the course's LAN, in {seconds:.1} s of {clock}\n")?,
+        World::Live | World::Grpc => {
+            writeln!(out, "Played with real processes, in {seconds:.1} s of {clock} ({world} world)\n")?;
+        }
     }
     if !run.judgement.is_judged() {
         writeln!(out, "{BAD}Not judged:{BAD:#} {}\n", too_busy(run))?;
@@ -66,6 +70,12 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
     }
     if run.statistics.request_storm {
         writeln!(out, "{FAIR}Warning:{FAIR:#} request storm, cut short because clients had to ask again too often")?;
+    }
+    for Remark { replica, time, what } in &run.statistics.complaints {
+        writeln!(out, "{FAIR}Warning:{FAIR:#} replica {replica} at {time:.6} s {what}")?;
+    }
+    if let Some(Remark { replica, time, what }) = &run.statistics.obstacle {
+        writeln!(out, "{BAD}Cut short:{BAD:#} replica {replica} at {time:.6} s did what cannot be simulated: {what}")?;
     }
     writeln!(out)?;
     if run.panicked() {
@@ -157,7 +167,9 @@ fn write_measure(out: &mut impl Write, name: &str, measure: &Measure) -> io::Res
 mod tests {
     use super::*;
     use seedbed_core::check::fixture;
-    use seedbed_core::record::{History, RunRecord};
+    use seedbed_core::id::ReplicaId;
+    use seedbed_core::record::{Complaint, History, Obstacle, RunRecord};
+    use seedbed_core::time::{Span, Time};
 
     /// The handout's first sample.
     const FAILED: &str = "\
@@ -269,6 +281,31 @@ Liveness: not judged, at the end no quorum of sound replicas was connected
         let warning = "incorrect response: 0\nWarning: packet storm, stopped early after 20001 messages between \
                        replicas (limit: 20000)\n\n## Correctness";
         assert!(text.contains(warning), "{text}");
+    }
+
+    #[test]
+    fn a_run_on_the_lan_is_in_virtual_time_and_shows_complaints_and_what_cut_it_short() {
+        let time = Time::ZERO + Span::from_millis(2_500);
+        let complaint =
+            Complaint { time, replica: ReplicaId(1), what: "sent to an unknown destination: {\"a".to_owned() };
+        let obstacle = Obstacle { time, replica: ReplicaId(2), what: "opens a TCP socket".to_owned() };
+        let record =
+            RunRecord { world: World::Lan, complaints: vec![complaint], obstacle: Some(obstacle), ..fixture::record() };
+        let text = plain(&record);
+        assert!(
+            text.starts_with("Played on the course's LAN, in 34.0 s of virtual time\n\n# Simulation Finished\n"),
+            "{text}"
+        );
+        assert!(!text.contains("real"), "{text}");
+        let warnings = "Warning: replica 0001 at 2.500000 s sent to an unknown destination: {\"a\n\
+                        Cut short: replica 0002 at 2.500000 s did what cannot be simulated: opens a TCP socket\n";
+        assert!(text.contains(warnings), "{text}");
+        assert!(text.contains("Correctness Checks Failed"), "{text}");
+        assert!(
+            text.contains("Liveness: cut short, the run was cut short, because a program did what cannot be simulated")
+        );
+        assert!(text.contains("\n1. obstacle: This does not say that the program is wrong"), "{text}");
+        assert!(!text.contains("invariants"), "nobody could watch a program: {text}");
     }
 
     #[test]

@@ -113,6 +113,24 @@ struct Strike<'a> {
 }
 
 #[derive(Serialize)]
+struct Sending<'a> {
+    from: Address,
+    message: Message<'a>,
+}
+
+#[derive(Serialize)]
+struct Printing<'a> {
+    from: Address,
+    line: &'a str,
+}
+
+#[derive(Serialize)]
+struct Complaint<'a> {
+    from: Address,
+    what: &'a str,
+}
+
+#[derive(Serialize)]
 struct Crash {
     to: Address,
     /// How many records were lost, and whether the first of them is torn.
@@ -278,6 +296,9 @@ impl<'s> TraceWriter<'s> {
             }
             Event::Ended { replica: at, why } => out.line("exit", End { to: replica(at), why: &why.0 }),
             Event::Synced { replica: at } => out.line("synced", Place { to: replica(at) }),
+            Event::Sent { from, .. } => out.line("send", Sending { from: replica(from), message: Message::of(said)? }),
+            Event::Printed { replica: at, line } => out.line("print", Printing { from: replica(at), line }),
+            Event::Complained { replica: at, what } => out.line("complaint", Complaint { from: replica(at), what }),
         }
     }
 }

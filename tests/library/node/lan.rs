@@ -10,7 +10,7 @@ use seedbed::rng::Stream;
 use seedbed::scenario::Scenario;
 use seedbed::time::{Span, Time};
 use seedbed::wire::{Address, DATAGRAM_BYTES_MAX};
-use seedbed::world::lan::{Lan, Wires, address};
+use seedbed::world::lan::{Inspector, Lan, Wires, address};
 use seedbed_core::replica::{Config, Replica};
 
 use super::hostile::Hostile;
@@ -83,7 +83,9 @@ impl Wires for Downlink<'_> {
             other => panic!("{} is played by no test", other.name()),
         }
     }
+}
 
+impl Inspector for Downlink<'_> {
     fn complain(&mut self, _now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
         self.cables.complaints.push(format!("{about}: {}", what()));
     }

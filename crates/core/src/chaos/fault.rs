@@ -85,7 +85,7 @@ impl Fault {
     /// In which worlds it can be played.
     pub fn reach(&self) -> Reach {
         match self {
-            Fault::Duplicate(_) | Fault::DelayLink { .. } => Reach::Simulated,
+            Fault::Duplicate(_) | Fault::DelayLink { .. } => Reach::VirtualTime,
             Fault::Damage(_) => Reach::Processes,
             Fault::Host { act, .. } => act.reach(),
             _ => Reach::Everywhere,

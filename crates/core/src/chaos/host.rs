@@ -74,7 +74,7 @@ pub static HOST_FAULTS: [HostFault; 11] = [
         keys: &["replica", "rate", "jump_ms"],
         required: 1,
         needs_disks: false,
-        reach: Reach::Simulated,
+        reach: Reach::VirtualTime,
     },
     HostFault {
         name: "slow_disk",

@@ -9,7 +9,9 @@ pub enum Reach {
     Everywhere,
     /// Where replicas are processes that this program may stop and start, behind a network of its own.
     Processes,
-    /// Where hosts, clocks, disks and delays are simulated.
+    /// Where time is simulated, and with it clocks, delays and second copies of messages.
+    VirtualTime,
+    /// Where disks are simulated, too, and messages are values.
     Simulated,
 }
 
@@ -19,7 +21,8 @@ impl fmt::Display for Reach {
         f.write_str(match self {
             Reach::Everywhere => "every world",
             Reach::Processes => "the virtual and the live world",
-            Reach::Simulated => "the virtual world",
+            // The course's LAN in virtual time is not a world that a user names: it is where such a protocol is played.
+            Reach::VirtualTime | Reach::Simulated => "the virtual world",
         })
     }
 }

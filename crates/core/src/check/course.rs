@@ -2,8 +2,8 @@
 //!
 //! The handout's edge cases, decided:
 //!
-//! - Answers that name no open attempt of their client count as incorrect, like gets with a wrong value; so does, in the
-//!   live world, every datagram of a replica that makes no sense.
+//! - Answers that name no open attempt of their client count as incorrect, like gets with a wrong value; so does, on the
+//!   course's LAN, every datagram of a replica that makes no sense.
 //! - A get is incorrect here, as in the course's runner, if it returns a put of the client's own that was not
 //!   acknowledged yet. Linearizability allows such a get
 //!   ([`unacknowledged_reads`](crate::record::History::unacknowledged_reads)). In scenarios that the course's runner
@@ -13,9 +13,10 @@
 //! - A scenario without requests stores nothing and needs no messages; it passes, with a median latency of infinity.
 //! - A packet storm ends a run early but is not an error by itself, as in the course's runner. A run that was cut short
 //!   because clients asked too often is a separate error ([`CourseError::CutShort`]), because the course's runner has
-//!   no such bound. Without one acknowledged put, nothing was stored.
+//!   no such bound; so is one in which a program did what cannot be simulated ([`CourseError::Obstacle`]). Without one
+//!   acknowledged put, nothing was stored.
 
-use super::opinion::{CUT_SHORT, Checker, Finding, OK, Opinion};
+use super::opinion::{CUT_SHORT, Checker, Finding, OBSTACLE, OK, Opinion};
 use super::panel::{Check, Evidence};
 use crate::machine::Machine;
 use crate::record::{Observer, RunRecord, World};
@@ -41,6 +42,10 @@ impl Verdict {
 /// A correctness check that failed, in the handout's wording.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CourseError {
+    /// The run did not reach its end, because a program did what cannot be simulated. The course's runner simulates
+    /// nothing, so what it would say is not known.
+    #[error("the run was cut short, because a program did what cannot be simulated")]
+    Obstacle,
     /// The run did not reach its end, because clients had to ask again too often. The course's runner has no such bound,
     /// so what it would say is not known.
     #[error("the run was cut short at {attempts} messages of clients, which were redirected or failed too often")]
@@ -104,6 +109,7 @@ impl CourseError {
     /// The kind of failure, without the figures.
     pub const fn kind(&self) -> &'static str {
         match self {
+            CourseError::Obstacle => OBSTACLE,
             CourseError::CutShort { .. } => CUT_SHORT,
             CourseError::IncorrectResponses => "incorrect responses",
             CourseError::ReplicasDied { .. } => "replicas died",
@@ -237,6 +243,7 @@ fn errors(scenario: &Scenario, record: &RunRecord) -> Vec<CourseError> {
     let may_fail = tests.maximum_put_fail_fraction >= 1.0 && !scenario.is_of_course();
     let expects_puts = scenario.requests > 0 && !may_fail;
     let checks = [
+        (record.obstacle.is_some(), CourseError::Obstacle),
         (record.request_storm, CourseError::CutShort { attempts: history.attempts.len() as u64 }),
         (incorrect(scenario, record) > 0, CourseError::IncorrectResponses),
         (record.died > 0, CourseError::ReplicasDied { died: record.died }),

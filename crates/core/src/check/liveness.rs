@@ -9,8 +9,8 @@
 //! - every request to a living replica must get some answer within [`BOUND`].
 //!
 //! If faults continue until the end, or a run is too short, nothing is demanded and nothing is judged. A run that was
-//! cut short, because replicas or clients sent too much, is a failure: whether it would ever have become quiet is
-//! unknown.
+//! cut short, because replicas or clients sent too much or a program did what cannot be simulated, is a failure: how it
+//! would have ended is unknown.
 //!
 //! No progress is demanded for a request that was done before, or that its client abandoned after a refusal: the client
 //! no longer waits for an answer. But clients that give up do not excuse replicas that refuse everything: once the
@@ -24,12 +24,12 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::opinion::{CUT_SHORT, Checker, Finding, NOT_JUDGED, OK, Opinion};
+use super::opinion::{CUT_SHORT, Checker, Finding, NOT_JUDGED, OBSTACLE, OK, Opinion};
 use super::panel::{Check, Evidence};
 use crate::consensus::{Consensus, Role, Term};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::machine::Machine;
-use crate::record::{Attempt, Observer, Outcome, RunRecord};
+use crate::record::{Attempt, Observer, Obstacle, Outcome, RunRecord};
 use crate::time::{Span, Time};
 
 /// How long progress may take: about eight times the longest election timeout of this package's Raft.
@@ -49,33 +49,41 @@ pub enum Verdict {
     /// There was no progress.
     Stuck(Stuck),
     /// The run did not reach its end.
-    CutShort(Flood),
+    CutShort(Cut),
 }
 
 /// Why a run was cut short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flood {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// A program did what cannot be simulated.
+    Obstacle(Obstacle),
     /// Replicas sent each other more messages than the scenario's `max_packets`: this many.
     Packets(u64),
     /// Clients had to ask again too often: they sent this many messages.
     Requests(u64),
 }
 
-impl Flood {
+impl Cut {
     /// Why this run was cut short; none if it reached its end.
-    pub fn of(record: &RunRecord) -> Option<Flood> {
-        let requests = || record.request_storm.then_some(Flood::Requests(record.history.attempts.len() as u64));
-        if record.packet_storm { Some(Flood::Packets(record.sent)) } else { requests() }
+    pub fn of(record: &RunRecord) -> Option<Cut> {
+        if let Some(obstacle) = &record.obstacle {
+            return Some(Cut::Obstacle(obstacle.clone()));
+        }
+        let requests = || record.request_storm.then_some(Cut::Requests(record.history.attempts.len() as u64));
+        if record.packet_storm { Some(Cut::Packets(record.sent)) } else { requests() }
     }
 }
 
-impl fmt::Display for Flood {
+impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Flood::Packets(sent) => {
+            Cut::Obstacle(obstacle) => {
+                write!(f, "the run was cut short, because a program did what cannot be simulated: {obstacle}")
+            }
+            Cut::Packets(sent) => {
                 write!(f, "the run was cut short, because replicas had sent each other {sent} messages (`max_packets`)")
             }
-            Flood::Requests(sent) => write!(
+            Cut::Requests(sent) => write!(
                 f,
                 "the run was cut short, because clients had sent {sent} messages, which were redirected or failed"
             ),
@@ -195,9 +203,15 @@ pub fn opinion(verdict: &Verdict, lost: u64) -> Opinion {
             opinion.findings.push(finding.during(from, to));
             (opinion, Value::Null, json!(stuck.lack.name()))
         }
-        Verdict::CutShort(flood) => {
-            let mut opinion = new(CUT_SHORT, flood.to_string());
-            opinion.findings.push(Finding::new(Checker::LIVENESS, CUT_SHORT, flood.to_string()));
+        Verdict::CutShort(cut) => {
+            let mut opinion = new(CUT_SHORT, cut.to_string());
+            let finding = match cut {
+                Cut::Obstacle(Obstacle { time, .. }) => {
+                    Finding::new(Checker::LIVENESS, OBSTACLE, cut.to_string()).during(*time, *time)
+                }
+                Cut::Packets(_) | Cut::Requests(_) => Finding::new(Checker::LIVENESS, CUT_SHORT, cut.to_string()),
+            };
+            opinion.findings.push(finding);
             (opinion, Value::Null, Value::Null)
         }
     };
@@ -217,8 +231,8 @@ pub fn opinion(verdict: &Verdict, lost: u64) -> Opinion {
 /// Judges a run.
 pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     let record = evidence.record;
-    if let Some(flood) = Flood::of(record) {
-        return Verdict::CutShort(flood);
+    if let Some(cut) = Cut::of(record) {
+        return Verdict::CutShort(cut);
     }
     let Some(calm) = record.calm else { return Verdict::NotJudged(Excuse::NeverCalm) };
     let mut acknowledged = Vec::with_capacity(record.history.attempts.len());
@@ -611,9 +625,23 @@ mod tests {
     fn a_run_that_was_cut_short_is_not_live_whatever_was_acknowledged() {
         let progress = History { attempts: vec![put(LIVING, 60, ok(63))], ..History::default() };
         let cut = RunRecord { history: progress, sent: 7, packet_storm: true, ..fixture::record() };
-        assert_eq!(judged(&cut), Verdict::CutShort(Flood::Packets(7)));
+        assert_eq!(judged(&cut), Verdict::CutShort(Cut::Packets(7)));
         let cut = RunRecord { packet_storm: false, request_storm: true, ..cut };
-        assert_eq!(judged(&cut), Verdict::CutShort(Flood::Requests(1)));
+        assert_eq!(judged(&cut), Verdict::CutShort(Cut::Requests(1)));
+    }
+
+    #[test]
+    fn a_run_in_which_a_program_did_what_cannot_be_simulated_fails_and_says_what_it_was() {
+        let obstacle = Obstacle { time: at(3), replica: ReplicaId(1), what: "opens a TCP socket".to_owned() };
+        let cut =
+            RunRecord { obstacle: Some(obstacle.clone()), packet_storm: true, ..run(vec![put(LIVING, 60, ok(63))]) };
+        let verdict = judged(&cut);
+        assert_eq!(verdict, Verdict::CutShort(Cut::Obstacle(obstacle)));
+        let opinion = opinion(&verdict, 0);
+        assert_eq!((opinion.word, opinion.findings[0].kind.as_str()), (CUT_SHORT, OBSTACLE));
+        let expected = "the run was cut short, because a program did what cannot be simulated: replica 0001 at 3.000000s: \
+                        opens a TCP socket";
+        assert_eq!((opinion.remark.as_str(), opinion.findings[0].when), (expected, Some((at(3), at(3)))));
     }
 
     #[test]

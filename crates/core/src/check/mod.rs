@@ -22,5 +22,5 @@ pub mod fixture;
 pub mod load;
 
 pub use judgement::{Judgement, LAG_MAX};
-pub use opinion::{CUT_SHORT, Checker, Finding, NOT_JUDGED, NOT_WATCHED, OK, Opinion, UNKNOWN};
+pub use opinion::{CUT_SHORT, Checker, Finding, NOT_JUDGED, NOT_WATCHED, OBSTACLE, OK, Opinion, UNKNOWN};
 pub use panel::{Check, Evidence, Panel, invariant};

@@ -124,6 +124,9 @@ pub const NOT_JUDGED: &str = "not judged";
 /// The word of a checker, and the kind of its finding, for a run that did not reach its end.
 pub const CUT_SHORT: &str = "cut short";
 
+/// The kind of the finding that a program did what cannot be simulated, so that the run was cut short.
+pub const OBSTACLE: &str = "obstacle";
+
 impl Opinion {
     /// An opinion without figures, findings and further lines.
     pub fn new(checker: Checker, title: &'static str, word: &'static str, remark: impl Into<String>) -> Opinion {

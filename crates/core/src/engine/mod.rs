@@ -170,6 +170,11 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         &self.machines
     }
 
+    /// A machine, to be told what is no input, or asked for what is no effect.
+    pub fn machine_mut(&mut self, id: ReplicaId) -> &mut M {
+        &mut self.machines[id.index()]
+    }
+
     /// The state of each host.
     #[inline]
     pub fn conditions(&self) -> &[Condition] {
@@ -234,6 +239,16 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     fn park(&mut self, to: ReplicaId, due: Due<M, E>) -> Option<Due<M, E>> {
         self.parked.push((to, due));
         None
+    }
+
+    /// Keeps an event of the driver's that concerns a paused machine, until that machine is resumed: it then arrives
+    /// again. If the host loses its power first, the event is lost, as inputs are.
+    ///
+    /// # Panics
+    /// If the machine is not paused.
+    pub fn park_event(&mut self, to: ReplicaId, event: E) {
+        assert_eq!(self.conditions[to.index()].state, State::Paused, "only a paused machine is resumed");
+        self.parked.push((to, Due::Event(event)));
     }
 
     /// Hands one input to a machine that is up and carries out its effects. Repeats this with a timeout as long as the

@@ -1,6 +1,6 @@
 //! Names that a protocol gives: they become words of command lines, columns of files and parts of the names of files.
 
-use super::subject::Subject;
+use super::tested::Tested;
 use crate::scenario::TOP_KEYS;
 use crate::workload::Kind;
 
@@ -12,11 +12,10 @@ const AXES: [&str; 2] = ["partition", "event"];
 /// # Panics
 /// If one is not a name, stands for two things, or is taken.
 #[track_caller]
-pub(super) fn check(subject: &impl Subject) {
+pub(super) fn check(subject: &dyn Tested) {
     let protocol = subject.name();
     assert!(is_word(protocol, ""), "a protocol is named {protocol:?}; {}", allowed(""));
-    let mut copy = subject.clone();
-    let parameters: Vec<&'static str> = copy.parameters().iter().map(|parameter| parameter.name()).collect();
+    let parameters: Vec<&'static str> = subject.parameters().into_iter().map(|(name, _)| name).collect();
     for (place, &name) in parameters.iter().enumerate() {
         assert!(is_word(name, "._"), "a parameter of {protocol} is named {name:?}; {}", allowed("._"));
         assert!(!parameters[..place].contains(&name), "{protocol} has two parameters named {name}");
@@ -50,7 +49,7 @@ fn allowed(others: &str) -> String {
 mod tests {
     use std::panic::{self, AssertUnwindSafe};
 
-    use super::super::{Mutant, Parameter, RecordOf, subject};
+    use super::super::{Mutant, Parameter, RecordOf, Subject, subject};
     use super::*;
     use crate::machine::{Boot, Exit};
     use crate::subjects::Broadcast;

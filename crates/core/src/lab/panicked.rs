@@ -4,8 +4,8 @@ use super::Case;
 use super::case::{Judged, PANIC};
 use crate::check::{Checker, Evidence, Finding, Judgement, Opinion};
 use crate::id::{ReplicaId, ReplicaSet};
-use crate::record::{Belief, Event, History, Observer, RunRecord, Scene, World};
-use crate::service::Service;
+use crate::machine::Machine;
+use crate::record::{Belief, Event, History, Observer, RunRecord, Scene};
 use crate::time::{Span, Time};
 
 /// The word of the opinion on a run that panicked.
@@ -20,7 +20,7 @@ pub(in crate::lab) struct Newest {
     text: String,
 }
 
-impl<P: Service> Observer<P> for Newest {
+impl<P: Machine> Observer<P> for Newest {
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         *self = Newest { number: self.number + 1, time: scene.now, text: event.to_string() };
     }
@@ -75,7 +75,7 @@ impl Case {
 fn nothing(case: &Case) -> RunRecord {
     let replicas: ReplicaSet = ReplicaId::all(case.scenario.replicas).collect();
     RunRecord {
-        world: World::Virtual,
+        world: case.protocol.world(),
         seed: case.seed,
         leaders: vec![Belief { since: Time::ZERO, leader: None }],
         struck: Vec::new(),
@@ -84,9 +84,11 @@ fn nothing(case: &Case) -> RunRecord {
         sent: 0,
         dropped: 0,
         malformed: 0,
+        complaints: Vec::new(),
         history: History::default(),
         packet_storm: false,
         request_storm: false,
+        obstacle: None,
         lag: Span::ZERO,
         end: Time::ZERO,
         living: replicas,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::names;
 use super::parameter::ParameterError;
+use super::station::{OnLan, StationSubject};
 use super::subject::{Subject, Timing, Tolerance};
 use super::tested::{Runs, Tested};
 use super::verify::{Agreement, Divergence};
 use crate::hint::{did_you_mean, nearest};
 use crate::lab::explore::Flavour;
-use crate::record::{RunRecord, Watcher};
+use crate::record::{RunRecord, Watcher, World};
 use crate::rng::Stream;
 use crate::scenario::Scenario;
 use crate::time::Span;
@@ -56,12 +57,25 @@ pub struct Mutant {
 /// have the same name.
 #[track_caller]
 pub fn subject(subject: impl Subject) -> Protocol {
-    names::check(&subject);
-    let subject: Arc<dyn Tested> = Arc::new(subject);
-    Protocol { plain: Arc::clone(&subject), subject, mutant: None }
+    Protocol::of(Arc::new(subject))
+}
+
+/// A handle for a subject whose replicas stand on the course's LAN. Its runs are in virtual time, as those of others are.
+///
+/// # Panics
+/// As [`subject`].
+#[track_caller]
+pub fn station(subject: impl StationSubject) -> Protocol {
+    Protocol::of(Arc::new(OnLan(subject)))
 }
 
 impl Protocol {
+    #[track_caller]
+    fn of(subject: Arc<dyn Tested>) -> Protocol {
+        names::check(&*subject);
+        Protocol { plain: Arc::clone(&subject), subject, mutant: None }
+    }
+
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.subject.name()
@@ -70,6 +84,11 @@ impl Protocol {
     /// What it is, in a few words.
     pub fn summary(&self) -> &'static str {
         self.subject.summary()
+    }
+
+    /// The world in which its runs are: [`World::Virtual`], or [`World::Lan`] if its replicas are stations.
+    pub fn world(&self) -> World {
+        self.subject.world()
     }
 
     /// What its messages are for.

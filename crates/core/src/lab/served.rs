@@ -1,7 +1,7 @@
 //! Which clients a protocol serves, and the errors about all others.
 
 use super::Protocol;
-use crate::scenario::{Scenario, ScenarioError};
+use crate::scenario::{Scenario, ScenarioError, Unplayable};
 use crate::workload::{Keys, Kind};
 
 impl Protocol {
@@ -10,8 +10,13 @@ impl Protocol {
     ///
     /// # Errors
     /// If the scenario names a workload, or has operations, that the protocol does not serve; or if its clients should
-    /// draw operations, and nothing can make them.
+    /// draw operations, and nothing can make them. Also if the world of its runs lacks something: stations have no disks.
     pub fn fit(&self, scenario: Scenario) -> Result<Scenario, Unserved> {
+        let scenario = self.fit_clients(scenario)?;
+        scenario.unplayable(self.world()).map_or(Ok(scenario), |what| Err(self.unplayable(what)))
+    }
+
+    fn fit_clients(&self, scenario: Scenario) -> Result<Scenario, Unserved> {
         let (own, named) = (self.workload(), scenario.kind.as_ref());
         if scenario.operations.is_some() {
             return if self.serves(scenario.kind()) { Ok(scenario) } else { Err(self.unserved(&scenario)) };
@@ -54,6 +59,15 @@ impl Protocol {
             _ => found("workload.kind", format!("{:?}", kind.name())),
         };
         Unserved { key, value, allowed: format!("{allowed}, which {self} serves") }
+    }
+
+    /// Says which key of a scenario has what its world cannot play.
+    fn unplayable(&self, what: Unplayable) -> Unserved {
+        let (key, value, allowed) = match what.what {
+            key if key.contains('.') => (key, "more than 0".to_owned(), "0"),
+            event => ("events", format!("a list with `{event}`"), "a list without faults of disks"),
+        };
+        Unserved { key, value: Some(value), allowed: format!("{allowed}, as {self} has no disks") }
     }
 
     fn without_clients(&self, kind: &Kind) -> Unserved {
@@ -214,6 +228,31 @@ mod tests {
         ] {
             assert_eq!(refused(protocol, scenario(keys)), format!("s.json: {expected}"));
         }
+    }
+
+    #[test]
+    fn disks_are_refused_by_name_for_replicas_on_the_lan() {
+        let node = crate::subjects::node();
+        for (keys, expected) in [
+            (
+                r#""events": [{"type": "full_disk", "time": 3, "replica": 0}]"#,
+                "`events` is a list with `full_disk`; allowed is a list without faults of disks, as node has no disks",
+            ),
+            (
+                r#""events": [{"type": "restart", "time": 3, "wipe": true}]"#,
+                "`events` is a list with `wipe`; allowed is a list without faults of disks, as node has no disks",
+            ),
+            (
+                r#""disk": {"sync_ms": {"kind": "constant", "ms": 1}}"#,
+                "`disk.sync_ms` is more than 0; allowed is 0, as node has no disks",
+            ),
+            (r#""workload": {"kind": "cas"}"#, r#"`workload.kind` is "cas"; allowed is kv, which node serves"#),
+        ] {
+            assert_eq!(refused(&node, scenario(keys)), format!("s.json: {expected}"));
+        }
+        let played =
+            scenario(r#""events": [{"type": "crash", "time": 3, "replica": 0}, {"type": "restart", "time": 5}]"#);
+        assert_eq!(node.fit(played.clone()), Ok(played));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What stands behind a [`Protocol`](super::Protocol): a subject whose type is known here alone.
+//! What stands behind a [`Protocol`](super::Protocol): a subject whose type is known here alone, of typed machines or of
+//! [stations](super::station).
 //!
 //! Every function of [`Tested`] is a whole run or more. So the loop of a run is compiled for its machine, and nothing in
 //! it goes through a table of functions but what watches.
@@ -7,31 +8,33 @@ use std::sync::Arc;
 
 use super::case::{Case, Judged};
 use super::explore::{Flavour, Seen, Survey};
-use super::panicked::{Newest, Rerun};
+use super::panicked::Rerun;
 use super::parameter::{Parameter, ParameterError};
+use super::plays::{self, Played, Plays, judged};
 use super::protocol::Mutant;
 use super::shrink::Log;
 use super::subject::{MessageOf, Subject, TIMEOUT_LEAST, Timing, Tolerance};
-use super::verify::{Agreement, Divergence, verify_all};
-use crate::check::{Evidence, Judgement, Panel, liveness};
+use super::verify::{Agreement, Divergence, verify_played};
+use crate::check::linear::AnySpecification;
+use crate::check::{Check, liveness};
 use crate::consensus::Consensus;
-use crate::id::ReplicaId;
 use crate::machine::Machine;
-use crate::record::{Event, Observer, RunRecord, Said, Scene, Tally, View, Watcher, Windows};
+use crate::record::{Observer, RunRecord, Tally, Watcher, World};
 use crate::rng::Stream;
 use crate::scenario::Scenario;
-use crate::specification::{Register, Specification};
 use crate::time::Span;
 use crate::wire::{Datagrams, Envelope, Pulse};
 use crate::workload;
-use crate::world::catch_quietly;
-use crate::world::simulation::{Simulation, simulate_booting};
+use crate::world::Run;
+use crate::world::simulation::Simulation;
 
 /// Runs that a verification plays twice.
 pub type Runs<'r, 's> = &'r mut (dyn Iterator<Item = (&'s Scenario, u64)> + Send);
 
 /// A subject of any type. [`Subject`] says what the functions mean that are named alike.
 pub(super) trait Tested: Send + Sync {
+    /// The world in which its runs are.
+    fn world(&self) -> World;
     fn name(&self) -> &'static str;
     fn summary(&self) -> &'static str;
     fn kinds(&self) -> &'static [&'static str];
@@ -70,6 +73,10 @@ pub(super) trait Tested: Send + Sync {
 }
 
 impl<S: Subject> Tested for S {
+    fn world(&self) -> World {
+        World::Virtual
+    }
+
     fn name(&self) -> &'static str {
         Subject::name(self)
     }
@@ -83,7 +90,7 @@ impl<S: Subject> Tested for S {
     }
 
     fn parameters(&self) -> Vec<(&'static str, f64)> {
-        Subject::parameters(&mut self.clone()).iter().map(|parameter| (parameter.name(), parameter.get())).collect()
+        values(&Subject::parameters(&mut self.clone()))
     }
 
     fn times(&self) -> Vec<bool> {
@@ -92,16 +99,7 @@ impl<S: Subject> Tested for S {
 
     fn with(&self, name: &str, value: f64) -> Result<Arc<dyn Tested>, ParameterError> {
         let mut changed = self.clone();
-        let mut parameters = Subject::parameters(&mut changed);
-        match parameters.iter_mut().find(|parameter| parameter.name() == name) {
-            Some(parameter) => parameter.set(value)?,
-            None => {
-                let names: Vec<&str> = parameters.iter().map(Parameter::name).collect();
-                let allowed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-                return Err(ParameterError::Unknown { name: name.to_owned(), allowed });
-            }
-        }
-        drop(parameters);
+        set(&mut Subject::parameters(&mut changed), name, value)?;
         Ok(Arc::new(changed))
     }
 
@@ -122,9 +120,7 @@ impl<S: Subject> Tested for S {
     }
 
     fn timing(&self) -> Timing {
-        let timing = Subject::timing(self);
-        let timeout_min = timing.timeout_min.max(TIMEOUT_LEAST);
-        Timing { timeout_min, timeout_max: timing.timeout_max.max(timeout_min), ..timing }
+        orderly(Subject::timing(self))
     }
 
     fn varied(&self, seed: u64, random: &mut Stream, flavour: Flavour) -> Arc<dyn Tested> {
@@ -146,16 +142,11 @@ impl<S: Subject> Tested for S {
     }
 
     fn judges_answers(&self, scenario: &Scenario) -> bool {
-        self.specification(scenario).is_some() || !self.checks().is_empty()
+        Subject::specification(self, scenario).is_some() || !Subject::checks(self).is_empty()
     }
 
     fn simulate(&self, scenario: &Scenario, seed: u64, watcher: Option<&mut dyn Watcher>) -> RunRecord {
-        match watcher {
-            None => simulate_booting(scenario, seed, (), |boot| self.boot(boot)),
-            Some(watcher) => {
-                simulate_booting(scenario, seed, Looking { subject: self, watcher }, |boot| self.boot(boot))
-            }
-        }
+        plays::simulate(self, scenario, seed, watcher)
     }
 
     fn run(&self, case: &Case) -> Judged {
@@ -163,11 +154,11 @@ impl<S: Subject> Tested for S {
     }
 
     fn run_watched(&self, case: &Case, watcher: &mut dyn Watcher, tally: &mut Tally) -> Judged {
-        judged(self, case, (Looking { subject: self, watcher }, Counter { subject: self, tally }))
+        plays::watched(self, case, watcher, tally)
     }
 
     fn run_counted(&self, case: &Case, tally: &mut Tally) -> Judged {
-        judged(self, case, Counter { subject: self, tally })
+        plays::counted(self, case, tally)
     }
 
     fn run_surveyed(&self, case: &Case, seen: &mut Seen) -> Judged {
@@ -178,58 +169,16 @@ impl<S: Subject> Tested for S {
     }
 
     fn log(&self, case: &Case, log: &mut Log) -> RunRecord {
-        Log::watch(simulation(self, case, log))
+        Log::watch(self.begin(&case.scenario, case.seed, log))
     }
 
     fn rerun(&self, case: &Case) -> Rerun {
-        let mut newest = Newest::default();
-        let run = catch_quietly(|| {
-            let mut simulation = simulation(self, case, &mut newest);
-            // What a panic leaves of the simulation is good for what has happened before.
-            let panicked = catch_quietly(|| while simulation.step() {}).is_err();
-            (simulation.finish(), panicked)
-        });
-        match run {
-            Ok((record, panicked)) => Rerun { record: Some(record), newest, panicked },
-            // A replica may panic as soon as it starts, and what makes the clients may, too.
-            Err(_) => Rerun { record: None, newest, panicked: true },
-        }
+        plays::rerun(self, case)
     }
 
     fn verify(&self, runs: Runs<'_, '_>, watch: &(dyn Fn(&Scenario) + Sync)) -> Result<Agreement, Box<Divergence>> {
-        verify_all(runs, watch, |boot| self.boot(boot))
+        verify_played(runs, watch, self)
     }
-}
-
-/// A run of a case at its beginning.
-fn simulation<'c, S: Subject, O: Observer<S::Machine>>(
-    subject: &'c S,
-    case: &'c Case,
-    observer: O,
-) -> Simulation<'c, S::Machine, O> {
-    Simulation::booting(&case.scenario, case.seed, observer, |boot| subject.boot(boot))
-}
-
-/// Runs a case with all checkers and an observer.
-fn judged<S: Subject>(subject: &S, case: &Case, observer: impl Observer<S::Machine>) -> Judged {
-    let mut panel = Panel::new(subject.checks());
-    let mut simulation = simulation(subject, case, (&mut panel, observer));
-    while simulation.step() {}
-    let (machines, living) = (simulation.replicas(), simulation.director().living());
-    let diagnosis = liveness::diagnose(living, |id| subject.window(&machines[id.index()]));
-    let mut record = simulation.finish();
-    let spec = subject.specification(&case.scenario);
-    if spec.is_none_or(|spec| spec.name() != Specification::name(&Register)) {
-        // The course's clients judge values as those of registers, and this protocol does not promise registers.
-        (record.history.incorrect_gets, record.history.unacknowledged_reads) = (0, 0);
-    }
-    let evidence = Evidence {
-        bound: Tested::progress_bound(subject),
-        diagnosis: diagnosis.as_deref(),
-        ..Evidence::of(&case.scenario, &record, spec)
-    };
-    let judgement = Judgement::by(&mut panel, evidence);
-    Judged { record, judgement }
 }
 
 /// Hands on what was seen when it ends, also by a panic.
@@ -244,71 +193,70 @@ impl<M: Machine> Drop for Surveying<'_, '_, M> {
     }
 }
 
-/// Shows a run to a watcher that knows no machine.
-struct Looking<'s, 'w, S> {
-    subject: &'s S,
-    watcher: &'w mut dyn Watcher,
+/// The values of parameters, by name.
+pub(super) fn values(parameters: &[Parameter<'_>]) -> Vec<(&'static str, f64)> {
+    parameters.iter().map(|parameter| (parameter.name(), parameter.get())).collect()
 }
 
-/// The machines of a scene, seen through their windows.
-struct Behind<'s, 'm, S: Subject> {
-    subject: &'s S,
-    machines: &'m [S::Machine],
-}
-
-impl<S: Subject> Windows for Behind<'_, '_, S> {
-    fn window(&self, replica: ReplicaId) -> Option<&dyn Consensus> {
-        self.subject.window(&self.machines[replica.index()])
+/// Sets one of these parameters.
+///
+/// # Errors
+/// If there is no such parameter, or it cannot have this value.
+pub(super) fn set(parameters: &mut [Parameter<'_>], name: &str, value: f64) -> Result<(), ParameterError> {
+    let names: Vec<&str> = parameters.iter().map(Parameter::name).collect();
+    let allowed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    match parameters.iter_mut().find(|parameter| parameter.name() == name) {
+        Some(parameter) => parameter.set(value),
+        None => Err(ParameterError::Unknown { name: name.to_owned(), allowed }),
     }
 }
 
-/// A message with the subject that can say what it means.
-struct Message<'s, 'm, S: Subject> {
-    subject: &'s S,
-    message: &'m MessageOf<S>,
+/// The times of a subject, in order.
+pub(super) fn orderly(timing: Timing) -> Timing {
+    let timeout_min = timing.timeout_min.max(TIMEOUT_LEAST);
+    Timing { timeout_min, timeout_max: timing.timeout_max.max(timeout_min), ..timing }
 }
 
-impl<S: Subject> Said for Message<'_, '_, S> {
-    fn write(&self, envelope: &Envelope<'_>, out: &mut Datagrams) {
-        self.subject.write_message(self.message, envelope, out);
-    }
+impl<S: Subject> Plays for S {
+    type Machine = S::Machine;
 
-    fn pulse(&self) -> Option<Pulse> {
-        self.subject.pulse(self.message)
-    }
-}
-
-impl<S: Subject> Observer<S::Machine> for Looking<'_, '_, S> {
-    fn event(&mut self, scene: &Scene<'_, S::Machine>, event: &Event<'_, MessageOf<S>>) {
-        let behind = Behind { subject: self.subject, machines: scene.replicas };
-        let view = View { now: scene.now, windows: &behind };
-        let said = event.message().map(|message| Message { subject: self.subject, message });
-        self.watcher.event(&view, &event.without_message(), said.as_ref().map(|said| said as &dyn Said));
-    }
-
-    fn handled(&mut self, scene: &Scene<'_, S::Machine>, replica: ReplicaId) {
-        let behind = Behind { subject: self.subject, machines: scene.replicas };
-        self.watcher.handled(&View { now: scene.now, windows: &behind }, replica);
+    fn begin<'r, O: Observer<S::Machine> + 'r>(
+        &'r self,
+        scenario: &'r Scenario,
+        seed: u64,
+        observer: O,
+    ) -> impl Run<S::Machine> + 'r {
+        Simulation::booting(scenario, seed, observer, |boot| self.boot(boot))
     }
 }
 
-/// Counts the messages of a run while it goes on.
-struct Counter<'s, 't, S> {
-    subject: &'s S,
-    tally: &'t mut Tally,
-}
-
-impl<S: Subject> Observer<S::Machine> for Counter<'_, '_, S> {
-    #[inline]
-    fn event(&mut self, _: &Scene<'_, S::Machine>, event: &Event<'_, MessageOf<S>>) {
-        if let Event::Dropped { from, to, message } | Event::Damaged { from, to, message } = event {
-            self.tally.note_dropped(*from, *to, self.subject.kind(message));
-        }
+impl<S: Subject> Played for S {
+    fn window<'m>(&self, machine: &'m S::Machine) -> Option<&'m dyn Consensus> {
+        Subject::window(self, machine)
     }
 
-    #[inline]
-    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &MessageOf<S>) {
-        self.tally.note_sent(from, to, self.subject.kind(message));
+    fn kind(&self, message: &MessageOf<S>) -> usize {
+        Subject::kind(self, message)
+    }
+
+    fn write_message(&self, message: &MessageOf<S>, envelope: &Envelope<'_>, out: &mut Datagrams) {
+        Subject::write_message(self, message, envelope, out);
+    }
+
+    fn pulse(&self, message: &MessageOf<S>) -> Option<Pulse> {
+        Subject::pulse(self, message)
+    }
+
+    fn checks(&self) -> Vec<Box<dyn Check<S::Machine>>> {
+        Subject::checks(self)
+    }
+
+    fn specification(&self, scenario: &Scenario) -> Option<&'static dyn AnySpecification> {
+        Subject::specification(self, scenario)
+    }
+
+    fn bound(&self) -> Span {
+        Tested::progress_bound(self)
     }
 }
 

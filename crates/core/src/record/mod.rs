@@ -9,6 +9,8 @@ mod tally;
 mod trace;
 mod watcher;
 
+use std::fmt;
+
 use crate::chaos::{Consequence, Idle};
 use crate::consensus::Term;
 use crate::id::{ReplicaId, ReplicaSet};
@@ -24,8 +26,10 @@ pub use watcher::{Reigns, Said, View, Watcher, Windows};
 /// Which world a run was in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum World {
-    /// Simulated.
+    /// Simulated machines, whose messages are values.
     Virtual,
+    /// Machines whose messages are datagrams, on the course's LAN, in virtual time.
+    Lan,
     /// Real processes on a simulated LAN, in real time.
     Live,
     /// Servers of a gRPC cluster, in real time.
@@ -49,6 +53,7 @@ impl World {
     pub const fn name(self) -> &'static str {
         match self {
             World::Virtual => "virtual",
+            World::Lan => "lan",
             World::Live => "live",
             World::Grpc => "grpc",
         }
@@ -57,9 +62,14 @@ impl World {
     /// Which time its clock shows: simulated time, which costs nothing, or real time.
     pub const fn time(self) -> &'static str {
         match self {
-            World::Virtual => "virtual time",
+            World::Virtual | World::Lan => "virtual time",
             World::Live | World::Grpc => "real time",
         }
+    }
+
+    /// Whether its clock shows simulated time, so that the same seed gives the same run.
+    pub const fn is_simulated(self) -> bool {
+        matches!(self, World::Virtual | World::Lan)
     }
 }
 
@@ -109,6 +119,35 @@ pub struct Outage {
     pub until: Time,
 }
 
+/// A complaint of the course's LAN about a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// When.
+    pub time: Time,
+    /// The replica.
+    pub replica: ReplicaId,
+    /// What is wrong, in one line that begins with a verb, as in `quit unexpectedly`.
+    pub what: String,
+}
+
+/// Why a run could not continue: a program did what cannot be simulated.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Obstacle {
+    /// When.
+    pub time: Time,
+    /// The replica whose program it was.
+    pub replica: ReplicaId,
+    /// What it did, in words.
+    pub what: String,
+}
+
+/// As in `replica 0001 at 2.500000s: opens a TCP socket`.
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "replica {} at {}: {}", self.replica, self.time, self.what)
+    }
+}
+
 /// Everything that is known of one run after its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRecord {
@@ -120,25 +159,30 @@ pub struct RunRecord {
     pub leaders: Vec<Belief>,
     /// The scenario's faults that were injected, in order.
     pub struck: Vec<Struck>,
-    /// Replicas that died by themselves (never in the virtual world).
+    /// Replicas that died by themselves.
     pub died: u64,
     /// Replicas killed by the scenario.
     pub killed: u64,
     /// Messages that replicas sent each other, lost ones included.
     pub sent: u64,
-    /// Messages lost to the connectivity matrix, to a partition or to damage. In the live world damaged messages are
+    /// Messages lost to the connectivity matrix, to a partition or to damage. On the course's LAN damaged messages are
     /// delivered, but counted here all the same.
     pub dropped: u64,
     /// Malformed datagrams of replicas: not JSON, a key missing, an unknown destination, an answer of no known type
-    /// (never in the virtual world).
+    /// (only on the course's LAN).
     pub malformed: u64,
+    /// What the LAN in virtual time found wrong with replicas, in order, up to a number for each. The live world shows
+    /// complaints while it runs.
+    pub complaints: Vec<Complaint>,
     /// The clients' requests and their answers.
     pub history: History,
     /// The run was stopped early, because replicas sent as many messages as the scenario's `max_packets`.
     pub packet_storm: bool,
     /// The run was stopped early, because clients had to send too many messages for each request.
     pub request_storm: bool,
-    /// The most by which the world was late with due work: zero in the virtual world.
+    /// Why the run was stopped early, if a program did what cannot be simulated. Such a run never passes.
+    pub obstacle: Option<Obstacle>,
+    /// The most by which the world was late with due work: zero in virtual time.
     pub lag: Span,
     /// When the run ended.
     pub end: Time,
@@ -152,9 +196,9 @@ pub struct RunRecord {
     pub outages: Vec<Outage>,
     /// Since when all faults were over and a quorum of living replicas was connected; none, if that never came.
     pub calm: Option<Time>,
-    /// How many events the run had: in the virtual world the trace's length, in the live one the number of routed
+    /// How many events the run had: in virtual time the trace's length, in the live world the number of routed
     /// datagrams.
     pub events: u64,
-    /// The trace's hash. Only the virtual world has one, because no other can repeat its events.
+    /// The trace's hash. Only runs in virtual time have one, because no others can be repeated.
     pub trace: Option<u64>,
 }

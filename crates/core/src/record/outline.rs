@@ -33,6 +33,12 @@ pub enum Outline {
     Synced(ReplicaId),
     /// [`Event::Damaged`], from and to.
     Damaged(ReplicaId, ReplicaId),
+    /// [`Event::Sent`], from.
+    Sent(ReplicaId),
+    /// [`Event::Printed`].
+    Printed(ReplicaId),
+    /// [`Event::Complained`].
+    Complained(ReplicaId),
 }
 
 impl<M> Event<'_, M> {
@@ -51,6 +57,9 @@ impl<M> Event<'_, M> {
             Event::Ended { replica, .. } => Outline::Ended(replica),
             Event::Synced { replica } => Outline::Synced(replica),
             Event::Damaged { from, to, .. } => Outline::Damaged(from, to),
+            Event::Sent { from, .. } => Outline::Sent(from),
+            Event::Printed { replica, .. } => Outline::Printed(replica),
+            Event::Complained { replica, .. } => Outline::Complained(replica),
         }
     }
 }
@@ -71,6 +80,9 @@ impl fmt::Display for Outline {
             Outline::Ended(replica) => write!(f, "end {replica}"),
             Outline::Synced(replica) => write!(f, "synced {replica}"),
             Outline::Damaged(from, to) => write!(f, "damage {from} -> {to}"),
+            Outline::Sent(from) => write!(f, "send {from}"),
+            Outline::Printed(replica) => write!(f, "print {replica}"),
+            Outline::Complained(replica) => write!(f, "complaint {replica}"),
         }
     }
 }
@@ -80,9 +92,10 @@ impl<M: fmt::Debug> fmt::Display for Event<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.outline())?;
         match self {
-            Event::Delivered { message, .. } | Event::Dropped { message, .. } | Event::Damaged { message, .. } => {
-                write!(f, ": {message:?}")
-            }
+            Event::Delivered { message, .. }
+            | Event::Dropped { message, .. }
+            | Event::Damaged { message, .. }
+            | Event::Sent { message, .. } => write!(f, ": {message:?}"),
             Event::Requested { mid, request, .. } => write!(f, ": {mid} {request:?}"),
             Event::Answered { mid, leader, response, .. } => {
                 write!(f, ": {mid} {response:?}, ")?;
@@ -99,6 +112,7 @@ impl<M: fmt::Debug> fmt::Display for Event<'_, M> {
                 write!(f, ": {lost} records lost{}", if *torn { ", one torn" } else { "" })
             }
             Event::Ended { why, .. } => write!(f, ": {why}"),
+            Event::Printed { line: text, .. } | Event::Complained { what: text, .. } => write!(f, ": {text}"),
             Event::Lost { .. } | Event::Timeout { .. } | Event::Started { .. } | Event::Synced { .. } => Ok(()),
         }
     }
@@ -120,6 +134,9 @@ mod tests {
             (Event::Delivered { from: one, to: two, message: &3 }, "deliver 0001 -> 0002: 3"),
             (Event::Dropped { from: one, to: two, message: &3 }, "drop 0001 -> 0002: 3"),
             (Event::Damaged { from: one, to: two, message: &3 }, "damage 0001 -> 0002: 3"),
+            (Event::Sent { from: one, message: &3 }, "send 0001: 3"),
+            (Event::Printed { replica: one, line: "elected" }, "print 0001: elected"),
+            (Event::Complained { replica: one, what: "has quit" }, "complaint 0001: has quit"),
             (Event::Lost { to: two }, "lost -> 0002"),
             (Event::Timeout { replica: two }, "timeout 0002"),
             (

@@ -109,15 +109,38 @@ pub enum Event<'a, M> {
         /// The message as it was sent.
         message: &'a M,
     },
+    /// A program has sent a datagram. Only the LAN in virtual time shows that, whatever the datagram says; a message in
+    /// it is an event of its own when it arrives.
+    Sent {
+        /// The sender.
+        from: ReplicaId,
+        /// The datagram.
+        message: &'a M,
+    },
+    /// A program has printed a line.
+    Printed {
+        /// The replica.
+        replica: ReplicaId,
+        /// The line, without its end.
+        line: &'a str,
+    },
+    /// The course's LAN complains about a replica: what it did is allowed to no replica of the course.
+    Complained {
+        /// The replica.
+        replica: ReplicaId,
+        /// The complaint, in one line.
+        what: &'a str,
+    },
 }
 
 impl<'a, M> Event<'a, M> {
     /// The message that it concerns, if there is one.
     pub fn message(&self) -> Option<&'a M> {
         match *self {
-            Event::Delivered { message, .. } | Event::Dropped { message, .. } | Event::Damaged { message, .. } => {
-                Some(message)
-            }
+            Event::Delivered { message, .. }
+            | Event::Dropped { message, .. }
+            | Event::Damaged { message, .. }
+            | Event::Sent { message, .. } => Some(message),
             _ => None,
         }
     }
@@ -137,6 +160,9 @@ impl<'a, M> Event<'a, M> {
             Event::Ended { replica, why } => Event::Ended { replica, why },
             Event::Synced { replica } => Event::Synced { replica },
             Event::Damaged { from, to, .. } => Event::Damaged { from, to, message: &() },
+            Event::Sent { from, .. } => Event::Sent { from, message: &() },
+            Event::Printed { replica, line } => Event::Printed { replica, line },
+            Event::Complained { replica, what } => Event::Complained { replica, what },
         }
     }
 }

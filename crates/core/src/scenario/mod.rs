@@ -112,12 +112,13 @@ impl Scenario {
         let can = match world {
             World::Grpc => Reach::Everywhere,
             World::Live => Reach::Processes,
+            World::Lan => Reach::VirtualTime,
             World::Virtual => Reach::Simulated,
         };
         let keys = [
-            (self.duplicate > 0.0, "duplicate", Reach::Simulated),
+            (self.duplicate > 0.0, "duplicate", Reach::VirtualTime),
             (self.damage > 0.0, "damage", Reach::Processes),
-            (!self.links.is_empty(), "links", Reach::Simulated),
+            (!self.links.is_empty(), "links", Reach::VirtualTime),
             (self.syncs_take_time(), "disk.sync_ms", Reach::Simulated),
             (!self.losses.is_empty(), "losses", Reach::Processes),
             (!matches!(self.kind(), Kind::Kv { .. }), self.kind().name(), Reach::Simulated),

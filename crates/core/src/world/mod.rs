@@ -2,7 +2,9 @@
 //! [`RunRecord`](crate::record::RunRecord). They differ only in where time comes from and how bytes travel.
 //!
 //! - [`simulation`]: the virtual world, in one process, on a virtual clock.
-//! - [`live`]: real processes over real UDP, in real time. Its rules are those of the course's LAN, [`lan`].
+//! - [`lan`]: the course's LAN, for machines whose messages are datagrams. [`lan::virtual_time`] plays it on a virtual
+//!   clock.
+//! - [`live`]: real processes over real UDP, in real time, by the rules of that LAN.
 //! - `grpc`: servers of a gRPC cluster, in real time; only with the feature `grpc`.
 
 #[cfg(feature = "grpc")]
@@ -11,7 +13,12 @@ pub mod lan;
 pub mod live;
 pub mod processes;
 mod quiet;
+mod quota;
+mod run;
 pub mod simulation;
 mod stage;
+mod transport;
 
 pub use quiet::catch_quietly;
+pub(crate) use run::Run;
+pub use transport::{Route, Transport};

@@ -4,14 +4,24 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
+use crate::scenario::Scenario;
+use crate::time::Time;
+
 thread_local! {
     /// The message of the newest panic, while panics of this thread are kept quiet.
     static QUIET: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Whether panics of this thread are kept quiet now.
-pub(super) fn is_quiet() -> bool {
+fn is_quiet() -> bool {
     QUIET.with_borrow(Option::is_some)
+}
+
+/// Says which run panics, if one does and not quietly. Called when a run in progress is dropped.
+pub(super) fn note_panic(scenario: &Scenario, seed: u64, now: Time) {
+    if std::thread::panicking() && !is_quiet() {
+        eprintln!("note: scenario {} with seed {seed} panicked at {now}", scenario.name);
+    }
 }
 
 /// Runs something that may panic. A panic then prints nothing, and is the error: its message and its place, in one

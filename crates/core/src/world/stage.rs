@@ -180,13 +180,17 @@ impl<'a> Stage<'a> {
         self.next_fault().min(self.workload.poll_due()).min(self.scenario.end())
     }
 
-    /// Whether the run has reached its end, is stopped, or has lost all its replicas by themselves and restarts none.
+    /// Whether the run has reached its end, is stopped, or is deserted.
     pub fn is_over(&self, now: Time) -> bool {
+        now >= self.scenario.end() || self.is_storm() || self.is_deserted()
+    }
+
+    /// Whether all replicas are lost, some by themselves, and no restart is to come.
+    pub fn is_deserted(&self) -> bool {
         let starts = |event: &FaultEvent| matches!(event.fault.act(), Some(Act::Restart { .. }));
-        let deserted = self.died > 0
+        self.died > 0
             && self.director.living().is_empty()
-            && !self.scenario.events[self.struck.len()..].iter().any(starts);
-        now >= self.scenario.end() || self.is_storm() || deserted
+            && !self.scenario.events[self.struck.len()..].iter().any(starts)
     }
 
     /// Hands an answer to a client. Returns the client's reaction.
@@ -223,8 +227,10 @@ impl<'a> Stage<'a> {
             sent: self.sent,
             dropped: self.dropped,
             malformed: self.malformed,
+            complaints: Vec::new(),
             packet_storm: self.is_packet_storm(),
             request_storm: self.workload.is_storm(),
+            obstacle: None,
             history: self.workload.take_history(),
             lag: self.lag,
             end,

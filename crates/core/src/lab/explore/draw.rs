@@ -10,6 +10,7 @@ use super::tolerance;
 use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Rulebook};
 use crate::id::ReplicaId;
 use crate::lab::{Case, Protocol, Timing};
+use crate::record::World;
 use crate::rng::Stream;
 use crate::scenario::{Benchmarks, Delay, Network, Order, Scenario, Tests};
 use crate::time::{Span, Time};
@@ -87,6 +88,10 @@ pub fn draw(protocol: &Protocol, seed: u64) -> Case {
     scenario.kind = Some(clients(&protocol, scenario.kind()));
     vary_clients(&protocol, &mut scenario, timing.timeout_max, seed);
     tolerance::spare(&mut scenario, protocol.tolerates());
+    if protocol.world() == World::Lan {
+        // Stations have no disks. One that stands crashes does without.
+        scenario.disk = None;
+    }
     Case { scenario, seed, protocol }
 }
 

@@ -3,12 +3,11 @@
 use crate::chaos::{ConnectivityMatrix, Fault, Loss};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::lab::Case;
+use crate::machine::Machine;
 use crate::record::{Event, History, Observer, RunRecord, Scene};
 use crate::scenario::Scenario;
-use crate::service::Service;
 use crate::time::Time;
-use crate::world::catch_quietly;
-use crate::world::simulation::Simulation;
+use crate::world::{Run, catch_quietly};
 
 /// What happened in a run, up to its end or up to the panic of a replica.
 #[derive(Debug, Default)]
@@ -55,14 +54,14 @@ impl Log {
     }
 
     /// Takes a run to its end or to a panic, whose observer is a log.
-    pub(in crate::lab) fn watch<P: Service>(mut simulation: Simulation<'_, P, &mut Log>) -> RunRecord {
-        // What a panic leaves of the simulation is good for what has happened before.
-        let _ = catch_quietly(|| while simulation.step() {});
-        simulation.finish()
+    pub(in crate::lab) fn watch<M: Machine>(mut run: impl Run<M>) -> RunRecord {
+        // What a panic leaves of the run is good for what has happened before.
+        let _ = catch_quietly(|| while run.step() {});
+        run.finish()
     }
 }
 
-impl<P: Service> Observer<P> for Log {
+impl<P: Machine> Observer<P> for Log {
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         let count = scene.replicas.len();
         match *event {

@@ -7,27 +7,22 @@ use std::thread;
 
 use super::divergence::{Line, Side, Sighting};
 use super::{AFTER, CONTEXT};
-use crate::machine::{Boot, Exit};
+use crate::lab::plays::Plays;
+use crate::machine::Machine;
 use crate::record::{Event, Observer, Scene, Trace};
 use crate::scenario::Scenario;
-use crate::service::Service;
-use crate::world::catch_quietly;
-use crate::world::simulation::Simulation;
+use crate::world::{Run, catch_quietly};
 
 /// The two runs compare notes after so many events. Less often would hardly be faster.
 const CHUNK: usize = 256;
 
 /// Runs a scenario twice at the same time; what differed first, if anything did.
-pub(super) fn closeup<P: Service>(
-    scenario: &Scenario,
-    seed: u64,
-    build: &(impl Fn(Boot<P::Record>) -> Result<P, Exit> + Sync),
-) -> Option<Sighting> {
+pub(super) fn closeup(scenario: &Scenario, seed: u64, plays: &impl Plays) -> Option<Sighting> {
     let (to_right, from_left) = mpsc::channel();
     let (to_left, from_right) = mpsc::channel();
     let (left, right) = thread::scope(|scope| {
-        let left = scope.spawn(|| play(scenario, seed, build, to_right, from_right));
-        let right = scope.spawn(|| play(scenario, seed, build, to_left, from_left));
+        let left = scope.spawn(|| play(scenario, seed, plays, to_right, from_right));
+        let right = scope.spawn(|| play(scenario, seed, plays, to_left, from_left));
         (left.join().expect("panics are caught"), right.join().expect("panics are caught"))
     });
     let differ = left.odd || left.side.panic != right.side.panic;
@@ -46,10 +41,10 @@ struct Found {
 }
 
 /// Plays one of the two.
-fn play<P: Service>(
+fn play(
     scenario: &Scenario,
     seed: u64,
-    build: impl Fn(Boot<P::Record>) -> Result<P, Exit>,
+    plays: &impl Plays,
     sender: Sender<Vec<u64>>,
     receiver: Receiver<Vec<u64>>,
 ) -> Found {
@@ -65,8 +60,8 @@ fn play<P: Service>(
         receiver,
     };
     let run = catch_quietly(|| {
-        let mut simulation = Simulation::booting(scenario, seed, &mut partner, build);
-        while !done.get() && simulation.step() {}
+        let mut run = plays.begin(scenario, seed, &mut partner);
+        while !done.get() && run.step() {}
     });
     if partner.odd.is_none() {
         // The end of the run: the last chunk is not full.
@@ -92,7 +87,7 @@ struct Partner<'d> {
     receiver: Receiver<Vec<u64>>,
 }
 
-impl<P: Service> Observer<P> for Partner<'_> {
+impl<P: Machine> Observer<P> for Partner<'_> {
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         if self.done.get() {
             return;

@@ -19,12 +19,12 @@ use std::thread;
 
 pub use divergence::{Divergence, Line, Side, Sighting};
 
-use crate::machine::{Boot, Exit, Identity};
+use crate::lab::plays::{Booting, Plays, whole};
+use crate::machine::{Boot, Exit, Identity, Machine};
 use crate::record::{Event, Observer, RunRecord, Scene};
 use crate::scenario::Scenario;
 use crate::service::Service;
 use crate::world::catch_quietly;
-use crate::world::simulation::simulate_booting;
 use tape::{MARKS_MAX, Tape};
 
 /// So many runs are played in order before they are played again in the opposite order. Bounds memory.
@@ -72,7 +72,16 @@ pub fn verify_all<'s, P: Service>(
     watch: impl Fn(&Scenario) + Sync,
     build: impl Fn(Boot<P::Record>) -> Result<P, Exit> + Sync,
 ) -> Result<Agreement, Box<Divergence>> {
-    let (runs, stop, watch, build) = (&mut runs.fuse(), &AtomicBool::new(false), &watch, &build);
+    verify_played(runs, watch, &Booting::new(build))
+}
+
+/// As [`verify_all`], for runs of any world in virtual time.
+pub(super) fn verify_played<'s>(
+    runs: impl Iterator<Item = (&'s Scenario, u64)> + Send,
+    watch: impl Fn(&Scenario) + Sync,
+    plays: &impl Plays,
+) -> Result<Agreement, Box<Divergence>> {
+    let (runs, stop, watch) = (&mut runs.fuse(), &AtomicBool::new(false), &watch);
     // Nothing waits in it: one batch is played while the one before it is played again.
     let (batches, played) = mpsc::sync_channel::<Vec<First<'s>>>(0);
     thread::scope(|scope| {
@@ -80,7 +89,7 @@ pub fn verify_all<'s, P: Service>(
             loop {
                 let going_on = runs.by_ref().take_while(|_| !stop.load(Ordering::Relaxed));
                 let batch: Vec<First<'s>> =
-                    going_on.take(BATCH).map(|(scenario, seed)| First::play(scenario, seed, watch, build)).collect();
+                    going_on.take(BATCH).map(|(scenario, seed)| First::play(scenario, seed, watch, plays)).collect();
                 if batch.is_empty() || batches.send(batch).is_err() {
                     break;
                 }
@@ -94,11 +103,11 @@ pub fn verify_all<'s, P: Service>(
                 let mut found = None;
                 for first in batch.iter().rev() {
                     // In the opposite order, so the first of the batch comes last.
-                    found = first.again(watch, build).map(|divergence| (divergence, first.scenario)).or(found);
+                    found = first.again(watch, plays).map(|divergence| (divergence, first.scenario)).or(found);
                 }
                 if let Some((divergence, scenario)) = found {
                     stop.store(true, Ordering::Relaxed);
-                    return Err(Box::new(closer(divergence, scenario, build)));
+                    return Err(Box::new(closer(divergence, scenario, plays)));
                 }
             }
             Ok(agreement)
@@ -116,27 +125,18 @@ struct First<'s> {
 }
 
 impl<'s> First<'s> {
-    fn play<P: Service>(
-        scenario: &'s Scenario,
-        seed: u64,
-        watch: impl Fn(&Scenario),
-        build: impl Fn(Boot<P::Record>) -> Result<P, Exit>,
-    ) -> First<'s> {
+    fn play(scenario: &'s Scenario, seed: u64, watch: impl Fn(&Scenario), plays: &impl Plays) -> First<'s> {
         let mut tape = Tape::new(MARKS_MAX);
         // Observers are used after a panic: they receive an event as a whole or not at all.
-        let end = catch_quietly(|| simulate_booting(scenario, seed, &mut tape, build));
+        let end = catch_quietly(|| whole(plays.begin(scenario, seed, &mut tape)));
         watch(scenario);
         First { scenario, seed, tape, end }
     }
 
     /// Plays it again; what differs, if anything does.
-    fn again<P: Service>(
-        &self,
-        watch: impl Fn(&Scenario),
-        build: impl Fn(Boot<P::Record>) -> Result<P, Exit>,
-    ) -> Option<Divergence> {
+    fn again(&self, watch: impl Fn(&Scenario), plays: &impl Plays) -> Option<Divergence> {
         let mut second = Second { tape: Tape::new(MARKS_MAX), first: &self.tape, odd: None };
-        let end = catch_quietly(|| simulate_booting(self.scenario, self.seed, &mut second, build));
+        let end = catch_quietly(|| whole(plays.begin(self.scenario, self.seed, &mut second)));
         watch(self.scenario);
         let parting = self.tape.parting(&second.tape);
         let (mut fields, mut sighting) = (Vec::new(), None);
@@ -171,7 +171,7 @@ struct Second<'f> {
     odd: Option<Line>,
 }
 
-impl<P: Service> Observer<P> for Second<'_> {
+impl<P: Machine> Observer<P> for Second<'_> {
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         self.tape.record(scene.now, event);
         if self.odd.is_none() && self.first.is_complete() && self.tape.is_complete() {
@@ -197,17 +197,13 @@ fn lines(tape: &Tape, first: u64, last: u64) -> Vec<Line> {
 }
 
 /// The divergence, with what two runs in lockstep show of it.
-fn closer<P: Service>(
-    mut divergence: Divergence,
-    scenario: &Scenario,
-    build: &(impl Fn(Boot<P::Record>) -> Result<P, Exit> + Sync),
-) -> Divergence {
+fn closer(mut divergence: Divergence, scenario: &Scenario, plays: &impl Plays) -> Divergence {
     let Some(sighting) = divergence.sighting.as_mut().filter(|sighting| !sighting.is_the_same()) else {
         return divergence;
     };
     let tries = (CLOSEUP_EVENTS_MAX / divergence.events[0].max(1)).clamp(1, CLOSEUPS_MAX);
     for _ in 0..tries {
-        let Some(found) = closeup::closeup(scenario, divergence.seed, build) else { continue };
+        let Some(found) = closeup::closeup(scenario, divergence.seed, plays) else { continue };
         if found.number == sighting.number || (!sighting.exact && found.number > sighting.number) {
             *sighting = found;
             divergence.again = None;
@@ -231,9 +227,11 @@ fn differing_fields(one: &RunRecord, other: &RunRecord) -> Vec<&'static str> {
         sent,
         dropped,
         malformed,
+        complaints,
         history,
         packet_storm,
         request_storm,
+        obstacle,
         lag,
         end,
         living,
@@ -254,9 +252,11 @@ fn differing_fields(one: &RunRecord, other: &RunRecord) -> Vec<&'static str> {
         ("sent", *sent != other.sent),
         ("dropped", *dropped != other.dropped),
         ("malformed", *malformed != other.malformed),
+        ("complaints", *complaints != other.complaints),
         ("history", *history != other.history),
         ("packet_storm", *packet_storm != other.packet_storm),
         ("request_storm", *request_storm != other.request_storm),
+        ("obstacle", *obstacle != other.obstacle),
         ("lag", *lag != other.lag),
         ("end", *end != other.end),
         ("living", *living != other.living),

@@ -1,7 +1,7 @@
 //! What is kept of a run's events, so that two runs can be compared afterwards.
 
+use crate::machine::Machine;
 use crate::record::{Event, Observer, Outline, Scene, Trace};
-use crate::service::Service;
 use crate::time::Time;
 
 /// So many events of a run are kept at most. With more, every second one is forgotten, again and again; then a
@@ -94,7 +94,7 @@ impl Tape {
     }
 }
 
-impl<P: Service> Observer<P> for Tape {
+impl<P: Machine> Observer<P> for Tape {
     #[inline]
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         self.record(scene.now, event);

@@ -43,6 +43,32 @@ fn faults_of_hosts_are_played_where_processes_can_be_started_and_stopped_and_tho
 }
 
 #[test]
+fn the_lan_in_virtual_time_plays_clocks_delays_and_duplicates_but_no_disks() {
+    let refusal = |changes: &[(&str, &str)]| loaded(changes).scenario.unplayable(World::Lan).map(|what| what.what);
+    let event = |name: &str, keys: &str| format!(r#"[{{"type": "{name}", "time": 1, "replica": 0{keys}}}]"#);
+    for (name, keys) in
+        [("crash", ""), ("restart", ""), ("pause", ""), ("resume", ""), ("clock", ""), ("clock", r#", "jump_ms": 9"#)]
+    {
+        assert_eq!(refusal(&[("events", &event(name, keys))]), None, "{name}");
+    }
+    for (name, keys) in [
+        ("slow_disk", r#", "times": 2"#),
+        ("full_disk", ""),
+        ("corrupt_disk", ""),
+        ("lying_disk", ""),
+        ("mend_disk", ""),
+    ] {
+        assert_eq!(refusal(&[("events", &event(name, keys))]), Some(name));
+    }
+    assert_eq!(refusal(&[("events", &event("restart", r#", "wipe": true"#))]), Some("wipe"));
+    assert_eq!(refusal(&[("disk", r#"{"sync_ms": {"kind": "constant", "ms": 1}}"#)]), Some("disk.sync_ms"));
+    assert_eq!(refusal(&[("workload", r#"{"kind": "cas"}"#)]), Some("cas"));
+    let slow = r#"{"model": "links", "delay": {"kind": "constant", "ms": 1}, "duplicate": 0.1, "damage": 0.1,
+        "links": [{"from": 0, "to": 1, "delay": {"kind": "constant", "ms": 9}}]}"#;
+    assert_eq!(refusal(&[("network", slow), ("losses", r#"[{"from": 0, "to": 1, "nth": 2}]"#)]), None);
+}
+
+#[test]
 fn delays_and_duplicates_are_for_the_virtual_world_and_damage_is_for_the_live_one_too() {
     let links = r#""model": "links", "delay": {"kind": "constant", "ms": 1}"#;
     let slow = format!(r#"{{{links}, "links": [{{"from": 0, "to": 1, "delay": {{"kind": "constant", "ms": 9}}}}]}}"#);

@@ -6,7 +6,7 @@ use crate::rng::Stream;
 use crate::time::Span;
 
 /// The default timing in two of five draws, and another one in the rest; small batches now and then.
-pub(super) fn config(random: &mut Stream, flavour: Flavour) -> Config {
+pub(in crate::subjects) fn config(random: &mut Stream, flavour: Flavour) -> Config {
     let mut config = Config::default();
     let raft = &mut config.raft;
     if random.chance(0.6) {
@@ -40,7 +40,7 @@ pub(super) fn config(random: &mut Stream, flavour: Flavour) -> Config {
 
 /// In some runs logs are short, so that they are compacted all the time, and a replica that falls behind needs a
 /// snapshot. This has its own random stream, so the other draws of a seed do not depend on it.
-pub(super) fn log_bytes_max(seed: u64) -> usize {
+pub(in crate::subjects) fn log_bytes_max(seed: u64) -> usize {
     let mut random = Stream::new(seed, "explore logs");
     if random.chance(0.3) { *random.pick(&[1, 100, 400, 1_600]).expect("sizes") } else { usize::MAX }
 }

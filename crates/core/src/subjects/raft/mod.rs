@@ -2,7 +2,9 @@
 
 mod coverage;
 mod draw;
-mod parameters;
+pub(super) mod parameters;
+
+pub(super) use draw::{config, log_bytes_max};
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use crate::raft::ConfigError;
 use crate::replica::Config;
 
 /// Every parameter. The names of consensus parameters begin with `raft.`.
-pub(super) fn parameters(config: &mut Config) -> Vec<Parameter<'_>> {
+pub(in crate::subjects) fn parameters(config: &mut Config) -> Vec<Parameter<'_>> {
     vec![
         Parameter::millis("raft.election_timeout_min_ms", &mut config.raft.election_timeout_min),
         Parameter::millis("raft.election_timeout_max_ms", &mut config.raft.election_timeout_max),
@@ -25,7 +25,7 @@ pub(super) fn parameters(config: &mut Config) -> Vec<Parameter<'_>> {
 }
 
 /// Checks that all parameters together make sense.
-pub(super) fn validate(config: &Config) -> Result<(), ParameterError> {
+pub(in crate::subjects) fn validate(config: &Config) -> Result<(), ParameterError> {
     config.validate().map_err(|error| {
         let ConfigError { value, allowed, .. } = &error;
         ParameterError::Value { name: name_of(&error).to_owned(), value: value.clone(), allowed: allowed.clone() }

@@ -29,7 +29,9 @@ impl Wires for Notes {
     fn witness(&mut self, _now: Time, event: &Event<'_, &str>) {
         self.events.push(event.outline().to_string());
     }
+}
 
+impl Inspector for Notes {
     fn complain(&mut self, _now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
         self.complaints.push(format!("{about} {}", what()));
     }
@@ -76,6 +78,7 @@ fn messages_go_to_their_destination_and_are_counted() {
 fn flipped_bits(share: f64) -> (Vec<u32>, u64) {
     #[derive(Default)]
     struct Bytes(Vec<Vec<u8>>, Vec<String>);
+    impl Inspector for Bytes {}
     impl Wires for Bytes {
         fn send(&mut self, _now: Time, _to: ReplicaId, bytes: &[u8]) {
             self.0.push(bytes.to_vec());

@@ -16,7 +16,7 @@ use crate::record::{Event, RunRecord, Said, View, Watcher, World};
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 use crate::wire::UDP_BYTES_MAX;
-use crate::world::lan::{Lan, Wires};
+use crate::world::lan::{Inspector, Lan, Wires};
 use crate::world::processes::{Complaints, Console, PlayError, Teller, describe_end};
 
 /// At most this many datagrams of one replica are taken before other replicas, faults and clients get their turn.
@@ -291,7 +291,9 @@ impl Wires for Cables<'_> {
         let said = event.message().map(|message| message as &dyn Said);
         self.watcher.event(&View { now, windows: &() }, &event.without_message(), said);
     }
+}
 
+impl Inspector for Cables<'_> {
     fn complain(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
         self.complaints.tell(now, about, what);
     }

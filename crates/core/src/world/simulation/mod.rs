@@ -8,8 +8,6 @@
 //! A message takes some time ([`Network`](crate::scenario::Network)). When it arrives, the receiver's chaos monkey
 //! decides whether it gets through. Clients' messages always do, unless the replica is dead.
 
-mod transport;
-
 use crate::chaos::{Act, Director, Fault, Flip};
 use crate::engine::{Ahead, Carrier, Disk, Due, Engine};
 use crate::id::{ClientId, Mid, ReplicaId};
@@ -19,10 +17,9 @@ use crate::scenario::Scenario;
 use crate::service::{Response, Service};
 use crate::time::Time;
 use crate::workload::Dispatch;
-use crate::world::quiet::is_quiet;
+use crate::world::quiet::note_panic;
 use crate::world::stage::Stage;
-
-pub use transport::{Route, Transport};
+use crate::world::{Route, Run, Transport};
 
 /// Runs a scenario from beginning to end. `build` makes each replica.
 ///
@@ -76,14 +73,7 @@ pub struct Simulation<'a, P: Service, O = ()> {
 /// Reports the state of a run when it panicked, so that a panic never comes without its seed.
 impl<P: Service, O> Drop for Simulation<'_, P, O> {
     fn drop(&mut self) {
-        if std::thread::panicking() && !is_quiet() {
-            eprintln!(
-                "note: scenario {} with seed {} panicked at {}",
-                self.stage.scenario.name,
-                self.stage.seed,
-                self.engine.now()
-            );
-        }
+        note_panic(self.stage.scenario, self.stage.seed, self.engine.now());
     }
 }
 
@@ -382,6 +372,24 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
             let arrival = self.transport.arrival(self.engine.now(), Route::Request { from, to });
             self.engine.ahead().input(arrival, to, Input::Client { from, mid, request: operation });
         }
+    }
+}
+
+impl<P: Service, O: Observer<P>> Run<P> for Simulation<'_, P, O> {
+    fn step(&mut self) -> bool {
+        Simulation::step(self)
+    }
+
+    fn finish(self) -> RunRecord {
+        Simulation::finish(self)
+    }
+
+    fn replicas(&self) -> &[P] {
+        Simulation::replicas(self)
+    }
+
+    fn director(&self) -> &Director {
+        Simulation::director(self)
     }
 }
 

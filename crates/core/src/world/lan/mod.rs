@@ -2,8 +2,9 @@
 //! requests and answers.
 //!
 //! A [`Lan`] takes datagrams of replicas as bytes, with their arrival times, and sends datagrams through [`Wires`]. The
-//! live world puts sockets and processes under it, and a test can put replicas in memory under it. The rules are those
-//! of the course's runner (version 2, read and run), where the handout is silent:
+//! live world puts sockets and processes under it. [`virtual_time`] puts machines in memory under it, on a virtual clock.
+//! So the rules are the same in both. They are those of the course's runner (version 2, read and run), where the handout
+//! is silent:
 //!
 //! - A replica can be reached from its first `hello` on. If a client or another replica sends it a message before that,
 //!   it counts as died, although it keeps running and hears its peers later.
@@ -17,59 +18,41 @@
 //!   restart it gets no messages until it sends `hello` again. Messages to it before that are lost, too, and do not
 //!   count it as died: the course's runner never restarts a replica, and has no rule for this.
 //! - Clients' messages always get through. Messages between replicas are counted when they are sent. They pass the
-//!   chaos monkey when they arrive, which is at once.
+//!   chaos monkey when they arrive.
 //! - A message that the scenario damages is delivered with one bit flipped, anywhere in it. It counts as dropped,
 //!   although a program may read it. The runner damages nothing.
+//!
+//! A datagram has two stages. It is *routed* when it is sent: read, counted, and given its destination. Later it
+//! *arrives*: the chaos monkey, the receiver's state and damage decide what becomes of it. In the live world both are at
+//! the same time, because sockets have delays of their own. In virtual time the scenario's network lies between the two.
+
+mod outlets;
+mod routed;
+mod station;
+pub mod virtual_time;
+
+pub use outlets::{Inspector, Wires};
+pub use station::Station;
 
 use super::stage::Stage;
 use crate::chaos::{Act, Rulebook};
 use crate::engine::PowerFailure;
-use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
+use crate::id::{ClientId, ReplicaId, ReplicaSet};
 use crate::printable::Excerpt;
 use crate::record::{Event, RunRecord, World};
 use crate::scenario::Scenario;
 use crate::service::Response;
 use crate::time::{Span, Time};
-use crate::wire::{Address, Datagram, Datagrams, Envelope, Malformed, kind};
+use crate::wire::{Address, Datagram, Datagrams, Envelope, kind};
 use crate::workload::{CLIENTS, Dispatch, Incorrect, Reaction};
+use routed::{Answer, Fate, Nonsense, Recipients, Routed};
 
-/// A run is cut short after this many messages of clients: a bound for memory (0.7 GB). Real routers and replicas take
-/// time for each, so no run is known to reach the bound.
+/// In real time, a run is cut short after this many messages of clients: a bound for memory (0.7 GB). Real routers and
+/// replicas take time for each, so no run is known to reach the bound.
 const ATTEMPTS_MAX: u64 = 5_000_000;
 
 /// The shortest time after which there is a complaint that a restarted replica has not sent `hello`.
 const HELLO_PATIENCE_MIN: Span = Span::from_secs(1);
-
-/// What a [`Lan`] wants done.
-pub trait Wires {
-    /// Hand these bytes to a replica, which has sent `hello`.
-    fn send(&mut self, now: Time, to: ReplicaId, bytes: &[u8]);
-
-    /// A replica has sent `hello` in the datagram that is being received, so it can be reached from now on. If this is
-    /// its first one since its start, the source of the datagram is its address.
-    fn connect(&mut self, replica: ReplicaId) {
-        let _ = replica;
-    }
-
-    /// Carry an act out on a replica: a fault of the scenario, or [`Act::Kill`] because of its messages. Before an
-    /// [`Act::Restart`], all that is left of the old process must end, and its pending messages must be dropped.
-    fn act(&mut self, now: Time, replica: ReplicaId, act: Act);
-
-    /// There is a complaint about a replica. `what` returns one line; it is called only if the line is shown.
-    fn complain(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
-        let _ = (now, about, what);
-    }
-
-    /// An event for the trace has happened.
-    fn witness(&mut self, now: Time, event: &Event<'_, &str>) {
-        let _ = (now, event);
-    }
-
-    /// As [`Wires::complain`], about an event that counts the replica as died: it must always be shown.
-    fn report_death(&mut self, now: Time, about: ReplicaId, what: &dyn Fn() -> String) {
-        self.complain(now, about, what);
-    }
-}
 
 /// A run on the course's LAN, apart from its replicas, its sockets and its clock.
 #[derive(Debug)]
@@ -101,28 +84,18 @@ struct Port {
     leader_told: bool,
 }
 
-/// Why a datagram is incorrect.
-#[derive(Debug, thiserror::Error)]
-enum Nonsense {
-    #[error("sent a malformed datagram ({0})")]
-    Malformed(#[from] Malformed),
-    #[error("sent to an unknown destination")]
-    UnknownDestination,
-    #[error("sent to a destination in lower case, which the course's runner does not know")]
-    LowerCase,
-    #[error("sent a client something that is no answer")]
-    NoAnswer,
-    #[error("answered a client without a MID")]
-    NoMid,
-}
-
 impl<'a> Lan<'a> {
-    /// The LAN before the run. All replicas are about to start.
+    /// The LAN before a run in real time. All replicas are about to start.
     pub fn new(scenario: &'a Scenario, seed: u64) -> Lan<'a> {
-        let mut stage = Stage::new(scenario, seed);
-        stage.workload.allow_attempts(ATTEMPTS_MAX);
+        let mut lan = Lan::with_usual_bounds(scenario, seed);
+        lan.stage.workload.allow_attempts(ATTEMPTS_MAX);
+        lan
+    }
+
+    /// As [`Lan::new`], but clients may send only as many messages as in the virtual world.
+    fn with_usual_bounds(scenario: &'a Scenario, seed: u64) -> Lan<'a> {
         Lan {
-            stage,
+            stage: Stage::new(scenario, seed),
             ports: vec![Port { hello_due: scenario.start(), ..Port::default() }; scenario.replicas],
             gone: ReplicaSet::EMPTY,
             requests: Datagrams::new(),
@@ -149,19 +122,27 @@ impl<'a> Lan<'a> {
         }
     }
 
-    /// Takes a datagram that a replica has sent.
+    /// Takes a datagram that a replica has sent. It arrives at once.
     pub fn handle_datagram(&mut self, now: Time, from: ReplicaId, bytes: &[u8], wires: &mut impl Wires) {
-        // A datagram that arrives after the replica's end was sent before it, or should not exist.
-        if self.gone.contains(from) {
-            return;
-        }
-        self.routed += 1;
-        if bytes.is_empty() || std::str::from_utf8(bytes).is_err() {
-            return self.close(now, from, bytes, wires);
-        }
-        if let Err(nonsense) = self.route(now, from, bytes, wires) {
-            self.stage.malformed += 1;
-            wires.complain(now, from, &|| format!("{nonsense}: {}", Excerpt(bytes)));
+        let mut rewritten = String::new();
+        match self.route(now, from, bytes, &mut rewritten, wires) {
+            Routed::Nowhere => {}
+            Routed::Hello => wires.connect(from),
+            Routed::Closed => wires.act(now, from, Act::Kill),
+            Routed::Message { to, leader, text } => {
+                for to in to.replicas(from, self.ports.len()) {
+                    self.deliver(now, from, to, (bytes, text), wires);
+                }
+                self.stage.observe_leader(now, from, leader);
+            }
+            Routed::Answer(answer) => {
+                let Answer { to, mid, leader, ref response, .. } = answer;
+                wires.witness(now, &Event::Answered { from, to, mid, leader, response });
+                if let Some(dispatch) = self.take_answer(now, &answer, wires) {
+                    self.send_request(now, &dispatch, wires);
+                }
+                self.stage.observe_leader(now, from, leader);
+            }
         }
     }
 
@@ -179,7 +160,7 @@ impl<'a> Lan<'a> {
     }
 
     /// Complains about replicas that have not sent hello when clients begin, or an equal time after their restart.
-    pub fn note_silence(&mut self, now: Time, wires: &mut impl Wires) {
+    pub fn note_silence(&mut self, now: Time, inspector: &mut impl Inspector) {
         let hosts = self.stage.director.hosts();
         let expected = hosts.living.minus(hosts.paused);
         for (replica, port) in ReplicaId::all(self.ports.len()).zip(&mut self.ports) {
@@ -187,7 +168,7 @@ impl<'a> Lan<'a> {
             if is_late && !port.silence_told && expected.contains(replica) {
                 port.silence_told = true;
                 let what = if port.excused { "is lost" } else { "counts it as died" };
-                wires.complain(now, replica, &|| {
+                inspector.complain(now, replica, &|| {
                     format!("has not said hello yet: whatever is sent to it before {what}")
                 });
             }
@@ -219,9 +200,63 @@ impl<'a> Lan<'a> {
         self.ports.len()
     }
 
+    /// Carries a fault out on a replica. The stage has noted it already.
+    fn act(&mut self, now: Time, replica: ReplicaId, act: Act, wires: &mut impl Wires) {
+        self.note_act(now, replica, act);
+        match act {
+            // The operating system keeps running, and has everything that was written.
+            Act::Crash => wires.witness(now, &Event::Crashed { replica, failure: PowerFailure::default() }),
+            Act::Restart { wipe } => wires.witness(now, &Event::Started { replica, wiped: wipe }),
+            _ => {}
+        }
+        wires.act(now, replica, act);
+    }
+
+    /// Records how an act changes who can be reached.
+    fn note_act(&mut self, now: Time, replica: ReplicaId, act: Act) {
+        let port = &mut self.ports[replica.index()];
+        let hello_due = now + self.stage.scenario.wait().max(HELLO_PATIENCE_MIN);
+        match act {
+            Act::Kill | Act::Crash => self.gone.insert(replica),
+            Act::Restart { .. } => {
+                self.gone.remove(replica);
+                self.stage.note_starting(replica);
+                *port = Port { reachable: false, excused: true, hello_due, silence_told: false, ..*port };
+            }
+            Act::Pause | Act::Resume if !port.reachable => (port.excused, port.hello_due) = (true, hello_due),
+            _ => {}
+        }
+    }
+
+    /// Routes a datagram that a replica has sent: reads it as the course's runner does, counts it, and says where it goes.
+    /// `rewritten` has room for the datagram as strict JSON. The leader that it names is for the caller to record.
+    fn route<'d>(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        bytes: &'d [u8],
+        rewritten: &'d mut String,
+        inspector: &mut impl Inspector,
+    ) -> Routed<'d> {
+        // A datagram that arrives after the replica's end was sent before it, or should not exist.
+        if self.gone.contains(from) {
+            return Routed::Nowhere;
+        }
+        self.routed += 1;
+        if bytes.is_empty() || std::str::from_utf8(bytes).is_err() {
+            self.close(now, from, bytes, inspector);
+            return Routed::Closed;
+        }
+        self.read(now, from, bytes, rewritten, inspector).unwrap_or_else(|nonsense| {
+            self.stage.malformed += 1;
+            inspector.complain(now, from, &|| format!("{nonsense}: {}", Excerpt(bytes)));
+            Routed::Nowhere
+        })
+    }
+
     /// The course's runner shuts a replica down whose datagram it cannot decode.
-    fn close(&mut self, now: Time, from: ReplicaId, bytes: &[u8], wires: &mut impl Wires) {
-        wires.report_death(now, from, &|| match bytes {
+    fn close(&mut self, now: Time, from: ReplicaId, bytes: &[u8], inspector: &mut impl Inspector) {
+        inspector.report_death(now, from, &|| match bytes {
             [] => "sent an empty datagram: the course's runner closes such a replica, and it counts as died".to_owned(),
             _ => format!(
                 "sent bytes that are not UTF-8: the course's runner closes such a replica, and it counts as died: {}",
@@ -229,44 +264,26 @@ impl<'a> Lan<'a> {
             ),
         });
         self.note_end(now, from);
-        wires.act(now, from, Act::Kill);
     }
 
-    /// Carries a fault out on a replica. The stage has noted it already.
-    fn act(&mut self, now: Time, replica: ReplicaId, act: Act, wires: &mut impl Wires) {
-        let port = &mut self.ports[replica.index()];
-        let hello_due = now + self.stage.scenario.wait().max(HELLO_PATIENCE_MIN);
-        match act {
-            Act::Kill => self.gone.insert(replica),
-            Act::Crash => {
-                self.gone.insert(replica);
-                // The operating system keeps running, and has everything that was written.
-                wires.witness(now, &Event::Crashed { replica, failure: PowerFailure::default() });
-            }
-            Act::Restart { wipe } => {
-                self.gone.remove(replica);
-                self.stage.note_starting(replica);
-                *port = Port { reachable: false, excused: true, hello_due, silence_told: false, ..*port };
-                wires.witness(now, &Event::Started { replica, wiped: wipe });
-            }
-            Act::Pause | Act::Resume if !port.reachable => (port.excused, port.hello_due) = (true, hello_due),
-            _ => {}
-        }
-        wires.act(now, replica, act);
-    }
-
-    fn route(&mut self, now: Time, from: ReplicaId, bytes: &[u8], wires: &mut impl Wires) -> Result<(), Nonsense> {
-        let mut rewritten = String::new();
-        let (datagram, oddity) = Datagram::parse_as_python(bytes, &mut rewritten)?;
+    fn read<'d>(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        bytes: &'d [u8],
+        rewritten: &'d mut String,
+        inspector: &mut impl Inspector,
+    ) -> Result<Routed<'d>, Nonsense> {
+        let (datagram, oddity) = Datagram::parse_as_python(bytes, rewritten)?;
         let port = &mut self.ports[from.index()];
         if let Some(oddity) = oddity
             && !std::mem::replace(&mut port.json_told, true)
         {
-            wires
+            inspector
                 .complain(now, from, &|| format!("sends JSON that only Python accepts ({oddity}): {}", Excerpt(bytes)));
         }
         if datagram.src != address(from) && !std::mem::replace(&mut port.src_told, true) {
-            wires.complain(now, from, &|| {
+            inspector.complain(now, from, &|| {
                 format!(
                     "sends a src that is not its own, which the course's runner does not notice: {}",
                     Excerpt(bytes)
@@ -274,35 +291,33 @@ impl<'a> Lan<'a> {
             });
         }
         if datagram.kind == kind::HELLO {
-            self.greet(now, from, wires);
-            return Ok(());
+            self.greet(now, from, inspector);
+            return Ok(Routed::Hello);
         }
         let leader = self.replica(datagram.leader);
         let is_odd = leader.is_none() && datagram.leader != Address::BROADCAST;
         if is_odd && !std::mem::replace(&mut self.ports[from.index()].leader_told, true) {
-            wires.complain(now, from, &|| format!("believes in a leader that does not exist: {}", Excerpt(bytes)));
+            inspector.complain(now, from, &|| format!("believes in a leader that does not exist: {}", Excerpt(bytes)));
         }
         if !datagram.has_upper_case_dst() {
             return Err(Nonsense::LowerCase);
         }
         let client = ClientId(datagram.dst.0);
-        if datagram.dst == Address::BROADCAST {
-            for to in ReplicaId::all(self.ports.len()).filter(|&to| to != from) {
-                self.forward(now, from, to, bytes, datagram.text(), wires);
-            }
+        let to = if datagram.dst == Address::BROADCAST {
+            self.stage.sent += self.ports.len() as u64 - 1;
+            Recipients::Others
         } else if let Some(to) = self.replica(datagram.dst) {
-            self.forward(now, from, to, bytes, datagram.text(), wires);
+            self.stage.sent += 1;
+            Recipients::One(to)
         } else if client.number(self.ports.len()).is_some_and(|number| number < CLIENTS) {
-            self.answer(now, from, client, leader, &datagram, wires)?;
+            return Answer::read(from, client, leader, &datagram).map(Routed::Answer);
         } else {
             return Err(Nonsense::UnknownDestination);
-        }
-        self.stage.observe_leader(now, from, leader);
-        Ok(())
+        };
+        Ok(Routed::Message { to, leader, text: datagram.text() })
     }
 
-    fn greet(&mut self, now: Time, from: ReplicaId, wires: &mut impl Wires) {
-        wires.connect(from);
+    fn greet(&mut self, now: Time, from: ReplicaId, inspector: &mut impl Inspector) {
         let port = &mut self.ports[from.index()];
         if !std::mem::replace(&mut port.reachable, true) {
             if port.excused {
@@ -310,7 +325,7 @@ impl<'a> Lan<'a> {
                 self.stage.note_up(now, from);
             }
             if port.silence_told {
-                wires.complain(now, from, &|| "has said hello after all".to_owned());
+                inspector.complain(now, from, &|| "has said hello after all".to_owned());
             }
         }
     }
@@ -321,28 +336,48 @@ impl<'a> Lan<'a> {
         place.map(ReplicaId)
     }
 
-    /// Passes a message from one replica to another. `text` is the bytes as strict JSON.
-    fn forward(&mut self, now: Time, from: ReplicaId, to: ReplicaId, bytes: &[u8], text: &str, wires: &mut impl Wires) {
-        self.stage.sent += 1;
+    /// A message from one replica has arrived at another: its bytes, and the same as strict JSON.
+    fn deliver(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        to: ReplicaId,
+        (bytes, text): (&[u8], &str),
+        wires: &mut impl Wires,
+    ) {
+        match self.fate(now, from, to, wires) {
+            Fate::Lost => wires.witness(now, &Event::Lost { to }),
+            Fate::Dropped => wires.witness(now, &Event::Dropped { from, to, message: &text }),
+            Fate::Damaged(flip) => {
+                wires.witness(now, &Event::Damaged { from, to, message: &text });
+                let mut damaged = bytes.to_vec();
+                flip.apply(&mut damaged);
+                wires.send(now, to, &damaged);
+            }
+            Fate::Delivered => {
+                wires.witness(now, &Event::Delivered { from, to, message: &text });
+                wires.send(now, to, bytes);
+            }
+        }
+    }
+
+    /// What becomes of a message that has arrived.
+    fn fate(&mut self, now: Time, from: ReplicaId, to: ReplicaId, inspector: &mut impl Inspector) -> Fate {
         if self.is_away(to) {
-            return wires.witness(now, &Event::Lost { to });
+            return Fate::Lost;
         }
         // First the chaos monkey: a message that is dropped does not reach a replica before its hello either.
         let admitted = self.stage.admits(now, from, to);
         let flip = self.stage.director.damages(from, to);
         if !admitted {
-            wires.witness(now, &Event::Dropped { from, to, message: &text });
-        } else if !self.is_up(now, to, &|| format!("a message of replica {from}"), wires) {
-            wires.witness(now, &Event::Lost { to });
+            Fate::Dropped
+        } else if !self.is_up(now, to, &|| format!("a message of replica {from}"), inspector) {
+            Fate::Lost
         } else if let Some(flip) = flip {
             self.stage.dropped += 1;
-            wires.witness(now, &Event::Damaged { from, to, message: &text });
-            let mut damaged = bytes.to_vec();
-            flip.apply(&mut damaged);
-            wires.send(now, to, &damaged);
+            Fate::Damaged(flip)
         } else {
-            wires.witness(now, &Event::Delivered { from, to, message: &text });
-            wires.send(now, to, bytes);
+            Fate::Delivered
         }
     }
 
@@ -353,13 +388,13 @@ impl<'a> Lan<'a> {
     }
 
     /// Whether a replica gets messages now. One that has not sent hello counts as died from then on.
-    fn is_up(&mut self, now: Time, to: ReplicaId, what: &dyn Fn() -> String, wires: &mut impl Wires) -> bool {
+    fn is_up(&mut self, now: Time, to: ReplicaId, what: &dyn Fn() -> String, inspector: &mut impl Inspector) -> bool {
         if self.is_away(to) {
             return false;
         }
         if !self.ports[to.index()].reachable {
             if self.stage.director.living().contains(to) {
-                wires.report_death(now, to, &|| {
+                inspector.report_death(now, to, &|| {
                     format!(
                         "was sent {} before it said hello: the course's runner takes it off the list of living \
                          replicas, and it counts as died",
@@ -373,27 +408,15 @@ impl<'a> Lan<'a> {
         true
     }
 
-    /// Hands an answer to a client, and sends the client's next attempt.
-    fn answer(
-        &mut self,
-        now: Time,
-        from: ReplicaId,
-        to: ClientId,
-        leader: Option<ReplicaId>,
-        datagram: &Datagram<'_>,
-        wires: &mut impl Wires,
-    ) -> Result<(), Nonsense> {
-        let response = datagram.response().ok_or(Nonsense::NoAnswer)?;
-        let text = datagram.mid.as_deref().ok_or(Nonsense::NoMid)?;
-        // No request has the largest number.
-        let mid = text.parse().unwrap_or(Mid(u64::MAX));
-        wires.witness(now, &Event::Answered { from, to, mid, leader, response: &response });
-        let Reaction { again, incorrect } = self.stage.answer(now, to, mid, leader, &response);
+    /// An answer has arrived at its client. Returns the client's next attempt, if it asks again.
+    fn take_answer(&mut self, now: Time, answer: &Answer, inspector: &mut impl Inspector) -> Option<Dispatch> {
+        let Answer { from, to, mid, leader, ref response, ref text } = *answer;
+        let Reaction { again, incorrect } = self.stage.answer(now, to, mid, leader, response);
         let is_counted = incorrect != Some(Incorrect::Unacknowledged) || self.stage.scenario.is_of_course();
         if let Some(incorrect) = incorrect.filter(|_| is_counted) {
-            wires.complain(now, from, &|| {
+            inspector.complain(now, from, &|| {
                 let mid = Excerpt(text.as_bytes());
-                let value = match &response {
+                let value = match response {
                     Response::Ok { value: Some(value) } => format!(", value {}", Excerpt(value.as_bytes())),
                     Response::Ok { value: None } => ", no value".to_owned(),
                     Response::Fail | Response::Redirect => String::new(),
@@ -401,26 +424,34 @@ impl<'a> Lan<'a> {
                 format!("incorrect answer to client {to}, MID {mid}{value}: {incorrect}")
             });
         }
-        if let Some(dispatch) = again {
-            self.send_request(now, &dispatch, wires);
-        }
-        Ok(())
+        again
     }
 
     fn send_request(&mut self, now: Time, dispatch: &Dispatch, wires: &mut impl Wires) {
-        let Dispatch { from, to, leader, mid, operation } = dispatch;
-        if !self.is_up(now, *to, &|| format!("a request of client {from}"), wires) {
-            return wires.witness(now, &Event::Lost { to: *to });
+        let &Dispatch { from, to, mid, operation: ref request, .. } = dispatch;
+        if !self.admits_request(now, dispatch, wires) {
+            return wires.witness(now, &Event::Lost { to });
         }
-        wires.witness(now, &Event::Requested { from: *from, to: *to, mid: *mid, request: operation });
+        wires.witness(now, &Event::Requested { from, to, mid, request });
+        for bytes in self.encode(dispatch).iter() {
+            wires.send(now, to, bytes);
+        }
+    }
+
+    /// Whether a request that has arrived gets through to its replica.
+    fn admits_request(&mut self, now: Time, dispatch: &Dispatch, inspector: &mut impl Inspector) -> bool {
+        self.is_up(now, dispatch.to, &|| format!("a request of client {}", dispatch.from), inspector)
+    }
+
+    /// A request as its replica gets it.
+    fn encode(&mut self, dispatch: &Dispatch) -> &Datagrams {
+        let Dispatch { from, to, leader, mid, operation } = dispatch;
         let mid = mid.to_string();
         let leader = leader.map_or(Address::BROADCAST, address);
         let envelope = Envelope { src: Address(from.0), dst: address(*to), leader, mid: &mid };
-        self.requests.push_operation(&envelope, operation);
-        for bytes in self.requests.iter() {
-            wires.send(now, *to, bytes);
-        }
         self.requests.clear();
+        self.requests.push_operation(&envelope, operation);
+        &self.requests
     }
 }
 
