@@ -20,8 +20,8 @@ use smallvec::SmallVec;
 use crate::consensus::{Consensus, Index, LogEntry, Promise, Role, Term, applied_digest};
 use crate::hash::StableHasher;
 use crate::id::{ReplicaId, ReplicaSet};
+use crate::machine::Machine;
 use crate::record::{Event, Observer, Scene};
-use crate::service::Service;
 use crate::time::Time;
 
 pub use invariant::{Invariant, Violation};
@@ -560,7 +560,7 @@ fn extended(prefix: u64, entry: Option<LogEntry>) -> u64 {
     hasher.value()
 }
 
-impl<P: Service + Consensus> Observer<P> for Invariants {
+impl<P: Machine + Consensus> Observer<P> for Invariants {
     #[inline]
     fn event(&mut self, scene: &Scene<'_, P>, event: &Event<'_, P::Message>) {
         if self.replicas.is_empty() {

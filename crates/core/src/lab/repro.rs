@@ -332,7 +332,10 @@ mod tests {
                 whole.replacen("\"seedbed_repro\": 1", "\"seedbed_repro\": 2", 1),
                 "r.json: `seedbed_repro` is 2; allowed is 1, the version of the format that this program reads",
             ),
-            (whole.replacen("\"raft\"", "\"paxos\"", 1), "r.json: `protocol` is \"paxos\"; allowed is raft, broadcast"),
+            (
+                whole.replacen("\"raft\"", "\"paxos\"", 1),
+                "r.json: `protocol` is \"paxos\"; allowed is raft, broadcast, node",
+            ),
             (
                 with(r#""config": {"raft.heartbeat_ms": 800}"#),
                 "r.json: `config.raft.heartbeat_ms` is 800 ms; allowed is 0.01 ms to less than election_timeout_min (800 ms)",

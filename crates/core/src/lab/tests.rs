@@ -1,6 +1,7 @@
 //! What tests of the laboratory share, and tests that need a protocol of their own.
 
 pub mod odd;
+mod stations;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

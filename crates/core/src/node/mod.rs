@@ -13,6 +13,7 @@ pub mod log;
 mod members;
 mod mids;
 pub mod udp;
+mod window;
 
 use std::convert::Infallible;
 use std::fmt;

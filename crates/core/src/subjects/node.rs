@@ -1,6 +1,8 @@
 //! The replica of `3700kvstore` as a subject: the key-value store behind the course's datagrams, as it ships.
 
 use super::raft::{Raft, config, log_bytes_max, parameters};
+use crate::check::raft::Invariants;
+use crate::check::{Check, Evidence, Opinion};
 use crate::consensus::Consensus;
 use crate::id::ReplicaId;
 use crate::lab::explore::Flavour;
@@ -8,6 +10,7 @@ use crate::lab::{Parameter, ParameterError, StationSubject, Subject, Timing};
 use crate::machine::{Boot, Exit, Identity};
 use crate::node::{self, Members};
 use crate::raft::Sound;
+use crate::record::{Event, Observer, Scene};
 use crate::replica::{Config, Replica};
 use crate::rng::Stream;
 use crate::time::{Span, Time};
@@ -63,8 +66,12 @@ impl StationSubject for Node {
         parameters::validate(&self.config)
     }
 
+    fn checks(&self) -> Vec<Box<dyn Check<node::Node<Replica>>>> {
+        vec![Box::new(Forgetful(Invariants::new()))]
+    }
+
     fn window<'m>(&self, machine: &'m node::Node<Replica>) -> Option<&'m dyn Consensus> {
-        Some(machine.protocol())
+        Some(machine)
     }
 
     fn progress_bound(&self) -> Span {
@@ -78,5 +85,28 @@ impl StationSubject for Node {
     fn vary(&mut self, seed: u64, random: &mut Stream, flavour: Flavour) {
         self.config = config(random, flavour);
         self.config.log_bytes_max = log_bytes_max(seed);
+    }
+}
+
+/// The invariants of Raft, for replicas without disks: one that starts again is a new one, which has promised nothing.
+/// What that breaks shows in the others.
+struct Forgetful(Invariants);
+
+impl Observer<node::Node<Replica>> for Forgetful {
+    fn event(&mut self, scene: &Scene<'_, node::Node<Replica>>, event: &Event<'_, Box<[u8]>>) {
+        match *event {
+            Event::Started { replica, .. } => self.0.event(scene, &Event::Started { replica, wiped: true }),
+            _ => self.0.event(scene, event),
+        }
+    }
+
+    fn handled(&mut self, scene: &Scene<'_, node::Node<Replica>>, replica: ReplicaId) {
+        self.0.handled(scene, replica);
+    }
+}
+
+impl Check<node::Node<Replica>> for Forgetful {
+    fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
+        Check::<node::Node<Replica>>::judge(&mut self.0, evidence)
     }
 }

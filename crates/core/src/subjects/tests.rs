@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
+
 use crate::chaos::Fault;
 use crate::check::Checker;
 use crate::lab::explore::{Seen, draw};
 use crate::lab::{Case, Protocol};
-use crate::record::{Event, Reigns, Said, Tally, View, Watcher};
-use crate::scenario::Scenario;
+use crate::record::{Event, Reigns, Said, Tally, View, Watcher, World};
+use crate::scenario::{Scenario, library};
 
 use super::*;
 
@@ -48,8 +50,10 @@ fn a_drawn_mutant_and_its_sound_protocol_have_the_same_parameters() {
 }
 
 #[test]
-fn a_judged_run_is_the_bare_one_and_only_raft_is_watched() {
+fn a_judged_run_is_the_bare_one_and_only_replicas_of_raft_are_watched() {
     let drawn = draw(&raft(), 1);
+    // Not all replicas have disks.
+    let drawn = Case { scenario: Scenario { disk: None, ..drawn.scenario }, ..drawn };
     for protocol in builtin().iter() {
         let case = Case { protocol: protocol.clone(), ..drawn.clone() };
         let trial = case.attempt();
@@ -57,7 +61,7 @@ fn a_judged_run_is_the_bare_one_and_only_raft_is_watched() {
         let judgement = trial.judged.expect("no replica panics").judgement;
         assert_eq!(trial.findings, judgement.findings());
         let is_watched = judgement.word(&Checker::INVARIANTS) != "not watched";
-        assert_eq!(is_watched, protocol.name() == "raft");
+        assert_eq!(is_watched, protocol.name() != "broadcast");
     }
 }
 
@@ -140,4 +144,71 @@ fn raft_uses_each_of_its_kinds_but_the_rarest() {
     for kind in raft().kinds() {
         assert!(tally.sent(kind) > Some(0), "{kind}");
     }
+}
+
+/// The scenarios of the course's suite.
+fn suite() -> Vec<Scenario> {
+    let files = library::files_in("");
+    let scenarios: Vec<Scenario> = files.filter_map(|file| Scenario::builtin(file.name())).collect();
+    assert_eq!(scenarios.len(), 17);
+    scenarios
+}
+
+#[test]
+fn the_shipped_node_passes_the_courses_suite_in_virtual_time() {
+    for scenario in suite() {
+        let scenario = node().fit(scenario).expect("it is the course's");
+        let judged = Case { scenario, seed: 7, protocol: node() }.run();
+        let (record, findings) = (judged.record, judged.judgement.findings());
+        assert_eq!((findings, &record.complaints[..], record.malformed), (vec![], &[][..], 0));
+        assert_eq!((record.world, record.obstacle), (World::Lan, None));
+        let has_outages = record.outages.iter().any(|outage| outage.until != crate::time::Time::NEVER);
+        assert!(record.trace.is_some() && !has_outages);
+    }
+}
+
+#[test]
+fn explored_runs_of_the_node_pass_and_meet_every_fault_that_it_stands() {
+    let mut faults = BTreeSet::new();
+    for seed in 0..400 {
+        let case = draw(&node(), seed);
+        assert_eq!(case.scenario.unplayable(World::Lan), None);
+        if case.scenario.duplicate > 0.0 {
+            faults.insert("duplicate");
+        }
+        faults.extend(case.scenario.events.iter().map(|event| event.fault.name()));
+        let trial = case.attempt();
+        assert!(trial.passed(), "seed {seed}: {:?}", trial.findings);
+    }
+    for name in ["kill_leader", "pause", "resume", "clock", "duplicate", "damage", "delay_link", "partition"] {
+        assert!(faults.contains(name), "{name} is not in {faults:?}");
+    }
+    assert!(!faults.contains("crash"), "it has no disk");
+}
+
+/// A minority may forget everything and come back; what a majority has forgotten is lost.
+#[test]
+fn a_node_that_crashes_starts_with_nothing_and_its_cluster_stands_one_such_loss() {
+    let events = |replicas: &[u8]| {
+        let crash = |replica| format!(r#"{{"type": "crash", "time": 4, "replica": {replica}}}"#);
+        let crashes: Vec<String> = replicas.iter().map(crash).collect();
+        format!(r#"{}, {{"type": "restart", "time": 5}}"#, crashes.join(", "))
+    };
+    let run = |replicas: &[u8]| {
+        let mut scenario = scenario(&events(replicas));
+        // The few requests of so short a run are unlucky.
+        scenario.tests.maximum_get_generation_fail_fraction = 1.0;
+        Case { scenario, seed: 7, protocol: node() }.run()
+    };
+    let (one, all) = (run(&[1]), run(&[0, 1, 2]));
+    assert_eq!((one.judgement.findings(), one.record.outages.len()), (vec![], 1));
+    assert!(all.judgement.findings().iter().any(|finding| finding.checker == Checker::LINEARIZABILITY));
+}
+
+#[test]
+fn runs_of_the_node_are_the_same_when_they_are_played_twice() {
+    let suite = suite();
+    let runs = &mut suite.iter().map(|scenario| (scenario, 7));
+    let agreement = node().verify(runs, &|_| {}).unwrap_or_else(|divergence| panic!("{divergence}"));
+    assert_eq!(agreement.runs, 17);
 }

@@ -6,7 +6,7 @@ use super::Invariants;
 use crate::check::opinion::{Checker, Finding, NOT_WATCHED, OK, Opinion};
 use crate::check::panel::{Check, Evidence};
 use crate::consensus::Consensus;
-use crate::service::Service;
+use crate::machine::Machine;
 use crate::time::Time;
 
 /// An invariant that did not hold.
@@ -65,7 +65,7 @@ fn figures(
     ]
 }
 
-impl<M: Service + Consensus> Check<M> for Invariants {
+impl<M: Machine + Consensus> Check<M> for Invariants {
     fn judge(&mut self, _: &Evidence<'_>) -> Opinion {
         let broken = self.violation.as_ref().map(|violation| Broken {
             name: violation.invariant.name(),

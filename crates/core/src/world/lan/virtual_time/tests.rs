@@ -2,7 +2,6 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use super::*;
-use crate::check::course;
 use crate::id::{ClientId, Mid};
 use crate::machine::{Machine, Outbox};
 use crate::record::Watcher;
@@ -244,7 +243,9 @@ fn everything_arrives_when_it_would_in_the_virtual_world_and_meets_the_same_loss
         let lan = play(&scenario, |id, _, _| pinging(id, at(1_000), 200));
         let (record, typed) = play_typed(&scenario, at(1_000), 200);
         let arrivals = |events: &Events| -> Vec<(Time, String)> {
-            let arrives = |text: &str| ["deliver", "drop", "request", "answer", "fault"].iter().any(|kind| text.starts_with(kind));
+            let arrives = |text: &str| {
+                ["deliver", "drop", "request", "answer", "fault"].iter().any(|kind| text.starts_with(kind))
+            };
             events.0.iter().filter(|(_, text)| arrives(text)).cloned().collect()
         };
         assert_eq!(arrivals(&lan.events), arrivals(&typed), "{network}");
@@ -417,7 +418,9 @@ fn datagrams_that_make_no_sense_are_counted_and_one_that_is_no_text_closes_the_s
     let lan = play(&scenario(""), script);
     assert_eq!((lan.record.malformed, lan.record.died, lan.are_off), (2, 1, vec![false, true, false]));
     let whats: Vec<&str> = lan.record.complaints.iter().map(|one| one.what.as_str()).collect();
-    assert!(whats[0].starts_with("sent a malformed datagram") && whats[1].starts_with("sent to an unknown destination"));
+    assert!(
+        whats[0].starts_with("sent a malformed datagram") && whats[1].starts_with("sent to an unknown destination")
+    );
     assert!(whats[2].starts_with("sent an empty datagram") && whats.len() == 3, "{whats:?}");
     assert_eq!((lan.events.times("print 0000"), lan.events.times("print 0001")), (vec![at(502)], vec![]));
 }
@@ -446,13 +449,11 @@ fn a_station_that_exits_has_died_after_its_last_words_and_has_no_power() {
     let lan = play(&scenario(""), script);
     let order: Vec<&str> = lan.events.0.iter().map(|(_, shown)| shown.as_str()).collect();
     let place = |outline| order.iter().position(|shown| *shown == outline).expect("it happened");
-    let places = ["send 0002", "print 0002", "end 0002", "complaint 0002"].map(|outline| {
-        order.iter().rposition(|shown| *shown == outline).expect("it happened")
-    });
+    let places = ["send 0002", "print 0002", "end 0002", "complaint 0002"]
+        .map(|outline| order.iter().rposition(|shown| *shown == outline).expect("it happened"));
     assert!(places.is_sorted() && place("deliver 0002 -> 0000") > places[2], "{places:?}");
     assert_eq!((lan.record.died, lan.are_off), (1, vec![false, false, true]));
     assert_eq!(lan.record.complaints[0].what, "quit unexpectedly (exit status 1\\u{7})");
-    assert!(course::judge(&scenario(""), &lan.record).errors.iter().any(|error| error.kind() == "replicas died"));
 }
 
 #[test]
@@ -474,7 +475,7 @@ fn a_station_that_does_not_start_again_has_died() {
 }
 
 #[test]
-fn a_station_that_does_what_cannot_be_simulated_ends_the_run_which_never_passes() {
+fn a_station_that_does_what_cannot_be_simulated_ends_the_run_after_its_last_words() {
     let script = |id, _, _| {
         let deeds = vec![(at(4_000), Deed::Print("hm")), (at(4_000), Deed::Hit("opens a TCP socket"))];
         if id == ALL[1] { deeds } else { vec![] }
@@ -484,15 +485,10 @@ fn a_station_that_does_what_cannot_be_simulated_ends_the_run_which_never_passes(
     let expected = Obstacle { time: at(4_000), replica: ALL[1], what: "opens a TCP socket".to_owned() };
     assert_eq!((lan.record.obstacle.clone(), lan.record.end), (Some(expected), at(4_000)));
     assert_eq!(lan.events.0.last(), Some(&(at(4_000), "print 0001".to_owned())), "its last words are there");
-    let judgement = crate::check::Judgement::of(&scenario, &lan.record);
-    let kinds: Vec<String> = judgement.findings().into_iter().map(|finding| finding.kind).collect();
-    assert!(kinds.iter().filter(|kind| *kind == "obstacle").count() == 2, "{kinds:?}");
-    let free = crate::check::Judgement::of(&scenario, &RunRecord { obstacle: None, ..lan.record });
-    assert!(!free.findings().iter().any(|finding| finding.kind == "obstacle"));
 }
 
 #[test]
-fn a_packet_storm_and_a_request_storm_end_a_run() {
+fn a_packet_storm_ends_a_run() {
     let stormy = Scenario { max_packets: 50, ..scenario("") };
     let record = play(&stormy, |id, _, _| pinging(id, at(1_000), 200)).record;
     assert_eq!((record.packet_storm, record.sent, record.end), (true, 50, at(1_049)));
