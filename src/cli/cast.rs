@@ -24,6 +24,7 @@ use crate::time::{Span, Time};
 use crate::world::catch_quietly;
 use crate::world::live::{self, Setup};
 use crate::world::processes::Interrupt;
+use crate::world::program::Program;
 
 /// Replicas that are ready to play.
 #[derive(Debug)]
@@ -80,6 +81,14 @@ pub(super) struct Staging {
     #[arg(short, long)]
     silence: bool,
 
+    /// Simulate the program of -r in virtual time, in place of real processes in real time
+    ///
+    /// Its processes run, but their clocks, their randomness, their network and the order of their threads come from the
+    /// simulation. So the same seed gives the same run, to the bit, and no run waits for time to pass. docs/programs.md
+    /// says what is simulated; `seedbed doctor` says whether this machine can do it.
+    #[arg(long = "virtual", requires = "replica")]
+    simulates: bool,
+
     /// Set an environment variable for replicas of -r; without a value, this process's own
     ///
     /// Reports show the command, so pass secrets by name alone. By default replicas have only PATH, HOME, USER, LOGNAME and TMPDIR of this process, and LANG=C.UTF-8.
@@ -100,8 +109,14 @@ impl Staging {
         usize::from(self.jobs)
     }
 
+    /// Whether the program of -r is simulated.
+    pub fn simulates(&self) -> bool {
+        self.simulates
+    }
+
     /// With the options that change what replicas do.
     pub fn words(&self, words: Words) -> Words {
+        let words = if self.simulates { words.with("--virtual") } else { words };
         self.env.iter().fold(words, |words, variable| words.option("--env", command::quoted(variable.as_ref())))
     }
 
@@ -139,6 +154,11 @@ impl<'a> Booking<'a> {
 }
 
 impl Cast {
+    /// The program of -r: simulated, or as processes.
+    pub fn of_program(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
+        if staging.simulates { Ok(Cast::Virtual(simulated(program, staging)?)) } else { Cast::live(program, staging) }
+    }
+
     /// Processes of this program.
     pub fn live(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
         let name = program.display().to_string();
@@ -313,6 +333,13 @@ impl Cast {
         let output = output.filter(|_| !run.passed());
         Ok((Played { run, output }, record))
     }
+}
+
+/// The protocol that a program speaks whose replicas are simulated.
+fn simulated(program: &Path, staging: &Staging) -> Result<Protocol, CliError> {
+    let opened = Program::open(program).map_err(CliError::Program)?;
+    let with = staging.variables()?.into_iter().fold(opened, |program, (name, value)| program.with_env(name, value));
+    Ok(Protocol::of_program(with))
 }
 
 /// Runs a case, with all checkers, and counts its messages. A panic is a finding, too.

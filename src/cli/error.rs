@@ -10,6 +10,7 @@ use crate::report::rows::{MergeError, UnknownMetric};
 use crate::report::sweep::SweepError;
 use crate::scenario::ScenarioError;
 use crate::world::processes::PlayError;
+use crate::world::program::ProgramError;
 
 /// Up to this many runs begin without --yes.
 pub(super) const RUNS_MAX: u64 = 1_000_000_000;
@@ -93,6 +94,8 @@ pub(super) enum CliError {
     Specification(#[from] crate::check::linear::UnknownSpecification),
     #[error(transparent)]
     Live(PlayError),
+    #[error("-r {0}")]
+    Program(ProgramError),
     #[error("interrupted; this {}: {command}", if *.goes_on { "continues" } else { "begins again" })]
     Interrupted { signal: i32, command: String, goes_on: bool },
     #[error("threads cannot be started: {0}")]

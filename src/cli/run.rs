@@ -240,7 +240,7 @@ impl Args {
             return Err(CliError::ForeignReplicas { name });
         }
         match &self.replica {
-            Some(program) => Cast::live(program, &self.staging),
+            Some(program) => Cast::of_program(program, &self.staging),
             None if self.plays_grpc() => Cast::grpc(&self.staging),
             None => Ok(Cast::Virtual(protocol)),
         }

@@ -12,6 +12,7 @@ fn main() {
         arguments,
         environment: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         folder: PathBuf::from("."),
+        writable: PathBuf::from("."),
     };
     let kernel = Rc::new(Kernel::new().expect("a kernel"));
     let setting = Setting { seed: 1, first_id: 100, model: TimeModel::default(), interleaving: Interleaving::Fifo };

@@ -140,7 +140,7 @@ impl Host {
             changed: true,
             progress: 0,
             sent: VecDeque::new(),
-            folder: launch.folder.canonicalize().unwrap_or_else(|_| launch.folder.clone()),
+            folder: launch.writable.canonicalize().unwrap_or_else(|_| launch.writable.clone()),
             written_outside: BTreeSet::new(),
             inodes: BTreeMap::new(),
             real_start: kernel.real_start,

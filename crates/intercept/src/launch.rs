@@ -19,6 +19,9 @@ pub struct Launch {
     pub environment: Vec<(OsString, OsString)>,
     /// The folder that it starts in.
     pub folder: PathBuf,
+    /// The folder that it may write to: [`Host::written_outside`](crate::Host::written_outside) lists what it writes
+    /// elsewhere.
+    pub writable: PathBuf,
 }
 
 /// A program was not started.

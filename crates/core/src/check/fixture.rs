@@ -28,6 +28,7 @@ pub fn scenario() -> Scenario {
         disk: None,
         network: Network::default(),
         kind: None,
+        process: crate::scenario::ProcessModel::default(),
         patience: None,
         operations: None,
         max_packets: 20_000,

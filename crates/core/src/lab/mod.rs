@@ -19,6 +19,7 @@ mod ordered;
 mod panicked;
 mod parameter;
 mod plays;
+mod program;
 mod protocol;
 mod repro;
 mod seeds;

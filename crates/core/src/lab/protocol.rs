@@ -16,6 +16,7 @@ use crate::rng::Stream;
 use crate::scenario::Scenario;
 use crate::time::Span;
 use crate::workload;
+use crate::world::program::Program;
 
 /// A protocol under test, with its parameters, and perhaps without one of its rules. It is a handle: cloning it is cheap.
 ///
@@ -27,6 +28,8 @@ pub struct Protocol {
     mutant: Option<Mutated>,
     /// The sound one with its default parameters.
     plain: Arc<dyn Tested>,
+    /// The program that its replicas run, if it is a user's.
+    program: Option<Arc<Program>>,
 }
 
 /// The rule that a protocol breaks.
@@ -73,7 +76,17 @@ impl Protocol {
     #[track_caller]
     fn of(subject: Arc<dyn Tested>) -> Protocol {
         names::check(&*subject);
-        Protocol { plain: Arc::clone(&subject), subject, mutant: None }
+        Protocol { plain: Arc::clone(&subject), subject, mutant: None, program: None }
+    }
+
+    /// A handle for a program, whose name is a path.
+    pub(super) fn unnamed(subject: Arc<dyn Tested>, program: Arc<Program>) -> Protocol {
+        Protocol { plain: Arc::clone(&subject), subject, mutant: None, program: Some(program) }
+    }
+
+    /// The program that its replicas run, if it is a user's.
+    pub fn program(&self) -> Option<&Program> {
+        self.program.as_deref()
     }
 
     /// Its name.
@@ -110,7 +123,7 @@ impl Protocol {
     /// The sound protocol with its default parameters.
     #[must_use]
     pub fn plain(&self) -> Protocol {
-        Protocol { subject: Arc::clone(&self.plain), mutant: None, plain: Arc::clone(&self.plain) }
+        Protocol { subject: Arc::clone(&self.plain), mutant: None, ..self.clone() }
     }
 
     /// Sets a parameter. Whether all together make sense is for [`validate`](Protocol::validate) to say.
@@ -161,7 +174,7 @@ impl Protocol {
             known: mutants.iter().map(|mutant| mutant.name).collect(),
         })?;
         let mutated = Mutated { name: found.name, sound: Arc::clone(&sound.subject) };
-        Ok(Protocol { subject: Arc::clone(&found.subject), mutant: Some(mutated), plain: sound.plain })
+        Ok(Protocol { subject: Arc::clone(&found.subject), mutant: Some(mutated), ..sound })
     }
 
     /// The rule that it breaks, if it does.
@@ -173,7 +186,7 @@ impl Protocol {
     #[must_use]
     pub fn sound(&self) -> Protocol {
         let subject = self.mutant.as_ref().map_or(&self.subject, |mutated| &mutated.sound);
-        Protocol { subject: Arc::clone(subject), mutant: None, plain: Arc::clone(&self.plain) }
+        Protocol { subject: Arc::clone(subject), mutant: None, ..self.clone() }
     }
 
     /// Runs a scenario without checkers.
@@ -244,7 +257,7 @@ impl Protocol {
             let sound = self.sound().with_parameters(&subject.parameters(), |_| true).subject;
             Mutated { name: mutated.name, sound }
         });
-        Protocol { subject, mutant, plain: Arc::clone(&self.plain) }
+        Protocol { subject, mutant, ..self.clone() }
     }
 
     fn change<E>(&mut self, change: impl Fn(&dyn Tested) -> Result<Arc<dyn Tested>, E>) -> Result<(), E> {

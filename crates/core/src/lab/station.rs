@@ -37,6 +37,9 @@ pub trait StationSubject: Clone + Send + Sync + 'static {
     /// One replica.
     type Machine: Station;
 
+    /// What the replicas of one run share; `()` if nothing.
+    type Premises;
+
     /// Its name on the command line, in reports and in files.
     fn name(&self) -> &'static str;
 
@@ -45,12 +48,21 @@ pub trait StationSubject: Clone + Send + Sync + 'static {
         ""
     }
 
+    /// What the replicas of a run share. Called on the thread that plays the run, before its first replica starts.
+    fn premises(&self, scenario: &Scenario, seed: u64) -> Self::Premises;
+
     /// Starts a replica, on the thread that plays its run. `incarnation` says how often it was started before: it has
     /// lost its memory each time. `now` is the time on its own clock.
     ///
     /// # Errors
     /// If the replica does not start. At a restart it then counts as died; at the first start, the run panics.
-    fn boot(&self, identity: Identity, incarnation: u32, now: Time) -> Result<Self::Machine, Exit>;
+    fn boot(
+        &self,
+        premises: &Self::Premises,
+        identity: Identity,
+        incarnation: u32,
+        now: Time,
+    ) -> Result<Self::Machine, Exit>;
 
     /// Its parameters, in place, so that they can be read and changed by name.
     fn parameters(&mut self) -> Vec<Parameter<'_>> {
@@ -111,7 +123,10 @@ impl<S: StationSubject> Plays for OnLan<S> {
         seed: u64,
         observer: O,
     ) -> impl Run<S::Machine> + 'r {
-        LanSimulation::new(scenario, seed, observer, |boot| self.0.boot(boot.identity, boot.incarnation, boot.now))
+        let premises = self.0.premises(scenario, seed);
+        LanSimulation::new(scenario, seed, observer, move |boot| {
+            self.0.boot(&premises, boot.identity, boot.incarnation, boot.now)
+        })
     }
 }
 

@@ -14,6 +14,7 @@ mod network;
 mod operations;
 pub mod order;
 mod parse;
+mod process;
 pub(crate) mod pretty;
 pub(crate) mod reader;
 mod workload;
@@ -36,6 +37,7 @@ pub(crate) use events::{event_type, event_types};
 pub use matrix_file::{builtin_matrix, load_matrix};
 pub use network::{LinkDelay, Network, Order};
 pub use parse::Loaded;
+pub use process::ProcessModel;
 pub(crate) use parse::{TOP_KEYS, packets_default, packets_max};
 
 /// One validated scenario.
@@ -74,6 +76,8 @@ pub struct Scenario {
     pub damage: f64,
     /// How long a sync of a replica's disk takes, if the file sets it. [`Scenario::sync`] has the default.
     pub disk: Option<Delay>,
+    /// How long what simulated programs do takes. It concerns no other replicas.
+    pub process: ProcessModel,
     /// What the clients use, and how, if the file says. [`Scenario::kind`] knows what it is if not, and a protocol that
     /// does not serve those clients then has its own in their place ([`Protocol::fit`](crate::lab::Protocol::fit)).
     pub kind: Option<Kind>,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::error::ScenarioError;
 use super::reader::{Field, Json, Object, Source, Variant, read};
 use super::{Benchmarks, Delay, LinkDelay, Network, Order, Scenario, Tests};
-use super::{events, operations, workload};
+use super::{events, operations, process, workload};
 use crate::chaos::{ConnectivityMatrix, Loss, Rulebook};
 use crate::id::{COURSE_REPLICAS_MAX, REPLICAS_MAX, REPLICAS_MIN, ReplicaId};
 use crate::printable::printable;
@@ -45,7 +45,7 @@ pub(super) const APPENDS_BATCHED_DEFAULT: f64 = 0.5;
 const DELAY_MS_MIN: f64 = 0.001;
 const DELAY_MS_MAX: f64 = 60_000.0;
 
-pub(crate) const TOP_KEYS: [&str; 21] = [
+pub(crate) const TOP_KEYS: [&str; 22] = [
     "rules",
     "lifetime",
     "replicas",
@@ -61,6 +61,7 @@ pub(crate) const TOP_KEYS: [&str; 21] = [
     "max_packets",
     "network",
     "disk",
+    "process",
     "workload",
     "clients",
     "events",
@@ -167,6 +168,7 @@ impl Scenario {
             duplicate,
             damage,
             disk: top.get("disk").optional(disk)?,
+            process: top.get("process").optional(process::process)?.unwrap_or_default(),
             kind,
             patience: top.get("clients").optional(workload::patience)?,
             operations: None,

@@ -63,6 +63,7 @@ fn a_file_with_only_the_required_keys_gets_the_defaults_of_the_handout() {
         matrix: ConnectivityMatrix::uniform(5, 0.0).unwrap(),
         network: Network::default(),
         kind: None,
+        process: ProcessModel::default(),
         patience: None,
         operations: None,
         max_packets: 20_000,

@@ -14,6 +14,7 @@ use super::parse::{
     packets_default,
 };
 use super::pretty::write_pretty;
+use super::process::ProcessFile;
 use super::workload::{ClientsFile, WorkloadFile, mix_default};
 use super::{Benchmarks, Delay, LinkDelay, Network, Order, Scenario, Tests};
 use crate::chaos::{Act, ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook, Target};
@@ -103,6 +104,8 @@ struct File<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     disk: Option<DiskFile>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<ProcessFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     workload: Option<WorkloadFile<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clients: Option<ClientsFile>,
@@ -136,6 +139,7 @@ impl<'a> From<&'a Scenario> for File<'a> {
             max_packets: unless(packets_default(scenario.requests, scenario.replicas), scenario.max_packets),
             network: NetworkFile::unless_default(scenario),
             disk: scenario.disk.map(|sync| DiskFile { sync_ms: sync.into() }),
+            process: ProcessFile::unless_default(&scenario.process),
             workload: scenario.kind.as_ref().and_then(|kind| WorkloadFile::new(kind, scenario.operations.as_deref())),
             clients: scenario.patience.map(ClientsFile::from),
             events: scenario.events.iter().map(|event| EventFile::new(event, start)).collect(),

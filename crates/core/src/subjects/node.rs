@@ -13,6 +13,7 @@ use crate::raft::Sound;
 use crate::record::{Event, Observer, Scene};
 use crate::replica::{Config, Replica};
 use crate::rng::Stream;
+use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 use crate::wire::Address;
 use crate::world::lan::address;
@@ -34,6 +35,7 @@ impl Node {
 
 impl StationSubject for Node {
     type Machine = node::Node<Replica>;
+    type Premises = ();
 
     fn name(&self) -> &'static str {
         "node"
@@ -43,9 +45,11 @@ impl StationSubject for Node {
         "The replica of 3700kvstore as it ships, on the course's LAN"
     }
 
+    fn premises(&self, _: &Scenario, _: u64) {}
+
     /// # Panics
     /// If the configuration makes no sense.
-    fn boot(&self, identity: Identity, incarnation: u32, now: Time) -> Result<node::Node<Replica>, Exit> {
+    fn boot(&self, (): &(), identity: Identity, incarnation: u32, now: Time) -> Result<node::Node<Replica>, Exit> {
         let own = address(identity.id);
         let all = ReplicaId::all(identity.replicas).map(address);
         let others: Vec<Address> = all.filter(|&other| other != own).collect();

@@ -4,6 +4,7 @@
 //! - [`simulation`]: the virtual world, in one process, on a virtual clock.
 //! - [`lan`]: the course's LAN, for machines whose messages are datagrams. [`lan::virtual_time`] plays it on a virtual
 //!   clock.
+//! - [`program`]: programs of users on that LAN, in virtual time.
 //! - [`live`]: real processes over real UDP, in real time, by the rules of that LAN.
 //! - `grpc`: servers of a gRPC cluster, in real time; only with the feature `grpc`.
 
@@ -12,6 +13,7 @@ pub mod grpc;
 pub mod lan;
 pub mod live;
 pub mod processes;
+pub mod program;
 mod quiet;
 mod quota;
 mod run;

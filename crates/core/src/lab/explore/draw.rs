@@ -12,7 +12,7 @@ use crate::id::ReplicaId;
 use crate::lab::{Case, Protocol, Timing};
 use crate::record::World;
 use crate::rng::Stream;
-use crate::scenario::{Benchmarks, Delay, Network, Order, Scenario, Tests};
+use crate::scenario::{Benchmarks, Delay, Network, Order, ProcessModel, Scenario, Tests};
 use crate::time::{Span, Time};
 use crate::workload::{self, Keys, Patience};
 
@@ -221,6 +221,7 @@ impl Sketch {
             duplicate: hosts.duplicate,
             damage,
             disk: hosts.disk,
+            process: ProcessModel::default(),
             kind: Some(workload::Kind::Kv { keys: Keys::Shared { count: keys }, updates: false }),
             patience: None,
             max_packets: PACKETS_MAX,

@@ -47,12 +47,15 @@ static STARTS: AtomicU64 = AtomicU64::new(0);
 
 impl StationSubject for Naive {
     type Machine = Replica;
+    type Premises = ();
 
     fn name(&self) -> &'static str {
         "naive"
     }
 
-    fn boot(&self, identity: Identity, _: u32, now: Time) -> Result<Replica, Exit> {
+    fn premises(&self, _: &Scenario, _: u64) {}
+
+    fn boot(&self, (): &(), identity: Identity, _: u32, now: Time) -> Result<Replica, Exit> {
         let all = crate::id::ReplicaId::all(identity.replicas).map(address);
         let others: Vec<Address> = all.filter(|&other| other != address(identity.id)).collect();
         let members = Members::new(address(identity.id), &others).expect("a cluster");

@@ -13,16 +13,13 @@ mod cluster;
 mod router;
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::processes::{Console, Interrupt, PlayError, Spectator};
+use super::processes::{Console, Interrupt, PlayError, Spectator, check_executable};
 use crate::chaos::Rulebook;
 use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
@@ -66,13 +63,7 @@ impl Setup {
     /// If there is no such program, or it cannot be executed.
     pub fn new(program: &Path) -> Result<Setup, PlayError> {
         let error = |source| PlayError::Program { program: program.to_owned(), source };
-        let file = fs::metadata(program).map_err(error)?;
-        if !file.is_file() {
-            return Err(error(io::Error::other("it is not a file")));
-        }
-        if file.permissions().mode() & 0o111 == 0 {
-            return Err(error(io::Error::other("it is not executable")));
-        }
+        check_executable(program).map_err(error)?;
         Ok(Setup { program: program.to_owned(), further: Vec::new() })
     }
 

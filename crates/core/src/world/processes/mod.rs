@@ -6,7 +6,9 @@ mod group;
 mod interrupt;
 mod orphans;
 
+use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::id::ReplicaId;
@@ -121,4 +123,19 @@ impl PlayError {
     pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> PlayError {
         move |source| PlayError::System { what, source }
     }
+}
+
+/// Checks that a program can be executed.
+///
+/// # Errors
+/// If there is no such file, it is not a file, or it may not be executed.
+pub(crate) fn check_executable(program: &Path) -> io::Result<()> {
+    let file = fs::metadata(program)?;
+    if !file.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if file.permissions().mode() & 0o111 == 0 {
+        return Err(io::Error::other("it is not executable"));
+    }
+    Ok(())
 }

@@ -1,0 +1,93 @@
+//! Programs of a user, unmodified, in virtual time.
+//!
+//! A [`Program`] is a file that speaks the course's protocol, in any language. Its processes run for real, but their clocks,
+//! their randomness, their network and the order of their threads come from the simulation (package
+//! `seedbed-intercept`). So a run is a pure function of program, scenario and seed, as a run of machines is. Each run has
+//! a copy of the program's folder ([`Scratch`]); what it changes there is gone afterwards.
+
+mod files;
+mod scratch;
+mod station;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use files::{Extent, Files};
+pub use scratch::Scratch;
+pub use station::{Premises, ProgramStation};
+
+/// A user's program, as it was when it was opened: its files are read once, so all runs of a command play the same one.
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    files: Arc<Files>,
+    /// Variables of the environment besides the usual ones.
+    further: Vec<(OsString, OsString)>,
+}
+
+/// A program cannot be simulated.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", program.display())]
+pub struct ProgramError {
+    /// Its file.
+    program: PathBuf,
+    /// Why.
+    source: io::Error,
+}
+
+/// The environment variables that programs inherit from this process: those by which interpreters and runtimes are found.
+const INHERITED: [&str; 4] = ["PATH", "HOME", "USER", "LOGNAME"];
+
+/// Environment variables with a fixed value: a language without surprises; no compiled files beside sources; and no random
+/// instructions of the processor in OpenSSL, because nothing could answer them.
+const FIXED: [(&str, &str); 3] = [
+    ("LANG", "C.UTF-8"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("OPENSSL_ia32cap", "~0x4000000000000000:~0x40000"),
+];
+
+impl Program {
+    /// The program of this file. Its folder is read, too ([`Files::of`]).
+    ///
+    /// # Errors
+    /// If there is no such file, it cannot be executed, or its folder cannot be read.
+    pub fn open(path: &Path) -> Result<Program, ProgramError> {
+        let error = |source| ProgramError { program: path.to_owned(), source };
+        super::processes::check_executable(path).map_err(error)?;
+        let files = Files::of(path).map_err(error)?;
+        Ok(Program { path: path.to_owned(), files: Arc::new(files), further: Vec::new() })
+    }
+
+    /// With one more variable in its environment.
+    #[must_use]
+    pub fn with_env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Program {
+        self.further.push((name.into(), value.into()));
+        self
+    }
+
+    /// Its file, as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its files.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// The variables that were added to its environment.
+    pub fn further(&self) -> &[(OsString, OsString)] {
+        &self.further
+    }
+
+    /// All variables of its environment. `temporary` is the folder for temporary files.
+    #[expect(clippy::disallowed_methods, reason = "interpreters are not found without a PATH")]
+    fn environment(&self, temporary: &Path) -> Vec<(OsString, OsString)> {
+        let inherited = INHERITED.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+        let fixed = FIXED.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let temporary = [("TMPDIR".into(), temporary.into())];
+        fixed.chain(temporary).chain(inherited).chain(self.further.iter().cloned()).collect()
+    }
+}
