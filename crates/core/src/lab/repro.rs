@@ -1,5 +1,6 @@
 //! Repro files: everything that repeats a failure, and what it should look like.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -14,6 +15,7 @@ use crate::scenario::pretty::write_pretty;
 use crate::scenario::reader::{Field, Object, Source, read};
 use crate::scenario::write::Plain;
 use crate::scenario::{Scenario, ScenarioError};
+use crate::world::program::Program;
 
 /// The version of the format that is written, and the only one that is read.
 const FORMAT: u64 = 1;
@@ -22,8 +24,19 @@ const FORMAT: u64 = 1;
 const TEXT_CHARS_MAX: usize = 4_000;
 const WORD_CHARS_MAX: usize = 1_000;
 
-const KEYS: [&str; 10] =
-    ["seedbed_repro", "version", "name", "protocol", "broken_rule", "config", "seed", "trace", "findings", "scenario"];
+const KEYS: [&str; 11] = [
+    "seedbed_repro",
+    "version",
+    "name",
+    "protocol",
+    "program",
+    "broken_rule",
+    "config",
+    "seed",
+    "trace",
+    "findings",
+    "scenario",
+];
 
 /// A case and what came of it: what a repro file holds. `docs/output.md` lists its keys.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,8 +157,40 @@ fn repro(source: &Source, top: &mut Object<'_>, protocols: &Protocols) -> Result
     Ok(Repro { case: Case { scenario, seed, protocol }, version, trace, findings })
 }
 
+/// The program of a user that the replicas run. If it is not what it was, that is said.
+fn program(source: &Source, field: &Field<'_>) -> Result<Protocol, ScenarioError> {
+    let mut object = field.object()?;
+    object.only(&["path", "files", "environment"])?;
+    let path = object.get("path");
+    let text = path.text(1..=WORD_CHARS_MAX, "the path of a program")?;
+    let mut program =
+        Program::open(Path::new(text)).map_err(|error| path.invalid(&format!("a program that can be run ({error})")))?;
+    let was = object.get("files").text(32..=32, "32 hexadecimal digits")?;
+    if was != program.files().digest() {
+        source.warn(format!(
+            "the files of {text} are no longer those that failed, so the run may be another one (they had the hash {was}, \
+             and have {})",
+            program.files().digest()
+        ));
+    }
+    let variables = object.get("environment").optional(|field| field.list_up_to(WORD_CHARS_MAX, "variables"))?;
+    for variable in variables.unwrap_or_default() {
+        const ALLOWED: &str = "a variable, as in NAME=value";
+        let text = variable.text(1..=TEXT_CHARS_MAX, ALLOWED)?;
+        let (name, value) = text.split_once('=').ok_or_else(|| variable.invalid(ALLOWED))?;
+        program = program.with_env(name, value);
+    }
+    Ok(Protocol::of_program(program))
+}
+
 /// What the replicas run, with its parameters.
 fn protocol(source: &Source, top: &Object<'_>, protocols: &Protocols) -> Result<Protocol, ScenarioError> {
+    if let Some(protocol) = top.get("program").optional(|field| program(source, field))? {
+        return match ["protocol", "broken_rule", "config"].into_iter().find(|&key| top.has(key)) {
+            Some(key) => Err(top.conflict("program", key, "one of them")),
+            None => Ok(protocol),
+        };
+    }
     let named = top.get("protocol").optional(|field| field.word(&protocols.names()))?;
     let mut protocol = named.map_or_else(|| protocols.default_one().clone(), |name| protocols.expect(name));
     let mutants = protocol.mutants();
@@ -208,7 +253,10 @@ struct File<'a> {
     version: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     name: &'a str,
-    protocol: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<ProgramFile<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     broken_rule: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -217,6 +265,26 @@ struct File<'a> {
     trace: Option<String>,
     findings: Vec<FindingFile<'a>>,
     scenario: &'a Scenario,
+}
+
+/// A program of a user: the command line that starts it, and a hash of its files.
+#[derive(Serialize)]
+struct ProgramFile<'a> {
+    path: String,
+    files: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    environment: Vec<String>,
+}
+
+impl<'a> ProgramFile<'a> {
+    fn of(program: &'a Program) -> ProgramFile<'a> {
+        let variable = |(name, value): &(OsString, OsString)| format!("{}={}", name.display(), value.display());
+        ProgramFile {
+            path: program.path().display().to_string(),
+            files: program.files().digest(),
+            environment: program.further().iter().map(variable).collect(),
+        }
+    }
 }
 
 /// The parameters that are not what they are by default.
@@ -251,7 +319,8 @@ impl<'a> File<'a> {
             seedbed_repro: FORMAT,
             version: &repro.version,
             name: &scenario.name,
-            protocol: protocol.name(),
+            protocol: protocol.program().is_none().then(|| protocol.name()),
+            program: protocol.program().map(ProgramFile::of),
             broken_rule: protocol.broken(),
             config: Some(protocol.changed_parameters()).filter(|changed| !changed.is_empty()).map(Settings),
             seed: *seed,

@@ -50,6 +50,7 @@ pub(crate) fn read(path: &Path, file: &str) -> Result<String, ScenarioError> {
 pub(crate) struct Source {
     file: String,
     unknown: RefCell<Vec<UnknownKey>>,
+    remarks: RefCell<Vec<String>>,
 }
 
 /// A key that means nothing in its place.
@@ -63,7 +64,7 @@ pub(crate) struct UnknownKey {
 
 impl Source {
     pub(crate) fn new(file: &str) -> Source {
-        Source { file: printable(file), unknown: RefCell::new(Vec::new()) }
+        Source { file: printable(file), unknown: RefCell::new(Vec::new()), remarks: RefCell::new(Vec::new()) }
     }
 
     /// The file's name, for messages.
@@ -71,10 +72,15 @@ impl Source {
         self.file.clone()
     }
 
-    /// The keys that mean nothing, each with a warning in one line.
+    /// Something about the file is odd, in words of one line.
+    pub(crate) fn warn(&self, what: String) {
+        self.remarks.borrow_mut().push(format!("{}: {what}", self.file));
+    }
+
+    /// What is odd about the file, and the keys that mean nothing, each with a warning in one line.
     pub(crate) fn into_warnings(self) -> Vec<String> {
         let warning = |UnknownKey { path, hint }| format!("{}: unknown key `{path}` is ignored{hint}", self.file);
-        self.unknown.into_inner().into_iter().map(warning).collect()
+        self.remarks.into_inner().into_iter().chain(self.unknown.into_inner().into_iter().map(warning)).collect()
     }
 
     /// The first key that means nothing, if there is one.
