@@ -116,6 +116,21 @@ fn the_first_line_of_all_repeats_them_all() {
 }
 
 #[test]
+fn the_shipped_node_passes_the_suite_in_virtual_time_and_its_command_repeats_the_run() {
+    let output = run(&["all", "--seed", "7", "--protocol", "node"]);
+    assert_code(&output, 0);
+    assert!(stdout(&output).contains("Passed 17 out of 17 tests"), "{}", stdout(&output));
+    assert_eq!(output, repeat(&output));
+    let single = run(&["crash-3", "--seed", "7", "--protocol", "node"]);
+    let begin =
+        "seedbed run crash-3 --seed 7 --protocol node\n\nPlayed on the course's LAN, in 34.0 s of virtual time\n";
+    assert!(stdout(&single).starts_with(begin), "{}", stdout(&single));
+    assert!(stdout(&single).contains("\nRaft invariants: ok, "), "{}", stdout(&single));
+    let disks = run(&["crash-3", "--protocol", "node", "--event", "full_disk@4:replica=0"]);
+    assert_eq!(disks.status.code(), Some(2), "{disks:?}");
+}
+
+#[test]
 fn a_failing_row_names_the_command_that_repeats_its_run() {
     let output = run(&["all", "--seed", "7", "--protocol", "broadcast"]);
     assert_code(&output, 1);

@@ -272,6 +272,24 @@ fn the_option_writes_a_trace_and_the_report_stays_the_same() {
     assert_eq!(parsed(&fs::read_to_string(&file).expect("a trace")).0["protocol"], "broadcast");
 }
 
+/// The shipped replica on the LAN: what it sends, and nothing of its timers.
+#[test]
+fn the_trace_of_the_node_has_every_datagram_when_it_is_sent_and_when_it_arrives() {
+    let output = run(&[CRASH, "--seed", "7", "--protocol", "node", "--trace", "-"]);
+    assert_eq!(output.status.code(), Some(0));
+    let lines = text(&output.stdout).lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let lines: Vec<Value> = lines.collect();
+    let of_type = |kind: &str| lines.iter().filter(|line| line["type"] == kind).collect::<Vec<_>>();
+    let sent = of_type("send");
+    assert_eq!(sent[0]["message"]["type"], "hello");
+    assert_eq!((&sent[0]["ns"], &sent[0]["from"]), (&0.into(), &"0000".into()));
+    let messages = sent.iter().filter(|line| line["message"]["type"] == "AppendEntries").count();
+    let delivered = of_type("deliver").into_iter().filter(|line| line["message"]["type"] == "AppendEntries").count();
+    assert!(messages > 500 && delivered > 500 && delivered <= messages, "{delivered} of {messages}");
+    assert!(of_type("timeout").is_empty());
+    assert_eq!((of_type("fault").len(), of_type("request").len() > 399), (1, true));
+}
+
 #[test]
 fn a_trace_that_cannot_be_written_is_refused_or_an_error() {
     let folder = tempfile::tempdir().expect("a folder");

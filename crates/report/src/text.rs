@@ -296,7 +296,7 @@ Liveness: not judged, at the end no quorum of sound replicas was connected
             text.starts_with("Played on the course's LAN, in 34.0 s of virtual time\n\n# Simulation Finished\n"),
             "{text}"
         );
-        assert!(!text.contains("real"), "{text}");
+        assert!(!text.contains("with real processes, in"), "{text}");
         let warnings = "Warning: replica 0001 at 2.500000 s sent to an unknown destination: {\"a\n\
                         Cut short: replica 0002 at 2.500000 s did what cannot be simulated: opens a TCP socket\n";
         assert!(text.contains(warnings), "{text}");
