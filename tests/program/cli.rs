@@ -126,8 +126,11 @@ fn the_shipped_node_passes_the_suite_in_virtual_time_and_its_command_repeats_the
         "seedbed run crash-3 --seed 7 --protocol node\n\nPlayed on the course's LAN, in 34.0 s of virtual time\n";
     assert!(stdout(&single).starts_with(begin), "{}", stdout(&single));
     assert!(stdout(&single).contains("\nRaft invariants: ok, "), "{}", stdout(&single));
-    let disks = run(&["crash-3", "--protocol", "node", "--event", "full_disk@4:replica=0"]);
-    assert_eq!(disks.status.code(), Some(2), "{disks:?}");
+    let disks = run(&["crash-3", "--protocol", "node", "--event", "full_disk:0@4"]);
+    assert_code(&disks, 2);
+    let refusal =
+        "`events` is a list with `full_disk`; allowed is a list without faults of disks, as node has no disks";
+    assert!(String::from_utf8_lossy(&disks.stderr).contains(refusal), "{disks:?}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::world::lan::Station;
 use crate::world::lan::virtual_time::LanSimulation;
 
 /// A subject whose replicas are [stations](Station): machines that speak the datagrams of the course's LAN. Every
-/// instrument takes it, as it takes a [`Subject`](super::Subject), by [`station`](super::station).
+/// instrument takes it, as it takes a [`Subject`](super::Subject), by [`station`](fn@super::station).
 ///
 /// A value of the type is the subject with some choice of parameters. Only [`name`](StationSubject::name) and
 /// [`boot`](StationSubject::boot) have no default. Clients are those of the course, with shared keys or private ones,

@@ -1,5 +1,5 @@
 //! What stands behind a [`Protocol`](super::Protocol): a subject whose type is known here alone, of typed machines or of
-//! [stations](super::station).
+//! [stations](super::StationSubject).
 //!
 //! Every function of [`Tested`] is a whole run or more. So the loop of a run is compiled for its machine, and nothing in
 //! it goes through a table of functions but what watches.
