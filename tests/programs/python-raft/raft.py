@@ -7,6 +7,7 @@ only after that looks at its deadlines and sends appends. So requests that arriv
   place, the put was lost and is handled again like a new request.
 - A get is answered once a quorum has confirmed, after the get arrived, that this replica still leads (section 8 of the
   paper). It costs messages, but no entry of the log.
+- A put that an earlier leader took may have been answered or not. It is answered, perhaps once more, before a get shows it.
 - While no leader is known, or the known one is silent, requests are held.
 """
 
@@ -21,8 +22,8 @@ NOBODY = "FFFF"
 EVERYBODY = "FFFF"
 
 # All times in seconds.
-ELECTION_TIMEOUT_MIN = 0.5
-ELECTION_TIMEOUT_MAX = 1.0
+ELECTION_TIMEOUT_MIN = 0.6
+ELECTION_TIMEOUT_MAX = 1.2
 HEARTBEAT = 0.15
 # A leader that was silent for this long may be dead: clients would only be sent back and forth.
 LEADER_SILENCE = 2 * HEARTBEAT
@@ -72,8 +73,8 @@ class Replica:
         self.asked_at = 0.0  # when this replica last asked for votes or, as a leader, a quorum
         self.retry = RETRY_MIN
 
-        # Entries are [term, key, value]. The first is a sentinel, so that every entry has one before it.
-        self.log = [[0, None, None]]
+        # Entries are [term, request]. The first is a sentinel, so that every entry has one before it.
+        self.log = [[0, None]]
         self.commit_index = 0
         self.applied_index = 0
         self.store = {}
@@ -86,6 +87,7 @@ class Replica:
         self.seen = set()  # the MIDs of all requests, so that none is answered twice
         self.held = []  # requests that came while no leader was known
         self.puts = {}  # index -> [(term, request)]: waiting for what is committed there
+        self.inherited = {}  # key -> the put of an earlier leader that set it
         self.gets = []  # (round, index, request): waiting for a confirmation, and for the store to be that far
 
         self.election_at = 0.0
@@ -155,7 +157,7 @@ class Replica:
             self.answer(request, "redirect")
 
     def handle_put(self, request):
-        index = self.propose(request["key"], request["value"])
+        index = self.propose(request)
         self.puts.setdefault(index, []).append((self.term, request))
 
     def handle_get(self, request):
@@ -236,7 +238,7 @@ class Replica:
         self.followers = {other: Follower(self.last_index() + 1, due) for other in self.others}
         self.round = 0
         # An entry of the own term, so that those of earlier terms can be committed (5.4.2).
-        self.first_index = self.propose(None, None)
+        self.first_index = self.propose(None)
         self.retry_held()
 
     # The log.
@@ -244,8 +246,8 @@ class Replica:
     def last_index(self):
         return len(self.log) - 1
 
-    def propose(self, key, value):
-        self.log.append([self.term, key, value])
+    def propose(self, request):
+        self.log.append([self.term, request])
         self.unsent = True
         return self.last_index()
 
@@ -338,9 +340,12 @@ class Replica:
     def apply(self):
         while self.applied_index < self.commit_index:
             self.applied_index += 1
-            term, key, value = self.log[self.applied_index]
-            if key is not None:
-                self.store[key] = value
+            term, put = self.log[self.applied_index]
+            if put is not None:
+                self.store[put["key"]] = put["value"]
+                self.inherited.pop(put["key"], None)
+                if self.role == LEADER and self.applied_index < self.first_index:
+                    self.inherited[put["key"]] = put
             for proposed_in, request in self.puts.pop(self.applied_index, []):
                 if proposed_in == term:
                     self.answer(request, "ok")
@@ -351,6 +356,8 @@ class Replica:
         waiting, self.gets = self.gets, []
         for round_, index, request in waiting:
             if round_ <= confirmed_round and index <= self.applied_index:
+                if request["key"] in self.inherited:
+                    self.answer(self.inherited.pop(request["key"]), "ok")
                 self.answer(request, "ok", value=self.store.get(request["key"], ""))
             else:
                 self.gets.append((round_, index, request))
