@@ -1,7 +1,6 @@
 //! What plays a scenario: replicas of a protocol in the virtual world, or processes of a program in the live one.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::ops::Add;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -15,6 +14,7 @@ use super::output;
 use super::program::columns;
 use super::progress::{Progress, Screen};
 use super::selection::Selected;
+use super::tested;
 use crate::check::Judgement;
 use crate::lab::{Case, Judged, Protocol, Repro, SeedRange};
 use crate::record::{RunRecord, Tally, Watcher};
@@ -24,7 +24,6 @@ use crate::time::{Span, Time};
 use crate::world::catch_quietly;
 use crate::world::live::{self, Setup};
 use crate::world::processes::Interrupt;
-use crate::world::program::Program;
 
 /// Replicas that are ready to play.
 #[derive(Debug)]
@@ -109,30 +108,10 @@ impl Staging {
         usize::from(self.jobs)
     }
 
-    /// Whether the program of -r is simulated.
-    pub fn simulates(&self) -> bool {
-        self.simulates
-    }
-
     /// With the options that change what replicas do.
     pub fn words(&self, words: Words) -> Words {
         let words = if self.simulates { words.with("--virtual") } else { words };
         self.env.iter().fold(words, |words, variable| words.option("--env", command::quoted(variable.as_ref())))
-    }
-
-    /// The variables of the environment that replicas have besides the usual ones.
-    #[expect(clippy::disallowed_methods, reason = "the user asks for it")]
-    fn variables(&self) -> Result<Vec<(OsString, OsString)>, CliError> {
-        let variable = |text: &String| match text.split_once('=') {
-            Some(("", _)) => Err(CliError::Variable { text: text.clone(), problem: "has no name" }),
-            None if text.is_empty() => Err(CliError::Variable { text: text.clone(), problem: "has no name" }),
-            Some((name, value)) => Ok((name.into(), value.into())),
-            None => match std::env::var_os(text) {
-                Some(value) => Ok((text.into(), value)),
-                None => Err(CliError::Variable { text: text.clone(), problem: "is not set here" }),
-            },
-        };
-        self.env.iter().map(variable).collect()
     }
 }
 
@@ -156,14 +135,14 @@ impl<'a> Booking<'a> {
 impl Cast {
     /// The program of -r: simulated, or as processes.
     pub fn of_program(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
-        if staging.simulates { Ok(Cast::Virtual(simulated(program, staging)?)) } else { Cast::live(program, staging) }
+        if staging.simulates { Ok(Cast::Virtual(tested::simulated(program, &staging.env)?)) } else { Cast::live(program, staging) }
     }
 
     /// Processes of this program.
     pub fn live(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
         let name = program.display().to_string();
         let setup = Setup::new(program).map_err(CliError::Live)?;
-        let setup = staging.variables()?.into_iter().fold(setup, |setup, (name, value)| setup.with_env(name, value));
+        let setup = tested::variables(&staging.env)?.into_iter().fold(setup, |setup, (name, value)| setup.with_env(name, value));
         let interrupt = Interrupt::install().map_err(CliError::Signals)?;
         Ok(Cast::Live { name, setup, silence: staging.silence, interrupt })
     }
@@ -333,13 +312,6 @@ impl Cast {
         let output = output.filter(|_| !run.passed());
         Ok((Played { run, output }, record))
     }
-}
-
-/// The protocol that a program speaks whose replicas are simulated.
-fn simulated(program: &Path, staging: &Staging) -> Result<Protocol, CliError> {
-    let opened = Program::open(program).map_err(CliError::Program)?;
-    let with = staging.variables()?.into_iter().fold(opened, |program, (name, value)| program.with_env(name, value));
-    Ok(Protocol::of_program(with))
 }
 
 /// Runs a case, with all checkers, and counts its messages. A panic is a finding, too.

@@ -8,10 +8,11 @@ use super::command::{self, Words};
 use super::cores::Cores;
 use super::error::CliError;
 use super::output::{self, Stdout};
-use super::program::{self, default_protocol};
+use super::program;
 use super::progress::Progress;
 use super::repro::Repros;
 use super::selection::draw_seed;
+use super::tested::{self, Tested};
 use crate::clock::Clock;
 use crate::lab::explore::{Exploration, Failure, draw};
 use crate::lab::{Protocol, Repro, SeedRange};
@@ -34,6 +35,8 @@ Examples:
   seedbed explore --for 10m --keep-going     from a random seed on, which is printed
   seedbed explore --seeds 0..1000 --without commit-own-term
                                              a broken Raft, which must be detected
+  seedbed explore --seeds 0..200 -r ./3700kvstore
+                                             a program of yours, simulated
 
 Exit codes: 0 no failure, 1 a run failed or a situation never occurred in 10,000 seeds,
 2 bad usage or input."
@@ -51,12 +54,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "time", conflicts_with = "seeds")]
     from: Option<u64>,
 
-    /// What the replicas run
-    #[arg(long, value_name = "NAME", default_value_t = default_protocol(), value_parser = program::protocol_names())]
-    protocol: Protocol,
+    #[command(flatten)]
+    tested: Tested,
 
     /// Explore a mutant, without this rule: one of those of `seedbed zoo`
-    #[arg(long, value_name = "RULE", value_parser = program::rules())]
+    #[arg(long, value_name = "RULE", value_parser = program::rules(), conflicts_with = "replica")]
     without: Option<String>,
 
     /// Do not stop at the first failure
@@ -79,7 +81,7 @@ struct Extent {
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let extent = args.extent()?;
-    let sound = &args.protocol;
+    let sound = &args.tested.open()?;
     sound.check_explorable()?;
     let protocol = args.without.as_ref().map_or_else(|| Ok(sound.clone()), |rule| sound.without(rule))?;
     args.cores.use_them()?;
@@ -91,7 +93,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
     let hold = interrupt.hold();
     let mut out = output::stdout();
-    let command = args.command(&extent);
+    let command = args.command(&extent, sound);
     writeln!(out, "{command}\n")?;
     out.flush()?;
     let progress = match extent.time {
@@ -128,7 +130,7 @@ impl Args {
     }
 
     /// The command that does this again.
-    fn command(&self, extent: &Extent) -> String {
+    fn command(&self, extent: &Extent, protocol: &Protocol) -> String {
         let words = Words::new("explore");
         let words = match (self.seeds, extent.time) {
             (Some(seeds), _) => words.option("--seeds", seeds),
@@ -137,7 +139,7 @@ impl Args {
                 words.option("--for", format!("{seconds}s")).option("--from", extent.seeds.start())
             }
         };
-        let words = words.unless(default_protocol().name(), "--protocol", self.protocol.name());
+        let words = tested::words_of(words, protocol, None);
         let words = words.given("--without", self.without.as_deref());
         let words = if self.keep_going { words.with("--keep-going") } else { words };
         words.to_string()

@@ -31,6 +31,7 @@ mod scenarios;
 mod selection;
 mod shrink;
 mod sweep;
+mod tested;
 mod trace;
 mod verify;
 #[cfg(not(feature = "grpc"))]

@@ -6,9 +6,9 @@ use super::Outcome;
 use super::command::{self, Words};
 use super::error::CliError;
 use super::output::{self, plural};
-use super::program::{self, default_protocol};
 use super::progress::Progress;
 use super::selection::Files;
+use super::tested::{self, Tested};
 use crate::lab::{Protocol, SeedRange};
 use crate::scenario::Scenario;
 use crate::world::processes::Interrupt;
@@ -25,6 +25,8 @@ Examples:
   seedbed verify crash-3 --seeds 0..100    the seeds 0 to 99
   seedbed verify all --seeds 7             one seed with the course's suite
   seedbed verify harsh --seeds 0..=9       all scenarios of a folder, here a built-in one
+  seedbed verify all --seeds 0..20 -r ./3700kvstore
+                                           is this program repeatable here?
 
 Exit codes: 0 all the same, 1 two runs differ or a run panicked, 2 bad usage or input.")]
 pub(super) struct Args {
@@ -35,18 +37,18 @@ pub(super) struct Args {
     #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     seeds: SeedRange,
 
-    /// What the replicas run
-    #[arg(long, value_name = "NAME", default_value_t = default_protocol(), value_parser = program::protocol_names())]
-    protocol: Protocol,
+    #[command(flatten)]
+    tested: Tested,
 }
 
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
-    let scenarios = args.files.load_for(&args.protocol)?;
+    let protocol = args.tested.open()?;
+    let scenarios = args.files.load_for(&protocol)?;
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
     let hold = interrupt.hold();
     let mut out = output::stdout();
-    writeln!(out, "{}\n", command(&args.files.words(), args.seeds, &args.protocol))?;
+    writeln!(out, "{}\n", command(&args.files.words(), args.seeds, &protocol))?;
     out.flush()?;
     let count = scenarios.len() as u64;
     let progress = Progress::in_runs(count.saturating_mul(args.seeds.count()).saturating_mul(2), scenarios.len() > 1);
@@ -57,7 +59,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         progress.begin(&scenario.name);
         progress.end();
     };
-    let verified = args.protocol.verify(&mut runs, &watch);
+    let verified = protocol.verify(&mut runs, &watch);
     progress.clear();
     drop(hold);
     match &verified {
@@ -71,14 +73,14 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
             writeln!(out, "{divergence}")?;
             if let Some((path, _)) = scenarios.iter().find(|(_, scenario)| scenario.name == divergence.scenario) {
                 let seeds = SeedRange::only(divergence.seed);
-                writeln!(out, "\nRepeat: {}", command(&command::file(path), seeds, &args.protocol))?;
+                writeln!(out, "\nRepeat: {}", command(&command::file(path), seeds, &protocol))?;
             }
         }
     }
     out.flush()?;
     match interrupt.signal() {
         Some(signal) if verified.is_ok() => {
-            let command = command(&args.files.words(), args.seeds, &args.protocol);
+            let command = command(&args.files.words(), args.seeds, &protocol);
             Err(CliError::Interrupted { signal, command, goes_on: false })
         }
         _ => Ok(Outcome::of(verified.is_ok())),
@@ -88,5 +90,5 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
 /// The command that does this for these files and seeds.
 fn command(files: &str, seeds: SeedRange, protocol: &Protocol) -> String {
     let words = Words::new("verify").with(files).option("--seeds", seeds);
-    words.unless(default_protocol().name(), "--protocol", protocol.name()).to_string()
+    tested::words_of(words, protocol, None).to_string()
 }

@@ -18,6 +18,7 @@ use super::program::{self, columns, protocols};
 use super::progress::Progress;
 use super::repro::Repros;
 use super::selection::ALL;
+use super::tested;
 use crate::clock::Clock;
 use crate::lab::{Protocol, SeedRange};
 use crate::report::rows::{Details, Shard};
@@ -44,6 +45,7 @@ Examples:
   seedbed sweep simple-2 --drops 0:0.5:0.05 --seeds 0..1000 --csv drops.csv --plot drops.svg
   seedbed sweep all --seeds 0..1000
   seedbed sweep all --protocol raft,broadcast --junit junit.xml
+  seedbed sweep all -r ./3700kvstore --virtual --seeds 0..50 --csv rows.csv
   seedbed sweep crash-3 --set raft.heartbeat_ms=50,100,200 --set events[0].time=5:25:5
   seedbed sweep simple-1 --partition none,easy,hard,flapping
   seedbed sweep all --seeds 0..1000 --csv rows.csv --shard 3/8     then: seedbed merge
@@ -73,6 +75,21 @@ pub(super) struct Args {
     /// Sweep a mutant, without this rule; `seedbed help explore` lists them
     #[arg(long, value_name = "RULE", value_parser = program::rules(), hide_possible_values = true)]
     without: Option<String>,
+
+    /// Sweep this program instead, simulated (with --virtual)
+    ///
+    /// Any program that speaks the course's protocol will do, in any language. It is started once for each replica, as
+    /// `PROGRAM <UDP port> <its ID> <ID> <ID>...`.
+    #[arg(short, long, value_name = "PROGRAM", requires = "simulates", conflicts_with_all = ["protocol", "without", "save"])]
+    replica: Option<PathBuf>,
+
+    /// Simulate the program of -r in virtual time; sweeps can do nothing else
+    #[arg(long = "virtual", requires = "replica")]
+    simulates: bool,
+
+    /// Set an environment variable for replicas of -r; without a value, this process's own
+    #[arg(long, value_name = "NAME[=VALUE]", requires = "replica")]
+    env: Vec<String>,
 
     /// Write the sweep as a JSON file, which `seedbed sweep` takes, and run nothing
     #[arg(long, value_name = "FILE")]
@@ -180,6 +197,14 @@ pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
 }
 
 impl Args {
+    /// What is compared: protocols, or a program. Empty if the arguments do not say.
+    fn protocols(&self) -> Result<Vec<Protocol>, CliError> {
+        match &self.replica {
+            Some(program) => Ok(vec![tested::simulated(program, &self.env)?]),
+            None => Ok(self.protocol.clone()),
+        }
+    }
+
     /// The scenarios, with the folder that `all` stands for in its place if one is given.
     fn targets(&self) -> Vec<PathBuf> {
         let target = |target: &PathBuf| match &self.config_directory {

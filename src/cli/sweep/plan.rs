@@ -7,6 +7,7 @@ use super::super::command::{self, Words};
 use super::super::error::CliError;
 use super::super::output;
 use super::super::program::{default_protocol, joined, protocols};
+use super::super::tested;
 use super::super::selection;
 use super::Args;
 use crate::campaign::{AxisSpec, Cell, Grid, Overrides, SweepSpec};
@@ -50,7 +51,7 @@ fn spec(args: &Args) -> Result<(SweepSpec, Option<PathBuf>), CliError> {
     let axes = args.axes.specs()?;
     let overrides = Overrides {
         axes: Vec::new(),
-        protocols: args.protocol.clone(),
+        protocols: args.protocols()?,
         broken: args.without.clone(),
         seeds: args.seeds,
     };
@@ -82,7 +83,10 @@ fn sweep_file(args: &Args) -> Result<Option<(SweepSpec, PathBuf)>, CliError> {
 fn command(spec: &SweepSpec) -> String {
     let words = spec.scenarios.iter().fold(Words::new("sweep"), |words, target| words.with(target_word(target)));
     let words = spec.axes.iter().fold(words, axes::words_of);
-    let words = words.unless(joined([&default_protocol()]), "--protocol", joined(&spec.protocols));
+    let words = match &spec.protocols[..] {
+        [protocol] => tested::words_of(words, protocol, Some("--virtual")),
+        protocols => words.unless(joined([&default_protocol()]), "--protocol", joined(protocols)),
+    };
     words.given("--without", spec.protocols.iter().find_map(Protocol::broken)).option("--seeds", spec.seeds).to_string()
 }
 
@@ -90,7 +94,7 @@ fn command(spec: &SweepSpec) -> String {
 pub(super) fn command_of(cell: &Cell<'_>) -> CellCommand {
     let own = cell.values.iter().filter(|(name, ..)| !cell.is_foreign(name));
     let words = axes::words_of_values(Words::empty(), own.map(|(name, _, word)| (*name, *word)));
-    let words = words.unless(default_protocol().name(), "--protocol", cell.protocol.name());
+    let words = tested::words_of(words, &cell.protocol, Some("--virtual"));
     CellCommand {
         before: Words::new("run").with(command::file(&cell.base.path)).with("--seed").to_string(),
         after: words.given("--without", cell.protocol.broken()).to_string(),

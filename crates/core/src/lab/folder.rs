@@ -65,7 +65,7 @@ fn stem(case: &Case, label: &str, protocols: &Protocols) -> String {
         let _ = write!(stem, "-{}", case.seed);
     }
     if case.protocol.name() != protocols.default_one().name() {
-        let _ = write!(stem, "-{}", case.protocol);
+        let _ = write!(stem, "-{}", plain(&case.protocol.short_name()));
     }
     if let Some(rule) = case.protocol.broken() {
         let _ = write!(stem, "-{rule}");

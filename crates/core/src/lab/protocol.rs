@@ -1,5 +1,6 @@
 //! Protocols by name: subjects of any type behind one handle.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -92,6 +93,12 @@ impl Protocol {
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.subject.name()
+    }
+
+    /// Its name without folders: a program has that of its file.
+    pub fn short_name(&self) -> Cow<'static, str> {
+        let file = self.program.as_ref().and_then(|program| program.path().file_name());
+        file.map_or(Cow::Borrowed(self.name()), |name| Cow::Owned(name.to_string_lossy().into_owned()))
     }
 
     /// What it is, in a few words.

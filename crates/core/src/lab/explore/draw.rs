@@ -92,6 +92,10 @@ pub fn draw(protocol: &Protocol, seed: u64) -> Case {
         // Stations have no disks. One that stands crashes does without.
         scenario.disk = None;
     }
+    if protocol.program().is_some() {
+        // A process needs a moment to start. Clients that ask before do not find a fault of the protocol.
+        delay(&mut scenario, START);
+    }
     Case { scenario, seed, protocol }
 }
 
@@ -131,6 +135,17 @@ fn vary_clients(protocol: &Protocol, scenario: &mut Scenario, pace: Span, seed: 
     if stream.chance(0.6) {
         let timeout = Span(pace.nanos() * stream.between(2, 20) / 10);
         scenario.patience = Some(Patience { timeout, retries: stream.between(0, 5) as u32 });
+    }
+}
+
+/// How long programs have to start before anything happens.
+const START: Span = Span::from_secs(2);
+
+/// Lets everything happen so much later.
+fn delay(scenario: &mut Scenario, by: Span) {
+    scenario.set_wait(scenario.wait() + by);
+    for event in &mut scenario.events {
+        event.time += by;
     }
 }
 
