@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::launch::{Datagram, Launch, Setting, StartError, State};
+use crate::launch::{Check, Datagram, Launch, Setting, StartError, State};
 use crate::print::Printer;
 
 /// Nothing: programs cannot be simulated here.
@@ -63,4 +63,13 @@ impl Host {
     pub fn kill(&mut self) {
         match self.never {}
     }
+}
+
+/// What this machine lacks.
+pub fn examine() -> Vec<Check> {
+    vec![Check {
+        what: "Linux with an x86-64 processor",
+        problem: Some("this machine is of another kind".to_owned()),
+        remedy: "use such a machine, or a virtual one; `-r` without `--virtual` plays programs in real time",
+    }]
 }

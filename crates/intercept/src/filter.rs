@@ -23,7 +23,7 @@ const LOAD: u16 = 0x20;
 const IF_EQUAL: u16 = 0x15;
 const IF_GREATER: u16 = 0x25;
 const IF_AT_LEAST: u16 = 0x35;
-const RETURN: u16 = 0x06;
+pub const RETURN: u16 = 0x06;
 
 /// Calls of which only some commands, in this argument, are of interest. All others pass.
 const BY_COMMAND: [(i64, u32, &[u32]); 2] = [

@@ -69,6 +69,8 @@ pub struct Host {
     pub(crate) futexes: Futexes,
     pub(crate) timers: Timers,
     pub(crate) page: TimePage,
+    /// Whether the program that was started last has it.
+    has_page: bool,
     /// Whether anything has happened since waiting threads were last looked at.
     changed: bool,
     /// How often a thread has achieved something.
@@ -137,6 +139,7 @@ impl Host {
             futexes: Futexes::default(),
             timers: Timers::default(),
             page,
+            has_page: false,
             changed: true,
             progress: 0,
             sent: VecDeque::new(),
@@ -215,6 +218,11 @@ impl Host {
     /// Whether its program runs.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Whether clock reads need no system call.
+    pub(crate) fn has_time_page(&self) -> bool {
+        self.has_page
     }
 
     /// How often each system call was made that stopped, by name, and how many clock reads there were that did not.
@@ -592,10 +600,11 @@ impl Host {
         self.page.set(self.clock);
         self.replace_threads(key);
         let prepared = exec::prepare(tid, &self.kernel.stops, &mut self.entropy, &self.page);
-        if prepared.is_err() {
+        let Ok(has_page) = prepared else {
             // It was killed; the next stop says so.
             return;
-        }
+        };
+        self.has_page = has_page;
         self.patch_instructions(key);
     }
 }

@@ -3,7 +3,8 @@
 //! - `rdtsc` and `rdtscp` read the processor's clock. PR_SET_TSC makes them fail with SIGSEGV, and the answer is given
 //!   here.
 //! - `rdrand` and `rdseed` give random numbers, and nothing makes them fail. So they are looked for in a program's code,
-//!   before it begins and when it makes a socket, and replaced by an invalid instruction (`ud2`), which fails with SIGILL.
+//!   before it begins, and in that of the C++ library, when it is loaded. They are replaced by an invalid instruction
+//!   (`ud2`), which fails with SIGILL.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -126,6 +127,12 @@ impl Host {
     }
 }
 
+/// Whether a file is a library that is searched.
+pub fn is_searched_library(path: &[u8]) -> bool {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    name.starts_with(b"libstdc++")
+}
+
 /// The code of a process that is searched: its program's own, and that of the C++ library.
 fn searched(tid: Tid) -> Vec<(Address, Address)> {
     let Ok(program) = fs::read_link(format!("/proc/{}/exe", tid.0)) else { return Vec::new() };
@@ -138,7 +145,7 @@ fn searched(tid: Tid) -> Vec<(Address, Address)> {
         let (from, to) = fields.next()?.split_once('-')?;
         let is_code = fields.next()?.contains('x');
         let file = fields.nth(3)?;
-        let is_searched = is_code && (file.contains("libstdc++") || (file == program && !is_runtime));
+        let is_searched = is_code && (is_searched_library(file.as_bytes()) || (file == program && !is_runtime));
         let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
         (is_searched && to - from <= CODE_MAX).then_some((from, to))
     };

@@ -118,3 +118,14 @@ impl fmt::Display for Ending {
         }
     }
 }
+
+/// One thing that simulating programs needs of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What it is: a noun, or `to ...`.
+    pub what: &'static str,
+    /// Why it is not there; none if it is.
+    pub problem: Option<String>,
+    /// What helps then.
+    pub remedy: &'static str,
+}

@@ -37,6 +37,8 @@ mod random;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod calls;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod doctor;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod exec;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod filter;
@@ -71,12 +73,14 @@ mod watchdog;
 mod elsewhere;
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-pub use elsewhere::{Host, Kernel};
+pub use elsewhere::{Host, Kernel, examine};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use doctor::examine;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use host::Host;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use kernel::Kernel;
-pub use launch::{Datagram, Ending, Launch, Setting, StartError, State};
+pub use launch::{Check, Datagram, Ending, Launch, Setting, StartError, State};
 pub use model::{Interleaving, MONOTONIC_START, TimeModel, WALL_START};
 pub use obstacle::{Obstacle, Place, What};
 pub use print::{Line, Output, Printer};

@@ -1,7 +1,7 @@
 //! A process of a simulated host, and what its descriptors are.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -55,6 +55,8 @@ pub struct Descriptors {
     pub outputs: BTreeMap<RawFd, Output>,
     /// Timers (timerfd_create(2)): the number of the host's timer.
     pub timers: BTreeMap<RawFd, usize>,
+    /// Libraries that are being loaded: when the file is closed, the code is there.
+    pub libraries: BTreeSet<RawFd>,
     /// The tracer's own descriptors of the same open files, made when they are first asked about.
     copies: BTreeMap<RawFd, OwnedFd>,
     kinds: BTreeMap<RawFd, Kind>,
@@ -161,6 +163,7 @@ impl Descriptors {
         self.sockets.remove(&descriptor);
         self.outputs.remove(&descriptor);
         self.timers.remove(&descriptor);
+        self.libraries.remove(&descriptor);
         self.copies.remove(&descriptor);
         self.kinds.remove(&descriptor);
     }

@@ -10,6 +10,9 @@ const LOCK_RETRY: u64 = 1_000_000;
 
 pub fn close(call: &mut Call<'_>) -> Answer {
     let fd = call.fd(0);
+    if call.process().descriptors.libraries.contains(&fd) {
+        call.host.patch_instructions(call.key);
+    }
     call.host.closed(call.key, fd);
     PROCEED
 }

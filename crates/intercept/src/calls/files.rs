@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use super::proc::{self, Shown};
 use super::{Answer, Call, Errno, PROCEED, fail};
 use crate::host::Host;
+use crate::instructions::is_searched_library;
 use crate::model::WALL_START;
 use crate::tracee::Address;
 
@@ -45,6 +46,13 @@ fn opened(call: &mut Call<'_>, place: usize, flags: u64) -> Answer {
             let real = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
             return open_instead(call, place, &real);
         }
+    }
+    if is_searched_library(&path) {
+        let fd = call.complete()?;
+        if fd >= 0 {
+            call.process().descriptors.libraries.insert(fd as RawFd);
+        }
+        return PROCEED;
     }
     const WRITES: u64 = (libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC) as u64;
     if flags & WRITES != 0 {

@@ -42,8 +42,6 @@ fn carry(call: &mut Call<'_>) -> Result<RawFd, Errno> {
 }
 
 fn udp_socket(call: &mut Call<'_>, family: i32) -> Answer {
-    // A program is about to begin. Its code is all there.
-    call.host.patch_instructions(call.key);
     let fd = carry(call)?;
     if fd >= 0 {
         let lost = |_| Errno(libc::ENFILE);
