@@ -181,15 +181,16 @@ fn image_at(start: Address) -> Option<Vec<u8>> {
 
 /// The dynamic symbols of a shared object that is loaded whole (elf(5)).
 fn symbols(image: &[u8]) -> Option<Vec<(String, u64)>> {
-    let u16_at = |at: usize| Some(u16::from_le_bytes(image.get(at..at + 2)?.try_into().ok()?));
-    let u32_at = |at: usize| Some(u32::from_le_bytes(image.get(at..at + 4)?.try_into().ok()?));
-    let u64_at = |at: usize| Some(u64::from_le_bytes(image.get(at..at + 8)?.try_into().ok()?) as usize);
+    // Offsets come from the image itself, which may say anything.
+    let u16_at = |at: usize| Some(u16::from_le_bytes(image.get(at..)?.get(..2)?.try_into().ok()?));
+    let u32_at = |at: usize| Some(u32::from_le_bytes(image.get(at..)?.get(..4)?.try_into().ok()?));
+    let u64_at = |at: usize| Some(u64::from_le_bytes(image.get(at..)?.get(..8)?.try_into().ok()?) as usize);
     const LOAD: u32 = 1;
     const DYNAMIC: u32 = 2;
     let headers = u64_at(32)?;
     let (mut base, mut dynamic) = (0, None);
     for number in 0..usize::from(u16_at(56)?) {
-        let header = headers + 56 * number;
+        let header = headers.checked_add(56 * number)?;
         match u32_at(header)? {
             LOAD => base = u64_at(header + 16)?.wrapping_sub(u64_at(header + 8)?),
             DYNAMIC => dynamic = Some(u64_at(header + 8)?),
@@ -199,7 +200,7 @@ fn symbols(image: &[u8]) -> Option<Vec<(String, u64)>> {
     const STRINGS: usize = 5;
     const SYMBOLS: usize = 6;
     let (mut strings, mut table) = (None, None);
-    for entry in (0..).map(|number| dynamic.map(|start| start + 16 * number)) {
+    for entry in (0..).map(|number| dynamic.and_then(|start| start.checked_add(16 * number))) {
         match u64_at(entry?)? {
             0 => break,
             STRINGS => strings = Some(u64_at(entry? + 8)?.wrapping_sub(base)),
