@@ -24,7 +24,7 @@ use crate::spawn;
 use crate::stop::Stop;
 use crate::table;
 use crate::thread::{Cause, Next, Thread, ThreadKey, Wait, Woken};
-use crate::time_page::TimePage;
+use crate::time_page::{READS_MAX, TimePage};
 use crate::tracee::Tid;
 
 /// After so many calls in a row another thread that is ready gets its turn.
@@ -577,12 +577,13 @@ impl Host {
         let cost = self.model.clock;
         let poller = &mut self.thread(key).poller;
         poller.clock_calls += 1;
-        let (calls, has_page) = (poller.clock_calls, poller.clock_reads > 0);
-        if has_page {
+        let (calls, is_due) = (poller.clock_calls, poller.clock_reads >= READS_MAX);
+        if is_due {
             self.page.set_cost((cost << calls.min(11)).min(CLOCK_READ_MAX));
             self.spend(STOPPED_CLOCK_READ);
         } else {
-            // Without the page every read stops.
+            // A read that always stops: of a clock that the page does not have, or of a program without the page. It
+            // does not make those of the page dearer.
             self.spend(STOPPED_CLOCK_READ << (calls.saturating_sub(200) / 40).min(9));
         }
     }

@@ -22,7 +22,7 @@ pub const ADDRESS: Address = 0x1000_0000_0000;
 pub const SIZE: usize = 4096;
 
 /// After so many reads since the tracer last looked, the next one stops.
-const READS_MAX: u64 = 2_000;
+pub const READS_MAX: u64 = 2_000;
 
 /// Words of the page.
 const NOW: usize = 0;
