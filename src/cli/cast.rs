@@ -17,18 +17,22 @@ use super::selection::Selected;
 use super::tested;
 use crate::check::Judgement;
 use crate::lab::{Case, Judged, Protocol, Repro, SeedRange};
-use crate::record::{RunRecord, Tally, Watcher};
+use crate::record::{Event, RunRecord, Said, Tally, View, Watcher};
 use crate::report::RunSummary;
 use crate::scenario::Scenario;
 use crate::time::{Span, Time};
 use crate::world::catch_quietly;
 use crate::world::live::{self, Setup};
-use crate::world::processes::Interrupt;
+use crate::world::processes::{Interrupt, Spectator};
 
 /// Replicas that are ready to play.
 #[derive(Debug)]
 pub(super) enum Cast {
-    Virtual(Protocol),
+    Virtual {
+        protocol: Protocol,
+        /// Whether what programs print is shown at once.
+        shows_output: bool,
+    },
     Live {
         name: String,
         setup: Setup,
@@ -88,6 +92,12 @@ pub(super) struct Staging {
     #[arg(long = "virtual", requires = "replica")]
     simulates: bool,
 
+    /// Show what simulated replicas print, each line with its virtual time
+    ///
+    /// If a run fails, its output is in a file beside the repro files in any case, and traces hold it, too.
+    #[arg(long, requires = "simulates", conflicts_with = "silence")]
+    show_output: bool,
+
     /// Set an environment variable for replicas of -r; without a value, this process's own
     ///
     /// Reports show the command, so pass secrets by name alone. By default replicas have only PATH, HOME, USER, LOGNAME and TMPDIR of this process, and LANG=C.UTF-8.
@@ -115,6 +125,24 @@ impl Staging {
     }
 }
 
+/// Shows what simulated programs print.
+struct Prints<'s>(&'s Screen);
+
+impl Watcher for Prints<'_> {
+    fn event(&mut self, view: &View<'_>, event: &Event<'_, ()>, _: Option<&dyn Said>) {
+        if let &Event::Printed { replica, line } = event {
+            self.0.printed(view.now, replica, line);
+        }
+    }
+}
+
+impl Cast {
+    /// Simulated replicas of a protocol.
+    pub fn simulated(protocol: Protocol) -> Cast {
+        Cast::Virtual { protocol, shows_output: false }
+    }
+}
+
 impl<'a> Booking<'a> {
     /// A booking for each scenario that is selected, with each seed: all seeds of the first scenario come first.
     pub fn all(selected: &'a Selected, command: &CommandLine<'_>) -> Vec<Booking<'a>> {
@@ -135,7 +163,7 @@ impl<'a> Booking<'a> {
 impl Cast {
     /// The program of -r: simulated, or as processes.
     pub fn of_program(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
-        if staging.simulates { Ok(Cast::Virtual(tested::simulated(program, &staging.env)?)) } else { Cast::live(program, staging) }
+        if staging.simulates { Ok(Cast::Virtual { protocol: tested::simulated(program, &staging.env)?, shows_output: staging.show_output }) } else { Cast::live(program, staging) }
     }
 
     /// Processes of this program.
@@ -167,7 +195,7 @@ impl Cast {
     /// What the replicas run: a protocol's name, or a program's path.
     pub fn name(&self) -> &str {
         match self {
-            Cast::Virtual(protocol) => protocol.name(),
+            Cast::Virtual { protocol, .. } => protocol.name(),
             Cast::Live { name, .. } => name,
             #[cfg(feature = "grpc")]
             Cast::Grpc { .. } => "seedbed serve",
@@ -177,7 +205,7 @@ impl Cast {
     /// What ends its runs before their time, if they have processes.
     fn interrupt(&self) -> Option<&Interrupt> {
         match self {
-            Cast::Virtual(_) => None,
+            Cast::Virtual { .. } => None,
             Cast::Live { interrupt, .. } => Some(interrupt),
             #[cfg(feature = "grpc")]
             Cast::Grpc { interrupt, .. } => Some(interrupt),
@@ -250,7 +278,7 @@ impl Cast {
     /// What repeats a failure of a booking to the bit; none with processes, where nothing does.
     pub fn repro(&self, booking: &Booking<'_>, run: &RunSummary) -> Option<Repro> {
         match self {
-            Cast::Virtual(protocol) => Some(Repro::new(case(protocol, booking), run.trace, run.judgement.findings())),
+            Cast::Virtual { protocol, .. } => Some(Repro::new(case(protocol, booking), run.trace, run.judgement.findings())),
             _ => None,
         }
     }
@@ -283,9 +311,19 @@ impl Cast {
         let play = || {
             let screen = |silence| Arc::new(Screen::new(progress, name, scenario.end(), silence));
             let (screen, record) = match self {
-                Cast::Virtual(protocol) => {
+                Cast::Virtual { protocol, .. } if protocol.program().is_none() => {
                     let (judged, tally) = simulate(&case(protocol, booking), watcher);
                     return Ok::<_, CliError>((judged, tally, None));
+                }
+                Cast::Virtual { protocol, shows_output } => {
+                    let screen = screen(!shows_output);
+                    let mut watchers = (Prints(&screen), watcher);
+                    let (judged, tally) = simulate(&case(protocol, booking), Some(&mut watchers));
+                    screen.finish();
+                    return match judged.record.obstacle {
+                        Some(obstacle) => Err(CliError::Obstacle(obstacle)),
+                        None => Ok((judged, tally, screen.take_kept())),
+                    };
                 }
                 Cast::Live { setup, silence, interrupt, .. } => {
                     let screen = screen(*silence);

@@ -49,7 +49,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let selected = args.selection.load()?;
     let inputs = [selected.files(), vec![args.replica.clone()]].concat();
     let exports = Exports::open(&args.exports, &output::paths(&inputs))?;
-    let (simulation, processes) = (Cast::Virtual(args.protocol.clone()), Cast::live(&args.replica, &args.staging)?);
+    let (simulation, processes) = (Cast::simulated(args.protocol.clone()), Cast::live(&args.replica, &args.staging)?);
     let line = CommandLine {
         verb: "compare",
         protocol: args.protocol.name(),

@@ -9,6 +9,7 @@ use crate::printable::printable;
 use crate::report::rows::{MergeError, UnknownMetric};
 use crate::report::sweep::SweepError;
 use crate::scenario::ScenarioError;
+use crate::record::Obstacle;
 use crate::world::processes::PlayError;
 use crate::world::program::ProgramError;
 
@@ -96,6 +97,8 @@ pub(super) enum CliError {
     Live(PlayError),
     #[error("-r {0}")]
     Program(ProgramError),
+    #[error("the program cannot be simulated: {0}")]
+    Obstacle(Obstacle),
     #[error("interrupted; this {}: {command}", if *.goes_on { "continues" } else { "begins again" })]
     Interrupted { signal: i32, command: String, goes_on: bool },
     #[error("threads cannot be started: {0}")]

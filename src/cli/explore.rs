@@ -167,6 +167,9 @@ fn explore(
 /// Reports a failure and writes its repro file. The exploration is worth more than the file, so one that cannot be
 /// written is only warned of.
 fn report_failure(args: &Args, failure: &Failure, out: &mut Stdout) -> Result<(), CliError> {
+    if let Some(obstacle) = failure.trial.judged.as_ref().and_then(|judged| judged.record.obstacle.clone()) {
+        return Err(CliError::Obstacle(obstacle));
+    }
     report::write_failure(out, failure)?;
     match args.repros.write(&Repro::of(&failure.case, &failure.trial)) {
         Ok(path) => {

@@ -15,6 +15,7 @@ mod check;
 mod command;
 mod compare;
 mod cores;
+mod doctor;
 mod error;
 mod explore;
 mod files;
@@ -80,6 +81,7 @@ enum Command {
     Zoo(zoo::Args),
     Replay(replay::Args),
     Shrink(shrink::Args),
+    Doctor(doctor::Args),
     #[cfg(feature = "grpc")]
     Serve(grpc::serve::Args),
     #[cfg(feature = "grpc")]
@@ -194,6 +196,7 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Cli { command: Command::Zoo(args) }) => zoo::execute(args),
         Ok(Cli { command: Command::Replay(args) }) => replay::execute(&args),
         Ok(Cli { command: Command::Shrink(args) }) => shrink::execute(&args),
+        Ok(Cli { command: Command::Doctor(args) }) => doctor::execute(&args),
         #[cfg(feature = "grpc")]
         Ok(Cli { command: Command::Serve(args) }) => grpc::serve::execute(args),
         #[cfg(feature = "grpc")]

@@ -92,8 +92,8 @@ fn reworded_for(text: &str, name: &str) -> String {
 }
 
 /// The commands that help and messages mention.
-const COMMANDS: [&str; 11] =
-    ["run", "scenarios", "verify", "sweep", "merge", "check", "explore", "zoo", "replay", "shrink", "help"];
+const COMMANDS: [&str; 12] =
+    ["run", "scenarios", "verify", "sweep", "merge", "check", "explore", "zoo", "replay", "shrink", "doctor", "help"];
 
 /// The help of `--set`: what can be set.
 pub(super) fn help_of_set() -> String {

@@ -242,7 +242,7 @@ impl Args {
         match &self.replica {
             Some(program) => Cast::of_program(program, &self.staging),
             None if self.plays_grpc() => Cast::grpc(&self.staging),
-            None => Ok(Cast::Virtual(protocol)),
+            None => Ok(Cast::simulated(protocol)),
         }
     }
 
@@ -319,7 +319,7 @@ fn play_watched(
     let heading = Heading { scenario, seed, protocol: cast.name(), command };
     let mut reigns = Reigns::default();
     let progress = cast.progress(std::slice::from_ref(booking));
-    let buffer = if matches!(cast, Cast::Virtual(_)) { 0 } else { LIVE_TRACE_BUFFER };
+    let buffer = if matches!(cast, Cast::Virtual { .. }) { 0 } else { LIVE_TRACE_BUFFER };
     let ((played, record), written) = match trace {
         Some(trace) => trace.write(&heading, stdout, buffer, |writer| {
             let (played, record) = cast.play_observed(booking, &progress, &mut (writer, &mut reigns))?;
@@ -336,7 +336,7 @@ fn play_watched(
         writing.finish(written)
     });
     let drawn = timeline.map_or(Ok(()), |path| {
-        let protocol = if let Cast::Virtual(protocol) = cast { Some(protocol) } else { None };
+        let protocol = if let Cast::Virtual { protocol, .. } = cast { Some(protocol) } else { None };
         let title = title_of_picture(&scenario.name, seed, label, protocol);
         let heading = (title.as_str(), played.run.description.as_str());
         let chart = figures::timeline(scenario, &record, &played.run.judgement, &reigns.into_vec(), heading);

@@ -27,6 +27,9 @@ const STEPS: [&str; 7] = [
     "to run it",
 ];
 
+/// The descriptor by which the child reports what has failed, once it has given up all others.
+const REPORT: c_int = 3;
+
 /// The largest file that a program may write.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -181,7 +184,8 @@ impl Prepared {
             // SAFETY: as `become_program`.
             unsafe {
                 let report = [number, *libc::__errno_location() as u8];
-                libc::write(self.failures.as_raw_fd(), report.as_ptr().cast(), report.len());
+                let report_to = if number == 0 { self.failures.as_raw_fd() } else { REPORT };
+                libc::write(report_to, report.as_ptr().cast(), report.len());
                 libc::_exit(127);
             }
         }
@@ -194,11 +198,10 @@ impl Prepared {
             let failures = self.failures.as_raw_fd();
             let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
             let replaced = null >= 0 && (0..3).all(|fd| libc::dup2(null, fd) == fd);
-            // The report of failures goes to the lowest number that is free, and is closed by exec.
-            let report = libc::fcntl(failures, libc::F_DUPFD_CLOEXEC, 3);
-            let keep = if report > 3 && libc::dup3(report, 3, libc::O_CLOEXEC) == 3 { 3 } else { report };
-            libc::syscall(libc::SYS_close_range, 4, u32::MAX, 0);
-            replaced && keep == 3
+            // The report of failures gets the next number, and is closed by exec.
+            let kept = failures == REPORT || libc::dup3(failures, REPORT, libc::O_CLOEXEC) == REPORT;
+            libc::syscall(libc::SYS_close_range, REPORT + 1, u32::MAX, 0);
+            replaced && kept
         }
     }
 }

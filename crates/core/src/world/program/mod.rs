@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use files::{Extent, Files};
+pub use seedbed_intercept::examine;
 pub use scratch::Scratch;
 pub use station::{Premises, ProgramStation};
 
