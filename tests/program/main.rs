@@ -6,6 +6,7 @@ mod common;
 mod check;
 mod cli;
 mod explore;
+mod programs;
 mod replica;
 mod repro;
 mod sweep;
