@@ -558,7 +558,11 @@ impl Host {
             self.resume(key, 0);
             return true;
         };
-        self.thread(key).registers = Some(registers);
+        let thread = self.thread(key);
+        thread.registers = Some(registers);
+        // What an earlier call has left.
+        thread.rest_of_sleep = None;
+        thread.written = 0;
         self.count(key, registers.orig_rax);
         self.spend(self.model.call);
         if self.state != State::Running {

@@ -81,7 +81,7 @@ pub const TABLE: &[SystemCall] = table! {
     14 "rt_sigprocmask" Free;
     15 "rt_sigreturn" Free;
     16 "ioctl" Asked(calls::descriptors::ioctl);
-    17 "pread64" Free;
+    17 "pread64" Asked(calls::transfer::pread);
     18 "pwrite64" Free;
     19 "readv" Asked(calls::transfer::readv);
     20 "writev" Asked(calls::transfer::writev);
@@ -359,7 +359,7 @@ pub const TABLE: &[SystemCall] = table! {
     292 "dup3" Asked(calls::descriptors::dup_to);
     293 "pipe2" Free;
     294 "inotify_init1" Fails(ABSENT);
-    295 "preadv" Free;
+    295 "preadv" Asked(calls::transfer::preadv);
     296 "pwritev" Free;
     297 "rt_tgsigqueueinfo" Asked(calls::signals::tgsigqueue);
     298 "perf_event_open" Fails(PRIVILEGED);

@@ -28,6 +28,8 @@ pub struct Thread {
     pub rest_of_sleep: Option<Address>,
     /// When the wait of its call would have ended, while that is judged again.
     pub deadline_before: Option<u64>,
+    /// How many bytes its call has written so far, if that waits for room for the rest.
+    pub written: usize,
     /// Whether it has ended.
     pub gone: bool,
     /// Where the kernel writes 0 when it ends (CLONE_CHILD_CLEARTID).
@@ -165,6 +167,7 @@ impl Thread {
             wait: None,
             rest_of_sleep: None,
             deadline_before: None,
+            written: 0,
             gone: false,
             clear_tid: 0,
             offspring: Offspring::default(),

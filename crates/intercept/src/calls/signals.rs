@@ -94,6 +94,11 @@ impl Host {
         let number = thread.registers.map_or(0, |registers| registers.orig_rax as i64);
         let rest = thread.rest_of_sleep.take();
         let deadline = thread.wait.as_ref().and_then(|wait| wait.deadline);
+        let written = thread.written;
+        if written > 0 {
+            // What was written counts.
+            return self.wake(key, Next::Return(written as i64));
+        }
         if let (Some(address), Some(deadline)) = (rest, deadline) {
             let left = deadline.saturating_sub(self.clock);
             let _ = self.thread(key).tid.write_words(address, &[left / 1_000_000_000, left % 1_000_000_000]);

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
-use super::{Answer, Call, Errno, PROCEED, fail, refuse, returns};
+use super::{Answer, Call, Errno, PROCEED, fail, returns};
 use crate::calls::sockets::{bind_if_unbound, port_at, write_name};
 use crate::launch::Datagram;
 use crate::process::{Kind, is_nonblocking, ready};
@@ -24,6 +24,12 @@ const PRINTED_MAX: usize = 1 << 20;
 
 /// The most messages of one recvmmsg or sendmmsg (UIO_MAXIOV).
 const MESSAGES_MAX: u64 = 1024;
+
+/// The most that one call reads or writes (MAX_RW_COUNT).
+const MOVED_MAX: usize = 0x7FFF_F000;
+
+/// A pipe or a stream that can be written at all has room for this many bytes (PIPE_BUF).
+const PIECE: usize = 4096;
 
 /// How many bytes random devices give at once.
 const RANDOM_MAX: usize = 1 << 20;
@@ -52,13 +58,38 @@ fn read_into(call: &mut Call<'_>, buffers: Buffers) -> Answer {
     }
     match call.process().kind(fd) {
         Kind::Plain => PROCEED,
-        Kind::Random => {
-            let length = buffers.iter().map(|(_, length)| length).sum::<usize>().min(RANDOM_MAX);
-            let bytes = call.host.entropy.bytes(length);
-            returns(scatter(call.tid(), &buffers, &bytes)? as i64)
-        }
+        Kind::Random => read_random(call, &buffers),
         Kind::Blocking => pass(call, fd, libc::POLLIN, false),
     }
+}
+
+fn read_random(call: &mut Call<'_>, buffers: &Buffers) -> Answer {
+    let length = total(buffers).min(RANDOM_MAX);
+    let bytes = call.host.entropy.bytes(length);
+    returns(scatter(call.tid(), buffers, &bytes)? as i64)
+}
+
+/// pread64: it never blocks, but random devices can be read with it.
+pub fn pread(call: &mut Call<'_>) -> Answer {
+    let fd = call.fd(0);
+    if call.process().kind(fd) != Kind::Random {
+        return PROCEED;
+    }
+    read_random(call, &vec![(call.args[1], call.args[2] as usize)])
+}
+
+pub fn preadv(call: &mut Call<'_>) -> Answer {
+    let fd = call.fd(0);
+    if call.process().kind(fd) != Kind::Random {
+        return PROCEED;
+    }
+    let buffers = buffers(call.tid(), call.args[1], call.args[2])?;
+    read_random(call, &buffers)
+}
+
+/// How many bytes buffers have together. A program may say anything.
+fn total(buffers: &Buffers) -> usize {
+    buffers.iter().fold(0, |sum, (_, length)| sum.saturating_add(*length))
 }
 
 /// Lets the kernel do it as soon as it cannot block.
@@ -71,7 +102,88 @@ fn pass(call: &mut Call<'_>, fd: RawFd, event: i16, at_once: bool) -> Answer {
     if at_once || is_nonblocking(copy) {
         return call.look_in_vain(vec![(copy, event)], PROCEED);
     }
-    call.wait_ready(vec![(copy, event)], None)
+    if call.woken == Woken::TimedOut {
+        return fail(libc::EAGAIN);
+    }
+    let option = if event == libc::POLLIN { libc::SO_RCVTIMEO } else { libc::SO_SNDTIMEO };
+    let deadline = call.deadline_after(patience(copy, option));
+    call.wait_ready(vec![(copy, event)], deadline)
+}
+
+/// How long a socket waits at most; none for ever, as all that are no sockets do.
+fn patience(descriptor: RawFd, option: i32) -> Option<u64> {
+    let mut time = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let mut length = size_of::<libc::timeval>() as libc::socklen_t;
+    let place = std::ptr::from_mut(&mut time).cast();
+    // SAFETY: the structure is live and as long as it says.
+    let known = unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, option, place, &mut length) } == 0;
+    let nanoseconds = time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1_000;
+    (known && nanoseconds > 0).then_some(nanoseconds)
+}
+
+/// Writes to something that may have less room than the call needs. The kernel would let the thread wait for more, where
+/// nothing here sees it. So the tracer writes piece by piece, and the thread waits here in between.
+fn pass_large(call: &mut Call<'_>, fd: RawFd, buffers: &Buffers) -> Answer {
+    let wanted = total(buffers).min(MOVED_MAX);
+    let Some(copy) = call.process().copy(fd) else { return PROCEED };
+    if wanted <= PIECE || !is_stream(copy) || is_nonblocking(copy) {
+        return pass(call, fd, libc::POLLOUT, false);
+    }
+    loop {
+        let written = call.host.thread(call.key).written;
+        if written == wanted {
+            call.succeed();
+            return returns(written as i64);
+        }
+        match ready(copy, libc::POLLOUT) {
+            0 => return call.wait_ready(vec![(copy, libc::POLLOUT)], None),
+            libc::POLLOUT => {}
+            // Nobody reads any more. The kernel knows what comes of that, and does not wait.
+            _ if written == 0 => return PROCEED,
+            _ => return returns(written as i64),
+        }
+        let piece = gather(call.tid(), &from(buffers, written), PIECE)?;
+        match write_piece(copy, &piece) {
+            Some(length) => call.host.thread(call.key).written += length,
+            None if written == 0 => return PROCEED,
+            None => return returns(written as i64),
+        }
+        call.host.progress += 1;
+    }
+}
+
+/// Whether what is written may be read in other pieces: a pipe, or a socket without messages.
+fn is_stream(descriptor: RawFd) -> bool {
+    let (mut kind, mut length) = (0_i32, size_of::<i32>() as libc::socklen_t);
+    let place = std::ptr::from_mut(&mut kind).cast();
+    // SAFETY: the number is live and as long as it says.
+    match unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, libc::SO_TYPE, place, &mut length) } {
+        0 => kind == libc::SOCK_STREAM,
+        // An event counter takes eight bytes and no more; what else is no socket and can be written is a pipe.
+        _ => true,
+    }
+}
+
+/// Writes to something that can be written. Returns how much; none if that fails.
+fn write_piece(descriptor: RawFd, bytes: &[u8]) -> Option<usize> {
+    let (place, flags) = (bytes.as_ptr().cast(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    // SAFETY: the buffer is live and as long as it says.
+    let mut sent = unsafe { libc::send(descriptor, place, bytes.len(), flags) };
+    if sent < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOTSOCK) {
+        // SAFETY: as above. There is room for a piece, so it does not block; and there is a reader, so no signal comes.
+        sent = unsafe { libc::write(descriptor, place, bytes.len()) };
+    }
+    usize::try_from(sent).ok().filter(|&sent| sent > 0)
+}
+
+/// What of buffers comes after this many bytes.
+fn from(buffers: &Buffers, mut skipped: usize) -> Buffers {
+    let rest = |&(address, length): &(Address, usize)| {
+        let passed = skipped.min(length);
+        skipped -= passed;
+        (address.wrapping_add(passed as u64), length - passed)
+    };
+    buffers.iter().map(rest).collect()
 }
 
 pub fn write(call: &mut Call<'_>) -> Answer {
@@ -97,22 +209,28 @@ fn write_from(call: &mut Call<'_>, buffers: &Buffers) -> Answer {
     }
     match call.process().kind(fd) {
         Kind::Plain | Kind::Random => PROCEED,
-        Kind::Blocking => pass(call, fd, libc::POLLOUT, false),
+        Kind::Blocking => pass_large(call, fd, buffers),
     }
 }
 
+/// Between files the kernel does it. Elsewhere callers have to read and write, as sendfile(2) says of this error.
 pub fn sendfile(call: &mut Call<'_>) -> Answer {
     let to = call.fd(0);
-    if call.process().kind(to) == Kind::Plain && call.socket(to).is_none() {
-        return PROCEED;
-    }
-    refuse(call.unsupported("use read and write"))
+    let prints = call.process().descriptors.outputs.contains_key(&to);
+    let ends = [to, call.fd(1)];
+    let is_plain = ends.into_iter().all(|fd| call.process().kind(fd) == Kind::Plain);
+    if prints || !is_plain { fail(libc::EINVAL) } else { PROCEED }
 }
 
 pub fn sendto(call: &mut Call<'_>) -> Answer {
-    let Some(socket) = call.socket(call.fd(0)) else { return send_elsewhere(call, call.args[3]) };
-    let to = port_at(call, call.args[4], call.args[5])?;
     let buffers = vec![(call.args[1], call.args[2] as usize)];
+    let Some(socket) = call.socket(call.fd(0)) else {
+        return match call.int(3) & libc::MSG_DONTWAIT {
+            0 => pass_large(call, call.fd(0), &buffers),
+            _ => send_elsewhere(call, call.args[3]),
+        };
+    };
+    let to = port_at(call, call.args[4], call.args[5])?;
     send(call, &socket, to, &buffers)
 }
 
@@ -151,7 +269,7 @@ pub fn sendmmsg(call: &mut Call<'_>) -> Answer {
 /// Sends a datagram to a port, or to the one that the socket is connected to.
 fn send(call: &mut Call<'_>, socket: &Rc<RefCell<Socket>>, to: Option<u16>, buffers: &Buffers) -> Answer {
     let Some(to) = to.or(socket.borrow().peer) else { return fail(libc::EDESTADDRREQ) };
-    let length: usize = buffers.iter().map(|(_, length)| length).sum();
+    let length = total(buffers);
     if length > DATAGRAM_MAX {
         return fail(libc::EMSGSIZE);
     }
