@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::calls::futex::Futexes;
+use crate::calls::processes::Found;
 use crate::calls::timers::Timers;
 use crate::calls::{Call, Outcome};
 use crate::exec;
@@ -299,6 +300,8 @@ impl Host {
             && entry.0 <= self.clock
         {
             self.alarms.remove(&entry);
+            // A timer that counts in a descriptor wakes those who wait for that.
+            self.changed = true;
             match alarm {
                 Alarm::Thread(key) => {
                     if let Some(wait) = &mut self.thread(key).wait {
@@ -325,6 +328,9 @@ impl Host {
         }
         if !wait.nap {
             self.progress += 1;
+        }
+        if matches!(next, Next::Interrupt(_)) {
+            self.thread(key).interrupted = Some(wait);
         }
         self.ready.push_back(key);
     }
@@ -356,7 +362,9 @@ impl Host {
             }
             let has_come = match &wait.on {
                 Cause::Ready(events) => events.iter().any(|&(fd, events)| crate::process::ready(fd, events) != 0),
-                Cause::Child => self.has_dead_child(self.threads[place].process),
+                Cause::Child(wanted) => {
+                    !matches!(self.find_child(self.threads[place].process, *wanted), Found::Living)
+                }
                 Cause::Nothing | Cause::Futex | Cause::Offspring | Cause::Signal { .. } => false,
             };
             if has_come {
@@ -397,7 +405,11 @@ impl Host {
         match next {
             Next::Continue => self.resume(key, 0),
             Next::Return(value) => self.answer(key, value),
-            Next::Interrupt(code) => self.interrupt(key, code),
+            Next::Interrupt(code) => {
+                if !self.interrupt(key, code) {
+                    return;
+                }
+            }
             Next::ReturnFromVfork(shown) => self.return_number(key, shown),
             Next::Judge(woken) => {
                 if !self.judge(key, woken) {
@@ -434,8 +446,21 @@ impl Host {
     }
 
     /// Lets the thread run on as if a signal had interrupted its call. The kernel itself decides whether a handler runs
-    /// and whether the call is made again: the code says what kind of call it is.
-    fn interrupt(&mut self, key: ThreadKey, code: i64) {
+    /// and whether the call is made again: the code says what kind of call it is. Returns whether the thread runs on.
+    fn interrupt(&mut self, key: ThreadKey, code: i64) -> bool {
+        let before = self.thread(key).interrupted.take();
+        if let Some(Wait { on, deadline, .. }) = before
+            && !self.is_signalled(key)
+        {
+            // Another thread of its process has taken the signal. It waits on; at a futex it may be woken for nothing.
+            return if on == Cause::Futex {
+                self.answer(key, 0);
+                true
+            } else {
+                self.park(key, on, deadline, false);
+                false
+            };
+        }
         let thread = self.thread(key);
         if let Some(registers) = thread.registers {
             let tid = thread.tid;
@@ -449,6 +474,7 @@ impl Host {
         if !self.thread(key).gone {
             self.resume(key, 0);
         }
+        true
     }
 
     /// Judges the call that a thread has stopped for. Returns whether it runs on.
@@ -562,6 +588,7 @@ impl Host {
         thread.registers = Some(registers);
         // What an earlier call has left.
         thread.rest_of_sleep = None;
+        thread.mask = None;
         thread.written = 0;
         self.count(key, registers.orig_rax);
         self.spend(self.model.call);

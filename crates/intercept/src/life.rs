@@ -324,17 +324,25 @@ impl Host {
         if !self.threads_of(process).is_empty() || self.processes[process.0].ending.is_some() {
             return;
         }
+        let has_parent = |host: &Host, place: usize| {
+            host.processes[place].parent.is_some_and(|parent| host.processes[parent.0].ending.is_none())
+        };
+        let is_asked_about = has_parent(self, process.0);
         let owner = &mut self.processes[process.0];
-        owner.ending = Some(ending);
-        owner.descriptors = Default::default();
+        // Nobody asks about it if its parent is gone or ignores SIGCHLD; its real number may be another one's soon.
+        owner.reaped = !is_asked_about || !owner.is_left();
+        owner.end(ending);
         let (maker, parent) = (owner.waiting_maker.take(), owner.parent);
+        for child in &mut self.processes {
+            child.reaped |= child.parent == Some(process) && child.ending.is_some();
+        }
         self.futexes.forget(process);
         if let Some(maker) = maker {
             self.release_maker(maker, process);
         }
         match parent {
             // Its parent may wait for it, or for the signal that it ends with.
-            Some(parent) => self.notice_signals(parent),
+            Some(parent) => self.notice_signals(parent, 0),
             None => {
                 if self.state == State::Running {
                     self.state = State::Ended(ending);
@@ -342,17 +350,6 @@ impl Host {
                 self.destroy();
             }
         }
-    }
-
-    /// Whether a process has a child that has ended and that it has not asked about; or none at all, so that waiting for
-    /// one ends at once.
-    pub(crate) fn has_dead_child(&self, process: ProcessKey) -> bool {
-        let mut children = self.processes.iter().filter(|child| child.parent == Some(process) && !child.reaped);
-        let mut none = true;
-        children.any(|child| {
-            none = false;
-            child.ending.is_some()
-        }) || none
     }
 
     /// Ends a process, and waits until it is gone.

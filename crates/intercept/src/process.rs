@@ -24,8 +24,9 @@ pub struct Process {
     pub pid: Tid,
     /// The number that programs see.
     pub shown: i32,
-    /// Names it whatever becomes of its number, and gives access to its descriptors (pidfd_open(2)).
-    handle: OwnedFd,
+    /// Names it whatever becomes of its number, and gives access to its descriptors (pidfd_open(2)). None once it has
+    /// ended, so that a program that starts thousands of others does not use up the tracer's descriptors.
+    handle: Option<OwnedFd>,
     /// The process that made it.
     pub parent: Option<ProcessKey>,
     /// The number of its process group, as programs see it.
@@ -84,7 +85,7 @@ impl Process {
         Ok(Process {
             pid,
             shown,
-            handle,
+            handle: Some(handle),
             parent,
             group: shown,
             ending: None,
@@ -116,8 +117,23 @@ impl Process {
     /// # Errors
     /// If it has no such descriptor.
     pub fn fetch(&self, descriptor: RawFd) -> io::Result<OwnedFd> {
+        let handle = self.handle.as_ref().ok_or(io::ErrorKind::NotFound)?;
         // SAFETY: the call takes numbers only.
-        owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, self.handle.as_raw_fd(), descriptor, 0) })
+        owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, handle.as_raw_fd(), descriptor, 0) })
+    }
+
+    /// Whether the kernel still knows of the process: it lives, or has ended and waits to be asked about.
+    pub fn is_left(&self) -> bool {
+        let Some(handle) = &self.handle else { return false };
+        // SAFETY: a signal without a number is not sent, and no information goes with it.
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle.as_raw_fd(), 0, 0, 0) == 0 }
+    }
+
+    /// It has ended. What was kept of it for its calls is dropped.
+    pub fn end(&mut self, ending: Ending) {
+        self.ending = Some(ending);
+        self.descriptors = Descriptors::default();
+        self.handle = None;
     }
 
     /// What reading a descriptor does. A descriptor that is not open never blocks.

@@ -2,6 +2,7 @@
 
 use std::os::fd::RawFd;
 
+use crate::calls::processes::Children;
 use crate::process::ProcessKey;
 use crate::tracee::{Address, Registers, Tid};
 
@@ -28,6 +29,10 @@ pub struct Thread {
     pub rest_of_sleep: Option<Address>,
     /// When the wait of its call would have ended, while that is judged again.
     pub deadline_before: Option<u64>,
+    /// What it waited for before a signal came.
+    pub interrupted: Option<Wait>,
+    /// What is blocked while its call waits, if it said so (ppoll(2) and others).
+    pub mask: Option<u64>,
     /// How many bytes its call has written so far, if that waits for room for the rest.
     pub written: usize,
     /// Whether it has ended.
@@ -92,8 +97,8 @@ pub enum Cause {
     Ready(Vec<(RawFd, i16)>),
     /// A wake-up of its futex.
     Futex,
-    /// The end of a child.
-    Child,
+    /// The end of one of these children.
+    Child(Children),
     /// The child of a vfork runs another program, or has ended.
     Offspring,
     /// A signal that is not in this mask.
@@ -167,6 +172,8 @@ impl Thread {
             wait: None,
             rest_of_sleep: None,
             deadline_before: None,
+            interrupted: None,
+            mask: None,
             written: 0,
             gone: false,
             clear_tid: 0,

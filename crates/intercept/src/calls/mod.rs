@@ -236,13 +236,13 @@ impl Call<'_> {
 
     /// It looked for something in vain and does not want to wait. A thread that does so again and again is slowed down
     /// until something happens, or for a while; otherwise the answer is `at_once`.
-    pub fn look_in_vain(&mut self, events: Vec<(RawFd, i16)>, at_once: Answer) -> Answer {
+    pub fn look_in_vain(&mut self, on: Cause, at_once: Answer) -> Answer {
         if self.woken == Woken::TimedOut {
             return at_once;
         }
         match self.host.thread(self.key).poller.look_in_vain() {
             Some(nap) => {
-                Ok(Outcome::Wait { on: Cause::Ready(events), deadline: Some(self.now() + nap), nap: true })
+                Ok(Outcome::Wait { on, deadline: Some(self.now() + nap), nap: true })
             }
             None => at_once,
         }

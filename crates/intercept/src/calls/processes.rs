@@ -1,82 +1,132 @@
 //! Waiting for the end of processes: wait4(2), waitid(2); and prctl(2).
 
-use super::{Answer, Call, Errno, Outcome, PROCEED, fail};
-use crate::process::ProcessKey;
+use super::signals::SENDER;
+use super::{Answer, Call, DONE, Errno, Outcome, PROCEED, fail};
+use crate::host::Host;
+use crate::process::{Process, ProcessKey};
 use crate::thread::Cause;
-use crate::tracee::Tid;
+
+/// Which children a call waits for, by the numbers that programs see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Children {
+    /// All.
+    All,
+    /// This one.
+    One(i32),
+    /// Those of a process group.
+    Group(i32),
+}
+
+/// What there is of the children that are waited for.
+pub enum Found {
+    /// The first one that has ended and was not asked about yet.
+    Ended(ProcessKey),
+    /// All of them live.
+    Living,
+    /// There are none.
+    Nothing,
+}
+
+impl Host {
+    /// Looks for children of a process that have ended, in the order in which they were made.
+    pub(crate) fn find_child(&self, parent: ProcessKey, wanted: Children) -> Found {
+        let is_wanted = |child: &Process| {
+            let is_one = match wanted {
+                Children::All => true,
+                Children::One(number) => child.shown == number,
+                Children::Group(group) => child.group == group,
+            };
+            is_one && child.parent == Some(parent) && !child.reaped
+        };
+        let mut found = Found::Nothing;
+        for (place, child) in self.processes.iter().enumerate().filter(|(_, child)| is_wanted(child)) {
+            if child.ending.is_some() {
+                return Found::Ended(ProcessKey(place));
+            }
+            found = Found::Living;
+        }
+        found
+    }
+}
 
 pub fn wait4(call: &mut Call<'_>) -> Answer {
-    let [_, status, options, usage, ..] = call.args;
-    if let Some(answer) = wait_first(call, options) {
-        return answer;
-    }
-    translate_group_or_process(call, 0)?;
-    let result = call.complete()?;
-    if result > 0 {
-        let shown = reap(call, Tid(result as i32));
+    let [_, _, options, usage, ..] = call.args;
+    let wanted = match call.int(0) {
+        -1 => Children::All,
+        0 => Children::Group(call.process().group),
+        group @ i32::MIN..0 => Children::Group(group.wrapping_neg()),
+        number => Children::One(number),
+    };
+    let child = match call.host.find_child(call.host.threads[call.key.0].process, wanted) {
+        Found::Ended(child) => child,
+        Found::Nothing => return fail(libc::ECHILD),
+        Found::Living => return wait(call, wanted, options),
+    };
+    let pid = call.host.processes[child.0].pid.0;
+    call.set_arg(0, pid as u64)?;
+    if call.complete()? > 0 {
+        let child = &mut call.host.processes[child.0];
+        child.reaped = true;
+        let shown = child.shown;
         call.set_result(shown.into())?;
-        let _ = status;
-    }
-    if usage != 0 && result > 0 {
-        // What it used is real time.
-        call.tid().write(usage, &[0; 144])?;
+        clear_usage(call, usage)?;
     }
     PROCEED
 }
 
 pub fn waitid(call: &mut Call<'_>) -> Answer {
-    let [_, _, info, options, ..] = call.args;
-    if let Some(answer) = wait_first(call, options) {
-        return answer;
-    }
-    if matches!(call.args[0] as u32, libc::P_PID | libc::P_PGID) {
-        translate_group_or_process(call, 1)?;
-    }
-    if call.complete()? == 0 && info != 0 {
-        // si_pid
-        let pid = call.tid().read_u32(info + 12)?;
-        if pid != 0 {
-            let leaves = options & libc::WNOWAIT as u64 != 0;
-            let shown = if leaves { shown(call, Tid(pid as i32)) } else { reap(call, Tid(pid as i32)) };
-            call.tid().write(info + 12, &shown.to_le_bytes())?;
+    let [kind, _, info, options, usage, _] = call.args;
+    let number = call.int(1);
+    let wanted = match kind as u32 {
+        libc::P_ALL => Children::All,
+        libc::P_PID => Children::One(number),
+        libc::P_PGID if number == 0 => Children::Group(call.process().group),
+        libc::P_PGID => Children::Group(number),
+        // As on systems that do not know P_PIDFD: which process a descriptor is of is the kernel's knowledge.
+        _ => return fail(libc::EINVAL),
+    };
+    let child = match call.host.find_child(call.host.threads[call.key.0].process, wanted) {
+        Found::Ended(child) => child,
+        Found::Nothing => return fail(libc::ECHILD),
+        Found::Living => {
+            if options & libc::WNOHANG as u64 != 0 && info != 0 {
+                // The signal and the process: none.
+                call.tid().write(info, &[0; 4])?;
+                call.tid().write(info.wrapping_add(SENDER), &[0; 4])?;
+            }
+            return wait(call, wanted, options);
         }
+    };
+    let pid = call.host.processes[child.0].pid.0;
+    call.set_arg(0, libc::P_PID.into())?;
+    call.set_arg(1, pid as u64)?;
+    if call.complete()? == 0 {
+        let child = &mut call.host.processes[child.0];
+        child.reaped |= options & libc::WNOWAIT as u64 == 0;
+        let shown = child.shown;
+        if info != 0 {
+            call.tid().write(info.wrapping_add(SENDER), &shown.to_le_bytes())?;
+        }
+        clear_usage(call, usage)?;
     }
     PROCEED
 }
 
-/// It waits until a child has ended, unless it does not want to wait. None if the kernel can answer now.
-fn wait_first(call: &mut Call<'_>, options: u64) -> Option<Answer> {
-    let process = call.host.thread(call.key).process;
-    if options & libc::WNOHANG as u64 != 0 || call.host.has_dead_child(process) {
-        return None;
+/// No child has ended yet. It waits for that, unless it does not want to wait.
+fn wait(call: &mut Call<'_>, wanted: Children, options: u64) -> Answer {
+    if options & libc::WNOHANG as u64 == 0 {
+        return Ok(Outcome::Wait { on: Cause::Child(wanted), deadline: None, nap: false });
     }
-    Some(Ok(Outcome::Wait { on: Cause::Child, deadline: None, nap: false }))
+    call.spend(call.host.model.poll);
+    call.look_in_vain(Cause::Child(wanted), DONE)
 }
 
-/// Programs name processes by the numbers that they see.
-fn translate_group_or_process(call: &mut Call<'_>, place: usize) -> Result<(), Errno> {
-    let wanted = call.int(place);
-    let real = match wanted {
-        0 | -1 => return Ok(()),
-        _ => call.host.real_number(wanted).ok_or(Errno(libc::ECHILD))?,
-    };
-    call.set_arg(place, real as u64)
-}
-
-fn find(call: &Call<'_>, pid: Tid) -> Option<ProcessKey> {
-    call.host.processes.iter().rposition(|process| process.pid == pid).map(ProcessKey)
-}
-
-fn shown(call: &Call<'_>, pid: Tid) -> i32 {
-    find(call, pid).map_or(0, |key| call.host.processes[key.0].shown)
-}
-
-/// The parent has learned of the end of a child. Returns the number that programs know the child by.
-fn reap(call: &mut Call<'_>, pid: Tid) -> i32 {
-    if let Some(key) = find(call, pid) {
-        call.host.processes[key.0].reaped = true;
+/// What a child used is real time.
+fn clear_usage(call: &Call<'_>, usage: u64) -> Result<(), Errno> {
+    if usage != 0 {
+        call.tid().write(usage, &[0; size_of::<libc::rusage>()])?;
     }
-    shown(call, pid)
+    Ok(())
 }
 
 /// Commands that change what the simulation relies on.

@@ -5,9 +5,9 @@
 
 use std::os::fd::RawFd;
 
-use super::{Answer, Call, DONE, Errno, PROCEED, fail};
+use super::{Answer, Call, DONE, Errno, Outcome, PROCEED, fail};
 use crate::process::ready;
-use crate::thread::Woken;
+use crate::thread::{Cause, Woken};
 
 /// The most descriptors of one poll.
 const POLLED_MAX: u64 = 65_536;
@@ -16,6 +16,7 @@ const POLLED_MAX: u64 = 65_536;
 const SELECTED_MAX: u64 = 1024;
 
 const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MILLISECOND;
 
 /// What a call waits for.
 struct Watched {
@@ -36,7 +37,7 @@ fn wait(call: &mut Call<'_>, watched: Watched, expire: fn(&mut Call<'_>) -> Answ
         return PROCEED;
     }
     if span == Some(0) {
-        return call.look_in_vain(events, PROCEED);
+        return call.look_in_vain(Cause::Ready(events), PROCEED);
     }
     if call.woken == Woken::TimedOut {
         return expire(call);
@@ -96,7 +97,7 @@ pub fn pselect6(call: &mut Call<'_>) -> Answer {
     if call.args[5] != 0 {
         // Where the mask is, and how long it is.
         let [mask, _] = call.tid().read_words(call.args[5])?;
-        if call.host.has_signal(call.key, blocked_by(call, mask)?) {
+        if mask != 0 && call.host.has_signal(call.key, call.tid().read_u64(mask)?) {
             return PROCEED;
         }
     }
@@ -106,9 +107,25 @@ pub fn pselect6(call: &mut Call<'_>) -> Answer {
 
 fn select_for(call: &mut Call<'_>, span: Option<u64>) -> Answer {
     match selected(call)? {
-        Ok(events) => wait(call, Watched { events, span }, |call| now(call, 4)),
+        Ok(events) => {
+            let answer = wait(call, Watched { events, span }, |call| now(call, 4))?;
+            if matches!(answer, Outcome::Proceed) && call.woken != Woken::TimedOut {
+                tell_rest(call, span)?;
+            }
+            Ok(answer)
+        }
         Err(NotOpen) => PROCEED,
     }
+}
+
+/// Something is ready. The kernel would write what is left of the time, in real time; so it is given none, and the rest
+/// in virtual time is written here.
+fn tell_rest(call: &mut Call<'_>, span: Option<u64>) -> Result<(), Errno> {
+    let Some(end) = call.deadline_after(span) else { return Ok(()) };
+    let unit = if call.number as i64 == libc::SYS_select { 1_000 } else { 1 };
+    let rest = end.saturating_sub(call.now());
+    call.tid().write_words(call.args[4], &[rest / SECOND, rest % SECOND / unit])?;
+    call.set_arg(4, 0)
 }
 
 /// The descriptors of three sets of bits.
@@ -169,10 +186,6 @@ fn has_signal(call: &mut Call<'_>, place: usize) -> Result<bool, Errno> {
     if call.args[place] == 0 {
         return Ok(false);
     }
-    let blocked = blocked_by(call, call.args[place])?;
+    let blocked = call.tid().read_u64(call.args[place])?;
     Ok(call.host.has_signal(call.key, blocked))
-}
-
-fn blocked_by(call: &Call<'_>, mask: u64) -> Result<u64, Errno> {
-    Ok(if mask == 0 { u64::MAX } else { call.tid().read_u64(mask)? })
 }

@@ -15,10 +15,19 @@ use crate::tracee::Tid;
 const ERESTARTSYS: i64 = -512;
 const ERESTARTNOHAND: i64 = -514;
 
+/// Where `siginfo_t` has its code, the number of the sender or of the child, and the time that the child has used.
+const CODE: usize = 8;
+/// As [`CODE`].
+pub const SENDER: u64 = 16;
+const USED: usize = 32;
+
 /// What a thread's status says of signals (proc_pid_status(5)): sets of bits, signal 1 first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Signals {
+    /// For this thread.
     pending: u64,
+    /// For any thread of its process: the first to go on takes it.
+    shared: u64,
     blocked: u64,
     ignored: u64,
     caught: u64,
@@ -43,7 +52,8 @@ impl Signals {
             let Some((name, value)) = line.split_once(':') else { continue };
             let set = u64::from_str_radix(value.trim(), 16).unwrap_or(0);
             match name {
-                "SigPnd" | "ShdPnd" => signals.pending |= set,
+                "SigPnd" => signals.pending = set,
+                "ShdPnd" => signals.shared = set,
                 "SigBlk" => signals.blocked = set,
                 "SigIgn" => signals.ignored = set,
                 "SigCgt" => signals.caught = set,
@@ -53,37 +63,59 @@ impl Signals {
         signals
     }
 
-    /// Whether a signal that waits would do something, if these were blocked.
-    fn acts(self, blocked: u64) -> bool {
+    /// The signals that wait and would do something, if these were blocked.
+    fn acting(self, blocked: u64) -> u64 {
         let harmless = HARMLESS & !self.caught | self.ignored;
-        self.pending & !blocked & !harmless != 0
+        (self.pending | self.shared) & !blocked & !harmless
+    }
+
+    /// The signals that wait and would end a wait for signals.
+    fn awaited(self, blocked: u64) -> u64 {
+        (self.pending | self.shared) & !blocked & !self.ignored
     }
 }
 
 impl Host {
-    /// Whether a signal waits for a thread that would do something, if these were blocked.
+    /// Whether a signal waits for a thread that would do something, if these were blocked. They are while its call waits.
     pub(crate) fn has_signal(&mut self, key: ThreadKey, blocked: u64) -> bool {
-        let tid = self.thread(key).tid;
-        Signals::of(tid).acts(blocked)
+        let thread = self.thread(key);
+        thread.mask = Some(blocked);
+        Signals::of(thread.tid).acting(blocked) != 0
     }
 
-    /// Wakes the threads of a process for which a signal has come.
-    pub(crate) fn notice_signals(&mut self, process: ProcessKey) {
+    /// Whether a signal waits for a thread that would do something.
+    pub(crate) fn is_signalled(&mut self, key: ThreadKey) -> bool {
+        let signals = Signals::of(self.thread(key).tid);
+        signals.acting(signals.blocked) != 0
+    }
+
+    /// Wakes the threads of a process for which a signal has come. Of those that wait for a signal of the process as a
+    /// whole one is woken, as by the kernel. Those signals that the running thread will take wake none.
+    pub(crate) fn notice_signals(&mut self, process: ProcessKey, mut taken: u64) {
         for key in self.threads_of(process) {
             let thread = self.thread(key);
             let Some(wait) = &thread.wait else { continue };
-            let (tid, on) = (thread.tid, wait.on.clone());
+            let (tid, on, mask, nap) = (thread.tid, wait.on.clone(), thread.mask, wait.nap);
             if on == Cause::Offspring {
                 continue;
             }
-            let signals = Signals::of(tid);
+            let mut signals = Signals::of(tid);
+            signals.shared &= !taken;
+            let come = match on {
+                Cause::Signal { blocked } => signals.awaited(blocked),
+                _ => signals.acting(mask.unwrap_or(signals.blocked)),
+            };
+            if come == 0 {
+                continue;
+            }
+            taken |= come;
             match on {
                 // The kernel returns from these at once.
-                Cause::Signal { blocked } if signals.pending & !blocked & !signals.ignored != 0 => {
-                    self.wake(key, Next::Judge(Woken::Perhaps));
-                }
-                _ if signals.acts(signals.blocked) => self.interrupt_wait(key),
-                _ => {}
+                Cause::Signal { .. } => self.wake(key, Next::Judge(Woken::Perhaps)),
+                _ if mask.is_some() => self.wake(key, Next::Judge(Woken::Perhaps)),
+                // Its call does not wait, so it is not interrupted: it has looked in vain.
+                _ if nap => self.wake(key, Next::Judge(Woken::TimedOut)),
+                _ => self.interrupt_wait(key),
             }
         }
     }
@@ -92,7 +124,7 @@ impl Host {
         self.futexes.leave(key);
         let thread = self.thread(key);
         let number = thread.registers.map_or(0, |registers| registers.orig_rax as i64);
-        let rest = thread.rest_of_sleep.take();
+        let rest = thread.rest_of_sleep;
         let deadline = thread.wait.as_ref().and_then(|wait| wait.deadline);
         let written = thread.written;
         if written > 0 {
@@ -130,24 +162,36 @@ impl Host {
             return self.resume(key, 0);
         }
         let tid = self.thread(key).tid;
-        if let Ok(mut info) = tid.signal_info()
-            && (info.si_code <= 0 || signal == libc::SIGCHLD)
-        {
-            // si_pid: whose signal it is, in the numbers that programs see. It stands where `sigval` of other signals
-            // stands, and those are from timers of this host's.
-            // SAFETY: the union has room for it.
-            let sender = unsafe { info.si_pid() };
-            let shown = self.by_tid.get(&Tid(sender)).map(|key| self.threads[key.0].process).or_else(|| {
-                self.processes.iter().rposition(|process| process.pid.0 == sender).map(ProcessKey)
-            });
-            let shown = shown.map_or(0, |process| self.processes[process.0].shown);
-            // SAFETY: `si_pid` is the first field after three numbers and padding (sigaction(2)).
-            unsafe { std::ptr::from_mut(&mut info).cast::<i32>().add(4).write(shown) };
-            if info.si_code != libc::SI_QUEUE {
-                tid.set_signal_info(&info);
+        if let Ok(info) = tid.signal_info() {
+            let mut bytes = [0; size_of::<libc::siginfo_t>()];
+            // SAFETY: both are as long as this structure, which is all numbers.
+            unsafe { std::ptr::copy_nonoverlapping(std::ptr::from_ref(&info).cast(), bytes.as_mut_ptr(), bytes.len()) };
+            if self.hide_sender(&mut bytes) {
+                // SAFETY: as above.
+                tid.set_signal_info(&unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) });
             }
         }
         self.resume(key, signal);
+    }
+
+    /// Whose signal it is, in the numbers that programs see; and that a child has used no time. Returns whether that
+    /// changes anything. Other signals carry numbers that programs or timers have chosen (sigaction(2)).
+    fn hide_sender(&self, info: &mut [u8; size_of::<libc::siginfo_t>()]) -> bool {
+        let number = |at: usize| i32::from_le_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
+        let is_of_child = number(0) == libc::SIGCHLD;
+        if !is_of_child && !matches!(number(CODE), libc::SI_USER | libc::SI_TKILL) {
+            return false;
+        }
+        let sender = number(SENDER as usize);
+        let process = self.by_tid.get(&Tid(sender)).map(|key| self.threads[key.0].process).or_else(|| {
+            self.processes.iter().rposition(|process| process.pid.0 == sender).map(ProcessKey)
+        });
+        let shown = process.map_or(0, |process| self.processes[process.0].shown);
+        info[SENDER as usize..][..4].copy_from_slice(&shown.to_le_bytes());
+        if is_of_child {
+            info[USED..USED + 16].fill(0);
+        }
+        true
     }
 }
 
@@ -208,7 +252,8 @@ fn send(call: &mut Call<'_>, target: ProcessKey, signal: i32) -> Answer {
         // If it is for the thread itself, it comes as soon as the call is over; and others of the process are looked at.
         if signal != 0 {
             call.complete()?;
-            call.host.notice_signals(target);
+            let taken = !Signals::of(call.tid()).blocked;
+            call.host.notice_signals(target, taken);
         }
         return PROCEED;
     }
@@ -224,7 +269,7 @@ fn arrived(host: &mut Host, target: ProcessKey, signal: i32) {
         // It ends now, not at some later moment.
         host.kill_process(target);
     } else {
-        host.notice_signals(target);
+        host.notice_signals(target, 0);
     }
 }
 
@@ -284,12 +329,21 @@ pub fn sigtimedwait(call: &mut Call<'_>) -> Answer {
     let wanted = call.tid().read_u64(call.args[0])?;
     let span = call.timespec(call.args[2])?;
     let deadline = call.deadline_after(span);
-    until_signal(call, !wanted, deadline)
+    let outcome = until_signal(call, !wanted, deadline)?;
+    let info = call.args[1];
+    if matches!(outcome, Outcome::Proceed) && call.complete()? > 0 && info != 0 {
+        let mut bytes = [0; size_of::<libc::siginfo_t>()];
+        call.tid().read(info, &mut bytes)?;
+        if call.host.hide_sender(&mut bytes) {
+            call.tid().write(info, &bytes)?;
+        }
+    }
+    Ok(outcome)
 }
 
 fn until_signal(call: &mut Call<'_>, blocked: u64, deadline: Option<u64>) -> Answer {
     let signals = Signals::of(call.tid());
-    if signals.pending & !blocked & !signals.ignored != 0 {
+    if signals.awaited(blocked) != 0 {
         return PROCEED;
     }
     Ok(Outcome::Wait { on: Cause::Signal { blocked }, deadline, nap: false })
@@ -304,10 +358,10 @@ mod tests {
         let status = "Name:\tx\nSigPnd:\t0000000000000001\nShdPnd:\t0000000000010000\nSigBlk:\t0000000000000002\n\
                       SigIgn:\t0000000000000004\nSigCgt:\t0000000000000008\n";
         let signals = Signals::parse(status);
-        assert_eq!(signals, Signals { pending: 0x10001, blocked: 2, ignored: 4, caught: 8 });
-        assert!(signals.acts(0));
-        assert!(!signals.acts(1), "the other one is SIGCHLD, for which there is no handler");
-        assert!(Signals { caught: bit(libc::SIGCHLD), ..signals }.acts(1));
-        assert!(!Signals { ignored: 1, ..signals }.acts(0));
+        assert_eq!(signals, Signals { pending: 1, shared: 0x10000, blocked: 2, ignored: 4, caught: 8 });
+        assert_eq!(signals.acting(0), 1);
+        assert_eq!(signals.acting(1), 0, "the other one is SIGCHLD, for which there is no handler");
+        assert_eq!(Signals { caught: bit(libc::SIGCHLD), ..signals }.acting(1), 0x10000);
+        assert_eq!(Signals { ignored: 1, ..signals }.acting(0), 0);
     }
 }

@@ -2,7 +2,7 @@
 //! set_tid_address(2).
 
 use super::{Answer, Call, DONE, Outcome, PROCEED, fail};
-use crate::thread::{Offspring, Woken};
+use crate::thread::{Cause, Offspring, Woken};
 
 /// Flags of clone that would take a process out of what is simulated.
 const ESCAPES: u64 = (libc::CLONE_NEWNS
@@ -59,7 +59,7 @@ pub fn sched_yield(call: &mut Call<'_>) -> Answer {
         return DONE;
     }
     call.spend(call.host.model.poll);
-    if call.host.has_ready() { Ok(Outcome::Yield) } else { call.look_in_vain(Vec::new(), DONE) }
+    if call.host.has_ready() { Ok(Outcome::Yield) } else { call.look_in_vain(Cause::Nothing, DONE) }
 }
 
 pub fn set_tid_address(call: &mut Call<'_>) -> Answer {

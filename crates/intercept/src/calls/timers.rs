@@ -106,7 +106,7 @@ impl Host {
         if target.ending.is_none() {
             // SAFETY: the number is that of a tracee that was not waited for.
             unsafe { libc::kill(target.pid.0, signal) };
-            self.notice_signals(process);
+            self.notice_signals(process, 0);
         }
     }
 
@@ -119,7 +119,7 @@ impl Host {
             let pid = self.processes[process.0].pid.0;
             // SAFETY: as above.
             unsafe { libc::syscall(libc::SYS_tgkill, pid, tid.0, signal) };
-            self.notice_signals(process);
+            self.notice_signals(process, 0);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::calls::sockets::{bind_if_unbound, port_at, write_name};
 use crate::launch::Datagram;
 use crate::process::{Kind, is_nonblocking, ready};
 use crate::socket::{DATAGRAM_MAX, Socket, Waiting, carrier};
-use crate::thread::Woken;
+use crate::thread::{Cause, Woken};
 use crate::tracee::{Address, buffers, gather, scatter};
 
 /// Where buffers are in the program's memory.
@@ -100,7 +100,7 @@ fn pass(call: &mut Call<'_>, fd: RawFd, event: i16, at_once: bool) -> Answer {
         return PROCEED;
     }
     if at_once || is_nonblocking(copy) {
-        return call.look_in_vain(vec![(copy, event)], PROCEED);
+        return call.look_in_vain(Cause::Ready(vec![(copy, event)]), PROCEED);
     }
     if call.woken == Woken::TimedOut {
         return fail(libc::EAGAIN);
@@ -309,7 +309,7 @@ fn receive(call: &mut Call<'_>, socket: &Rc<RefCell<Socket>>, flags: i32) -> Res
     let carrier = carrier(socket);
     let again = fail(libc::EAGAIN);
     if flags & libc::MSG_DONTWAIT != 0 || is_nonblocking(carrier) {
-        return Ok(Received::Not(call.look_in_vain(vec![(carrier, libc::POLLIN)], again)));
+        return Ok(Received::Not(call.look_in_vain(Cause::Ready(vec![(carrier, libc::POLLIN)]), again)));
     }
     if call.woken == Woken::TimedOut {
         return Ok(Received::Not(again));
