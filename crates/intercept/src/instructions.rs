@@ -157,11 +157,17 @@ type Beginning = (usize, Random);
 
 /// The random instructions of some code: `0F C7 /6` and `0F C7 /7` with a register. For each, where these bytes are, and
 /// where the instruction begins: there, or one byte before if that is a REX prefix. That byte may also be the end of the
-/// instruction before; where the processor fails says which. Data that looks alike cannot be told from instructions.
+/// instruction before; where the processor fails says which.
+///
+/// Other instructions have such bytes among their numbers: in a megabyte of code that happens about once, and to change
+/// them would break the program. So only what [`is_plausible`] is taken.
 fn random_instructions(code: &[u8]) -> Vec<(usize, Vec<Beginning>)> {
     let mut found = Vec::new();
     for (place, bytes) in code.windows(3).enumerate() {
         if bytes[0] != 0x0F || bytes[1] != 0xC7 || bytes[2] < 0xF0 {
+            continue;
+        }
+        if !is_plausible(code, place) {
             continue;
         }
         let register = bytes[2] & 7;
@@ -176,14 +182,36 @@ fn random_instructions(code: &[u8]) -> Vec<(usize, Vec<Beginning>)> {
     found
 }
 
+/// Whether bytes that look like a random instruction are one.
+///
+/// Nearly all others are distances, of four bytes, of calls, jumps and data, and a distance that has 0xF0 or more as its
+/// third byte has 0xFF as its fourth: it leads back by less than 16 MiB. No instruction that begins with 0xFF makes sense
+/// here. And after a random instruction a program asks the carry flag whether there was a random number.
+fn is_plausible(code: &[u8], place: usize) -> bool {
+    /// How many bytes later that is at most.
+    const SOON: usize = 16;
+    let after = code.get(place + 3..).unwrap_or_default();
+    let after = &after[..after.len().min(SOON)];
+    let is_short = |byte: &u8| matches!(byte, 0x72 | 0x73);
+    // setc, cmovc, jc and their opposites; adc and sbb.
+    let is_long = |pair: &[u8]| {
+        matches!(
+            (pair[0], pair[1]),
+            (0x0F, 0x42 | 0x43 | 0x82 | 0x83 | 0x92 | 0x93) | (0x83, 0xD0..=0xDF) | (0x11 | 0x13 | 0x19 | 0x1B, 0xC0..)
+        )
+    };
+    after.first() != Some(&0xFF) && (after.iter().any(is_short) || after.windows(2).any(is_long))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn random_instructions_are_found_with_their_register_and_their_prefix() {
-        // rdrand eax; rdseed rcx; rdrand r9; cmpxchg8b [rax] is another instruction of the same code.
-        let code = [0x0F, 0xC7, 0xF0, 0x48, 0x0F, 0xC7, 0xF9, 0x49, 0x0F, 0xC7, 0xF1, 0x0F, 0xC7, 0x08];
+        // rdrand eax; rdseed rcx; rdrand r9; setc al; cmpxchg8b [rax] is another instruction of the same code.
+        let code =
+            [0x0F, 0xC7, 0xF0, 0x48, 0x0F, 0xC7, 0xF9, 0x49, 0x0F, 0xC7, 0xF1, 0x0F, 0x92, 0xC0, 0x0F, 0xC7, 0x08];
         let random = |register, wide, length| Random { register, wide, length };
         let expected = [
             (0, vec![(0, random(0, false, 3))]),
@@ -191,5 +219,13 @@ mod tests {
             (8, vec![(8, random(1, false, 3)), (7, random(9, true, 4))]),
         ];
         assert_eq!(random_instructions(&code), expected);
+    }
+    #[test]
+    fn a_distance_that_looks_like_a_random_instruction_is_left_alone() {
+        // A call that leads back by 0x4_38F1 bytes; jc. As found in the C library's vfprintf.
+        assert_eq!(random_instructions(&[0xE8, 0x0F, 0xC7, 0xFB, 0xFF, 0x72, 0x05]), []);
+        // Nothing asks whether there was a random number.
+        assert_eq!(random_instructions(&[0x0F, 0xC7, 0xF0, 0x90, 0x90, 0xC3]), []);
+        assert_eq!(random_instructions(&[0x0F, 0xC7, 0xF0]), []);
     }
 }
