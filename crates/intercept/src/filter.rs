@@ -33,6 +33,7 @@ const BY_COMMAND: [(i64, u32, &[u32]); 2] = [
         &[
             libc::F_DUPFD as u32,
             libc::F_DUPFD_CLOEXEC as u32,
+            libc::F_GETLK as u32,
             libc::F_SETLKW as u32,
             libc::F_OFD_SETLKW as u32,
         ],

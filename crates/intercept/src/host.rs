@@ -462,7 +462,9 @@ impl Host {
             };
         }
         let thread = self.thread(key);
-        if let Some(registers) = thread.registers {
+        if thread.registers.is_none() {
+            self.interrupt_repeated(key, code);
+        } else if let Some(registers) = thread.registers {
             let tid = thread.tid;
             let skipped = crate::tracee::Registers { orig_rax: u64::MAX, rax: code as u64, ..registers };
             let _ = tid.set_registers(&skipped);
@@ -475,6 +477,18 @@ impl Host {
             self.resume(key, 0);
         }
         true
+    }
+
+    /// The same for a call that is over and was to be made again.
+    fn interrupt_repeated(&mut self, key: ThreadKey, code: i64) {
+        let tid = self.thread(key).tid;
+        if let Ok(mut registers) = tid.registers() {
+            // Behind the instruction `syscall` again.
+            registers.rip += 2;
+            registers.orig_rax = registers.rax;
+            registers.rax = code as u64;
+            let _ = tid.set_registers(&registers);
+        }
     }
 
     /// Judges the call that a thread has stopped for. Returns whether it runs on.

@@ -55,7 +55,7 @@ pub struct Descriptors {
     /// Those that lead to standard output or error.
     pub outputs: BTreeMap<RawFd, Output>,
     /// Timers (timerfd_create(2)): the number of the host's timer.
-    pub timers: BTreeMap<RawFd, usize>,
+    pub timers: BTreeMap<RawFd, Rc<usize>>,
     /// Libraries that are being loaded: when the file is closed, the code is there.
     pub libraries: BTreeSet<RawFd>,
     /// The tracer's own descriptors of the same open files, made when they are first asked about.
@@ -196,7 +196,7 @@ impl Descriptors {
         if let Some(&output) = self.outputs.get(&from) {
             self.outputs.insert(to, output);
         }
-        if let Some(&timer) = self.timers.get(&from) {
+        if let Some(timer) = self.timers.get(&from).cloned() {
             self.timers.insert(to, timer);
         }
     }

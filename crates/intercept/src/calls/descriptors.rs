@@ -49,10 +49,29 @@ fn duplicate(call: &mut Call<'_>) -> Answer {
 pub fn fcntl(call: &mut Call<'_>) -> Answer {
     match call.int(1) {
         libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => duplicate(call),
+        libc::F_GETLK => holder(call),
         libc::F_SETLKW => lock(call, libc::F_SETLK),
         libc::F_OFD_SETLKW => lock(call, libc::F_OFD_SETLK),
         _ => PROCEED,
     }
+}
+
+/// Where `struct flock` has the process that holds a lock.
+const HOLDER: u64 = 24;
+
+/// The kernel knows the process that holds a lock by another number than programs do.
+fn holder(call: &mut Call<'_>) -> Answer {
+    if call.complete()? == 0 {
+        let place = call.args[2].wrapping_add(HOLDER);
+        let pid = call.tid().read_u32(place)? as i32;
+        if pid > 0 {
+            let known = call.host.processes.iter().rev().find(|process| process.pid.0 == pid);
+            // Another host's, in the same folder: it is not of this machine.
+            let shown = known.map_or(0, |process| process.shown);
+            call.tid().write(place, &shown.to_le_bytes())?;
+        }
+    }
+    PROCEED
 }
 
 /// Waiting for a lock of a file is trying again and again.

@@ -5,11 +5,13 @@
 //! way.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::{Rc, Weak};
 
 use super::{Answer, Call, DONE, Errno, PROCEED, fail, refuse, returns};
 use crate::calls::time::start_of;
 use crate::host::{Alarm, Host};
 use crate::process::{ProcessKey, ready};
+use crate::thread::{Thread, ThreadKey};
 use crate::tracee::Address;
 
 const SECOND: u64 = 1_000_000_000;
@@ -34,13 +36,32 @@ struct Timer {
 #[derive(Debug)]
 enum Does {
     /// A signal for a process.
-    Signal(ProcessKey, i32),
+    Signal(ProcessKey, Notice),
     /// A signal for one thread of it (SIGEV_THREAD_ID).
-    SignalThread(crate::thread::ThreadKey, i32),
-    /// It counts in a descriptor.
-    Count(OwnedFd),
+    SignalThread(ThreadKey, Notice),
+    /// It counts in a descriptor, as long as a process has one.
+    Count(OwnedFd, Weak<usize>),
     /// Nothing (SIGEV_NONE).
     Nothing,
+}
+
+/// A signal, and what its handler learns: the value that timer_create was given. None for the real-time timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Notice {
+    signal: i32,
+    value: Option<u64>,
+}
+
+impl Notice {
+    /// `siginfo_t` of a timer (sigaction(2)).
+    fn info(self, number: usize, value: u64) -> [u8; size_of::<libc::siginfo_t>()] {
+        let mut info = [0; size_of::<libc::siginfo_t>()];
+        info[..4].copy_from_slice(&self.signal.to_le_bytes());
+        info[8..12].copy_from_slice(&libc::SI_TIMER.to_le_bytes());
+        info[16..20].copy_from_slice(&(number as u32).to_le_bytes());
+        info[24..32].copy_from_slice(&value.to_le_bytes());
+        info
+    }
 }
 
 /// When a timer expires: for the first time, and how long from one time to the next. Spans of nanoseconds; 0 is never.
@@ -52,8 +73,34 @@ struct Schedule {
 
 impl Host {
     fn add_timer(&mut self, does: Does, clock_start: u64) -> usize {
-        self.timers.0.push(Timer { does, clock_start, next: None, interval: 0, deleted: false });
-        self.timers.0.len() - 1
+        self.forget_closed_timers();
+        let timer = Timer { does, clock_start, next: None, interval: 0, deleted: false };
+        match self.timers.0.iter().position(|timer| timer.deleted) {
+            Some(number) => {
+                self.timers.0[number] = timer;
+                number
+            }
+            None => {
+                self.timers.0.push(timer);
+                self.timers.0.len() - 1
+            }
+        }
+    }
+
+    /// Deletes timers of descriptors that are closed.
+    fn forget_closed_timers(&mut self) {
+        for number in 0..self.timers.0.len() {
+            if matches!(&self.timers.0[number].does, Does::Count(_, holders) if holders.strong_count() == 0) {
+                self.delete_timer(number);
+            }
+        }
+    }
+
+    fn delete_timer(&mut self, number: usize) {
+        self.set_timer(number, None, 0);
+        let timer = &mut self.timers.0[number];
+        timer.deleted = true;
+        timer.does = Does::Nothing;
     }
 
     /// How long until a timer expires, and its interval.
@@ -82,18 +129,21 @@ impl Host {
         let timer = &mut self.timers.0[number];
         let Some((time, _)) = timer.next.take() else { return };
         let interval = timer.interval;
-        let mut times = 1;
+        if matches!(&timer.does, Does::Count(_, holders) if holders.strong_count() == 0) {
+            return self.delete_timer(number);
+        }
+        let mut times = 1_u64;
         if interval > 0 {
-            // Whoever is late gets one signal for all, as on a busy machine.
+            // A program that is late gets one signal for all, as on a busy machine.
             times += self.clock.saturating_sub(time) / interval;
-            let next = time + times * interval;
+            let next = time.saturating_add(times.saturating_mul(interval));
             let entry = self.set_alarm(next, Alarm::Timer(number));
             self.timers.0[number].next = Some((next, entry));
         }
         match &self.timers.0[number].does {
-            &Does::Signal(process, signal) => self.signal_process(process, signal),
-            &Does::SignalThread(thread, signal) => self.signal_thread(thread, signal),
-            Does::Count(file) => {
+            &Does::Signal(process, notice) => self.signal_process(process, number, notice),
+            &Does::SignalThread(thread, notice) => self.signal_thread(thread, number, notice),
+            Does::Count(file, _) => {
                 // SAFETY: a buffer of eight bytes.
                 unsafe { libc::write(file.as_raw_fd(), (&raw const times).cast(), 8) };
             }
@@ -101,36 +151,45 @@ impl Host {
         }
     }
 
-    fn signal_process(&mut self, process: ProcessKey, signal: i32) {
+    fn signal_process(&mut self, process: ProcessKey, number: usize, notice: Notice) {
         let target = &self.processes[process.0];
-        if target.ending.is_none() {
-            // SAFETY: the number is that of a tracee that was not waited for.
-            unsafe { libc::kill(target.pid.0, signal) };
-            self.notice_signals(process, 0);
+        if target.ending.is_some() {
+            return self.delete_timer(number);
         }
+        let (pid, signal) = (target.pid.0, notice.signal);
+        // SAFETY: the number is that of a tracee that was not waited for; the structure is live.
+        unsafe {
+            match notice.value {
+                None => libc::kill(pid, signal).into(),
+                Some(value) => {
+                    libc::syscall(libc::SYS_rt_sigqueueinfo, pid, signal, notice.info(number, value).as_ptr())
+                }
+            }
+        };
+        self.notice_signals(process, 0);
     }
 
-    fn signal_thread(&mut self, key: crate::thread::ThreadKey, signal: i32) {
-        let (tid, process, gone) = {
-            let thread = self.thread(key);
-            (thread.tid, thread.process, thread.gone)
-        };
-        if !gone {
-            let pid = self.processes[process.0].pid.0;
-            // SAFETY: as above.
-            unsafe { libc::syscall(libc::SYS_tgkill, pid, tid.0, signal) };
-            self.notice_signals(process, 0);
+    fn signal_thread(&mut self, key: ThreadKey, number: usize, notice: Notice) {
+        let thread = self.thread(key);
+        if thread.gone {
+            return self.delete_timer(number);
         }
+        let (tid, process, signal) = (thread.tid, thread.process, notice.signal);
+        let pid = self.processes[process.0].pid.0;
+        let info = notice.info(number, notice.value.unwrap_or(0));
+        // SAFETY: as above.
+        unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, pid, tid.0, signal, info.as_ptr()) };
+        self.notice_signals(process, 0);
     }
 }
 
 /// The real-time timer of a process, which alarm and setitimer share.
 fn real_timer(call: &mut Call<'_>) -> usize {
     let process = call.host.thread(call.key).process;
-    let is_it = |timer: &Timer| matches!(timer.does, Does::Signal(owner, libc::SIGALRM) if owner == process && timer.clock_start == 0);
+    let is_it = |timer: &Timer| matches!(timer.does, Does::Signal(owner, _) if owner == process && timer.clock_start == 0);
     match call.host.timers.0.iter().position(is_it) {
         Some(number) => number,
-        None => call.host.add_timer(Does::Signal(process, libc::SIGALRM), 0),
+        None => call.host.add_timer(Does::Signal(process, Notice { signal: libc::SIGALRM, value: None }), 0),
     }
 }
 
@@ -147,9 +206,9 @@ pub fn setitimer(call: &mut Call<'_>) -> Answer {
         return refuse(call.unsupported("only timers of real time are simulated (ITIMER_REAL)"));
     }
     let interval = call.timeval(call.args[1])?.ok_or(Errno(libc::EFAULT))?;
-    let first = call.timeval(call.args[1] + 16)?.unwrap_or(0);
+    let first = call.timeval(call.args[1].wrapping_add(16))?.unwrap_or(0);
     let timer = real_timer(call);
-    let time = (first > 0).then(|| call.now() + first);
+    let time = (first > 0).then(|| call.now().saturating_add(first));
     let before = call.host.set_timer(timer, time, interval);
     write_schedule(call, call.args[2], before, 1_000)?;
     DONE
@@ -180,24 +239,32 @@ fn write_schedule(call: &Call<'_>, address: Address, schedule: Schedule, unit: u
 pub fn timer_create(call: &mut Call<'_>) -> Answer {
     let Some(clock_start) = start_of(call.int(0)) else { return fail(libc::EINVAL) };
     let process = call.host.thread(call.key).process;
-    let does = if call.args[1] == 0 {
-        Does::Signal(process, libc::SIGALRM)
-    } else {
-        let event = call.args[1];
-        let signal = call.tid().read_u32(event + 8)? as i32;
-        let thread = call.tid().read_u32(event + 16)? as i32;
-        match call.tid().read_u32(event + 12)? as i32 {
+    let event = call.args[1];
+    // Without an event it is SIGALRM, with the timer's number.
+    let mut does = Does::Signal(process, Notice { signal: libc::SIGALRM, value: Some(0) });
+    if event != 0 {
+        // `struct sigevent`: the value, the signal and the way, the thread.
+        let [value, signal_and_way, thread] = call.tid().read_words(event)?;
+        let notice = Notice { signal: signal_and_way as i32, value: Some(value) };
+        does = match (signal_and_way >> 32) as i32 {
             libc::SIGEV_NONE => Does::Nothing,
-            libc::SIGEV_SIGNAL => Does::Signal(process, signal),
+            _ if !(1..=64).contains(&notice.signal) => return fail(libc::EINVAL),
+            libc::SIGEV_SIGNAL => Does::Signal(process, notice),
             libc::SIGEV_THREAD_ID => {
-                let found = call.host.threads.iter().position(|known| known.shown == thread && !known.gone);
-                Does::SignalThread(crate::thread::ThreadKey(found.ok_or(Errno(libc::EINVAL))?), signal)
+                let is_it = |known: &Thread| known.shown == thread as i32 && known.process == process && !known.gone;
+                let found = call.host.threads.iter().position(is_it);
+                Does::SignalThread(ThreadKey(found.ok_or(Errno(libc::EINVAL))?), notice)
             }
             _ => return fail(libc::EINVAL),
-        }
-    };
+        };
+    }
     // The real-time timer is the only one whose clock begins at 0.
     let number = call.host.add_timer(does, clock_start);
+    if event == 0
+        && let Does::Signal(_, notice) = &mut call.host.timers.0[number].does
+    {
+        notice.value = Some(number as u64);
+    }
     call.tid().write(call.args[2], &(number as u32).to_le_bytes())?;
     DONE
 }
@@ -205,7 +272,7 @@ pub fn timer_create(call: &mut Call<'_>) -> Answer {
 /// The timer that a program means.
 fn timer(call: &Call<'_>) -> Result<usize, Errno> {
     let number = call.args[0] as usize;
-    let is_one = |timer: &Timer| !timer.deleted && timer.clock_start != 0 && !matches!(timer.does, Does::Count(_));
+    let is_one = |timer: &Timer| !timer.deleted && timer.clock_start != 0 && !matches!(timer.does, Does::Count(..));
     call.host.timers.0.get(number).filter(|timer| is_one(timer)).map(|_| number).ok_or(Errno(libc::EINVAL))
 }
 
@@ -218,7 +285,7 @@ pub fn timer_settime(call: &mut Call<'_>) -> Answer {
 fn settime(call: &mut Call<'_>, number: usize) -> Answer {
     let [_, flags, new, old, ..] = call.args;
     let interval = call.timespec(new)?.ok_or(Errno(libc::EFAULT))?;
-    let first = call.timespec(new + 16)?.unwrap_or(0);
+    let first = call.timespec(new.wrapping_add(16))?.unwrap_or(0);
     let is_absolute = flags & libc::TIMER_ABSTIME as u64 != 0;
     let start = call.host.timers.0[number].clock_start;
     let time = match first {
@@ -244,8 +311,7 @@ pub fn timer_getoverrun(call: &mut Call<'_>) -> Answer {
 
 pub fn timer_delete(call: &mut Call<'_>) -> Answer {
     let number = timer(call)?;
-    call.host.set_timer(number, None, 0);
-    call.host.timers.0[number].deleted = true;
+    call.host.delete_timer(number);
     DONE
 }
 
@@ -258,8 +324,12 @@ pub fn timerfd_create(call: &mut Call<'_>) -> Answer {
     if fd >= 0 {
         call.process().descriptors.forget(fd);
         let file = call.process().fetch(fd).map_err(|_| Errno(libc::ENFILE))?;
-        let number = call.host.add_timer(Does::Count(file), clock_start);
-        call.process().descriptors.timers.insert(fd, number);
+        let number = call.host.add_timer(Does::Count(file, Weak::new()), clock_start);
+        let holder = Rc::new(number);
+        if let Does::Count(_, holders) = &mut call.host.timers.0[number].does {
+            *holders = Rc::downgrade(&holder);
+        }
+        call.process().descriptors.timers.insert(fd, holder);
     }
     PROCEED
 }
@@ -267,12 +337,12 @@ pub fn timerfd_create(call: &mut Call<'_>) -> Answer {
 /// The timer of a descriptor.
 fn timer_of_descriptor(call: &mut Call<'_>) -> Result<usize, Errno> {
     let fd = call.fd(0);
-    call.process().descriptors.timers.get(&fd).copied().ok_or(Errno(libc::EINVAL))
+    call.process().descriptors.timers.get(&fd).map(|number| **number).ok_or(Errno(libc::EINVAL))
 }
 
 pub fn timerfd_settime(call: &mut Call<'_>) -> Answer {
     let number = timer_of_descriptor(call)?;
-    if let Does::Count(file) = &call.host.timers.0[number].does {
+    if let Does::Count(file, _) = &call.host.timers.0[number].does {
         // What it has counted so far is forgotten.
         let mut count = 0_u64;
         if ready(file.as_raw_fd(), libc::POLLIN) != 0 {
