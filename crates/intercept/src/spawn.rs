@@ -210,8 +210,10 @@ impl Prepared {
 unsafe fn reset_signals() {
     // SAFETY: the set is live; signals that cannot be changed are refused.
     unsafe {
+        // The C library does not let two signals be changed that it uses itself. They may be ignored all the same.
+        let default = [0_u64; 4];
         for signal in 1..65 {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null_mut::<u64>(), 8);
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);

@@ -105,6 +105,8 @@ pub enum Cause {
     Signal {
         /// The mask of blocked signals while it waits.
         blocked: u64,
+        /// It is taken, and no handler runs (sigtimedwait(2)).
+        takes: bool,
     },
 }
 

@@ -69,9 +69,10 @@ impl Signals {
         (self.pending | self.shared) & !blocked & !harmless
     }
 
-    /// The signals that wait and would end a wait for signals.
-    fn awaited(self, blocked: u64) -> u64 {
-        (self.pending | self.shared) & !blocked & !self.ignored
+    /// The signals that wait and would end a wait for signals. One that is taken, not delivered, may be ignored otherwise.
+    fn awaited(self, blocked: u64, takes: bool) -> u64 {
+        let ignored = if takes { 0 } else { self.ignored };
+        (self.pending | self.shared) & !blocked & !ignored
     }
 }
 
@@ -102,7 +103,7 @@ impl Host {
             let mut signals = Signals::of(tid);
             signals.shared &= !taken;
             let come = match on {
-                Cause::Signal { blocked } => signals.awaited(blocked),
+                Cause::Signal { blocked, takes } => signals.awaited(blocked, takes),
                 _ => signals.acting(mask.unwrap_or(signals.blocked)),
             };
             if come == 0 {
@@ -313,12 +314,12 @@ fn to_thread(call: &mut Call<'_>, place: usize, signal: usize) -> Answer {
 
 pub fn pause(call: &mut Call<'_>) -> Answer {
     let blocked = Signals::of(call.tid()).blocked;
-    until_signal(call, blocked, None)
+    until_signal(call, blocked, false, None)
 }
 
 pub fn sigsuspend(call: &mut Call<'_>) -> Answer {
     let blocked = call.tid().read_u64(call.args[0])?;
-    until_signal(call, blocked, None)
+    until_signal(call, blocked, false, None)
 }
 
 /// It waits for one of a set of signals, which are blocked otherwise.
@@ -329,7 +330,7 @@ pub fn sigtimedwait(call: &mut Call<'_>) -> Answer {
     let wanted = call.tid().read_u64(call.args[0])?;
     let span = call.timespec(call.args[2])?;
     let deadline = call.deadline_after(span);
-    let outcome = until_signal(call, !wanted, deadline)?;
+    let outcome = until_signal(call, !wanted, true, deadline)?;
     let info = call.args[1];
     if matches!(outcome, Outcome::Proceed) && call.complete()? > 0 && info != 0 {
         let mut bytes = [0; size_of::<libc::siginfo_t>()];
@@ -341,12 +342,12 @@ pub fn sigtimedwait(call: &mut Call<'_>) -> Answer {
     Ok(outcome)
 }
 
-fn until_signal(call: &mut Call<'_>, blocked: u64, deadline: Option<u64>) -> Answer {
+fn until_signal(call: &mut Call<'_>, blocked: u64, takes: bool, deadline: Option<u64>) -> Answer {
     let signals = Signals::of(call.tid());
-    if signals.awaited(blocked) != 0 {
+    if signals.awaited(blocked, takes) != 0 {
         return PROCEED;
     }
-    Ok(Outcome::Wait { on: Cause::Signal { blocked }, deadline, nap: false })
+    Ok(Outcome::Wait { on: Cause::Signal { blocked, takes }, deadline, nap: false })
 }
 
 #[cfg(test)]
