@@ -163,14 +163,20 @@ impl<'a> Booking<'a> {
 impl Cast {
     /// The program of -r: simulated, or as processes.
     pub fn of_program(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
-        if staging.simulates { Ok(Cast::Virtual { protocol: tested::simulated(program, &staging.env)?, shows_output: staging.show_output }) } else { Cast::live(program, staging) }
+        if staging.simulates {
+            Ok(Cast::Virtual { protocol: tested::simulated(program, &staging.env)?, shows_output: staging.show_output })
+        } else {
+            Cast::live(program, staging)
+        }
     }
 
     /// Processes of this program.
     pub fn live(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
         let name = program.display().to_string();
         let setup = Setup::new(program).map_err(CliError::Live)?;
-        let setup = tested::variables(&staging.env)?.into_iter().fold(setup, |setup, (name, value)| setup.with_env(name, value));
+        let setup = tested::variables(&staging.env)?
+            .into_iter()
+            .fold(setup, |setup, (name, value)| setup.with_env(name, value));
         let interrupt = Interrupt::install().map_err(CliError::Signals)?;
         Ok(Cast::Live { name, setup, silence: staging.silence, interrupt })
     }
@@ -278,7 +284,9 @@ impl Cast {
     /// What repeats a failure of a booking to the bit; none with processes, where nothing does.
     pub fn repro(&self, booking: &Booking<'_>, run: &RunSummary) -> Option<Repro> {
         match self {
-            Cast::Virtual { protocol, .. } => Some(Repro::new(case(protocol, booking), run.trace, run.judgement.findings())),
+            Cast::Virtual { protocol, .. } => {
+                Some(Repro::new(case(protocol, booking), run.trace, run.judgement.findings()))
+            }
             _ => None,
         }
     }

@@ -33,7 +33,10 @@ pub(super) fn execute(Args {}: &Args) -> Result<Outcome, CliError> {
     if can {
         writeln!(out, "Programs can be simulated here: seedbed run all -r PROGRAM --virtual")?;
     } else {
-        writeln!(out, "Programs cannot be simulated here. In real time they can be played: seedbed run all -r PROGRAM")?;
+        writeln!(
+            out,
+            "Programs cannot be simulated here. In real time they can be played: seedbed run all -r PROGRAM"
+        )?;
     }
     out.flush()?;
     Ok(Outcome::of(can))

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::campaign::GridError;
 use crate::lab::{Unexplorable, UnknownMutant};
 use crate::printable::printable;
+use crate::record::Obstacle;
 use crate::report::rows::{MergeError, UnknownMetric};
 use crate::report::sweep::SweepError;
 use crate::scenario::ScenarioError;
-use crate::record::Obstacle;
 use crate::world::processes::PlayError;
 use crate::world::program::ProgramError;
 

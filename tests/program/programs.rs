@@ -153,7 +153,8 @@ fn programs_in_every_language_are_repeatable() {
             continue;
         }
         let path = program.display();
-        let run = |seed| trace(&seedbed(folder.path(), &format!("run short.json --seed {seed} -r {path} --virtual")), 0);
+        let run =
+            |seed| trace(&seedbed(folder.path(), &format!("run short.json --seed {seed} -r {path} --virtual")), 0);
         let first = run(1);
         assert_eq!(run(1), first, "{path}");
         assert_ne!(run(2), first, "{path}: each seed has a run of its own");

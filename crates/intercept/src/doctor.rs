@@ -37,7 +37,11 @@ pub fn examine() -> Vec<Check> {
         check("to share descriptors with a process (pidfd_getfd)", CONTAINER, in_child(&|| {}, share)),
         check("to read the memory of a process (process_vm_readv)", CONTAINER, in_child(&|| {}, read_memory)),
         check("to fix addresses (personality with ADDR_NO_RANDOMIZE)", CONTAINER, tried(&fix_addresses)),
-        check("to hide the processor's clock (prctl with PR_SET_TSC)", "use a machine with an x86-64 processor", tried(&hide_clock)),
+        check(
+            "to hide the processor's clock (prctl with PR_SET_TSC)",
+            "use a machine with an x86-64 processor",
+            tried(&hide_clock),
+        ),
         check("to filter system calls (seccomp)", CONTAINER, tried(&filter_calls)),
         check("to copy programs to /tmp/seedbed", "make /tmp writable", temporary()),
         check("to simulate a small program", "the checks above say why", simulate()),
@@ -178,8 +182,7 @@ fn simulate() -> io::Result<()> {
         folder: PathBuf::from("/"),
         writable: PathBuf::from("/"),
     };
-    let setting =
-        Setting { seed: 1, first_id: 1_000, model: TimeModel::default(), interleaving: Interleaving::Fifo };
+    let setting = Setting { seed: 1, first_id: 1_000, model: TimeModel::default(), interleaving: Interleaving::Fifo };
     let mut host = Host::start(&kernel, &launch, &setting, 0).map_err(other)?;
     while let Some(now) = host.next_wake() {
         host.run(now);

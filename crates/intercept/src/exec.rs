@@ -6,8 +6,8 @@
 use std::fs;
 
 use crate::random::Random;
-use crate::time_page::{self, ADDRESS, SIZE, TimePage};
 use crate::stop::{Stop, Stops};
+use crate::time_page::{self, ADDRESS, SIZE, TimePage};
 use crate::tracee::{Address, Fault, Registers, Tid};
 
 /// MAP_FIXED_NOREPLACE, which not every libc knows.
@@ -129,8 +129,7 @@ impl Borrowed<'_> {
 
     /// Makes a call and returns what it returned.
     fn make(&self, number: i64, [rdi, rsi, rdx, r10, r8, r9]: [u64; 6]) -> Result<i64, Fault> {
-        let registers =
-            Registers { rip: self.call, rax: number as u64, rdi, rsi, rdx, r10, r8, r9, ..self.saved };
+        let registers = Registers { rip: self.call, rax: number as u64, rdi, rsi, rdx, r10, r8, r9, ..self.saved };
         self.tid.set_registers(&registers)?;
         // To its beginning, and to its end.
         if !step(self.tid, self.stops) || !step(self.tid, self.stops) {
@@ -170,9 +169,9 @@ fn functions_of_vdso() -> Vec<(String, u64)> {
 /// What of this process is mapped from an address on.
 fn image_at(start: Address) -> Option<Vec<u8>> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let range = maps.lines().find_map(|line| line.split_once(' ')?.0.split_once('-').filter(|(from, _)| {
-        u64::from_str_radix(from, 16) == Ok(start)
-    }))?;
+    let range = maps.lines().find_map(|line| {
+        line.split_once(' ')?.0.split_once('-').filter(|(from, _)| u64::from_str_radix(from, 16) == Ok(start))
+    })?;
     let end = u64::from_str_radix(range.1, 16).ok()?;
     #[expect(clippy::disallowed_methods, reason = "its own memory is read")]
     let own = Tid(i32::try_from(std::process::id()).ok()?);

@@ -50,8 +50,7 @@ pub fn program() -> Vec<sock_filter> {
     let jump = |code, k, jt, jf| sock_filter { code, jt, jf, k };
     let (pass, ask) = (plain(RETURN, libc::SECCOMP_RET_ALLOW), plain(RETURN, libc::SECCOMP_RET_TRACE));
     // A call of another architecture has numbers of another table: the tracer refuses it.
-    let mut filter =
-        vec![plain(LOAD, ARCH), jump(IF_EQUAL, ARCH_X86_64, 1, 0), ask, plain(LOAD, NUMBER)];
+    let mut filter = vec![plain(LOAD, ARCH), jump(IF_EQUAL, ARCH_X86_64, 1, 0), ask, plain(LOAD, NUMBER)];
     for (call, place, commands) in BY_COMMAND {
         filter.push(jump(IF_EQUAL, call as u32, 0, commands.len() as u8 + 3));
         filter.push(plain(LOAD, argument(place)));

@@ -272,8 +272,7 @@ impl Host {
     pub(crate) fn give_up(&mut self, key: ThreadKey, what: What) {
         let thread = &self.threads[key.0];
         let process = &self.processes[thread.process.0];
-        let place =
-            Place { program: process.program.clone(), process: process.shown, thread: thread.shown };
+        let place = Place { program: process.program.clone(), process: process.shown, thread: thread.shown };
         self.state = State::Stuck(Obstacle { place, what });
         self.destroy();
     }
@@ -362,9 +361,7 @@ impl Host {
             }
             let has_come = match &wait.on {
                 Cause::Ready(events) => events.iter().any(|&(fd, events)| crate::process::ready(fd, events) != 0),
-                Cause::Child(wanted) => {
-                    !matches!(self.find_child(self.threads[place].process, *wanted), Found::Living)
-                }
+                Cause::Child(wanted) => !matches!(self.find_child(self.threads[place].process, *wanted), Found::Living),
                 Cause::Nothing | Cause::Futex | Cause::Offspring | Cause::Signal { .. } => false,
             };
             if has_come {
@@ -470,7 +467,8 @@ impl Host {
             let _ = tid.set_registers(&skipped);
             if self.run_to_edge(key) {
                 let number = registers.orig_rax;
-                let _ = tid.set_registers(&crate::tracee::Registers { orig_rax: number, rax: code as u64, ..registers });
+                let _ =
+                    tid.set_registers(&crate::tracee::Registers { orig_rax: number, rax: code as u64, ..registers });
             }
         }
         if !self.thread(key).gone {

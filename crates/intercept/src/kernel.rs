@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
-use crate::socket::Tokens;
 use crate::launch::StartError;
+use crate::socket::Tokens;
 use crate::stop::Stops;
 use crate::watchdog::{self, Watch};
 

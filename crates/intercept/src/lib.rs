@@ -72,10 +72,10 @@ mod watchdog;
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 mod elsewhere;
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-pub use elsewhere::{Host, Kernel, examine};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use doctor::examine;
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub use elsewhere::{Host, Kernel, examine};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use host::Host;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

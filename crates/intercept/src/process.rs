@@ -161,7 +161,8 @@ impl Process {
 impl Descriptors {
     /// Those that are something of the simulation's own.
     pub fn known(&self) -> Vec<RawFd> {
-        let mut all: Vec<RawFd> = self.sockets.keys().chain(self.outputs.keys()).chain(self.timers.keys()).copied().collect();
+        let mut all: Vec<RawFd> =
+            self.sockets.keys().chain(self.outputs.keys()).chain(self.timers.keys()).copied().collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -229,7 +230,9 @@ fn kind_of(descriptor: RawFd) -> Kind {
         return Kind::Plain;
     }
     match status.st_mode & libc::S_IFMT {
-        libc::S_IFCHR if libc::major(status.st_rdev) == 1 && matches!(libc::minor(status.st_rdev), 8 | 9) => Kind::Random,
+        libc::S_IFCHR if libc::major(status.st_rdev) == 1 && matches!(libc::minor(status.st_rdev), 8 | 9) => {
+            Kind::Random
+        }
         libc::S_IFREG | libc::S_IFDIR | libc::S_IFCHR | libc::S_IFBLK | libc::S_IFLNK => Kind::Plain,
         _ => Kind::Blocking,
     }

@@ -84,9 +84,8 @@ impl Socket {
         // SAFETY: name and length are live, and the length is that of what is used.
         let bound = unsafe { libc::bind(carrier.as_raw_fd(), std::ptr::from_ref(&name).cast(), family_length) };
         // SAFETY: as above; the kernel writes no more than the length allows.
-        let named = unsafe {
-            libc::getsockname(carrier.as_raw_fd(), std::ptr::from_mut(&mut name).cast(), &mut name_length)
-        };
+        let named =
+            unsafe { libc::getsockname(carrier.as_raw_fd(), std::ptr::from_mut(&mut name).cast(), &mut name_length) };
         if bound != 0 || named != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -124,8 +123,7 @@ impl Socket {
         let datagram = self.waiting.pop_front()?;
         let mut token = 0_u8;
         // SAFETY: a buffer of one byte.
-        let taken =
-            unsafe { libc::recv(self.carrier.as_raw_fd(), (&raw mut token).cast(), 1, libc::MSG_DONTWAIT) };
+        let taken = unsafe { libc::recv(self.carrier.as_raw_fd(), (&raw mut token).cast(), 1, libc::MSG_DONTWAIT) };
         self.tokens -= usize::from(taken == 1 && self.tokens > 0);
         self.refill(tokens);
         Some(datagram)

@@ -112,7 +112,9 @@ fn failure(launch: &Launch, failed: &OwnedFd) -> StartError {
         return StartError::Refused { step: STEPS[step], error };
     }
     match interpreter(launch) {
-        Some(interpreter) if error.kind() == io::ErrorKind::NotFound => StartError::Interpreter { program, interpreter },
+        Some(interpreter) if error.kind() == io::ErrorKind::NotFound => {
+            StartError::Interpreter { program, interpreter }
+        }
         _ => StartError::Program { program, error },
     }
 }
@@ -168,8 +170,7 @@ impl Prepared {
             self.step(2, libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) != -1);
             self.step(3, libc::prctl(libc::PR_SET_TSC, libc::PR_TSC_SIGSEGV, 0, 0, 0) == 0);
             self.step(4, libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-            let filter =
-                sock_fprog { len: self.filter.len() as u16, filter: self.filter.as_ptr().cast_mut() };
+            let filter = sock_fprog { len: self.filter.len() as u16, filter: self.filter.as_ptr().cast_mut() };
             let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
             self.step(5, libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &filter) == 0);
             libc::execve(self.program.as_ptr(), self.arguments.1.as_ptr(), self.environment.1.as_ptr());

@@ -7,8 +7,8 @@ use super::super::command::{self, Words};
 use super::super::error::CliError;
 use super::super::output;
 use super::super::program::{default_protocol, joined, protocols};
-use super::super::tested;
 use super::super::selection;
+use super::super::tested;
 use super::Args;
 use crate::campaign::{AxisSpec, Cell, Grid, Overrides, SweepSpec};
 use crate::lab::Protocol;
@@ -49,12 +49,8 @@ impl Plan {
 /// stands in the file.
 fn spec(args: &Args) -> Result<(SweepSpec, Option<PathBuf>), CliError> {
     let axes = args.axes.specs()?;
-    let overrides = Overrides {
-        axes: Vec::new(),
-        protocols: args.protocols()?,
-        broken: args.without.clone(),
-        seeds: args.seeds,
-    };
+    let overrides =
+        Overrides { axes: Vec::new(), protocols: args.protocols()?, broken: args.without.clone(), seeds: args.seeds };
     if let Some((spec, file)) = sweep_file(args)? {
         return Ok((spec.with(Overrides { axes, ..overrides })?, Some(file)));
     }

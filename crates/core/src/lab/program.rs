@@ -76,4 +76,3 @@ impl StationSubject for Simulated {
         Timing::default()
     }
 }
-

@@ -163,8 +163,8 @@ fn program(source: &Source, field: &Field<'_>) -> Result<Protocol, ScenarioError
     object.only(&["path", "files", "environment"])?;
     let path = object.get("path");
     let text = path.text(1..=WORD_CHARS_MAX, "the path of a program")?;
-    let mut program =
-        Program::open(Path::new(text)).map_err(|error| path.invalid(&format!("a program that can be run ({error})")))?;
+    let mut program = Program::open(Path::new(text))
+        .map_err(|error| path.invalid(&format!("a program that can be run ({error})")))?;
     let was = object.get("files").text(32..=32, "32 hexadecimal digits")?;
     if was != program.files().digest() {
         source.warn(format!(

@@ -14,8 +14,8 @@ mod network;
 mod operations;
 pub mod order;
 mod parse;
-mod process;
 pub(crate) mod pretty;
+mod process;
 pub(crate) mod reader;
 mod workload;
 pub(crate) mod write;
@@ -37,8 +37,8 @@ pub(crate) use events::{event_type, event_types};
 pub use matrix_file::{builtin_matrix, load_matrix};
 pub use network::{LinkDelay, Network, Order};
 pub use parse::Loaded;
-pub use process::ProcessModel;
 pub(crate) use parse::{TOP_KEYS, packets_default, packets_max};
+pub use process::ProcessModel;
 
 /// One validated scenario.
 #[derive(Clone, Debug, PartialEq)]

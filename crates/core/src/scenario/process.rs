@@ -44,16 +44,8 @@ impl Default for ProcessModel {
     }
 }
 
-const KEYS: [&str; 8] = [
-    "wake_min_us",
-    "wake_max_us",
-    "send_us",
-    "receive_us",
-    "poll_us",
-    "clock_read_us",
-    "call_us",
-    "turns",
-];
+const KEYS: [&str; 8] =
+    ["wake_min_us", "wake_max_us", "send_us", "receive_us", "poll_us", "clock_read_us", "call_us", "turns"];
 
 pub(super) fn process(field: &Field<'_>) -> Result<ProcessModel, ScenarioError> {
     let mut object = field.object_like(r#"an object with durations, as in {"send_us": 3}"#)?;

@@ -81,9 +81,8 @@ fn open_instead(call: &mut Call<'_>, place: usize, path: &str) -> Answer {
 fn note_if_outside(call: &mut Call<'_>, fd: RawFd) {
     let pid = call.process().pid.0;
     let Ok(path) = std::fs::read_link(format!("/proc/{pid}/fd/{fd}")) else { return };
-    let is_own = path.starts_with(&call.host.folder) || ["/dev", "/proc", "/memfd:"].iter().any(|own| {
-        path.to_string_lossy().starts_with(own)
-    });
+    let is_own = path.starts_with(&call.host.folder)
+        || ["/dev", "/proc", "/memfd:"].iter().any(|own| path.to_string_lossy().starts_with(own));
     if !is_own {
         call.host.written_outside.insert(path);
     }

@@ -241,9 +241,7 @@ impl Call<'_> {
             return at_once;
         }
         match self.host.thread(self.key).poller.look_in_vain() {
-            Some(nap) => {
-                Ok(Outcome::Wait { on, deadline: Some(self.now() + nap), nap: true })
-            }
+            Some(nap) => Ok(Outcome::Wait { on, deadline: Some(self.now() + nap), nap: true }),
             None => at_once,
         }
     }

@@ -42,8 +42,25 @@ const STEADY: [&str; 12] = [
 
 /// What is shown of a process besides the texts that are made here.
 const STEADY_OF_PROCESS: [&str; 19] = [
-    "attr", "auxv", "cgroup", "cmdline", "comm", "coredump_filter", "cwd", "environ", "exe", "fd", "fdinfo", "limits",
-    "loginuid", "maps", "mem", "mountinfo", "mounts", "oom_score_adj", "root",
+    "attr",
+    "auxv",
+    "cgroup",
+    "cmdline",
+    "comm",
+    "coredump_filter",
+    "cwd",
+    "environ",
+    "exe",
+    "fd",
+    "fdinfo",
+    "limits",
+    "loginuid",
+    "maps",
+    "mem",
+    "mountinfo",
+    "mounts",
+    "oom_score_adj",
+    "root",
 ];
 
 /// Parts of the names of files of `/sys` that change: counters and amounts.
@@ -77,7 +94,9 @@ fn in_proc(call: &mut Call<'_>, path: &str) -> Shown {
         "vmstat" => Shown::Text("nr_free_pages 1048576\n".to_owned()),
         "cpuinfo" => fs::read_to_string("/proc/cpuinfo").map_or(Shown::Missing, |text| Shown::Text(processor(&text))),
         "sys" if rest.starts_with("kernel/random/") => random(call, rest),
-        "sys" if rest.starts_with("fs/") && rest.contains("-nr") || rest.starts_with("kernel/ns_last_pid") => Shown::Missing,
+        "sys" if rest.starts_with("fs/") && rest.contains("-nr") || rest.starts_with("kernel/ns_last_pid") => {
+            Shown::Missing
+        }
         "self" => {
             let (own, thread) = (call.process().shown, call.tid());
             of_process(call, own, thread, rest)
@@ -143,7 +162,9 @@ fn fixed_status(text: &str, shown: i32, parent: i32) -> String {
             "TracerPid" | "Seccomp" | "Seccomp_filters" | "NoNewPrivs" => Some(format!("{name}:\t0\n")),
             "Cpus_allowed" => Some("Cpus_allowed:\t1\n".to_owned()),
             "Cpus_allowed_list" => Some("Cpus_allowed_list:\t0\n".to_owned()),
-            "Ngid" | "FDSize" | "voluntary_ctxt_switches" | "nonvoluntary_ctxt_switches" => Some(format!("{name}:\t0\n")),
+            "Ngid" | "FDSize" | "voluntary_ctxt_switches" | "nonvoluntary_ctxt_switches" => {
+                Some(format!("{name}:\t0\n"))
+            }
             _ if name.starts_with("Vm") || name.starts_with("Rss") => Some(format!("{name}:\t   65536 kB\n")),
             _ => Some(format!("{line}\n")),
         }

@@ -184,9 +184,11 @@ impl Host {
             return false;
         }
         let sender = number(SENDER as usize);
-        let process = self.by_tid.get(&Tid(sender)).map(|key| self.threads[key.0].process).or_else(|| {
-            self.processes.iter().rposition(|process| process.pid.0 == sender).map(ProcessKey)
-        });
+        let process = self
+            .by_tid
+            .get(&Tid(sender))
+            .map(|key| self.threads[key.0].process)
+            .or_else(|| self.processes.iter().rposition(|process| process.pid.0 == sender).map(ProcessKey));
         let shown = process.map_or(0, |process| self.processes[process.0].shown);
         info[SENDER as usize..][..4].copy_from_slice(&shown.to_le_bytes());
         if is_of_child {

@@ -186,7 +186,8 @@ impl Host {
 /// The real-time timer of a process, which alarm and setitimer share.
 fn real_timer(call: &mut Call<'_>) -> usize {
     let process = call.host.thread(call.key).process;
-    let is_it = |timer: &Timer| matches!(timer.does, Does::Signal(owner, _) if owner == process && timer.clock_start == 0);
+    let is_it =
+        |timer: &Timer| matches!(timer.does, Does::Signal(owner, _) if owner == process && timer.clock_start == 0);
     match call.host.timers.0.iter().position(is_it) {
         Some(number) => number,
         None => call.host.add_timer(Does::Signal(process, Notice { signal: libc::SIGALRM, value: None }), 0),

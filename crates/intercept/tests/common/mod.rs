@@ -105,6 +105,7 @@ pub fn launch(program: &Path, arguments: &[&str], folder: &Path) -> Launch {
         arguments: std::iter::once(name).chain(arguments.iter().map(OsString::from)).collect(),
         environment: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()), ("HOME".into(), "/".into())],
         folder: folder.to_owned(),
+        writable: folder.to_owned(),
     }
 }
 
@@ -210,7 +211,10 @@ pub fn left_behind() -> Vec<String> {
     let entries = std::fs::read_dir("/proc").expect("the list of processes").flatten();
     let statuses = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("status")).ok());
     statuses
-        .filter(|status| number(status, "PPid:") == own || number(status, "Tgid:") != own && is_own_thread(&number(status, "TracerPid:")))
+        .filter(|status| {
+            number(status, "PPid:") == own
+                || number(status, "Tgid:") != own && is_own_thread(&number(status, "TracerPid:"))
+        })
         .map(|status| status.lines().take(3).collect::<Vec<_>>().join(" "))
         .collect()
 }

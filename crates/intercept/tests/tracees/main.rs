@@ -24,7 +24,11 @@ fn holds(name: &str, linked: Linked, checks: &[&str]) {
     let run = twice(name, linked);
     let text: Vec<&str> = run.text();
     let expected: Vec<String> = checks.iter().map(|check| format!("ok {check}")).collect();
-    assert_eq!((text, &run.state), (expected.iter().map(String::as_str).collect(), &State::Ended(Ending::Code(0))), "{name}");
+    assert_eq!(
+        (text, &run.state),
+        (expected.iter().map(String::as_str).collect(), &State::Ended(Ending::Code(0))),
+        "{name}"
+    );
 }
 
 /// What a program of random numbers prints, without what only says that calls have succeeded.

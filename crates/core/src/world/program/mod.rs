@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use files::{Extent, Files};
-pub use seedbed_intercept::examine;
 pub use scratch::Scratch;
+pub use seedbed_intercept::examine;
 pub use station::{Premises, ProgramStation};
 
 /// A user's program, as it was when it was opened: its files are read once, so all runs of a command play the same one.
@@ -43,11 +43,8 @@ const INHERITED: [&str; 4] = ["PATH", "HOME", "USER", "LOGNAME"];
 
 /// Environment variables with a fixed value: a language without surprises; no compiled files beside sources; and no random
 /// instructions of the processor in OpenSSL, because nothing could answer them.
-const FIXED: [(&str, &str); 3] = [
-    ("LANG", "C.UTF-8"),
-    ("PYTHONDONTWRITEBYTECODE", "1"),
-    ("OPENSSL_ia32cap", "~0x4000000000000000:~0x40000"),
-];
+const FIXED: [(&str, &str); 3] =
+    [("LANG", "C.UTF-8"), ("PYTHONDONTWRITEBYTECODE", "1"), ("OPENSSL_ia32cap", "~0x4000000000000000:~0x40000")];
 
 impl Program {
     /// The program of this file. Its folder is read, too ([`Files::of`]).

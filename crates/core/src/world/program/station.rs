@@ -122,7 +122,13 @@ pub struct ProgramStation {
 
 impl ProgramStation {
     /// Starts the program. If that fails, it is an obstacle.
-    pub fn start(program: &Program, premises: &Premises, identity: Identity, incarnation: u32, now: Time) -> ProgramStation {
+    pub fn start(
+        program: &Program,
+        premises: &Premises,
+        identity: Identity,
+        incarnation: u32,
+        now: Time,
+    ) -> ProgramStation {
         let id = u64::from(identity.id.0);
         let delay = Stream::link(premises.seed, "program start", id, u64::from(incarnation)).below(STAGGER.nanos());
         let setting = premises.setting(identity, incarnation);
@@ -175,7 +181,8 @@ impl ProgramStation {
             &State::Ended(ending) if !std::mem::replace(&mut self.has_exited, true) => {
                 self.note_last_lines();
                 let lines: Vec<&str> = self.last_lines.iter().map(String::as_str).collect();
-                let words = if lines.is_empty() { String::new() } else { format!("; last words: {}", lines.join(" | ")) };
+                let words =
+                    if lines.is_empty() { String::new() } else { format!("; last words: {}", lines.join(" | ")) };
                 out.exit(Exit(format!("{ending}{words}").into()));
             }
             State::Ended(_) => {}
