@@ -5,7 +5,7 @@ use seedbed::chaos::{Act, ConnectivityMatrix, Fault, FaultEvent, Loss, Rulebook,
 use seedbed::engine::Rate;
 use seedbed::id::{ReplicaId, ReplicaSet};
 use seedbed::rng::Stream;
-use seedbed::scenario::{Benchmarks, Delay, LinkDelay, Network, Order, Scenario, Tests};
+use seedbed::scenario::{Benchmarks, Delay, LinkDelay, Network, Order, ProcessModel, Scenario, Tests};
 use seedbed::service::{Custom, Operation, RequestId, Text, Update};
 use seedbed::time::{Span, Time};
 use seedbed::workload::{CLIENTS, CustomKind, Keys, Kind, Patience, ScriptedOperation};
@@ -246,6 +246,7 @@ fn random_scenario(dice: &mut Stream) -> Scenario {
         duplicate: if dice.chance(0.5) { 0.0 } else { fraction(dice) },
         damage: if dice.chance(0.5) { 0.0 } else { fraction(dice) },
         disk: dice.chance(0.5).then(|| delay(dice)),
+        process: if dice.chance(0.5) { ProcessModel::default() } else { process(dice) },
         kind: dice.chance(0.9).then(|| kind(dice)),
         patience: dice
             .chance(0.3)
@@ -325,6 +326,21 @@ fn matrix(replicas: usize, dice: &mut Stream) -> ConnectivityMatrix {
     }
     let rows: Vec<Vec<f64>> = (0..replicas).map(|_| (0..replicas).map(|_| fraction(dice)).collect()).collect();
     ConnectivityMatrix::from_rows(replicas, &rows).unwrap()
+}
+
+/// Durations of a second at most, each in nanoseconds.
+fn process(dice: &mut Stream) -> ProcessModel {
+    let mut span = || Span(dice.below(1_000_000_000));
+    let (least, more) = (span(), span());
+    ProcessModel {
+        wake: (least, Span(least.nanos().max(more.nanos()))),
+        send: span(),
+        receive: span(),
+        poll: span(),
+        clock_read: span(),
+        call: span(),
+        drawn_turns: dice.chance(0.5),
+    }
 }
 
 fn delay(dice: &mut Stream) -> Delay {

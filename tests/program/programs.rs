@@ -238,7 +238,8 @@ fn a_program_that_ends_has_died_and_its_last_words_are_told() {
 #[test]
 fn nothing_is_left_of_a_run_that_is_interrupted() {
     let folder = TempDir::new().expect("a folder");
-    let marker = format!("6{}", std::process::id());
+    // Nothing else sleeps for so long.
+    let marker = "61728394";
     script(&folder, "waits", &format!("#!/bin/sh\nwhile true; do sleep {marker}; done\n"));
     let mut command = processes::seedbed();
     command.current_dir(folder.path()).args(["explore", "--for", "10m", "-r", "waits"]);
@@ -246,7 +247,7 @@ fn nothing_is_left_of_a_run_that_is_interrupted() {
     let marked = || {
         let processes = fs::read_dir("/proc").expect("processes").filter_map(Result::ok);
         let commands = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
-        commands.filter(|command| String::from_utf8_lossy(command).contains(&marker)).count()
+        commands.filter(|command| String::from_utf8_lossy(command).contains(marker)).count()
     };
     let seen = (0..500).any(|_| {
         std::thread::park_timeout(std::time::Duration::from_millis(20));

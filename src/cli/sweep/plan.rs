@@ -90,7 +90,7 @@ fn command(spec: &SweepSpec) -> String {
 pub(super) fn command_of(cell: &Cell<'_>) -> CellCommand {
     let own = cell.values.iter().filter(|(name, ..)| !cell.is_foreign(name));
     let words = axes::words_of_values(Words::empty(), own.map(|(name, _, word)| (*name, *word)));
-    let words = tested::words_of(words, &cell.protocol, Some("--virtual"));
+    let words = tested::words_of(words, cell.protocol, Some("--virtual"));
     CellCommand {
         before: Words::new("run").with(command::file(&cell.base.path)).with("--seed").to_string(),
         after: words.given("--without", cell.protocol.broken()).to_string(),

@@ -112,7 +112,7 @@ pub fn futex(call: &mut Call<'_>) -> Answer {
 
 /// The futex at an address.
 fn key(call: &mut Call<'_>, address: Address) -> Result<FutexKey, Errno> {
-    if address % 4 != 0 {
+    if !address.is_multiple_of(4) {
         return Err(Errno(libc::EINVAL));
     }
     let process = call.host.thread(call.key).process;

@@ -133,9 +133,9 @@ impl Host {
             return self.delete_timer(number);
         }
         let mut times = 1_u64;
-        if interval > 0 {
+        if let Some(passed) = self.clock.saturating_sub(time).checked_div(interval) {
             // A program that is late gets one signal for all, as on a busy machine.
-            times += self.clock.saturating_sub(time) / interval;
+            times += passed;
             let next = time.saturating_add(times.saturating_mul(interval));
             let entry = self.set_alarm(next, Alarm::Timer(number));
             self.timers.0[number].next = Some((next, entry));
