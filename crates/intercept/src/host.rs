@@ -34,6 +34,9 @@ const TURNS_MAX: u32 = 400;
 /// The most calls of a host within one second of virtual time.
 const CALLS_MAX: u64 = 1_000_000;
 
+/// Becoming another program counts like this many calls, because most of what it does stops nowhere.
+const CALLS_OF_EXEC: u64 = 200;
+
 /// A clock read that stops costs this much, in nanoseconds.
 const STOPPED_CLOCK_READ: u64 = 200;
 
@@ -558,11 +561,15 @@ impl Host {
     /// Counts a call, and gives up if there are too many.
     fn count(&mut self, key: ThreadKey, number: u64) {
         *self.counts.by_number.entry(number).or_default() += 1;
+        self.count_effort(key, 1);
+    }
+
+    fn count_effort(&mut self, key: ThreadKey, calls: u64) {
         let second = self.clock / 1_000_000_000;
         if second != self.counts.second {
             (self.counts.second, self.counts.recent) = (second, 0);
         }
-        self.counts.recent += 1;
+        self.counts.recent += calls;
         if self.counts.recent > CALLS_MAX {
             let busiest: Vec<String> = self.counts().0.into_iter().take(3).map(|(name, _)| name).collect();
             self.give_up(key, What::Storm { calls: CALLS_MAX, busiest: busiest.join(", ") });
@@ -577,7 +584,10 @@ impl Host {
             Some(Stop::Forked { waits }) => return self.forked(key, waits),
             Some(Stop::Executed) => {
                 self.executed(key);
-                self.resume(key, 0);
+                self.count_effort(key, CALLS_OF_EXEC);
+                if self.state == State::Running {
+                    self.resume(key, 0);
+                }
             }
             Some(Stop::Signal(signal)) => self.handle_signal(key, signal),
             Some(Stop::Halted(signal)) if is_stop_signal(signal) => self.give_up(key, What::Stopped { signal }),

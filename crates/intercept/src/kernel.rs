@@ -60,6 +60,15 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// How long a program may compute without a system call, in seconds of the processor's time, and how long one of its
+    /// calls may wait outside the simulation, in seconds of real time. A program that exceeds either is ended. Without
+    /// this it is 5 and 10; machines that are very slow need more.
+    pub fn set_patience(&self, computing: u64, waiting: u64) {
+        self.watch.set_limits(computing, waiting);
+    }
+}
+
 impl Drop for Kernel {
     fn drop(&mut self) {
         EXISTS.with_borrow_mut(|exists| *exists = false);

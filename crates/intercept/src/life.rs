@@ -14,6 +14,9 @@ use crate::tracee::Tid;
 /// The most threads and processes that a host has at a time.
 const CROWD_MAX: usize = 2_000;
 
+/// The most processes at a time. They cost far more than threads: a program that forks for ever is to be found in seconds.
+const PROCESSES_MAX: usize = 500;
+
 impl Host {
     /// A process that has just been made.
     ///
@@ -150,7 +153,10 @@ impl Host {
         let parent = self.thread(key).process;
         let process = match self.add_process(tid, Some(parent)) {
             Ok(process) => process,
-            Err(error) => return self.give_up(key, What::Lost(error.to_string())),
+            Err(error) => {
+                self.end_unknown(tid);
+                return self.give_up(key, What::Lost(error.to_string()));
+            }
         };
         let new = self.add_thread(tid, process);
         self.tell_numbers(key, new, offspring);
@@ -167,14 +173,27 @@ impl Host {
     fn admit(&mut self, key: ThreadKey, tid: Tid) -> bool {
         self.kernel.stops.next_of(tid);
         let crowd = self.threads.iter().filter(|thread| !thread.gone).count();
-        if crowd >= CROWD_MAX {
-            // Not known yet, so it is ended here.
-            // SAFETY: the number is that of a stopped tracee.
-            unsafe { libc::kill(tid.0, libc::SIGKILL) };
-            self.give_up(key, What::Crowd { most: CROWD_MAX });
-            return false;
+        let processes = self.processes.iter().filter(|process| process.ending.is_none()).count();
+        for (count, most) in [(crowd, CROWD_MAX), (processes, PROCESSES_MAX)] {
+            if count >= most {
+                self.end_unknown(tid);
+                self.give_up(key, What::Crowd { most });
+                return false;
+            }
         }
         true
+    }
+
+    /// Ends a new thread or process that is in no list yet, and waits until it is gone.
+    fn end_unknown(&mut self, tid: Tid) {
+        // SAFETY: the number is that of a stopped tracee.
+        unsafe { libc::kill(tid.0, libc::SIGKILL) };
+        while let Some(stop) = self.kernel.stops.next_of(tid) {
+            match stop {
+                Stop::Ended(_) => break,
+                _ => tid.resume(0),
+            }
+        }
     }
 
     /// The kernel has written its own number of the new thread into memory; programs see another one.

@@ -61,7 +61,7 @@ pub enum What {
         busiest: String,
     },
     /// It makes more threads or processes than are allowed.
-    #[error("it has {most} threads and processes, and makes one more; allowed are {most}")]
+    #[error("it has {most} threads or processes, and makes one more; allowed are {most}")]
     Crowd {
         /// How many are allowed.
         most: usize,

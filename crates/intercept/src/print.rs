@@ -53,10 +53,22 @@ impl Printer {
     /// A program prints something.
     pub(crate) fn print(&mut self, time: u64, output: Output, bytes: &[u8]) {
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
-            let line = self.unfinished.entry(output).or_default();
-            line.extend_from_slice(part);
-            while let Some(line) = self.cut(output) {
+            let (mut text, ends) = match part.split_last() {
+                Some((b'\n', text)) => (text, true),
+                _ => (part, false),
+            };
+            let mut line = self.unfinished.remove(&output).unwrap_or_default();
+            while line.len() + text.len() > LINE_MAX {
+                let (head, rest) = text.split_at(LINE_MAX - line.len());
+                line.extend_from_slice(head);
+                self.push(Line { time, output, bytes: std::mem::take(&mut line) });
+                text = rest;
+            }
+            line.extend_from_slice(text);
+            if ends {
                 self.push(Line { time, output, bytes: line });
+            } else {
+                self.unfinished.insert(output, line);
             }
         }
     }
@@ -68,20 +80,6 @@ impl Printer {
                 self.push(Line { time, output, bytes });
             }
         }
-    }
-
-    /// Takes a whole line from what is unfinished.
-    fn cut(&mut self, output: Output) -> Option<Vec<u8>> {
-        let text = self.unfinished.get_mut(&output)?;
-        if text.last() == Some(&b'\n') && text.len() <= LINE_MAX {
-            text.pop();
-            return Some(std::mem::take(text));
-        }
-        if text.len() < LINE_MAX {
-            return None;
-        }
-        let rest = text.split_off(LINE_MAX);
-        Some(std::mem::replace(text, rest))
     }
 
     fn push(&mut self, line: Line) {
@@ -117,7 +115,7 @@ mod tests {
     #[test]
     fn a_line_without_end_is_cut_and_what_nobody_takes_is_bounded() {
         let mut printer = Printer::default();
-        printer.print(1, Output::Out, &vec![b'x'; 3 * LINE_MAX]);
+        printer.print(1, Output::Out, &[vec![b'x'; 3 * LINE_MAX], vec![b'\n']].concat());
         let lengths: Vec<usize> = lines(&mut printer).into_iter().map(|(_, line)| line.len()).collect();
         assert_eq!(lengths, [LINE_MAX; 3]);
         let line = [vec![b'y'; LINE_MAX - 1], vec![b'\n']].concat();

@@ -161,7 +161,7 @@ impl Tid {
         let mut text = Vec::new();
         while text.len() < PATH_MAX {
             // Page by page, because the next one may not be there.
-            let place = address + text.len() as u64;
+            let place = address.wrapping_add(text.len() as u64);
             let mut chunk = [0; 256];
             let length = (PAGE - place % PAGE).min(chunk.len() as u64) as usize;
             self.read(place, &mut chunk[..length])?;

@@ -20,8 +20,11 @@ pub const SPIN_MAX: u64 = 5;
 pub const BLOCKED_MAX: u64 = 10;
 
 /// What one tracer lets the watchdog see.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Watch {
+    /// The limits, in seconds: [`SPIN_MAX`] and [`BLOCKED_MAX`] unless they were changed.
+    spin_max: AtomicU64,
+    blocked_max: AtomicU64,
     /// The thread that runs; 0 if none does.
     running: AtomicI32,
     /// How many stops there were.
@@ -34,7 +37,13 @@ static STARTED: Once = Once::new();
 
 /// A new watch, which the watchdog looks at from now on.
 pub fn register() -> Arc<Watch> {
-    let watch = Arc::new(Watch::default());
+    let watch = Arc::new(Watch {
+        spin_max: AtomicU64::new(SPIN_MAX),
+        blocked_max: AtomicU64::new(BLOCKED_MAX),
+        running: AtomicI32::default(),
+        stops: AtomicU64::default(),
+        verdict: Mutex::default(),
+    });
     lock(&WATCHES).push(Arc::downgrade(&watch));
     STARTED.call_once(|| {
         // Without it a program that spins is not found; that is no reason to refuse all others.
@@ -44,6 +53,12 @@ pub fn register() -> Arc<Watch> {
 }
 
 impl Watch {
+    /// How long a thread may compute, and how long a call may wait in the kernel; in seconds.
+    pub fn set_limits(&self, spin: u64, blocked: u64) {
+        self.spin_max.store(spin, Ordering::Relaxed);
+        self.blocked_max.store(blocked, Ordering::Relaxed);
+    }
+
     /// A thread runs from now on.
     pub fn begin(&self, tid: i32) {
         self.running.store(tid, Ordering::Relaxed);
@@ -102,9 +117,10 @@ fn look(watch: &Arc<Watch>, suspects: &[Suspect]) -> Option<Suspect> {
     let suspect = Suspect { ticks: before.ticks, looks: before.looks + 1, ..fresh };
     // SAFETY: the call takes a number.
     let ticks_a_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100);
-    let verdict = if ticks - suspect.ticks >= SPIN_MAX * ticks_a_second {
-        What::Spin { seconds: SPIN_MAX }
-    } else if suspect.looks >= BLOCKED_MAX && ticks == suspect.ticks {
+    let (spin_max, blocked_max) = (watch.spin_max.load(Ordering::Relaxed), watch.blocked_max.load(Ordering::Relaxed));
+    let verdict = if ticks.saturating_sub(suspect.ticks) >= spin_max.saturating_mul(ticks_a_second) {
+        What::Spin { seconds: spin_max }
+    } else if suspect.looks >= blocked_max && ticks == suspect.ticks {
         // A thread that gets no processor looks alike, but is not in a call.
         let call = current_call(tid)?;
         What::Blocked { call, seconds: suspect.looks }

@@ -51,7 +51,7 @@ pub fn poll(call: &mut Call<'_>) -> Answer {
     poll_for(call, span, |call| {
         for place in 0..call.args[1].min(POLLED_MAX) {
             // No event of any descriptor.
-            call.tid().write(call.args[0] + 8 * place + 6, &[0; 2])?;
+            call.tid().write(call.args[0].wrapping_add(8 * place + 6), &[0; 2])?;
         }
         DONE
     })

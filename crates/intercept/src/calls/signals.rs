@@ -164,6 +164,11 @@ impl Host {
         }
         let tid = self.thread(key).tid;
         if let Ok(info) = tid.signal_info() {
+            /// That the filter sends it (linux/signal.h, SYS_SECCOMP).
+            const OF_FILTER: i32 = 1;
+            if (signal, info.si_code) == (libc::SIGSYS, OF_FILTER) {
+                return self.give_up(key, What::Foreign);
+            }
             let mut bytes = [0; size_of::<libc::siginfo_t>()];
             // SAFETY: both are as long as this structure, which is all numbers.
             unsafe { std::ptr::copy_nonoverlapping(std::ptr::from_ref(&info).cast(), bytes.as_mut_ptr(), bytes.len()) };
@@ -216,7 +221,10 @@ pub fn kill(call: &mut Call<'_>) -> Answer {
     let target = match wanted {
         0 => Target::Several(living(call.host, &|key| call.host.processes[key.0].group == group)),
         -1 => Target::Several(living(call.host, &|key| key != own)),
-        i32::MIN..0 => Target::Several(living(call.host, &|key| call.host.processes[key.0].group == -wanted)),
+        i32::MIN..0 => {
+            let group = wanted.wrapping_neg();
+            Target::Several(living(call.host, &|key| call.host.processes[key.0].group == group))
+        }
         _ => Target::Process(call.host.process_of_number(wanted).ok_or(Errno(libc::ESRCH))?),
     };
     match target {

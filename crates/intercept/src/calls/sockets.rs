@@ -118,7 +118,7 @@ pub fn bind(call: &mut Call<'_>) -> Answer {
     if socket.borrow().port != 0 {
         return fail(libc::EINVAL);
     }
-    let is_any = length >= 8 && call.tid().read_u32(address + 4)? == 0;
+    let is_any = length >= 8 && call.tid().read_u32(address.wrapping_add(4))? == 0;
     if call.host.ports.bind(&socket, port).is_none() {
         return fail(libc::EADDRINUSE);
     }

@@ -130,6 +130,6 @@ pub fn sysinfo(call: &mut Call<'_>) -> Answer {
     // uptime, loads of 1, 5 and 15 minutes, and memory: total, free, shared, in buffers, swap: total and free.
     call.tid().write_words(call.args[0], &[uptime, 0, 0, 0, 8 * GIB, 4 * GIB, 0, 0, 0, 0])?;
     // The number of processes.
-    call.tid().write(call.args[0] + 80, &1_u16.to_le_bytes())?;
+    call.tid().write(call.args[0].wrapping_add(80), &1_u16.to_le_bytes())?;
     PROCEED
 }

@@ -251,12 +251,12 @@ pub fn sendmmsg(call: &mut Call<'_>) -> Answer {
     let Some(socket) = call.socket(call.fd(0)) else { return send_elsewhere(call, call.args[3]) };
     let count = call.args[2].min(MESSAGES_MAX);
     for place in 0..count {
-        let header = call.args[1] + MMSG * place;
+        let header = call.args[1].wrapping_add(MMSG * place);
         let message = Message::at(call, header)?;
         let to = port_at(call, message.name, message.name_length)?;
         match send(call, &socket, to, &message.buffers) {
             Ok(super::Outcome::Return(length)) => {
-                call.tid().write(header + MMSG_LENGTH, &(length as u32).to_le_bytes())?;
+                call.tid().write(header.wrapping_add(MMSG_LENGTH), &(length as u32).to_le_bytes())?;
             }
             // What was sent counts; the error comes again with the next call.
             _ if place > 0 => return returns(place as i64),
@@ -359,7 +359,7 @@ pub fn recvmmsg(call: &mut Call<'_>) -> Answer {
     let Some(socket) = call.socket(call.fd(0)) else { return receive_elsewhere(call, call.args[3]) };
     let count = call.args[2].min(MESSAGES_MAX);
     for place in 0..count {
-        let header = call.args[1] + MMSG * place;
+        let header = call.args[1].wrapping_add(MMSG * place);
         let message = Message::at(call, header)?;
         if place > 0 && socket.borrow().front().is_none() {
             return returns(place as i64);
@@ -367,7 +367,7 @@ pub fn recvmmsg(call: &mut Call<'_>) -> Answer {
         match receive(call, &socket, flags)? {
             Received::Datagram(datagram) => {
                 let copied = message.fill(call, &socket, &datagram)?;
-                call.tid().write(header + MMSG_LENGTH, &(copied as u32).to_le_bytes())?;
+                call.tid().write(header.wrapping_add(MMSG_LENGTH), &(copied as u32).to_le_bytes())?;
             }
             Received::Not(answer) => return answer,
         }
@@ -395,11 +395,11 @@ impl Message {
         let tid = call.tid();
         let copied = scatter(tid, &self.buffers, &datagram.bytes)?;
         let family = socket.borrow().family;
-        write_name(call, (family, datagram.from, false), self.name, self.header + 8)?;
+        write_name(call, (family, datagram.from, false), self.name, self.header.wrapping_add(8))?;
         // No control messages, and whether it was cut off.
         let flags = if copied < datagram.bytes.len() { libc::MSG_TRUNC } else { 0 };
-        tid.write_words(self.header + 40, &[0])?;
-        tid.write(self.header + 48, &flags.to_le_bytes())?;
+        tid.write_words(self.header.wrapping_add(40), &[0])?;
+        tid.write(self.header.wrapping_add(48), &flags.to_le_bytes())?;
         Ok(copied)
     }
 }
