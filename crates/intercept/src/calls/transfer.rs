@@ -152,16 +152,19 @@ fn pass_large(call: &mut Call<'_>, fd: RawFd, buffers: &Buffers) -> Answer {
     }
 }
 
-/// Whether what is written may be read in other pieces: a pipe, or a socket without messages.
+/// Whether what is written may be read in other pieces: a pipe, or a socket without messages. What else is no socket and
+/// may block is an event counter, which takes eight bytes and no more.
 fn is_stream(descriptor: RawFd) -> bool {
+    socket_type(descriptor).is_none_or(|kind| kind == libc::SOCK_STREAM)
+}
+
+/// The type of a socket; none for what is no socket.
+fn socket_type(descriptor: RawFd) -> Option<i32> {
     let (mut kind, mut length) = (0_i32, size_of::<i32>() as libc::socklen_t);
     let place = std::ptr::from_mut(&mut kind).cast();
     // SAFETY: the number is live and as long as it says.
-    match unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, libc::SO_TYPE, place, &mut length) } {
-        0 => kind == libc::SOCK_STREAM,
-        // An event counter takes eight bytes and no more; what else is no socket and can be written is a pipe.
-        _ => true,
-    }
+    let result = unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, libc::SO_TYPE, place, &mut length) };
+    (result == 0).then_some(kind)
 }
 
 /// Writes to something that can be written. Returns how much; none if that fails.
@@ -174,6 +177,12 @@ fn write_piece(descriptor: RawFd, bytes: &[u8]) -> Option<usize> {
         sent = unsafe { libc::write(descriptor, place, bytes.len()) };
     }
     usize::try_from(sent).ok().filter(|&sent| sent > 0)
+}
+
+/// Whether a call is about a socket. If not, the kernel says so at once.
+fn is_socket(call: &mut Call<'_>) -> bool {
+    let fd = call.fd(0);
+    call.process().copy(fd).is_some_and(|copy| socket_type(copy).is_some())
 }
 
 /// What of buffers comes after this many bytes.
@@ -226,7 +235,7 @@ pub fn sendto(call: &mut Call<'_>) -> Answer {
     let buffers = vec![(call.args[1], call.args[2] as usize)];
     let Some(socket) = call.socket(call.fd(0)) else {
         return match call.int(3) & libc::MSG_DONTWAIT {
-            0 => pass_large(call, call.fd(0), &buffers),
+            0 if is_socket(call) => pass_large(call, call.fd(0), &buffers),
             _ => send_elsewhere(call, call.args[3]),
         };
     };
@@ -236,6 +245,9 @@ pub fn sendto(call: &mut Call<'_>) -> Answer {
 
 /// On a socket of another kind.
 fn send_elsewhere(call: &mut Call<'_>, flags: u64) -> Answer {
+    if !is_socket(call) {
+        return PROCEED;
+    }
     let at_once = flags & libc::MSG_DONTWAIT as u64 != 0;
     pass(call, call.fd(0), libc::POLLOUT, at_once)
 }
@@ -321,6 +333,9 @@ fn receive(call: &mut Call<'_>, socket: &Rc<RefCell<Socket>>, flags: i32) -> Res
 
 /// On a socket of another kind.
 fn receive_elsewhere(call: &mut Call<'_>, flags: u64) -> Answer {
+    if !is_socket(call) {
+        return PROCEED;
+    }
     let at_once = flags & libc::MSG_DONTWAIT as u64 != 0;
     pass(call, call.fd(0), libc::POLLIN, at_once)
 }
