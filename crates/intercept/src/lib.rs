@@ -10,17 +10,17 @@
 //! Linux lets one process hold another one (ptrace(2)), and lets it say which system calls are to stop
 //! (seccomp(2), SECCOMP_RET_TRACE). A program can learn of the world outside its memory only by system calls, and by a few
 //! instructions of the processor. Each call that could tell the time, give randomness, block or reach beyond the host
-//! stops its thread before it begins; [`table`] lists what becomes of each. Of all threads of all hosts one runs at a time,
+//! stops its thread before it begins; `table` lists what becomes of each. Of all threads of all hosts one runs at a time,
 //! and it changes only where a thread stops. So neither the kernel's scheduler nor the load of the machine has a part in
 //! what happens.
 //!
-//! - [`table`], [`filter`]: which calls stop.
-//! - [`spawn`], [`exec`]: how a program is started, and what is changed in it before its first instruction.
-//! - [`stop`], [`tracee`]: waiting for threads, and reading and writing their registers and memory.
-//! - [`host`], [`life`]: whose turn it is; how threads and processes come and go.
-//! - [`calls`]: what becomes of each call, one file for each family.
-//! - [`socket`]: UDP sockets without a network. [`time_page`], [`instructions`]: clocks and randomness that need no call.
-//! - [`watchdog`]: programs that never stop.
+//! - `table`, `filter`: which calls stop.
+//! - `spawn`, `exec`: how a program is started, and what is changed in it before its first instruction.
+//! - `stop`, `tracee`: waiting for threads, and reading and writing their registers and memory.
+//! - `host`, `life`: whose turn it is; how threads and processes come and go.
+//! - `calls`: what becomes of each call, one file for each family.
+//! - `socket`: UDP sockets without a network. `time_page`, `instructions`: clocks and randomness that need no call.
+//! - `watchdog`: programs that never stop.
 //!
 //! The mechanism is that of Shadow, Hermit and rr in parts; what differs is said where it does.
 //!
@@ -59,7 +59,7 @@ mod spawn;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod stop;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub mod table;
+mod table;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod thread;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
