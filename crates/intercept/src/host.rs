@@ -31,6 +31,12 @@ use crate::tracee::Tid;
 /// After so many calls in a row another thread that is ready gets its turn.
 const TURNS_MAX: u32 = 400;
 
+/// And after so much time on the host's clock.
+const TURN_SPAN: u64 = 1_000_000;
+
+/// While a thread does not wait, the others are looked at this often.
+const LOOK_SPAN: u64 = 100_000;
+
 /// The most calls of a host within one second of virtual time.
 const CALLS_MAX: u64 = 1_000_000;
 
@@ -75,6 +81,10 @@ pub struct Host {
     pub(crate) page: TimePage,
     /// Whether the program that was started last has it.
     has_page: bool,
+    /// When waiting threads are looked at again although one runs.
+    next_look: u64,
+    /// The thread that runs, and when its turn is over.
+    turn: Option<(ThreadKey, u64)>,
     /// Whether anything has happened since waiting threads were last looked at.
     changed: bool,
     /// How often a thread has achieved something.
@@ -144,6 +154,8 @@ impl Host {
             timers: Timers::default(),
             page,
             has_page: false,
+            next_look: now,
+            turn: None,
             changed: true,
             progress: 0,
             sent: VecDeque::new(),
@@ -392,15 +404,20 @@ impl Host {
         let others_wait = !self.ready.is_empty();
         let thread = self.thread(key);
         thread.turns += 1;
-        if thread.turns <= most || !others_wait {
+        let is_late = self.turn.is_some_and(|(_, end)| self.clock > end);
+        if !others_wait || (self.thread(key).turns <= most && !is_late) {
             return false;
         }
-        thread.turns = 0;
+        self.thread(key).turns = 0;
+        self.turn = None;
         true
     }
 
     /// Lets a thread run until it waits, ends, or its turn is over.
     fn step(&mut self, key: ThreadKey) {
+        if self.turn.is_none_or(|(before, _)| before != key) {
+            self.turn = Some((key, self.clock + TURN_SPAN));
+        }
         let next = std::mem::replace(&mut self.thread(key).next, Next::Continue);
         match next {
             Next::Continue => self.resume(key, 0),
@@ -621,6 +638,11 @@ impl Host {
             self.thread(key).next = Next::Judge(Woken::Fresh);
             self.ready.push_front(key);
             return false;
+        }
+        if self.clock >= self.next_look {
+            self.next_look = self.clock + LOOK_SPAN;
+            self.changed = true;
+            self.look_around();
         }
         self.judge(key, Woken::Fresh)
     }
