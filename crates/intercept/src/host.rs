@@ -643,6 +643,8 @@ impl Host {
             self.next_look = self.clock + LOOK_SPAN;
             self.changed = true;
             self.look_around();
+            // What the thread does from now on.
+            self.changed = true;
         }
         self.judge(key, Woken::Fresh)
     }
