@@ -3,6 +3,7 @@
 //! This test program is also the replicas: called with `--replica NAME`, it plays one of `programs`. So it brings its
 //! own `main`, and a test harness as a library.
 
+mod compared;
 mod hosts;
 mod primary;
 mod programs;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&'static Folder);
 
-fn tests() -> [(&'static str, Test); 67] {
+fn tests() -> [(&'static str, Test); 70] {
     [
         ("the_real_replicas_pass_a_scenario_with_every_kind_of_fault", real_replicas_pass),
         ("the_same_seed_brings_the_same_requests_and_the_same_faults", same_seed_same_requests),
@@ -93,8 +94,11 @@ fn tests() -> [(&'static str, Test); 67] {
         ("a_hangup_that_is_ignored_stays_ignored", ignored_hangup),
         ("a_standard_error_that_nobody_reads_does_not_stop_the_run", unread),
         ("what_is_finished_before_an_interrupt_is_not_lost", interrupted_suite),
-        ("both_worlds_are_shown_side_by_side", both_worlds),
-        ("worlds_that_disagree_are_told_apart", worlds_apart),
+        ("a_program_is_shown_simulated_and_live_beside_a_protocol", compared::side_by_side),
+        ("a_failure_that_the_simulated_program_predicts_is_no_difference", compared::predicted),
+        ("a_program_that_fails_in_one_world_only_is_a_difference", compared::apart),
+        ("where_a_program_cannot_be_simulated_the_protocol_is_judged", compared::not_simulated),
+        ("a_program_that_is_compared_is_simulated_without_being_asked", compared::no_choice),
         ("the_python_replica_of_the_guide_passes", python_guide),
         ("whatever_a_replica_has_started_is_gone_after_the_run", surroundings::leaver),
         ("replicas_have_a_small_environment_and_what_the_command_line_adds", surroundings::environment),
@@ -134,6 +138,7 @@ impl Folder {
             write_script(&scripts.join(name), &script);
         }
         write_script(&scripts.join("prints"), "#!/bin/sh\necho \"args $*\"\necho problem >&2\nexec sleep 60\n");
+        compared::write_programs(&scripts.join("compared"), real(), &scripts.join("stub"));
         write_script(&scripts.join("leaver"), surroundings::LEAVER);
         write_script(&scripts.join("environment"), surroundings::ENVIRONMENT);
         fs::write(scripts.join("not-executable"), "#!/bin/sh\n").expect("a file");
@@ -714,41 +719,6 @@ fn interrupted_suite(folder: &Folder) {
     let suite: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((&suite["total"], &suite["runs"][0]["scenario"]), (&json!(1), &json!("simple-1")));
     assert_gone(&pids(&path));
-}
-
-/// `seedbed compare`.
-fn compare(folder: &Folder, program: &Path) -> Command {
-    let mut command = processes::seedbed();
-    command.arg("compare").arg(folder.path("short.json")).args(["--seed", "7"]).arg("-r").arg(program);
-    command
-}
-
-fn both_worlds(folder: &Folder) {
-    let output = compare(folder, real()).arg("--json").arg(folder.path("both.out")).output().expect("seedbed starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    let row = text.lines().find(|line| line.starts_with("short ")).expect("a row");
-    assert!(row.contains(" pass | pass "), "{row}");
-    assert!(text.contains("\nSame verdict: 1 of 1\n"), "{text}");
-    let json = fs::read_to_string(folder.path("both.out")).expect("the result as JSON");
-    let pairs: Value = serde_json::from_str(&json).expect("JSON");
-    let [simulated, live] = ["virtual", "live"].map(|world| &pairs["pairs"][0][world]);
-    assert_eq!((&simulated["world"], &live["world"]), (&json!("virtual"), &json!("live")));
-    let requests = |run: &Value| {
-        let count = |statistic| run["statistics"][statistic].as_u64().expect("a count");
-        (count("gets") + count("gets_not_generated"), count("gets") + count("puts"))
-    };
-    assert_eq!(requests(simulated), requests(live));
-    let command = |run: &Value| run["command"].as_str().expect("a command").to_owned();
-    assert!(command(simulated).ends_with("short.json --seed 7"), "{}", command(simulated));
-    assert!(command(live).contains("short.json --seed 7 -r "), "{}", command(live));
-}
-
-fn worlds_apart(folder: &Folder) {
-    let output = compare(folder, &folder.path("stub")).output().expect("seedbed starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains(" pass | fail ") && text.contains("\nSame verdict: 0 of 1\n"), "{text}");
 }
 
 fn python_guide(folder: &Folder) {

@@ -25,7 +25,8 @@
 //! median latency of a run without answers is.
 //!
 //! A comparison of worlds is `{"command", "total", "same_verdict", "close_messages", "same_tiers", "pairs"}`, where a
-//! pair is `{"virtual": run, "live": run}`.
+//! pair is `{"virtual_program": run, "live": run, "virtual": run}`: the program simulated, or null if it cannot be; the
+//! program as processes; and the built-in protocol.
 //!
 //! A suite is `{"command", "passed", "total", "trace", "runs": [run]}`.
 
@@ -61,7 +62,7 @@ pub fn write_suite(out: &mut impl Write, suite: &SuiteSummary) -> io::Result<()>
     write(out, &object)
 }
 
-/// Writes a comparison of two worlds.
+/// Writes a comparison of worlds.
 ///
 /// # Errors
 /// If writing fails.
@@ -77,8 +78,9 @@ pub fn write_comparison(out: &mut impl Write, comparison: &Comparison) -> io::Re
     }
     #[derive(Serialize)]
     struct Worlds<'a> {
-        r#virtual: Run<'a>,
+        virtual_program: Option<Run<'a>>,
         live: Run<'a>,
+        r#virtual: Run<'a>,
     }
     let object = Object {
         command: &comparison.command,
@@ -89,7 +91,11 @@ pub fn write_comparison(out: &mut impl Write, comparison: &Comparison) -> io::Re
         pairs: comparison
             .pairs
             .iter()
-            .map(|pair| Worlds { r#virtual: (&pair.simulated).into(), live: (&pair.live).into() })
+            .map(|Pair { program, live, protocol }| Worlds {
+                virtual_program: program.as_ref().map(Run::from),
+                live: live.into(),
+                r#virtual: protocol.into(),
+            })
             .collect(),
     };
     write(out, &object)
@@ -312,15 +318,24 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_has_a_run_for_each_world() {
+    fn a_pair_has_a_run_for_each_world_and_null_for_a_program_that_is_not_simulated() {
         let live = RunRecord { world: World::Live, trace: None, ..fixture::record() };
-        let pair = Pair { simulated: summary(&fixture::record()), live: summary(&live) };
-        let comparison = Comparison { command: "seedbed compare x".to_owned(), pairs: vec![pair] };
+        let pair = |program: Option<&RunRecord>| Pair {
+            program: program.map(summary),
+            live: summary(&live),
+            protocol: summary(&fixture::record()),
+        };
+        let failed = fixture::failed_record();
+        let pairs = vec![pair(Some(&failed)), pair(None)];
+        let comparison = Comparison { command: "seedbed compare x".to_owned(), pairs };
         let object = parsed(|out| write_comparison(out, &comparison));
-        let pair = &object["pairs"][0];
-        let worlds = (&pair["virtual"]["world"], &pair["live"]["world"], &pair["live"]["trace"]);
+        let pairs = &object["pairs"];
+        assert_eq!(pairs[0]["virtual_program"]["outcome"], "failed");
+        assert_eq!(pairs[1]["virtual_program"], Value::Null);
+        let worlds = (&pairs[1]["virtual"]["world"], &pairs[1]["live"]["world"], &pairs[1]["live"]["trace"]);
         assert_eq!(worlds, (&json!("virtual"), &json!("live"), &Value::Null));
-        assert_eq!((&object["total"], &object["same_tiers"]), (&json!(1), &json!(1)));
+        let counts = ["total", "same_verdict", "close_messages", "same_tiers"].map(|count| &object[count]);
+        assert_eq!(counts, [&json!(2), &json!(1), &json!(2), &json!(1)]);
     }
 
     #[test]
