@@ -17,7 +17,7 @@
 //! - `table`, `filter`: which calls stop.
 //! - `spawn`, `exec`: how a program is started, and what is changed in it before its first instruction.
 //! - `stop`, `tracee`: waiting for threads, and reading and writing their registers and memory.
-//! - `host`, `life`: whose turn it is; how threads and processes come and go.
+//! - `host`, `turn`, `life`: whose turn it is; what happens in it; how threads and processes come and go.
 //! - `calls`: what becomes of each call, one file for each family.
 //! - `socket`: UDP sockets without a network. `time_page`, `instructions`: clocks and randomness that need no call.
 //! - `watchdog`: programs that never stop.
@@ -66,6 +66,8 @@ mod thread;
 mod time_page;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod tracee;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod turn;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod watchdog;
 

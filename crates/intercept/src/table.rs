@@ -60,6 +60,7 @@ const SYSTEM_V: &str = "System V IPC is shared with the whole machine; use files
 const QUEUES: &str = "POSIX message queues are shared with the whole machine; use pipes or threads";
 const PRIVILEGED: i32 = libc::EPERM;
 const ABSENT: i32 = libc::ENOSYS;
+const SIGNALS: &str = "descriptors of signals are not simulated; use handlers, or sigwait";
 const BLOCKS: &str = "it may block where the simulation cannot see it; use read and write";
 
 /// All of them, by number.
@@ -346,14 +347,14 @@ pub const TABLE: &[SystemCall] = table! {
     279 "move_pages" Fails(ABSENT);
     280 "utimensat" Free;
     281 "epoll_pwait" Asked(calls::ready::epoll_wait);
-    282 "signalfd" Free;
+    282 "signalfd" Refused(SIGNALS);
     283 "timerfd_create" Asked(calls::timers::timerfd_create);
     284 "eventfd" Free;
     285 "fallocate" Free;
     286 "timerfd_settime" Asked(calls::timers::timerfd_settime);
     287 "timerfd_gettime" Asked(calls::timers::timerfd_gettime);
     288 "accept4" Asked(calls::sockets::accept);
-    289 "signalfd4" Free;
+    289 "signalfd4" Refused(SIGNALS);
     290 "eventfd2" Free;
     291 "epoll_create1" Free;
     292 "dup3" Asked(calls::descriptors::dup_to);

@@ -63,6 +63,10 @@ const STEADY_OF_PROCESS: [&str; 19] = [
     "root",
 ];
 
+/// Files that say which processors there are: one, the first.
+const PROCESSORS: [&str; 3] =
+    ["/sys/devices/system/cpu/online", "/sys/devices/system/cpu/possible", "/sys/devices/system/cpu/present"];
+
 /// Parts of the names of files of `/sys` that change: counters and amounts.
 const UNSTEADY_IN_SYS: [&str; 8] =
     ["current", "usage", "stat", "pressure", "events", "statistics", "scaling_cur_freq", "temp"];
@@ -70,6 +74,9 @@ const UNSTEADY_IN_SYS: [&str; 8] =
 /// What a program sees that opens this path.
 pub fn shown(call: &mut Call<'_>, path: &[u8]) -> Shown {
     let Ok(path) = std::str::from_utf8(path) else { return Shown::AsItIs };
+    if PROCESSORS.contains(&path) {
+        return Shown::Text("0\n".to_owned());
+    }
     if let Some(rest) = path.strip_prefix("/sys/") {
         let name = rest.rsplit('/').next().unwrap_or_default();
         let is_unsteady = UNSTEADY_IN_SYS.iter().any(|part| name.contains(part)) || rest.contains("/statistics/");

@@ -117,7 +117,10 @@ fn crashes_end_with_their_signal() {
     assert_eq!(attack("abort").state, signal(libc::SIGABRT));
     assert_eq!(attack("recurse").state, signal(libc::SIGSEGV));
     let run = attack("memory");
-    assert_eq!((run.text(), &run.state), (vec!["ok clocks go on", "ok clocks without their page"], &signal(libc::SIGSEGV)));
+    assert_eq!(
+        (run.text(), &run.state),
+        (vec!["ok clocks go on", "ok clocks without their page"], &signal(libc::SIGSEGV))
+    );
 }
 
 #[test]
@@ -162,8 +165,14 @@ fn what_cannot_be_started_is_said_in_one_sentence() {
     refused(&write("text", "echo hello\n", 0o755), libc::ENOEXEC);
     let script = write("script", "#!/no/such/interpreter -x\n", 0o755);
     let error = start_error(&script, &[]);
-    assert!(matches!(&error, StartError::Interpreter { interpreter, .. } if interpreter == "/no/such/interpreter"), "{error}");
+    assert!(
+        matches!(&error, StartError::Interpreter { interpreter, .. } if interpreter == "/no/such/interpreter"),
+        "{error}"
+    );
     let huge = "x".repeat(200_000);
     let error = start_error(&compile("attacks", Statically), &[&huge]);
-    assert!(matches!(&error, StartError::Program { error, .. } if error.raw_os_error() == Some(libc::E2BIG)), "{error}");
+    assert!(
+        matches!(&error, StartError::Program { error, .. } if error.raw_os_error() == Some(libc::E2BIG)),
+        "{error}"
+    );
 }
