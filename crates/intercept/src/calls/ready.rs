@@ -109,7 +109,8 @@ fn select_for(call: &mut Call<'_>, span: Option<u64>) -> Answer {
     match selected(call)? {
         Ok(events) => {
             let answer = wait(call, Watched { events, span }, |call| now(call, 4))?;
-            if matches!(answer, Outcome::Proceed) && call.woken != Woken::TimedOut {
+            // A call that does not wait has nothing left, and must keep its zero: perhaps nothing is ready.
+            if matches!(answer, Outcome::Proceed) && call.woken != Woken::TimedOut && span != Some(0) {
                 tell_rest(call, span)?;
             }
             Ok(answer)
