@@ -298,11 +298,15 @@ impl Host {
         if self.thread(key).gone {
             return self.perhaps_ended(self.threads[key.0].process, ending);
         }
+        let (process, clear_tid) = (self.thread(key).process, self.thread(key).clear_tid);
+        // Before anything else is waited for: its end is told once.
+        self.forget_thread(key);
         if let Some(what) = self.kernel.watch.take_verdict() {
+            if self.threads_of(process).is_empty() {
+                self.processes[process.0].ending = Some(ending);
+            }
             return self.give_up(key, what);
         }
-        let (process, clear_tid) = (self.thread(key).process, self.thread(key).clear_tid);
-        self.forget_thread(key);
         if matches!(ending, Ending::Signal(_)) {
             // A signal that ends a thread ends all of its process.
             self.processes[process.0].dying = true;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Mutex;
 
 use common::Linked::Statically;
-use common::{Run, compile, descriptors, launch, left_behind, lock, run_on, setting};
+use common::{Run, compile, descriptors, finish, launch, left_behind, lock, run_on, setting};
 use seedbed_intercept::{Ending, Host, Kernel, Output, StartError, State, What};
 
 /// Processes and descriptors of this process are counted, so one test runs at a time.
@@ -103,6 +103,28 @@ fn a_program_that_spins_blocks_or_floods_is_found() {
     assert_eq!(obstacle("spin"), What::Spin { seconds: 1 });
     assert!(matches!(obstacle("open fifo"), What::Blocked { .. }));
     assert!(matches!(obstacle("again"), What::Storm { .. }));
+}
+
+#[test]
+fn a_program_that_blocks_is_found_while_programs_of_other_hosts_wait() {
+    let program = compile("attacks", Statically);
+    leaving_nothing(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let kernel = Rc::new(Kernel::new().expect("a kernel"));
+        kernel.set_patience(1, 2);
+        let start = |what| {
+            let launch = launch(&program, &[what], folder.path());
+            Host::start(&kernel, &launch, &setting(1), 0).expect("it starts")
+        };
+        // It has not run yet, so it stands at its beginning.
+        let mut waiting = start("close all");
+        for what in ["open fifo", "spin"] {
+            let mut blocking = start(what);
+            let stuck = finish(&mut blocking).state;
+            assert!(matches!(stuck, State::Stuck(_)), "{what}: {stuck:?}");
+        }
+        assert_eq!(finish(&mut waiting).state, code(7));
+    });
 }
 
 #[test]
