@@ -86,7 +86,8 @@ pub fn spawn(launch: &Launch, stops: &Stops) -> Result<Tid, StartError> {
     loop {
         match stops.next_of(tid) {
             Some(Stop::Executed) => return Ok(tid),
-            Some(Stop::Ended(Ending::Code(_) | Ending::Signal(_))) | None => return Err(failure(launch, &failed)),
+            Some(Stop::Ended(ending)) => return Err(failure(launch, &failed, ending)),
+            None => return Err(failure(launch, &failed, Ending::Signal(libc::SIGKILL))),
             Some(Stop::Signal(signal)) => tid.resume(signal),
             Some(_) => tid.resume(0),
         }
@@ -94,7 +95,7 @@ pub fn spawn(launch: &Launch, stops: &Stops) -> Result<Tid, StartError> {
 }
 
 /// What the child has written before it ended.
-fn failure(launch: &Launch, failed: &OwnedFd) -> StartError {
+fn failure(launch: &Launch, failed: &OwnedFd, ending: Ending) -> StartError {
     let mut report = [0_u8; 2];
     // The other end may still be open in children of other simulations.
     // SAFETY: the call takes numbers only.
@@ -103,7 +104,7 @@ fn failure(launch: &Launch, failed: &OwnedFd) -> StartError {
     let length = unsafe { libc::read(failed.as_raw_fd(), report.as_mut_ptr().cast(), report.len()) };
     let program = launch.program.display().to_string();
     if length != 2 {
-        let error = io::Error::other("it was killed before it began");
+        let error = io::Error::other(format!("it ended before it began ({ending})"));
         return StartError::Program { program, error };
     }
     let error = io::Error::from_raw_os_error(i32::from(report[1]));
@@ -185,8 +186,12 @@ impl Prepared {
             // SAFETY: as `become_program`.
             unsafe {
                 let report = [number, *libc::__errno_location() as u8];
-                let report_to = if number == 0 { self.failures.as_raw_fd() } else { REPORT };
-                libc::write(report_to, report.as_ptr().cast(), report.len());
+                // If the first step fails, the report may still be where it was.
+                for descriptor in [REPORT, self.failures.as_raw_fd()] {
+                    if libc::write(descriptor, report.as_ptr().cast(), report.len()) > 0 {
+                        break;
+                    }
+                }
                 libc::_exit(127);
             }
         }

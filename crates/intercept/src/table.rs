@@ -156,10 +156,10 @@ pub const TABLE: &[SystemCall] = table! {
     88 "symlink" Free;
     89 "readlink" Asked(calls::files::readlink);
     90 "chmod" Free;
-    91 "fchmod" Free;
-    92 "chown" Free;
-    93 "fchown" Free;
-    94 "lchown" Free;
+    91 "fchmod" Fails(PRIVILEGED);
+    92 "chown" Fails(PRIVILEGED);
+    93 "fchown" Fails(PRIVILEGED);
+    94 "lchown" Fails(PRIVILEGED);
     95 "umask" Free;
     96 "gettimeofday" Asked(calls::time::gettimeofday);
     97 "getrlimit" Free;
@@ -325,7 +325,7 @@ pub const TABLE: &[SystemCall] = table! {
     257 "openat" Asked(calls::files::openat);
     258 "mkdirat" Free;
     259 "mknodat" Free;
-    260 "fchownat" Free;
+    260 "fchownat" Fails(PRIVILEGED);
     261 "futimesat" Free;
     262 "newfstatat" Asked(calls::files::newfstatat);
     263 "unlinkat" Free;

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -20,7 +21,10 @@ static ALONE: Mutex<()> = Mutex::new(());
 fn leaving_nothing<T>(act: impl FnOnce() -> T) -> T {
     let _alone = lock(&ALONE);
     let before = descriptors();
+    let device = || std::fs::metadata("/dev/null").map(|file| (file.mode(), file.uid(), file.gid())).expect("a device");
+    let permissions = device();
     let result = act();
+    assert_eq!(device(), permissions, "what a program is given for its output belongs to the whole machine");
     assert_eq!(left_behind(), Vec::<String>::new());
     assert_eq!(descriptors(), before, "descriptors are left");
     result
