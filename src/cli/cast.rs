@@ -79,8 +79,8 @@ pub(super) struct Booking<'a> {
 pub(super) struct Staging {
     /// Do not show what replicas print
     ///
-    /// If a run of `seedbed run` fails, it is in a file beside the repro files, which the report names. In
-    /// the virtual world, replicas print nothing.
+    /// If a run of `seedbed run` fails, it is in a file beside the repro files, which the report names.
+    /// Protocols print nothing, and simulated programs are shown only with `--show-output`.
     #[arg(short, long)]
     silence: bool,
 
@@ -136,13 +136,6 @@ impl Watcher for Prints<'_> {
     }
 }
 
-impl Cast {
-    /// Simulated replicas of a protocol.
-    pub fn simulated(protocol: Protocol) -> Cast {
-        Cast::Virtual { protocol, shows_output: false }
-    }
-}
-
 impl<'a> Booking<'a> {
     /// A booking for each scenario that is selected, with each seed: all seeds of the first scenario come first.
     pub fn all(selected: &'a Selected, command: &CommandLine<'_>) -> Vec<Booking<'a>> {
@@ -161,6 +154,11 @@ impl<'a> Booking<'a> {
 }
 
 impl Cast {
+    /// Simulated replicas of a protocol.
+    pub fn simulated(protocol: Protocol) -> Cast {
+        Cast::Virtual { protocol, shows_output: false }
+    }
+
     /// The program of -r: simulated, or as processes.
     pub fn of_program(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
         if staging.simulates {

@@ -129,6 +129,7 @@ fn programs_in_every_language_are_repeatable() {
     let built = |name: &str| root.join("target/programs").join(name).join("3700kvstore");
     let own = |name: &str| programs().join(name).join("3700kvstore");
     let all = [
+        ("true", PathBuf::from(SHIPPED)),
         ("python3", own("python-raft")),
         ("python3", own("python-threads")),
         ("python3", own("python-asyncio")),
@@ -161,6 +162,7 @@ fn programs_in_every_language_are_repeatable() {
         played += 1;
     }
     eprintln!("{played} programs played");
+    assert!(played > 0, "the shipped one is always there");
 }
 
 #[test]

@@ -5,17 +5,14 @@
 
 use std::fs;
 
+use crate::process::own_path;
 use crate::random::Random;
 use crate::stop::{Stop, Stops};
 use crate::time_page::{self, ADDRESS, SIZE, TimePage};
-use crate::tracee::{Address, Fault, Registers, Tid};
+use crate::tracee::{Address, BELOW_STACK, Fault, Registers, Tid};
 
 /// MAP_FIXED_NOREPLACE, which not every libc knows.
 const FIXED_NOREPLACE: i32 = 0x10_0000;
-
-/// The red zone below the stack, which belongs to the function that runs (System V ABI, AMD64 supplement, 3.2.2), and
-/// some more.
-const BELOW_STACK: u64 = 4_096;
 
 /// Takes the randomness of the kernel from a program that has just been loaded, and gives it the time page. Returns
 /// whether it has the page. If not, it has no vDSO either, and each clock read is a system call that stops.
@@ -109,8 +106,7 @@ struct Borrowed<'s> {
 impl Borrowed<'_> {
     /// The page, opened through the tracer's own descriptor, so that the program has none of it.
     fn map(&self, page: &TimePage) -> Result<bool, Fault> {
-        #[expect(clippy::disallowed_methods, reason = "the path of the page names this process")]
-        let path = format!("/proc/{}/fd/{}\0", std::process::id(), page.descriptor());
+        let path = own_path(page.descriptor()) + "\0";
         let place = self.saved.rsp - BELOW_STACK;
         let before = self.tid.bytes(place, path.len())?;
         self.tid.write(place, path.as_bytes())?;

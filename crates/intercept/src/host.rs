@@ -4,8 +4,8 @@
 //! made, answered in the kernel's place, or made to wait. Between two calls no time passes, but calls cost some. A host
 //! never runs ahead of the time that it was allowed: a call that is due later waits for the host's next turn.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::calls::futex::Futexes;
@@ -25,7 +25,7 @@ use crate::thread::{Cause, Next, Thread, ThreadKey, Wait, Woken};
 use crate::time_page::TimePage;
 use crate::tracee::Tid;
 
-/// After so many calls in a row another thread that is ready gets its turn.
+/// After this many calls in a row another thread that is ready gets its turn.
 const TURNS_MAX: u32 = 400;
 
 /// A host with a program that was started on it.
@@ -72,7 +72,7 @@ pub struct Host {
     /// The folder that its programs may write to.
     pub(crate) folder: PathBuf,
     /// Files elsewhere that were written to.
-    pub(crate) written_outside: BTreeSet<PathBuf>,
+    pub(crate) written_outside: Vec<PathBuf>,
     /// Numbers of files that were made during the run: device and number, and what programs see.
     pub(crate) inodes: BTreeMap<(u64, u64), u64>,
     /// When the run began, in nanoseconds of real time since 1970.
@@ -139,7 +139,7 @@ impl Host {
             progress: 0,
             sent: VecDeque::new(),
             folder: launch.writable.canonicalize().unwrap_or_else(|_| launch.writable.clone()),
-            written_outside: BTreeSet::new(),
+            written_outside: Vec::new(),
             inodes: BTreeMap::new(),
             real_start: kernel.real_start,
             printer: Printer::default(),
@@ -228,9 +228,9 @@ impl Host {
         (calls, self.counts.clock_reads)
     }
 
-    /// Files outside its folder that its programs have written to: later runs may find them.
-    pub fn written_outside(&self) -> impl Iterator<Item = &Path> {
-        self.written_outside.iter().map(PathBuf::as_path)
+    /// Files outside its folder that its programs have written to, in order: later runs may find them.
+    pub fn written_outside(&self) -> &[PathBuf] {
+        &self.written_outside
     }
 
     /// Ends all its processes, as a power failure does.

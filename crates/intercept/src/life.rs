@@ -1,7 +1,6 @@
 //! How threads and processes of a host come and go.
 
 use std::io;
-use std::os::fd::RawFd;
 
 use crate::host::Host;
 use crate::launch::{Ending, State};
@@ -71,7 +70,7 @@ impl Host {
         }
     }
 
-    /// A stop of a thread that nobody waits for.
+    /// A stop of a thread that is not waited for.
     fn note(&mut self, tid: Tid, stop: Stop) {
         match (self.by_tid.get(&tid), stop) {
             (Some(&key), Stop::Ended(ending)) => self.ended(key, ending),
@@ -352,7 +351,7 @@ impl Host {
         };
         let is_asked_about = has_parent(self, process.0);
         let owner = &mut self.processes[process.0];
-        // Nobody asks about it if its parent is gone or ignores SIGCHLD; its real number may be another one's soon.
+        // Its parent does not ask about it if that is gone or ignores SIGCHLD; its real number may be another one's soon.
         owner.reaped = !is_asked_about || !owner.is_left();
         owner.end(ending);
         let (maker, parent) = (owner.waiting_maker.take(), owner.parent);
@@ -383,11 +382,6 @@ impl Host {
             unsafe { libc::kill(target.pid.0, libc::SIGKILL) };
             self.drain(process);
         }
-    }
-
-    /// A descriptor of a thread's process is about to be closed.
-    pub(crate) fn closed(&mut self, key: ThreadKey, fd: RawFd) {
-        self.process_of(key).descriptors.forget(fd);
     }
 
     /// Ends all processes of the host, and waits until they are gone.

@@ -222,6 +222,13 @@ pub fn owned(result: i64) -> io::Result<OwnedFd> {
     }
 }
 
+/// The path by which a traced program opens a file that this process has open.
+pub fn own_path(descriptor: RawFd) -> String {
+    #[expect(clippy::disallowed_methods, reason = "the path names this process")]
+    let own = std::process::id();
+    format!("/proc/{own}/fd/{descriptor}")
+}
+
 fn kind_of(descriptor: RawFd) -> Kind {
     // SAFETY: a structure of numbers, for which zeros are valid.
     let mut status: libc::stat = unsafe { std::mem::zeroed() };

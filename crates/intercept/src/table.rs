@@ -98,7 +98,7 @@ pub const TABLE: &[SystemCall] = table! {
     30 "shmat" Refused(SYSTEM_V);
     31 "shmctl" Refused(SYSTEM_V);
     32 "dup" Asked(calls::descriptors::dup);
-    33 "dup2" Asked(calls::descriptors::dup_to);
+    33 "dup2" Asked(calls::descriptors::dup);
     34 "pause" Asked(calls::signals::pause);
     35 "nanosleep" Asked(calls::time::nanosleep);
     36 "getitimer" Asked(calls::timers::getitimer);
@@ -357,7 +357,7 @@ pub const TABLE: &[SystemCall] = table! {
     289 "signalfd4" Refused(SIGNALS);
     290 "eventfd2" Free;
     291 "epoll_create1" Free;
-    292 "dup3" Asked(calls::descriptors::dup_to);
+    292 "dup3" Asked(calls::descriptors::dup);
     293 "pipe2" Free;
     294 "inotify_init1" Fails(ABSENT);
     295 "preadv" Asked(calls::transfer::preadv);

@@ -20,6 +20,10 @@ pub struct Tid(pub i32);
 /// An address in the memory of a traced program.
 pub type Address = u64;
 
+/// So far below a thread's stack its memory can be used for a moment: beyond the red zone, which belongs to the function
+/// that runs (System V ABI, AMD64 supplement, 3.2.2).
+pub const BELOW_STACK: u64 = 4_096;
+
 /// Memory that is not there, or a thread that is gone. A system call that meets it returns EFAULT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;

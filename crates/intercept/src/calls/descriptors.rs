@@ -13,7 +13,7 @@ pub fn close(call: &mut Call<'_>) -> Answer {
     if call.process().descriptors.libraries.contains(&fd) {
         call.host.patch_instructions(call.key);
     }
-    call.host.closed(call.key, fd);
+    call.process().descriptors.forget(fd);
     PROCEED
 }
 
@@ -22,22 +22,14 @@ pub fn close_range(call: &mut Call<'_>) -> Answer {
     if flags & libc::CLOSE_RANGE_CLOEXEC as u64 == 0 {
         let is_closed = |fd: &RawFd| (first..=last & 0xFFFF_FFFF).contains(&(*fd as u64));
         for fd in call.process().descriptors.remembered().into_iter().filter(is_closed) {
-            call.host.closed(call.key, fd);
+            call.process().descriptors.forget(fd);
         }
     }
     PROCEED
 }
 
+/// Also dup2 and dup3.
 pub fn dup(call: &mut Call<'_>) -> Answer {
-    duplicate(call)
-}
-
-/// dup2 and dup3.
-pub fn dup_to(call: &mut Call<'_>) -> Answer {
-    duplicate(call)
-}
-
-fn duplicate(call: &mut Call<'_>) -> Answer {
     let from = call.fd(0);
     let to = call.complete()?;
     if to >= 0 {
@@ -48,7 +40,7 @@ fn duplicate(call: &mut Call<'_>) -> Answer {
 
 pub fn fcntl(call: &mut Call<'_>) -> Answer {
     match call.int(1) {
-        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => duplicate(call),
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => dup(call),
         libc::F_GETLK => holder(call),
         libc::F_SETLKW => lock(call, libc::F_SETLK),
         libc::F_OFD_SETLKW => lock(call, libc::F_OFD_SETLK),

@@ -10,12 +10,10 @@ use super::{Answer, Call, Errno, PROCEED, fail};
 use crate::host::Host;
 use crate::instructions::is_searched_library;
 use crate::model::WALL_START;
-use crate::tracee::Address;
+use crate::process::own_path;
+use crate::tracee::{Address, BELOW_STACK};
 
 const SECOND: u64 = 1_000_000_000;
-
-/// Below the stack: the red zone, and some more.
-const BELOW_STACK: u64 = 4_096;
 
 /// The numbers of files that were made during the run, as programs see them, begin here.
 const FIRST_INODE: u64 = 1_000;
@@ -42,9 +40,7 @@ fn opened(call: &mut Call<'_>, place: usize, flags: u64) -> Answer {
         Shown::Elsewhere(real) => return open_instead(call, place, &real),
         Shown::Text(text) => {
             let file = proc::file_of(&text).map_err(|_| Errno(libc::ENFILE))?;
-            #[expect(clippy::disallowed_methods, reason = "the path of the file names this process")]
-            let real = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-            return open_instead(call, place, &real);
+            return open_instead(call, place, &own_path(file.as_raw_fd()));
         }
     }
     if is_searched_library(&path) {
@@ -68,7 +64,7 @@ fn opened(call: &mut Call<'_>, place: usize, flags: u64) -> Answer {
 fn open_instead(call: &mut Call<'_>, place: usize, path: &str) -> Answer {
     let tid = call.tid();
     let text = format!("{path}\0");
-    let address = tid.registers()?.rsp - BELOW_STACK;
+    let address = tid.registers()?.rsp.wrapping_sub(BELOW_STACK);
     let before = tid.bytes(address, text.len())?;
     tid.write(address, text.as_bytes())?;
     call.set_arg(place, address)?;
@@ -83,8 +79,8 @@ fn note_if_outside(call: &mut Call<'_>, fd: RawFd) {
     let Ok(path) = std::fs::read_link(format!("/proc/{pid}/fd/{fd}")) else { return };
     let is_own = path.starts_with(&call.host.folder)
         || ["/dev", "/proc", "/memfd:"].iter().any(|own| path.to_string_lossy().starts_with(own));
-    if !is_own {
-        call.host.written_outside.insert(path);
+    if !is_own && !call.host.written_outside.contains(&path) {
+        call.host.written_outside.push(path);
     }
 }
 
@@ -97,65 +93,38 @@ pub fn newfstatat(call: &mut Call<'_>) -> Answer {
     fixed_stat(call, 2)
 }
 
-/// Where `struct stat` has what may differ: the device, the number, the size, the blocks, and three times.
-mod layout {
-    pub const DEVICE: u64 = 0;
-    pub const INODE: u64 = 8;
-    pub const SIZE: u64 = 48;
-    pub const BLOCKS: u64 = 64;
-    pub const ACCESS: u64 = 72;
-    pub const TIMES: usize = 3;
-    pub const CHANGE: usize = 2;
-
-    /// The same in `struct statx`, where each time takes 16 bytes, too.
-    pub const X_INODE: u64 = 32;
-    pub const X_SIZE: u64 = 40;
-    pub const X_BLOCKS: u64 = 48;
-    pub const X_ACCESS: u64 = 64;
-    pub const X_TIMES: usize = 4;
-    pub const X_CHANGE: usize = 2;
-    pub const X_DEVICE: u64 = 136;
-}
-
 /// Where a structure has what may differ.
 struct Layout {
     device: u64,
+    /// The device is two numbers of four bytes.
+    is_split: bool,
     inode: u64,
     size: u64,
     blocks: u64,
+    /// Where its times begin, 16 bytes each; how many there are; which of them is that of the last change.
     times: u64,
-    count: usize,
-    change: usize,
+    count: u64,
+    change: u64,
 }
+
+/// `struct stat`.
+const STAT: Layout =
+    Layout { device: 0, is_split: false, inode: 8, size: 48, blocks: 64, times: 72, count: 3, change: 2 };
+
+/// `struct statx`.
+const STATX: Layout =
+    Layout { device: 136, is_split: true, inode: 32, size: 40, blocks: 48, times: 64, count: 4, change: 2 };
 
 fn fixed_stat(call: &mut Call<'_>, place: usize) -> Answer {
     if call.complete()? == 0 {
-        let layout = Layout {
-            device: layout::DEVICE,
-            inode: layout::INODE,
-            size: layout::SIZE,
-            blocks: layout::BLOCKS,
-            times: layout::ACCESS,
-            count: layout::TIMES,
-            change: layout::CHANGE,
-        };
-        fix(call, call.args[place], &layout)?;
+        fix(call, call.args[place], &STAT)?;
     }
     PROCEED
 }
 
 pub fn statx(call: &mut Call<'_>) -> Answer {
     if call.complete()? == 0 {
-        let layout = Layout {
-            device: layout::X_DEVICE,
-            inode: layout::X_INODE,
-            size: layout::X_SIZE,
-            blocks: layout::X_BLOCKS,
-            times: layout::X_ACCESS,
-            count: layout::X_TIMES,
-            change: layout::X_CHANGE,
-        };
-        fix(call, call.args[4], &layout)?;
+        fix(call, call.args[4], &STATX)?;
     }
     PROCEED
 }
@@ -170,7 +139,7 @@ fn fix(call: &mut Call<'_>, address: Address, layout: &Layout) -> Result<(), Err
     let now = WALL_START + call.now();
     let mut changed_now = false;
     for number in 0..layout.count {
-        let place = address + layout.times + 16 * number as u64;
+        let place = address + layout.times + 16 * number;
         let [seconds, rest] = tid.read_words(place)?;
         if is_recent(seconds, rest) {
             changed_now |= number == layout.change;
@@ -179,6 +148,7 @@ fn fix(call: &mut Call<'_>, address: Address, layout: &Layout) -> Result<(), Err
     }
     if changed_now {
         let device = tid.read_u64(address + layout.device)?;
+        let device = if layout.is_split { libc::makedev(device as u32, (device >> 32) as u32) } else { device };
         let inode = call.host.shown_inode(device, tid.read_u64(address + layout.inode)?);
         tid.write_words(address + layout.inode, &[inode])?;
         // When a file system gives blocks to a file is its own affair.
@@ -243,7 +213,7 @@ fn sort_entries(bytes: &mut [u8], mut shown: impl FnMut(u64) -> u64) {
     for (mut entry, place) in entries.into_iter().zip(places) {
         let inode = shown(u64::from_le_bytes(entry[..8].try_into().expect("eight bytes")));
         entry[..8].copy_from_slice(&inode.to_le_bytes());
-        // Where to go on after so many entries stays what it was.
+        // By which place the program goes on after an entry stays what it was.
         entry[8..16].copy_from_slice(&place);
         bytes[start..start + entry.len()].copy_from_slice(&entry);
         start += entry.len();

@@ -130,21 +130,19 @@ fn clear_usage(call: &Call<'_>, usage: u64) -> Result<(), Errno> {
 }
 
 /// Commands that change what the simulation relies on.
-const PROTECTED: [i32; 6] = [
+const PROTECTED: [i32; 7] = [
     libc::PR_SET_SECCOMP,
     libc::PR_SET_TSC,
     libc::PR_SET_DUMPABLE,
     libc::PR_SET_NO_NEW_PRIVS,
     libc::PR_SET_PTRACER,
     libc::PR_SET_CHILD_SUBREAPER,
+    libc::PR_SET_MM,
 ];
-
-/// PR_SET_MM and PR_GET_TSC.
-const SET_MM: i32 = 35;
 
 pub fn prctl(call: &mut Call<'_>) -> Answer {
     let command = call.int(0);
-    if PROTECTED.contains(&command) || command == SET_MM {
+    if PROTECTED.contains(&command) {
         return fail(libc::EPERM);
     }
     PROCEED

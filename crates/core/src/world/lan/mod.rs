@@ -40,6 +40,7 @@ use crate::engine::PowerFailure;
 use crate::id::{ClientId, ReplicaId, ReplicaSet};
 use crate::printable::Excerpt;
 use crate::record::{Event, RunRecord, World};
+use crate::rng::Stream;
 use crate::scenario::Scenario;
 use crate::service::Response;
 use crate::time::{Span, Time};
@@ -453,6 +454,14 @@ impl<'a> Lan<'a> {
         self.requests.push_operation(&envelope, operation);
         &self.requests
     }
+}
+
+/// What the handout starts a replica with: the port of the router, its own address, and those of the others in random order.
+pub fn command_line(seed: u64, own: ReplicaId, replicas: usize, port: u16) -> Vec<String> {
+    let mut others: Vec<ReplicaId> = ReplicaId::all(replicas).filter(|&other| other != own).collect();
+    Stream::link(seed, "peer lists", u64::from(own.0), 0).shuffle(&mut others);
+    let addresses = [own].into_iter().chain(others).map(|replica| address(replica).to_string());
+    [port.to_string()].into_iter().chain(addresses).collect()
 }
 
 /// The address of a replica: its place.

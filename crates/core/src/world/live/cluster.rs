@@ -5,8 +5,7 @@ use std::process::{Command, Stdio};
 use super::router::Port;
 use super::{Setup, as_file};
 use crate::id::ReplicaId;
-use crate::rng::Stream;
-use crate::world::lan::address;
+use crate::world::lan::command_line;
 use crate::world::processes::{Outputs, PlayError, Processes};
 
 /// The processes, and how they are started. When it is dropped, no process is left.
@@ -42,13 +41,10 @@ impl<'a> Cluster<'a> {
         PlayError::Program { program: self.setup.program.clone(), source }
     }
 
-    /// The handout's command line: port, own address, the others' addresses in random order.
     fn command(&self, replica: ReplicaId) -> Result<Command, PlayError> {
-        let mut others: Vec<ReplicaId> = ReplicaId::all(self.ports.len()).filter(|&other| other != replica).collect();
-        Stream::link(self.seed, "peer lists", u64::from(replica.0), 0).shuffle(&mut others);
         let mut command = Command::new(as_file(&self.setup.program));
-        command.arg(self.ports[replica.index()].number()?.to_string()).arg(address(replica).to_string());
-        command.args(others.into_iter().map(|other| address(other).to_string()));
+        let port = self.ports[replica.index()].number()?;
+        command.args(command_line(self.seed, replica, self.ports.len(), port));
         command.env_clear().envs(self.setup.environment());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(command)

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::processes::{Console, Interrupt, PlayError, Spectator, check_executable};
+use super::processes::{Console, Interrupt, PlayError, Spectator, check_executable, usual_environment};
 use crate::chaos::Rulebook;
 use crate::clock::{Clock, timespec};
 use crate::id::ReplicaId;
@@ -48,13 +48,6 @@ pub struct Setup {
     further: Vec<(OsString, OsString)>,
 }
 
-/// The environment variables that replicas inherit from this process: those that interpreters and runtimes need. Others
-/// may hold secrets.
-const INHERITED: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR"];
-
-/// Environment variables with a fixed value.
-const FIXED: [(&str, &str); 1] = [("LANG", "C.UTF-8")];
-
 impl Setup {
     /// Every replica runs this program, which is a file: a bare name is looked up in the current folder. Its environment is
     /// small: `PATH`, `HOME`, `USER`, `LOGNAME` and `TMPDIR` of this process, and `LANG=C.UTF-8`.
@@ -75,11 +68,10 @@ impl Setup {
     }
 
     /// The replicas' environment.
-    #[expect(clippy::disallowed_methods, reason = "programs do not start without a PATH")]
+    #[expect(clippy::disallowed_methods, reason = "temporary files go where those of this process go")]
     fn environment(&self) -> impl Iterator<Item = (OsString, OsString)> {
-        let inherited = INHERITED.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
-        let fixed = FIXED.into_iter().map(|(name, value)| (name.into(), value.into()));
-        fixed.chain(inherited).chain(self.further.iter().cloned())
+        let temporary = std::env::var_os("TMPDIR").map(|folder| ("TMPDIR".into(), folder));
+        usual_environment().chain(temporary).chain(self.further.iter().cloned())
     }
 }
 

@@ -6,6 +6,7 @@ mod group;
 mod interrupt;
 mod orphans;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -138,4 +139,15 @@ pub(crate) fn check_executable(program: &Path) -> io::Result<()> {
         return Err(io::Error::other("it is not executable"));
     }
     Ok(())
+}
+
+/// The environment variables that programs inherit from this process: those by which interpreters and runtimes are found.
+/// Others may hold secrets.
+const INHERITED: [&str; 4] = ["PATH", "HOME", "USER", "LOGNAME"];
+
+/// What programs inherit of this process's environment, and the language, which is fixed.
+#[expect(clippy::disallowed_methods, reason = "programs do not start without a PATH")]
+pub(crate) fn usual_environment() -> impl Iterator<Item = (OsString, OsString)> {
+    let inherited = INHERITED.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+    [("LANG".into(), "C.UTF-8".into())].into_iter().chain(inherited)
 }

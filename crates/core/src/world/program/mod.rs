@@ -14,6 +14,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::processes::{check_executable, usual_environment};
+
 pub use files::{Extent, Files};
 pub use scratch::Scratch;
 pub use seedbed_intercept::examine;
@@ -38,13 +40,10 @@ pub struct ProgramError {
     source: io::Error,
 }
 
-/// The environment variables that programs inherit from this process: those by which interpreters and runtimes are found.
-const INHERITED: [&str; 4] = ["PATH", "HOME", "USER", "LOGNAME"];
-
-/// Environment variables with a fixed value: a language without surprises; no compiled files beside sources; and no random
+/// Environment variables with a fixed value, beside the usual ones: no compiled files beside sources; and no random
 /// instructions of the processor in OpenSSL, because nothing could answer them.
-const FIXED: [(&str, &str); 3] =
-    [("LANG", "C.UTF-8"), ("PYTHONDONTWRITEBYTECODE", "1"), ("OPENSSL_ia32cap", "~0x4000000000000000:~0x40000")];
+const FIXED: [(&str, &str); 2] =
+    [("PYTHONDONTWRITEBYTECODE", "1"), ("OPENSSL_ia32cap", "~0x4000000000000000:~0x40000")];
 
 impl Program {
     /// The program of this file. Its folder is read, too ([`Files::of`]).
@@ -53,7 +52,7 @@ impl Program {
     /// If there is no such file, it cannot be executed, or its folder cannot be read.
     pub fn open(path: &Path) -> Result<Program, ProgramError> {
         let error = |source| ProgramError { program: path.to_owned(), source };
-        super::processes::check_executable(path).map_err(error)?;
+        check_executable(path).map_err(error)?;
         let files = Files::of(path).map_err(error)?;
         Ok(Program { path: path.to_owned(), files: Arc::new(files), further: Vec::new() })
     }
@@ -81,11 +80,9 @@ impl Program {
     }
 
     /// All variables of its environment. `temporary` is the folder for temporary files.
-    #[expect(clippy::disallowed_methods, reason = "interpreters are not found without a PATH")]
     fn environment(&self, temporary: &Path) -> Vec<(OsString, OsString)> {
-        let inherited = INHERITED.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
         let fixed = FIXED.into_iter().map(|(name, value)| (name.into(), value.into()));
         let temporary = [("TMPDIR".into(), temporary.into())];
-        fixed.chain(temporary).chain(inherited).chain(self.further.iter().cloned()).collect()
+        usual_environment().chain(fixed).chain(temporary).chain(self.further.iter().cloned()).collect()
     }
 }

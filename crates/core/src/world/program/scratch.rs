@@ -59,7 +59,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What a program has made unreadable stays until somebody else removes it.
+        // What a program has made unreadable stays until the next run that has the place.
         let _ = remove(&self.slot);
     }
 }

@@ -13,7 +13,7 @@ use crate::machine::{Exit, Identity, Input, Machine, Outbox};
 use crate::rng::Stream;
 use crate::scenario::ProcessModel;
 use crate::time::{Span, Time};
-use crate::world::lan::{Station, address};
+use crate::world::lan::{Station, command_line};
 
 /// The port of the LAN's router, as programs see it.
 const ROUTER: u16 = 37_000;
@@ -64,15 +64,12 @@ impl Premises {
         Ok(Premises { kernel, scratch, model, seed })
     }
 
-    /// The handout's command line: port, own address, the others' addresses in random order.
     fn launch(&self, program: &Program, identity: Identity) -> Launch {
         let own = self.scratch.root().join(program.files().program());
         let folder = own.parent().unwrap_or(&own).to_owned();
         let file = std::path::Path::new(".").join(own.file_name().unwrap_or_default());
-        let mut others: Vec<ReplicaId> = ReplicaId::all(identity.replicas).filter(|&id| id != identity.id).collect();
-        Stream::link(self.seed, "peer lists", u64::from(identity.id.0), 0).shuffle(&mut others);
-        let mut arguments = vec![file.clone().into_os_string(), ROUTER.to_string().into()];
-        arguments.extend([identity.id].into_iter().chain(others).map(|id| address(id).to_string().into()));
+        let line = command_line(self.seed, identity.id, identity.replicas, ROUTER);
+        let arguments = [file.clone().into_os_string()].into_iter().chain(line.into_iter().map(Into::into)).collect();
         Launch {
             program: file,
             arguments,
@@ -112,6 +109,8 @@ pub struct ProgramStation {
     home: Option<u16>,
     /// Whether it was told that a datagram went nowhere.
     strayed: bool,
+    /// How many of the files that it wrote outside its folder were told.
+    told_outside: usize,
     /// Lines of this machine's own, about the program.
     remarks: Vec<String>,
     last_lines: VecDeque<String>,
@@ -152,6 +151,7 @@ impl ProgramStation {
             obstacle,
             home: None,
             strayed: false,
+            told_outside: 0,
             remarks: Vec::new(),
             last_lines: VecDeque::new(),
             has_exited: false,
@@ -172,8 +172,12 @@ impl ProgramStation {
                 self.home.get_or_insert(datagram.from);
                 out.send(own, datagram.bytes.into());
             } else if !std::mem::replace(&mut self.strayed, true) {
-                self.remarks.push(format!("sends a datagram to port {}, where nobody listens", datagram.to));
+                self.remarks.push(format!("sends a datagram to port {}, where no socket is", datagram.to));
             }
+        }
+        for path in &host.written_outside()[self.told_outside..] {
+            self.remarks.push(format!("writes to {}, outside its folder: later runs may find that", path.display()));
+            self.told_outside += 1;
         }
         match host.state() {
             State::Running => {}
