@@ -14,7 +14,7 @@ use super::output;
 use super::program::columns;
 use super::progress::{Progress, Screen};
 use super::selection::Selected;
-use super::tested;
+use super::tested::{self, OnUnsupported};
 use crate::check::Judgement;
 use crate::lab::{Case, Judged, Protocol, Repro, SeedRange};
 use crate::record::{Event, RunRecord, Said, Tally, View, Watcher};
@@ -98,6 +98,10 @@ pub(super) struct Staging {
     #[arg(long, requires = "simulates", conflicts_with = "silence")]
     show_output: bool,
 
+    /// What becomes of system calls of simulated replicas that cannot be simulated
+    #[arg(long, value_name = "WHAT", requires = "simulates", default_value = "end", hide_default_value = true)]
+    on_unsupported: OnUnsupported,
+
     /// Set an environment variable for replicas of -r; without a value, this process's own
     ///
     /// Reports show the command, so pass secrets by name alone. By default replicas have only PATH, HOME, USER, LOGNAME and TMPDIR of this process, and LANG=C.UTF-8.
@@ -121,6 +125,7 @@ impl Staging {
     /// With the options that change what replicas do.
     pub fn words(&self, words: Words) -> Words {
         let words = if self.simulates { words.with("--virtual") } else { words };
+        let words = self.on_unsupported.words(words);
         self.env.iter().fold(words, |words, variable| words.option("--env", command::quoted(variable.as_ref())))
     }
 }
@@ -162,9 +167,20 @@ impl Cast {
     /// The program of -r: simulated, or as processes.
     pub fn of_program(program: &Path, staging: &Staging) -> Result<Cast, CliError> {
         if staging.simulates {
-            Ok(Cast::Virtual { protocol: tested::simulated(program, &staging.env)?, shows_output: staging.show_output })
+            let protocol = tested::simulated(program, &staging.env, staging.on_unsupported)?;
+            Ok(Cast::Virtual { protocol, shows_output: staging.show_output })
         } else {
             Cast::live(program, staging)
+        }
+    }
+
+    /// The same, and it tells of system calls.
+    pub fn telling_calls(self) -> Result<Cast, CliError> {
+        match self {
+            Cast::Virtual { protocol, shows_output } if protocol.program().is_some() => {
+                Ok(Cast::Virtual { protocol: protocol.telling_calls(), shows_output })
+            }
+            _ => Err(CliError::Calls),
         }
     }
 

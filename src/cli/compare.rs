@@ -13,7 +13,7 @@ use super::error::CliError;
 use super::output::{self, ExportArgs, Exports, Report};
 use super::program::{self, default_protocol};
 use super::selection::{Selected, Selection};
-use super::tested;
+use super::tested::{self, OnUnsupported};
 use crate::lab::Protocol;
 use crate::report::RunSummary;
 use crate::report::compare::{self, Comparison, Pair};
@@ -63,7 +63,7 @@ struct Staging {
 }
 
 /// The options that choose between simulated and real replicas, and what only one of them has.
-const CHOICES: [&str; 2] = ["simulates", "show_output"];
+const CHOICES: [&str; 3] = ["simulates", "show_output", "on_unsupported"];
 
 impl clap::Args for Staging {
     fn augment_args(command: Command) -> Command {
@@ -151,7 +151,7 @@ fn predict(args: &Args, selected: &Selected, line: &CommandLine<'_>) -> Result<V
         ));
         return Ok(bookings.iter().map(|_| None).collect());
     }
-    let program = Cast::simulated(tested::simulated(&args.replica, &args.staging.env)?);
+    let program = Cast::simulated(tested::simulated(&args.replica, &args.staging.env, OnUnsupported::End)?);
     let progress = program.progress(&bookings);
     let run = |booking: &Booking<'_>| match program.play(booking, &progress) {
         Ok(played) => Ok(Some(played.run)),

@@ -69,6 +69,10 @@ pub(super) enum CliError {
     Variable { text: String, problem: &'static str },
     #[error("--no-heartbeats: which messages of a program are heartbeats is not known; leave it out with -r")]
     Heartbeats,
+    #[error(
+        "--trace-calls: only simulated programs make system calls; it needs -r and --virtual, or a repro file of a program"
+    )]
+    Calls,
     #[error("the sweep has {runs} runs, more than {RUNS_MAX}; add --yes if that is meant")]
     ManyRuns { runs: u64 },
     #[error("--shard auto: {0}")]

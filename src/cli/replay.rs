@@ -46,7 +46,13 @@ pub(super) struct Args {
 
 /// Carries out the command.
 pub(super) fn execute(args: &Args) -> Result<Outcome, CliError> {
-    let repro = repro::load(&args.file)?;
+    let mut repro = repro::load(&args.file)?;
+    if args.trace.tells_calls() {
+        if repro.case.protocol.program().is_none() {
+            return Err(CliError::Calls);
+        }
+        repro.case.protocol = repro.case.protocol.telling_calls();
+    }
     let inputs: Vec<PathBuf> = repro::file(&args.file).into_iter().collect();
     let mut places = Vec::new();
     if let Some(path) = &args.timeline {

@@ -17,6 +17,7 @@ use super::sweep::{draw, picture};
 use super::trace::{TraceArgs, TraceFile};
 use crate::campaign::OnUnserved;
 use crate::chaos::Rulebook;
+use crate::check::Checker;
 use crate::lab::{Protocol, SeedRange};
 use crate::printable::printable;
 use crate::record::Reigns;
@@ -239,6 +240,12 @@ impl Args {
         {
             return Err(CliError::ForeignReplicas { name });
         }
+        if self.trace.tells_calls() {
+            return match &self.replica {
+                Some(program) => Cast::of_program(program, &self.staging)?.telling_calls(),
+                None => Err(CliError::Calls),
+            };
+        }
         match &self.replica {
             Some(program) => Cast::of_program(program, &self.staging),
             None if self.plays_grpc() => Cast::grpc(&self.staging),
@@ -337,7 +344,10 @@ fn play_watched(
     });
     let drawn = timeline.map_or(Ok(()), |path| {
         let protocol = if let Cast::Virtual { protocol, .. } = cast { Some(protocol) } else { None };
-        let title = title_of_picture(&scenario.name, seed, label, protocol);
+        let mut title = title_of_picture(&scenario.name, seed, label, protocol);
+        if played.run.judgement.opinion(&Checker::FAITHFULNESS).is_some() {
+            title += ", not faithful";
+        }
         let heading = (title.as_str(), played.run.description.as_str());
         let chart = figures::timeline(scenario, &record, &played.run.judgement, &reigns.into_vec(), heading);
         draw(path, &chart)

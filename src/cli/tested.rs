@@ -7,7 +7,7 @@ use super::command::{self, Words};
 use super::error::CliError;
 use super::program::{self, default_protocol};
 use crate::lab::Protocol;
-use crate::world::program::{Extent, Program};
+use crate::world::program::{Extent, Program, Unsupported};
 
 /// The replicas that a command tests.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,23 +23,67 @@ pub(super) struct Tested {
     #[arg(short, long, value_name = "PROGRAM", conflicts_with = "protocol")]
     replica: Option<PathBuf>,
 
+    #[command(flatten)]
+    conditions: Conditions,
+}
+
+/// What a simulated program finds beside its files.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Conditions {
     /// Set an environment variable for replicas of -r; without a value, this process's own
     #[arg(long, value_name = "NAME[=VALUE]", requires = "replica")]
     env: Vec<String>,
+
+    /// What becomes of system calls of -r that cannot be simulated
+    #[arg(long, value_name = "WHAT", requires = "replica", default_value = "end", hide_default_value = true)]
+    on_unsupported: OnUnsupported,
+}
+
+/// What becomes of a system call that cannot be simulated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum OnUnsupported {
+    /// It ends the run, and nothing is said about the program
+    #[default]
+    End,
+    /// It fails, the run goes on, and is marked as not faithful
+    Warn,
+}
+
+impl OnUnsupported {
+    /// With the option for it, unless that is the default.
+    pub fn words(self, words: Words) -> Words {
+        if self == OnUnsupported::Warn { words.with("--on-unsupported warn") } else { words }
+    }
+}
+
+impl From<OnUnsupported> for Unsupported {
+    fn from(choice: OnUnsupported) -> Unsupported {
+        match choice {
+            OnUnsupported::End => Unsupported::Ends,
+            OnUnsupported::Warn => Unsupported::Fails,
+        }
+    }
+}
+
+impl Conditions {
+    /// The protocol that a program speaks under these conditions.
+    pub fn simulate(&self, program: &Path) -> Result<Protocol, CliError> {
+        simulated(program, &self.env, self.on_unsupported)
+    }
 }
 
 impl Tested {
     /// The protocol, or that of the program.
     pub fn open(&self) -> Result<Protocol, CliError> {
         match &self.replica {
-            Some(program) => simulated(program, &self.env),
+            Some(program) => self.conditions.simulate(program),
             None => Ok(self.protocol.clone()),
         }
     }
 }
 
 /// The protocol that a program speaks whose replicas are simulated.
-pub(super) fn simulated(program: &Path, env: &[String]) -> Result<Protocol, CliError> {
+pub(super) fn simulated(program: &Path, env: &[String], on_unsupported: OnUnsupported) -> Result<Protocol, CliError> {
     let opened = Program::open(program).map_err(CliError::Program)?;
     if opened.files().extent() == Extent::Program {
         super::output::note(&format!(
@@ -49,7 +93,7 @@ pub(super) fn simulated(program: &Path, env: &[String]) -> Result<Protocol, CliE
         ));
     }
     let with = variables(env)?.into_iter().fold(opened, |program, (name, value)| program.with_env(name, value));
-    Ok(Protocol::of_program(with))
+    Ok(Protocol::of_program(with.with_unsupported(on_unsupported.into())))
 }
 
 /// With the words that name what is tested: nothing for the default protocol. `choice` is a word that must stand beside a
@@ -59,7 +103,8 @@ pub(super) fn words_of(words: Words, protocol: &Protocol, choice: Option<&str>) 
         return words.unless(default_protocol().name(), "--protocol", protocol.name());
     };
     let words = choice.into_iter().fold(words, Words::with).path("-r", Some(program.path()));
-    program.further().iter().fold(words, |words, (name, value)| {
+    let choice = if program.unsupported() == Unsupported::Fails { OnUnsupported::Warn } else { OnUnsupported::End };
+    program.further().iter().fold(choice.words(words), |words, (name, value)| {
         let variable = [name.as_os_str(), OsStr::new("="), value].into_iter().collect::<OsString>();
         words.option("--env", command::quoted(&variable))
     })

@@ -20,6 +20,13 @@ pub(super) struct TraceArgs {
     /// Leave heartbeats, and the answers to them, out of the trace
     #[arg(long, requires = "trace")]
     no_heartbeats: bool,
+
+    /// Put the system calls of simulated programs into the trace, too
+    ///
+    /// Each that stops in the simulation, with its arguments and its result, much as strace shows them. The run stays the
+    /// same, and so does its hash.
+    #[arg(long, requires = "trace")]
+    trace_calls: bool,
 }
 
 /// The destination of a trace.
@@ -43,6 +50,11 @@ impl TraceArgs {
     /// Whether heartbeats are left out.
     pub fn leaves_heartbeats_out(&self) -> bool {
         self.no_heartbeats
+    }
+
+    /// Whether system calls are in the trace.
+    pub fn tells_calls(&self) -> bool {
+        self.trace_calls
     }
 
     /// Whether a trace is asked for.

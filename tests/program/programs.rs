@@ -226,6 +226,100 @@ fn what_cannot_be_simulated_is_said_at_once_by_name() {
     }
 }
 
+/// A program that connects by TCP at its start, and goes on as the shipped one if that fails.
+fn tries_tcp(folder: &TempDir) {
+    let script_text = "#!/usr/bin/env python3
+import os, socket, sys
+try:
+    socket.socket().connect((\"127.0.0.1\", 80))
+except OSError as error:
+    print(\"no TCP:\", error)
+os.execv(\"./3700kvstore\", [\"./3700kvstore\"] + sys.argv[1:])
+";
+    script(folder, "tcp", script_text);
+}
+
+#[test]
+fn a_run_that_goes_on_after_what_cannot_be_simulated_is_marked_in_every_output() {
+    if !has("python3") {
+        return;
+    }
+    let folder = folder();
+    tries_tcp(&folder);
+    let run = "run crash-3 --seed 1 -r ./tcp --virtual --on-unsupported warn";
+    let files = "--csv r.csv --json r.json --trace t.jsonl --timeline t.svg";
+    let output = seedbed(folder.path(), &format!("{run} {files}"));
+    let report = printed(&output, 0);
+    assert!(report.starts_with("seedbed run crash-3 --seed 1 --virtual --on-unsupported warn -r ./tcp\n"), "{report}");
+    assert!(report.contains("\nNot faithful: "), "{report}");
+    assert!(report.contains("Faithfulness: not faithful, replica 000"), "{report}");
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("a file");
+    assert!(read("r.csv").contains(",faithfulness not faithful,"), "{}", read("r.csv"));
+    let json: Value = serde_json::from_str(&read("r.json")).expect("JSON");
+    let mark = &json["checkers"]["faithfulness"];
+    assert_eq!(mark["calls"].as_array().map(Vec::len), Some(5), "a call of each replica: {mark}");
+    assert_eq!(read("t.jsonl").matches("did what cannot be simulated: ").count(), 5);
+    assert!(read("t.svg").contains("not faithful"));
+    let suite = seedbed(folder.path(), "run crash-3 --seeds 1..3 -r ./tcp --virtual --on-unsupported warn");
+    assert_eq!(printed(&suite, 0).matches("    Not faithful: replica 0").count(), 1, "{}", text(&suite.stdout));
+    // A repro file keeps the choice.
+    short(&folder);
+    let mut hard: Value = serde_json::from_str(&read("short.json")).expect("JSON");
+    hard["max_packets"] = json!(60);
+    fs::write(folder.path().join("hard.json"), hard.to_string()).expect("a file");
+    let failed = seedbed(folder.path(), "run hard.json --seed 1 -r ./tcp --virtual --on-unsupported warn");
+    printed(&failed, 1);
+    let repro =
+        fs::read_dir(folder.path().join("repros")).expect("a folder").next().expect("a file").expect("an entry");
+    let kept = fs::read_to_string(repro.path()).expect("a file");
+    assert!(kept.contains("\"on_unsupported\": \"warn\""), "{kept}");
+    let replayed = seedbed(folder.path(), &format!("replay {}", repro.path().display()));
+    assert!(printed(&replayed, 0).contains("The same failure, to the bit"), "{}", text(&replayed.stdout));
+}
+
+#[test]
+fn the_first_system_call_that_differs_is_named() {
+    let folder = folder();
+    // It counts its starts in a file that no run forgets.
+    script(&folder, "counts", "#!/bin/sh\nread n < $COUNTER; echo $((n + 1)) > $COUNTER\nexec ./3700kvstore \"$@\"\n");
+    let outside = TempDir::new().expect("a folder");
+    let counter = outside.path().join("counter");
+    fs::write(&counter, "1\n").expect("a file");
+    let verify = format!("verify simple-1 --seeds 0..3 -r ./counts --env COUNTER={}", counter.display());
+    let output = seedbed(folder.path(), &verify);
+    let report = printed(&output, 1);
+    let marked: Vec<&str> = report.lines().filter(|line| line.starts_with('>')).collect();
+    assert_eq!(marked.len(), 2, "{report}");
+    assert!(marked.iter().all(|line| line.contains(": read(0, \"")) && marked[0] != marked[1], "{report}");
+    assert!(report.contains("openat(-100, \""), "the call that opened it is shown, too: {report}");
+}
+
+#[test]
+fn system_calls_are_in_the_trace_if_they_are_wanted_and_change_nothing() {
+    let folder = folder();
+    short(&folder);
+    let run = "run short.json --seed 3 -r ./3700kvstore --virtual";
+    let plain = trace(&seedbed(folder.path(), run), 0);
+    let told = seedbed(folder.path(), &format!("{run} --trace t.jsonl --trace-calls"));
+    assert_eq!(trace(&told, 0), plain);
+    let lines = fs::read_to_string(folder.path().join("t.jsonl")).expect("a trace");
+    let calls: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .filter(|line: &Value| line["type"] == "call")
+        .collect();
+    let first_send = calls.iter().find(|line| line["call"].as_str().is_some_and(|call| call.contains(": sendto(")));
+    let call = first_send.expect("it sends")["call"].as_str().expect("text");
+    assert!(call.contains("hello") && call.ends_with(" = 68"), "{call}");
+    for arguments in
+        ["run short.json --trace x --trace-calls", "run short.json -r ./3700kvstore --trace x --trace-calls"]
+    {
+        let output = seedbed(folder.path(), arguments);
+        printed(&output, 2);
+        assert!(text(&output.stderr).contains("--trace-calls: "), "{}", text(&output.stderr));
+    }
+}
+
 #[test]
 fn a_program_that_ends_has_died_and_its_last_words_are_told() {
     let folder = TempDir::new().expect("a folder");
@@ -284,6 +378,9 @@ fn options_that_need_a_program_or_another_world_are_refused_without_it() {
     for arguments in [
         "run simple-1 --virtual",
         "run simple-1 -r x --show-output",
+        "run simple-1 -r x --on-unsupported warn",
+        "verify simple-1 --seeds 0 --on-unsupported warn",
+        "explore --seeds 0 -r x --on-unsupported never",
         "explore --seeds 0 -r x --without votes-once",
         "verify simple-1 --seeds 0 -r x --protocol node",
         "sweep simple-1 -r x",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use seedbed_intercept::{Host, Interleaving, Kernel, Launch, Setting, State, TimeModel};
+use seedbed_intercept::{Host, Interleaving, Kernel, Launch, Setting, State, TimeModel, Unsupported};
 
 fn main() {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -15,7 +15,13 @@ fn main() {
         writable: PathBuf::from("."),
     };
     let kernel = Rc::new(Kernel::new().expect("a kernel"));
-    let setting = Setting { seed: 1, first_id: 100, model: TimeModel::default(), interleaving: Interleaving::Fifo };
+    let setting = Setting {
+        seed: 1,
+        first_id: 100,
+        model: TimeModel::default(),
+        interleaving: Interleaving::Fifo,
+        unsupported: Unsupported::Ends,
+    };
     let mut host = Host::start(&kernel, &launch, &setting, 0).unwrap_or_else(|error| panic!("{error}"));
     while *host.state() == State::Running
         && let Some(now) = host.next_wake()

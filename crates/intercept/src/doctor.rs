@@ -10,7 +10,7 @@ use crate::filter;
 use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::launch::{Check, Ending, Launch, Setting, State};
-use crate::model::{Interleaving, TimeModel};
+use crate::model::{Interleaving, TimeModel, Unsupported};
 use crate::process::owned;
 
 /// The oldest kernel that has all system calls which are used: close_range is of 5.9.
@@ -182,7 +182,13 @@ fn simulate() -> io::Result<()> {
         folder: PathBuf::from("/"),
         writable: PathBuf::from("/"),
     };
-    let setting = Setting { seed: 1, first_id: 1_000, model: TimeModel::default(), interleaving: Interleaving::Fifo };
+    let setting = Setting {
+        seed: 1,
+        first_id: 1_000,
+        model: TimeModel::default(),
+        interleaving: Interleaving::Fifo,
+        unsupported: Unsupported::Ends,
+    };
     let mut host = Host::start(&kernel, &launch, &setting, 0).map_err(other)?;
     while let Some(now) = host.next_wake() {
         host.run(now);

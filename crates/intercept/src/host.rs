@@ -4,16 +4,17 @@
 //! made, answered in the kernel's place, or made to wait. Between two calls no time passes, but calls cost some. A host
 //! never runs ahead of the time that it was allowed: a call that is due later waits for the host's next turn.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::calls::futex::Futexes;
 use crate::calls::processes::Found;
 use crate::calls::timers::Timers;
+use crate::journal::Journal;
 use crate::kernel::Kernel;
 use crate::launch::{Datagram, Ending, Launch, Setting, StartError, State};
-use crate::model::{Interleaving, TimeModel};
+use crate::model::{Interleaving, TimeModel, Unsupported};
 use crate::obstacle::{Obstacle, Place, What};
 use crate::print::{Output, Printer};
 use crate::process::Process;
@@ -78,6 +79,12 @@ pub struct Host {
     /// When the run began, in nanoseconds of real time since 1970.
     pub(crate) real_start: u64,
     pub(crate) printer: Printer,
+    /// What its programs call, if that is to be told.
+    pub(crate) journal: Option<Journal>,
+    /// What becomes of calls that are not supported, and those that were made in spite of that.
+    pub(crate) on_unsupported: Unsupported,
+    pub(crate) unsupported: Vec<Obstacle>,
+    pub(crate) unsupported_numbers: BTreeSet<u64>,
     pub(crate) state: State,
     pub(crate) counts: Counts,
 }
@@ -143,6 +150,10 @@ impl Host {
             inodes: BTreeMap::new(),
             real_start: kernel.real_start,
             printer: Printer::default(),
+            journal: None,
+            on_unsupported: setting.unsupported,
+            unsupported: Vec::new(),
+            unsupported_numbers: BTreeSet::new(),
             state: State::Running,
             counts: Counts::default(),
         };
@@ -233,6 +244,12 @@ impl Host {
         &self.written_outside
     }
 
+    /// Calls that are not supported, and failed therefore: the first of each kind, in order. Empty if such a call ends
+    /// the run.
+    pub fn unsupported(&self) -> &[Obstacle] {
+        &self.unsupported
+    }
+
     /// Ends all its processes, as a power failure does.
     pub fn kill(&mut self) {
         if self.state == State::Running {
@@ -264,11 +281,29 @@ impl Host {
 
     /// The program can be simulated no further.
     pub(crate) fn give_up(&mut self, key: ThreadKey, what: What) {
+        self.state = State::Stuck(self.obstacle(key, what));
+        self.destroy();
+    }
+
+    fn obstacle(&self, key: ThreadKey, what: What) -> Obstacle {
         let thread = &self.threads[key.0];
         let process = &self.processes[thread.process.0];
         let place = Place { program: process.program.clone(), process: process.shown, thread: thread.shown };
-        self.state = State::Stuck(Obstacle { place, what });
-        self.destroy();
+        Obstacle { place, what }
+    }
+
+    /// A thread does what cannot be simulated. Returns whether it may go on; its call has failed then.
+    pub(crate) fn meet_obstacle(&mut self, key: ThreadKey, what: What) -> bool {
+        let goes_on = self.on_unsupported == Unsupported::Fails && matches!(what, What::Call { .. });
+        if !goes_on {
+            self.give_up(key, what);
+            return false;
+        }
+        let number = self.threads[key.0].registers.map_or(0, |registers| registers.orig_rax);
+        if self.unsupported_numbers.insert(number) {
+            self.unsupported.push(self.obstacle(key, what));
+        }
+        true
     }
 
     /// Sets an alarm. Returns its entry.

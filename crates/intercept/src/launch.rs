@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::model::{Interleaving, TimeModel};
+use crate::model::{Interleaving, TimeModel, Unsupported};
 use crate::obstacle::Obstacle;
 
 /// A program with all that it is started with.
@@ -77,6 +77,8 @@ pub struct Setting {
     pub model: TimeModel,
     /// Which thread runs next.
     pub interleaving: Interleaving,
+    /// What becomes of calls that cannot be simulated.
+    pub unsupported: Unsupported,
 }
 
 /// A datagram that a program has sent.
@@ -88,6 +90,16 @@ pub struct Datagram {
     pub to: u16,
     /// What it says.
     pub bytes: Vec<u8>,
+}
+
+/// A system call that a program has made, or one that ends after it has waited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallLine {
+    /// The time on its host's clock.
+    pub time: u64,
+    /// Process, call, arguments and result, as in `1000: openat(-100, "/etc/hosts", 0x80000) = 3`. A thread that is not
+    /// the first of its process is named, too: `1000/1001`.
+    pub text: String,
 }
 
 /// Whether a host's program runs.

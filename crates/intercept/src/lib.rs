@@ -20,7 +20,7 @@
 //! - `host`, `turn`, `life`: whose turn it is; what happens in it; how threads and processes come and go.
 //! - `calls`: what becomes of each call, one file for each family.
 //! - `socket`: UDP sockets without a network. `time_page`, `instructions`: clocks and randomness that need no call.
-//! - `watchdog`: programs that never stop.
+//! - `journal`: which calls were made, in words. `watchdog`: programs that never stop.
 //!
 //! The mechanism is that of Shadow, Hermit and rr in parts; what differs is said where it does.
 //!
@@ -46,6 +46,8 @@ mod filter;
 mod host;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod instructions;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod journal;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kernel;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -82,7 +84,7 @@ pub use elsewhere::{Host, Kernel, examine};
 pub use host::Host;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use kernel::Kernel;
-pub use launch::{Check, Datagram, Ending, Launch, Setting, StartError, State};
-pub use model::{Interleaving, MONOTONIC_START, TimeModel, WALL_START};
+pub use launch::{CallLine, Check, Datagram, Ending, Launch, Setting, StartError, State};
+pub use model::{Interleaving, MONOTONIC_START, TimeModel, Unsupported, WALL_START};
 pub use obstacle::{Obstacle, Place, What};
 pub use print::{Line, Output, Printer};

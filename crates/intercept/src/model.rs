@@ -38,6 +38,17 @@ pub enum Interleaving {
     Drawn,
 }
 
+/// What becomes of a system call that is not supported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unsupported {
+    /// The program can be simulated no further ([`State::Stuck`](crate::State::Stuck)).
+    #[default]
+    Ends,
+    /// It fails as a call does that the kernel does not know, with ENOSYS. The first of each kind is noted
+    /// ([`Host::unsupported`](crate::Host::unsupported)): from then on the program may do what it never does outside.
+    Fails,
+}
+
 /// When a host's first moment is on its wall clock: 14 November 2023, 22:13:20 UTC, in nanoseconds since 1970.
 pub const WALL_START: u64 = 1_700_000_000_000_000_000;
 

@@ -23,6 +23,8 @@ pub struct Thread {
     pub next: Next,
     /// Its registers as it stopped for the call that it is in.
     pub registers: Option<Registers>,
+    /// What its call has returned, if that is known already.
+    pub result: Option<i64>,
     /// What it waits for, if it does.
     pub wait: Option<Wait>,
     /// Where the rest of its sleep is written if a signal ends that.
@@ -171,6 +173,7 @@ impl Thread {
             process,
             next: Next::Continue,
             registers: None,
+            result: None,
             wait: None,
             rest_of_sleep: None,
             deadline_before: None,

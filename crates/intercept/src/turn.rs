@@ -126,7 +126,11 @@ impl Host {
 
     /// Judges the call that a thread has stopped for. Returns whether it runs on.
     pub(crate) fn judge(&mut self, key: ThreadKey, woken: Woken) -> bool {
+        let draft = self.draft(key, woken);
         let outcome = Call::judge(self, key, woken);
+        if let Some(draft) = draft {
+            self.write_line(key, &draft, &outcome);
+        }
         if self.state != State::Running || self.thread(key).gone {
             return false;
         }
@@ -145,8 +149,10 @@ impl Host {
             Outcome::Proceed => self.resume(key, 0),
             Outcome::Return(value) => self.answer(key, value),
             Outcome::Refuse(what) => {
-                self.give_up(key, *what);
-                return false;
+                if !self.meet_obstacle(key, *what) {
+                    return false;
+                }
+                self.answer(key, -i64::from(libc::ENOSYS));
             }
             Outcome::Yield => {
                 let thread = self.thread(key);

@@ -8,6 +8,7 @@ use super::checkers::{first_findings, line};
 use super::summary::{RunSummary, SuiteSummary};
 use super::text::{BAD, FAIR, GOOD, too_busy};
 use super::{advice, describe};
+use seedbed_core::check::Checker;
 use seedbed_core::check::course::Tier;
 use seedbed_core::scenario::Scenario;
 use seedbed_core::scenario::order::{GROUPS, group};
@@ -82,6 +83,10 @@ impl Table {
             write!(out, "     Performance Tiers: {}", tiers(&passed))?;
         }
         writeln!(out)?;
+        let unfaithful = runs.iter().find_map(|run| run.judgement.opinion(&Checker::FAITHFULNESS));
+        if let Some(opinion) = unfaithful {
+            writeln!(out, "    {FAIR}Not faithful:{FAIR:#} {}", opinion.remark)?;
+        }
         let failures = || runs.iter().zip(replays).filter(|(run, _)| !run.passed());
         for (run, replay) in failures().take(LISTED_MAX) {
             let seed = if runs.len() > 1 { format!("seed {}: ", run.seed) } else { String::new() };

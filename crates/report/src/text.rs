@@ -12,8 +12,8 @@ use anstyle::{AnsiColor, Style};
 use super::summary::{IdleFault, Remark, RunSummary, Statistics};
 use super::{advice, checkers};
 use seedbed_core::chaos::Rulebook;
-use seedbed_core::check::LAG_MAX;
 use seedbed_core::check::course::{Measure, Performance, Tier, Verdict};
+use seedbed_core::check::{Checker, LAG_MAX};
 use seedbed_core::record::World;
 
 /// The style of errors.
@@ -76,6 +76,12 @@ pub fn write(out: &mut impl Write, run: &RunSummary) -> io::Result<()> {
     }
     if let Some(Remark { replica, time, what }) = &run.statistics.obstacle {
         writeln!(out, "{BAD}Cut short:{BAD:#} replica {replica} at {time:.6} s did what cannot be simulated: {what}")?;
+    }
+    if run.judgement.opinion(&Checker::FAITHFULNESS).is_some() {
+        writeln!(
+            out,
+            "{BAD}Not faithful:{BAD:#} a system call could not be simulated, and failed; the last section says which"
+        )?;
     }
     writeln!(out)?;
     if run.panicked() {

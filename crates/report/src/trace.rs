@@ -125,6 +125,12 @@ struct Printing<'a> {
 }
 
 #[derive(Serialize)]
+struct Calling<'a> {
+    from: Address,
+    call: &'a str,
+}
+
+#[derive(Serialize)]
 struct Complaint<'a> {
     from: Address,
     what: &'a str,
@@ -298,6 +304,7 @@ impl<'s> TraceWriter<'s> {
             Event::Synced { replica: at } => out.line("synced", Place { to: replica(at) }),
             Event::Sent { from, .. } => out.line("send", Sending { from: replica(from), message: Message::of(said)? }),
             Event::Printed { replica: at, line } => out.line("print", Printing { from: replica(at), line }),
+            Event::Called { replica: at, call } => out.line("call", Calling { from: replica(at), call }),
             Event::Complained { replica: at, what } => out.line("complaint", Complaint { from: replica(at), what }),
         }
     }

@@ -18,7 +18,7 @@ use super::program::{self, columns, protocols};
 use super::progress::Progress;
 use super::repro::Repros;
 use super::selection::ALL;
-use super::tested;
+use super::tested::Conditions;
 use crate::clock::Clock;
 use crate::lab::{Protocol, SeedRange};
 use crate::report::rows::{Details, Shard};
@@ -87,9 +87,8 @@ pub(super) struct Args {
     #[arg(long = "virtual", requires = "replica")]
     simulates: bool,
 
-    /// Set an environment variable for replicas of -r; without a value, this process's own
-    #[arg(long, value_name = "NAME[=VALUE]", requires = "replica")]
-    env: Vec<String>,
+    #[command(flatten)]
+    conditions: Conditions,
 
     /// Write the sweep as a JSON file, which `seedbed sweep` takes, and run nothing
     #[arg(long, value_name = "FILE")]
@@ -200,7 +199,7 @@ impl Args {
     /// What is compared: protocols, or a program. Empty if the arguments do not say.
     fn protocols(&self) -> Result<Vec<Protocol>, CliError> {
         match &self.replica {
-            Some(program) => Ok(vec![tested::simulated(program, &self.env)?]),
+            Some(program) => Ok(vec![self.conditions.simulate(program)?]),
             None => Ok(self.protocol.clone()),
         }
     }

@@ -73,6 +73,7 @@ pub fn record() -> RunRecord {
         packet_storm: false,
         request_storm: false,
         obstacle: None,
+        unfaithful: Vec::new(),
         lag: Span::ZERO,
         end: Time::ZERO + Span::from_secs(34),
         living: [0, 2, 4].into_iter().map(ReplicaId).collect(),

@@ -4,10 +4,12 @@
 //! - [`linear`]: whether the whole history is linearizable.
 //! - [`raft`]: the invariants of Raft, during a run.
 //! - [`liveness`]: whether there is progress once all faults are over.
+//! - [`faithfulness`]: whether programs did what cannot be simulated.
 //! - [`Check`]: the trait of all checkers, also of a protocol's own; [`invariant`] makes one of a closure. [`Panel`]:
 //!   the list of checkers that judge a run. [`Judgement`]: the opinions of all of them.
 
 pub mod course;
+pub mod faithfulness;
 mod judgement;
 pub mod linear;
 pub mod liveness;

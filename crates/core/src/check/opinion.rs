@@ -22,6 +22,10 @@ impl Checker {
     /// The verdict of the course's runner ([`course`](super::course)).
     pub const COURSE: Checker = Checker::named("course");
 
+    /// Whether a run of programs is as it would be outside ([`faithfulness`](super::faithfulness)). It has an opinion only
+    /// on a run that is not.
+    pub const FAITHFULNESS: Checker = Checker::named("faithfulness");
+
     /// The checkers that judge every run, in the order of preference when one failure has to stand for a run: failures
     /// that a user of the machines can see and prove come first.
     pub const STANDARD: [Checker; 4] =

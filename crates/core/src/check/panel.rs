@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::linear::{AnySpecification, Linearizability};
 use super::opinion::{Checker, Opinion};
-use super::{course, liveness, raft};
+use super::{course, faithfulness, liveness, raft};
 use crate::id::ReplicaId;
 use crate::machine::{Input, Machine, Outbox};
 use crate::record::{Event, Observer, RunRecord, Scene};
@@ -75,6 +75,7 @@ impl<M: Machine> Panel<M> {
         if evidence.spec.is_none() && self.own.is_empty() {
             UNJUDGED.clone_into(&mut opinions[0].remark);
         }
+        opinions.extend(faithfulness::opinion(evidence.record));
         opinions
     }
 }

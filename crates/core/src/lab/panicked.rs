@@ -89,6 +89,7 @@ fn nothing(case: &Case) -> RunRecord {
         packet_storm: false,
         request_storm: false,
         obstacle: None,
+        unfaithful: Vec::new(),
         lag: Span::ZERO,
         end: Time::ZERO,
         living: replicas,

@@ -30,6 +30,15 @@ impl Protocol {
         let program = Arc::new(program);
         Protocol::unnamed(Arc::new(OnLan(Simulated { program: Arc::clone(&program), name })), program)
     }
+
+    /// The same; runs of a program tell of its system calls, too. They are the same runs.
+    #[must_use]
+    pub fn telling_calls(&self) -> Protocol {
+        match self.program() {
+            Some(program) => Protocol::of_program(program.clone().telling_calls()),
+            None => self.clone(),
+        }
+    }
 }
 
 impl StationSubject for Simulated {

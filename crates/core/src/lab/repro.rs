@@ -15,7 +15,7 @@ use crate::scenario::pretty::write_pretty;
 use crate::scenario::reader::{Field, Object, Source, read};
 use crate::scenario::write::Plain;
 use crate::scenario::{Scenario, ScenarioError};
-use crate::world::program::Program;
+use crate::world::program::{Program, Unsupported};
 
 /// The version of the format that is written, and the only one that is read.
 const FORMAT: u64 = 1;
@@ -160,7 +160,7 @@ fn repro(source: &Source, top: &mut Object<'_>, protocols: &Protocols) -> Result
 /// The program of a user that the replicas run. If it is not what it was, that is said.
 fn program(source: &Source, field: &Field<'_>) -> Result<Protocol, ScenarioError> {
     let mut object = field.object()?;
-    object.only(&["path", "files", "environment"])?;
+    object.only(&["path", "files", "environment", "on_unsupported"])?;
     let path = object.get("path");
     let text = path.text(1..=WORD_CHARS_MAX, "the path of a program")?;
     let mut program = Program::open(Path::new(text))
@@ -180,8 +180,17 @@ fn program(source: &Source, field: &Field<'_>) -> Result<Protocol, ScenarioError
         let (name, value) = text.split_once('=').ok_or_else(|| variable.invalid(ALLOWED))?;
         program = program.with_env(name, value);
     }
+    if let Some(word) = object.get("on_unsupported").optional(|field| field.text(1..=WORD_CHARS_MAX, "\"warn\""))? {
+        if word != WARN {
+            return Err(object.get("on_unsupported").invalid("\"warn\""));
+        }
+        program = program.with_unsupported(Unsupported::Fails);
+    }
     Ok(Protocol::of_program(program))
 }
+
+/// What `on_unsupported` says if calls that cannot be simulated do not end the run.
+const WARN: &str = "warn";
 
 /// What the replicas run, with its parameters.
 fn protocol(source: &Source, top: &Object<'_>, protocols: &Protocols) -> Result<Protocol, ScenarioError> {
@@ -274,6 +283,8 @@ struct ProgramFile<'a> {
     files: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     environment: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_unsupported: Option<&'static str>,
 }
 
 impl<'a> ProgramFile<'a> {
@@ -283,6 +294,7 @@ impl<'a> ProgramFile<'a> {
             path: program.path().display().to_string(),
             files: program.files().digest(),
             environment: program.further().iter().map(variable).collect(),
+            on_unsupported: (program.unsupported() == Unsupported::Fails).then_some(WARN),
         }
     }
 }

@@ -182,6 +182,9 @@ pub struct RunRecord {
     pub request_storm: bool,
     /// Why the run was stopped early, if a program did what cannot be simulated. Such a run never passes.
     pub obstacle: Option<Obstacle>,
+    /// What programs did that cannot be simulated, although the run went on: calls that failed therefore. Such a run says
+    /// little about the program outside.
+    pub unfaithful: Vec<Obstacle>,
     /// The most by which the world was late with due work: zero in virtual time.
     pub lag: Span,
     /// When the run ended.

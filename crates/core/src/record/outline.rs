@@ -37,6 +37,8 @@ pub enum Outline {
     Sent(ReplicaId),
     /// [`Event::Printed`].
     Printed(ReplicaId),
+    /// [`Event::Called`].
+    Called(ReplicaId),
     /// [`Event::Complained`].
     Complained(ReplicaId),
 }
@@ -59,6 +61,7 @@ impl<M> Event<'_, M> {
             Event::Damaged { from, to, .. } => Outline::Damaged(from, to),
             Event::Sent { from, .. } => Outline::Sent(from),
             Event::Printed { replica, .. } => Outline::Printed(replica),
+            Event::Called { replica, .. } => Outline::Called(replica),
             Event::Complained { replica, .. } => Outline::Complained(replica),
         }
     }
@@ -82,6 +85,7 @@ impl fmt::Display for Outline {
             Outline::Damaged(from, to) => write!(f, "damage {from} -> {to}"),
             Outline::Sent(from) => write!(f, "send {from}"),
             Outline::Printed(replica) => write!(f, "print {replica}"),
+            Outline::Called(replica) => write!(f, "call {replica}"),
             Outline::Complained(replica) => write!(f, "complaint {replica}"),
         }
     }
@@ -112,7 +116,9 @@ impl<M: fmt::Debug> fmt::Display for Event<'_, M> {
                 write!(f, ": {lost} records lost{}", if *torn { ", one torn" } else { "" })
             }
             Event::Ended { why, .. } => write!(f, ": {why}"),
-            Event::Printed { line: text, .. } | Event::Complained { what: text, .. } => write!(f, ": {text}"),
+            Event::Printed { line: text, .. }
+            | Event::Called { call: text, .. }
+            | Event::Complained { what: text, .. } => write!(f, ": {text}"),
             Event::Lost { .. } | Event::Timeout { .. } | Event::Started { .. } | Event::Synced { .. } => Ok(()),
         }
     }
@@ -136,6 +142,7 @@ mod tests {
             (Event::Damaged { from: one, to: two, message: &3 }, "damage 0001 -> 0002: 3"),
             (Event::Sent { from: one, message: &3 }, "send 0001: 3"),
             (Event::Printed { replica: one, line: "elected" }, "print 0001: elected"),
+            (Event::Called { replica: one, call: "getpid() = 7" }, "call 0001: getpid() = 7"),
             (Event::Complained { replica: one, what: "has quit" }, "complaint 0001: has quit"),
             (Event::Lost { to: two }, "lost -> 0002"),
             (Event::Timeout { replica: two }, "timeout 0002"),

@@ -124,6 +124,14 @@ pub enum Event<'a, M> {
         /// The line, without its end.
         line: &'a str,
     },
+    /// A program has made a system call, or one has ended for which it waited. Told only if that is asked for
+    /// ([`Program::telling_calls`](crate::world::program::Program::telling_calls)); it is no part of a trace's hash.
+    Called {
+        /// The replica.
+        replica: ReplicaId,
+        /// The call, in one line.
+        call: &'a str,
+    },
     /// The course's LAN complains about a replica: what it did is allowed to no replica of the course.
     Complained {
         /// The replica.
@@ -162,6 +170,7 @@ impl<'a, M> Event<'a, M> {
             Event::Damaged { from, to, .. } => Event::Damaged { from, to, message: &() },
             Event::Sent { from, .. } => Event::Sent { from, message: &() },
             Event::Printed { replica, line } => Event::Printed { replica, line },
+            Event::Called { replica, call } => Event::Called { replica, call },
             Event::Complained { replica, what } => Event::Complained { replica, what },
         }
     }

@@ -231,6 +231,7 @@ impl<'a> Stage<'a> {
             packet_storm: self.is_packet_storm(),
             request_storm: self.workload.is_storm(),
             obstacle: None,
+            unfaithful: Vec::new(),
             history: self.workload.take_history(),
             lag: self.lag,
             end,

@@ -26,6 +26,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use crate::host::Host;
+use crate::journal;
 use crate::obstacle::What;
 use crate::process::Process;
 use crate::socket::Socket;
@@ -136,8 +137,11 @@ impl Call<'_> {
 
     /// That this call is not supported, with its arguments.
     pub fn unsupported(&self, advice: &str) -> What {
-        let [first, second, third, ..] = self.args;
-        let call = format!("{}({first:#x}, {second:#x}, {third:#x}, ...)", table::name(self.number));
+        let thread = &self.host.threads[self.key.0];
+        let call = match &thread.registers {
+            Some(registers) => journal::describe(thread.tid, registers),
+            None => table::name(self.number),
+        };
         What::Call { call, advice: advice.to_owned() }
     }
 
@@ -184,7 +188,9 @@ impl Call<'_> {
         if !self.host.run_to_edge(self.key) {
             return Ok(-i64::from(libc::EINTR));
         }
-        Ok(self.tid().registers()?.rax as i64)
+        let result = self.tid().registers()?.rax as i64;
+        self.host.thread(self.key).result = Some(result);
+        Ok(result)
     }
 
     /// Has the kernel make another call in place of this one.
@@ -216,6 +222,7 @@ impl Call<'_> {
         let tid = self.tid();
         let mut registers = tid.registers()?;
         registers.rax = value as u64;
+        self.host.thread(self.key).result = Some(value);
         Ok(tid.set_registers(&registers)?)
     }
 

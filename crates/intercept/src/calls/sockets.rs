@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::{Answer, Call, DONE, Errno, PROCEED, fail, refuse};
 use crate::socket::Socket;
-use crate::tracee::Address;
+use crate::tracee::{Address, Fault, Tid};
 
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 
@@ -54,11 +54,16 @@ fn udp_socket(call: &mut Call<'_>, family: i32) -> Answer {
 
 /// The port of an address of the internet; none of any other address.
 pub fn port_at(call: &Call<'_>, address: Address, length: u64) -> Result<Option<u16>, Errno> {
+    Ok(port_of(call.tid(), address, length)?)
+}
+
+/// The same, outside a call.
+pub fn port_of(tid: Tid, address: Address, length: u64) -> Result<Option<u16>, Fault> {
     if address == 0 || length < 4 {
         return Ok(None);
     }
     let mut bytes = [0; 4];
-    call.tid().read(address, &mut bytes)?;
+    tid.read(address, &mut bytes)?;
     let family = i32::from(u16::from_le_bytes([bytes[0], bytes[1]]));
     let is_internet = matches!(family, libc::AF_INET | libc::AF_INET6);
     Ok(is_internet.then(|| u16::from_be_bytes([bytes[2], bytes[3]])))

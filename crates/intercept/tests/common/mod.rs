@@ -9,7 +9,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use seedbed_intercept::{Datagram, Host, Interleaving, Kernel, Launch, Output, Setting, State, TimeModel};
+use seedbed_intercept::{Datagram, Host, Interleaving, Kernel, Launch, Output, Setting, State, TimeModel, Unsupported};
 
 /// One millisecond of virtual time.
 pub const MILLISECOND: u64 = 1_000_000;
@@ -111,7 +111,13 @@ pub fn launch(program: &Path, arguments: &[&str], folder: &Path) -> Launch {
 
 /// The setting of a seed.
 pub fn setting(seed: u64) -> Setting {
-    Setting { seed, first_id: 100, model: TimeModel::default(), interleaving: Interleaving::Fifo }
+    Setting {
+        seed,
+        first_id: 100,
+        model: TimeModel::default(),
+        interleaving: Interleaving::Fifo,
+        unsupported: Unsupported::Ends,
+    }
 }
 
 /// Runs a program in a fresh folder until its end.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use common::Linked::Statically;
-use common::{MILLISECOND, Run, compile, launch, run, setting};
+use common::{MILLISECOND, Run, compile, finish, launch, run, setting};
 use seedbed_intercept::{Ending, Host, Interleaving, Kernel, Setting, State};
 
 fn start(kernel: &Rc<Kernel>, what: &str) -> Host {
@@ -143,4 +143,44 @@ fn several_hosts_and_several_kernels_do_not_disturb_each_other_even_on_a_busy_ma
             assert_eq!(result.expect("it ends"), alone);
         }
     });
+}
+
+/// What a host's program did and called.
+fn told(
+    kernel: &Rc<Kernel>,
+    program: &str,
+    arguments: &[&str],
+    setting: &Setting,
+    journal: bool,
+) -> (Run, Vec<String>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let launch = launch(&compile(program, Statically), arguments, folder.path());
+    let mut host = Host::start(kernel, &launch, setting, 0).expect("it starts");
+    if journal {
+        host.keep_journal();
+    }
+    let run = finish(&mut host);
+    (run, std::iter::from_fn(|| host.take_call()).map(|line| line.text).collect())
+}
+
+#[test]
+fn a_journal_of_calls_changes_nothing_of_a_run() {
+    let kernel = kernel();
+    for (program, arguments) in [
+        ("turns", &["yield"][..]),
+        ("turns", &["sleep"]),
+        ("sockets", &[]),
+        ("signals", &[]),
+        ("threads", &[]),
+        ("processes", &[]),
+    ] {
+        for interleaving in [Interleaving::Fifo, Interleaving::Drawn] {
+            let setting = Setting { interleaving, ..setting(5) };
+            let (plain, silence) = told(&kernel, program, arguments, &setting, false);
+            let (same, calls) = told(&kernel, program, arguments, &setting, true);
+            assert_eq!(same, plain, "{program} {arguments:?}");
+            assert!(silence.is_empty() && !calls.is_empty(), "{program} {arguments:?}");
+            assert_eq!(told(&kernel, program, arguments, &setting, true).1, calls, "{program} {arguments:?}");
+        }
+    }
 }

@@ -25,6 +25,19 @@ pub trait Station:
         let _ = line;
     }
 
+    /// Takes out the system calls that the program has made since the last call, a line for each, if they are told. They
+    /// are no part of the run. Called after each input that it has handled.
+    fn called(&mut self, line: &mut dyn FnMut(&str)) {
+        let _ = line;
+    }
+
+    /// Takes out what the program did since the last call that cannot be simulated although the run goes on, in words
+    /// as in [`obstacle`](Station::obstacle). Called after each input that it has handled. The run is not faithful from
+    /// then on.
+    fn unfaithful(&mut self, tell: &mut dyn FnMut(&str)) {
+        let _ = tell;
+    }
+
     /// Why the run cannot continue: the program did what cannot be simulated, in words that begin with a verb, as in
     /// `opens a TCP socket`. Asked after each input that it has handled; the first answer ends the run.
     fn obstacle(&self) -> Option<String> {

@@ -56,6 +56,7 @@ pub struct LanSimulation<'a, M: Station, O = ()> {
     lines: Vec<String>,
     complaints: Vec<Complaint>,
     obstacle: Option<Obstacle>,
+    unfaithful: Vec<Obstacle>,
 }
 
 /// Something that arrives, other than a message from station to station.
@@ -132,6 +133,7 @@ impl<'a, M: Station, O: Observer<M>> LanSimulation<'a, M, O> {
             lines: Vec::new(),
             complaints: Vec::new(),
             obstacle: None,
+            unfaithful: Vec::new(),
         }
     }
 
@@ -168,7 +170,7 @@ impl<'a, M: Station, O: Observer<M>> LanSimulation<'a, M, O> {
         let end = if self.is_cut_short() { self.engine.now() } else { self.lan.stage.scenario.end() };
         let record = self.lan.stage.finish(World::Lan, end, self.trace.events(), Some(self.trace.hash()));
         let (complaints, obstacle) = (std::mem::take(&mut self.complaints), self.obstacle.take());
-        RunRecord { complaints, obstacle, ..record }
+        RunRecord { complaints, obstacle, unfaithful: std::mem::take(&mut self.unfaithful), ..record }
     }
 
     /// The time of the newest event.
@@ -420,13 +422,23 @@ impl<'a, M: Station, O: Observer<M>> LanSimulation<'a, M, O> {
         self.engine.ahead().input(arrival, to, Input::Peer { from, message });
     }
 
-    /// Puts the lines that a station has printed into the trace.
+    /// Puts what a station has printed into the trace, and what else it has to tell.
     #[inline]
     fn print(&mut self, replica: ReplicaId) {
         let mut lines = std::mem::take(&mut self.lines);
+        self.engine.machine_mut(replica).called(&mut |line| lines.push(line.to_owned()));
+        for call in lines.drain(..) {
+            // With calls and without, the run is the same one.
+            self.observer.event(&scene(&self.engine, &self.lan), &Event::Called { replica, call: &call });
+        }
         self.engine.machine_mut(replica).printed(&mut |line| lines.push(line.to_owned()));
         for line in lines.drain(..) {
             self.record(&Event::Printed { replica, line: &line });
+        }
+        self.engine.machine_mut(replica).unfaithful(&mut |what| lines.push(printable(what)));
+        for what in lines.drain(..) {
+            self.record(&Event::Complained { replica, what: &format!("did what cannot be simulated: {what}") });
+            self.unfaithful.push(Obstacle { time: self.engine.now(), replica, what });
         }
         self.lines = lines;
     }

@@ -18,7 +18,7 @@ use super::processes::{check_executable, usual_environment};
 
 pub use files::{Extent, Files};
 pub use scratch::Scratch;
-pub use seedbed_intercept::examine;
+pub use seedbed_intercept::{Unsupported, examine};
 pub use station::{Premises, ProgramStation};
 
 /// A user's program, as it was when it was opened: its files are read once, so all runs of a command play the same one.
@@ -28,6 +28,8 @@ pub struct Program {
     files: Arc<Files>,
     /// Variables of the environment besides the usual ones.
     further: Vec<(OsString, OsString)>,
+    unsupported: Unsupported,
+    tells_calls: bool,
 }
 
 /// A program cannot be simulated.
@@ -54,7 +56,13 @@ impl Program {
         let error = |source| ProgramError { program: path.to_owned(), source };
         check_executable(path).map_err(error)?;
         let files = Files::of(path).map_err(error)?;
-        Ok(Program { path: path.to_owned(), files: Arc::new(files), further: Vec::new() })
+        Ok(Program {
+            path: path.to_owned(),
+            files: Arc::new(files),
+            further: Vec::new(),
+            unsupported: Unsupported::Ends,
+            tells_calls: false,
+        })
     }
 
     /// With one more variable in its environment.
@@ -62,6 +70,23 @@ impl Program {
     pub fn with_env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Program {
         self.further.push((name.into(), value.into()));
         self
+    }
+
+    /// With other consequences of system calls that cannot be simulated: they end the run unless this says something else.
+    #[must_use]
+    pub fn with_unsupported(self, unsupported: Unsupported) -> Program {
+        Program { unsupported, ..self }
+    }
+
+    /// Its runs tell of system calls, too ([`Event::Called`](crate::record::Event::Called)). They are the same runs.
+    #[must_use]
+    pub fn telling_calls(self) -> Program {
+        Program { tells_calls: true, ..self }
+    }
+
+    /// What becomes of system calls that cannot be simulated.
+    pub fn unsupported(&self) -> Unsupported {
+        self.unsupported
     }
 
     /// Its file, as it was named.

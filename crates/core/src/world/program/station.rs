@@ -1,5 +1,6 @@
 //! A replica that is a program.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -79,7 +80,7 @@ impl Premises {
         }
     }
 
-    fn setting(&self, identity: Identity, incarnation: u32) -> Setting {
+    fn setting(&self, program: &Program, identity: Identity, incarnation: u32) -> Setting {
         let mut stream = Stream::link(self.seed, "program", u64::from(identity.id.0), u64::from(incarnation));
         let ProcessModel { wake, send, receive, poll, clock_read, call, drawn_turns } = self.model;
         let model = TimeModel {
@@ -95,6 +96,7 @@ impl Premises {
             first_id: FIRST_ID * (1 + i32::from(identity.id.0)),
             model,
             interleaving: if drawn_turns { Interleaving::Drawn } else { Interleaving::Fifo },
+            unsupported: program.unsupported(),
         }
     }
 }
@@ -105,6 +107,10 @@ pub struct ProgramStation {
     /// None once its power has failed.
     host: Option<Host>,
     obstacle: Option<String>,
+    /// The folder of its run.
+    place: String,
+    /// How many calls that could not be simulated were told.
+    told_unsupported: usize,
     /// The port of the socket that its first datagram came from: the router sends everything there.
     home: Option<u16>,
     /// Whether it was told that a datagram went nowhere.
@@ -130,14 +136,22 @@ impl ProgramStation {
     ) -> ProgramStation {
         let id = u64::from(identity.id.0);
         let delay = Stream::link(premises.seed, "program start", id, u64::from(incarnation)).below(STAGGER.nanos());
-        let setting = premises.setting(identity, incarnation);
+        let setting = premises.setting(program, identity, incarnation);
         let launch = premises.launch(program, identity);
         let started = Host::start(&premises.kernel, &launch, &setting, now.nanos() + delay);
         let (host, obstacle) = match started {
-            Ok(host) => (Some(host), None),
+            Ok(mut host) => {
+                if program.tells_calls {
+                    host.keep_journal();
+                }
+                (Some(host), None)
+            }
             Err(error) => (None, Some(format!("cannot be started: {error}"))),
         };
-        ProgramStation::around(host, obstacle)
+        ProgramStation {
+            place: premises.scratch.folder().display().to_string(),
+            ..ProgramStation::around(host, obstacle)
+        }
     }
 
     /// A replica that cannot be started.
@@ -149,9 +163,11 @@ impl ProgramStation {
         ProgramStation {
             host,
             obstacle,
+            place: String::new(),
             home: None,
             strayed: false,
             told_outside: 0,
+            told_unsupported: 0,
             remarks: Vec::new(),
             last_lines: VecDeque::new(),
             has_exited: false,
@@ -197,7 +213,7 @@ impl ProgramStation {
     fn note_last_lines(&mut self) {
         let Some(host) = &mut self.host else { return };
         while let Some(line) = host.printer().take() {
-            let line = String::from_utf8_lossy(&line.bytes).into_owned();
+            let line = without_slot(&String::from_utf8_lossy(&line.bytes), &self.place).into_owned();
             if self.last_lines.len() == LAST_LINES {
                 self.last_lines.pop_front();
             }
@@ -205,6 +221,12 @@ impl ProgramStation {
             self.remarks.push(line);
         }
     }
+}
+
+/// A text that may name the folder of a run. Runs at the same time have different ones, and their texts should be the
+/// same.
+fn without_slot<'t>(text: &'t str, place: &str) -> Cow<'t, str> {
+    if place.is_empty() || !text.contains(place) { text.into() } else { text.replace(place, "/tmp/seedbed/000").into() }
 }
 
 impl Machine for ProgramStation {
@@ -243,6 +265,20 @@ impl Station for ProgramStation {
     fn printed(&mut self, line: &mut dyn FnMut(&str)) {
         self.note_last_lines();
         self.remarks.drain(..).for_each(|text| line(&text));
+    }
+
+    fn called(&mut self, line: &mut dyn FnMut(&str)) {
+        while let Some(call) = self.host.as_mut().and_then(Host::take_call) {
+            line(&without_slot(&call.text, &self.place));
+        }
+    }
+
+    fn unfaithful(&mut self, tell: &mut dyn FnMut(&str)) {
+        let Some(host) = &self.host else { return };
+        for obstacle in &host.unsupported()[self.told_unsupported..] {
+            tell(&obstacle.to_string());
+            self.told_unsupported += 1;
+        }
     }
 
     fn obstacle(&self) -> Option<String> {
