@@ -51,6 +51,8 @@ pub struct Host {
     pub(crate) next_id: i32,
     pub(crate) processes: Vec<Process>,
     pub(crate) threads: Vec<Thread>,
+    /// The threads that have not ended, in the order in which they were made.
+    pub(crate) alive: Vec<ThreadKey>,
     pub(crate) by_tid: BTreeMap<Tid, ThreadKey>,
     pub(crate) ready: VecDeque<ThreadKey>,
     pub(crate) alarms: BTreeMap<(u64, u64), Alarm>,
@@ -131,6 +133,7 @@ impl Host {
             next_id: setting.first_id,
             processes: Vec::new(),
             threads: Vec::new(),
+            alive: Vec::new(),
             by_tid: BTreeMap::new(),
             ready: VecDeque::new(),
             alarms: BTreeMap::new(),
@@ -381,16 +384,17 @@ impl Host {
         if !std::mem::take(&mut self.changed) {
             return;
         }
-        for place in 0..self.threads.len() {
-            let key = ThreadKey(place);
-            let Some(wait) = &self.threads[place].wait else { continue };
+        for place in 0..self.alive.len() {
+            let key = self.alive[place];
+            let thread = &self.threads[key.0];
+            let Some(wait) = &thread.wait else { continue };
             if wait.nap && wait.progress != self.progress {
                 self.wake(key, Next::Judge(Woken::TimedOut));
                 continue;
             }
             let has_come = match &wait.on {
                 Cause::Ready(events) => events.iter().any(|&(fd, events)| crate::process::ready(fd, events) != 0),
-                Cause::Child(wanted) => !matches!(self.find_child(self.threads[place].process, *wanted), Found::Living),
+                Cause::Child(wanted) => !matches!(self.find_child(thread.process, *wanted), Found::Living),
                 Cause::Nothing | Cause::Futex | Cause::Offspring | Cause::Signal { .. } => false,
             };
             if has_come {

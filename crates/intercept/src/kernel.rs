@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
 
 use crate::launch::StartError;
@@ -22,12 +24,9 @@ pub struct Kernel {
     /// When it was made, in nanoseconds of real time since 1970. What is newer was made during the run.
     pub(crate) real_start: u64,
     before: libc::cpu_set_t,
-    /// Which processors are taken by kernels of this process, to choose another one for the next.
-    cpu: Option<usize>,
+    /// Says to all kernels of this machine that its processor is taken.
+    _claim: Option<UnixDatagram>,
 }
-
-/// How many kernels of this process run on each processor.
-static TAKEN: std::sync::Mutex<Vec<usize>> = std::sync::Mutex::new(Vec::new());
 
 thread_local! {
     static EXISTS: RefCell<bool> = const { RefCell::new(false) };
@@ -45,7 +44,7 @@ impl Kernel {
         let tokens = Tokens::new().map_err(StartError::refused("to make a socket"))?;
         EXISTS.with_borrow_mut(|exists| assert!(!std::mem::replace(exists, true), "one simulation a thread"));
         let before = affinity().map_err(StartError::refused("to ask for its processors"))?;
-        let cpu = take_cpu(&before);
+        let (cpu, claim) = take_cpu(&before);
         if let Some(cpu) = cpu {
             pin(cpu);
         }
@@ -55,7 +54,7 @@ impl Kernel {
             watch: watchdog::register(),
             real_start: real_now().saturating_sub(FILE_CLOCK_LAG),
             before,
-            cpu,
+            _claim: claim,
         })
     }
 }
@@ -72,10 +71,6 @@ impl Kernel {
 impl Drop for Kernel {
     fn drop(&mut self) {
         EXISTS.with_borrow_mut(|exists| *exists = false);
-        if let Some(cpu) = self.cpu {
-            let mut taken = TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            taken[cpu] = taken[cpu].saturating_sub(1);
-        }
         // SAFETY: the set is live.
         unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &self.before) };
     }
@@ -101,15 +96,24 @@ fn affinity() -> io::Result<libc::cpu_set_t> {
     }
 }
 
-/// The processor with the fewest kernels.
-fn take_cpu(allowed: &libc::cpu_set_t) -> Option<usize> {
-    let mut taken = TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    taken.resize(libc::CPU_SETSIZE as usize, 0);
+/// A processor that no other kernel of this machine has, and the claim to it; if all are taken, the one that this thread
+/// runs on. A claim is a socket with a name of the abstract kind (unix(7)), which only one socket can have and which goes
+/// with it, whatever ends this process.
+fn take_cpu(allowed: &libc::cpu_set_t) -> (Option<usize>, Option<UnixDatagram>) {
     // SAFETY: the place is within the set.
     let is_allowed = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, allowed) };
-    let cpu = (0..taken.len()).filter(is_allowed).min_by_key(|&cpu| taken[cpu])?;
-    taken[cpu] += 1;
-    Some(cpu)
+    for cpu in (0..libc::CPU_SETSIZE as usize).filter(is_allowed) {
+        let name = SocketAddr::from_abstract_name(format!("seedbed/processor/{cpu}"));
+        match name.and_then(|name| UnixDatagram::bind_addr(&name)) {
+            Ok(claim) => return (Some(cpu), Some(claim)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            // Without sockets no kernel has a claim.
+            Err(_) => break,
+        }
+    }
+    // SAFETY: it has no arguments.
+    let current = unsafe { libc::sched_getcpu() };
+    (usize::try_from(current).ok().filter(is_allowed), None)
 }
 
 /// Programs inherit it.

@@ -40,6 +40,7 @@ impl Host {
         let shown = if owner.pid == tid { owner.shown } else { self.draw_id() };
         self.threads.push(Thread::new(tid, shown, process));
         let key = ThreadKey(self.threads.len() - 1);
+        self.alive.push(key);
         self.by_tid.insert(tid, key);
         self.enqueue(key);
         key
@@ -47,8 +48,7 @@ impl Host {
 
     /// The threads of a process that have not ended, in the order in which they were made.
     pub(crate) fn threads_of(&self, process: ProcessKey) -> Vec<ThreadKey> {
-        let all = (0..self.threads.len()).map(ThreadKey);
-        all.filter(|key| self.threads[key.0].process == process && !self.threads[key.0].gone).collect()
+        self.alive.iter().copied().filter(|key| self.threads[key.0].process == process).collect()
     }
 
     /// The next stop of the thread that runs. What other threads are told meanwhile is noted. None if it is not traced any
@@ -66,8 +66,31 @@ impl Host {
             if stopped == tid {
                 return Some(stop);
             }
+            if stop == Stop::Executed && self.become_first(key, stopped) {
+                return Some(stop);
+            }
             self.note(stopped, stop);
         }
+    }
+
+    /// A thread that was not the first of its process has become another program: it has the first one's number from then
+    /// on, whose end is not told (ptrace(2), "execve(2) under ptrace"). False if the number is not of its process.
+    fn become_first(&mut self, key: ThreadKey, first: Tid) -> bool {
+        let process = self.thread(key).process;
+        let owner = &self.processes[process.0];
+        if owner.pid != first {
+            return false;
+        }
+        let shown = owner.shown;
+        if let Some(&former) = self.by_tid.get(&first) {
+            self.forget_thread(former);
+        }
+        let thread = self.thread(key);
+        let before = std::mem::replace(&mut thread.tid, first);
+        thread.shown = shown;
+        self.by_tid.remove(&before);
+        self.by_tid.insert(first, key);
+        true
     }
 
     /// A stop of a thread that is not waited for.
@@ -86,7 +109,7 @@ impl Host {
         if self.kernel.stops.is_empty() {
             return;
         }
-        for key in (0..self.threads.len()).map(ThreadKey) {
+        for key in self.alive.clone() {
             let tid = self.threads[key.0].tid;
             if !self.threads[key.0].gone
                 && let Some(Stop::Ended(ending)) = self.kernel.stops.take(tid)
@@ -171,7 +194,7 @@ impl Host {
     /// Waits for the first stop of a new thread. False if there are too many, or it is gone.
     fn admit(&mut self, key: ThreadKey, tid: Tid) -> bool {
         self.kernel.stops.next_of(tid);
-        let crowd = self.threads.iter().filter(|thread| !thread.gone).count();
+        let crowd = self.alive.len();
         let processes = self.processes.iter().filter(|process| process.ending.is_none()).count();
         for (count, most) in [(crowd, CROWD_MAX), (processes, PROCESSES_MAX)] {
             if count >= most {
@@ -229,23 +252,14 @@ impl Host {
         }
     }
 
-    /// A process has become a program: its other threads are gone, and its first thread is the one that has made the call.
+    /// A process has become a program: only the thread is left that has made the call.
     pub(crate) fn replace_threads(&mut self, key: ThreadKey) {
         let process = self.thread(key).process;
-        // Their ends are told as those of any other thread. One that had another number and made the call has the
-        // process's number now.
-        let former = self.thread(key).tid.event_message() as i32;
         for other in self.threads_of(process) {
-            if other != key && self.thread(other).tid != Tid(former) {
+            if other != key {
                 self.forget_thread(other);
             }
         }
-        if former != self.thread(key).tid.0
-            && let Some(&caller) = self.by_tid.get(&Tid(former))
-        {
-            self.forget_thread(caller);
-        }
-        self.thread(key).gone = false;
         self.thread(key).clear_tid = 0;
         let tid = self.thread(key).tid;
         let owner = &mut self.processes[process.0];
@@ -271,6 +285,7 @@ impl Host {
         let thread = self.thread(key);
         thread.gone = true;
         let tid = thread.tid;
+        self.alive.retain(|&living| living != key);
         self.by_tid.remove(&tid);
     }
 

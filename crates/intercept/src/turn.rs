@@ -134,17 +134,6 @@ impl Host {
         if self.state != State::Running || self.thread(key).gone {
             return false;
         }
-        if woken == Woken::Fresh
-            && !matches!(outcome, Outcome::Wait { .. } | Outcome::Yield | Outcome::Leave | Outcome::Refuse(_))
-            && self.is_turn_over(key)
-        {
-            self.thread(key).next = match outcome {
-                Outcome::Return(value) => Next::Return(value),
-                _ => Next::Continue,
-            };
-            self.ready.push_back(key);
-            return false;
-        }
         match outcome {
             Outcome::Proceed => self.resume(key, 0),
             Outcome::Return(value) => self.answer(key, value),
@@ -266,6 +255,12 @@ impl Host {
             self.look_around();
             // What the thread does from now on.
             self.changed = true;
+        }
+        if self.is_turn_over(key) {
+            // It is judged when it is made: until then the others may change what it would find.
+            self.thread(key).next = Next::Judge(Woken::Fresh);
+            self.ready.push_back(key);
+            return false;
         }
         self.judge(key, Woken::Fresh)
     }
