@@ -36,13 +36,34 @@ const BY_COMMAND: [(i64, u32, &[u32]); 2] = [
             libc::F_GETLK as u32,
             libc::F_SETLKW as u32,
             libc::F_OFD_SETLKW as u32,
+            F_SETOWN as u32,
+            F_SETOWN_EX as u32,
         ],
     ),
     (libc::SYS_ioctl, 1, IOCTLS),
 ];
 
 /// What ioctl(2) is asked about sockets and interfaces.
-pub const IOCTLS: &[u32] = &[libc::FIONREAD as u32, 0x8912, 0x8913, 0x8915, 0x8927, 0x8933];
+pub const IOCTLS: &[u32] = &[
+    libc::FIONREAD as u32,
+    // SIOCGIFNAME, SIOCGIFCONF, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFHWADDR, SIOCGIFINDEX.
+    0x8910,
+    0x8912,
+    0x8913,
+    0x8915,
+    0x8927,
+    0x8933,
+    OWNERS[0],
+    OWNERS[1],
+];
+
+/// FIOSETOWN and SIOCSPGRP: they say which process gets a signal when something can be read.
+pub const OWNERS: [u32; 2] = [0x8901, 0x8902];
+
+/// The same as commands of fcntl(2).
+pub const F_SETOWN: i32 = 8;
+/// As [`F_SETOWN`].
+pub const F_SETOWN_EX: i32 = 15;
 
 /// The filter.
 pub fn program() -> Vec<sock_filter> {

@@ -393,7 +393,7 @@ impl Host {
                 continue;
             }
             let has_come = match &wait.on {
-                Cause::Ready(events) => events.iter().any(|&(fd, events)| crate::process::ready(fd, events) != 0),
+                Cause::Ready(events) => events.iter().any(|interest| interest.is_ready()),
                 Cause::Child(wanted) => !matches!(self.find_child(thread.process, *wanted), Found::Living),
                 Cause::Nothing | Cause::Futex | Cause::Offspring | Cause::Signal { .. } => false,
             };

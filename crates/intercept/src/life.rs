@@ -302,8 +302,19 @@ impl Host {
         self.forget_thread(key);
         // Its number still is that of the process.
         self.by_tid.insert(tid, key);
+        self.look_through_another(process);
         if clear_tid != 0 {
             self.wake_futex(process, clear_tid);
+        }
+    }
+
+    /// The thread is gone by which the descriptors of a process were seen.
+    fn look_through_another(&mut self, process: ProcessKey) {
+        let Some(&key) = self.threads_of(process).first() else { return };
+        let tid = self.threads[key.0].tid;
+        if self.processes[process.0].look_through(tid).is_err() {
+            let why = "its first thread has ended, and kernels before 6.9 do not show the descriptors of the others";
+            self.give_up(key, What::Lost(why.to_owned()));
         }
     }
 
@@ -331,6 +342,8 @@ impl Host {
         }
         if self.processes[process.0].dying {
             self.drain(process);
+        } else if self.processes[process.0].is_seen_through_thread() {
+            self.look_through_another(process);
         }
         self.perhaps_ended(process, ending);
     }
@@ -370,12 +383,22 @@ impl Host {
         owner.reaped = !is_asked_about || !owner.is_left();
         owner.end(ending);
         let (maker, parent) = (owner.waiting_maker.take(), owner.parent);
-        for child in &mut self.processes {
-            child.reaped |= child.parent == Some(process) && child.ending.is_some();
+        let mut bereaved = Vec::new();
+        for (place, child) in self.processes.iter_mut().enumerate().filter(|(_, child)| child.parent == Some(process)) {
+            child.reaped |= child.ending.is_some();
+            if child.ending.is_none() && child.death_signal != 0 {
+                bereaved.push(ProcessKey(place));
+            }
         }
         self.futexes.forget(process);
         if let Some(maker) = maker {
             self.release_maker(maker, process);
+        }
+        for child in bereaved {
+            let (pid, signal) = (self.processes[child.0].pid.0, self.processes[child.0].death_signal);
+            // SAFETY: the number is that of a tracee that was not waited for, so it is its own.
+            unsafe { libc::kill(pid, signal) };
+            self.notice_signals(child, 0);
         }
         match parent {
             // Its parent may wait for it, or for the signal that it ends with.

@@ -27,6 +27,8 @@ pub struct Process {
     /// Names it whatever becomes of its number, and gives access to its descriptors (pidfd_open(2)). None once it has
     /// ended, so that a program that starts thousands of others does not use up the tracer's descriptors.
     handle: Option<OwnedFd>,
+    /// The same of one of its threads, once its first one has ended: the kernel shows no descriptors of that any more.
+    thread: Option<OwnedFd>,
     /// The process that made it.
     pub parent: Option<ProcessKey>,
     /// The number of its process group, as programs see it.
@@ -39,6 +41,8 @@ pub struct Process {
     pub dying: bool,
     /// The thread that made it by vfork, and waits.
     pub waiting_maker: Option<ThreadKey>,
+    /// The signal that it gets when the process that made it ends (PR_SET_PDEATHSIG); 0 is none.
+    pub death_signal: i32,
     /// What its descriptors are.
     pub descriptors: Descriptors,
     /// The program that it runs.
@@ -86,12 +90,14 @@ impl Process {
             pid,
             shown,
             handle: Some(handle),
+            thread: None,
             parent,
             group: shown,
             ending: None,
             reaped: false,
             dying: false,
             waiting_maker: None,
+            death_signal: 0,
             descriptors: Descriptors::default(),
             program: String::new(),
             replaced: Replaced::new(),
@@ -117,9 +123,26 @@ impl Process {
     /// # Errors
     /// If it has no such descriptor.
     pub fn fetch(&self, descriptor: RawFd) -> io::Result<OwnedFd> {
-        let handle = self.handle.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let handle = self.thread.as_ref().or(self.handle.as_ref()).ok_or(io::ErrorKind::NotFound)?;
         // SAFETY: the call takes numbers only.
         owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, handle.as_raw_fd(), descriptor, 0) })
+    }
+
+    /// Its first thread has ended: descriptors are fetched from another one.
+    ///
+    /// # Errors
+    /// If the kernel cannot do that: those before 6.9.
+    pub fn look_through(&mut self, thread: Tid) -> io::Result<()> {
+        /// PIDFD_THREAD of linux/pidfd.h.
+        const OF_THREAD: i32 = libc::O_EXCL;
+        // SAFETY: the call takes numbers only.
+        self.thread = Some(owned(unsafe { libc::syscall(libc::SYS_pidfd_open, thread.0, OF_THREAD) })?);
+        Ok(())
+    }
+
+    /// Whether its descriptors are seen by another thread than its first.
+    pub fn is_seen_through_thread(&self) -> bool {
+        self.thread.is_some()
     }
 
     /// Whether the kernel still knows of the process: it lives, or has ended and waits to be asked about.
@@ -134,6 +157,7 @@ impl Process {
         self.ending = Some(ending);
         self.descriptors = Descriptors::default();
         self.handle = None;
+        self.thread = None;
     }
 
     /// What reading a descriptor does. A descriptor that is not open never blocks.
@@ -149,6 +173,7 @@ impl Process {
 
     /// Drops what is known of descriptors that the process no longer has, after it became another program.
     pub fn forget_closed(&mut self) {
+        self.thread = None;
         self.descriptors.copies.clear();
         self.descriptors.kinds.clear();
         let open: Vec<RawFd> = self.descriptors.known().into_iter().filter(|&fd| self.fetch(fd).is_ok()).collect();
@@ -240,8 +265,33 @@ fn kind_of(descriptor: RawFd) -> Kind {
         libc::S_IFCHR if libc::major(status.st_rdev) == 1 && matches!(libc::minor(status.st_rdev), 8 | 9) => {
             Kind::Random
         }
+        // Terminals: /dev/tty and /dev/ptmx, and both kinds of pseudo-terminals.
+        libc::S_IFCHR if matches!(libc::major(status.st_rdev), 4 | 5 | 136..=143) => Kind::Blocking,
         libc::S_IFREG | libc::S_IFDIR | libc::S_IFCHR | libc::S_IFBLK | libc::S_IFLNK => Kind::Plain,
         _ => Kind::Blocking,
+    }
+}
+
+/// What is wanted of a descriptor of the tracer's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// The descriptor.
+    pub fd: RawFd,
+    /// The events that are asked for (poll(2)).
+    pub events: i16,
+    /// The events that count. poll(2) tells of errors and of the other end's close even if they are not asked for.
+    pub counts: i16,
+}
+
+impl Interest {
+    /// Everything that poll(2) tells of counts.
+    pub fn of(fd: RawFd, events: i16) -> Interest {
+        Interest { fd, events, counts: !0 }
+    }
+
+    /// Whether there is something that counts.
+    pub fn is_ready(self) -> bool {
+        ready(self.fd, self.events) & self.counts != 0
     }
 }
 

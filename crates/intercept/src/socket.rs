@@ -45,6 +45,10 @@ pub struct Socket {
     pub port: u16,
     /// Whether it was bound to all addresses.
     pub any_address: bool,
+    /// Whether its port may be shared with others that allow that, too (SO_REUSEADDR, SO_REUSEPORT).
+    pub shares_port: bool,
+    /// Whether nothing more is received (shutdown(2)).
+    pub is_shut: bool,
     /// The port that it is connected to.
     pub peer: Option<u16>,
     /// How long receiving waits at most (SO_RCVTIMEO), in nanoseconds; 0 means for ever.
@@ -96,6 +100,8 @@ impl Socket {
             family,
             port: 0,
             any_address: false,
+            shares_port: false,
+            is_shut: false,
             peer: None,
             patience: 0,
             waiting: VecDeque::new(),
@@ -160,22 +166,32 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// The socket of a port.
+    /// The socket of a port: the one that was bound last, if several share it.
     pub fn find(&mut self, port: u16) -> Option<Rc<RefCell<Socket>>> {
         self.forget_closed();
-        self.bound.iter().find(|socket| socket.borrow().port == port).cloned()
+        self.bound.iter().rev().find(|socket| socket.borrow().port == port).cloned()
     }
 
     /// Gives a socket a port: the one that it asks for, or any if that is 0. None if it is taken.
     pub fn bind(&mut self, socket: &Rc<RefCell<Socket>>, port: u16) -> Option<u16> {
         let port = match port {
             0 => self.free_port()?,
-            _ if self.find(port).is_some() => return None,
+            _ if self.is_taken(socket, port) => return None,
             _ => port,
         };
         socket.borrow_mut().port = port;
         self.bound.push(Rc::clone(socket));
         Some(port)
+    }
+
+    /// Whether a port has a socket that does not share it with this one.
+    fn is_taken(&mut self, socket: &Rc<RefCell<Socket>>, port: u16) -> bool {
+        self.forget_closed();
+        let shares = socket.borrow().shares_port;
+        self.bound.iter().any(|other| {
+            let other = other.borrow();
+            other.port == port && !(shares && other.shares_port)
+        })
     }
 
     fn free_port(&mut self) -> Option<u16> {

@@ -61,7 +61,6 @@ const QUEUES: &str = "POSIX message queues are shared with the whole machine; us
 const PRIVILEGED: i32 = libc::EPERM;
 const ABSENT: i32 = libc::ENOSYS;
 const SIGNALS: &str = "descriptors of signals are not simulated; use handlers, or sigwait";
-const BLOCKS: &str = "it may block where the simulation cannot see it; use read and write";
 
 /// All of them, by number.
 pub const TABLE: &[SystemCall] = table! {
@@ -340,10 +339,10 @@ pub const TABLE: &[SystemCall] = table! {
     272 "unshare" Fails(PRIVILEGED);
     273 "set_robust_list" Free;
     274 "get_robust_list" Free;
-    275 "splice" Refused(BLOCKS);
-    276 "tee" Refused(BLOCKS);
+    275 "splice" Fails(libc::EINVAL);
+    276 "tee" Fails(libc::EINVAL);
     277 "sync_file_range" Free;
-    278 "vmsplice" Refused(BLOCKS);
+    278 "vmsplice" Fails(libc::EINVAL);
     279 "move_pages" Fails(ABSENT);
     280 "utimensat" Free;
     281 "epoll_pwait" Asked(calls::ready::epoll_wait);
@@ -392,8 +391,8 @@ pub const TABLE: &[SystemCall] = table! {
     324 "membarrier" Free;
     325 "mlock2" Free;
     326 "copy_file_range" Free;
-    327 "preadv2" Fails(libc::EOPNOTSUPP);
-    328 "pwritev2" Fails(libc::EOPNOTSUPP);
+    327 "preadv2" Fails(ABSENT);
+    328 "pwritev2" Fails(ABSENT);
     329 "pkey_mprotect" Free;
     330 "pkey_alloc" Free;
     331 "pkey_free" Free;

@@ -1,9 +1,7 @@
 //! A thread of a simulated host: what it waits for, and what happens when its turn comes.
 
-use std::os::fd::RawFd;
-
 use crate::calls::processes::Children;
-use crate::process::ProcessKey;
+use crate::process::{Interest, ProcessKey};
 use crate::tracee::{Address, Registers, Tid};
 
 /// A thread of a host, by the order in which threads were made.
@@ -96,7 +94,7 @@ pub enum Cause {
     /// Nothing.
     Nothing,
     /// One of these descriptors of the tracer's own has one of these events.
-    Ready(Vec<(RawFd, i16)>),
+    Ready(Vec<Interest>),
     /// A wake-up of its futex.
     Futex,
     /// The end of one of these children.

@@ -15,8 +15,9 @@ use crate::model::{MONOTONIC_START, WALL_START};
 use crate::process::owned;
 use crate::tracee::Address;
 
-/// Where programs see the page. Nothing else is ever there: it is far from where Linux puts things.
-pub const ADDRESS: Address = 0x1000_0000_0000;
+/// Where programs see the page: among their own mappings, as sanitizers see it (they keep much of the rest for themselves),
+/// and far below where Linux begins to put things.
+pub const ADDRESS: Address = 0x7F00_0000_0000;
 
 /// Its size.
 pub const SIZE: usize = 4096;

@@ -3,7 +3,8 @@
 
 use std::os::fd::RawFd;
 
-use super::{Answer, Call, DONE, PROCEED, fail};
+use super::{Answer, Call, DONE, PROCEED, fail, refuse};
+use crate::filter::{F_SETOWN, F_SETOWN_EX, OWNERS};
 
 /// How long a lock is waited for before it is tried again.
 const LOCK_RETRY: u64 = 1_000_000;
@@ -43,6 +44,12 @@ pub fn fcntl(call: &mut Call<'_>) -> Answer {
         libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => dup(call),
         libc::F_GETLK => holder(call),
         libc::F_SETLKW => lock(call, libc::F_SETLK),
+        F_SETOWN => set_owner(call, call.int(2)),
+        F_SETOWN_EX => {
+            // `struct f_owner_ex`: a kind, and a number.
+            let owner = call.tid().read_u32(call.args[2].wrapping_add(4))? as i32;
+            set_owner(call, owner)
+        }
         libc::F_OFD_SETLKW => lock(call, libc::F_OFD_SETLK),
         _ => PROCEED,
     }
@@ -90,8 +97,24 @@ pub fn flock(call: &mut Call<'_>) -> Answer {
     PROCEED
 }
 
+const NO_ASYNC: &str = "signals about descriptors (O_ASYNC) are not simulated; use poll, select or epoll";
+
+/// Who gets a signal when a descriptor can be read. The kernel would take the number for one of its own.
+fn set_owner(call: &mut Call<'_>, owner: i32) -> Answer {
+    match owner {
+        // No process, as from the beginning.
+        0 => PROCEED,
+        _ if call.host.real_number(owner.saturating_abs()).is_none() => fail(libc::ESRCH),
+        _ => refuse(call.unsupported(NO_ASYNC)),
+    }
+}
+
 /// What a socket is asked. Interfaces of the machine are not shown.
 pub fn ioctl(call: &mut Call<'_>) -> Answer {
+    if OWNERS.contains(&(call.args[1] as u32)) {
+        let owner = call.tid().read_u32(call.args[2])? as i32;
+        return set_owner(call, owner);
+    }
     let Some(socket) = call.socket(call.fd(0)) else { return PROCEED };
     if call.args[1] as u32 != libc::FIONREAD as u32 {
         return fail(libc::ENOTTY);

@@ -28,7 +28,7 @@ use std::rc::Rc;
 use crate::host::Host;
 use crate::journal;
 use crate::obstacle::What;
-use crate::process::Process;
+use crate::process::{Interest, Process};
 use crate::socket::Socket;
 use crate::table::{self, Rule};
 use crate::thread::{Cause, ThreadKey, Woken};
@@ -237,7 +237,7 @@ impl Call<'_> {
     }
 
     /// It waits until something can be done with these descriptors of the tracer's own.
-    pub fn wait_ready(&self, events: Vec<(RawFd, i16)>, deadline: Option<u64>) -> Answer {
+    pub fn wait_ready(&self, events: Vec<Interest>, deadline: Option<u64>) -> Answer {
         Ok(Outcome::Wait { on: Cause::Ready(events), deadline, nap: false })
     }
 

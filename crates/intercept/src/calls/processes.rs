@@ -145,5 +145,19 @@ pub fn prctl(call: &mut Call<'_>) -> Answer {
     if PROTECTED.contains(&command) {
         return fail(libc::EPERM);
     }
+    if command == libc::PR_SET_PDEATHSIG {
+        // The kernel would send it where nothing here sees it.
+        let signal = call.int(1);
+        if !(0..=64).contains(&signal) {
+            return fail(libc::EINVAL);
+        }
+        call.process().death_signal = signal;
+        return DONE;
+    }
+    if command == libc::PR_GET_PDEATHSIG {
+        let signal = call.process().death_signal;
+        call.tid().write(call.args[1], &signal.to_le_bytes())?;
+        return DONE;
+    }
     PROCEED
 }

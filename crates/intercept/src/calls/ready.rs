@@ -6,7 +6,7 @@
 use std::os::fd::RawFd;
 
 use super::{Answer, Call, DONE, Errno, Outcome, PROCEED, fail};
-use crate::process::ready;
+use crate::process::Interest;
 use crate::thread::{Cause, Woken};
 
 /// The most descriptors of one poll.
@@ -21,7 +21,7 @@ const SECOND: u64 = 1_000 * MILLISECOND;
 /// What a call waits for.
 struct Watched {
     /// Descriptors of the tracer's own, with what is wanted of them.
-    events: Vec<(RawFd, i16)>,
+    events: Vec<Interest>,
     /// How long; none means for ever.
     span: Option<u64>,
 }
@@ -33,7 +33,7 @@ struct NotOpen;
 fn wait(call: &mut Call<'_>, watched: Watched, expire: fn(&mut Call<'_>) -> Answer) -> Answer {
     call.spend(call.host.model.poll);
     let Watched { events, span } = watched;
-    if events.iter().any(|&(fd, events)| ready(fd, events) != 0) {
+    if events.iter().any(|interest| interest.is_ready()) {
         return PROCEED;
     }
     if span == Some(0) {
@@ -62,7 +62,9 @@ pub fn ppoll(call: &mut Call<'_>) -> Answer {
         return PROCEED;
     }
     let span = call.timespec(call.args[2])?;
-    poll_for(call, span, |call| now(call, 2))
+    let answer = poll_for(call, span, |call| now(call, 2))?;
+    tell_rest(call, &answer, 2, span)?;
+    Ok(answer)
 }
 
 fn poll_for(call: &mut Call<'_>, span: Option<u64>, expire: fn(&mut Call<'_>) -> Answer) -> Answer {
@@ -76,13 +78,13 @@ fn poll_for(call: &mut Call<'_>, span: Option<u64>, expire: fn(&mut Call<'_>) ->
 }
 
 /// The descriptors of `struct pollfd`.
-fn polled(call: &mut Call<'_>) -> Result<Result<Vec<(RawFd, i16)>, NotOpen>, Errno> {
+fn polled(call: &mut Call<'_>) -> Result<Result<Vec<Interest>, NotOpen>, Errno> {
     let mut events = Vec::new();
     for entry in call.tid().bytes(call.args[0], 8 * call.args[1] as usize)?.chunks_exact(8) {
         let fd = RawFd::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
         if fd >= 0 {
             let Some(copy) = call.process().copy(fd) else { return Ok(Err(NotOpen)) };
-            events.push((copy, i16::from_le_bytes([entry[4], entry[5]])));
+            events.push(Interest::of(copy, i16::from_le_bytes([entry[4], entry[5]])));
         }
     }
     Ok(Ok(events))
@@ -109,39 +111,48 @@ fn select_for(call: &mut Call<'_>, span: Option<u64>) -> Answer {
     match selected(call)? {
         Ok(events) => {
             let answer = wait(call, Watched { events, span }, |call| now(call, 4))?;
-            // A call that does not wait has nothing left, and must keep its zero: perhaps nothing is ready.
-            if matches!(answer, Outcome::Proceed) && call.woken != Woken::TimedOut && span != Some(0) {
-                tell_rest(call, span)?;
-            }
+            tell_rest(call, &answer, 4, span)?;
             Ok(answer)
         }
         Err(NotOpen) => PROCEED,
     }
 }
 
-/// Something is ready. The kernel would write what is left of the time, in real time; so it is given none, and the rest
-/// in virtual time is written here.
-fn tell_rest(call: &mut Call<'_>, span: Option<u64>) -> Result<(), Errno> {
+/// If something is ready, the kernel would write what is left of the time, in real time. So it is given no time, and the
+/// rest in virtual time is written here. A call that does not wait has nothing left, and must keep its zero: perhaps
+/// nothing is ready.
+fn tell_rest(call: &mut Call<'_>, answer: &Outcome, place: usize, span: Option<u64>) -> Result<(), Errno> {
+    if !matches!(answer, Outcome::Proceed) || call.woken == Woken::TimedOut || span == Some(0) {
+        return Ok(());
+    }
     let Some(end) = call.deadline_after(span) else { return Ok(()) };
     let unit = if call.number as i64 == libc::SYS_select { 1_000 } else { 1 };
     let rest = end.saturating_sub(call.now());
-    call.tid().write_words(call.args[4], &[rest / SECOND, rest % SECOND / unit])?;
-    call.set_arg(4, 0)
+    call.tid().write_words(call.args[place], &[rest / SECOND, rest % SECOND / unit])?;
+    call.set_arg(place, 0)
 }
 
+/// The sets of select(2): their place among the arguments, the event that is asked for, and what counts as that. So says
+/// select(2), "Correspondence between select() and poll() notifications".
+const SETS: [(usize, i16, i16); 3] = [
+    (1, libc::POLLIN, libc::POLLIN | libc::POLLRDNORM | libc::POLLRDBAND | libc::POLLHUP | libc::POLLERR),
+    (2, libc::POLLOUT, libc::POLLOUT | libc::POLLWRNORM | libc::POLLWRBAND | libc::POLLERR),
+    (3, libc::POLLPRI, libc::POLLPRI),
+];
+
 /// The descriptors of three sets of bits.
-fn selected(call: &mut Call<'_>) -> Result<Result<Vec<(RawFd, i16)>, NotOpen>, Errno> {
+fn selected(call: &mut Call<'_>) -> Result<Result<Vec<Interest>, NotOpen>, Errno> {
     let count = call.args[0].min(SELECTED_MAX);
     let length = count.div_ceil(64) as usize * 8;
     let mut events = Vec::new();
-    for (place, event) in [(1, libc::POLLIN), (2, libc::POLLOUT), (3, libc::POLLPRI)] {
+    for (place, wanted, counts) in SETS {
         if call.args[place] == 0 {
             continue;
         }
         let set = call.tid().bytes(call.args[place], length)?;
         for fd in (0..count as usize).filter(|fd| set[fd / 8] >> (fd % 8) & 1 == 1) {
             let Some(copy) = call.process().copy(fd as RawFd) else { return Ok(Err(NotOpen)) };
-            events.push((copy, event));
+            events.push(Interest { fd: copy, events: wanted, counts });
         }
     }
     Ok(Ok(events))
@@ -167,7 +178,11 @@ pub fn epoll_pwait2(call: &mut Call<'_>) -> Answer {
 fn epoll_for(call: &mut Call<'_>, span: Option<u64>) -> Answer {
     let fd = call.fd(0);
     let Some(copy) = call.process().copy(fd) else { return PROCEED };
-    let events = vec![(copy, libc::POLLIN)];
+    if call.int(2) <= 0 {
+        // The kernel refuses it.
+        return PROCEED;
+    }
+    let events = vec![Interest::of(copy, libc::POLLIN)];
     // Nothing is ready, so nothing is written.
     wait(call, Watched { events, span }, |_| DONE)
 }

@@ -235,7 +235,7 @@ pub fn kill(call: &mut Call<'_>) -> Answer {
         }
         Target::Several(all) if all.is_empty() => fail(libc::ESRCH),
         Target::Several(all) => {
-            if is_stop_signal(signal) {
+            if all.iter().any(|&process| stops(call.host, process, signal)) {
                 return refuse(What::Stopped { signal });
             }
             // Itself last, because it may end.
@@ -254,9 +254,24 @@ pub fn kill(call: &mut Call<'_>) -> Answer {
     }
 }
 
+/// Whether a signal would stop a process, which nothing lets go on.
+fn stops(host: &Host, target: ProcessKey, signal: i32) -> bool {
+    if !is_stop_signal(signal) {
+        return false;
+    }
+    let signals = Signals::of(host.processes[target.0].pid);
+    signal == libc::SIGSTOP || (signals.ignored | signals.caught) & bit(signal) == 0
+}
+
+/// Whether a signal waits for a thread, or for its process.
+pub fn is_pending(tid: Tid, signal: i32) -> bool {
+    let signals = Signals::of(tid);
+    (signals.pending | signals.shared) & bit(signal) != 0
+}
+
 /// Lets the kernel send a signal, and wakes whom it has come for.
 fn send(call: &mut Call<'_>, target: ProcessKey, signal: i32) -> Answer {
-    if is_stop_signal(signal) {
+    if stops(call.host, target, signal) {
         return refuse(What::Stopped { signal });
     }
     if signal == 0 || call.host.thread(call.key).process == target {

@@ -5,7 +5,7 @@
 //! do, but it can neither connect nor listen.
 
 use std::cell::RefCell;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
 use super::{Answer, Call, DONE, Errno, PROCEED, fail, refuse};
@@ -14,7 +14,10 @@ use crate::tracee::{Address, Fault, Tid};
 
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 
-const NO_TCP: &str = "the course's programs speak UDP to 127.0.0.1; there is no other network in virtual time";
+const NO_TCP: &str = "there is no other network in virtual time than UDP on 127.0.0.1";
+
+const NO_STREAMS: &str = "there is no other network in virtual time than UDP on 127.0.0.1; processes of a program can use pipes or \
+                          socketpair";
 
 pub fn socket(call: &mut Call<'_>) -> Answer {
     let (family, kind) = (call.int(0), call.int(1) & 0xF);
@@ -67,6 +70,33 @@ pub fn port_of(tid: Tid, address: Address, length: u64) -> Result<Option<u16>, F
     let family = i32::from(u16::from_le_bytes([bytes[0], bytes[1]]));
     let is_internet = matches!(family, libc::AF_INET | libc::AF_INET6);
     Ok(is_internet.then(|| u16::from_be_bytes([bytes[2], bytes[3]])))
+}
+
+/// As [`port_at`], for whom a datagram is sent to. There are no addresses but those of the loopback interface, as on a
+/// machine without another one.
+pub fn target_at(call: &Call<'_>, address: Address, length: u64) -> Result<Option<u16>, Errno> {
+    let port = port_at(call, address, length)?;
+    match port {
+        Some(0) => Err(Errno(libc::EINVAL)),
+        Some(_) if !is_own(call, address, length)? => Err(Errno(libc::ENETUNREACH)),
+        _ => Ok(port),
+    }
+}
+
+/// Whether an address of the internet is this host's: a loopback address, or none in particular.
+fn is_own(call: &Call<'_>, address: Address, length: u64) -> Result<bool, Errno> {
+    let mut name = [0; 28];
+    let length = (length as usize).min(name.len());
+    call.tid().read(address, &mut name[..length])?;
+    let is_own_v4 = |bytes: &[u8]| bytes[0] == 127 || bytes == [0; 4];
+    Ok(match i32::from(u16::from_le_bytes([name[0], name[1]])) {
+        libc::AF_INET => is_own_v4(&name[4..8]),
+        _ => match name[8..24] {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1] => true,
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, ..] => is_own_v4(&name[20..24]),
+            _ => false,
+        },
+    })
 }
 
 /// An address of this host as the kernel writes it: `sockaddr_in` (ip(7)) or `sockaddr_in6` (ipv6(7)).
@@ -123,6 +153,9 @@ pub fn bind(call: &mut Call<'_>) -> Answer {
     if socket.borrow().port != 0 {
         return fail(libc::EINVAL);
     }
+    if !is_own(call, address, length)? {
+        return fail(libc::EADDRNOTAVAIL);
+    }
     let is_any = length >= 8 && call.tid().read_u32(address.wrapping_add(4))? == 0;
     if call.host.ports.bind(&socket, port).is_none() {
         return fail(libc::EADDRINUSE);
@@ -134,6 +167,7 @@ pub fn bind(call: &mut Call<'_>) -> Answer {
 pub fn connect(call: &mut Call<'_>) -> Answer {
     let port = port_at(call, call.args[1], call.args[2])?;
     match (call.socket(call.fd(0)), port) {
+        (Some(_), Some(_)) if !is_own(call, call.args[1], call.args[2])? => fail(libc::ENETUNREACH),
         (Some(socket), port) => {
             // An address without a family ends a connection.
             socket.borrow_mut().peer = port;
@@ -149,19 +183,25 @@ pub fn connect(call: &mut Call<'_>) -> Answer {
 }
 
 pub fn listen(call: &mut Call<'_>) -> Answer {
-    refuse(call.unsupported(NO_TCP))
+    refuse(call.unsupported(NO_STREAMS))
 }
 
 pub fn accept(call: &mut Call<'_>) -> Answer {
-    refuse(call.unsupported(NO_TCP))
+    refuse(call.unsupported(NO_STREAMS))
 }
 
 pub fn shutdown(call: &mut Call<'_>) -> Answer {
-    match call.socket(call.fd(0)) {
-        Some(socket) if socket.borrow().peer.is_none() => fail(libc::ENOTCONN),
-        Some(_) => DONE,
-        None => PROCEED,
+    let Some(socket) = call.socket(call.fd(0)) else { return PROCEED };
+    if call.int(1) != libc::SHUT_WR {
+        let mut socket = socket.borrow_mut();
+        socket.is_shut = true;
+        // Whoever waits for something to read is woken.
+        // SAFETY: the call takes numbers only.
+        unsafe { libc::shutdown(socket.carrier.as_raw_fd(), libc::SHUT_RD) };
+        call.host.changed = true;
     }
+    // The kernel says so although it has done it.
+    if socket.borrow().peer.is_none() { fail(libc::ENOTCONN) } else { DONE }
 }
 
 pub fn getsockname(call: &mut Call<'_>) -> Answer {
@@ -186,6 +226,9 @@ pub fn setsockopt(call: &mut Call<'_>) -> Answer {
         let patience = call.timeval(call.args[3])?.unwrap_or(0);
         socket.borrow_mut().patience = patience;
     }
+    if call.int(1) == libc::SOL_SOCKET && matches!(call.int(2), libc::SO_REUSEADDR | libc::SO_REUSEPORT) {
+        socket.borrow_mut().shares_port = call.tid().read_u32(call.args[3])? != 0;
+    }
     // Whatever else is set makes no difference on this network.
     DONE
 }
@@ -201,6 +244,7 @@ pub fn getsockopt(call: &mut Call<'_>) -> Answer {
     let value = match (call.int(1), call.int(2)) {
         (libc::SOL_SOCKET, libc::SO_DOMAIN) => socket.family,
         (libc::SOL_SOCKET, libc::SO_PROTOCOL) => libc::IPPROTO_UDP,
+        (libc::SOL_SOCKET, libc::SO_REUSEADDR | libc::SO_REUSEPORT) => i32::from(socket.shares_port),
         (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => {
             let (seconds, rest) = (socket.patience / 1_000_000_000, socket.patience % 1_000_000_000);
             call.tid().write_words(call.args[3], &[seconds, rest / 1_000])?;

@@ -8,13 +8,18 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
 use super::{Answer, Call, DONE, Errno, PROCEED, fail, refuse, returns};
+use crate::calls::signals::is_pending;
 use crate::calls::time::start_of;
 use crate::host::{Alarm, Host};
 use crate::process::{ProcessKey, ready};
 use crate::thread::{Thread, ThreadKey};
-use crate::tracee::Address;
+use crate::tracee::{Address, Tid};
 
 const SECOND: u64 = 1_000_000_000;
+
+/// A timer rings at most this often, in nanoseconds. If it expires more often, each ring stands for several times, as on a
+/// machine that is busy.
+const RINGS_APART: u64 = 10_000;
 
 /// Timers of a host, by their numbers.
 #[derive(Debug, Default)]
@@ -29,6 +34,8 @@ struct Timer {
     next: Option<(u64, (u64, u64))>,
     /// After that it expires again and again; 0 means once.
     interval: u64,
+    /// How often it had expired again before its newest signal was taken (timer_getoverrun(2)).
+    overrun: u64,
     deleted: bool,
 }
 
@@ -74,7 +81,7 @@ struct Schedule {
 impl Host {
     fn add_timer(&mut self, does: Does, clock_start: u64) -> usize {
         self.forget_closed_timers();
-        let timer = Timer { does, clock_start, next: None, interval: 0, deleted: false };
+        let timer = Timer { does, clock_start, next: None, interval: 0, overrun: 0, deleted: false };
         match self.timers.0.iter().position(|timer| timer.deleted) {
             Some(number) => {
                 self.timers.0[number] = timer;
@@ -137,18 +144,37 @@ impl Host {
             // A program that is late gets one signal for all, as on a busy machine.
             times += passed;
             let next = time.saturating_add(times.saturating_mul(interval));
-            let entry = self.set_alarm(next, Alarm::Timer(number));
+            // One of some nanoseconds would ring for ever while no time passes.
+            let entry = self.set_alarm(next.max(self.clock + RINGS_APART), Alarm::Timer(number));
             self.timers.0[number].next = Some((next, entry));
         }
         match &self.timers.0[number].does {
-            &Does::Signal(process, notice) => self.signal_process(process, number, notice),
-            &Does::SignalThread(thread, notice) => self.signal_thread(thread, number, notice),
+            &Does::Signal(process, notice) => {
+                let pid = self.processes[process.0].pid;
+                if self.is_told(number, pid, notice, times) {
+                    self.signal_process(process, number, notice);
+                }
+            }
+            &Does::SignalThread(thread, notice) => {
+                let tid = self.thread(thread).tid;
+                if self.is_told(number, tid, notice, times) {
+                    self.signal_thread(thread, number, notice);
+                }
+            }
             Does::Count(file, _) => {
                 // SAFETY: a buffer of eight bytes.
                 unsafe { libc::write(file.as_raw_fd(), (&raw const times).cast(), 8) };
             }
             Does::Nothing => {}
         }
+    }
+
+    /// Whether a timer sends its signal now. One whose signal has not been taken yet counts instead.
+    fn is_told(&mut self, number: usize, target: Tid, notice: Notice, times: u64) -> bool {
+        let waits = notice.value.is_some() && is_pending(target, notice.signal);
+        let timer = &mut self.timers.0[number];
+        timer.overrun = if waits { timer.overrun + times } else { times - 1 };
+        !waits
     }
 
     fn signal_process(&mut self, process: ProcessKey, number: usize, notice: Notice) {
@@ -306,8 +332,8 @@ pub fn timer_gettime(call: &mut Call<'_>) -> Answer {
 }
 
 pub fn timer_getoverrun(call: &mut Call<'_>) -> Answer {
-    timer(call)?;
-    DONE
+    let number = timer(call)?;
+    returns(call.host.timers.0[number].overrun.min(i32::MAX as u64))
 }
 
 pub fn timer_delete(call: &mut Call<'_>) -> Answer {
@@ -318,8 +344,11 @@ pub fn timer_delete(call: &mut Call<'_>) -> Answer {
 
 pub fn timerfd_create(call: &mut Call<'_>) -> Answer {
     let Some(clock_start) = start_of(call.int(0)) else { return fail(libc::EINVAL) };
-    // The flags of both calls have the same values.
     let flags = call.args[1];
+    if flags & !((libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) as u64) != 0 {
+        return fail(libc::EINVAL);
+    }
+    // The flags of both calls have the same values.
     call.replace(libc::SYS_eventfd2, [0, flags])?;
     let fd = call.complete()? as i32;
     if fd >= 0 {

@@ -8,10 +8,10 @@ use std::cell::RefCell;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
-use super::{Answer, Call, Errno, PROCEED, fail, returns};
-use crate::calls::sockets::{bind_if_unbound, port_at, write_name};
+use super::{Answer, Call, Errno, PROCEED, fail, refuse, returns};
+use crate::calls::sockets::{bind_if_unbound, target_at, write_name};
 use crate::launch::Datagram;
-use crate::process::{Kind, is_nonblocking, ready};
+use crate::process::{Interest, Kind, is_nonblocking, ready};
 use crate::socket::{DATAGRAM_MAX, Socket, Waiting, carrier};
 use crate::thread::{Cause, Woken};
 use crate::tracee::{Address, buffers, gather, scatter};
@@ -100,14 +100,14 @@ fn pass(call: &mut Call<'_>, fd: RawFd, event: i16, at_once: bool) -> Answer {
         return PROCEED;
     }
     if at_once || is_nonblocking(copy) {
-        return call.look_in_vain(Cause::Ready(vec![(copy, event)]), PROCEED);
+        return call.look_in_vain(Cause::Ready(vec![Interest::of(copy, event)]), PROCEED);
     }
     if call.woken == Woken::TimedOut {
         return fail(libc::EAGAIN);
     }
     let option = if event == libc::POLLIN { libc::SO_RCVTIMEO } else { libc::SO_SNDTIMEO };
     let deadline = call.deadline_after(patience(copy, option));
-    call.wait_ready(vec![(copy, event)], deadline)
+    call.wait_ready(vec![Interest::of(copy, event)], deadline)
 }
 
 /// How long a socket waits at most; none for ever, as all that are no sockets do.
@@ -136,7 +136,7 @@ fn pass_large(call: &mut Call<'_>, fd: RawFd, buffers: &Buffers) -> Answer {
             return returns(written as i64);
         }
         match ready(copy, libc::POLLOUT) {
-            0 => return call.wait_ready(vec![(copy, libc::POLLOUT)], None),
+            0 => return call.wait_ready(vec![Interest::of(copy, libc::POLLOUT)], None),
             libc::POLLOUT => {}
             // Nobody reads any more. The kernel knows what comes of that, and does not wait.
             _ if written == 0 => return PROCEED,
@@ -216,6 +216,9 @@ fn write_from(call: &mut Call<'_>, buffers: &Buffers) -> Answer {
         call.host.printer.print(now, output, &bytes);
         return returns(bytes.len() as i64);
     }
+    if call.process().descriptors.timers.contains_key(&fd) {
+        return fail(libc::EINVAL);
+    }
     match call.process().kind(fd) {
         Kind::Plain | Kind::Random => PROCEED,
         Kind::Blocking => pass_large(call, fd, buffers),
@@ -234,14 +237,20 @@ pub fn sendfile(call: &mut Call<'_>) -> Answer {
 pub fn sendto(call: &mut Call<'_>) -> Answer {
     let buffers = vec![(call.args[1], call.args[2] as usize)];
     let Some(socket) = call.socket(call.fd(0)) else {
+        if call.args[4] != 0 && is_socket(call) {
+            return fail(ELSEWHERE);
+        }
         return match call.int(3) & libc::MSG_DONTWAIT {
             0 if is_socket(call) => pass_large(call, call.fd(0), &buffers),
             _ => send_elsewhere(call, call.args[3]),
         };
     };
-    let to = port_at(call, call.args[4], call.args[5])?;
+    let to = target_at(call, call.args[4], call.args[5])?;
     send(call, &socket, to, &buffers)
 }
+
+/// What a datagram to a name of unix(7) fails with: it could be a socket of the machine's.
+const ELSEWHERE: i32 = libc::ECONNREFUSED;
 
 /// On a socket of another kind.
 fn send_elsewhere(call: &mut Call<'_>, flags: u64) -> Answer {
@@ -253,19 +262,31 @@ fn send_elsewhere(call: &mut Call<'_>, flags: u64) -> Answer {
 }
 
 pub fn sendmsg(call: &mut Call<'_>) -> Answer {
-    let Some(socket) = call.socket(call.fd(0)) else { return send_elsewhere(call, call.args[2]) };
     let message = Message::at(call, call.args[1])?;
-    let to = port_at(call, message.name, message.name_length)?;
+    let Some(socket) = call.socket(call.fd(0)) else {
+        let (waits, is_plain) = (call.int(2) & libc::MSG_DONTWAIT == 0, message.control == 0);
+        return match is_socket(call) {
+            true if message.name != 0 => fail(ELSEWHERE),
+            true if waits && is_plain => pass_large(call, call.fd(0), &message.buffers),
+            _ => send_elsewhere(call, call.args[2]),
+        };
+    };
+    let to = target_at(call, message.name, message.name_length)?;
     send(call, &socket, to, &message.buffers)
 }
 
 pub fn sendmmsg(call: &mut Call<'_>) -> Answer {
-    let Some(socket) = call.socket(call.fd(0)) else { return send_elsewhere(call, call.args[3]) };
     let count = call.args[2].min(MESSAGES_MAX);
+    let Some(socket) = call.socket(call.fd(0)) else {
+        if is_socket(call) && count > 0 && Message::at(call, call.args[1])?.name != 0 {
+            return fail(ELSEWHERE);
+        }
+        return send_elsewhere(call, call.args[3]);
+    };
     for place in 0..count {
         let header = call.args[1].wrapping_add(MMSG * place);
         let message = Message::at(call, header)?;
-        let to = port_at(call, message.name, message.name_length)?;
+        let to = target_at(call, message.name, message.name_length)?;
         match send(call, &socket, to, &message.buffers) {
             Ok(super::Outcome::Return(length)) => {
                 call.tid().write(header.wrapping_add(MMSG_LENGTH), &(length as u32).to_le_bytes())?;
@@ -318,17 +339,20 @@ fn receive(call: &mut Call<'_>, socket: &Rc<RefCell<Socket>>, flags: i32) -> Res
         call.succeed();
         return Ok(Received::Datagram(datagram));
     }
+    if socket.borrow().is_shut {
+        return Ok(Received::Not(returns(0)));
+    }
     let carrier = carrier(socket);
     let again = fail(libc::EAGAIN);
     if flags & libc::MSG_DONTWAIT != 0 || is_nonblocking(carrier) {
-        return Ok(Received::Not(call.look_in_vain(Cause::Ready(vec![(carrier, libc::POLLIN)]), again)));
+        return Ok(Received::Not(call.look_in_vain(Cause::Ready(vec![Interest::of(carrier, libc::POLLIN)]), again)));
     }
     if call.woken == Woken::TimedOut {
         return Ok(Received::Not(again));
     }
     let patience = Some(socket.borrow().patience).filter(|&patience| patience > 0);
     let deadline = call.deadline_after(patience);
-    Ok(Received::Not(call.wait_ready(vec![(carrier, libc::POLLIN)], deadline)))
+    Ok(Received::Not(call.wait_ready(vec![Interest::of(carrier, libc::POLLIN)], deadline)))
 }
 
 /// On a socket of another kind.
@@ -337,6 +361,9 @@ fn receive_elsewhere(call: &mut Call<'_>, flags: u64) -> Answer {
         return PROCEED;
     }
     let at_once = flags & libc::MSG_DONTWAIT as u64 != 0;
+    if flags & libc::MSG_WAITALL as u64 != 0 && !at_once {
+        return refuse(call.unsupported("MSG_WAITALL may wait where the simulation cannot see it; receive in a loop"));
+    }
     pass(call, call.fd(0), libc::POLLIN, at_once)
 }
 
@@ -367,24 +394,28 @@ pub fn recvmsg(call: &mut Call<'_>) -> Answer {
     }
 }
 
-/// Its own timeout is looked at only between datagrams (recvmmsg(2), BUGS), so it makes no difference here: what has come
-/// is taken, and nothing is waited for once there is something.
+/// Its own timeout is looked at only between datagrams (recvmmsg(2), BUGS). With one, nothing is waited for here once there
+/// is something.
 pub fn recvmmsg(call: &mut Call<'_>) -> Answer {
     let flags = call.int(3);
     let Some(socket) = call.socket(call.fd(0)) else { return receive_elsewhere(call, call.args[3]) };
     let count = call.args[2].min(MESSAGES_MAX);
-    for place in 0..count {
+    let is_enough = flags & (libc::MSG_WAITFORONE | libc::MSG_DONTWAIT) != 0 || call.args[4] != 0;
+    for place in call.host.thread(call.key).written as u64..count {
         let header = call.args[1].wrapping_add(MMSG * place);
         let message = Message::at(call, header)?;
-        if place > 0 && socket.borrow().front().is_none() {
+        if place > 0 && is_enough && socket.borrow().front().is_none() {
             return returns(place as i64);
         }
+        call.host.thread(call.key).written = place as usize;
         match receive(call, &socket, flags)? {
             Received::Datagram(datagram) => {
                 let copied = message.fill(call, &socket, &datagram)?;
                 call.tid().write(header.wrapping_add(MMSG_LENGTH), &(copied as u32).to_le_bytes())?;
             }
-            Received::Not(answer) => return answer,
+            Received::Not(answer) if place == 0 || matches!(answer, Ok(super::Outcome::Wait { .. })) => return answer,
+            // What has come counts.
+            Received::Not(_) => return returns(place as i64),
         }
     }
     returns(count as i64)
@@ -395,14 +426,16 @@ struct Message {
     header: Address,
     name: Address,
     name_length: u64,
+    /// Where control messages are; 0 if there are none.
+    control: Address,
     buffers: Buffers,
 }
 
 impl Message {
     fn at(call: &Call<'_>, header: Address) -> Result<Message, Errno> {
-        let [name, name_length, vectors, count] = call.tid().read_words(header)?;
+        let [name, name_length, vectors, count, control] = call.tid().read_words(header)?;
         let buffers = buffers(call.tid(), vectors, count)?;
-        Ok(Message { header, name, name_length: name_length & 0xFFFF_FFFF, buffers })
+        Ok(Message { header, name, name_length: name_length & 0xFFFF_FFFF, control, buffers })
     }
 
     /// Copies a datagram into the program's memory. Returns how much of it there was room for.

@@ -30,8 +30,14 @@ fn leaving_nothing<T>(act: impl FnOnce() -> T) -> T {
     result
 }
 
+/// The program, compiled while no descriptors are counted.
+fn attacks() -> std::path::PathBuf {
+    let _alone = lock(&ALONE);
+    compile("attacks", Statically)
+}
+
 fn attack(what: &str) -> Run {
-    let program = compile("attacks", Statically);
+    let program = attacks();
     leaving_nothing(|| {
         let folder = tempfile::tempdir().expect("a folder");
         let kernel = Rc::new(Kernel::new().expect("a kernel"));
@@ -111,7 +117,7 @@ fn a_program_that_spins_blocks_or_floods_is_found() {
 
 #[test]
 fn a_program_that_blocks_is_found_while_programs_of_other_hosts_wait() {
-    let program = compile("attacks", Statically);
+    let program = attacks();
     leaving_nothing(|| {
         let folder = tempfile::tempdir().expect("a folder");
         let kernel = Rc::new(Kernel::new().expect("a kernel"));
@@ -196,7 +202,7 @@ fn what_cannot_be_started_is_said_in_one_sentence() {
         "{error}"
     );
     let huge = "x".repeat(200_000);
-    let error = start_error(&compile("attacks", Statically), &[&huge]);
+    let error = start_error(&attacks(), &[&huge]);
     assert!(
         matches!(&error, StartError::Program { error, .. } if error.raw_os_error() == Some(libc::E2BIG)),
         "{error}"

@@ -8,7 +8,7 @@ mod common;
 
 use common::Linked::{self, Dynamically, Statically};
 use common::{Run, compile, run, setting};
-use seedbed_intercept::{Ending, State};
+use seedbed_intercept::{Ending, Interleaving, Setting, State};
 
 /// Runs a program twice, each time in a fresh folder.
 fn twice(name: &str, linked: Linked) -> Run {
@@ -425,5 +425,71 @@ const LOCKS: &[&str] = &[
 fn locks_and_memory_are_shared_by_two_processes() {
     for linked in [Statically, Dynamically] {
         holds("locks", linked, LOCKS);
+    }
+}
+
+#[rustfmt::skip]
+const EDGES: &[&str] = &[
+    "pipe",
+    "a pipe without a writer is no exception",
+    "nor can it be written",
+    "but it can be read to its end",
+    "poll tells of it unasked",
+    "timer_create",
+    "one signal waits for all",
+    "and is taken",
+    "the others are counted",
+    "a timer cannot be written",
+    "flags of no timer",
+    "a timer of a nanosecond",
+    "has expired often",
+    "recvmmsg waits for all",
+    "shutdown ends a wait",
+    "an option is what it was set to",
+    "two that agree share a port",
+    "port 0 is nobody's",
+    "an address of another machine",
+    "a pipe",
+    "a child ends with its parent if it asked for that",
+    "a stop that is ignored",
+    "no room for events",
+    "socketpair",
+    "a long message",
+    "arrives",
+    "another program in a thread's place",
+    "a socket after the first thread",
+    "it can be read",
+    "a pipe after the first thread",
+];
+
+#[test]
+fn the_edges_of_calls_are_as_outside() {
+    for linked in [Statically, Dynamically] {
+        holds("edges", linked, EDGES);
+    }
+    // What is checked is what the kernel does.
+    let output = std::process::Command::new(compile("edges", Dynamically)).output().expect("it starts");
+    let expected: String = EDGES.iter().map(|check| format!("ok {check}\n")).collect();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+#[test]
+fn what_one_thread_found_may_be_gone_when_its_turn_comes() {
+    let program = compile("shared", Statically);
+    for interleaving in [Interleaving::Fifo, Interleaving::Drawn] {
+        for seed in 1..=3 {
+            let run = run(&program, &[], &Setting { interleaving, ..setting(seed) });
+            assert_eq!((run.text(), &run.state), (vec!["ok all is read"], &State::Ended(Ending::Code(0))), "{seed}");
+        }
+    }
+}
+
+#[test]
+fn a_process_ends_whichever_thread_has_its_turn() {
+    let program = compile("shared", Statically);
+    // The end of a thread's turn comes with its 400th call.
+    for calls in 380..=402 {
+        let run = run(&program, &[&calls.to_string()], &setting(1));
+        assert_eq!(run.state, State::Ended(Ending::Code(0)), "after {calls} calls");
     }
 }
