@@ -54,12 +54,12 @@ fn script(folder: &TempDir, name: &str, lines: &str) -> PathBuf {
     path
 }
 
-fn programs() -> PathBuf {
+pub(super) fn programs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs")
 }
 
 /// Whether a tool runs. A test that lacks one says that it is skipped.
-fn has(tool: &str) -> bool {
+pub(super) fn has(tool: &str) -> bool {
     let found = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     let has = found.is_ok_and(|status| status.success());
     if !has {

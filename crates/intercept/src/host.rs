@@ -78,6 +78,8 @@ pub struct Host {
     pub(crate) written_outside: Vec<PathBuf>,
     /// Numbers of files that were made during the run: device and number, and what programs see.
     pub(crate) inodes: BTreeMap<(u64, u64), u64>,
+    /// Numbers of devices that files are on, and what programs see.
+    pub(crate) devices: BTreeMap<u64, u32>,
     /// When the run began, in nanoseconds of real time since 1970.
     pub(crate) real_start: u64,
     pub(crate) printer: Printer,
@@ -151,6 +153,7 @@ impl Host {
             folder: launch.writable.canonicalize().unwrap_or_else(|_| launch.writable.clone()),
             written_outside: Vec::new(),
             inodes: BTreeMap::new(),
+            devices: BTreeMap::new(),
             real_start: kernel.real_start,
             printer: Printer::default(),
             journal: None,

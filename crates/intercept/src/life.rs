@@ -29,6 +29,8 @@ impl Host {
             process.descriptors = parent.descriptors.inherited();
             process.program.clone_from(&parent.program);
             process.group = parent.group;
+            process.niceness = parent.niceness;
+            process.limits = parent.limits.clone();
         }
         self.processes.push(process);
         Ok(ProcessKey(self.processes.len() - 1))

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
+use crate::calls::limits::Limits;
 use crate::instructions::Replaced;
 use crate::launch::Ending;
 use crate::print::Output;
@@ -47,6 +48,10 @@ pub struct Process {
     pub descriptors: Descriptors,
     /// The program that it runs.
     pub program: String,
+    /// How little it is preferred (nice(1)).
+    pub niceness: i32,
+    /// What it may use.
+    pub limits: Limits,
     /// Where instructions of its code were replaced.
     pub replaced: Replaced,
 }
@@ -100,6 +105,8 @@ impl Process {
             death_signal: 0,
             descriptors: Descriptors::default(),
             program: String::new(),
+            niceness: 0,
+            limits: Limits::default(),
             replaced: Replaced::new(),
         })
     }

@@ -11,6 +11,7 @@ use std::ptr;
 
 use libc::{c_char, c_int, sock_fprog};
 
+use crate::calls::limits;
 use crate::filter;
 use crate::launch::{Ending, Launch, StartError};
 use crate::stop::{Stop, Stops};
@@ -30,8 +31,8 @@ const STEPS: [&str; 7] = [
 /// The descriptor by which the child reports what has failed, once it has given up all others.
 const REPORT: c_int = 3;
 
-/// The largest file that a program may write.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+/// In nanoseconds.
+const TIMER_SLACK: libc::c_ulong = 50_000;
 
 /// The tracer is told of all that makes threads, processes and programs, and what it traces ends with it.
 const OPTIONS: c_int = libc::PTRACE_O_TRACESECCOMP
@@ -161,13 +162,13 @@ impl Prepared {
             libc::read(self.gate.as_raw_fd(), (&raw mut byte).cast(), 1);
             self.step(0, self.replace_descriptors());
             self.step(1, libc::chdir(self.folder.as_ptr()) == 0);
-            libc::setpgid(0, 0);
+            // A session of its own has no terminal, wherever this process was started.
+            libc::setsid();
             libc::umask(0o022);
             reset_signals();
-            let files = libc::rlimit { rlim_cur: FILE_BYTES_MAX, rlim_max: FILE_BYTES_MAX };
-            libc::setrlimit(libc::RLIMIT_FSIZE, &files);
-            let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-            libc::setrlimit(libc::RLIMIT_CORE, &none);
+            limits::start();
+            // How late timers may be, which is inherited: the kernel's usual value.
+            libc::prctl(libc::PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0);
             self.step(2, libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) != -1);
             self.step(3, libc::prctl(libc::PR_SET_TSC, libc::PR_TSC_SIGSEGV, 0, 0, 0) == 0);
             self.step(4, libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);

@@ -69,7 +69,7 @@ pub const TABLE: &[SystemCall] = table! {
     2 "open" Asked(calls::files::open);
     3 "close" Asked(calls::descriptors::close);
     4 "stat" Asked(calls::files::stat);
-    5 "fstat" Asked(calls::files::stat);
+    5 "fstat" Asked(calls::files::fstat);
     6 "lstat" Asked(calls::files::stat);
     7 "poll" Asked(calls::ready::poll);
     8 "lseek" Free;
@@ -85,13 +85,13 @@ pub const TABLE: &[SystemCall] = table! {
     18 "pwrite64" Free;
     19 "readv" Asked(calls::transfer::readv);
     20 "writev" Asked(calls::transfer::writev);
-    21 "access" Free;
+    21 "access" Asked(calls::files::access);
     22 "pipe" Free;
     23 "select" Asked(calls::ready::select);
     24 "sched_yield" Asked(calls::threads::sched_yield);
     25 "mremap" Free;
     26 "msync" Free;
-    27 "mincore" Free;
+    27 "mincore" Asked(calls::files::mincore);
     28 "madvise" Free;
     29 "shmget" Refused(SYSTEM_V);
     30 "shmat" Refused(SYSTEM_V);
@@ -149,7 +149,7 @@ pub const TABLE: &[SystemCall] = table! {
     82 "rename" Free;
     83 "mkdir" Free;
     84 "rmdir" Free;
-    85 "creat" Free;
+    85 "creat" Asked(calls::files::creat);
     86 "link" Free;
     87 "unlink" Free;
     88 "symlink" Free;
@@ -161,7 +161,7 @@ pub const TABLE: &[SystemCall] = table! {
     94 "lchown" Fails(PRIVILEGED);
     95 "umask" Free;
     96 "gettimeofday" Asked(calls::time::gettimeofday);
-    97 "getrlimit" Free;
+    97 "getrlimit" Asked(calls::limits::getrlimit);
     98 "getrusage" Asked(calls::time::getrusage);
     99 "sysinfo" Asked(calls::time::sysinfo);
     100 "times" Asked(calls::time::times);
@@ -204,12 +204,12 @@ pub const TABLE: &[SystemCall] = table! {
     137 "statfs" Asked(calls::files::statfs);
     138 "fstatfs" Asked(calls::files::statfs);
     139 "sysfs" Fails(ABSENT);
-    140 "getpriority" Free;
-    141 "setpriority" Fails(PRIVILEGED);
+    140 "getpriority" Asked(calls::identity::getpriority);
+    141 "setpriority" Asked(calls::identity::setpriority);
     142 "sched_setparam" Fails(PRIVILEGED);
-    143 "sched_getparam" Free;
+    143 "sched_getparam" Asked(calls::identity::sched_getparam);
     144 "sched_setscheduler" Fails(PRIVILEGED);
-    145 "sched_getscheduler" Free;
+    145 "sched_getscheduler" Asked(calls::identity::sched_getscheduler);
     146 "sched_get_priority_max" Free;
     147 "sched_get_priority_min" Free;
     148 "sched_rr_get_interval" Fails(ABSENT);
@@ -224,7 +224,7 @@ pub const TABLE: &[SystemCall] = table! {
     157 "prctl" Asked(calls::processes::prctl);
     158 "arch_prctl" Free;
     159 "adjtimex" Fails(PRIVILEGED);
-    160 "setrlimit" Free;
+    160 "setrlimit" Asked(calls::limits::setrlimit);
     161 "chroot" Fails(PRIVILEGED);
     162 "sync" Fails(ABSENT);
     163 "acct" Fails(PRIVILEGED);
@@ -333,7 +333,7 @@ pub const TABLE: &[SystemCall] = table! {
     266 "symlinkat" Free;
     267 "readlinkat" Asked(calls::files::readlinkat);
     268 "fchmodat" Free;
-    269 "faccessat" Free;
+    269 "faccessat" Asked(calls::files::faccessat);
     270 "pselect6" Asked(calls::ready::pselect6);
     271 "ppoll" Asked(calls::ready::ppoll);
     272 "unshare" Fails(PRIVILEGED);
@@ -366,7 +366,7 @@ pub const TABLE: &[SystemCall] = table! {
     299 "recvmmsg" Asked(calls::transfer::recvmmsg);
     300 "fanotify_init" Fails(PRIVILEGED);
     301 "fanotify_mark" Fails(PRIVILEGED);
-    302 "prlimit64" Asked(calls::identity::prlimit);
+    302 "prlimit64" Asked(calls::limits::prlimit);
     303 "name_to_handle_at" Fails(libc::ENOTSUP);
     304 "open_by_handle_at" Fails(PRIVILEGED);
     305 "clock_adjtime" Fails(PRIVILEGED);
@@ -414,7 +414,7 @@ pub const TABLE: &[SystemCall] = table! {
     436 "close_range" Asked(calls::descriptors::close_range);
     437 "openat2" Fails(ABSENT);
     438 "pidfd_getfd" Fails(PRIVILEGED);
-    439 "faccessat2" Free;
+    439 "faccessat2" Asked(calls::files::faccessat);
     440 "process_madvise" Fails(PRIVILEGED);
     441 "epoll_pwait2" Asked(calls::ready::epoll_pwait2);
     442 "mount_setattr" Fails(PRIVILEGED);

@@ -1,10 +1,11 @@
 //! Who a program is and where it runs: numbers of processes, the processor, the machine's name; getpid(2), getppid(2),
-//! gettid(2), getpgid(2), uname(2), sched_getaffinity(2), getcpu(2) and their kin.
+//! gettid(2), getpgid(2), uname(2), getpriority(2), sched_getaffinity(2), getcpu(2) and their kin.
 //!
 //! Numbers of processes and threads are small and count from a fixed one, so they are the same in every run. There is one
 //! processor.
 
 use super::{Answer, Call, DONE, Errno, PROCEED, fail, returns};
+use crate::process::ProcessKey;
 
 /// The number of the process that started the program, as the program sees it.
 const OUTSIDE: i32 = 1;
@@ -98,13 +99,43 @@ pub fn sched_getaffinity(call: &mut Call<'_>) -> Answer {
     returns(LENGTH as i64)
 }
 
-pub fn prlimit(call: &mut Call<'_>) -> Answer {
-    let wanted = call.int(0);
-    if wanted != 0 {
-        let real = call.host.real_number(wanted).ok_or(Errno(libc::ESRCH))?;
-        call.set_arg(0, real as u64)?;
+/// By nice(1), whoever started the simulation may have made its process a less preferred one. Programs begin as others do,
+/// and may change that for themselves. It has no effect: one thread runs at a time.
+pub fn getpriority(call: &mut Call<'_>) -> Answer {
+    let key = prioritised(call)?;
+    // The kernel does so, too, so that no priority looks like an error.
+    returns(20 - call.host.processes[key.0].niceness)
+}
+
+pub fn setpriority(call: &mut Call<'_>) -> Answer {
+    let key = prioritised(call)?;
+    let wanted = call.int(2).clamp(-20, 19);
+    let process = &mut call.host.processes[key.0];
+    if wanted < process.niceness {
+        return fail(libc::EACCES);
     }
-    PROCEED
+    process.niceness = wanted;
+    DONE
+}
+
+/// The process whose priority is asked for. Of a group, or of all of a user, it is the one that asks.
+fn prioritised(call: &mut Call<'_>) -> Result<ProcessKey, Errno> {
+    let wanted = call.int(1);
+    if call.args[0] as u32 == libc::PRIO_PROCESS && wanted != 0 {
+        return call.host.process_of_number(wanted).ok_or(Errno(libc::ESRCH));
+    }
+    Ok(call.host.thread(call.key).process)
+}
+
+/// The usual policy, for the same reason.
+pub fn sched_getscheduler(_: &mut Call<'_>) -> Answer {
+    returns(libc::SCHED_OTHER)
+}
+
+/// It has no priority of its own.
+pub fn sched_getparam(call: &mut Call<'_>) -> Answer {
+    call.tid().write(call.args[1], &[0; 4])?;
+    DONE
 }
 
 pub fn pidfd_open(call: &mut Call<'_>) -> Answer {

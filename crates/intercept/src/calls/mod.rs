@@ -10,6 +10,7 @@ pub mod descriptors;
 pub mod files;
 pub mod futex;
 pub mod identity;
+pub mod limits;
 pub mod proc;
 pub mod processes;
 pub mod random;

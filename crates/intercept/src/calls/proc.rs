@@ -1,14 +1,17 @@
 //! Files of the kernel's own, in `/proc` and `/sys`: what they tell of the machine and of its processes differs from run to
-//! run, so programs see fixed texts in their place, or nothing (proc(5), sysfs(5)).
+//! run, so programs see fixed texts in their place, or nothing (proc(5), sysfs(5)). The same is done with a few files of
+//! `/etc` that say what the machine is called and which others it knows.
 
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 
 use super::Call;
+use crate::host::Host;
 use crate::model::{MONOTONIC_START, WALL_START};
 use crate::process::owned;
-use crate::tracee::Tid;
+use crate::thread::ThreadKey;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -22,71 +25,80 @@ pub enum Shown {
     Text(String),
     /// The file at another path.
     Elsewhere(String),
+    /// A directory at this path that can be asked about, but not be opened: what is in it differs from run to run.
+    Closed(String),
 }
 
 /// Files of `/proc` that are the same in each run on a machine.
-const STEADY: [&str; 12] = [
-    "cgroups",
-    "cmdline",
-    "consoles",
-    "crypto",
-    "devices",
-    "filesystems",
-    "misc",
-    "mounts",
-    "swaps",
-    "version",
-    "sys",
-    "self",
-];
+const STEADY: [&str; 9] = ["cmdline", "consoles", "crypto", "devices", "filesystems", "misc", "self", "sys", "version"];
 
 /// What is shown of a process besides the texts that are made here.
-const STEADY_OF_PROCESS: [&str; 19] = [
-    "attr",
-    "auxv",
-    "cgroup",
-    "cmdline",
-    "comm",
-    "coredump_filter",
-    "cwd",
-    "environ",
-    "exe",
-    "fd",
-    "fdinfo",
-    "limits",
-    "loginuid",
-    "maps",
-    "mem",
-    "mountinfo",
-    "mounts",
-    "oom_score_adj",
-    "root",
+const STEADY_OF_PROCESS: [&str; 10] = ["attr", "auxv", "cmdline", "comm", "cwd", "environ", "exe", "fd", "mem", "root"];
+
+/// Counters of the kernel in `/proc/sys`, by parts of their paths.
+const UNSTEADY_IN_SYSCTL: [&str; 8] = [
+    "fs/aio-nr",
+    "fs/dentry-state",
+    "fs/file-nr",
+    "fs/inode-",
+    "kernel/ns_last_pid",
+    "kernel/perf_event_max_sample_rate",
+    "kernel/pty/nr",
+    "net/",
 ];
 
 /// Files that say which processors there are: one, the first.
 const PROCESSORS: [&str; 3] =
     ["/sys/devices/system/cpu/online", "/sys/devices/system/cpu/possible", "/sys/devices/system/cpu/present"];
 
-/// Parts of the names of files of `/sys` that change: counters and amounts.
-const UNSTEADY_IN_SYS: [&str; 8] =
-    ["current", "usage", "stat", "pressure", "events", "statistics", "scaling_cur_freq", "temp"];
+/// Folders of `/sys` that runtimes look into: processors and their caches, nodes of memory, the size of huge pages. All
+/// else there is about devices, and full of counters.
+const STEADY_IN_SYS: [&str; 4] =
+    ["devices/system/cpu", "devices/system/node", "kernel/mm/hugepages", "kernel/mm/transparent_hugepage"];
+
+/// Parts of paths below these that change: counters, amounts and speeds.
+const UNSTEADY_IN_SYS: [&str; 9] =
+    ["cpufreq", "cpuidle", "free_", "khugepaged/", "meminfo", "power/", "stat", "surplus_", "thermal"];
+
+/// The machine's names and those of other machines. Without them, what a program learns of its own name would depend on
+/// the network that the machine is in.
+const NAMES: [(&str, &str); 5] = [
+    ("/etc/hostname", "seedbed\n"),
+    ("/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\tseedbed\n"),
+    ("/etc/machine-id", "5eedbed05eedbed05eedbed05eedbed0\n"),
+    ("/etc/mtab", MOUNTS),
+    ("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"),
+];
 
 /// What a program sees that opens this path.
 pub fn shown(call: &mut Call<'_>, path: &[u8]) -> Shown {
     let Ok(path) = std::str::from_utf8(path) else { return Shown::AsItIs };
+    if !["/proc", "/sys", "/etc"].iter().any(|folder| path.starts_with(folder)) && !path.starts_with("//") {
+        return Shown::AsItIs;
+    }
+    let path = &*plain(path);
+    if let Some((_, text)) = NAMES.iter().find(|(name, _)| *name == path) {
+        return Shown::Text((*text).to_owned());
+    }
     if PROCESSORS.contains(&path) {
         return Shown::Text("0\n".to_owned());
     }
     if let Some(rest) = path.strip_prefix("/sys/") {
-        let name = rest.rsplit('/').next().unwrap_or_default();
-        let is_unsteady = UNSTEADY_IN_SYS.iter().any(|part| name.contains(part)) || rest.contains("/statistics/");
-        return if is_unsteady { Shown::Missing } else { Shown::AsItIs };
+        let is_steady = STEADY_IN_SYS.iter().any(|steady| rest.starts_with(steady));
+        let is_unsteady = UNSTEADY_IN_SYS.iter().any(|part| rest.contains(part));
+        return if is_steady && !is_unsteady { Shown::AsItIs } else { Shown::Missing };
     }
-    match path.strip_prefix("/proc").map(|rest| rest.trim_start_matches('/')) {
-        Some("") => Shown::Missing,
-        Some(rest) if path.starts_with("/proc/") => in_proc(call, rest),
+    match path.strip_prefix("/proc") {
+        Some("") => Shown::Closed("/proc".to_owned()),
+        Some(rest) if rest.starts_with('/') => in_proc(call, &rest[1..]),
         _ => Shown::AsItIs,
     }
+}
+
+/// A path without `//`, `/./` and a slash at its end.
+fn plain(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+    parts.flat_map(|part| ["/", part]).collect()
 }
 
 fn in_proc(call: &mut Call<'_>, path: &str) -> Shown {
@@ -100,23 +112,25 @@ fn in_proc(call: &mut Call<'_>, path: &str) -> Shown {
         "meminfo" => Shown::Text(MEMORY.to_owned()),
         "vmstat" => Shown::Text("nr_free_pages 1048576\n".to_owned()),
         "cpuinfo" => fs::read_to_string("/proc/cpuinfo").map_or(Shown::Missing, |text| Shown::Text(processor(&text))),
+        "mounts" => Shown::Text(MOUNTS.to_owned()),
+        "swaps" => Shown::Text("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".to_owned()),
         "sys" if rest.starts_with("kernel/random/") => random(call, rest),
-        "sys" if rest.starts_with("fs/") && rest.contains("-nr") || rest.starts_with("kernel/ns_last_pid") => {
-            Shown::Missing
-        }
+        "sys" if rest == "kernel/hostname" => Shown::Text("seedbed\n".to_owned()),
+        "sys" if rest == "kernel/domainname" => Shown::Text("(none)\n".to_owned()),
+        "sys" if UNSTEADY_IN_SYSCTL.iter().any(|unsteady| rest.starts_with(unsteady)) => Shown::Missing,
         "self" => {
-            let (own, thread) = (call.process().shown, call.tid());
-            of_process(call, own, thread, rest)
+            let first = call.host.first_thread(call.key);
+            of_thread(call, first, rest)
         }
-        "thread-self" => {
-            let (own, thread) = (call.process().shown, call.tid());
-            of_process(call, own, thread, rest)
-        }
+        "thread-self" => of_thread(call, call.key, rest),
         _ => match first.parse::<i32>() {
             Ok(number) => match call.host.process_of_number(number) {
                 Some(process) => {
                     let pid = call.host.processes[process.0].pid;
-                    of_process(call, number, pid, rest)
+                    match call.host.by_tid.get(&pid) {
+                        Some(&first) => of_thread(call, first, rest),
+                        None => Shown::Missing,
+                    }
                 }
                 None => Shown::Missing,
             },
@@ -126,57 +140,150 @@ fn in_proc(call: &mut Call<'_>, path: &str) -> Shown {
     }
 }
 
-/// What is shown of a process: `/proc/self/...` or that of another one of the host.
-fn of_process(call: &mut Call<'_>, shown: i32, real: Tid, rest: &str) -> Shown {
-    // What a thread shows of itself is the same.
+/// What is shown of a thread, or of the process whose first one it is: `/proc/self/...` or that of another one of the
+/// host.
+fn of_thread(call: &mut Call<'_>, key: ThreadKey, rest: &str) -> Shown {
     let (name, more) = rest.split_once('/').unwrap_or((rest, ""));
-    if name == "task" && !more.is_empty() {
-        let (number, rest) = more.split_once('/').unwrap_or((more, ""));
-        let found = number.parse().ok().and_then(|number: i32| {
-            call.host.threads.iter().find(|thread| thread.shown == number && !thread.gone).map(|thread| thread.tid)
-        });
-        return found.map_or(Shown::Missing, |tid| of_process(call, shown, tid, rest));
-    }
-    let status = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", real.0)).ok();
-    let parent = call.host.process_of_number(shown).and_then(|key| call.host.processes[key.0].parent);
-    let parent = parent.map_or(1, |parent| call.host.processes[parent.0].shown);
+    let real = call.host.threads[key.0].tid.0;
     match name {
-        "stat" => status("stat").map_or(Shown::Missing, |text| {
-            let name = text.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')).map_or("", |(name, _)| name);
-            let ticks = call.host.used / (SECOND / 100);
-            let zeros = "0 ".repeat(28);
-            let start = MONOTONIC_START / (SECOND / 100);
-            Shown::Text(format!(
-                "{shown} ({name}) R {parent} {shown} {shown} 0 -1 4194304 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {start} 1073741824 \
-                 16384 18446744073709551615 {}\n",
-                zeros.trim_end()
-            ))
-        }),
-        "statm" => Shown::Text("262144 16384 4096 1024 0 65536 0\n".to_owned()),
-        "status" => status("status").map_or(Shown::Missing, |text| Shown::Text(fixed_status(&text, shown, parent))),
-        _ if STEADY_OF_PROCESS.contains(&name) => Shown::Elsewhere(format!("/proc/{}/{rest}", real.0)),
-        _ => Shown::Missing,
+        "" => return Shown::Closed(format!("/proc/{real}")),
+        "task" if more.is_empty() => return Shown::Closed(format!("/proc/{real}/task")),
+        "task" => {
+            let (number, rest) = more.split_once('/').unwrap_or((more, ""));
+            let wanted = number.parse::<i32>().ok();
+            let threads = &call.host.threads;
+            let found = threads.iter().position(|thread| Some(thread.shown) == wanted && !thread.gone);
+            return found.map_or(Shown::Missing, |found| of_thread(call, ThreadKey(found), rest));
+        }
+        _ if STEADY_OF_PROCESS.contains(&name) => return Shown::Elsewhere(format!("/proc/{real}/{rest}")),
+        _ => {}
+    }
+    let of_kernel = || fs::read_to_string(format!("/proc/{real}/{rest}")).ok();
+    let text = match name {
+        "cgroup" => Some("0::/\n".to_owned()),
+        "coredump_filter" => Some("00000033\n".to_owned()),
+        "fdinfo" => of_kernel().map(|text| fixed_descriptor(&text)),
+        "limits" => Some(call.host.process_of(key).limits.to_string()),
+        "loginuid" => Some("4294967295".to_owned()),
+        "maps" => of_kernel().map(|text| text.lines().map(|line| call.host.fixed_mapping(line)).collect()),
+        "mountinfo" => Some(MOUNT_DETAILS.to_owned()),
+        "mounts" => Some(MOUNTS.to_owned()),
+        "oom_score_adj" => Some("0\n".to_owned()),
+        "stat" => of_kernel().map(|text| call.host.stat_of(key, &text)),
+        "statm" => Some("262144 16384 4096 1024 0 65536 0\n".to_owned()),
+        "status" => of_kernel().map(|text| fixed_status(&text, &call.host.numbers(key))),
+        _ => None,
+    };
+    text.map_or(Shown::Missing, Shown::Text)
+}
+
+/// Numbers that programs see of a thread.
+struct Numbers {
+    thread: i32,
+    process: i32,
+    parent: i32,
+    group: i32,
+    /// How many threads the process has.
+    threads: usize,
+}
+
+impl Host {
+    /// The first thread of a thread's process.
+    fn first_thread(&self, key: ThreadKey) -> ThreadKey {
+        let process = self.threads[key.0].process;
+        self.by_tid.get(&self.processes[process.0].pid).copied().unwrap_or(key)
+    }
+
+    fn numbers(&self, key: ThreadKey) -> Numbers {
+        let thread = &self.threads[key.0];
+        let process = &self.processes[thread.process.0];
+        Numbers {
+            thread: thread.shown,
+            process: process.shown,
+            parent: process.parent.map_or(1, |parent| self.processes[parent.0].shown),
+            group: process.group,
+            threads: self.threads_of(thread.process).len(),
+        }
+    }
+
+    /// A line of numbers of which only the name, the relations of processes and the time that was used are told.
+    fn stat_of(&self, key: ThreadKey, text: &str) -> String {
+        let name = text.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')).map_or("", |(name, _)| name);
+        let Numbers { thread, parent, group, threads, .. } = self.numbers(key);
+        let ticks = self.used / (SECOND / 100);
+        let start = MONOTONIC_START / (SECOND / 100);
+        let zeros = "0 ".repeat(28);
+        format!(
+            "{thread} ({name}) R {parent} {group} {group} 0 -1 4194304 0 0 0 0 {ticks} 0 0 0 20 0 {threads} 0 {start} \
+             1073741824 16384 18446744073709551615 {}\n",
+            zeros.trim_end()
+        )
+    }
+
+    /// A line of the list of mappings, with the numbers of devices and files that stat(2) shows.
+    fn fixed_mapping(&mut self, line: &str) -> String {
+        let unchanged = || format!("{line}\n");
+        let mut words = line.splitn(5, ' ');
+        let (Some(range), Some(rights), Some(offset), Some(device), Some(rest)) =
+            (words.next(), words.next(), words.next(), words.next(), words.next())
+        else {
+            return unchanged();
+        };
+        let (inode, path) = rest.split_once(' ').unwrap_or((rest, ""));
+        let number = |text| u32::from_str_radix(text, 16).ok();
+        let parts = device.split_once(':').and_then(|(major, minor)| Some((number(major)?, number(minor)?)));
+        let (Some((major, minor)), Ok(inode)) = (parts, inode.parse()) else { return unchanged() };
+        if inode == 0_u64 {
+            return unchanged();
+        }
+        let (device, path) = (libc::makedev(major, minor), path.trim_start());
+        let is_old = fs::metadata(path).is_ok_and(|status| {
+            (status.dev(), status.ino()) == (device, inode)
+                && (status.ctime() as u64 * SECOND).saturating_add(status.ctime_nsec() as u64) < self.real_start
+        });
+        let inode = if is_old { inode } else { self.shown_inode(device, inode) };
+        let device = self.shown_device(device);
+        let (major, minor) = (libc::major(device), libc::minor(device));
+        // The kernel begins the path in this column.
+        format!("{:<73}{path}\n", format!("{range} {rights} {offset} {major:02x}:{minor:02x} {inode} "))
     }
 }
 
+/// What is known of an open file: where it is read next, and how it was opened. How the kernel names it is left out.
+fn fixed_descriptor(text: &str) -> String {
+    let is_own = |line: &&str| ["pos:", "flags:", "eventfd-count:"].iter().any(|name| line.starts_with(name));
+    text.lines().filter(is_own).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// A process's status without what is the kernel's own business.
-fn fixed_status(text: &str, shown: i32, parent: i32) -> String {
+fn fixed_status(text: &str, numbers: &Numbers) -> String {
+    let Numbers { thread, process, parent, group, threads } = numbers;
     let line = |line: &str| {
         let name = line.split(':').next().unwrap_or_default();
-        match name {
-            "Tgid" | "Pid" | "NStgid" | "NSpid" | "NSpgid" | "NSsid" => Some(format!("{name}:\t{shown}\n")),
-            "PPid" => Some(format!("{name}:\t{parent}\n")),
-            "TracerPid" | "Seccomp" | "Seccomp_filters" | "NoNewPrivs" => Some(format!("{name}:\t0\n")),
-            "Cpus_allowed" => Some("Cpus_allowed:\t1\n".to_owned()),
-            "Cpus_allowed_list" => Some("Cpus_allowed_list:\t0\n".to_owned()),
-            "Ngid" | "FDSize" | "voluntary_ctxt_switches" | "nonvoluntary_ctxt_switches" => {
-                Some(format!("{name}:\t0\n"))
-            }
-            _ if name.starts_with("Vm") || name.starts_with("Rss") => Some(format!("{name}:\t   65536 kB\n")),
-            _ => Some(format!("{line}\n")),
-        }
+        let value = match name {
+            "State" => "R (running)".to_owned(),
+            "Tgid" | "NStgid" => process.to_string(),
+            "Pid" | "NSpid" => thread.to_string(),
+            "NSpgid" | "NSsid" => group.to_string(),
+            "PPid" => parent.to_string(),
+            "Threads" => threads.to_string(),
+            "SigQ" => "0/32768".to_owned(),
+            "Cpus_allowed" => "1".to_owned(),
+            "TracerPid"
+            | "Seccomp"
+            | "Seccomp_filters"
+            | "NoNewPrivs"
+            | "Cpus_allowed_list"
+            | "Ngid"
+            | "FDSize"
+            | "voluntary_ctxt_switches"
+            | "nonvoluntary_ctxt_switches" => "0".to_owned(),
+            _ if name.starts_with("Vm") || name.starts_with("Rss") => "   65536 kB".to_owned(),
+            _ => return format!("{line}\n"),
+        };
+        format!("{name}:\t{value}\n")
     };
-    text.lines().filter_map(line).collect()
+    text.lines().map(line).collect()
 }
 
 fn random(call: &mut Call<'_>, path: &str) -> Shown {
@@ -220,6 +327,22 @@ fn processor(text: &str) -> String {
     first.lines().map(line).chain(["\n".to_owned()]).collect()
 }
 
+/// What is mounted, as the program sees it.
+const MOUNTS: &str = "\
+/dev/root / ext4 rw,relatime 0 0
+proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0
+sysfs /sys sysfs rw,nosuid,nodev,noexec,relatime 0 0
+devtmpfs /dev devtmpfs rw,nosuid 0 0
+";
+
+/// The same with more details.
+const MOUNT_DETAILS: &str = "\
+1 0 8:1 / / rw,relatime - ext4 /dev/root rw
+2 1 0:2 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw
+3 1 0:3 / /sys rw,nosuid,nodev,noexec,relatime - sysfs sysfs rw
+4 1 0:4 / /dev rw,nosuid - devtmpfs devtmpfs rw
+";
+
 const MEMORY: &str = "\
 MemTotal:        8388608 kB
 MemFree:         4194304 kB
@@ -249,9 +372,25 @@ mod tests {
 
     #[test]
     fn a_status_names_no_number_of_the_kernels_and_no_tracer() {
-        let text = "Name:\tx\nTgid:\t4711\nPid:\t4712\nPPid:\t4710\nTracerPid:\t4700\nVmRSS:\t  1234 kB\nSigCgt:\t07\n";
-        let expected = "Name:\tx\nTgid:\t100\nPid:\t100\nPPid:\t1\nTracerPid:\t0\nVmRSS:\t   65536 kB\nSigCgt:\t07\n";
-        assert_eq!(fixed_status(text, 100, 1), expected);
+        let text = "Name:\tx\nState:\tt (tracing stop)\nTgid:\t4711\nPid:\t4712\nPPid:\t4710\nTracerPid:\t4700\n\
+                    VmRSS:\t  1234 kB\nThreads:\t9\nSigQ:\t1/7\nSigCgt:\t07\n";
+        let expected = "Name:\tx\nState:\tR (running)\nTgid:\t100\nPid:\t101\nPPid:\t1\nTracerPid:\t0\n\
+                        VmRSS:\t   65536 kB\nThreads:\t2\nSigQ:\t0/32768\nSigCgt:\t07\n";
+        let numbers = Numbers { thread: 101, process: 100, parent: 1, group: 100, threads: 2 };
+        assert_eq!(fixed_status(text, &numbers), expected);
+    }
+
+    #[test]
+    fn an_open_file_has_a_position_and_flags_and_no_number_of_the_kernels() {
+        let text = "pos:\t7\nflags:\t02\nmnt_id:\t15\nino:\t4711\n";
+        assert_eq!(fixed_descriptor(text), "pos:\t7\nflags:\t02\n");
+    }
+
+    #[test]
+    fn a_path_is_made_plain() {
+        for (path, expected) in [("//proc/./uptime", "/proc/uptime"), ("/proc/", "/proc"), ("/", "")] {
+            assert_eq!(plain(path), expected);
+        }
     }
 
     #[test]

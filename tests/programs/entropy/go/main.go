@@ -80,6 +80,18 @@ func showRandom() {
 	var hash maphash.Hash
 	_, _ = hash.WriteString("a")
 	show("hash", hash.Sum64())
+	goroutines := make(chan int)
+	for number := 0; number < 8; number++ {
+		go func(number int) {
+			runtime.Gosched()
+			goroutines <- number
+		}(number)
+	}
+	finished := ""
+	for range [8]int{} {
+		finished += fmt.Sprint(<-goroutines)
+	}
+	show("goroutine_order", finished)
 	order := ""
 	for letter := range map[string]int{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6, "g": 7, "h": 8} {
 		order += letter
@@ -115,6 +127,17 @@ func showIdentity() {
 	folder, _ := os.Getwd()
 	show("cwd", folder)
 	show("argv0", os.Args[0])
+	for resource := 0; resource < 16; resource++ {
+		var limit syscall.Rlimit
+		if err := syscall.Getrlimit(resource, &limit); err == nil {
+			show(fmt.Sprint("limit_", resource), limit)
+		}
+	}
+	show("umask", syscall.Umask(0o22))
+	interfaces, err := net.Interfaces()
+	show("interfaces", fmt.Sprint(interfaces, err))
+	show("local_time_zone", time.Now().Location())
+	show("environment_order", strings.Join(os.Environ(), ","))
 	variables := os.Environ()
 	sort.Strings(variables)
 	for _, variable := range variables {

@@ -7,7 +7,12 @@ import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
 import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.StringJoiner;
@@ -65,10 +70,38 @@ public final class Audit {
             }
         }
         // The hash of a string is fixed; the order of an immutable set depends on a salt of the run.
-        show("hash", "a".hashCode());
+        show("string_hash", "a".hashCode());
+        Map<Object, Integer> byIdentity = new HashMap<>();
+        for (int number = 0; number < 8; number++) {
+            byIdentity.put(new Object(), number);
+        }
+        show("identity_order", byIdentity.values());
+        show("parallel_order", parallelOrder());
         show("set_order", Set.of("a", "b", "c", "d", "e", "f", "g", "h"));
         show("kernel_uuid", firstLine("/proc/sys/kernel/random/uuid"));
         show("boot_id", firstLine("/proc/sys/kernel/random/boot_id"));
+    }
+
+    /** In which order threads get a lock. */
+    private static List<Integer> parallelOrder() {
+        List<Integer> order = Collections.synchronizedList(new ArrayList<>());
+        List<Thread> threads = new ArrayList<>();
+        for (int number = 0; number < 8; number++) {
+            int own = number;
+            threads.add(new Thread(() -> {
+                Thread.yield();
+                order.add(own);
+            }));
+        }
+        threads.forEach(Thread::start);
+        try {
+            for (Thread thread : threads) {
+                thread.join();
+            }
+        } catch (InterruptedException interrupted) {
+            throw new IllegalStateException(interrupted);
+        }
+        return order;
     }
 
     private static void showIdentity() throws IOException {
@@ -78,6 +111,8 @@ public final class Audit {
         show("hostname", firstLine("/proc/sys/kernel/hostname"));
         show("user", System.getProperty("user.name"));
         show("cwd", System.getProperty("user.dir"));
+        new TreeMap<>(System.getProperties()).forEach((name, value) -> show("property_" + name, value));
+        show("local_host", InetAddress.getLocalHost());
         show("jvm_name", ManagementFactory.getRuntimeMXBean().getName());
         new TreeMap<>(System.getenv()).forEach((name, value) -> show("env_" + name, value));
     }
@@ -101,7 +136,9 @@ public final class Audit {
 
     private static void showFiles() throws IOException {
         showStat("own_file", Path.of(System.getProperty("java.class.path"), "Audit.class"));
-        Path folder = Files.createTempDirectory("audit-");
+        // In virtual time the name is the same in each run, so runs at the same time need folders of their own.
+        String temporary = System.getenv().getOrDefault("TMPDIR", System.getProperty("java.io.tmpdir"));
+        Path folder = Files.createTempDirectory(Path.of(temporary), "audit-");
         show("temporary_folder", folder);
         for (String name : "fdbhaecg".split("")) {
             Files.writeString(folder.resolve(name), name);

@@ -76,6 +76,28 @@ fn show_identity() -> io::Result<()> {
     show("ppid", parent_id());
     // SAFETY: it has no arguments and cannot fail.
     show("tid", unsafe { libc::gettid() });
+    let order = std::sync::Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let order = &order;
+            scope.spawn(move || {
+                thread::yield_now();
+                if let Ok(mut order) = order.lock() {
+                    order.push(number);
+                }
+            });
+        }
+    });
+    show("thread_order", format!("{order:?}"));
+    for resource in 0..16 {
+        // SAFETY: the call fills in a struct of plain numbers.
+        let limit = unsafe {
+            let mut limit: libc::rlimit = mem::zeroed();
+            libc::getrlimit(resource, &mut limit);
+            limit
+        };
+        show(format!("limit_{resource}"), format!("{} {}", limit.rlim_cur, limit.rlim_max));
+    }
     show("thread_id", format!("{:?}", thread::current().id()));
     show("hostname", first_line("/proc/sys/kernel/hostname"));
     show("user", env::var("USER").unwrap_or_default());
