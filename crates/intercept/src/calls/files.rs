@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
 use super::proc::{self, Shown};
-use super::{Answer, Call, Errno, PROCEED, fail};
+use super::{Answer, Call, Errno, PROCEED, changes, fail};
 use crate::host::Host;
 use crate::instructions::is_searched_library;
 use crate::model::WALL_START;
@@ -61,11 +61,15 @@ fn opened(call: &mut Call<'_>, place: usize, flags: u64) -> Answer {
         }
         return PROCEED;
     }
+    let output = changes::output_of_name(call, &path);
     const WRITES: u64 = (libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC) as u64;
     if flags & WRITES != 0 {
         let fd = call.complete()?;
         if fd >= 0 {
-            note_if_outside(call, fd as RawFd);
+            changes::note_if_outside(call, fd as RawFd);
+            if let Some(output) = output {
+                call.process().descriptors.outputs.insert(fd as RawFd, output);
+            }
         }
     }
     PROCEED
@@ -105,17 +109,6 @@ pub fn access(call: &mut Call<'_>) -> Answer {
 pub fn faccessat(call: &mut Call<'_>) -> Answer {
     complete_about(call, 1)?;
     PROCEED
-}
-
-/// A program that writes outside its folder changes what later runs find.
-fn note_if_outside(call: &mut Call<'_>, fd: RawFd) {
-    let pid = call.process().pid.0;
-    let Ok(path) = std::fs::read_link(format!("/proc/{pid}/fd/{fd}")) else { return };
-    let is_own = path.starts_with(&call.host.folder)
-        || ["/dev", "/proc", "/memfd:"].iter().any(|own| path.to_string_lossy().starts_with(own));
-    if !is_own && !call.host.written_outside.contains(&path) {
-        call.host.written_outside.push(path);
-    }
 }
 
 /// Also lstat.

@@ -6,6 +6,7 @@
 //! epoll and much else need no model of their own. Only what would tell the time, give randomness or leave the host is
 //! answered here.
 
+pub mod changes;
 pub mod descriptors;
 pub mod files;
 pub mod futex;

@@ -14,7 +14,10 @@ const COUNT_MAX: usize = 4_000;
 const BYTES_MAX: u64 = 64 << 20;
 
 /// Folders that no program needs to run.
-const LEFT_OUT: [&str; 3] = [".git", "__pycache__", ".venv"];
+const LEFT_OUT: &[&str] = &[".git", "__pycache__"];
+
+/// Folders that few need, and that may be large.
+const LEFT_OUT_IF_LARGE: &[&str] = &[".git", "__pycache__", ".venv", "node_modules"];
 
 /// The content of a program's folder, or of its repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +69,11 @@ impl Files {
         let repository = folder.ancestors().find(|folder| folder.join(".git").exists());
         let candidates = [(repository, Extent::Repository), (Some(&*folder), Extent::Folder)];
         for (root, extent) in candidates.into_iter().filter_map(|(root, extent)| Some((root?, extent))) {
-            if let Some(entries) = read(root)? {
-                let place = folder.strip_prefix(root).unwrap_or(Path::new(""));
-                return Ok(Files::new(entries, place.join(name), extent));
+            for left_out in [LEFT_OUT, LEFT_OUT_IF_LARGE] {
+                if let Some(entries) = read(root, left_out)? {
+                    let place = folder.strip_prefix(root).unwrap_or(Path::new(""));
+                    return Ok(Files::new(entries, place.join(name), extent));
+                }
             }
         }
         let path = PathBuf::from(name);
@@ -118,10 +123,10 @@ impl Files {
 }
 
 /// All below a folder, in the order of their names; none if it is too much.
-fn read(root: &Path) -> io::Result<Option<Vec<Entry>>> {
+fn read(root: &Path, left_out: &[&str]) -> io::Result<Option<Vec<Entry>>> {
     let mut paths = Vec::new();
     let mut bytes = 0;
-    if !list(root, Path::new(""), &mut paths, &mut bytes)? {
+    if !list(root, Path::new(""), left_out, &mut paths, &mut bytes)? {
         return Ok(None);
     }
     let entry = |(path, kind): (PathBuf, FileType)| -> io::Result<Entry> {
@@ -140,13 +145,19 @@ fn read(root: &Path) -> io::Result<Option<Vec<Entry>>> {
 }
 
 /// Lists what is in a folder. False as soon as it is too much.
-fn list(root: &Path, folder: &Path, paths: &mut Vec<(PathBuf, FileType)>, bytes: &mut u64) -> io::Result<bool> {
+fn list(
+    root: &Path,
+    folder: &Path,
+    left_out: &[&str],
+    paths: &mut Vec<(PathBuf, FileType)>,
+    bytes: &mut u64,
+) -> io::Result<bool> {
     let mut entries = fs::read_dir(root.join(folder))?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let (kind, name) = (entry.file_type()?, entry.file_name());
         let path = folder.join(&name);
-        if kind.is_dir() && LEFT_OUT.iter().any(|left_out| name == *left_out) {
+        if kind.is_dir() && left_out.contains(&&*name.to_string_lossy()) {
             continue;
         }
         if !(kind.is_dir() || kind.is_file() || kind.is_symlink()) {
@@ -156,7 +167,10 @@ fn list(root: &Path, folder: &Path, paths: &mut Vec<(PathBuf, FileType)>, bytes:
         if kind.is_file() {
             *bytes += entry.metadata()?.len();
         }
-        if paths.len() > COUNT_MAX || *bytes > BYTES_MAX || (kind.is_dir() && !list(root, &path, paths, bytes)?) {
+        if paths.len() > COUNT_MAX
+            || *bytes > BYTES_MAX
+            || (kind.is_dir() && !list(root, &path, left_out, paths, bytes)?)
+        {
             return Ok(false);
         }
     }

@@ -44,8 +44,14 @@ pub struct ProgramError {
 
 /// Environment variables with a fixed value, beside the usual ones: no compiled files beside sources; and no random
 /// instructions of the processor in OpenSSL, because nothing could answer them.
-const FIXED: [(&str, &str); 2] =
-    [("PYTHONDONTWRITEBYTECODE", "1"), ("OPENSSL_ia32cap", "~0x4000000000000000:~0x40000")];
+const FIXED: [(&str, &str); 4] = [
+    // Not the zone of this machine.
+    ("TZ", "UTC"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("OPENSSL_ia32cap", "~0x4000000000000000:~0x40000"),
+    // It cannot look for leaks in a process that is traced.
+    ("LSAN_OPTIONS", "detect_leaks=0"),
+];
 
 impl Program {
     /// The program of this file. Its folder is read, too ([`Files::of`]).

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -88,7 +89,10 @@ fn take_slot() -> io::Result<(PathBuf, File)> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).mode(0o600).custom_flags(NO_LINKS);
         match options.open(slot.with_extension("lock")) {
-            Ok(file) if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() => return Ok((slot, file)),
+            Ok(file) if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() => {
+                remove_abandoned(number + 1);
+                return Ok((slot, file));
+            }
             Ok(_) => {}
             // Another user's.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => last = error,
@@ -96,6 +100,25 @@ fn take_slot() -> io::Result<(PathBuf, File)> {
         }
     }
     Err(last)
+}
+
+/// Removes what runs that were killed have left at later places. Once is enough for each process.
+fn remove_abandoned(first: usize) {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    for number in first..SLOTS {
+        let slot = Path::new(BASE).join(format!("{number:03}"));
+        // Without a lock there was never a copy, here or further on.
+        let options =
+            OpenOptions::new().read(true).write(true).custom_flags(NO_LINKS).open(slot.with_extension("lock"));
+        match options {
+            Ok(file) if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() => drop(remove(&slot)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            _ => {}
+        }
+    }
 }
 
 /// O_NOFOLLOW: other users may write to the folder.
