@@ -5,6 +5,7 @@ mod common;
 
 mod check;
 mod cli;
+mod confinement;
 mod entropy;
 mod explore;
 mod programs;

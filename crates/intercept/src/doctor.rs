@@ -3,8 +3,10 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
 
 use crate::filter;
 use crate::host::Host;
@@ -12,6 +14,8 @@ use crate::kernel::Kernel;
 use crate::launch::{Check, Ending, Launch, Setting, State};
 use crate::model::{Interleaving, TimeModel, Unsupported};
 use crate::process::owned;
+use crate::spawn::is_without_programs;
+use crate::tracee::{Fault, Tid};
 
 /// The oldest kernel that has all system calls which are used: close_range is of 5.9.
 const KERNEL: (u32, u32) = (5, 9);
@@ -22,6 +26,13 @@ const CONTAINER: &str = "in a container, start it with `--cap-add SYS_PTRACE --s
 /// What helps if tracing is forbidden.
 const YAMA: &str = "if /proc/sys/kernel/yama/ptrace_scope is 3, no process may be traced before the next start of the system; in a \
                     container, start it with `--cap-add SYS_PTRACE --security-opt seccomp=unconfined`";
+
+/// Where copies of programs are.
+const BASE: &str = "/tmp/seedbed";
+
+/// What helps if programs cannot be copied, or not be run there.
+const TEMPORARY: &str = "make /tmp/seedbed writable for this user, on a file system that programs may be run from; in a container with a \
+                         read-only root, start it with `--tmpfs /tmp:exec`";
 
 /// Looks at everything that is needed, and at last simulates a small program.
 pub fn examine() -> Vec<Check> {
@@ -35,7 +46,11 @@ pub fn examine() -> Vec<Check> {
         check("to trace a process (ptrace)", YAMA, in_child(&|| {}, trace)),
         check("to name a process (pidfd_open)", CONTAINER, pidfd().map(drop)),
         check("to share descriptors with a process (pidfd_getfd)", CONTAINER, in_child(&|| {}, share)),
-        check("to read the memory of a process (process_vm_readv)", CONTAINER, in_child(&|| {}, read_memory)),
+        check(
+            "to read and write the memory of a process (process_vm_readv, process_vm_writev)",
+            CONTAINER,
+            in_child(&|| {}, reach_memory),
+        ),
         check("to fix addresses (personality with ADDR_NO_RANDOMIZE)", CONTAINER, tried(&fix_addresses)),
         check(
             "to hide the processor's clock (prctl with PR_SET_TSC)",
@@ -43,7 +58,7 @@ pub fn examine() -> Vec<Check> {
             tried(&hide_clock),
         ),
         check("to filter system calls (seccomp)", CONTAINER, tried(&filter_calls)),
-        check("to copy programs to /tmp/seedbed", "make /tmp writable", temporary()),
+        check("to copy programs to /tmp/seedbed and run them there", TEMPORARY, temporary()),
         check("to simulate a small program", "the checks above say why", simulate()),
     ]
 }
@@ -130,14 +145,12 @@ fn share(pid: i32) -> io::Result<()> {
     owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, handle.as_raw_fd(), 0, 0) }).map(drop)
 }
 
-/// Code of this program, which the child has at the same place.
-fn read_memory(pid: i32) -> io::Result<()> {
-    let address = read_memory as fn(i32) -> io::Result<()> as usize as u64;
-    let mut bytes = [0; 8];
-    match crate::tracee::Tid(pid).read(address, &mut bytes) {
-        Ok(()) => Ok(()),
-        Err(_) => Err(io::Error::last_os_error()),
-    }
+/// A word that the child has at the same place.
+fn reach_memory(pid: i32) -> io::Result<()> {
+    static WORD: AtomicU64 = AtomicU64::new(1);
+    let (tid, address) = (Tid(pid), WORD.as_ptr() as u64);
+    let reached = tid.read_u64(address).and_then(|word| tid.write_words(address, &[word + 1]));
+    reached.map_err(|Fault| io::Error::last_os_error())
 }
 
 fn fix_addresses() -> i32 {
@@ -162,10 +175,25 @@ fn filter_calls() -> i32 {
     }
 }
 
+/// As runs do: a folder in one that all users share, which is made if it is not there.
 fn temporary() -> io::Result<()> {
-    let folder = Path::new("/tmp").join(format!("seedbed-doctor-{}", pidfd()?.as_raw_fd()));
-    fs::create_dir_all(&folder)?;
-    fs::remove_dir(&folder)
+    match fs::create_dir(BASE) {
+        // The mode of a new folder is reduced by the process's mask, so it is set afterwards.
+        Ok(()) => fs::set_permissions(BASE, fs::Permissions::from_mode(0o1777))?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    #[expect(clippy::disallowed_methods, reason = "two doctors at a time must not meet")]
+    let folder = Path::new(BASE).join(format!("doctor-{}", std::process::id()));
+    match fs::create_dir(&folder) {
+        // One is left of a doctor that was killed.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => fs::remove_dir(&folder)?,
+    }
+    if is_without_programs(Path::new(BASE)) {
+        return Err(io::Error::other("it is mounted with `noexec`"));
+    }
+    Ok(())
 }
 
 /// A program that every system has runs to its end.

@@ -7,6 +7,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::ptr;
 
 use libc::{c_char, c_int, sock_fprog};
@@ -14,8 +15,9 @@ use libc::{c_char, c_int, sock_fprog};
 use crate::calls::limits;
 use crate::filter;
 use crate::launch::{Ending, Launch, StartError};
+use crate::process::owned;
 use crate::stop::{Stop, Stops};
-use crate::tracee::Tid;
+use crate::tracee::{Fault, Tid};
 
 /// What the child does before it becomes the program: each with the words for its failure.
 const STEPS: [&str; 7] = [
@@ -86,13 +88,37 @@ pub fn spawn(launch: &Launch, stops: &Stops) -> Result<Tid, StartError> {
     unsafe { libc::write(opener.as_raw_fd(), [1_u8].as_ptr().cast(), 1) };
     loop {
         match stops.next_of(tid) {
-            Some(Stop::Executed) => return Ok(tid),
+            Some(Stop::Executed) => {
+                return reach(tid).map(|()| tid).inspect_err(|_| {
+                    // SAFETY: the call takes numbers only; the process was not waited for.
+                    unsafe { libc::kill(pid, libc::SIGKILL) };
+                    stops.next_of(tid);
+                });
+            }
             Some(Stop::Ended(ending)) => return Err(failure(launch, &failed, ending)),
             None => return Err(failure(launch, &failed, Ending::Signal(libc::SIGKILL))),
             Some(Stop::Signal(signal)) => tid.resume(signal),
             Some(_) => tid.resume(0),
         }
     }
+}
+
+/// Whether the memory and the descriptors of a process can be reached. Some containers allow tracing, and not this; it
+/// would show only later, as odd behaviour of the program.
+fn reach(tid: Tid) -> Result<(), StartError> {
+    // SAFETY: the calls take numbers only.
+    let handle = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, tid.0, 0) });
+    let handle = handle.map_err(StartError::refused("to name a process (pidfd_open)"))?;
+    // SAFETY: as above. Standard input is always open.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, handle.as_raw_fd(), 0, 0) })
+        .map_err(StartError::refused("to share descriptors with a process (pidfd_getfd)"))?;
+    let refused = |Fault| {
+        let step = "to read and write the memory of a process (process_vm_readv, process_vm_writev)";
+        StartError::refused(step)(io::Error::last_os_error())
+    };
+    let stack = tid.registers().map_err(refused)?.rsp;
+    let word = tid.read_u64(stack).map_err(refused)?;
+    tid.write_words(stack, &[word]).map_err(refused)
 }
 
 /// What the child has written before it ended.
@@ -113,12 +139,24 @@ fn failure(launch: &Launch, failed: &OwnedFd, ending: Ending) -> StartError {
     if step + 1 < STEPS.len() {
         return StartError::Refused { step: STEPS[step], error };
     }
+    if error.kind() == io::ErrorKind::PermissionDenied && is_without_programs(&launch.folder) {
+        return StartError::Refused { step: "to run programs from that folder (it is mounted with noexec)", error };
+    }
     match interpreter(launch) {
         Some(interpreter) if error.kind() == io::ErrorKind::NotFound => {
             StartError::Interpreter { program, interpreter }
         }
         _ => StartError::Program { program, error },
     }
+}
+
+/// Whether no program may be run from a folder's file system.
+pub fn is_without_programs(folder: &Path) -> bool {
+    let Ok(path) = CString::new(folder.as_os_str().as_bytes()) else { return false };
+    // SAFETY: a structure of numbers, for which zeros are valid.
+    let mut status: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the text ends with a zero, and the structure is live.
+    unsafe { libc::statvfs(path.as_ptr(), &mut status) == 0 && status.f_flag & libc::ST_NOEXEC != 0 }
 }
 
 /// What the first line of a script names.

@@ -61,7 +61,9 @@ impl Premises {
     pub fn new(program: &Program, model: ProcessModel, seed: u64) -> Result<Premises, String> {
         let kernel = kernel().map_err(|error| error.to_string())?;
         let copied = Scratch::new(program.files());
-        let scratch = copied.map_err(|error| format!("its files cannot be copied to /tmp/seedbed: {error}"))?;
+        let scratch = copied.map_err(|error| {
+            format!("its files cannot be copied to /tmp/seedbed: {error}; `seedbed doctor` says more")
+        })?;
         Ok(Premises { kernel, scratch, model, seed })
     }
 
