@@ -41,6 +41,13 @@ fn opened(call: &mut Call<'_>, place: usize, flags: u64) -> Answer {
         // A file by which Java virtual machines tell each other of themselves. They do without.
         return fail(libc::EACCES);
     }
+    if let Some(output) = changes::output_of_name(call, &path) {
+        let fd = call.complete()?;
+        if fd >= 0 {
+            call.process().descriptors.outputs.insert(fd as RawFd, output);
+        }
+        return PROCEED;
+    }
     match proc::shown(call, &path) {
         Shown::AsItIs => {}
         Shown::Missing | Shown::Closed(_) => return fail(libc::ENOENT),
@@ -61,15 +68,11 @@ fn opened(call: &mut Call<'_>, place: usize, flags: u64) -> Answer {
         }
         return PROCEED;
     }
-    let output = changes::output_of_name(call, &path);
     const WRITES: u64 = (libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC) as u64;
     if flags & WRITES != 0 {
         let fd = call.complete()?;
         if fd >= 0 {
             changes::note_if_outside(call, fd as RawFd);
-            if let Some(output) = output {
-                call.process().descriptors.outputs.insert(fd as RawFd, output);
-            }
         }
     }
     PROCEED

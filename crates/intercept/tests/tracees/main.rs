@@ -6,9 +6,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+use std::path::PathBuf;
+use std::rc::Rc;
+
 use common::Linked::{self, Dynamically, Statically};
-use common::{Run, compile, run, setting};
-use seedbed_intercept::{Ending, Interleaving, Setting, State};
+use common::{Run, compile, finish, launch, run, setting};
+use seedbed_intercept::{Ending, Host, Interleaving, Kernel, Output, Setting, State};
 
 /// Runs a program twice, each time in a fresh folder.
 fn twice(name: &str, linked: Linked) -> Run {
@@ -492,4 +495,33 @@ fn a_process_ends_whichever_thread_has_its_turn() {
         let run = run(&program, &[&calls.to_string()], &setting(1));
         assert_eq!(run.state, State::Ended(Ending::Code(0)), "after {calls} calls");
     }
+}
+
+#[test]
+fn files_change_as_outside_and_what_changes_beyond_the_folder_is_told() {
+    let (own, outside) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let beyond = outside.path().join("beyond");
+    std::fs::create_dir(&beyond).expect("a folder");
+    let kernel = Rc::new(Kernel::new().expect("a kernel"));
+    let arguments = [beyond.to_str().expect("a path")];
+    let launch = launch(&compile("changes", Statically), &arguments, own.path());
+    let mut host = Host::start(&kernel, &launch, &setting(1), 0).expect("it starts");
+    let run = finish(&mut host);
+    let checks: Vec<&str> = run.text().into_iter().filter(|line| line.starts_with("FAILED")).collect();
+    assert_eq!((checks, &run.state), (vec![], &State::Ended(Ending::Code(0))));
+    let printed = |output| {
+        let lines = run.lines.iter().filter(|(_, to, text)| *to == output && !text.starts_with("ok "));
+        lines.map(|(_, _, text)| text.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(printed(Output::Out), ["out", "out again"]);
+    assert_eq!(printed(Output::Error), ["error", "error again"]);
+    let told: Vec<PathBuf> = ["folder", "link", "renamed", "new", "../new-too"]
+        .iter()
+        .map(
+            |name| {
+                if let Some(name) = name.strip_prefix("../") { outside.path().join(name) } else { beyond.join(name) }
+            },
+        )
+        .collect();
+    assert_eq!(host.written_outside(), told);
 }

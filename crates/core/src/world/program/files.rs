@@ -233,6 +233,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_installed_beside_a_program_is_taken_unless_that_is_too_much() {
+        let folder = folder(true);
+        let installed = folder.path().join(".venv");
+        fs::create_dir(&installed).expect("a folder");
+        let count = |files: &Files| files.entries.iter().filter(|entry| entry.path.starts_with(".venv")).count();
+        fs::write(installed.join("python"), "").expect("a file");
+        assert_eq!(count(&files(&folder)), 2);
+        for number in 0..COUNT_MAX {
+            fs::write(installed.join(number.to_string()), "").expect("a file");
+        }
+        let without = files(&folder);
+        assert_eq!((count(&without), without.extent()), (0, Extent::Repository));
+    }
+
+    #[test]
     fn a_digest_depends_on_contents_and_names_and_not_on_where_they_are() {
         let (one, other) = (folder(true), folder(true));
         assert_eq!(files(&one).digest(), files(&other).digest());
