@@ -427,7 +427,7 @@ pub const TABLE: &[SystemCall] = table! {
     449 "futex_waitv" Fails(ABSENT);
     450 "set_mempolicy_home_node" Fails(ABSENT);
     451 "cachestat" Fails(ABSENT);
-    452 "fchmodat2" Free;
+    452 "fchmodat2" Asked(calls::changes::fchmodat2);
     453 "map_shadow_stack" Fails(ABSENT);
     454 "futex_wake" Fails(ABSENT);
     455 "futex_wait" Fails(ABSENT);

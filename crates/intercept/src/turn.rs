@@ -244,6 +244,12 @@ impl Host {
         if self.state != State::Running {
             return false;
         }
+        if self.is_turn_over(key) {
+            // It is judged when it is made: until then the others may change what it would find.
+            self.thread(key).next = Next::Judge(Woken::Fresh);
+            self.ready.push_back(key);
+            return false;
+        }
         if self.clock > self.limit {
             self.thread(key).next = Next::Judge(Woken::Fresh);
             self.ready.push_front(key);
@@ -255,12 +261,6 @@ impl Host {
             self.look_around();
             // What the thread does from now on.
             self.changed = true;
-        }
-        if self.is_turn_over(key) {
-            // It is judged when it is made: until then the others may change what it would find.
-            self.thread(key).next = Next::Judge(Woken::Fresh);
-            self.ready.push_back(key);
-            return false;
         }
         self.judge(key, Woken::Fresh)
     }

@@ -6,7 +6,6 @@ use std::os::fd::RawFd;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Answer, Call, DONE, PROCEED, fail};
-use crate::process::Kind;
 
 /// Where the kernel's own files are: nothing of a program's stays there. What is below `/dev/shm` does.
 const NO_FILES: [&str; 3] = ["/dev", "/proc", "/memfd:"];
@@ -106,6 +105,11 @@ pub fn fchmod(call: &mut Call<'_>) -> Answer {
     if is_device(call) { fail(libc::EPERM) } else { PROCEED }
 }
 
+/// fchmodat2: it may be about an open file, too.
+pub fn fchmodat2(call: &mut Call<'_>) -> Answer {
+    if call.int(3) & libc::AT_EMPTY_PATH != 0 { fchmod(call) } else { PROCEED }
+}
+
 /// A file may be given to its own user only: chown, lchown.
 pub fn chown(call: &mut Call<'_>) -> Answer {
     if is_own(call.int(1), call.int(2)) { PROCEED } else { fail(libc::EPERM) }
@@ -118,7 +122,8 @@ pub fn fchown(call: &mut Call<'_>) -> Answer {
 
 /// fchownat.
 pub fn fchownat(call: &mut Call<'_>) -> Answer {
-    if is_own(call.int(2), call.int(3)) { PROCEED } else { fail(libc::EPERM) }
+    let is_open = call.int(4) & libc::AT_EMPTY_PATH != 0;
+    if is_own(call.int(2), call.int(3)) && !(is_open && is_device(call)) { PROCEED } else { fail(libc::EPERM) }
 }
 
 /// A process may become its own user only: setuid, setgid, setreuid and their kin.
@@ -133,9 +138,15 @@ pub fn become_user(call: &mut Call<'_>) -> Answer {
     if (0..count).all(|place| is_same(call.int(place))) { DONE } else { fail(libc::EPERM) }
 }
 
+/// Whether a descriptor is of anything but a file or a folder.
 fn is_device(call: &mut Call<'_>) -> bool {
     let fd = call.fd(0);
-    call.process().descriptors.outputs.contains_key(&fd) || call.process().kind(fd) != Kind::Plain
+    let Some(copy) = call.process().copy(fd) else { return false };
+    // SAFETY: a structure of numbers, for which zeros are valid.
+    let mut status: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure is live.
+    let is_known = unsafe { libc::fstat(copy, &mut status) } == 0;
+    !(is_known && matches!(status.st_mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR))
 }
 
 /// Whether these are a process's own user and group, or -1, which changes nothing. Programs are run by the user who runs
