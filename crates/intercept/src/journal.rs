@@ -3,8 +3,10 @@
 //! A journal is kept only if the caller asks for it. It tells what a program does where two of its runs differ, or where
 //! it waits. It changes nothing of the run: times, turns and answers are the same with it and without.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::path::Path;
 
 use crate::calls::Outcome;
 use crate::calls::sockets::port_of;
@@ -24,6 +26,34 @@ const WAITING_MAX: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     lines: VecDeque<CallLine>,
+    names: Names,
+}
+
+/// The folder of a run, and the name that it has in journals. Runs at the same time have different folders, and what is
+/// told of them should be the same.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    real: Vec<u8>,
+    shown: Vec<u8>,
+}
+
+impl Names {
+    /// Bytes of a program, with the folder by its other name.
+    fn replace<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+        let length = self.real.len();
+        let find = |from: usize| bytes[from..].windows(length).position(|part| part == self.real).map(|at| from + at);
+        if length == 0 || self.real == self.shown || find(0).is_none() {
+            return bytes.into();
+        }
+        let (mut replaced, mut done) = (Vec::with_capacity(bytes.len()), 0);
+        while let Some(at) = find(done) {
+            replaced.extend_from_slice(&bytes[done..at]);
+            replaced.extend_from_slice(&self.shown);
+            done = at + length;
+        }
+        replaced.extend_from_slice(&bytes[done..]);
+        replaced.into()
+    }
 }
 
 impl Journal {
@@ -43,7 +73,7 @@ impl Journal {
 enum Argument {
     Number,
     Bits,
-    Path,
+    Name,
     /// Bytes that are written; the next argument says how many.
     Written,
     /// Room for bytes that are read; the result says how many.
@@ -52,7 +82,7 @@ enum Argument {
     Port,
 }
 
-use Argument::{Bits, Number, Path, Port, Read, Written};
+use Argument::{Bits, Name, Number, Port, Read, Written};
 
 /// What the arguments of the calls are that say most about a program. All others are shown as numbers.
 fn arguments(name: &str) -> Option<&'static [Argument]> {
@@ -63,13 +93,13 @@ fn arguments(name: &str) -> Option<&'static [Argument]> {
         "write" => &[Number, Written, Number],
         "sendto" => &[Number, Written, Number, Bits, Port],
         "recvfrom" => &[Number, Read, Number, Bits],
-        "open" | "creat" => &[Path, Bits, Bits],
-        "openat" => &[Number, Path, Bits, Bits],
-        "stat" | "lstat" | "statfs" => &[Path, Bits],
-        "newfstatat" => &[Number, Path, Bits, Bits],
-        "statx" => &[Number, Path, Bits, Bits, Bits],
-        "readlink" => &[Path, Read, Number],
-        "readlinkat" => &[Number, Path, Read, Number],
+        "open" | "creat" => &[Name, Bits, Bits],
+        "openat" => &[Number, Name, Bits, Bits],
+        "stat" | "lstat" | "statfs" => &[Name, Bits],
+        "newfstatat" => &[Number, Name, Bits, Bits],
+        "statx" => &[Number, Name, Bits, Bits, Bits],
+        "readlink" => &[Name, Read, Number],
+        "readlinkat" => &[Number, Name, Read, Number],
         "bind" | "connect" => &[Number, Port],
         "socket" | "kill" | "tkill" | "dup2" => &[Number, Number],
         "dup3" | "fcntl" | "ioctl" => &[Number, Bits, Bits],
@@ -100,9 +130,10 @@ enum Word {
 }
 
 impl Host {
-    /// Keeps a journal of system calls from now on.
-    pub fn keep_journal(&mut self) {
-        self.journal.get_or_insert_default();
+    /// Keeps a journal of system calls from now on. In it the folder `real` has the name `shown`.
+    pub fn keep_journal(&mut self, real: &Path, shown: &Path) {
+        let [real, shown] = [real, shown].map(|path| path.as_os_str().as_encoded_bytes().to_vec());
+        self.journal = Some(Journal { names: Names { real, shown }, ..Journal::default() });
     }
 
     /// The oldest line of the journal that was not taken yet.
@@ -112,12 +143,12 @@ impl Host {
 
     /// What is known of a thread's call before it is judged.
     pub(crate) fn draft(&mut self, key: ThreadKey, woken: Woken) -> Option<Draft> {
-        self.journal.as_ref()?;
+        let names = self.journal.as_ref()?.names.clone();
         let thread = self.thread(key);
         thread.result = None;
         let registers = thread.registers?;
         let tid = thread.tid;
-        let words = (woken == Woken::Fresh).then(|| words_of(tid, &registers));
+        let words = (woken == Woken::Fresh).then(|| words_of(tid, &registers, &names));
         Some(Draft { number: registers.orig_rax, time: self.clock, words })
     }
 
@@ -142,8 +173,10 @@ impl Host {
             // It was woken for nothing.
             return;
         }
-        let text = line_of(self.place(key), tid, draft, result, matches!(outcome, Outcome::Wait { .. }));
+        let place = self.place(key);
         if let Some(journal) = &mut self.journal {
+            let waits = matches!(outcome, Outcome::Wait { .. });
+            let text = line_of(place, tid, draft, result, waits, &journal.names);
             journal.push(CallLine { time: draft.time, text });
         }
     }
@@ -158,14 +191,14 @@ impl Host {
 
 /// A call in words, without its result.
 pub(crate) fn describe(tid: Tid, registers: &Registers) -> String {
-    let draft = Draft { number: registers.orig_rax, time: 0, words: Some(words_of(tid, registers)) };
-    call_text(tid, &draft, None)
+    let draft = Draft { number: registers.orig_rax, time: 0, words: Some(words_of(tid, registers, &Names::default())) };
+    call_text(tid, &draft, None, &Names::default())
 }
 
-fn line_of(place: String, tid: Tid, draft: &Draft, result: Option<i64>, waits: bool) -> String {
+fn line_of(place: String, tid: Tid, draft: &Draft, result: Option<i64>, waits: bool, names: &Names) -> String {
     let mut line = place;
     line.push_str(": ");
-    line.push_str(&call_text(tid, draft, result));
+    line.push_str(&call_text(tid, draft, result, names));
     match result {
         Some(error @ -4095..0) => {
             let why = std::io::Error::from_raw_os_error(-error as i32).to_string();
@@ -184,13 +217,13 @@ fn line_of(place: String, tid: Tid, draft: &Draft, result: Option<i64>, waits: b
     line
 }
 
-fn call_text(tid: Tid, draft: &Draft, result: Option<i64>) -> String {
+fn call_text(tid: Tid, draft: &Draft, result: Option<i64>, names: &Names) -> String {
     let name = table::name(draft.number);
     let Some(words) = &draft.words else { return format!("{name} resumed") };
     let text = |word: &Word| match *word {
         Word::Known(ref text) => text.clone(),
         Word::Read(address) => match usize::try_from(result.unwrap_or(-1)) {
-            Ok(length) => data(tid, address, length),
+            Ok(length) => data(tid, address, length, names),
             Err(_) => format!("{address:#x}"),
         },
     };
@@ -198,7 +231,7 @@ fn call_text(tid: Tid, draft: &Draft, result: Option<i64>) -> String {
     format!("{name}({})", words.join(", "))
 }
 
-fn words_of(tid: Tid, registers: &Registers) -> Vec<Word> {
+fn words_of(tid: Tid, registers: &Registers, names: &Names) -> Vec<Word> {
     let values = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
     let Some(arguments) = arguments(&table::name(registers.orig_rax)) else {
         let mut words: Vec<Word> = values[..3].iter().map(|value| Word::Known(format!("{value:#x}"))).collect();
@@ -210,8 +243,8 @@ fn words_of(tid: Tid, registers: &Registers) -> Vec<Word> {
         Word::Known(match argument {
             Number => (value as i32).to_string(),
             Bits => format!("{value:#x}"),
-            Path => tid.text(value).map_or_else(|_| format!("{value:#x}"), |text| quoted(&text)),
-            Written => data(tid, value, values[place + 1] as usize),
+            Name => tid.text(value).map_or_else(|_| format!("{value:#x}"), |text| quoted(&names.replace(&text))),
+            Written => data(tid, value, values[place + 1] as usize, names),
             Read => return Word::Read(value),
             Port => match port_of(tid, value, values[place + 1]) {
                 Ok(Some(port)) => format!("port {port}"),
@@ -226,9 +259,9 @@ fn words_of(tid: Tid, registers: &Registers) -> Vec<Word> {
 const HASHED_MAX: usize = 1 << 20;
 
 /// Bytes of a program: their beginning, and a hash if that is not all.
-fn data(tid: Tid, address: Address, length: usize) -> String {
+fn data(tid: Tid, address: Address, length: usize, names: &Names) -> String {
     let Ok(bytes) = tid.bytes(address, length.min(HASHED_MAX)) else { return format!("{address:#x}") };
-    quoted(&bytes)
+    quoted(&names.replace(&bytes))
 }
 
 fn quoted(bytes: &[u8]) -> String {
@@ -256,6 +289,14 @@ mod tests {
         let (one, other) = (quoted(&long(b'1')), quoted(&long(b'2')));
         assert!(one.starts_with(&format!("\"{}\"... #", "x".repeat(SHOWN_MAX))), "{one}");
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn the_folder_of_a_run_has_another_name() {
+        let names = Names { real: b"/tmp/7".to_vec(), shown: b"/tmp/own".to_vec() };
+        assert_eq!(&*names.replace(b"/tmp/7/a:/tmp/7:/tmp"), b"/tmp/own/a:/tmp/own:/tmp");
+        assert_eq!(&*names.replace(b"nothing"), b"nothing");
+        assert_eq!(&*Names::default().replace(b"/tmp/7"), b"/tmp/7");
     }
 
     #[test]

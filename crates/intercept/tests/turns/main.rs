@@ -157,7 +157,7 @@ fn told(
     let launch = launch(&compile(program, Statically), arguments, folder.path());
     let mut host = Host::start(kernel, &launch, setting, 0).expect("it starts");
     if journal {
-        host.keep_journal();
+        host.keep_journal(folder.path(), Path::new("/run"));
     }
     let run = finish(&mut host);
     (run, std::iter::from_fn(|| host.take_call()).map(|line| line.text).collect())

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::path::Path;
 use std::rc::{Rc, Weak};
 
 use seedbed_intercept::{Host, Interleaving, Kernel, Launch, Setting, StartError, State, TimeModel};
@@ -24,6 +25,9 @@ const FIRST_ID: i32 = 1_000;
 
 /// Programs start within this time, so that those that seed their random numbers from the clock differ.
 const STAGGER: Span = Span::from_millis(3);
+
+/// What the folder of every run is called in what is told of programs.
+const SHOWN: &str = "/tmp/seedbed/000";
 
 /// How many of its last lines a program's end is told with.
 const LAST_LINES: usize = 5;
@@ -70,7 +74,7 @@ impl Premises {
     fn launch(&self, program: &Program, identity: Identity) -> Launch {
         let own = self.scratch.root().join(program.files().program());
         let folder = own.parent().unwrap_or(&own).to_owned();
-        let file = std::path::Path::new(".").join(own.file_name().unwrap_or_default());
+        let file = Path::new(".").join(own.file_name().unwrap_or_default());
         let line = command_line(self.seed, identity.id, identity.replicas, ROUTER);
         let arguments = [file.clone().into_os_string()].into_iter().chain(line.into_iter().map(Into::into)).collect();
         Launch {
@@ -144,7 +148,7 @@ impl ProgramStation {
         let (host, obstacle) = match started {
             Ok(mut host) => {
                 if program.tells_calls {
-                    host.keep_journal();
+                    host.keep_journal(premises.scratch.folder(), Path::new(SHOWN));
                 }
                 (Some(host), None)
             }
@@ -228,7 +232,7 @@ impl ProgramStation {
 /// A text that may name the folder of a run. Runs at the same time have different ones, and their texts should be the
 /// same.
 fn without_slot<'t>(text: &'t str, place: &str) -> Cow<'t, str> {
-    if place.is_empty() || !text.contains(place) { text.into() } else { text.replace(place, "/tmp/seedbed/000").into() }
+    if place.is_empty() || !text.contains(place) { text.into() } else { text.replace(place, SHOWN).into() }
 }
 
 impl Machine for ProgramStation {
@@ -271,7 +275,7 @@ impl Station for ProgramStation {
 
     fn called(&mut self, line: &mut dyn FnMut(&str)) {
         while let Some(call) = self.host.as_mut().and_then(Host::take_call) {
-            line(&without_slot(&call.text, &self.place));
+            line(&call.text);
         }
     }
 
