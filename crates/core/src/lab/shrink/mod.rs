@@ -23,7 +23,7 @@ mod watch;
 use std::iter;
 use std::ops::ControlFlow;
 
-use smallvec::SmallVec;
+use rayon::prelude::*;
 
 use crate::check::{Finding, liveness};
 use crate::lab::{Case, Trial};
@@ -73,6 +73,19 @@ pub fn shrink(
     case: &Case,
     finding: &Finding,
     budget: u64,
+    progress: impl FnMut(&Step<'_>) -> ControlFlow<()>,
+) -> Option<Shrunk> {
+    // A run of a program takes so long that all cores should have one.
+    let width = if case.protocol.program().is_some() { rayon::current_num_threads() } else { 1 };
+    shrink_at(width, case, finding, budget, progress)
+}
+
+/// The same with so many runs at a time. That changes nothing of the result.
+fn shrink_at(
+    width: usize,
+    case: &Case,
+    finding: &Finding,
+    budget: u64,
     mut progress: impl FnMut(&Step<'_>) -> ControlFlow<()>,
 ) -> Option<Shrunk> {
     let trial = case.attempt();
@@ -80,6 +93,7 @@ pub fn shrink(
         return None;
     }
     let mut shrinker = Shrinker {
+        width,
         target: finding,
         checks_kept_rules: false,
         best: Standing { size: Size::of(case), case: case.clone(), trial },
@@ -107,6 +121,8 @@ struct Standing {
 }
 
 struct Shrinker<'a> {
+    /// How many cases are run at a time.
+    width: usize,
     target: &'a Finding,
     /// Whether candidates must pass when no rule is broken.
     checks_kept_rules: bool,
@@ -186,20 +202,46 @@ impl Shrinker<'_> {
 
     /// Runs a case: what comes of it, if it fails as it shall.
     fn fails(&mut self, case: &Case) -> Option<Trial> {
-        if self.is_spent() {
-            return None;
+        self.first_failing([(0, case.clone())]).map(|(_, _, trial)| trial)
+    }
+
+    /// Runs numbered cases until one fails as it shall. Returns its number, itself, and what comes of it. Several are run at a time
+    /// if that is worth it. What comes out is what would come out one after another: the runs after the first that fails
+    /// are dropped, and do not count.
+    fn first_failing(&mut self, cases: impl IntoIterator<Item = (usize, Case)>) -> Option<(usize, Case, Trial)> {
+        let mut cases = cases.into_iter();
+        while !self.is_spent() {
+            let several: Vec<(usize, Case)> = cases.by_ref().take(self.width).collect();
+            if several.is_empty() {
+                return None;
+            }
+            let trials: Vec<Trial> = match &several[..] {
+                [(_, only)] => vec![only.attempt()],
+                all => all.par_iter().map(|(_, case)| case.attempt()).collect(),
+            };
+            for ((number, case), trial) in several.into_iter().zip(trials) {
+                if self.is_spent() {
+                    return None;
+                }
+                if self.counts(&case, &trial) {
+                    return Some((number, case, trial));
+                }
+            }
         }
-        let trial = self.run(case);
+        None
+    }
+
+    /// Whether a case fails as it shall, by what has come of it.
+    fn counts(&mut self, case: &Case, trial: &Trial) -> bool {
+        self.charge(trial);
         let step = Step { case: &self.best.case, runs: self.runs, budget: self.budget };
         self.is_stopped = (self.progress)(&step).is_break();
         let alike = trial.findings.iter().any(|finding| finding.is_like(self.target));
-        (alike && (!self.checks_kept_rules || self.keeps_its_rules_well(case))).then_some(trial)
+        alike && (!self.checks_kept_rules || self.keeps_its_rules_well(case))
     }
 
-    fn run(&mut self, case: &Case) -> Trial {
-        let trial = case.attempt();
+    fn charge(&mut self, trial: &Trial) {
         self.runs += 1 + trial.judged.as_ref().map_or(0, |judged| judged.record.events / EVENTS_PER_RUN);
-        trial
     }
 
     /// Runs a case and takes down what happened. That counts, too.
@@ -215,27 +257,43 @@ impl Shrinker<'_> {
             return false;
         }
         let kept = Case { protocol: case.protocol.sound(), ..case.clone() };
-        !self.run(&kept).findings.iter().any(|finding| finding.is_like(self.target))
+        let trial = kept.attempt();
+        self.charge(&trial);
+        !trial.findings.iter().any(|finding| finding.is_like(self.target))
     }
 
     /// Takes a candidate if it fails and is smaller.
     fn take(&mut self, case: Case) -> bool {
-        let size = Size::of(&case);
-        if size >= self.best.size {
-            return false;
-        }
-        let own = case.seed;
-        let others = (0..self.seeds).map(|number| self.first_seed + number).filter(|&seed| seed != own);
-        let seeds: SmallVec<[u64; 1]> = iter::once(own).chain(others).collect();
-        let mut case = case;
-        for seed in seeds {
-            case.seed = seed;
-            if let Some(trial) = self.fails(&case) {
-                self.best = Standing { case, trial, size };
-                return true;
+        self.take_first(vec![case]).is_some()
+    }
+
+    /// Takes the first of some candidates that fails and is smaller. Returns its number.
+    fn take_first(&mut self, candidates: Vec<Case>) -> Option<usize> {
+        let (others, best) = (self.first_seed..self.first_seed + self.seeds, self.best.size);
+        let smaller = candidates.into_iter().enumerate().filter(|(_, case)| Size::of(case) < best);
+        let cases = smaller.flat_map(|(number, case)| {
+            let own = case.seed;
+            let others = others.clone().filter(move |&seed| seed != own);
+            iter::once(own).chain(others).map(move |seed| (number, Case { seed, ..case.clone() }))
+        });
+        let (number, case, trial) = self.first_failing(cases)?;
+        self.best = Standing { size: Size::of(&case), case, trial };
+        Some(number)
+    }
+
+    /// Takes the first of these candidates that fails and is smaller, as [`Shrinker::take_first`]. Each is made of the
+    /// smallest case so far by `change`, and no more of them at a time than are run.
+    fn take_any<T>(&mut self, mut things: impl Iterator<Item = T>, change: impl Fn(&Self, &T) -> Case) -> Option<T> {
+        loop {
+            let mut several: Vec<T> = things.by_ref().take(self.width).collect();
+            if several.is_empty() || self.is_spent() {
+                return None;
+            }
+            let candidates = several.iter().map(|thing| change(self, thing)).collect();
+            if let Some(number) = self.take_first(candidates) {
+                return Some(several.swap_remove(number));
             }
         }
-        false
     }
 
     /// Works with so many other seeds for each candidate that does not fail with its own.
@@ -354,5 +412,31 @@ impl Shrinker<'_> {
             case.scenario.losses = log.drops.iter().map(|drop| drop.loss).collect();
             self.branch(case, BRANCH_RUNS, Self::reduce);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::explore::draw;
+    use crate::subjects;
+
+    #[test]
+    fn several_runs_at_a_time_change_nothing_of_the_result() {
+        let mutant = subjects::raft().without("vote-once").expect("a rule of Raft");
+        let cases = (0..4_000).map(|seed| draw(&mutant, seed)).map(|case| (case.attempt(), case));
+        let (trial, case) = cases.into_iter().find(|(trial, _)| !trial.passed()).expect("it fails");
+        let shrunk = |width| {
+            let mut steps = Vec::new();
+            let shrunk = shrink_at(width, &case, &trial.findings[0], 1_500, |step| {
+                steps.push((step.runs, step.case.seed));
+                ControlFlow::Continue(())
+            });
+            let Shrunk { case, runs, .. } = shrunk.expect("it fails");
+            (case.scenario, case.seed, runs, steps)
+        };
+        let alone = shrunk(1);
+        assert!(alone.0.requests < case.scenario.requests, "it becomes smaller");
+        assert_eq!(shrunk(3), alone);
     }
 }

@@ -1,5 +1,6 @@
 //! Takes things away: requests, events, losses, replicas, time.
 
+use std::iter;
 use std::ops::Range;
 
 use super::Shrinker;
@@ -71,9 +72,11 @@ impl Shrinker<'_> {
             let mut end = self.count(kind);
             let mut taken = false;
             while end > 0 && !self.is_spent() {
-                let start = end.saturating_sub(piece);
-                taken |= self.take(self.without(&[(kind, start..end)]));
-                end = start;
+                let ends = iter::successors(Some(end), |&end| end.checked_sub(piece).filter(|&end| end > 0));
+                let pieces = ends.map(|end| end.saturating_sub(piece)..end);
+                let gone = self.take_any(pieces, |shrinker, range| shrinker.without(&[(kind, range.clone())]));
+                taken |= gone.is_some();
+                end = gone.map_or(0, |range| range.start);
             }
             if piece > 1 || !taken || self.is_spent() {
                 piece /= 2;
@@ -90,14 +93,10 @@ impl Shrinker<'_> {
         if things.len() > PAIRS_MAX {
             return;
         }
-        for (i, &(one, first)) in things.iter().enumerate() {
-            for &(other, second) in &things[i + 1..] {
-                // Of one kind the later one is first, so the places stay right.
-                if self.take(self.without(&[(one, first..first + 1), (other, second..second + 1)])) {
-                    return;
-                }
-            }
-        }
+        // Of one kind the later one is first, so the places stay right.
+        let pairs =
+            things.iter().enumerate().flat_map(|(i, &one)| things[i + 1..].iter().map(move |&other| [one, other]));
+        self.take_any(pairs, |shrinker, pair| shrinker.without(&pair.map(|(kind, place)| (kind, place..place + 1))));
     }
 
     /// The run ends as early as may be.
@@ -137,7 +136,8 @@ impl Shrinker<'_> {
                 ones.clone().flat_map(|one| ReplicaId::all(one.index()).rev().map(move |other| vec![one, other]));
             let pairs = pairs.filter(|_| count >= REPLICAS_MIN + 2);
             let sets: Vec<Vec<ReplicaId>> = pairs.chain(ones.map(|one| vec![one])).collect();
-            if !sets.iter().any(|gone| self.take(self.without_replicas(gone))) || self.is_spent() {
+            let gone = self.take_any(sets.iter(), |shrinker, gone| shrinker.without_replicas(gone));
+            if gone.is_none() || self.is_spent() {
                 return;
             }
         }
