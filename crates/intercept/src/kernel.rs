@@ -41,17 +41,19 @@ impl Kernel {
     /// # Panics
     /// If this thread has one already.
     pub fn new() -> Result<Kernel, StartError> {
+        own_descriptors();
         let tokens = Tokens::new().map_err(StartError::refused("to make a socket"))?;
         EXISTS.with_borrow_mut(|exists| assert!(!std::mem::replace(exists, true), "one simulation a thread"));
         let before = affinity().map_err(StartError::refused("to ask for its processors"))?;
+        let watch = watchdog::register();
         let (cpu, claim) = take_cpu(&before);
         if let Some(cpu) = cpu {
             pin(cpu);
         }
         Ok(Kernel {
-            stops: Stops::default(),
+            stops: Stops::new(Arc::clone(&watch)),
             tokens,
-            watch: watchdog::register(),
+            watch,
             real_start: real_now().saturating_sub(FILE_CLOCK_LAG),
             before,
             _claim: claim,
@@ -114,6 +116,16 @@ fn take_cpu(allowed: &libc::cpu_set_t) -> (Option<usize>, Option<UnixDatagram>) 
     // SAFETY: it has no arguments.
     let current = unsafe { libc::sched_getcpu() };
     (usize::try_from(current).ok().filter(is_allowed), None)
+}
+
+/// Gives this thread a table of descriptors of its own.
+///
+/// The tracer has descriptors of the same pipes as its programs. A child that another thread of this process makes would
+/// inherit them, and have them until it becomes a program. Meanwhile a pipe whose writers have all ended would not be at its
+/// end. Where this is not allowed, programs that talk by pipes may differ if several simulations run at a time.
+fn own_descriptors() {
+    // SAFETY: the call takes numbers only. What this thread opens from now on it also closes itself.
+    let _ = unsafe { libc::unshare(libc::CLONE_FILES) };
 }
 
 /// Programs inherit it.

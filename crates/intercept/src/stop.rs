@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::launch::Ending;
 use crate::tracee::Tid;
+use crate::watchdog::Watch;
 
 /// Why a thread has stopped, or that it is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,20 +60,28 @@ impl Stop {
 }
 
 /// What the tracing thread has been told of threads that nobody was waiting for yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stops {
     early: RefCell<BTreeMap<Tid, VecDeque<Stop>>>,
+    watch: Arc<Watch>,
 }
 
 impl Stops {
+    /// Nothing was told yet.
+    pub fn new(watch: Arc<Watch>) -> Stops {
+        Stops { early: RefCell::default(), watch }
+    }
+
     /// Waits for the next stop of a tracee of this thread, whichever it is. None if there are no tracees left.
     pub fn next(&self) -> Option<(Tid, Stop)> {
         loop {
             let mut status = 0;
             // Only tracees and children of this very thread: other threads may run simulations, or have children that
             // are none of our business.
+            self.watch.turn_to_wait();
             // SAFETY: the status is a live number.
             let tid = unsafe { libc::waitpid(-1, &mut status, libc::__WALL | libc::__WNOTHREAD) };
+            self.watch.turn_to_wait();
             if tid > 0 {
                 return Some((Tid(tid), Stop::of(status)));
             }

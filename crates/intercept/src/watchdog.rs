@@ -3,7 +3,8 @@
 //! The tracer waits for the thread that it has let run. If that computes for ever, or waits in the kernel for something
 //! that the simulation does not know of, the tracer would wait for ever, too. So one thread of this process looks once a
 //! second whether each tracer has seen a stop. After some seconds without one it kills the traced process, and the tracer
-//! finds the reason here.
+//! finds the reason here. It also looks whether a tracer waits for threads of which none runs: that is an error of this
+//! package, and ends the run, not in silence.
 
 use std::fs;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -19,6 +20,10 @@ pub const SPIN_MAX: u64 = 5;
 /// How long a call may wait in the kernel, in seconds of real time. It may be a slow disk.
 pub const BLOCKED_MAX: u64 = 10;
 
+/// How long a tracer may wait for a stop while none of its threads runs, in seconds. It never waits long for one that is
+/// about to end.
+const TRACER_MAX: u64 = 30;
+
 /// What one tracer lets the watchdog see.
 #[derive(Debug)]
 pub struct Watch {
@@ -29,6 +34,10 @@ pub struct Watch {
     running: AtomicI32,
     /// How many stops there were.
     stops: AtomicU64,
+    /// The tracer's own thread.
+    tracer: i32,
+    /// How often it has begun or ended to wait for a stop: an odd number if it waits.
+    waits: AtomicU64,
     verdict: Mutex<Option<What>>,
 }
 
@@ -42,6 +51,9 @@ pub fn register() -> Arc<Watch> {
         blocked_max: AtomicU64::new(BLOCKED_MAX),
         running: AtomicI32::default(),
         stops: AtomicU64::default(),
+        // SAFETY: it has no arguments.
+        tracer: unsafe { libc::gettid() },
+        waits: AtomicU64::default(),
         verdict: Mutex::default(),
     });
     lock(&WATCHES).push(Arc::downgrade(&watch));
@@ -68,6 +80,11 @@ impl Watch {
     pub fn end(&self) {
         self.running.store(0, Ordering::Relaxed);
         self.stops.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The tracer begins or ends to wait for a stop.
+    pub fn turn_to_wait(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Why the thread was killed that has just ended, if the watchdog did it.
@@ -106,7 +123,7 @@ fn guard() {
 fn look(watch: &Arc<Watch>, suspects: &[Suspect]) -> Option<Suspect> {
     let (tid, stops) = (watch.running.load(Ordering::Relaxed), watch.stops.load(Ordering::Relaxed));
     if tid == 0 {
-        return None;
+        return look_at_tracer(watch, suspects);
     }
     let is_same = |suspect: &&Suspect| {
         suspect.watch.as_ptr() == Arc::as_ptr(watch) && (suspect.tid, suspect.stops) == (tid, stops)
@@ -131,6 +148,41 @@ fn look(watch: &Arc<Watch>, suspects: &[Suspect]) -> Option<Suspect> {
     // SAFETY: the call takes numbers. The thread is still traced, so its number is its own.
     unsafe { libc::kill(tid, libc::SIGKILL) };
     None
+}
+
+/// Looks at a tracer that lets no thread run. If it waits for a stop all the same, all that it traces is killed.
+fn look_at_tracer(watch: &Arc<Watch>, suspects: &[Suspect]) -> Option<Suspect> {
+    let waits = watch.waits.load(Ordering::Relaxed);
+    if waits.is_multiple_of(2) {
+        return None;
+    }
+    let is_same =
+        |suspect: &&Suspect| suspect.watch.as_ptr() == Arc::as_ptr(watch) && (suspect.tid, suspect.stops) == (0, waits);
+    let looks = suspects.iter().find(is_same).map_or(0, |before| before.looks + 1);
+    if looks < TRACER_MAX {
+        return Some(Suspect { watch: Arc::downgrade(watch), tid: 0, stops: waits, ticks: 0, looks });
+    }
+    let why = format!(
+        "none of its threads has stopped for {looks} s; this is an error of the simulation, not of the program"
+    );
+    *lock(&watch.verdict) = Some(What::Lost(why));
+    for pid in traced_by(watch.tracer) {
+        // SAFETY: the call takes numbers. The process is traced by this one, so its number is its own.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+    None
+}
+
+/// The processes that a thread traces (proc_pid_status(5)).
+fn traced_by(tracer: i32) -> Vec<i32> {
+    let line = format!("TracerPid:\t{tracer}");
+    let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_traced = |pid: &i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|text| text == line)
+    };
+    numbers.filter(is_traced).collect()
 }
 
 /// How long a thread has computed, in clock ticks (proc_pid_stat(5)).
