@@ -254,10 +254,10 @@ pub fn owned(result: i64) -> io::Result<OwnedFd> {
     }
 }
 
-/// The path by which a traced program opens a file that this process has open.
+/// The path by which a traced program opens a file that this thread has open: its descriptors are its own.
 pub fn own_path(descriptor: RawFd) -> String {
-    #[expect(clippy::disallowed_methods, reason = "the path names this process")]
-    let own = std::process::id();
+    // SAFETY: it has no arguments.
+    let own = unsafe { libc::gettid() };
     format!("/proc/{own}/fd/{descriptor}")
 }
 

@@ -229,7 +229,7 @@ fn is_own_thread(number: &str) -> bool {
     number != "0" && Path::new("/proc/self/task").join(number).exists()
 }
 
-/// How many descriptors this process has.
+/// How many descriptors this thread has. Once it has simulated something they are its own.
 pub fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("the list of descriptors").count()
+    std::fs::read_dir("/proc/thread-self/fd").expect("the list of descriptors").count()
 }
