@@ -184,3 +184,15 @@ fn a_journal_of_calls_changes_nothing_of_a_run() {
         }
     }
 }
+
+#[test]
+fn clocks_need_no_call_whichever_thread_simulates() {
+    let reads = || {
+        let mut host = start(&kernel(), "starve");
+        finish(&mut host);
+        host.counts().1
+    };
+    let own = reads();
+    assert!(own > 0, "clocks are read from their page");
+    assert_eq!(std::thread::spawn(reads).join().expect("it simulates, too"), own);
+}
