@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_cut_and_what_nobody_takes_is_bounded() {
+    fn a_line_without_end_is_cut_and_what_is_not_taken_is_bounded() {
         let mut printer = Printer::default();
         printer.print(1, Output::Out, &[vec![b'x'; 3 * LINE_MAX], vec![b'\n']].concat());
         let lengths: Vec<usize> = lines(&mut printer).into_iter().map(|(_, line)| line.len()).collect();

@@ -248,7 +248,7 @@ impl Descriptors {
 /// The result of a call that returns a descriptor.
 pub fn owned(result: i64) -> io::Result<OwnedFd> {
     match RawFd::try_from(result) {
-        // SAFETY: the kernel has just made it for this process, and nobody else knows of it.
+        // SAFETY: the kernel has just made it for this process, and nothing else uses it.
         Ok(descriptor) if descriptor >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
         _ => Err(io::Error::last_os_error()),
     }

@@ -1,7 +1,7 @@
 //! Virtual UDP sockets.
 //!
 //! What a program takes for a UDP socket is a datagram socket of the kernel's own kind (unix(7)), its *carrier*. It has
-//! no port and reaches nobody. Its only purpose is that select, poll, epoll and all that builds on them see whether
+//! no port, and nothing is sent from it. Its only purpose is that select, poll, epoll and all that builds on them see whether
 //! there is something to read: for each datagram that waits, the carrier holds a *token* of one byte. The datagrams
 //! themselves never enter the kernel. They wait here, and are copied into the program's memory when it receives.
 

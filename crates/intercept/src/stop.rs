@@ -59,7 +59,7 @@ impl Stop {
     }
 }
 
-/// What the tracing thread has been told of threads that nobody was waiting for yet.
+/// What the tracing thread has been told of threads that were not waited for yet.
 #[derive(Debug)]
 pub struct Stops {
     early: RefCell<BTreeMap<Tid, VecDeque<Stop>>>,

@@ -9,7 +9,7 @@ use crate::calls::{self, Handler};
 /// What becomes of a system call.
 #[derive(Clone, Copy, Debug)]
 pub enum Rule {
-    /// The kernel does it, and nobody looks.
+    /// The kernel does it, and the thread does not stop.
     Free,
     /// It stops, and this decides.
     Asked(Handler),

@@ -132,7 +132,7 @@ pub struct Poller {
     pub clock_calls: u32,
 }
 
-/// A poller that reads the clock is slowed down after so many times in vain.
+/// A poller that reads the clock is slowed down after this many looks in vain.
 const PATIENCE: u32 = 12;
 
 /// One that does not is slowed down after this many: no time passes for it.

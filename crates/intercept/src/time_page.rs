@@ -22,7 +22,7 @@ pub const ADDRESS: Address = 0x7F00_0000_0000;
 /// Its size.
 pub const SIZE: usize = 4096;
 
-/// After so many reads since the tracer last looked, the next one stops.
+/// After this many reads since the tracer last looked, the next one stops.
 pub const READS_MAX: u64 = 2_000;
 
 /// Words of the page.
@@ -54,7 +54,7 @@ struct Code {
 }
 
 impl TimePage {
-    /// A page. Each read of a clock costs so many nanoseconds.
+    /// A page. Each read of a clock costs this many nanoseconds.
     ///
     /// # Errors
     /// If the system has no memory or no descriptor left.
@@ -86,7 +86,7 @@ impl TimePage {
 
     fn word(&self, place: usize) -> &AtomicU64 {
         assert!(place < SIZE / 8, "the page has {} words", SIZE / 8);
-        // SAFETY: the mapping lives as long as this value, is aligned, and has so many words. Programs change them only
+        // SAFETY: the mapping lives as long as this value, is aligned, and has this many words. Programs change them only
         // while the tracer waits.
         unsafe { self.memory.add(place).as_ref() }
     }
@@ -116,7 +116,7 @@ impl TimePage {
 
 impl Drop for TimePage {
     fn drop(&mut self) {
-        // SAFETY: it is this value's own mapping, and nobody has a reference into it any more.
+        // SAFETY: it is this value's own mapping, and nothing refers to it any more.
         unsafe { libc::munmap(self.memory.as_ptr().cast(), SIZE) };
     }
 }
