@@ -33,7 +33,7 @@ mod linux {
         ("clock", 200_000, "clock_gettime: answered from the page of memory with the time"),
         ("getppid", 20_000, "getppid: stops, and is answered"),
         ("sendto", 20_000, "sendto: a datagram is read from the program's memory"),
-        ("poll", 20_000, "poll with 1 ms: waits in virtual time"),
+        ("poll", 1_000, "poll with 1 ms: waits in virtual time"),
         ("exchange", 5_000, "two threads hand a byte over by pipes: four calls, of which two wait"),
     ];
 
