@@ -42,6 +42,7 @@ impl Kernel {
     /// If this thread has one already.
     pub fn new() -> Result<Kernel, StartError> {
         own_descriptors();
+        raise_limit();
         let tokens = Tokens::new().map_err(StartError::refused("to make a socket"))?;
         EXISTS.with_borrow_mut(|exists| assert!(!std::mem::replace(exists, true), "one simulation a thread"));
         let before = affinity().map_err(StartError::refused("to ask for its processors"))?;
@@ -126,6 +127,19 @@ fn take_cpu(allowed: &libc::cpu_set_t) -> (Option<usize>, Option<UnixDatagram>) 
 fn own_descriptors() {
     // SAFETY: the call takes numbers only. What this thread opens from now on it also closes itself.
     let _ = unsafe { libc::unshare(libc::CLONE_FILES) };
+}
+
+/// Lets this process have as many descriptors as the system allows: it has some for each descriptor of its programs that was
+/// waited for. Programs have limits of their own.
+fn raise_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is live.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
 }
 
 /// Programs inherit it.

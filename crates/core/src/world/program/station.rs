@@ -115,6 +115,8 @@ pub struct ProgramStation {
     obstacle: Option<String>,
     /// The folder of its run.
     place: String,
+    /// How many lost lines were told.
+    told_lost: u64,
     /// How many calls that could not be simulated were told.
     told_unsupported: usize,
     /// The port of the socket that its first datagram came from: the router sends everything there.
@@ -174,6 +176,7 @@ impl ProgramStation {
             strayed: false,
             told_outside: 0,
             told_unsupported: 0,
+            told_lost: 0,
             remarks: Vec::new(),
             last_lines: VecDeque::new(),
             has_exited: false,
@@ -225,6 +228,11 @@ impl ProgramStation {
             }
             self.last_lines.push_back(line.clone());
             self.remarks.push(line);
+        }
+        let lost = host.printer().lost();
+        if lost > self.told_lost {
+            self.remarks.push(format!("prints faster than it can be kept: {} lines are lost", lost - self.told_lost));
+            self.told_lost = lost;
         }
     }
 }
