@@ -1,4 +1,4 @@
-/* Makes a call so many times: `rates KIND COUNT`. The bench `programs` measures how long that takes. */
+/* Makes a call a number of times: `rates KIND COUNT`. The bench `programs` measures how long that takes. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <poll.h>

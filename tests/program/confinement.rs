@@ -237,13 +237,13 @@ const CONTAINER: &[&str] = &["--cap-add SYS_PTRACE", "--security-opt seccomp=unc
 
 /// This user, and one without privileges if this one is root and the other may run what is tested.
 fn users() -> Vec<Option<u32>> {
-    const NOBODY: u32 = 65_534;
+    const UNPRIVILEGED: u32 = 65_534;
     let mut probe = processes::seedbed();
-    let can_change = geteuid().is_root() && probe.arg("--version").uid(NOBODY).gid(NOBODY).output().is_ok();
+    let can_change = geteuid().is_root() && probe.arg("--version").uid(UNPRIVILEGED).gid(UNPRIVILEGED).output().is_ok();
     if !can_change {
-        eprintln!("SKIPPED: user {NOBODY} cannot run what is tested");
+        eprintln!("SKIPPED: user {UNPRIVILEGED} cannot run what is tested");
     }
-    [None].into_iter().chain(can_change.then_some(Some(NOBODY))).collect()
+    [None].into_iter().chain(can_change.then_some(Some(UNPRIVILEGED))).collect()
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::table;
 use crate::thread::{ThreadKey, Woken};
 use crate::tracee::{Address, Registers, Tid};
 
-/// So many bytes of what is read, written and named are shown. Of the rest a line has a hash, so that it differs with it.
+/// This many bytes of what is read, written and named are shown. Of the rest a line has a hash, so that it differs with it.
 const SHOWN_MAX: usize = 64;
 
 /// What a journal holds until it is taken; further lines are lost.

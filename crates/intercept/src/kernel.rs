@@ -126,7 +126,26 @@ fn take_cpu(allowed: &libc::cpu_set_t) -> (Option<usize>, Option<UnixDatagram>) 
 /// end. Where this is not allowed, programs that talk by pipes may differ if several simulations run at a time.
 fn own_descriptors() {
     // SAFETY: the call takes numbers only. What this thread opens from now on it also closes itself.
-    let _ = unsafe { libc::unshare(libc::CLONE_FILES) };
+    if unsafe { libc::unshare(libc::CLONE_FILES) } == 0 {
+        close_pipes_of_others();
+    }
+}
+
+/// The new table has copies of pipes by which other threads hear of their own children. As long as they are open, those
+/// pipes are not at their end.
+fn close_pipes_of_others() {
+    let names = std::fs::read_dir("/proc/thread-self/fd").into_iter().flatten().flatten();
+    let open: Vec<i32> = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for fd in open {
+        // SAFETY: a structure of numbers, for which zeros are valid, and calls that take numbers.
+        unsafe {
+            let mut status: libc::stat = std::mem::zeroed();
+            let is_pipe = libc::fstat(fd, &mut status) == 0 && status.st_mode & libc::S_IFMT == libc::S_IFIFO;
+            if is_pipe && libc::fcntl(fd, libc::F_GETFD) & libc::FD_CLOEXEC != 0 {
+                libc::close(fd);
+            }
+        }
+    }
 }
 
 /// Lets this process have as many descriptors as the system allows: it has some for each descriptor of its programs that was

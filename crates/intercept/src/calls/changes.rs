@@ -138,7 +138,7 @@ pub fn become_user(call: &mut Call<'_>) -> Answer {
     if (0..count).all(|place| is_same(call.int(place))) { DONE } else { fail(libc::EPERM) }
 }
 
-/// Whether a descriptor is of anything but a file or a folder.
+/// Whether a descriptor leads to anything but a file or a folder.
 fn is_device(call: &mut Call<'_>) -> bool {
     let fd = call.fd(0);
     let Some(copy) = call.process().copy(fd) else { return false };

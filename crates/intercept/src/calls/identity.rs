@@ -99,7 +99,7 @@ pub fn sched_getaffinity(call: &mut Call<'_>) -> Answer {
     returns(LENGTH as i64)
 }
 
-/// By nice(1), whoever started the simulation may have made its process a less preferred one. Programs begin as others do,
+/// By nice(1), the caller may have made the process of the simulation a less preferred one. Programs begin as others do,
 /// and may change that for themselves. It has no effect: one thread runs at a time.
 pub fn getpriority(call: &mut Call<'_>) -> Answer {
     let key = prioritised(call)?;

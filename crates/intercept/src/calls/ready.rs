@@ -118,7 +118,7 @@ fn select_for(call: &mut Call<'_>, span: Option<u64>) -> Answer {
     }
 }
 
-/// If something is ready, the kernel would write what is left of the time, in real time. So it is given no time, and the
+/// If something is ready, the kernel would write the remaining time, measured in real time. So it is given no time, and the
 /// rest in virtual time is written here. A call that does not wait has nothing left, and must keep its zero: perhaps
 /// nothing is ready.
 fn tell_rest(call: &mut Call<'_>, answer: &Outcome, place: usize, span: Option<u64>) -> Result<(), Errno> {

@@ -195,7 +195,7 @@ pub fn shutdown(call: &mut Call<'_>) -> Answer {
     if call.int(1) != libc::SHUT_WR {
         let mut socket = socket.borrow_mut();
         socket.is_shut = true;
-        // Whoever waits for something to read is woken.
+        // A thread that waits for something to read is woken.
         // SAFETY: the call takes numbers only.
         unsafe { libc::shutdown(socket.carrier.as_raw_fd(), libc::SHUT_RD) };
         call.host.changed = true;

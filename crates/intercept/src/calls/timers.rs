@@ -173,7 +173,7 @@ impl Host {
     fn is_told(&mut self, number: usize, target: Tid, notice: Notice, times: u64) -> bool {
         let waits = notice.value.is_some() && is_pending(target, notice.signal);
         let timer = &mut self.timers.0[number];
-        timer.overrun = if waits { timer.overrun + times } else { times - 1 };
+        timer.overrun = if waits { timer.overrun.saturating_add(times) } else { times - 1 };
         !waits
     }
 

@@ -7,7 +7,7 @@ static void modes(void)
     struct stat status;
     CHECK("fchmod", fchmod(fd, 0755) == 0 && fstat(fd, &status) == 0 && (status.st_mode & 0777) == 0755);
     CHECK("fchown to oneself", fchown(fd, getuid(), -1) == 0 && chown("file", -1, getgid()) == 0);
-    CHECK("a file is given to nobody else", fchown(fd, getuid() + 1, -1) == -1 && errno == EPERM);
+    CHECK("a file is not given to another user", fchown(fd, getuid() + 1, -1) == -1 && errno == EPERM);
     CHECK("the device of the output is the machine's", fchmod(1, 0600) == -1 && errno == EPERM);
     CHECK("to become oneself", setuid(getuid()) == 0 && setresgid(-1, getgid(), -1) == 0);
     CHECK("to become another user", setuid(getuid() + 1) == -1 && errno == EPERM);

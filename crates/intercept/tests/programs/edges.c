@@ -93,7 +93,7 @@ static void sockets(void)
     bind(three, (struct sockaddr *)&name, sizeof name), getsockname(three, (struct sockaddr *)&name, &length);
     CHECK("two that agree share a port", bind(four, (struct sockaddr *)&name, sizeof name) == 0);
     far.sin_port = 0;
-    CHECK("port 0 is nobody's", sendto(three, "x", 1, 0, (struct sockaddr *)&far, sizeof far) == -1 && errno == EINVAL);
+    CHECK("port 0 is no address", sendto(three, "x", 1, 0, (struct sockaddr *)&far, sizeof far) == -1 && errno == EINVAL);
     name = port(0), name.sin_addr.s_addr = htonl(0x0A010203);
     CHECK("an address of another machine", bind(udp(), (struct sockaddr *)&name, sizeof name) == -1 && errno == EADDRNOTAVAIL);
 }

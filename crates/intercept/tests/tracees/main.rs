@@ -450,7 +450,7 @@ const EDGES: &[&str] = &[
     "shutdown ends a wait",
     "an option is what it was set to",
     "two that agree share a port",
-    "port 0 is nobody's",
+    "port 0 is no address",
     "an address of another machine",
     "a pipe",
     "a child ends with its parent if it asked for that",

@@ -75,12 +75,12 @@ pub fn shrink(
     budget: u64,
     progress: impl FnMut(&Step<'_>) -> ControlFlow<()>,
 ) -> Option<Shrunk> {
-    // A run of a program takes so long that all cores should have one.
+    // A run of a program is slow, so each core gets one.
     let width = if case.protocol.program().is_some() { rayon::current_num_threads() } else { 1 };
     shrink_at(width, case, finding, budget, progress)
 }
 
-/// The same with so many runs at a time. That changes nothing of the result.
+/// The same with `width` runs at a time. That changes nothing of the result.
 fn shrink_at(
     width: usize,
     case: &Case,
