@@ -43,7 +43,7 @@
 //!                 out.reply(from, mid, Response::Ok { value: None });
 //!             }
 //!             Input::Client { from, mid, .. } => out.reply(from, mid, Response::Fail),
-//!             Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
+//!             Input::Timeout | Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
 //!         }
 //!     }
 //!

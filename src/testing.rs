@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 use crate::check::UNKNOWN;
-use crate::lab::explore::{Exploration, Failure, draw};
+use crate::lab::explore::{Exploration, Failure, Learner, draw};
 use crate::lab::folder::REPROS;
 use crate::lab::shrink::shrink;
 use crate::lab::{self, Case, Protocol, Protocols, Repro, ReproFolder, Subject, Trial};
@@ -111,7 +111,7 @@ impl Explore {
             protocol.judges_answers(&draw(&protocol, seeds.start).scenario),
             "no checker judges the answers of {protocol}: it has neither `specification` nor `checks`"
         );
-        let mut exploration = Exploration::new(protocol.clone());
+        let mut exploration = Exploration::new(Learner::new(protocol.clone()));
         let mut first = None;
         let take = |failure: Failure| {
             first.get_or_insert(failure);

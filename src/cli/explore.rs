@@ -14,7 +14,7 @@ use super::repro::Repros;
 use super::selection::draw_seed;
 use super::tested::{self, Tested};
 use crate::clock::Clock;
-use crate::lab::explore::{Exploration, Failure, draw};
+use crate::lab::explore::{Exploration, Failure, Learner, draw};
 use crate::lab::{Protocol, Repro, SeedRange};
 use crate::report::explore as report;
 use crate::time::{Span, Time};
@@ -60,6 +60,10 @@ pub(super) struct Args {
     /// Explore a mutant, without this rule: one of those of `seedbed zoo`
     #[arg(long, value_name = "RULE", value_parser = program::rules(), conflicts_with = "replica")]
     without: Option<String>,
+
+    /// Draw each case from its seed alone, and learn nothing from those before
+    #[arg(long)]
+    no_learning: bool,
 
     /// Do not stop at the first failure
     #[arg(short, long)]
@@ -141,6 +145,7 @@ impl Args {
         };
         let words = tested::words_of(words, protocol, None);
         let words = words.given("--without", self.without.as_deref());
+        let words = if self.no_learning { words.with("--no-learning") } else { words };
         let words = if self.keep_going { words.with("--keep-going") } else { words };
         words.to_string()
     }
@@ -158,7 +163,8 @@ fn explore(
     let in_time = || extent.time.is_none_or(|time| clock.now().since(Time::ZERO) < time);
     let goes_on =
         |so_far: &Exploration| in_time() && interrupt.signal().is_none() && (args.keep_going || so_far.failures == 0);
-    let mut exploration = Exploration::new(protocol);
+    let learner = if args.no_learning { Learner::drawing(protocol) } else { Learner::new(protocol) };
+    let mut exploration = Exploration::new(learner);
     let failed = |failure: Failure| progress.suspend(|| report_failure(args, &failure, out));
     exploration.explore(extent.seeds.clone(), || progress.end(), failed, goes_on)?;
     Ok(exploration)

@@ -50,6 +50,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = Effort::default().seeds_max, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seeds: u64,
 
+    /// Draw each case from its seed alone, and learn nothing from those before
+    #[arg(long)]
+    no_learning: bool,
+
     /// Shrink the failure of every hunt as `seedbed shrink` does, and write the repro files to this folder
     #[arg(long, value_name = "DIR")]
     shrink: Option<PathBuf>,
@@ -66,7 +70,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         return Err(CliError::NoMutants { protocol: args.protocol.name() });
     }
     args.cores.use_them()?;
-    let effort = Effort { starts: args.starts, seeds_max: args.seeds };
+    let effort = Effort { starts: args.starts, seeds_max: args.seeds, learning: !args.no_learning };
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
     let hold = interrupt.hold();
     let mut out = output::stdout();
@@ -124,5 +128,6 @@ fn command(args: &Args) -> String {
     let words = Words::new("zoo").unless(default_protocol().name(), "--protocol", args.protocol.name());
     let words = args.rules.iter().fold(words, |words, rule| words.option("--rule", rule));
     let words = words.unless(default.starts, "--starts", args.starts).unless(default.seeds_max, "--seeds", args.seeds);
+    let words = if args.no_learning { words.with("--no-learning") } else { words };
     words.path("--shrink", args.shrink.as_deref()).to_string()
 }

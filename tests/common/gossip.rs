@@ -44,7 +44,7 @@ impl Machine for Gossip {
                     out.send(other, 0);
                 }
             }
-            Input::Timeout | Input::Client { .. } | Input::Synced { .. } | Input::DiskFull => {}
+            Input::Timeout | Input::Client { .. } | Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
         }
     }
 

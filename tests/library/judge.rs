@@ -17,7 +17,7 @@ fn every_mutant_of_the_zoo_is_detected_by_some_checker() {
     let animals: Vec<Protocol> =
         mutants.iter().map(|mutant| raft.without(mutant.name).expect("one of its mutants")).collect();
     assert!(animals.len() >= 16);
-    let zoo = zoo::visit(&animals, Effort { starts: 2, seeds_max: 2_000 }, || {}, || true);
+    let zoo = zoo::visit(&animals, Effort { starts: 2, seeds_max: 2_000, learning: true }, || {}, || true);
     for animal in &zoo {
         let rule = animal.protocol.broken().expect("a broken rule");
         let worst = |seeds: fn(&Hunt) -> Option<u64>| animal.tally(seeds).map(|tally| tally.worst);
@@ -41,7 +41,7 @@ fn every_mutant_of_the_zoo_is_detected_by_some_checker() {
 
 #[test]
 fn the_sound_raft_is_never_convicted_and_every_situation_occurs_in_ten_thousand_seeds() {
-    let mut exploration = Exploration::new(subjects::raft());
+    let mut exploration = Exploration::new(Learner::new(subjects::raft()));
     let failed = |failure: seedbed::lab::explore::Failure| -> Result<(), Infallible> {
         panic!("seedbed explore --seeds {}: {:?}", failure.case.seed, failure.trial.findings)
     };

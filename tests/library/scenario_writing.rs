@@ -344,13 +344,14 @@ fn process(dice: &mut Stream) -> ProcessModel {
 }
 
 fn delay(dice: &mut Stream) -> Delay {
-    match dice.below(3) {
+    match dice.below(4) {
         0 => Delay::Constant(delay_part(1_000, dice)),
         1 => {
             let (one, other) = (delay_part(1_000, dice), delay_part(1_000, dice));
             Delay::Uniform { min: one.min(other), max: one.max(other) }
         }
-        _ => Delay::Exponential { floor: delay_part(1_000, dice), mean: delay_part(0, dice) },
+        2 => Delay::Exponential { floor: delay_part(1_000, dice), mean: delay_part(0, dice) },
+        _ => Delay::HeavyTail { floor: delay_part(1_000, dice), median: delay_part(0, dice) },
     }
 }
 
@@ -440,6 +441,7 @@ fn act(dice: &mut Stream) -> Act {
         Act::CorruptDisk,
         Act::LyingDisk,
         Act::MendDisk,
+        Act::StepDown,
     ];
     *dice.pick(&acts).unwrap()
 }

@@ -39,7 +39,7 @@ impl Machine for Broadcast {
 
     fn handle(&mut self, _: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         match input {
-            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
             Input::Peer { message, .. } => drop(self.store.apply(&message)),
             Input::Client { from, mid, request } => {
                 let value = match request {

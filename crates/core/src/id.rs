@@ -9,8 +9,8 @@ pub const REPLICAS_MAX: usize = 101;
 /// The most replicas of a cluster in the course, which the defaults of its files are made for.
 pub const COURSE_REPLICAS_MAX: usize = 21;
 
-/// The fewest replicas one cluster can have (the course's limit).
-pub const REPLICAS_MIN: usize = 3;
+/// The fewest replicas one cluster can have. The course has three or more.
+pub const REPLICAS_MIN: usize = 2;
 
 /// A replica: its place in the cluster, counted from 0.
 ///

@@ -146,6 +146,8 @@ pub enum Input<M: Machine> {
     /// The disk is full. Records persisted with this input, or from now on, are lost. A sync that is under way may
     /// still end.
     DiskFull,
+    /// Its host asks it to give up its leadership, as before a planned stop. It may ignore this.
+    StepDown,
 }
 
 /// One effect of a machine on the world.
@@ -296,6 +298,7 @@ where
         Input::Client { from, mid, request } => Input::Client { from, mid, request },
         Input::Synced { up_to } => Input::Synced { up_to },
         Input::DiskFull => Input::DiskFull,
+        Input::StepDown => Input::StepDown,
     };
     let mut left = Outbox::new();
     inner.handle(now, input, &mut left);
@@ -324,6 +327,7 @@ impl<M: Machine> Debug for Input<M> {
             }
             Input::Synced { up_to } => f.debug_struct("Synced").field("up_to", up_to).finish(),
             Input::DiskFull => f.write_str("DiskFull"),
+            Input::StepDown => f.write_str("StepDown"),
         }
     }
 }

@@ -86,6 +86,22 @@ impl Stream {
         if items.is_empty() { None } else { items.get(self.below(items.len() as u64) as usize) }
     }
 
+    /// One of several things, each as often as its weight says.
+    ///
+    /// # Panics
+    /// If all weights are 0.
+    pub fn weighted<T: Copy>(&mut self, things: &[(T, u64)]) -> T {
+        let mut place = self.below(things.iter().map(|(_, weight)| weight).sum());
+        let chosen = things.iter().find(|(_, weight)| match place.checked_sub(*weight) {
+            Some(rest) => {
+                place = rest;
+                false
+            }
+            None => true,
+        });
+        chosen.expect("the place is below the sum of all weights").0
+    }
+
     /// Puts the items in a uniformly random order (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {

@@ -32,6 +32,11 @@ pub fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<
         write_situations(out, exploration)?;
         writeln!(out)?;
     }
+    let learner = &exploration.learner;
+    if learner.learns() {
+        let cases = plural(learner.cases() as u64, "case", "cases");
+        writeln!(out, "{} edges met; {cases} in the corpus", learner.edges())?;
+    }
     writeln!(out, "{runs} seeds explored, {events} events, {failures} failed")
 }
 
@@ -41,7 +46,7 @@ fn write_situations(out: &mut impl Write, exploration: &Exploration) -> io::Resu
         writeln!(
             out,
             "How many runs had each situation that is difficult for {}; in {RUNS_FOR_COVERAGE} runs each occurs:",
-            exploration.protocol
+            exploration.protocol()
         )?;
     }
     let width = situations().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -58,10 +63,11 @@ fn write_situations(out: &mut impl Write, exploration: &Exploration) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use seedbed_core::lab::explore::Learner;
     use seedbed_core::subjects;
 
     fn end(runs: u64, failures: u64) -> String {
-        let exploration = Exploration { runs, failures, events: 7, ..Exploration::new(subjects::raft()) };
+        let exploration = Exploration { runs, failures, events: 7, ..Exploration::new(Learner::new(subjects::raft())) };
         let mut out = anstream::StripStream::new(Vec::new());
         write_end(&mut out, &exploration).expect("memory");
         String::from_utf8(out.into_inner()).expect("text")

@@ -283,7 +283,7 @@ impl Machine for Replica {
                 self.retry(out);
                 self.retry_at = Time::NEVER;
             }
-            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
         }
         let waits = !self.pending.is_empty() || self.done < self.log.len();
         self.retry_at = if waits { self.retry_at.min(now + RETRY) } else { Time::NEVER };

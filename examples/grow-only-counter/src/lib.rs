@@ -160,7 +160,7 @@ impl Machine for Replica {
             Input::Client { from, mid, request } => self.handle_request(from, mid, &request, out),
             Input::Peer { message, .. } => self.merge(message),
             Input::Timeout if now >= self.gossip_at => self.gossip(now, out),
-            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
         }
     }
 

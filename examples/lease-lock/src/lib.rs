@@ -358,7 +358,7 @@ impl Machine for Replica {
             Input::Client { from, mid, request } => self.handle_request(from, mid, request, out),
             Input::Peer { from, message } => self.handle_peer(now, from, message, out),
             Input::Timeout if now >= self.retry_at => self.handle_timeout(now, out),
-            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
         }
         let waits = !matches!(self.step, Step::Idle) || !self.looks.is_empty();
         self.retry_at = if waits { self.retry_at.min(now + RETRY) } else { Time::NEVER };

@@ -296,7 +296,7 @@ impl Machine for Replica {
                 Message::Joined { view, state } => self.handle_joined(now, from, view, state, out),
             },
             Input::Timeout if now >= self.deadline => self.handle_timeout(now, out),
-            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
         }
     }
 

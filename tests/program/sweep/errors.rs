@@ -22,7 +22,7 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
     let folder = folder();
     folder.write("empty/readme.txt", "no scenario");
     folder.write("broken.json", "{\"lifetime\": 4,");
-    folder.write("narrow.json", "[[0, 1], [1, 0]]");
+    folder.write("narrow.json", "[[0]]");
     folder.write("wide.json", "[[0,0,0,0],[0,0,0,0],[0,0,0,0],[0,0,0,0]]");
     for (name, line) in [("axes", r#""axes": [{"drops": true}]"#), ("protocols", r#""protocols": ["paxos"]"#)] {
         let text = format!("{{\"seedbed_sweep\": 1, \"scenarios\": [\"calm.json\"], {line}}}");
@@ -63,7 +63,7 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ("calm.json --matrix nowhere.json", "nowhere.json: no such file, and no built-in "),
         (
             "calm.json --matrix narrow.json",
-            "narrow.json: `matrix` is [[0,1],[1,0]]; allowed is a list of 3 to 101 rows",
+            "narrow.json: `matrix` is [[0]]; allowed is a list of 2 to 101 rows",
         ),
         (
             "calm.json --matrix wide.json",

@@ -45,6 +45,8 @@ pub enum Act {
     LyingDisk,
     /// `mend_disk`: its disk is as fast, as roomy and as honest as it was; damaged records stay.
     MendDisk,
+    /// `step_down`: its machine is asked to give up its leadership ([`Input::StepDown`](crate::machine::Input::StepDown)).
+    StepDown,
 }
 
 /// One row of the table: how a scenario file describes such a fault.
@@ -63,7 +65,7 @@ pub struct HostFault {
 }
 
 /// All of them.
-pub static HOST_FAULTS: [HostFault; 11] = [
+pub static HOST_FAULTS: [HostFault; 12] = [
     HostFault { name: "kill", keys: &["replica"], required: 1, needs_disks: false, reach: Reach::Everywhere },
     HostFault { name: "crash", keys: &["replica"], required: 1, needs_disks: true, reach: Reach::Processes },
     HostFault { name: "restart", keys: &["replica", "wipe"], required: 0, needs_disks: true, reach: Reach::Processes },
@@ -87,6 +89,7 @@ pub static HOST_FAULTS: [HostFault; 11] = [
     HostFault { name: "corrupt_disk", keys: &["replica"], required: 1, needs_disks: true, reach: Reach::Simulated },
     HostFault { name: "lying_disk", keys: &["replica"], required: 1, needs_disks: true, reach: Reach::Simulated },
     HostFault { name: "mend_disk", keys: &["replica"], required: 0, needs_disks: true, reach: Reach::Simulated },
+    HostFault { name: "step_down", keys: &["replica"], required: 1, needs_disks: false, reach: Reach::Simulated },
 ];
 
 impl Act {
@@ -104,6 +107,7 @@ impl Act {
             Act::CorruptDisk => "corrupt_disk",
             Act::LyingDisk => "lying_disk",
             Act::MendDisk => "mend_disk",
+            Act::StepDown => "step_down",
         }
     }
 
@@ -165,6 +169,7 @@ impl Act {
             Act::CorruptDisk => format!("disk {whom} corrupt"),
             Act::LyingDisk => format!("disk {whom} lies"),
             Act::MendDisk => format!("disk {whom} mended"),
+            Act::StepDown => format!("{whom} steps down"),
         }
     }
 }
@@ -219,7 +224,7 @@ impl Hosts {
             Act::Kill => self.all.minus(self.dead),
             Act::Crash => self.living,
             Act::Restart { .. } => self.all.minus(self.living).minus(self.dead),
-            Act::Pause => self.living.minus(self.paused),
+            Act::Pause | Act::StepDown => self.living.minus(self.paused),
             Act::Resume => self.paused,
             Act::MendDisk => self.bad_disks.minus(self.dead),
             Act::SlowDisk { .. } if self.syncs_are_instant => ReplicaSet::EMPTY,
@@ -235,7 +240,7 @@ impl Hosts {
             _ if self.dead.contains(replica) => Idle::Dead(replica),
             Act::Restart { .. } => Idle::Up(replica),
             Act::Resume => Idle::NotPaused(replica),
-            Act::Pause if self.paused.contains(replica) => Idle::Paused(replica),
+            Act::Pause | Act::StepDown if self.paused.contains(replica) => Idle::Paused(replica),
             Act::MendDisk => Idle::GoodDisk(replica),
             _ => Idle::Down(replica),
         }
@@ -263,7 +268,7 @@ impl Hosts {
             }
             Act::SlowDisk { .. } | Act::FullDisk | Act::LyingDisk => self.bad_disks = with(self.bad_disks),
             Act::MendDisk => self.bad_disks = without(self.bad_disks),
-            Act::CorruptDisk => {}
+            Act::CorruptDisk | Act::StepDown => {}
         }
     }
 

@@ -22,7 +22,18 @@ pub enum Delay {
         /// The mean of the rest.
         mean: Span,
     },
+    /// A floor plus a rest with a heavy tail (Lomax, of shape 1): half take up to the median, and one in a hundred takes
+    /// about a hundred times as long. The longest is [`TAIL_MAX`] medians.
+    HeavyTail {
+        /// The shortest.
+        floor: Span,
+        /// The median of the rest.
+        median: Span,
+    },
 }
+
+/// The longest rest with a heavy tail, in medians.
+const TAIL_MAX: f64 = 10_000.0;
 
 impl Delay {
     /// Draws one duration. The stream advances by the same number of draws whatever the parameters are.
@@ -43,6 +54,10 @@ impl Delay {
                 // `libm` is plain Rust: the platform's logarithm may differ in the last bit between machines.
                 let rest = -libm::log(1.0 - stream.unit()) * mean.nanos() as f64;
                 floor + Span(rest as u64)
+            }
+            Delay::HeavyTail { floor, median } => {
+                let unit = stream.unit();
+                floor + Span(((unit / (1.0 - unit)).min(TAIL_MAX) * median.nanos() as f64) as u64)
             }
         }
     }
@@ -77,6 +92,16 @@ mod tests {
         assert!((mean(&draws) - 25_000.0).abs() < 300.0, "{}", mean(&draws));
         let beyond = draws.iter().filter(|&&draw| draw > 5_000 + 3 * 20_000).count() as f64 / draws.len() as f64;
         assert!((beyond - libm::exp(-3.0)).abs() < 0.004, "{beyond}");
+    }
+
+    #[test]
+    fn heavy_tails_have_their_median_and_one_in_a_hundred_is_a_hundred_times_as_long() {
+        let draws = draws(Delay::HeavyTail { floor: Span(5_000), median: Span(20_000) });
+        assert!(draws.iter().all(|&draw| (5_000..=5_000 + 10_000 * 20_000).contains(&draw)));
+        let beyond = |rest: u64| draws.iter().filter(|&&draw| draw > 5_000 + rest).count() as f64 / draws.len() as f64;
+        // Five standard deviations of a binomial distribution.
+        assert!((beyond(20_000) - 0.5).abs() < 0.008, "{}", beyond(20_000));
+        assert!((beyond(99 * 20_000) - 0.01).abs() < 0.0016, "{}", beyond(99 * 20_000));
     }
 
     #[test]

@@ -44,6 +44,7 @@ impl Machine for Puppet {
             Input::Client { request, .. } => (format!("{request:?}"), request),
             Input::Synced { up_to } => (format!("synced {up_to}"), Vec::new()),
             Input::DiskFull => ("full".to_owned(), vec![Do::Exit]),
+            Input::StepDown => ("step down".to_owned(), Vec::new()),
         };
         self.heard.push((now, heard));
         if now >= self.timeout {

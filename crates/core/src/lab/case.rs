@@ -1,6 +1,6 @@
 //! One run of a protocol with all that decides it, and with all checkers.
 
-use super::explore::Seen;
+use super::explore::Met;
 use super::protocol::Protocol;
 use crate::check::{Finding, Judgement};
 use crate::record::{RunRecord, Tally, Watcher};
@@ -71,11 +71,12 @@ impl Case {
         (trial, tally)
     }
 
-    /// The same with the situations that occurred, as far as the protocol names some.
-    pub fn attempt_surveyed(&self) -> (Trial, Seen) {
-        let mut seen = Seen::default();
-        let trial = Trial::of(|| self.protocol.subject.run_surveyed(self, &mut seen));
-        (trial, seen)
+    /// The same with what was met in it: edges, and situations as far as the protocol names some.
+    pub fn attempt_tracked(&self) -> (Trial, Met) {
+        let mut met = Met::default();
+        let trial = Trial::of(|| self.protocol.subject.run_tracked(self, &mut met));
+        met.add_findings(&trial.findings);
+        (trial, met)
     }
 }
 
@@ -103,6 +104,11 @@ impl Trial {
     /// The trace's hash; none, if the run panicked.
     pub fn trace(&self) -> Option<u64> {
         self.judged.as_ref()?.record.trace
+    }
+
+    /// How many events the run had; 0 if it panicked.
+    pub fn events(&self) -> u64 {
+        self.judged.as_ref().map_or(0, |judged| judged.record.events)
     }
 
     /// Whether nothing was found.

@@ -36,6 +36,9 @@ pub(in crate::lab) trait Plays: Sync {
 pub(in crate::lab) trait Played: Plays {
     fn window<'m>(&self, machine: &'m Self::Machine) -> Option<&'m dyn Consensus>;
     fn kind(&self, message: &MessageIn<Self>) -> usize;
+    /// A number for what sort of message this is.
+    fn sort(&self, message: &MessageIn<Self>) -> u64;
+    fn relation(&self, machine: &Self::Machine, message: &MessageIn<Self>) -> u64;
     fn write_message(&self, message: &MessageIn<Self>, envelope: &Envelope<'_>, out: &mut Datagrams);
     fn pulse(&self, message: &MessageIn<Self>) -> Option<Pulse>;
     fn checks(&self) -> Vec<Box<dyn Check<Self::Machine>>>;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::case::{Case, Judged};
-use super::explore::{Flavour, Seen};
+use super::explore::{Flavour, Met, Tracker};
 use super::panicked::Rerun;
 use super::parameter::{Parameter, ParameterError};
 use super::plays::{self, Played, Plays, judged};
@@ -15,6 +15,7 @@ use super::verify::{Agreement, Divergence, verify_played};
 use crate::check::linear::{AnySpecification, of_kind};
 use crate::check::{Check, liveness};
 use crate::consensus::Consensus;
+use crate::hash::StableHasher;
 use crate::machine::{Exit, Identity};
 use crate::record::{Observer, RunRecord, Tally, Watcher, World};
 use crate::rng::Stream;
@@ -139,6 +140,15 @@ impl<S: StationSubject> Played for OnLan<S> {
         0
     }
 
+    /// By the type of its datagram.
+    fn sort(&self, message: &Box<[u8]>) -> u64 {
+        Datagram::parse(message).map_or(0, |datagram| StableHasher::of(&*datagram.kind))
+    }
+
+    fn relation(&self, _: &S::Machine, _: &Box<[u8]>) -> u64 {
+        0
+    }
+
     /// The datagram as it is, or as the JSON that Python reads in it. One that is no JSON of the LAN is shown as text.
     fn write_message(&self, message: &Box<[u8]>, _: &Envelope<'_>, out: &mut Datagrams) {
         let mut rewritten = String::new();
@@ -254,9 +264,8 @@ impl<S: StationSubject> Tested for OnLan<S> {
         plays::counted(self, case, tally)
     }
 
-    /// There are no situations to look for.
-    fn run_surveyed(&self, case: &Case, _: &mut Seen) -> Judged {
-        judged(self, case, ())
+    fn run_tracked(&self, case: &Case, met: &mut Met) -> Judged {
+        judged(self, case, Tracker::new(self, &case.scenario, None, met))
     }
 
     fn log(&self, case: &Case, log: &mut Log) -> RunRecord {

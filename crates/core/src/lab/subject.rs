@@ -141,6 +141,15 @@ pub trait Subject: Clone + Send + Sync + 'static {
         &[]
     }
 
+    /// How a message that has arrived stands to the machine that will handle it, as a number with few values: whether
+    /// its term is an older one, whether it grants or refuses, whether its entries are new. An exploration tells these
+    /// apart when it looks for what is new ([`explore`](crate::lab::explore)). It knows the message's variant, and the
+    /// [`window`](Subject::window) of both machines, without this.
+    fn relation(&self, machine: &Self::Machine, message: &MessageOf<Self>) -> u64 {
+        let _ = (machine, message);
+        0
+    }
+
     /// Watches one run for situations; none if there is nothing to count.
     fn survey(&self) -> Option<Box<dyn Survey<Self::Machine>>> {
         None

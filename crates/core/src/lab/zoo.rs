@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
-use super::explore::{Failure, draw};
+use super::explore::{Failure, Learner};
 use super::shrink::{Shrunk, shrink};
 use super::{Protocol, Protocols, Repro, UnknownMutant};
 use crate::check::{Checker, Finding, UNKNOWN};
@@ -26,11 +26,13 @@ pub struct Effort {
     pub starts: u64,
     /// How many seeds a hunt takes at most.
     pub seeds_max: u64,
+    /// Whether a hunt learns from each case for the next ones.
+    pub learning: bool,
 }
 
 impl Default for Effort {
     fn default() -> Effort {
-        Effort { starts: 10, seeds_max: 2_000 }
+        Effort { starts: 10, seeds_max: 2_000, learning: true }
     }
 }
 
@@ -195,12 +197,15 @@ pub fn specimens(
 /// Hunts for failures of this protocol, from the start of this number; none if it is to stop before its end.
 fn hunt(protocol: &Protocol, start: u64, effort: Effort, goes_on: impl Fn() -> bool) -> Option<Hunt> {
     let mut hunt = Hunt::default();
+    let protocol = protocol.clone();
+    let mut learner = if effort.learning { Learner::new(protocol) } else { Learner::drawing(protocol) };
     for seeds in 1..=effort.seeds_max {
         if !goes_on() {
             return None;
         }
-        let case = draw(protocol, start * START_DISTANCE + seeds - 1);
-        let trial = case.attempt();
+        let case = learner.case(start * START_DISTANCE + seeds - 1);
+        let (trial, met) = case.attempt_tracked();
+        learner.learn(case.clone(), met, trial.events());
         let before = hunt.by_general();
         hunt.note(seeds, &trial.findings);
         if hunt.failure.is_none() || (before.is_none() && hunt.by_general().is_some()) {
@@ -284,7 +289,7 @@ mod tests {
     fn a_mutant_is_detected_from_every_start_and_the_same_way_on_one_thread() {
         let raft = subjects::raft();
         let animals = ["answer-after-commit", "read-after-own-commit"].map(|rule| raft.without(rule).expect("a rule"));
-        let effort = Effort { starts: 3, seeds_max: 300 };
+        let effort = Effort { starts: 3, seeds_max: 300, learning: true };
         let figures = |zoo: Vec<Animal>| -> Vec<_> {
             zoo.into_iter().flat_map(|animal| animal.hunts).map(|hunt| hunt.convictions).collect()
         };

@@ -291,7 +291,7 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Machine for Node<P> {
             Input::Peer { message, .. } => self.handle_datagram(now, &message),
             Input::Client { request, .. } => match request {},
             // It has no disk.
-            Input::Synced { .. } | Input::DiskFull => {}
+            Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
         }
         let router = self.members.identity(self.seed).id;
         for bytes in self.outgoing.iter() {

@@ -91,7 +91,12 @@ impl<C: Payload> Leader<C> {
                 handover.tell = now + server.config.round_trip_guess;
             }
             self.handover = Some(handover);
-        } else if !follower.covers(last) && follower.sendable(&server.config) {
+            return;
+        }
+        // Its log may turn out to be shorter than it seemed, because an older refusal comes late. It is told again once it has
+        // the whole log; to wake up for that before would be in vain.
+        self.handover = Some(Handover { tell: Time::NEVER, ..handover });
+        if !follower.covers(last) && follower.sendable(&server.config) {
             self.send_append(server, now, handover.to, out);
         }
     }

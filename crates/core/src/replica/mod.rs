@@ -532,6 +532,7 @@ impl<R: Rules> Machine for Replica<R> {
                     return out.exit(why);
                 }
             }
+            Input::StepDown => drop(self.raft.hand_over(now, out)),
         }
         self.settle(now, out);
         self.raft.flush(out);

@@ -122,6 +122,7 @@ fn host_fault(name: &str, object: &Object<'_>, replicas: usize) -> Result<Fault,
         "corrupt_disk" => Act::CorruptDisk,
         "lying_disk" => Act::LyingDisk,
         "mend_disk" => Act::MendDisk,
+        "step_down" => Act::StepDown,
         other => unreachable!("{other} is not in the table of faults"),
     };
     Ok(Fault::Host { at, act })

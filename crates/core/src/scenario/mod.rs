@@ -47,7 +47,7 @@ pub struct Scenario {
     pub name: String,
     /// The rules by which it is played.
     pub rules: Rulebook,
-    /// How many replicas run, 3 to 101.
+    /// How many replicas run, 2 to 101.
     pub replicas: usize,
     /// Time before the first client request (`wait`, also spelt `start_wait`), if the file sets it. [`Scenario::wait`]
     /// has the default.

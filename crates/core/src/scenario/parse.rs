@@ -375,10 +375,11 @@ fn disk(field: &Field<'_>) -> Result<Delay, ScenarioError> {
 }
 
 pub(super) fn delay(field: &Field<'_>) -> Result<Delay, ScenarioError> {
-    const KINDS: [Variant; 3] = [
+    const KINDS: [Variant; 4] = [
         Variant { name: "constant", keys: &["ms"] },
         Variant { name: "uniform", keys: &["min_ms", "max_ms"] },
         Variant { name: "exponential", keys: &["floor_ms", "mean_ms"] },
+        Variant { name: "heavy_tail", keys: &["floor_ms", "median_ms"] },
     ];
     let mut object = field.object_like(r#"a delay, as in {"kind": "constant", "ms": 5}"#)?;
     match object.variant("kind", &[], &KINDS)? {
@@ -388,9 +389,12 @@ pub(super) fn delay(field: &Field<'_>) -> Result<Delay, ScenarioError> {
             let max = millis(&object, "max_ms", min.nanos() as f64 / 1e6, " (`min_ms`)")?;
             Ok(Delay::Uniform { min, max })
         }
-        _ => {
+        kind => {
             let floor = millis(&object, "floor_ms", DELAY_MS_MIN, "")?;
-            Ok(Delay::Exponential { floor, mean: millis(&object, "mean_ms", 0.0, "")? })
+            Ok(match kind {
+                "exponential" => Delay::Exponential { floor, mean: millis(&object, "mean_ms", 0.0, "")? },
+                _ => Delay::HeavyTail { floor, median: millis(&object, "median_ms", 0.0, "")? },
+            })
         }
     }
 }

@@ -218,7 +218,7 @@ fn a_byte_order_mark_is_skipped() {
 fn missing_keys_are_named_and_so_are_their_likely_misspellings() {
     assert_messages(&[
         ("lifetime", "", "`lifetime` is missing; allowed is a number of seconds from 0.001 to 1000000"),
-        ("replicas", "", "`replicas` is missing; allowed is a whole number from 3 to 101"),
+        ("replicas", "", "`replicas` is missing; allowed is a whole number from 2 to 101"),
         ("requests", "", "`requests` is missing; allowed is a whole number from 0 to 10000000"),
         (
             "tests",
@@ -243,7 +243,7 @@ fn missing_keys_are_named_and_so_are_their_likely_misspellings() {
             r#"[{"typ": "part_end", "time": 1}]"#,
             "`events[0].type` is missing; allowed is kill_leader, kill_non_leader, part_easy, part_hard, part_end, \
              partition, set_matrix, set_link, isolate, heal, duplicate, damage, delay_link, kill, crash, restart, pause, \
-             resume, clock, slow_disk, full_disk, corrupt_disk, lying_disk, mend_disk; is `typ` meant to be it?",
+             resume, clock, slow_disk, full_disk, corrupt_disk, lying_disk, mend_disk, step_down; is `typ` meant to be it?",
         ),
         (
             "network",
@@ -252,19 +252,19 @@ fn missing_keys_are_named_and_so_are_their_likely_misspellings() {
         ),
     ]);
     let misspelt = error(&file(&[("replicas", ""), ("Replica", "5")]));
-    let expected = "`replicas` is missing; allowed is a whole number from 3 to 101; is `Replica` meant to be it?";
+    let expected = "`replicas` is missing; allowed is a whole number from 2 to 101; is `Replica` meant to be it?";
     assert_eq!(misspelt, format!("s.json: {expected}"));
 }
 
 #[test]
 fn values_of_the_wrong_type_or_out_of_range_are_shown_with_what_is_allowed() {
     assert_messages(&[
-        ("replicas", "2", "`replicas` is 2; allowed is a whole number from 3 to 101"),
-        ("replicas", "102", "`replicas` is 102; allowed is a whole number from 3 to 101"),
-        ("replicas", "5.5", "`replicas` is 5.5; allowed is a whole number from 3 to 101"),
-        ("replicas", "-5", "`replicas` is -5; allowed is a whole number from 3 to 101"),
-        ("replicas", "\"5\"", "`replicas` is \"5\"; allowed is a whole number from 3 to 101; write it without quotes"),
-        ("replicas", "null", "`replicas` is null; allowed is a whole number from 3 to 101"),
+        ("replicas", "1", "`replicas` is 1; allowed is a whole number from 2 to 101"),
+        ("replicas", "102", "`replicas` is 102; allowed is a whole number from 2 to 101"),
+        ("replicas", "5.5", "`replicas` is 5.5; allowed is a whole number from 2 to 101"),
+        ("replicas", "-5", "`replicas` is -5; allowed is a whole number from 2 to 101"),
+        ("replicas", "\"5\"", "`replicas` is \"5\"; allowed is a whole number from 2 to 101; write it without quotes"),
+        ("replicas", "null", "`replicas` is null; allowed is a whole number from 2 to 101"),
         ("lifetime", "0.0009", "`lifetime` is 0.0009; allowed is a number of seconds from 0.001 to 1000000"),
         ("lifetime", "1e300", "`lifetime` is 1e+300; allowed is a number of seconds from 0.001 to 1000000"),
         ("requests", "-1", "`requests` is -1; allowed is a whole number from 0 to 10000000"),
@@ -318,7 +318,7 @@ fn network_and_workload_are_checked() {
         (
             "network",
             r#"{"model": "links", "delay": {"kind": "normal"}}"#,
-            "`network.delay.kind` is \"normal\"; allowed is constant, uniform, exponential",
+            "`network.delay.kind` is \"normal\"; allowed is constant, uniform, exponential, heavy_tail",
         ),
         (
             "network",
@@ -385,7 +385,7 @@ fn events_are_checked() {
             r#"[{"type": "part_end", "time": 1}, {"type": "kil_leader", "time": 1}]"#,
             "`events[1].type` is \"kil_leader\"; allowed is kill_leader, kill_non_leader, part_easy, part_hard, \
              part_end, partition, set_matrix, set_link, isolate, heal, duplicate, damage, delay_link, kill, crash, restart, \
-             pause, resume, clock, slow_disk, full_disk, corrupt_disk, lying_disk, mend_disk; did you mean `kill_leader`?",
+             pause, resume, clock, slow_disk, full_disk, corrupt_disk, lying_disk, mend_disk, step_down; did you mean `kill_leader`?",
         ),
         (
             "events",

@@ -212,11 +212,12 @@ impl NetworkFile {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 enum DelayFile {
     Constant { ms: Plain },
     Uniform { min_ms: Plain, max_ms: Plain },
     Exponential { floor_ms: Plain, mean_ms: Plain },
+    HeavyTail { floor_ms: Plain, median_ms: Plain },
 }
 
 impl From<Delay> for DelayFile {
@@ -226,6 +227,7 @@ impl From<Delay> for DelayFile {
             Delay::Constant(span) => DelayFile::Constant { ms: ms(span) },
             Delay::Uniform { min, max } => DelayFile::Uniform { min_ms: ms(min), max_ms: ms(max) },
             Delay::Exponential { floor, mean } => DelayFile::Exponential { floor_ms: ms(floor), mean_ms: ms(mean) },
+            Delay::HeavyTail { floor, median } => DelayFile::HeavyTail { floor_ms: ms(floor), median_ms: ms(median) },
         }
     }
 }
@@ -317,7 +319,8 @@ impl HostFile {
             | Act::FullDisk
             | Act::CorruptDisk
             | Act::LyingDisk
-            | Act::MendDisk => {}
+            | Act::MendDisk
+            | Act::StepDown => {}
         }
         file
     }

@@ -30,6 +30,18 @@ impl Seen {
     }
 }
 
+impl Seen {
+    /// Those that are not among `others`.
+    pub(super) const fn without(self, others: Seen) -> Seen {
+        Seen(self.0 & !others.0)
+    }
+
+    /// The places of all, in order.
+    pub(super) fn iter(self) -> impl Iterator<Item = usize> {
+        (0..u64::BITS as usize).filter(move |&place| self.contains(place))
+    }
+}
+
 /// In how many runs each situation occurred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {

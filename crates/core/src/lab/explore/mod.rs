@@ -1,16 +1,24 @@
 //! Exploration: random cases, one a seed, on all cores, each judged by all checkers.
 
+mod change;
+mod corpus;
 mod coverage;
 mod draw;
-mod hosts;
+mod edges;
+mod ending;
+mod learn;
 mod tolerance;
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
 use super::{Case, Protocol, Trial, in_order};
 
 pub use coverage::{Coverage, Seen, Survey};
-pub use draw::{Flavour, draw};
+pub use draw::{Flavour, SWITCHES, draw};
+pub use edges::{Edges, Met};
+pub(in crate::lab) use edges::{Tracker, variant};
+pub use learn::Learner;
 
 /// This many runs should meet every situation.
 pub const RUNS_FOR_COVERAGE: u64 = 10_000;
@@ -27,8 +35,8 @@ pub struct Failure {
 /// What an exploration has come to so far.
 #[derive(Clone, Debug)]
 pub struct Exploration {
-    /// What is explored.
-    pub protocol: Protocol,
+    /// What chooses the cases, with all that it has learned.
+    pub learner: Arc<Learner>,
     /// How many cases were run.
     pub runs: u64,
     /// How many events they had.
@@ -47,26 +55,16 @@ enum End<E> {
     Failed(E),
 }
 
-/// What came of one seed.
-struct Outcome {
-    seen: Seen,
-    events: u64,
-    failure: Option<Box<Failure>>,
-}
-
-fn attempt(protocol: &Protocol, seed: u64) -> Outcome {
-    let case = draw(protocol, seed);
-    let (trial, seen) = case.attempt_surveyed();
-    let events = trial.judged.as_ref().map_or(0, |judged| judged.record.events);
-    let failure = (!trial.passed()).then(|| Box::new(Failure { case, trial }));
-    Outcome { seen, events, failure }
-}
-
 impl Exploration {
-    /// One that has not begun.
-    pub fn new(protocol: Protocol) -> Exploration {
-        let coverage = Coverage::of(protocol.situations());
-        Exploration { protocol, runs: 0, events: 0, failures: 0, coverage }
+    /// One that has not begun. Its cases are those of this learner.
+    pub fn new(learner: Learner) -> Exploration {
+        let coverage = Coverage::of(learner.protocol().situations());
+        Exploration { learner: Arc::new(learner), runs: 0, events: 0, failures: 0, coverage }
+    }
+
+    /// The protocol that is explored.
+    pub fn protocol(&self) -> &Protocol {
+        self.learner.protocol()
     }
 
     /// Explores these seeds on all cores of the present thread pool.
@@ -84,29 +82,57 @@ impl Exploration {
         mut failed: impl FnMut(Failure) -> Result<(), E>,
         goes_on: impl Fn(&Exploration) -> bool,
     ) -> Result<(), E> {
-        let protocol = self.protocol.clone();
         let (first, last) = seeds.into_inner();
         // There is one seed more than a `u64` can count. No exploration runs all of them.
         let count = last.saturating_sub(first).saturating_add(u64::from(first <= last));
-        let explored = in_order(
-            0..count,
-            |nth| attempt(&protocol, first + nth),
-            |_, outcome| {
-                progress();
-                self.runs += 1;
-                self.events += outcome.events;
-                self.coverage.add(outcome.seen);
-                if let Some(failure) = outcome.failure {
-                    self.failures += 1;
-                    failed(*failure).map_err(End::Failed)?;
-                }
-                if goes_on(self) { Ok(()) } else { Err(End::Told) }
-            },
-        );
-        match explored {
-            Err(End::Failed(error)) => Err(error),
-            Ok(()) | Err(End::Told) => Ok(()),
+        let mut next = 0;
+        while next < count {
+            let round = next..count.min(next + self.learner.round_left() as u64);
+            next = round.end;
+            match self.round(round, first, &progress, &mut failed, &goes_on) {
+                Err(End::Failed(error)) => return Err(error),
+                Err(End::Told) => break,
+                Ok(()) => {}
+            }
         }
+        Ok(())
+    }
+
+    /// Explores some seeds at one time, and then learns from them.
+    fn round<E>(
+        &mut self,
+        places: Range<u64>,
+        first: u64,
+        progress: &impl Fn(),
+        failed: &mut impl FnMut(Failure) -> Result<(), E>,
+        goes_on: &impl Fn(&Exploration) -> bool,
+    ) -> Result<(), End<E>> {
+        let learner = Arc::clone(&self.learner);
+        let mut lessons = Vec::with_capacity(places.clone().count());
+        let attempt = |nth| {
+            let case = learner.case(first + nth);
+            let (trial, met) = case.attempt_tracked();
+            (case, trial, met)
+        };
+        let explored = in_order(places, attempt, |_, (case, trial, met)| {
+            progress();
+            let events = trial.events();
+            self.runs += 1;
+            self.events += events;
+            self.coverage.add(met.seen);
+            lessons.push((case.clone(), met, events));
+            if !trial.passed() {
+                self.failures += 1;
+                failed(Failure { case, trial }).map_err(End::Failed)?;
+            }
+            if goes_on(self) { Ok(()) } else { Err(End::Told) }
+        });
+        drop(learner);
+        let learner = Arc::make_mut(&mut self.learner);
+        for (case, met, events) in lessons {
+            learner.learn(case, met, events);
+        }
+        explored
     }
 
     /// The situations that ought to have occurred by now and have not.
@@ -129,7 +155,7 @@ mod tests {
     }
 
     fn explore(seeds: RangeInclusive<u64>, goes_on: impl Fn(&Exploration) -> bool) -> (Exploration, Vec<u64>) {
-        let (mut exploration, mut failures) = (Exploration::new(subjects::raft()), Vec::new());
+        let (mut exploration, mut failures) = (Exploration::new(Learner::new(subjects::raft())), Vec::new());
         let failed = |failure: Failure| {
             failures.push(failure.case.seed);
             Ok::<(), Infallible>(())
@@ -141,7 +167,7 @@ mod tests {
     #[test]
     fn every_seed_is_run_once_and_counted_on_any_number_of_threads() {
         let runs = Cell::new(0);
-        let mut whole = Exploration::new(subjects::raft());
+        let mut whole = Exploration::new(Learner::new(subjects::raft()));
         let count = || runs.set(runs.get() + 1);
         whole.explore(100..=1_299, count, |_| Ok::<(), Infallible>(()), |_| true).expect("it cannot fail");
         assert_eq!((whole.runs, whole.failures, runs.get()), (1_200, 0, 1_200));
@@ -153,7 +179,7 @@ mod tests {
     #[test]
     fn failures_come_in_the_order_of_their_seeds_until_it_is_told_to_end() {
         let failing = |goes_on: &dyn Fn(&Exploration) -> bool| {
-            let mut exploration = Exploration::new(without("read-after-own-commit"));
+            let mut exploration = Exploration::new(Learner::drawing(without("read-after-own-commit")));
             let mut seeds = Vec::new();
             let failed = |failure: Failure| {
                 assert_eq!(failure.case.protocol.broken(), Some("read-after-own-commit"));
@@ -173,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_error_of_the_callback_for_failures_ends_it() {
-        let mut exploration = Exploration::new(without("answer-after-commit"));
+        let mut exploration = Exploration::new(Learner::new(without("answer-after-commit")));
         assert_eq!(exploration.explore(0..=99, || {}, |_| Err("full disk"), |_| true), Err("full disk"));
     }
 
@@ -212,7 +238,7 @@ mod tests {
 
     #[test]
     fn gaps_are_reported_only_after_enough_runs() {
-        let few = Exploration { runs: RUNS_FOR_COVERAGE - 1, ..Exploration::new(subjects::raft()) };
+        let few = Exploration { runs: RUNS_FOR_COVERAGE - 1, ..Exploration::new(Learner::new(subjects::raft())) };
         assert!(few.gaps().is_empty());
         let many = Exploration { runs: RUNS_FOR_COVERAGE, ..few };
         assert_eq!(many.gaps(), subjects::raft().situations());

@@ -1,11 +1,22 @@
 //! Takes the faults out of a drawn scenario that a protocol need not survive.
 
-use crate::chaos::{Act, ConnectivityMatrix, Fault};
-use crate::lab::Tolerance;
+use crate::chaos::{Act, ConnectivityMatrix, Fault, Reach};
+use crate::lab::{Protocol, Tolerance};
+use crate::record::World;
 use crate::scenario::Scenario;
 
-/// Takes all faults out of a scenario that the protocol does not tolerate. What is left stays as it was drawn.
-pub(super) fn spare(scenario: &mut Scenario, tolerance: Tolerance) {
+/// Takes all faults out of a scenario that the protocol need not survive, or that its world cannot play. The others stay as
+/// they were drawn.
+pub(super) fn fit(scenario: &mut Scenario, protocol: &Protocol) {
+    if protocol.world() == World::Lan {
+        // Stations have no disks. One that stands crashes does without.
+        scenario.disk = None;
+        scenario.events.retain(|event| event.fault.reach() <= Reach::VirtualTime);
+    }
+    spare(scenario, protocol.tolerates());
+}
+
+fn spare(scenario: &mut Scenario, tolerance: Tolerance) {
     if tolerance == Tolerance::ALL {
         return;
     }
@@ -43,6 +54,7 @@ fn stands(fault: &Fault, tolerance: Tolerance) -> bool {
             Act::Kill => tolerance.kills,
             Act::Crash | Act::Restart { .. } => tolerance.crashes,
             Act::Pause | Act::Resume => tolerance.pauses,
+            Act::StepDown => true,
             Act::Clock { .. } => tolerance.clocks,
             // A full or damaged disk shows when its host crashes.
             Act::SlowDisk { .. } | Act::FullDisk | Act::CorruptDisk | Act::LyingDisk | Act::MendDisk => {
@@ -55,16 +67,17 @@ fn stands(fault: &Fault, tolerance: Tolerance) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chaos::FaultEvent;
     use crate::lab::explore::draw;
     use crate::subjects;
 
     #[test]
-    fn a_protocol_that_stands_nothing_gets_no_fault_but_slow_links() {
+    fn a_protocol_that_stands_nothing_gets_no_fault_but_slow_links_and_planned_changes_of_leaders() {
         for seed in 0..200 {
             let mut scenario = draw(&subjects::raft(), seed).scenario;
             spare(&mut scenario, Tolerance::NONE);
-            let all_slow = scenario.events.iter().all(|event| matches!(event.fault, Fault::DelayLink { .. }));
-            assert!(all_slow, "seed {seed}: {:?}", scenario.events);
+            let is_harmless = |event: &FaultEvent| ["delay_link", "step_down"].contains(&event.fault.name());
+            assert!(scenario.events.iter().all(is_harmless), "seed {seed}: {:?}", scenario.events);
             let (loss, rest) = (scenario.matrix.uniform_loss(), (scenario.duplicate, scenario.damage, scenario.disk));
             assert_eq!((loss, rest), (Some(0.0), (0.0, 0.0, None)), "seed {seed}");
         }
@@ -89,6 +102,7 @@ mod tests {
                 seen.extend(scenario.events.iter().map(|event| event.fault.name()));
             }
             seen.remove("delay_link");
+            seen.remove("step_down");
             assert_eq!(seen.into_iter().collect::<Vec<_>>(), names);
         }
     }

@@ -37,7 +37,9 @@ impl Shrinker<'_> {
         let (floor, mean) = match delay {
             Delay::Constant(span) => (span, span),
             Delay::Uniform { min, max } => (min, Span((min + max).nanos() / 2)),
-            Delay::Exponential { floor, mean } => (floor, floor + mean),
+            Delay::Exponential { floor, mean: rest } | Delay::HeavyTail { floor, median: rest } => {
+                (floor, floor + rest)
+            }
         };
         let millis = |span: Span| Span::from_millis(span.nanos().div_ceil(1_000_000).max(1));
         let spans = [millis(mean), millis(floor), Span::from_millis(1), Span::from_millis(10), floor];

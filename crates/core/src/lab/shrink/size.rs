@@ -121,6 +121,7 @@ fn kind(delay: Delay) -> usize {
         Delay::Constant(_) => 1,
         Delay::Uniform { .. } => 3,
         Delay::Exponential { .. } => 4,
+        Delay::HeavyTail { .. } => 5,
     }
 }
 
@@ -137,7 +138,9 @@ fn characters(scenario: &Scenario) -> usize {
         Network::Links { delay, .. } => match delay {
             Delay::Constant(span) => digits(span),
             Delay::Uniform { min, max } => digits(min) + digits(max),
-            Delay::Exponential { floor, mean } => digits(floor) + digits(mean),
+            Delay::Exponential { floor, mean: rest } | Delay::HeavyTail { floor, median: rest } => {
+                digits(floor) + digits(rest)
+            }
         },
     };
     let timeout = scenario.patience.map_or(0, |patience| digits(patience.timeout));

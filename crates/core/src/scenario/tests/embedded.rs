@@ -57,7 +57,7 @@ fn a_scenario_is_written_as_a_part_of_another_file() {
 fn messages_about_a_scenario_within_another_file_have_whole_paths() {
     let operations = r#"[{"time": 0, "client": 0, "get": "k"}]"#;
     for (changes, expected) in [
-        (vec![("replicas", "")], "`scenario.replicas` is missing; allowed is a whole number from 3 to 101"),
+        (vec![("replicas", "")], "`scenario.replicas` is missing; allowed is a whole number from 2 to 101"),
         (
             vec![("events", r#"[{"type": "heal", "time": 1}, {"type": "heal", "time": 99}]"#)],
             "`scenario.events[1].time` is 99; allowed is a number of seconds from 0 to 30 (`scenario.lifetime`)",

@@ -34,13 +34,47 @@ pub(in crate::subjects) fn config(random: &mut Stream, flavour: Flavour) -> Conf
     if random.chance(0.3) {
         config.probe_after = Span::from_millis(random.between(0, 100));
     }
+    if random.chance(AT_BOUNDS) {
+        at_bounds(random, &mut config);
+    }
     debug_assert_eq!(config.validate(), Ok(()));
     config
 }
+
+/// The share of runs in which some parameters are as small as they can be.
+const AT_BOUNDS: f64 = 0.15;
+
+/// Sets some parameters to the least that they can be, or close to it.
+fn at_bounds(random: &mut Stream, config: &mut Config) {
+    let raft = &mut config.raft;
+    for place in 0..7 {
+        if random.chance(0.6) {
+            continue;
+        }
+        match place {
+            0 => raft.suspect_after = 1,
+            // Entries that are sent one at a time must at least not wait for each other.
+            1 if raft.batch_bytes_max > 64 => raft.inflight_max = 1,
+            1 => {}
+            2 => raft.clock_drift_max = 0.0,
+            3 => raft.retry_min = Span::from_micros(1),
+            4 => config.probe_after = Span::ZERO,
+            5 => config.held_requests_max = random.between(1, 3) as usize,
+            // A request must be held for some elections, or it fails before it can be carried out.
+            _ => config.held_time_max = Span(raft.election_timeout_max.nanos() * random.between(3, 6)),
+        }
+    }
+    if random.chance(0.5) {
+        config.remembered_requests = config.held_requests_max;
+    }
+}
+
+/// The share of runs in which logs are short.
+const SHORT: f64 = 0.4;
 
 /// In some runs logs are short, so that they are compacted all the time, and a replica that falls behind needs a
 /// snapshot. This has its own random stream, so the other draws of a seed do not depend on it.
 pub(in crate::subjects) fn log_bytes_max(seed: u64) -> usize {
     let mut random = Stream::new(seed, "explore logs");
-    if random.chance(0.3) { *random.pick(&[1, 100, 400, 1_600]).expect("sizes") } else { usize::MAX }
+    if random.chance(SHORT) { *random.pick(&[1, 100, 400, 1_600]).expect("sizes") } else { usize::MAX }
 }

@@ -3,6 +3,7 @@
 mod coverage;
 mod draw;
 pub(super) mod parameters;
+mod relation;
 
 pub(super) use draw::{config, log_bytes_max};
 
@@ -155,6 +156,10 @@ impl<R: Rules> Subject for Raft<R> {
 
     fn situations(&self) -> &'static [&'static str] {
         coverage::NAMES
+    }
+
+    fn relation(&self, machine: &Replica<R>, message: &Message<Arc<Command>>) -> u64 {
+        relation::relation(machine.raft(), message)
     }
 
     fn survey(&self) -> Option<Box<dyn Survey<Replica<R>>>> {

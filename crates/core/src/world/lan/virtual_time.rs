@@ -259,7 +259,12 @@ impl<'a, M: Station, O: Observer<M>> LanSimulation<'a, M, O> {
             Act::Pause => self.engine.pause(replica),
             Act::Resume => self.engine.resume(replica),
             Act::Clock { rate, jump } => self.engine.set_clock(replica, rate, jump),
-            Act::SlowDisk { .. } | Act::FullDisk | Act::CorruptDisk | Act::LyingDisk | Act::MendDisk => {
+            Act::SlowDisk { .. }
+            | Act::FullDisk
+            | Act::CorruptDisk
+            | Act::LyingDisk
+            | Act::MendDisk
+            | Act::StepDown => {
                 unreachable!("{} is refused before the run", act.name())
             }
         }

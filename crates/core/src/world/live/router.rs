@@ -191,7 +191,8 @@ impl<'a> Router<'a> {
                 | Act::FullDisk
                 | Act::CorruptDisk
                 | Act::LyingDisk
-                | Act::MendDisk => unreachable!("{} is refused before the run", act.name()),
+                | Act::MendDisk
+                | Act::StepDown => unreachable!("{} is refused before the run", act.name()),
             }
         }
         Ok(())

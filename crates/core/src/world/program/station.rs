@@ -253,7 +253,7 @@ impl Machine for ProgramStation {
         self.has_begun = true;
         let Some(host) = &mut self.host else { return };
         match input {
-            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
             Input::Peer { message, .. } => {
                 if let Some(home) = self.home {
                     host.deliver(home, ROUTER, &message);

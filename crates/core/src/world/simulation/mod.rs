@@ -219,6 +219,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
             Act::Pause => self.engine.pause(replica),
             Act::Resume => self.engine.resume(replica),
             Act::Clock { rate, jump } => self.engine.set_clock(replica, rate, jump),
+            Act::StepDown => self.handle(replica, Input::StepDown),
             Act::SlowDisk { times } => self.engine.set_disk_slowness(replica, times),
             Act::FullDisk | Act::CorruptDisk | Act::LyingDisk | Act::MendDisk => {
                 self.engine.disk_mut(replica).into_iter().for_each(|disk| meddle(disk, act));
@@ -333,7 +334,7 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
                 return false;
             }
             &Input::Client { from, mid, ref request } => self.record(&Event::Requested { from, to, mid, request }),
-            Input::Timeout | Input::Synced { .. } | Input::DiskFull => {}
+            Input::Timeout | Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
         }
         true
     }

@@ -44,7 +44,7 @@ impl Machine for Server {
                 self.handle_request(now, (from, mid), operation, now + patience);
             }
             // It has no disk.
-            Input::Synced { .. } | Input::DiskFull => {}
+            Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
         }
         for effect in self.effects().drain(..) {
             match effect {

@@ -5,16 +5,25 @@
 //! Groce et al. 2012). A run is short and hectic: elections, faults and requests come in each other's way. Then all
 //! faults end, and there is time enough to demand progress.
 
-use super::hosts::{Frame, HostFaults};
+mod extras;
+mod hosts;
+mod switches;
+
+use self::extras::two;
+use self::hosts::{Frame, HostFaults};
+use self::switches::{Switch, Switches};
+use super::ending::Parts;
 use super::tolerance;
 use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Rulebook};
 use crate::id::ReplicaId;
 use crate::lab::{Case, Protocol, Timing};
-use crate::record::World;
 use crate::rng::Stream;
 use crate::scenario::{Benchmarks, Delay, Network, Order, ProcessModel, Scenario, Tests};
 use crate::time::{Span, Time};
-use crate::workload::{self, Keys, Patience};
+use crate::workload::{self, Keys};
+
+pub(super) use extras::two as two_of;
+pub use switches::SWITCHES;
 
 /// The most messages of a run: as many as a scenario file allows.
 const PACKETS_MAX: u64 = 900_000;
@@ -83,15 +92,13 @@ pub fn draw(protocol: &Protocol, seed: u64) -> Case {
     let mut dice = Stream::new(seed, "explore");
     let flavour = *dice.pick(&FLAVOURS).expect("there are flavours");
     let protocol = protocol.varied(seed, &mut dice, flavour);
-    let timing = protocol.timing();
-    let mut scenario = Sketch::new(&mut dice, flavour, timing.timeout_max).scenario(&mut dice, &protocol, seed);
+    let switches = Switches { seed, is_about_leases: flavour == Flavour::Readers };
+    let sketch = Sketch::new(&mut dice, flavour, protocol.timing().timeout_max, switches);
+    let (mut scenario, mut parts) = sketch.scenario(&mut dice, &protocol);
     scenario.kind = Some(clients(&protocol, scenario.kind()));
-    vary_clients(&protocol, &mut scenario, timing.timeout_max, seed);
-    tolerance::spare(&mut scenario, protocol.tolerates());
-    if protocol.world() == World::Lan {
-        // Stations have no disks. One that stands crashes does without.
-        scenario.disk = None;
-    }
+    extras::add(&switches, &mut scenario, &mut parts, &protocol);
+    parts.join(&mut scenario);
+    tolerance::fit(&mut scenario, &protocol);
     if protocol.program().is_some() {
         // A process needs a moment to start. Clients that ask before do not find a fault of the protocol.
         delay(&mut scenario, START);
@@ -107,37 +114,6 @@ fn clients(protocol: &Protocol, drawn: &workload::Kind) -> workload::Kind {
     }
 }
 
-/// The share of runs in which clients ask more than gets and puts, if the protocol knows more, and may give up.
-const VARIED: f64 = 0.125;
-
-/// Such runs have few requests, on two keys at least. The checker has to put what is open at one time in every order: with
-/// 80 requests it gave up in 12 of 20,000 runs, with 30 in 1 of 300,000.
-const REQUESTS_OF_VARIED_MAX: u64 = 30;
-
-/// In some runs clients compare and swap, delete, name their updates, or give up and send a request again. This has a
-/// random stream of its own, so that the other runs stay as they are.
-fn vary_clients(protocol: &Protocol, scenario: &mut Scenario, pace: Span, seed: u64) {
-    let mut stream = Stream::new(seed, "explore clients");
-    if !stream.chance(VARIED) {
-        return;
-    }
-    if let Some(workload::Kind::Kv { keys: Keys::Shared { count }, updates: false }) = scenario.kind {
-        let (updates, count) = (stream.chance(0.7), count.max(2));
-        let kind = match stream.chance(0.5) {
-            true => workload::Kind::Cas { count, updates },
-            false => workload::Kind::Kv { keys: Keys::Shared { count }, updates },
-        };
-        if protocol.serves(&kind) {
-            scenario.kind = Some(kind);
-        }
-    }
-    scenario.requests = scenario.requests.min(REQUESTS_OF_VARIED_MAX);
-    if stream.chance(0.6) {
-        let timeout = Span(pace.nanos() * stream.between(2, 20) / 10);
-        scenario.patience = Some(Patience { timeout, retries: stream.between(0, 5) as u32 });
-    }
-}
-
 /// How long programs have to start before anything happens.
 const START: Span = Span::from_secs(2);
 
@@ -149,15 +125,10 @@ fn delay(scenario: &mut Scenario, by: Span) {
     }
 }
 
-/// In some of all runs messages are damaged until the faults end. This has a random stream of its own, too.
-fn damage(seed: u64) -> f64 {
-    let mut stream = Stream::new(seed, "explore damage");
-    if stream.chance(0.1) { *stream.pick(&[0.01, 0.05, 0.2]).expect("shares") } else { 0.0 }
-}
-
 /// The outline of a run.
 struct Sketch {
     flavour: Flavour,
+    switches: Switches,
     replicas: usize,
     /// The longest election timeout: what happens is measured against it.
     pace: Span,
@@ -168,12 +139,11 @@ struct Sketch {
 }
 
 impl Sketch {
-    fn new(dice: &mut Stream, flavour: Flavour, pace: Span) -> Sketch {
-        let sizes: &[usize] = match flavour {
-            Flavour::Any | Flavour::Slow => &[3, 3, 3, 4, 5, 5, 5, 5, 6, 7, 8, 9],
-            Flavour::Readers => &[3, 3, 5],
-            Flavour::Duel => &[3],
-        };
+    fn new(dice: &mut Stream, flavour: Flavour, pace: Span, switches: Switches) -> Sketch {
+        let mut replicas = dice.weighted(sizes(flavour));
+        if let Some(mut stream) = switches.stream(Switch::Many) {
+            replicas = stream.between(10, 31) as usize;
+        }
         let (paces, gap) = match flavour {
             Flavour::Any | Flavour::Slow => (dice.between(3, 9), dice.between(10, 160)),
             Flavour::Readers => (dice.between(3, 9), dice.between(80, 120)),
@@ -181,14 +151,16 @@ impl Sketch {
         };
         Sketch {
             flavour,
-            replicas: *dice.pick(sizes).expect("sizes"),
+            switches,
+            replicas,
             pace,
             hectic: Span(pace.nanos() * paces),
             gap: Span(pace.nanos() * gap / 100),
         }
     }
 
-    fn scenario(&self, dice: &mut Stream, protocol: &Protocol, seed: u64) -> Scenario {
+    fn scenario(&self, dice: &mut Stream, protocol: &Protocol) -> (Scenario, Parts) {
+        let seed = self.switches.seed;
         let timing = &protocol.timing();
         let wait = if dice.chance(0.2) { Span::ZERO } else { self.pace };
         let (requests, mix, keys) = match self.flavour {
@@ -199,12 +171,12 @@ impl Sketch {
             Flavour::Readers => (dice.between(200, 300), 0.7 + 0.15 * dice.unit(), dice.between(1, 2) as u32),
             Flavour::Duel => (dice.between(120, 240), 0.55 + 0.2 * dice.unit(), 100),
         };
-        let burst = if dice.chance(0.25) { dice.between(2, 12) } else { 1 };
+        let burst = self.switches.stream(Switch::Bursts).map_or(1, |mut stream| stream.between(2, 12));
         let matrix = self.matrix(dice);
         let network = self.network(dice, timing);
         let start = Time::ZERO + wait;
         let hosts = HostFaults::draw(
-            seed,
+            &self.switches,
             Frame {
                 replicas: self.replicas,
                 span: (start, start + self.hectic),
@@ -216,10 +188,11 @@ impl Sketch {
                 has_small_batches: timing.small_batches,
             },
         );
-        let damage = damage(seed);
+        let damage = |mut stream: Stream| *stream.pick(&[0.01, 0.05, 0.2]).expect("shares");
+        let damage = self.switches.stream(Switch::Damage).map_or(0.0, damage);
         // Where replicas crash, requests are lost with them, so more of them come after that.
         let calm = if hosts.events.is_empty() { 2 } else { 4 };
-        Scenario {
+        let scenario = Scenario {
             name: format!("explore-{seed}"),
             rules: Rulebook::Handout,
             replicas: self.replicas,
@@ -240,11 +213,13 @@ impl Sketch {
             kind: Some(workload::Kind::Kv { keys: Keys::Shared { count: keys }, updates: false }),
             patience: None,
             max_packets: PACKETS_MAX,
-            events: self.events(dice, start, hosts, damage),
+            events: Vec::new(),
             losses: Vec::new(),
             operations: None,
             tests: tests(),
-        }
+        };
+        let parts = self.events(dice, start, hosts);
+        (scenario, parts)
     }
 
     /// None, the same loss everywhere, pairs that never hear each other, or some links that are worse than others in
@@ -304,8 +279,8 @@ impl Sketch {
         }
     }
 
-    /// Faults of a repertoire, and then the end of all of them.
-    fn events(&self, dice: &mut Stream, start: Time, hosts: HostFaults, damage: f64) -> Vec<FaultEvent> {
+    /// Faults of a repertoire.
+    fn events(&self, dice: &mut Stream, start: Time, hosts: HostFaults) -> Parts {
         let repertoire: Vec<Kind> = match (self.flavour, dice.below(4)) {
             (Flavour::Duel, _) => vec![Kind::Hard],
             (Flavour::Readers, 0) => vec![Kind::Hard, Kind::EndOfPartition, Kind::Kill, Kind::Isolation, Kind::Pair],
@@ -315,7 +290,7 @@ impl Sketch {
         };
         let end = start + self.hectic;
         let mut events: Vec<FaultEvent> = Vec::new();
-        let mut kills_left = (self.replicas - 1) / 2 - hosts.lost;
+        let mut kills_left = ((self.replicas - 1) / 2).saturating_sub(hosts.lost);
         let mut now = start + Span(dice.below(self.gap.nanos()));
         while now < end && events.len() < 40 {
             let kind = *dice.pick(&repertoire).expect("a repertoire");
@@ -325,16 +300,8 @@ impl Sketch {
             }
             now += Span(1 + dice.below(2 * self.gap.nanos()));
         }
-        let calm = ConnectivityMatrix::uniform(self.replicas, 0.0).expect("a probability");
-        // The partition lasts for no time. It makes the clients forget their leader, for which some would otherwise
-        // take a dead replica until the end.
-        let ending = hosts.ending(self.replicas).into_iter();
-        let ending = ending.chain((damage > 0.0).then_some(Fault::Damage(0.0)));
-        let ending = ending.chain([Fault::PartHard, Fault::Heal, Fault::SetMatrix(calm)]);
         events.extend(hosts.events);
-        events.sort_by_key(|event| event.time);
-        events.extend(ending.map(|fault| FaultEvent { time: end, fault }));
-        events
+        Parts { faults: events, calm: end, lasting: Vec::new() }
     }
 
     fn faults(&self, dice: &mut Stream, kind: Kind) -> Vec<Fault> {
@@ -375,10 +342,17 @@ impl Sketch {
 
     /// Two different replicas.
     fn two(&self, dice: &mut Stream) -> (ReplicaId, ReplicaId) {
-        let count = self.replicas as u64;
-        let one = dice.below(count);
-        let other = (one + 1 + dice.below(count - 1)) % count;
-        (ReplicaId(one as u8), ReplicaId(other as u8))
+        two(dice, self.replicas)
+    }
+}
+
+/// How many replicas there are, each number with its share of runs. Even ones are as likely as odd ones. Duels with few
+/// replicas are the likeliest to end as in figure 8 of the paper.
+fn sizes(flavour: Flavour) -> &'static [(usize, u64)] {
+    match flavour {
+        Flavour::Any | Flavour::Slow => &[(2, 2), (3, 6), (4, 6), (5, 6), (6, 4), (7, 3), (8, 3), (9, 2)],
+        Flavour::Readers => &[(2, 1), (3, 4), (4, 4), (5, 2)],
+        Flavour::Duel => &[(3, 6), (4, 6), (5, 2), (6, 1), (7, 1)],
     }
 }
 
@@ -400,6 +374,7 @@ fn tests() -> Tests {
 
 #[cfg(test)]
 mod tests {
+    use super::extras::REQUESTS_OF_VARIED_MAX;
     use super::*;
     use crate::check::liveness;
     use crate::lab::{subject, tests::odd::Odd};
@@ -433,23 +408,52 @@ mod tests {
         }
     }
 
+    /// In how many of some cases this holds, and five standard deviations of a binomial distribution around its share.
+    fn assert_share(cases: &[Case], what: &str, share: f64, holds: impl Fn(&Case) -> bool) {
+        let count = cases.iter().filter(|case| holds(case)).count() as f64;
+        let (mean, all) = (share * cases.len() as f64, cases.len() as f64);
+        let deviation = (all * share * (1.0 - share)).sqrt();
+        assert!((count - mean).abs() < 5.0 * deviation, "{what}: {count} of {all}, {mean} expected");
+    }
+
+    fn has(case: &Case, name: &str) -> bool {
+        case.scenario.events.iter().any(|event| event.fault.name() == name)
+    }
+
+    fn share(switch: Switch) -> f64 {
+        SWITCHES[switch as usize].1
+    }
+
     #[test]
-    fn clients_of_raft_use_updates_and_give_up_in_some_runs_and_those_of_the_course_in_the_others() {
+    fn each_switch_is_on_in_its_share_of_runs() {
+        let cases: Vec<Case> = (0..4_000).map(|seed| draw(&subjects::raft(), seed)).collect();
+        let assert = |what, switch, holds: fn(&Case) -> bool| assert_share(&cases, what, share(switch), holds);
+        assert("duplicates", Switch::Duplicates, |case| case.scenario.duplicate > 0.0);
+        assert("damage", Switch::Damage, |case| case.scenario.damage > 0.0);
+        assert("step down", Switch::StepDown, |case| has(case, "step_down"));
+        assert("updates", Switch::Updates, |case| case.scenario.has_updates());
+        assert("patience", Switch::Patience, |case| case.scenario.patience.is_some());
+        assert("bursts", Switch::Bursts, |case| case.scenario.burst > 1);
+        assert("many", Switch::Many, |case| case.scenario.replicas > 9);
+        let lasting = |case: &Case| !Parts::of(&case.scenario).lasting.is_empty();
+        assert!(cases.iter().filter(|case| lasting(case)).count() > 4_000 / 10);
+        let is_heavy =
+            |case: &Case| case.scenario.links.iter().any(|link| matches!(link.delay, Delay::HeavyTail { .. }));
+        assert!(cases.iter().filter(|case| is_heavy(case)).count() > 4_000 / 20);
+        assert_share(&cases, "even sizes", 0.45, |case| case.scenario.replicas.is_multiple_of(2));
+    }
+
+    #[test]
+    fn clients_that_ask_more_than_gets_and_puts_ask_little() {
         let cases = drawn(&subjects::raft());
-        let (varied, plain): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| {
-            !matches!(case.scenario.kind(), workload::Kind::Kv { updates: false, .. })
-                || case.scenario.patience.is_some()
-        });
-        // Five standard deviations of a binomial distribution: 52. A plain kind without patience is among the others.
-        assert!(varied.len().abs_diff(110) < 52, "{}", varied.len());
-        let count = |has: &dyn Fn(&Scenario) -> bool| varied.iter().filter(|case| has(&case.scenario)).count();
-        let is_cas = |updates| move |scenario: &Scenario| matches!(scenario.kind(), workload::Kind::Cas { updates: named, .. } if *named == updates);
-        assert!(count(&is_cas(true)) > 20 && count(&is_cas(false)) > 5);
-        assert!(count(&|scenario| matches!(scenario.kind(), workload::Kind::Kv { updates: true, .. })) > 20);
-        let patient = count(&|scenario| scenario.patience.is_some());
-        assert!(patient > varied.len() / 3 && patient < varied.len(), "{patient} of {}", varied.len());
+        let is_varied = |case: &&Case| case.scenario.has_updates() || case.scenario.patience.is_some();
+        let (varied, plain): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(is_varied);
         assert!(varied.iter().all(|case| case.scenario.requests <= REQUESTS_OF_VARIED_MAX));
         assert!(plain.iter().any(|case| case.scenario.requests > REQUESTS_OF_VARIED_MAX));
+        let count = |is: fn(&workload::Kind) -> bool| cases.iter().filter(|case| is(case.scenario.kind())).count();
+        assert!(count(|kind| matches!(kind, workload::Kind::Cas { updates: true, .. })) > 20);
+        assert!(count(|kind| matches!(kind, workload::Kind::Cas { updates: false, .. })) > 5);
+        assert!(count(|kind| matches!(kind, workload::Kind::Kv { updates: true, .. })) > 20);
     }
 
     #[test]
@@ -457,10 +461,19 @@ mod tests {
         let lock = workload::Kind::Lock { count: 2, hold_max: workload::Kind::HOLD_DEFAULT };
         for kind in [workload::Kind::COURSE, lock] {
             let cases = drawn(&subject(Odd { workload: kind, ..Odd::default() }));
-            let patient = cases.iter().filter(|case| case.scenario.patience.is_some()).count();
-            // 0.125 * 0.6 of all; five standard deviations: 42.
-            assert!(patient.abs_diff(75) < 42, "{patient}");
+            assert_share(&cases, "patience", share(Switch::Patience), |case| case.scenario.patience.is_some());
             assert!(cases.iter().all(|case| case.protocol.serves(case.scenario.kind())));
+        }
+    }
+
+    #[test]
+    fn drawn_scenarios_can_be_written_and_read() {
+        for case in drawn(&subjects::raft()) {
+            let mut file = Vec::new();
+            case.scenario.write_json(&mut file).expect("memory");
+            let text = String::from_utf8(file).expect("text");
+            let read = Scenario::parse(&case.scenario.name, "drawn.json", &text).expect("a valid scenario").scenario;
+            assert_eq!(read, case.scenario, "{}", case.scenario.name);
         }
     }
 }

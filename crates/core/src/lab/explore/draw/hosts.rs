@@ -3,8 +3,9 @@
 //! All of it comes from a stream of its own, so what a seed draws otherwise does not depend on it. Nothing is drawn that
 //! no Raft survives: no wiped and no lying disks, no jumps of clocks, and no rates beyond the bound of its leases.
 
+use super::switches::{Switch, Switches};
 use crate::chaos::{Act, Fault, FaultEvent, Target, extreme_rate, rate_within};
-use crate::engine::{Delay, Rate};
+use crate::engine::Delay;
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::rng::Stream;
 use crate::time::{Span, Time};
@@ -80,22 +81,19 @@ pub(super) struct HostFaults {
 }
 
 impl HostFaults {
-    /// Half of all seeds have any, and most of those that are about leases.
-    pub fn draw(seed: u64, frame: Frame) -> HostFaults {
-        let mut stream = Stream::new(seed, "explore hosts");
+    /// Those that the switches of a run ask for.
+    pub fn draw(switches: &Switches, frame: Frame) -> HostFaults {
         let mut drawn = HostFaults::default();
-        if stream.chance(0.2) {
+        if let Some(mut stream) = switches.stream(Switch::Duplicates) {
             drawn.duplicate = *stream.pick(&[0.05, 0.3, 1.0]).expect("shares");
         }
-        if stream.chance(if frame.is_about_leases { 0.2 } else { 0.5 }) {
-            return drawn;
-        }
+        let Some(mut stream) = switches.stream(Switch::Hosts) else { return drawn };
         drawn.quiet = stream.chance(0.4);
         drawn.disk = disk(&mut stream, frame);
         let repertoire: Vec<Kind> = if frame.is_about_leases && stream.chance(0.8) {
             vec![*stream.pick(&[Kind::Clocks, Kind::Clocks, Kind::Blink]).expect("kinds")]
         } else {
-            (0..stream.between(1, 3)).map(|_| pick(&mut stream)).collect()
+            (0..stream.between(1, 3)).map(|_| stream.weighted(&KINDS)).collect()
         };
         let (mut now, end) = (frame.span.0 + Span(stream.below(frame.gap.nanos())), frame.span.1);
         while now < end && drawn.events.len() < 30 {
@@ -131,7 +129,7 @@ impl HostFaults {
                 }
                 self.add(until, host(None, Act::Restart { wipe: false }));
             }
-            Kind::Blink => {
+            Kind::Blink if frame.replicas > 2 => {
                 let mut all: Vec<ReplicaId> = ReplicaId::all(frame.replicas).collect();
                 stream.shuffle(&mut all);
                 let (one, other, third) = (all[0], all[1], all[2]);
@@ -177,7 +175,7 @@ impl HostFaults {
                 self.add(until, host(None, Act::MendDisk));
                 self.add(until + Span::from_millis(5), host(None, Act::Restart { wipe: false }));
             }
-            Kind::CorruptDisk if self.lost == 0 => {
+            Kind::CorruptDisk if self.lost == 0 && frame.replicas > 2 => {
                 self.lost = 1;
                 let at = Some(Target::Replica(any(stream)));
                 self.add(now, host(at, Act::CorruptDisk));
@@ -201,56 +199,13 @@ impl HostFaults {
                 self.add(now, Fault::Partition(groups));
                 self.add(until, Fault::PartEnd);
             }
-            Kind::CorruptDisk | Kind::SlowLink => {}
+            Kind::Blink | Kind::CorruptDisk | Kind::SlowLink => {}
         }
     }
 
     fn add(&mut self, time: Time, fault: Fault) {
         self.events.push(FaultEvent { time, fault });
     }
-
-    /// What ends them all.
-    pub fn ending(&self, replicas: usize) -> Vec<Fault> {
-        let is_clock = |event: &FaultEvent| matches!(event.fault.act(), Some(Act::Clock { .. }));
-        let exact = Act::Clock { rate: Rate::EXACT, jump: Span::ZERO };
-        let clocks = ReplicaId::all(replicas).filter(|_| self.events.iter().any(is_clock));
-        let mut ending: Vec<Fault> =
-            clocks.map(|one| Fault::Host { at: Some(Target::Replica(one)), act: exact }).collect();
-        for (from, to) in self.slow_links() {
-            ending.push(Fault::DelayLink { from, to, delay: None });
-        }
-        let has = |is_cause: fn(Act) -> bool| self.events.iter().filter_map(|event| event.fault.act()).any(is_cause);
-        let ends = [
-            (Act::Resume, has(|act| act == Act::Pause)),
-            (Act::MendDisk, has(|act| matches!(act, Act::SlowDisk { .. } | Act::FullDisk))),
-            (Act::Restart { wipe: false }, has(|act| matches!(act, Act::Crash | Act::FullDisk))),
-        ];
-        ending.extend(ends.into_iter().filter(|(_, has)| *has).map(|(act, _)| Fault::Host { at: None, act }));
-        ending
-    }
-
-    fn slow_links(&self) -> Vec<(ReplicaId, ReplicaId)> {
-        let link = |event: &FaultEvent| match event.fault {
-            Fault::DelayLink { from, to, delay: Some(_) } => Some((from, to)),
-            _ => None,
-        };
-        let mut links: Vec<_> = self.events.iter().filter_map(link).collect();
-        links.sort_unstable();
-        links.dedup();
-        links
-    }
-}
-
-fn pick(stream: &mut Stream) -> Kind {
-    let total = KINDS.iter().map(|(_, weight)| weight).sum();
-    let mut place = stream.below(total);
-    for (kind, weight) in KINDS {
-        match place.checked_sub(weight) {
-            Some(left) => place = left,
-            None => return kind,
-        }
-    }
-    Kind::CrashOne
 }
 
 /// No time at all, a few milliseconds, or long enough to matter against elections.

@@ -1,0 +1,297 @@
+//! Changes a case that reached something new into another one that is close to it.
+//!
+//! A run is a function of its case, so a case with the same seed and one more fault at some time has the same run until
+//! then. That is what aiming rests on: a fault at a moment of the old run hits the new run at that very moment.
+
+use super::corpus::Entry;
+use super::draw::two_of;
+use super::edges::Moment;
+use super::ending::{Parts, is_loss, lasting};
+use super::{Flavour, tolerance};
+use crate::chaos::{Act, Fault, FaultEvent, Target};
+use crate::engine::Delay;
+use crate::id::ReplicaId;
+use crate::lab::Case;
+use crate::rng::Stream;
+use crate::scenario::{LinkDelay, Network, Order};
+use crate::time::{Span, Time};
+
+/// One change of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// A new fault at a moment that is rare among all runs.
+    Aim,
+    /// A fault at another time, near or far.
+    Move,
+    /// A fault twice.
+    Double,
+    /// One fault less.
+    Leave,
+    /// Faults of another case, too.
+    Join,
+    /// A link that is slow all the time.
+    Slow,
+    /// Another value for one of the protocol's parameters.
+    Parameter,
+    /// More or fewer requests, or another share of reads.
+    Clients,
+    /// Messages come twice, or another share of them does.
+    Repeat,
+    /// Other faults that last.
+    Last,
+    /// Other dice for all that chance decides.
+    Seed,
+}
+
+/// The changes, each with its share of all.
+const CHANGES: [(Change, u64); 11] = [
+    (Change::Aim, 12),
+    (Change::Move, 5),
+    (Change::Double, 3),
+    (Change::Leave, 2),
+    (Change::Join, 3),
+    (Change::Slow, 2),
+    (Change::Parameter, 3),
+    (Change::Clients, 2),
+    (Change::Repeat, 1),
+    (Change::Last, 3),
+    (Change::Seed, 3),
+];
+
+/// More events make no run more telling.
+const EVENTS_MAX: usize = 80;
+
+/// The most changes of one case, as a power of two.
+const CHANGES_MAX: u64 = 3;
+
+/// A case that is close to this one, and perhaps to another one. `seed` is where dice come from, and names it.
+pub(super) fn changed(parent: &Entry, other: Option<&Entry>, seed: u64, dice: &mut Stream) -> Case {
+    let case = (*parent.case).clone();
+    let parts = Parts::of(&case.scenario);
+    let mut draft = Draft { case, parts, moments: &parent.moments, other, dice, seed };
+    for _ in 0..1 << draft.dice.below(CHANGES_MAX) {
+        let change = draft.dice.weighted(&CHANGES);
+        draft.change(change);
+    }
+    draft.finish()
+}
+
+struct Draft<'d> {
+    case: Case,
+    parts: Parts,
+    moments: &'d [Moment],
+    other: Option<&'d Entry>,
+    dice: &'d mut Stream,
+    seed: u64,
+}
+
+impl Draft<'_> {
+    fn finish(self) -> Case {
+        let Draft { mut case, mut parts, seed, .. } = self;
+        let kills_max = (case.scenario.replicas - 1) / 2;
+        let mut kills = 0;
+        // A file cannot say what happens before the clients begin.
+        let start = case.scenario.start();
+        parts.faults.iter_mut().for_each(|event| event.time = event.time.max(start));
+        parts.faults.sort_by_key(|event| event.time);
+        parts.faults.retain(|event| {
+            kills += usize::from(is_loss(&event.fault));
+            !is_loss(&event.fault) || kills <= kills_max
+        });
+        parts.faults.truncate(EVENTS_MAX);
+        parts.join(&mut case.scenario);
+        tolerance::fit(&mut case.scenario, &case.protocol);
+        case.scenario.name = format!("explore-{seed}");
+        case
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Aim => self.aim(),
+            Change::Move => self.shift(),
+            Change::Double => self.double(),
+            Change::Leave => self.leave(),
+            Change::Join => self.join(),
+            Change::Slow => self.slow(),
+            Change::Parameter => self.set_parameter(),
+            Change::Clients => self.change_clients(),
+            Change::Repeat => {
+                self.case.scenario.duplicate = *self.dice.pick(&[0.0, 0.05, 0.3, 1.0]).expect("shares");
+            }
+            Change::Last => self.last(),
+            Change::Seed => self.case.seed = self.seed,
+        }
+    }
+
+    fn timeout(&self) -> Span {
+        self.case.protocol.timing().timeout_min
+    }
+
+    /// A length of time from a microsecond to some election timeouts; each power of ten is as likely.
+    fn span(&mut self) -> Span {
+        let most = 4 * self.timeout().nanos().max(1_000);
+        let decades = libm::log10(most as f64 / 1_000.0);
+        Span((1_000.0 * libm::pow(10.0, decades * self.dice.unit())) as u64)
+    }
+
+    /// Some time before the faults are over.
+    fn any_time(&mut self) -> Time {
+        let start = self.case.scenario.start();
+        start + Span(self.dice.below(self.parts.calm.since(start).nanos().max(1)))
+    }
+
+    fn any_place(&mut self) -> Option<usize> {
+        let count = self.parts.faults.len() as u64;
+        (count > 0).then(|| self.dice.below(count) as usize)
+    }
+
+    fn add(&mut self, time: Time, fault: Fault) {
+        self.parts.faults.push(FaultEvent { time, fault });
+    }
+
+    fn shift(&mut self) {
+        let Some(place) = self.any_place() else { return };
+        let old = self.parts.faults[place].time;
+        let by = self.span();
+        let time = match self.dice.below(3) {
+            0 => self.any_time(),
+            1 => old + by,
+            _ => Time(old.nanos().saturating_sub(by.nanos())).max(self.case.scenario.start()),
+        };
+        self.parts.faults[place].time = time;
+    }
+
+    fn double(&mut self) {
+        let Some(place) = self.any_place() else { return };
+        let FaultEvent { time, fault } = self.parts.faults[place].clone();
+        let time = if self.dice.chance(0.5) { self.any_time() } else { time + self.span() };
+        self.add(time, fault);
+    }
+
+    /// One fault less, or all of one kind.
+    fn leave(&mut self) {
+        let Some(place) = self.any_place() else { return };
+        let gone = self.parts.faults.remove(place);
+        if self.dice.chance(0.3) {
+            self.parts.faults.retain(|event| event.fault.name() != gone.fault.name());
+        }
+    }
+
+    /// The faults of another case from some time on, or all of them.
+    fn join(&mut self) {
+        let Some(other) = self.other else { return };
+        if other.case.scenario.replicas > self.case.scenario.replicas {
+            return;
+        }
+        let (parts, replicas) = (Parts::of(&other.case.scenario), self.case.scenario.replicas);
+        let from = if self.dice.chance(0.5) { Time::ZERO } else { self.any_time() };
+        self.parts.faults.retain(|event| from == Time::ZERO || event.time < from);
+        let fits = |event: &FaultEvent| match &event.fault {
+            Fault::SetMatrix(matrix) => matrix.replicas() == replicas,
+            _ => true,
+        };
+        self.parts.faults.extend(parts.faults.into_iter().filter(|event| event.time >= from && fits(event)));
+    }
+
+    fn any_link(&mut self) -> (ReplicaId, ReplicaId) {
+        two_of(self.dice, self.case.scenario.replicas)
+    }
+
+    fn slow(&mut self) {
+        if !matches!(self.case.scenario.network, Network::Links { .. }) {
+            return;
+        }
+        let (from, to) = self.any_link();
+        if self.dice.chance(0.5) {
+            // It lasts, so elections must still be possible.
+            let delay = Delay::Constant(Span(1_000 + self.dice.below(self.timeout().nanos() / 8)));
+            self.case.scenario.links.retain(|link| (link.from, link.to) != (from, to));
+            self.case.scenario.links.push(LinkDelay { from, to, delay });
+        } else {
+            let (time, delay) = (self.any_time(), Delay::Constant(self.span()));
+            self.add(time, Fault::DelayLink { from, to, delay: Some(delay) });
+            let end = time + self.span();
+            self.add(end, Fault::DelayLink { from, to, delay: None });
+        }
+    }
+
+    /// Takes the value that one parameter has in another draw.
+    fn set_parameter(&mut self) {
+        let draw = self.dice.next_u64();
+        let drawn = self.case.protocol.varied(draw, self.dice, Flavour::Any).parameters();
+        let own = self.case.protocol.parameters();
+        let different: Vec<_> = drawn.into_iter().zip(own).filter(|(new, old)| new.1 != old.1).collect();
+        let Some(&((name, value), _)) = self.dice.pick(&different) else { return };
+        let mut changed = self.case.protocol.clone();
+        if changed.set(name, value).is_ok() && changed.validate().is_ok() {
+            self.case.protocol = changed;
+            let bound = self.case.protocol.progress_bound() + Span::from_secs(1);
+            self.case.scenario.end_wait = self.case.scenario.end_wait.max(bound);
+        }
+    }
+
+    fn change_clients(&mut self) {
+        let requests = self.case.scenario.requests;
+        match self.dice.below(3) {
+            0 => self.case.scenario.requests = (requests / 2).max(2),
+            1 if !self.case.scenario.has_updates() => self.case.scenario.requests = (requests * 3 / 2).min(300),
+            _ => self.case.scenario.mix = 0.1 + 0.8 * self.dice.unit(),
+        }
+    }
+
+    fn last(&mut self) {
+        if self.dice.chance(0.3) {
+            self.parts.lasting.clear();
+            return;
+        }
+        let timeout = self.timeout();
+        self.parts.lasting = lasting(self.dice, &self.case.scenario, timeout, self.parts.lost());
+    }
+
+    /// A fault at a moment of the run, just before what happened there, or soon after.
+    fn aim(&mut self) {
+        let Some(&Moment { time, replica, from, .. }) = self.dice.pick(self.moments) else { return };
+        let time = match self.dice.below(4) {
+            0 => time,
+            1 | 2 => time + Span(1),
+            _ => time + self.span(),
+        };
+        let until = time + self.span();
+        let link = if from == replica { self.any_link() } else { (from, replica) };
+        let (one, other) = if self.dice.chance(0.5) { link } else { (link.1, link.0) };
+        let victim = if self.dice.chance(0.7) { replica } else { from };
+        let on = |act| Fault::Host { at: Some(Target::Replica(victim)), act };
+        let cut = |from, to, value| Fault::SetLink { from, to, value };
+        let mut pair = |begin: Fault, end: Fault| {
+            self.parts.faults.push(FaultEvent { time, fault: begin });
+            self.parts.faults.push(FaultEvent { time: until, fault: end });
+        };
+        match self.dice.below(13) {
+            0..=2 => pair(on(Act::Crash), Fault::Host { at: None, act: Act::Restart { wipe: false } }),
+            3 => pair(on(Act::Pause), Fault::Host { at: None, act: Act::Resume }),
+            4 | 5 => pair(Fault::isolate(victim), Fault::PartEnd),
+            6 | 7 => pair(cut(one, other, 1.0), cut(one, other, 0.0)),
+            8 => {
+                pair(cut(one, other, 1.0), cut(one, other, 0.0));
+                self.parts.faults.push(FaultEvent { time, fault: cut(other, one, 1.0) });
+                self.parts.faults.push(FaultEvent { time: until, fault: cut(other, one, 0.0) });
+            }
+            9 => pair(Fault::PartHard, Fault::PartEnd),
+            10 if self.can_be_late() => self.delay(time, one, other),
+            11 => self.add(time, on(Act::StepDown)),
+            _ => self.add(time, on(Act::Kill)),
+        }
+    }
+
+    fn can_be_late(&self) -> bool {
+        matches!(self.case.scenario.network, Network::Links { order: Order::Any, .. })
+    }
+
+    /// What one replica sends another for a short time comes long after.
+    fn delay(&mut self, time: Time, from: ReplicaId, to: ReplicaId) {
+        let late = Delay::Constant(Span(1 + self.dice.below(6 * self.timeout().nanos())));
+        let until = time + self.span();
+        self.add(time, Fault::DelayLink { from, to, delay: Some(late) });
+        self.add(until, Fault::DelayLink { from, to, delay: None });
+    }
+}

@@ -1,0 +1,200 @@
+//! The corpus: cases that reached something new, and what each is worth.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use super::edges::{EDGES, Edges, Moment};
+use crate::lab::Case;
+use crate::rng::Stream;
+
+/// A case is kept with this many of its moments, those of its rarest edges.
+const MOMENTS_MAX: usize = 64;
+
+/// What a case is worth for an edge that no other run has met.
+const WORTH: u64 = 1 << 20;
+
+/// This many of its rarest edges say what a case is worth. Many edges that are all common make no case a good one.
+const RAREST: usize = 8;
+
+/// Runs of this many events cost as little as any.
+const CHEAP: u64 = 2_000;
+
+/// A case that reached something new.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub case: Arc<Case>,
+    /// The moments of its rarest edges, in order of time.
+    pub moments: Vec<Moment>,
+    /// How many events its run had.
+    cost: u64,
+    /// Its number among all that were ever kept.
+    serial: u32,
+    /// The edges for which it is the champion.
+    champion_of: Vec<u16>,
+}
+
+/// The cases that an exploration goes on from.
+///
+/// Each edge has a *champion*: the first case that met it, or one that met it later in a run of less than half as many events.
+/// A case that is the champion of no edge is dropped, so the corpus is always minimised.
+#[derive(Clone, Debug)]
+pub(super) struct Corpus {
+    /// In order of their numbers.
+    entries: Vec<Entry>,
+    next_serial: u32,
+    edges: Vec<Known>,
+    met: usize,
+}
+
+/// What is known of an edge.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// How many runs met it.
+    runs: u32,
+    /// The number of its champion, and how many events that one's run had.
+    champion: Option<(u32, u64)>,
+}
+
+impl Corpus {
+    pub fn new() -> Corpus {
+        Corpus { entries: Vec::new(), next_serial: 0, edges: vec![Known::default(); EDGES], met: 0 }
+    }
+
+    /// How many different edges were met.
+    pub fn edges(&self) -> usize {
+        self.met
+    }
+
+    /// The cases, the oldest first.
+    pub fn cases(&self) -> impl ExactSizeIterator<Item = &Arc<Case>> {
+        self.entries.iter().map(|entry| &entry.case)
+    }
+
+    /// Learns of a run that had this many events. Its case is kept if it becomes a champion.
+    pub fn learn(&mut self, case: Case, edges: &Edges, events: u64) {
+        let mut won = Vec::new();
+        for &Moment { edge, .. } in edges.moments() {
+            let known = &mut self.edges[usize::from(edge)];
+            self.met += usize::from(known.runs == 0);
+            if known.champion.is_none_or(|(_, least)| events.saturating_mul(2) < least) {
+                won.push(edge);
+            }
+            known.runs = known.runs.saturating_add(1);
+        }
+        if !won.is_empty() {
+            self.keep(case, edges, events, won);
+        }
+    }
+
+    fn keep(&mut self, case: Case, edges: &Edges, cost: u64, won: Vec<u16>) {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        for &edge in &won {
+            if let Some((loser, _)) = self.edges[usize::from(edge)].champion.replace((serial, cost)) {
+                self.dethrone(loser, edge);
+            }
+        }
+        let mut moments = edges.moments().to_vec();
+        moments.sort_by_key(|moment| (self.edges[usize::from(moment.edge)].runs, moment.time, moment.edge));
+        moments.truncate(MOMENTS_MAX);
+        moments.sort_by_key(|moment| (moment.time, moment.edge));
+        self.entries.push(Entry { case: Arc::new(case), moments, cost, serial, champion_of: won });
+    }
+
+    /// A case is no longer the champion of an edge.
+    fn dethrone(&mut self, loser: u32, edge: u16) {
+        let place = self.entries.binary_search_by_key(&loser, |entry| entry.serial).expect("a champion is kept");
+        self.entries[place].champion_of.retain(|&other| other != edge);
+        if self.entries[place].champion_of.is_empty() {
+            self.entries.remove(place);
+        }
+    }
+
+    /// What each case is worth, together with those before it: each is chosen as often as it is worth. It is worth the more, the fewer runs met the edges for which it is the
+    /// champion, and the less, the longer its run is.
+    pub fn worths(&self) -> Vec<u64> {
+        let rarity = |&edge: &u16| WORTH / u64::from(self.edges[usize::from(edge)].runs.max(1));
+        let worth = |entry: &Entry| {
+            let mut rarities: Vec<u64> = entry.champion_of.iter().map(rarity).collect();
+            rarities.sort_unstable_by_key(|&rarity| Reverse(rarity));
+            let sum: u64 = rarities.iter().take(RAREST).sum();
+            (sum / (entry.cost / CHEAP + 1)).max(1)
+        };
+        let sums = self.entries.iter().scan(0, |sum, entry| {
+            *sum += worth(entry);
+            Some(*sum)
+        });
+        sums.collect()
+    }
+
+    /// One of the cases, by what [`Corpus::worths`] has said of them; none if there was none.
+    pub fn pick(&self, worths: &[u64], dice: &mut Stream) -> Option<&Entry> {
+        let place = dice.below(*worths.last()?);
+        self.entries.get(worths.partition_point(|&sum| sum <= place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ReplicaId;
+    use crate::lab::explore::draw;
+    use crate::subjects;
+    use crate::time::Time;
+
+    fn case(seed: u64) -> Case {
+        draw(&subjects::raft(), seed)
+    }
+
+    fn edges(met: &[u16]) -> Edges {
+        let mut edges = Edges::default();
+        for (time, &edge) in (0..).zip(met) {
+            edges.meet(u64::from(edge) << 48, Time(time), ReplicaId(0), ReplicaId(1));
+        }
+        edges
+    }
+
+    fn seeds(corpus: &Corpus) -> Vec<u64> {
+        corpus.cases().map(|case| case.seed).collect()
+    }
+
+    #[test]
+    fn a_case_is_kept_as_long_as_it_is_the_champion_of_an_edge() {
+        let mut corpus = Corpus::new();
+        corpus.learn(case(1), &edges(&[10, 20]), 1_000);
+        corpus.learn(case(2), &edges(&[20]), 900);
+        assert_eq!((seeds(&corpus), corpus.edges()), (vec![1], 2), "it is hardly cheaper");
+        corpus.learn(case(3), &edges(&[20, 30]), 499);
+        assert_eq!((seeds(&corpus), corpus.edges()), (vec![1, 3], 3));
+        corpus.learn(case(4), &edges(&[10]), 400);
+        assert_eq!(seeds(&corpus), [3, 4], "the first one has lost both of its edges");
+    }
+
+    #[test]
+    fn cases_with_rare_edges_and_short_runs_are_chosen_more_often() {
+        let mut corpus = Corpus::new();
+        corpus.learn(case(1), &edges(&[1]), 1_000);
+        for _ in 0..9 {
+            corpus.learn(case(2), &edges(&[1]), 1_000);
+        }
+        corpus.learn(case(3), &edges(&[2]), 1_000);
+        corpus.learn(case(4), &edges(&[3]), 19_000);
+        let worths = corpus.worths();
+        let mut dice = Stream::new(1, "test");
+        let mut chosen = [0; 5];
+        for _ in 0..11_000 {
+            chosen[corpus.pick(&worths, &mut dice).expect("there are some").case.seed as usize] += 1;
+        }
+        // One has an edge of ten runs, the other nine times as many events: each is worth a tenth of the third.
+        assert!(
+            chosen[3] > 8_000 && (600..1_300).contains(&chosen[1]) && (600..1_300).contains(&chosen[4]),
+            "{chosen:?}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_chosen_from_an_empty_corpus() {
+        let corpus = Corpus::new();
+        assert!(corpus.pick(&corpus.worths(), &mut Stream::new(1, "test")).is_none());
+    }
+}

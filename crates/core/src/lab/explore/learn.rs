@@ -1,0 +1,138 @@
+//! Which case comes next: one that a seed draws, or a change of one that reached something new.
+
+use super::change::changed;
+use super::corpus::Corpus;
+use super::draw::draw;
+use super::edges::Met;
+use crate::lab::{Case, Protocol};
+use crate::rng::Stream;
+
+/// What has been learned counts from the next round on. So a case depends on earlier rounds alone, and those of one round can be
+/// run at the same time, on any number of cores.
+pub(in crate::lab) const ROUND: usize = 64;
+
+/// The share of cases that are drawn anew.
+const FRESH: f64 = 0.4;
+
+/// The share of changed cases into which a second one may be joined.
+const JOINED: f64 = 0.3;
+
+/// Chooses cases, and learns from what comes of them. It is a pure function of its seeds.
+#[derive(Clone, Debug)]
+pub struct Learner {
+    protocol: Protocol,
+    /// None if it only draws.
+    corpus: Option<Corpus>,
+    /// What each case of the corpus is worth in this round.
+    worths: Vec<u64>,
+    /// What this round has brought so far.
+    round: Vec<(Case, Met, u64)>,
+}
+
+impl Learner {
+    /// One that draws each case from its seed, and learns nothing.
+    pub fn drawing(protocol: Protocol) -> Learner {
+        Learner { protocol, corpus: None, worths: Vec::new(), round: Vec::new() }
+    }
+
+    /// One that has learned nothing yet.
+    pub fn new(protocol: Protocol) -> Learner {
+        Learner { corpus: Some(Corpus::new()), ..Learner::drawing(protocol) }
+    }
+
+    /// The protocol whose cases it chooses.
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    /// Whether it learns.
+    pub fn learns(&self) -> bool {
+        self.corpus.is_some()
+    }
+
+    /// How many different edges it has met.
+    pub fn edges(&self) -> usize {
+        self.corpus.as_ref().map_or(0, Corpus::edges)
+    }
+
+    /// How many cases its corpus has.
+    pub fn cases(&self) -> usize {
+        self.corpus.as_ref().map_or(0, |corpus| corpus.cases().len())
+    }
+
+    /// How many more cases belong to this round.
+    pub(super) fn round_left(&self) -> usize {
+        ROUND - self.round.len()
+    }
+
+    /// The case of a seed, by what earlier rounds have taught.
+    pub fn case(&self, seed: u64) -> Case {
+        let mut dice = Stream::new(seed, "explore learn");
+        let is_fresh = dice.chance(FRESH);
+        let Some(corpus) = self.corpus.as_ref().filter(|_| !is_fresh) else { return draw(&self.protocol, seed) };
+        let Some(parent) = corpus.pick(&self.worths, &mut dice) else { return draw(&self.protocol, seed) };
+        let other = if dice.chance(JOINED) { corpus.pick(&self.worths, &mut dice) } else { None };
+        changed(parent, other, seed, &mut dice)
+    }
+
+    /// Learns what came of a case, whose run had this many events.
+    pub fn learn(&mut self, case: Case, met: Met, events: u64) {
+        let Some(corpus) = &mut self.corpus else { return };
+        self.round.push((case, met, events));
+        if self.round.len() == ROUND {
+            for (case, met, events) in self.round.drain(..) {
+                corpus.learn(case, &met.edges, events);
+            }
+            self.worths = corpus.worths();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subjects;
+
+    /// What an exploration of so many seeds comes to.
+    fn explored(mut learner: Learner, seeds: u64) -> (Learner, Vec<Option<u64>>) {
+        let mut traces = Vec::new();
+        for seed in 0..seeds {
+            let case = learner.case(seed);
+            let (trial, met) = case.attempt_tracked();
+            traces.push(trial.trace());
+            learner.learn(case, met, trial.events());
+        }
+        (learner, traces)
+    }
+
+    #[test]
+    fn the_same_seeds_lead_to_the_same_cases() {
+        let (one, traces) = explored(Learner::new(subjects::raft()), 400);
+        let (other, again) = explored(Learner::new(subjects::raft()), 400);
+        assert_eq!((one.edges(), one.cases(), traces), (other.edges(), other.cases(), again));
+    }
+
+    #[test]
+    fn what_is_learned_changes_cases_from_the_second_round_on() {
+        let (_, drawn) = explored(Learner::drawing(subjects::raft()), 400);
+        let (learner, learned) = explored(Learner::new(subjects::raft()), 400);
+        let same = |places: std::ops::Range<usize>| places.filter(|&place| drawn[place] == learned[place]).count();
+        assert_eq!(same(0..ROUND), ROUND);
+        let later = same(ROUND..400);
+        assert!((80..200).contains(&later), "{later}: two in five of 336");
+        assert!(learner.cases() > 50 && learner.edges() > 1_000);
+    }
+
+    #[test]
+    fn every_changed_case_can_be_written_and_read() {
+        let (learner, _) = explored(Learner::new(subjects::raft()), 640);
+        for seed in 10_000..11_000 {
+            let scenario = learner.case(seed).scenario;
+            let mut file = Vec::new();
+            scenario.write_json(&mut file).expect("memory");
+            let text = String::from_utf8(file).expect("text");
+            let read = crate::scenario::Scenario::parse(&scenario.name, "x.json", &text).expect("valid").scenario;
+            assert_eq!(read, scenario, "{}", scenario.name);
+        }
+    }
+}
