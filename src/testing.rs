@@ -136,7 +136,7 @@ impl Explore {
 
 /// The smallest case that fails like this one. One that nothing is known of stays as it is.
 fn smallest(failure: &Failure, budget: u64) -> (Case, Trial) {
-    let Failure { case, trial } = failure;
+    let Failure { case, trial, .. } = failure;
     let finding = trial.findings.first().filter(|finding| finding.kind != UNKNOWN);
     let shrunk = finding.and_then(|finding| shrink(case, finding, budget, |_| ControlFlow::Continue(())));
     shrunk.map_or_else(|| (case.clone(), trial.clone()), |shrunk| (shrunk.case, shrunk.trial))

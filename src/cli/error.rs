@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::campaign::GridError;
+use crate::lab::explore::CorpusError;
 use crate::lab::{Unexplorable, UnknownMutant};
 use crate::printable::printable;
 use crate::record::Obstacle;
@@ -55,6 +56,8 @@ pub(super) enum CliError {
     Signals(io::Error),
     #[error(transparent)]
     Mutant(#[from] UnknownMutant),
+    #[error("--corpus: {0}")]
+    Corpus(#[from] CorpusError),
     #[error(transparent)]
     Unexplorable(#[from] Unexplorable),
     #[error("{protocol} has no mutants, so there is nothing to detect; `Subject::mutants` lists them")]

@@ -2,19 +2,20 @@
 
 use std::io::Write;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use super::Outcome;
 use super::command::{self, Words};
 use super::cores::Cores;
 use super::error::CliError;
-use super::output::{self, Stdout};
+use super::output::{self, Stdout, plural};
 use super::program;
 use super::progress::Progress;
 use super::repro::Repros;
 use super::selection::draw_seed;
 use super::tested::{self, Tested};
 use crate::clock::Clock;
-use crate::lab::explore::{Exploration, Failure, Learner, draw};
+use crate::lab::explore::{CorpusFolder, Exploration, Failure, Learner, draw};
 use crate::lab::{Protocol, Repro, SeedRange};
 use crate::report::explore as report;
 use crate::time::{Span, Time};
@@ -65,6 +66,11 @@ pub(super) struct Args {
     #[arg(long)]
     no_learning: bool,
 
+    /// A folder of cases that reached something new before: they are run first, and at the end the folder has the
+    /// fewest cases that still reach all of it
+    #[arg(long, value_name = "DIR", conflicts_with = "no_learning")]
+    corpus: Option<PathBuf>,
+
     /// Do not stop at the first failure
     #[arg(short, long)]
     keep_going: bool,
@@ -111,8 +117,12 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let exploration = exploration?;
     let seconds = clock.now().as_secs_f64();
     let rate = exploration.runs as f64 / seconds.max(1e-3);
-    output::note(&format!("{} seeds in {seconds:.1} s, {rate:.0} a second", exploration.runs));
+    output::note(&format!("{} runs in {seconds:.1} s, {rate:.0} a second", exploration.runs));
     // What is finished is not lost, however it ended.
+    if let Some(folder) = args.folder() {
+        let cases = folder.write(&exploration.learner)?;
+        output::note(&format!("{}: {}", folder.directory().display(), plural(cases as u64, "case", "cases")));
+    }
     report::write_end(&mut out, &exploration)?;
     out.flush()?;
     match interrupt.signal() {
@@ -125,6 +135,10 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
 }
 
 impl Args {
+    fn folder(&self) -> Option<CorpusFolder> {
+        self.corpus.as_ref().map(|directory| CorpusFolder::new(directory, program::protocols().clone()))
+    }
+
     fn extent(&self) -> Result<Extent, CliError> {
         if let Some(seeds) = self.seeds {
             return Ok(Extent { seeds: seeds.iter(), time: None });
@@ -145,6 +159,7 @@ impl Args {
         };
         let words = tested::words_of(words, protocol, None);
         let words = words.given("--without", self.without.as_deref());
+        let words = words.path("--corpus", self.corpus.as_deref());
         let words = if self.no_learning { words.with("--no-learning") } else { words };
         let words = if self.keep_going { words.with("--keep-going") } else { words };
         words.to_string()
@@ -163,10 +178,16 @@ fn explore(
     let in_time = || extent.time.is_none_or(|time| clock.now().since(Time::ZERO) < time);
     let goes_on =
         |so_far: &Exploration| in_time() && interrupt.signal().is_none() && (args.keep_going || so_far.failures == 0);
+    let corpus = args.folder().map(|folder| folder.read(&protocol)).transpose()?;
     let learner = if args.no_learning { Learner::drawing(protocol) } else { Learner::new(protocol) };
     let mut exploration = Exploration::new(learner);
-    let failed = |failure: Failure| progress.suspend(|| report_failure(args, &failure, out));
-    exploration.explore(extent.seeds.clone(), || progress.end(), failed, goes_on)?;
+    let mut failed = |failure: Failure| progress.suspend(|| report_failure(args, &failure, out));
+    if let Some(cases) = corpus {
+        exploration.begin_with(&cases, || {}, &mut failed, goes_on)?;
+    }
+    if goes_on(&exploration) {
+        exploration.explore(extent.seeds.clone(), || progress.end(), failed, goes_on)?;
+    }
     Ok(exploration)
 }
 

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 
 use seedbed::check::Checker;
 use seedbed::lab::Protocol;
-use seedbed::lab::explore::{Exploration, RUNS_FOR_COVERAGE};
+use seedbed::lab::explore::{Exploration, Learner, RUNS_FOR_COVERAGE};
 use seedbed::lab::zoo::{self, Animal, Effort, Hunt};
 use seedbed::subjects;
 

@@ -3,18 +3,22 @@
 use std::io::{self, Write};
 
 use super::text::{BAD, GOOD};
-use seedbed_core::lab::explore::{Exploration, Failure, RUNS_FOR_COVERAGE};
+use seedbed_core::lab::explore::{Exploration, Failure, Origin, RUNS_FOR_COVERAGE};
 use seedbed_core::printable::plural;
 
 /// After a failure in fewer runs, the table of situations would say nothing.
 const RUNS_FOR_TABLE: u64 = 1_000;
 
-/// Writes the seed of a failure and what was found.
+/// Writes which case failed and what was found.
 ///
 /// # Errors
 /// If `out` cannot be written to.
 pub fn write_failure(out: &mut impl Write, failure: &Failure) -> io::Result<()> {
-    writeln!(out, "seed {} fails", failure.case.seed)?;
+    match failure.origin {
+        Origin::Drawn { seed } => writeln!(out, "seed {seed} fails")?,
+        Origin::Changed { seed } => writeln!(out, "seed {seed} fails, with an earlier case that it changes")?,
+        Origin::Kept => writeln!(out, "{} of the corpus fails", failure.case.scenario.name)?,
+    }
     failure.trial.findings.iter().try_for_each(|finding| writeln!(out, "    {finding}"))
 }
 
@@ -23,7 +27,7 @@ pub fn write_failure(out: &mut impl Write, failure: &Failure) -> io::Result<()> 
 /// # Errors
 /// If `out` cannot be written to.
 pub fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<()> {
-    let Exploration { runs, events, failures, .. } = exploration;
+    let Exploration { runs, kept, events, failures, .. } = exploration;
     match failures {
         0 => writeln!(out, "{GOOD}No failure in {}{GOOD:#}\n", plural(*runs, "run", "runs"))?,
         _ => writeln!(out, "{BAD}{failures} of {} failed{BAD:#}\n", plural(*runs, "run", "runs"))?,
@@ -37,7 +41,9 @@ pub fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<
         let cases = plural(learner.cases() as u64, "case", "cases");
         writeln!(out, "{} edges met; {cases} in the corpus", learner.edges())?;
     }
-    writeln!(out, "{runs} seeds explored, {events} events, {failures} failed")
+    let seeds = plural(runs - kept, "seed", "seeds");
+    let kept = if *kept == 0 { String::new() } else { format!(" and {}", plural(*kept, "kept case", "kept cases")) };
+    writeln!(out, "{seeds}{kept} explored, {events} events, {failures} failed")
 }
 
 fn write_situations(out: &mut impl Write, exploration: &Exploration) -> io::Result<()> {

@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_mutant_that_escapes_from_one_start_is_marked_and_named_with_its_rule() {
         let animals = [animal(Some("vote-once"), &[Some(3), None]), animal(None, &[None, None])];
-        let effort = Effort { starts: 2, seeds_max: 10 };
+        let effort = Effort { starts: 2, seeds_max: 10, learning: true };
         let text = text(|out| write_matrix(out, &animals, effort));
         assert!(text.starts_with("Seeds until first detected, median/worst of 2 starts, at most 10 seeds each.\n"));
         assert!(text.contains("\n-: not detected. (7): only from 7 of the starts. !: a check failed.\n"), "{text}");
@@ -177,7 +177,7 @@ mod tests {
         let found = |checker: Checker, seeds| Hunt { convictions: vec![(checker, seeds)], failure: None };
         let mut mutant = animal(Some("vote-once"), &[]);
         mutant.hunts = vec![found(Checker::named("a-checker-with-a-long-name"), 7), found(Checker::COURSE, 9)];
-        let text = text(|out| write_matrix(out, &[mutant], Effort { starts: 2, seeds_max: 10 }));
+        let text = text(|out| write_matrix(out, &[mutant], Effort { starts: 2, seeds_max: 10, learning: true }));
         let row = |begin: &str| {
             let line = text.lines().find(|line| line.starts_with(begin)).expect("a row");
             line[28..].split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect::<Vec<_>>()
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn an_interrupted_visit_shows_only_those_that_all_hunts_are_done_for() {
         let animals = [animal(Some("vote-once"), &[Some(3)]), animal(None, &[])];
-        let effort = Effort { starts: 1, seeds_max: 10 };
+        let effort = Effort { starts: 1, seeds_max: 10, learning: true };
         let text = text(|out| write_interrupted(out, &animals, effort));
         assert!(text.starts_with("Interrupted after 1 of 2 hunts.\nSeeds until first detected"), "{text}");
         assert!(text.contains("vote-once") && !text.contains("the correct one"), "{text}");

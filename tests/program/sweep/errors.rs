@@ -61,10 +61,7 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ("calm.json --set mix=0,1+drops=0", "`mix` has 2 values and `drops` has 1; allowed is the same number"),
         ("calm.json --partition easy,soft", "`partition` is soft; allowed is none, easy, hard, flapping"),
         ("calm.json --matrix nowhere.json", "nowhere.json: no such file, and no built-in "),
-        (
-            "calm.json --matrix narrow.json",
-            "narrow.json: `matrix` is [[0]]; allowed is a list of 2 to 101 rows",
-        ),
+        ("calm.json --matrix narrow.json", "narrow.json: `matrix` is [[0]]; allowed is a list of 2 to 101 rows"),
         (
             "calm.json --matrix wide.json",
             "calm.json with matrix=wide: `matrix` is a list of 4; allowed is a list of 3 rows",

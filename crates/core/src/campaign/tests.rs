@@ -129,9 +129,7 @@ fn a_matrix_from_a_file_and_losses_on_every_link_take_each_others_place() {
     }
 
     std::fs::write(&path, "[[2]]").expect("a file");
-    assert!(
-        refusal("simple-1.json", &[&axis]).contains("third.json: `matrix` is [[2]]; allowed is a list of 2")
-    );
+    assert!(refusal("simple-1.json", &[&axis]).contains("third.json: `matrix` is [[2]]; allowed is a list of 2"));
     std::fs::write(&path, "[[0, 0, 0], [0, 2, 0], [0, 0, 0]]").expect("a file");
     assert!(
         refusal("simple-1.json", &[&axis]).contains("third.json: `matrix[1][1]` is 2; allowed is a number from 0 to 1")

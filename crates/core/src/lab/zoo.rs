@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
-use super::explore::{Failure, Learner};
+use super::explore::{Choice, Failure, Learner};
 use super::shrink::{Shrunk, shrink};
 use super::{Protocol, Protocols, Repro, UnknownMutant};
 use crate::check::{Checker, Finding, UNKNOWN};
@@ -203,13 +203,13 @@ fn hunt(protocol: &Protocol, start: u64, effort: Effort, goes_on: impl Fn() -> b
         if !goes_on() {
             return None;
         }
-        let case = learner.case(start * START_DISTANCE + seeds - 1);
+        let Choice { case, origin } = learner.choose(start * START_DISTANCE + seeds - 1);
         let (trial, met) = case.attempt_tracked();
         learner.learn(case.clone(), met, trial.events());
         let before = hunt.by_general();
         hunt.note(seeds, &trial.findings);
         if hunt.failure.is_none() || (before.is_none() && hunt.by_general().is_some()) {
-            hunt.failure = (!trial.passed()).then(|| Box::new(Failure { case, trial })).or(hunt.failure);
+            hunt.failure = (!trial.passed()).then(|| Box::new(Failure { origin, case, trial })).or(hunt.failure);
         }
         let all = Checker::STANDARD.iter().all(|checker| hunt.by(checker).is_some());
         if hunt.by_general().is_some() && (all || seeds >= SEEDS_MIN) {

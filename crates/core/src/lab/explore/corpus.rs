@@ -1,6 +1,7 @@
 //! The corpus: cases that reached something new, and what each is worth.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::edges::{EDGES, Edges, Moment};
@@ -29,7 +30,8 @@ pub(super) struct Entry {
     cost: u64,
     /// Its number among all that were ever kept.
     serial: u32,
-    /// The edges for which it is the champion.
+    /// The edges that it met, and those for which it is the champion.
+    edges: Vec<u16>,
     champion_of: Vec<u16>,
 }
 
@@ -65,9 +67,34 @@ impl Corpus {
         self.met
     }
 
-    /// The cases, the oldest first.
-    pub fn cases(&self) -> impl ExactSizeIterator<Item = &Arc<Case>> {
-        self.entries.iter().map(|entry| &entry.case)
+    /// How many cases there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Few cases that together meet all edges: at each step the one that meets the most new ones, and of several the oldest.
+    /// (To find the fewest is NP-hard. This takes a logarithmic factor more at worst.)
+    pub fn cover(&self) -> Vec<Arc<Case>> {
+        let mut is_met = vec![false; EDGES];
+        let gain =
+            |entry: &Entry, is_met: &[bool]| entry.edges.iter().filter(|&&edge| !is_met[usize::from(edge)]).count();
+        // A gain only ever becomes smaller, so the first that is still as large as it was is the largest.
+        let entries = self.entries.iter().enumerate();
+        let mut queue: BinaryHeap<(usize, Reverse<usize>)> =
+            entries.map(|(place, entry)| (entry.edges.len(), Reverse(place))).collect();
+        let mut cover = Vec::new();
+        while let Some((before, Reverse(place))) = queue.pop() {
+            let entry = &self.entries[place];
+            match gain(entry, &is_met) {
+                0 => {}
+                now if now < before => queue.push((now, Reverse(place))),
+                _ => {
+                    entry.edges.iter().for_each(|&edge| is_met[usize::from(edge)] = true);
+                    cover.push(Arc::clone(&entry.case));
+                }
+            }
+        }
+        cover
     }
 
     /// Learns of a run that had this many events. Its case is kept if it becomes a champion.
@@ -98,7 +125,8 @@ impl Corpus {
         moments.sort_by_key(|moment| (self.edges[usize::from(moment.edge)].runs, moment.time, moment.edge));
         moments.truncate(MOMENTS_MAX);
         moments.sort_by_key(|moment| (moment.time, moment.edge));
-        self.entries.push(Entry { case: Arc::new(case), moments, cost, serial, champion_of: won });
+        let edges = edges.moments().iter().map(|moment| moment.edge).collect();
+        self.entries.push(Entry { case: Arc::new(case), moments, cost, serial, edges, champion_of: won });
     }
 
     /// A case is no longer the champion of an edge.
@@ -155,7 +183,18 @@ mod tests {
     }
 
     fn seeds(corpus: &Corpus) -> Vec<u64> {
-        corpus.cases().map(|case| case.seed).collect()
+        corpus.entries.iter().map(|entry| entry.case.seed).collect()
+    }
+
+    #[test]
+    fn a_cover_has_few_cases_and_all_edges() {
+        let mut corpus = Corpus::new();
+        corpus.learn(case(1), &edges(&[1, 2]), 1_000);
+        corpus.learn(case(2), &edges(&[2, 3, 4]), 1_000);
+        corpus.learn(case(3), &edges(&[1, 2, 3, 4, 5]), 1_000);
+        corpus.learn(case(4), &edges(&[6]), 1_000);
+        assert_eq!(corpus.len(), 4);
+        assert_eq!(corpus.cover().iter().map(|case| case.seed).collect::<Vec<_>>(), [3, 4]);
     }
 
     #[test]

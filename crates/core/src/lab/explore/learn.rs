@@ -1,5 +1,7 @@
 //! Which case comes next: one that a seed draws, or a change of one that reached something new.
 
+use std::sync::Arc;
+
 use super::change::changed;
 use super::corpus::Corpus;
 use super::draw::draw;
@@ -16,6 +18,32 @@ const FRESH: f64 = 0.4;
 
 /// The share of changed cases into which a second one may be joined.
 const JOINED: f64 = 0.3;
+
+/// A case, and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The case.
+    pub case: Case,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where an explored case comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A seed has drawn it.
+    Drawn {
+        /// The seed.
+        seed: u64,
+    },
+    /// It changes an earlier case that reached something new.
+    Changed {
+        /// The seed by which it was changed.
+        seed: u64,
+    },
+    /// It was in the corpus from the start.
+    Kept,
+}
 
 /// Chooses cases, and learns from what comes of them. It is a pure function of its seeds.
 #[derive(Clone, Debug)]
@@ -57,7 +85,12 @@ impl Learner {
 
     /// How many cases its corpus has.
     pub fn cases(&self) -> usize {
-        self.corpus.as_ref().map_or(0, |corpus| corpus.cases().len())
+        self.corpus.as_ref().map_or(0, Corpus::len)
+    }
+
+    /// Few cases that meet all edges that it has met.
+    pub(super) fn smallest_corpus(&self) -> Vec<Arc<Case>> {
+        self.corpus.as_ref().map_or_else(Vec::new, Corpus::cover)
     }
 
     /// How many more cases belong to this round.
@@ -66,25 +99,37 @@ impl Learner {
     }
 
     /// The case of a seed, by what earlier rounds have taught.
-    pub fn case(&self, seed: u64) -> Case {
-        let mut dice = Stream::new(seed, "explore learn");
-        let is_fresh = dice.chance(FRESH);
-        let Some(corpus) = self.corpus.as_ref().filter(|_| !is_fresh) else { return draw(&self.protocol, seed) };
-        let Some(parent) = corpus.pick(&self.worths, &mut dice) else { return draw(&self.protocol, seed) };
-        let other = if dice.chance(JOINED) { corpus.pick(&self.worths, &mut dice) } else { None };
-        changed(parent, other, seed, &mut dice)
+    pub fn choose(&self, seed: u64) -> Choice {
+        let changed = self.corpus.as_ref().and_then(|corpus| {
+            let mut dice = Stream::new(seed, "explore learn");
+            if dice.chance(FRESH) {
+                return None;
+            }
+            let parent = corpus.pick(&self.worths, &mut dice)?;
+            let other = if dice.chance(JOINED) { corpus.pick(&self.worths, &mut dice) } else { None };
+            Some(Choice { case: changed(parent, other, seed, &mut dice), origin: Origin::Changed { seed } })
+        });
+        changed.unwrap_or_else(|| Choice { case: draw(&self.protocol, seed), origin: Origin::Drawn { seed } })
     }
 
     /// Learns what came of a case, whose run had this many events.
     pub fn learn(&mut self, case: Case, met: Met, events: u64) {
-        let Some(corpus) = &mut self.corpus else { return };
+        if !self.learns() {
+            return;
+        }
         self.round.push((case, met, events));
         if self.round.len() == ROUND {
-            for (case, met, events) in self.round.drain(..) {
-                corpus.learn(case, &met.edges, events);
-            }
-            self.worths = corpus.worths();
+            self.end_round();
         }
+    }
+
+    /// Lets what was learned count from now on.
+    pub(super) fn end_round(&mut self) {
+        let Some(corpus) = &mut self.corpus else { return };
+        for (case, met, events) in self.round.drain(..) {
+            corpus.learn(case, &met.edges, events);
+        }
+        self.worths = corpus.worths();
     }
 }
 
@@ -97,7 +142,7 @@ mod tests {
     fn explored(mut learner: Learner, seeds: u64) -> (Learner, Vec<Option<u64>>) {
         let mut traces = Vec::new();
         for seed in 0..seeds {
-            let case = learner.case(seed);
+            let case = learner.choose(seed).case;
             let (trial, met) = case.attempt_tracked();
             traces.push(trial.trace());
             learner.learn(case, met, trial.events());
@@ -127,7 +172,7 @@ mod tests {
     fn every_changed_case_can_be_written_and_read() {
         let (learner, _) = explored(Learner::new(subjects::raft()), 640);
         for seed in 10_000..11_000 {
-            let scenario = learner.case(seed).scenario;
+            let scenario = learner.choose(seed).case.scenario;
             let mut file = Vec::new();
             scenario.write_json(&mut file).expect("memory");
             let text = String::from_utf8(file).expect("text");

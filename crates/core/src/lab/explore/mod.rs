@@ -7,6 +7,7 @@ mod draw;
 mod edges;
 mod ending;
 mod learn;
+mod store;
 mod tolerance;
 
 use std::ops::{Range, RangeInclusive};
@@ -18,7 +19,8 @@ pub use coverage::{Coverage, Seen, Survey};
 pub use draw::{Flavour, SWITCHES, draw};
 pub use edges::{Edges, Met};
 pub(in crate::lab) use edges::{Tracker, variant};
-pub use learn::Learner;
+pub use learn::{Choice, Learner, Origin};
+pub use store::{CorpusError, CorpusFolder};
 
 /// This many runs should meet every situation.
 pub const RUNS_FOR_COVERAGE: u64 = 10_000;
@@ -26,6 +28,8 @@ pub const RUNS_FOR_COVERAGE: u64 = 10_000;
 /// A case that failed.
 #[derive(Clone, Debug)]
 pub struct Failure {
+    /// Where the case comes from.
+    pub origin: Origin,
     /// The case.
     pub case: Case,
     /// What came of it.
@@ -39,6 +43,8 @@ pub struct Exploration {
     pub learner: Arc<Learner>,
     /// How many cases were run.
     pub runs: u64,
+    /// How many of them were in the corpus from the start.
+    pub kept: u64,
     /// How many events they had.
     pub events: u64,
     /// How many of them failed.
@@ -46,6 +52,9 @@ pub struct Exploration {
     /// What occurred in them.
     pub coverage: Coverage,
 }
+
+/// A case, what its run met, and how many events it had.
+type Lesson = (Case, Met, u64);
 
 /// Why an exploration ends before its last seed.
 enum End<E> {
@@ -59,7 +68,7 @@ impl Exploration {
     /// One that has not begun. Its cases are those of this learner.
     pub fn new(learner: Learner) -> Exploration {
         let coverage = Coverage::of(learner.protocol().situations());
-        Exploration { learner: Arc::new(learner), runs: 0, events: 0, failures: 0, coverage }
+        Exploration { learner: Arc::new(learner), runs: 0, kept: 0, events: 0, failures: 0, coverage }
     }
 
     /// The protocol that is explored.
@@ -98,6 +107,28 @@ impl Exploration {
         Ok(())
     }
 
+    /// Runs cases that were kept before: a corpus.
+    ///
+    /// # Errors
+    /// The first of `failed`.
+    pub fn begin_with<E>(
+        &mut self,
+        cases: &[Case],
+        progress: impl Fn(),
+        mut failed: impl FnMut(Failure) -> Result<(), E>,
+        goes_on: impl Fn(&Exploration) -> bool,
+    ) -> Result<(), E> {
+        let choose = |nth| Choice { case: cases[nth as usize].clone(), origin: Origin::Kept };
+        let (lessons, ended) = self.run(0..cases.len() as u64, choose, &progress, &mut failed, &goes_on);
+        self.kept += lessons.len() as u64;
+        self.learn(lessons);
+        Arc::make_mut(&mut self.learner).end_round();
+        match ended {
+            Err(End::Failed(error)) => Err(error),
+            Err(End::Told) | Ok(()) => Ok(()),
+        }
+    }
+
     /// Explores some seeds at one time, and then learns from them.
     fn round<E>(
         &mut self,
@@ -108,13 +139,37 @@ impl Exploration {
         goes_on: &impl Fn(&Exploration) -> bool,
     ) -> Result<(), End<E>> {
         let learner = Arc::clone(&self.learner);
-        let mut lessons = Vec::with_capacity(places.clone().count());
+        let choose = |nth| learner.choose(first + nth);
+        let (lessons, ended) = self.run(places, choose, progress, failed, goes_on);
+        // As long as there are two handles, what it knows would have to be copied.
+        drop(learner);
+        self.learn(lessons);
+        ended
+    }
+
+    fn learn(&mut self, lessons: Vec<Lesson>) {
+        let learner = Arc::make_mut(&mut self.learner);
+        for (case, met, events) in lessons {
+            learner.learn(case, met, events);
+        }
+    }
+
+    /// Runs cases at one time. Returns what is to be learned from them.
+    fn run<E>(
+        &mut self,
+        places: Range<u64>,
+        choose: impl Fn(u64) -> Choice + Sync,
+        progress: &impl Fn(),
+        failed: &mut impl FnMut(Failure) -> Result<(), E>,
+        goes_on: &impl Fn(&Exploration) -> bool,
+    ) -> (Vec<Lesson>, Result<(), End<E>>) {
+        let mut lessons = Vec::new();
         let attempt = |nth| {
-            let case = learner.case(first + nth);
-            let (trial, met) = case.attempt_tracked();
-            (case, trial, met)
+            let choice = choose(nth);
+            let (trial, met) = choice.case.attempt_tracked();
+            (choice, trial, met)
         };
-        let explored = in_order(places, attempt, |_, (case, trial, met)| {
+        let ended = in_order(places, attempt, |_, (Choice { case, origin }, trial, met)| {
             progress();
             let events = trial.events();
             self.runs += 1;
@@ -123,16 +178,11 @@ impl Exploration {
             lessons.push((case.clone(), met, events));
             if !trial.passed() {
                 self.failures += 1;
-                failed(Failure { case, trial }).map_err(End::Failed)?;
+                failed(Failure { origin, case, trial }).map_err(End::Failed)?;
             }
             if goes_on(self) { Ok(()) } else { Err(End::Told) }
         });
-        drop(learner);
-        let learner = Arc::make_mut(&mut self.learner);
-        for (case, met, events) in lessons {
-            learner.learn(case, met, events);
-        }
-        explored
+        (lessons, ended)
     }
 
     /// The situations that ought to have occurred by now and have not.

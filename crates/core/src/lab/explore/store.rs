@@ -1,0 +1,202 @@
+//! A corpus in a folder: each case is a repro file, so `seedbed replay` runs it, and any repro file may be put there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::learn::Learner;
+use crate::files::write_whole;
+use crate::hash::StableHasher;
+use crate::lab::{Case, Protocol, Protocols, Repro};
+use crate::scenario::ScenarioError;
+
+/// How many digits the name of a case's file has.
+const DIGITS: usize = 16;
+
+/// Why a corpus cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    /// A file is no case.
+    #[error(transparent)]
+    Case(#[from] ScenarioError),
+    /// A case is of another protocol.
+    #[error("{}: is a case of {found}; allowed is one of {wanted}", path.display())]
+    Protocol {
+        /// The file.
+        path: PathBuf,
+        /// The protocol of the case.
+        found: String,
+        /// The protocol that is explored.
+        wanted: String,
+    },
+    /// The folder, or a file in it, cannot be read or written.
+    #[error("{}: cannot be {verb}: {source}", path.display())]
+    Folder {
+        /// The folder or the file.
+        path: PathBuf,
+        /// What cannot be done with it.
+        verb: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A folder with a corpus.
+#[derive(Clone, Debug)]
+pub struct CorpusFolder {
+    directory: PathBuf,
+    protocols: Protocols,
+}
+
+impl CorpusFolder {
+    /// The folder at this path, which need not be there yet, for cases of these protocols.
+    pub fn new(directory: impl Into<PathBuf>, protocols: Protocols) -> CorpusFolder {
+        CorpusFolder { directory: directory.into(), protocols }
+    }
+
+    /// Its path.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The cases of the folder in the order of their file names, for a protocol or a mutant of it; none if there is no such
+    /// folder. Files that are not named `*.json` are skipped.
+    ///
+    /// # Errors
+    /// If the folder or a file cannot be read, a file is no repro file, or it is of another protocol.
+    pub fn read(&self, protocol: &Protocol) -> Result<Vec<Case>, CorpusError> {
+        self.files()?.into_iter().map(|path| self.case(path, protocol)).collect()
+    }
+
+    fn case(&self, path: PathBuf, protocol: &Protocol) -> Result<Case, CorpusError> {
+        let Case { scenario, seed, protocol: own } = Repro::load(&path, &self.protocols)?.repro.case;
+        if own.name() != protocol.name() {
+            let (found, wanted) = (own.name().to_owned(), protocol.name().to_owned());
+            return Err(CorpusError::Protocol { path, found, wanted });
+        }
+        let protocol = protocol.with_parameters(&own.parameters(), |_| true);
+        Ok(Case { scenario, seed, protocol })
+    }
+
+    /// The files, in the order of their names.
+    fn files(&self) -> Result<Vec<PathBuf>, CorpusError> {
+        let unreadable = |source| CorpusError::Folder { path: self.directory.clone(), verb: "read", source };
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(unreadable)?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                files.push(path);
+            }
+        }
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    /// Writes the fewest cases of a learner that still meet all edges that it has met, and removes others that were
+    /// written by this function before. Returns how many they are. The cases are those of the sound protocol.
+    ///
+    /// # Errors
+    /// If something cannot be written or removed.
+    pub fn write(&self, learner: &Learner) -> Result<usize, CorpusError> {
+        let failed = |path: &Path, verb| {
+            let path = path.to_owned();
+            move |source| CorpusError::Folder { path, verb, source }
+        };
+        let mut files = BTreeMap::new();
+        for case in learner.smallest_corpus() {
+            let case = Case { protocol: case.protocol.sound(), ..Case::clone(&case) };
+            let mut text = Vec::new();
+            Repro::new(case, None, Vec::new()).write(&mut text).expect("memory can be written to");
+            files.insert(self.directory.join(format!("{:0DIGITS$x}.json", StableHasher::of(&text))), text);
+        }
+        fs::create_dir_all(&self.directory).map_err(failed(&self.directory, "written"))?;
+        for old in self.files()?.into_iter().filter(|path| is_ours(path) && !files.contains_key(path)) {
+            fs::remove_file(&old).map_err(failed(&old, "removed"))?;
+        }
+        for (path, text) in files.iter().filter(|(path, _)| !path.exists()) {
+            write_whole(path, |out| io::Write::write_all(out, text)).map_err(failed(path, "written"))?;
+        }
+        Ok(files.len())
+    }
+}
+
+/// Whether a file has a name that only [`CorpusFolder::write`] gives.
+fn is_ours(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
+    stem.len() == DIGITS && stem.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::subject;
+    use crate::lab::tests::odd::Odd;
+    use crate::subjects;
+
+    fn learner(seeds: u64) -> Learner {
+        let mut learner = Learner::new(subjects::raft());
+        for seed in 0..seeds {
+            let case = learner.choose(seed).case;
+            let (trial, met) = case.attempt_tracked();
+            learner.learn(case, met, trial.events());
+        }
+        learner
+    }
+
+    fn folder(directory: &Path) -> CorpusFolder {
+        CorpusFolder::new(directory.join("corpus"), subjects::builtin())
+    }
+
+    #[test]
+    fn what_is_written_meets_all_edges_again_with_fewer_cases() {
+        let (directory, learner) = (tempfile::tempdir().expect("a folder"), learner(640));
+        let folder = folder(directory.path());
+        let written = folder.write(&learner).expect("it can be written");
+        assert!(written < learner.cases(), "{written} of {}", learner.cases());
+        let mutant = subjects::raft().without("vote-once").expect("a rule");
+        let read = folder.read(&subjects::raft()).expect("it can be read");
+        assert_eq!(read.len(), written);
+        let mut again = Learner::new(subjects::raft());
+        for case in read {
+            let (trial, met) = case.attempt_tracked();
+            again.learn(case, met, trial.events());
+        }
+        again.end_round();
+        assert_eq!(again.edges(), learner.edges());
+        let broken = folder.read(&mutant).expect("it can be read");
+        assert!(broken.iter().all(|case| case.protocol.broken() == Some("vote-once")));
+        assert!(folder.write(&again).expect("it can be written") <= written);
+    }
+
+    #[test]
+    fn only_its_own_files_are_removed() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let folder = folder(directory.path());
+        folder.write(&learner(128)).expect("it can be written");
+        let path = |name: &str| directory.path().join("corpus").join(name);
+        let old = path("0123456789abcdef.json");
+        fs::copy(&folder.files().expect("files")[0], &old).expect("a copy");
+        fs::copy(&old, path("mine.json")).expect("a copy");
+        fs::write(path("notes.txt"), "mine").expect("a file");
+        folder.write(&learner(128)).expect("it can be written");
+        assert!(!old.exists() && path("mine.json").exists() && path("notes.txt").exists());
+    }
+
+    #[test]
+    fn what_is_no_case_of_the_protocol_is_named() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let folder = folder(directory.path());
+        assert_eq!(folder.read(&subjects::raft()).expect("there is no folder yet").len(), 0);
+        folder.write(&learner(64)).expect("it can be written");
+        let other = folder.read(&subject(Odd::default())).expect_err("cases of Raft");
+        assert!(other.to_string().contains("is a case of raft; allowed is one of odd"), "{other}");
+        fs::write(directory.path().join("corpus/bad.json"), "{}").expect("a file");
+        let bad = folder.read(&subjects::raft()).expect_err("no repro");
+        assert!(bad.to_string().contains("bad.json"), "{bad}");
+    }
+}
