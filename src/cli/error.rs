@@ -62,6 +62,11 @@ pub(super) enum CliError {
     Unexplorable(#[from] Unexplorable),
     #[error("{protocol} has no mutants, so there is nothing to detect; `Subject::mutants` lists them")]
     NoMutants { protocol: &'static str },
+    #[error(
+        "this build has no drawn mutants of {protocol}; `{}` makes one that has some (docs/checking.md)",
+        crate::report::zoo::BUILD
+    )]
+    NoDrawnMutants { protocol: &'static str },
     #[error(transparent)]
     Grid(Box<GridError>),
     #[error("`{name}` has {count} values; allowed is one for a run, and `seedbed sweep` takes several")]

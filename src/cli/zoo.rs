@@ -1,4 +1,5 @@
-//! `seedbed zoo`: mutants of a protocol that lack one rule each, and how soon each checker detects them.
+//! `seedbed zoo`: mutants of a protocol that lack one rule each, or were drawn by chance, and how soon each checker detects
+//! them.
 
 use std::fs;
 use std::io::Write;
@@ -8,6 +9,7 @@ use super::Outcome;
 use super::command::Words;
 use super::cores::Cores;
 use super::error::CliError;
+use super::files::OutputFile;
 use super::output::{self, plural};
 use super::program::{self, default_protocol};
 use super::progress::Progress;
@@ -25,16 +27,20 @@ use crate::world::processes::Interrupt;
 /// its safety or progress depends on. From several starts, random scenarios run until a checker that sees
 /// only what clients see (linearizability or liveness) detects it. The table has the median and the worst
 /// number of seeds until each checker first detects the mutant.
+///
+/// A build of `seedbed-mutate` also has mutants that were drawn by chance. They have a table of their own, and a
+/// score: how many of them are detected.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   seedbed zoo
   seedbed zoo --rule commit-own-term --starts 3
   seedbed zoo --shrink repros/zoo       and a shrunk repro file of each failure
+  seedbed zoo --drawn --csv found.csv   the mutation score (in a build of seedbed-mutate)
 
 Exit codes: 0 every mutant is detected and the correct protocol passes, 1 a check failed, 2 bad usage.")]
 pub(super) struct Args {
-    /// Only the mutant without this rule (repeatable)
+    /// Only the mutant without this rule, or the drawn mutant of this name (repeatable)
     #[arg(long = "rule", value_name = "RULE", value_parser = program::rules())]
     rules: Vec<String>,
 
@@ -58,6 +64,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     shrink: Option<PathBuf>,
 
+    /// Only the mutants that were drawn by chance
+    #[arg(long, conflicts_with = "rules")]
+    drawn: bool,
+
+    /// Also write a row for each mutant, start and checker: the seeds until its first finding
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+
     #[command(flatten)]
     cores: Cores,
 }
@@ -65,10 +79,8 @@ pub(super) struct Args {
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     args.protocol.check_explorable()?;
-    let animals = zoo::animals(&args.protocol, &args.rules)?;
-    if args.protocol.mutants().is_empty() {
-        return Err(CliError::NoMutants { protocol: args.protocol.name() });
-    }
+    let animals = wanted(&args)?;
+    let csv = args.csv.as_deref().map(OutputFile::open).transpose()?;
     args.cores.use_them()?;
     let effort = Effort { starts: args.starts, seeds_max: args.seeds, learning: !args.no_learning };
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
@@ -87,8 +99,13 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     }
     let mutants = plural(animals.len() as u64 - 1, "mutant", "mutants");
     output::note(&format!("{mutants} in {:.1} s", clock.now().as_secs_f64()));
-    report::write_matrix(&mut out, &animals, effort)?;
+    write_tables(&mut out, &args, &animals, effort)?;
     out.flush()?;
+    if let Some(file) = csv {
+        let mut file = file.begin(&mut out)?;
+        let written = report::write_csv(&mut file, &animals);
+        file.finish(written)?;
+    }
     let mut all_replay = true;
     if let Some(folder) = &args.shrink {
         let progress = Progress::in_hunts(animals.len() as u64 * effort.starts);
@@ -102,7 +119,55 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         all_replay = specimens.iter().all(|specimen| specimen.replays);
     }
     drop(hold);
-    Ok(Outcome::of(all_replay && animals.iter().all(Animal::is_as_expected)))
+    let (drawn, rules): (Vec<Animal>, Vec<Animal>) =
+        animals.into_iter().partition(|animal| animal.protocol.drawn().is_some());
+    let as_expected = rules.iter().all(Animal::is_as_expected) && report::is_as_expected(&drawn);
+    Ok(Outcome::of(all_replay && as_expected))
+}
+
+/// The mutants that are asked for, and then the correct protocol.
+fn wanted(args: &Args) -> Result<Vec<Protocol>, CliError> {
+    let protocol = &args.protocol;
+    if !args.rules.is_empty() {
+        return Ok(zoo::animals(protocol, &args.rules)?);
+    }
+    let mut mutants = zoo::drawn(protocol);
+    if args.drawn && mutants.is_empty() {
+        return Err(CliError::NoDrawnMutants { protocol: protocol.name() });
+    }
+    if args.drawn {
+        mutants.push(protocol.clone());
+    } else {
+        let rules = zoo::animals(protocol, &[])?;
+        let place = rules.len() - 1;
+        mutants = rules[..place].iter().cloned().chain(mutants).chain([rules[place].clone()]).collect();
+    }
+    if mutants.len() == 1 { Err(CliError::NoMutants { protocol: protocol.name() }) } else { Ok(mutants) }
+}
+
+/// Writes the table of the rules and that of the drawn mutants, as far as there are some.
+fn write_tables(out: &mut impl Write, args: &Args, animals: &[Animal], effort: Effort) -> Result<(), CliError> {
+    let with_sound = |is_drawn: bool| -> Vec<Animal> {
+        let is_wanted = |animal: &&Animal| match animal.protocol.broken() {
+            Some(_) => animal.protocol.drawn().is_some() == is_drawn,
+            None => true,
+        };
+        animals.iter().filter(is_wanted).cloned().collect()
+    };
+    let (rules, drawn) = (with_sound(false), with_sound(true));
+    if rules.len() > 1 {
+        report::write_matrix(out, &rules, effort)?;
+    }
+    if drawn.len() > 1 {
+        if rules.len() > 1 {
+            writeln!(out)?;
+        }
+        let elsewhere = if args.rules.is_empty() { zoo::drawn_elsewhere(&args.protocol) } else { 0 };
+        report::write_drawn(out, &drawn, elsewhere, effort)?;
+    } else if args.rules.is_empty() && args.protocol.is_mutated() {
+        report::write_none(out)?;
+    }
+    Ok(())
 }
 
 /// Writes what failures were shrunk to: a file each, and a table.
@@ -129,5 +194,6 @@ fn command(args: &Args) -> String {
     let words = args.rules.iter().fold(words, |words, rule| words.option("--rule", rule));
     let words = words.unless(default.starts, "--starts", args.starts).unless(default.seeds_max, "--seeds", args.seeds);
     let words = if args.no_learning { words.with("--no-learning") } else { words };
-    words.path("--shrink", args.shrink.as_deref()).to_string()
+    let words = if args.drawn { words.with("--drawn") } else { words };
+    words.path("--shrink", args.shrink.as_deref()).path("--csv", args.csv.as_deref()).to_string()
 }

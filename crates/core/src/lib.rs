@@ -22,6 +22,7 @@ pub mod id;
 pub mod kv;
 pub mod lab;
 pub mod machine;
+pub mod mutation;
 pub mod node;
 pub mod printable;
 pub mod raft;

@@ -1,5 +1,8 @@
 //! The zoo: which checkers detect which mutants, how soon, and how small the failures become.
 
+mod curves;
+mod drawn;
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
@@ -9,6 +12,9 @@ use seedbed_core::lab::Protocol;
 use seedbed_core::lab::shrink::Size;
 use seedbed_core::lab::zoo::{Animal, Effort, Hunt, Specimen, Tally};
 use seedbed_core::printable::plural;
+
+pub use curves::write_csv;
+pub use drawn::{BUILD, is_as_expected, write_drawn, write_none};
 
 /// Writes the kill matrix: a row for each mutant and the correct protocol, a column for each checker, also for each of the
 /// protocol's own that found something. Below it are the mutants that escape and the total.
@@ -39,7 +45,7 @@ pub fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) ->
     write_total(out, animals, effort)
 }
 
-/// Writes what an interrupted visit has found: the matrix of those that all hunts are done for.
+/// Writes what an interrupted visit has found: the matrix of those that all hunts are done for, as far as they lack rules.
 ///
 /// # Errors
 /// If `out` cannot be written to.
@@ -47,7 +53,8 @@ pub fn write_interrupted(out: &mut impl Write, animals: &[Animal], effort: Effor
     let done: usize = animals.iter().map(|animal| animal.hunts.len()).sum();
     writeln!(out, "Interrupted after {done} of {} hunts.", animals.len() as u64 * effort.starts)?;
     // What is said of a mutant is true only after all of its hunts.
-    let is_finished = |animal: &&Animal| animal.hunts.len() as u64 == effort.starts;
+    let is_finished =
+        |animal: &&Animal| animal.hunts.len() as u64 == effort.starts && animal.protocol.drawn().is_none();
     let finished: Vec<Animal> = animals.iter().filter(is_finished).cloned().collect();
     if finished.is_empty() { Ok(()) } else { write_matrix(out, &finished, effort) }
 }
@@ -82,10 +89,11 @@ fn checkers(animals: &[Animal]) -> Vec<Checker> {
 fn cells(animal: &Animal, checkers: &[Checker], effort: Effort) -> Vec<String> {
     let any = [animal.tally(Hunt::by_any), animal.tally(Hunt::by_general)];
     let each = checkers.iter().map(|checker| animal.tally(|hunt| hunt.by(checker)));
-    each.chain(any).map(|tally| shown(tally, effort)).collect()
+    each.chain(any).map(|tally| figures(tally, effort)).collect()
 }
 
-fn shown(tally: Option<Tally>, effort: Effort) -> String {
+/// The seeds of an animal's hunts, as a cell.
+fn figures(tally: Option<Tally>, effort: Effort) -> String {
     match tally {
         None => "-".to_owned(),
         Some(Tally { convicted, median, worst }) if convicted as u64 == effort.starts => format!("{median}/{worst}"),
@@ -94,13 +102,18 @@ fn shown(tally: Option<Tally>, effort: Effort) -> String {
 }
 
 fn write_legend(out: &mut impl Write, animals: &[Animal], rows: &[Vec<String>], effort: Effort) -> io::Result<()> {
-    let (starts, seeds) = (plural(effort.starts, "start", "starts"), plural(effort.seeds_max, "seed", "seeds"));
-    writeln!(out, "Seeds until first detected, median/worst of {starts}, at most {seeds} each.")?;
+    writeln!(out, "{}", starts_and_seeds(effort))?;
     let some = rows.iter().flatten().any(|cell| cell.contains('('));
     let some = if some { "(7): only from 7 of the starts. " } else { "" };
     let rest = if animals.iter().all(Animal::is_as_expected) { "" } else { "!: a check failed." };
     writeln!(out, "{}", format!("-: not detected. {some}{rest}").trim_end())?;
     writeln!(out, "client's view: detected by linearizability or liveness, which need only what clients see.\n")
+}
+
+/// What the figures of a table mean.
+fn starts_and_seeds(effort: Effort) -> String {
+    let (starts, seeds) = (plural(effort.starts, "start", "starts"), plural(effort.seeds_max, "seed", "seeds"));
+    format!("Seeds until first detected, median/worst of {starts}, at most {seeds} each.")
 }
 
 fn write_error(out: &mut impl Write, animal: &Animal) -> io::Result<()> {
@@ -144,7 +157,7 @@ mod tests {
     use seedbed_core::subjects;
 
     /// A mutant of Raft, or Raft itself, with hunts that each took this many seeds until linearizability failed.
-    fn animal(rule: Option<&str>, seeds: &[Option<u64>]) -> Animal {
+    pub(super) fn animal(rule: Option<&str>, seeds: &[Option<u64>]) -> Animal {
         let raft = subjects::raft();
         let protocol = rule.map_or_else(|| raft.clone(), |rule| raft.without(rule).expect("a rule"));
         let hunt = |seeds: &Option<u64>| Hunt {
@@ -154,7 +167,7 @@ mod tests {
         Animal { protocol, hunts: seeds.iter().map(hunt).collect() }
     }
 
-    fn text(write: impl FnOnce(&mut anstream::StripStream<Vec<u8>>) -> io::Result<()>) -> String {
+    pub(super) fn text(write: impl FnOnce(&mut anstream::StripStream<Vec<u8>>) -> io::Result<()>) -> String {
         let mut out = anstream::StripStream::new(Vec::new());
         write(&mut out).expect("memory");
         String::from_utf8(out.into_inner()).expect("text")

@@ -12,6 +12,7 @@
 //! - [`zoo`]: mutants of a protocol, which the checkers must detect.
 
 mod case;
+mod drawn;
 pub mod explore;
 pub mod folder;
 mod names;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use super::drawn::{Drawn, drawn_in};
 use super::names;
 use super::parameter::ParameterError;
 use super::station::{OnLan, StationSubject};
@@ -12,6 +13,7 @@ use super::tested::{Runs, Tested};
 use super::verify::{Agreement, Divergence};
 use crate::hint::{did_you_mean, nearest};
 use crate::lab::explore::Flavour;
+use crate::mutation::DrawnMutant;
 use crate::record::{RunRecord, Watcher, World};
 use crate::rng::Stream;
 use crate::scenario::Scenario;
@@ -50,6 +52,8 @@ pub struct Mutant {
     pub breaks: &'static str,
     /// Where the rule is from, such as a section of a paper; empty if there is nothing to say.
     pub source: &'static str,
+    /// If it was drawn by chance ([`crate::mutation`]), all that is known of it. It lacks no rule then.
+    pub drawn: Option<&'static DrawnMutant>,
     subject: Arc<dyn Tested>,
 }
 
@@ -163,9 +167,23 @@ impl Protocol {
         self.subject.validate()
     }
 
-    /// Its known-bad variants.
+    /// Its known-bad variants: those that lack a rule, and then those that were drawn by chance, if this build has some.
     pub fn mutants(&self) -> Vec<Mutant> {
-        self.sound().subject.mutants()
+        let sound = self.sound().subject;
+        let mut mutants = sound.mutants();
+        mutants.extend(drawn_in(sound.mutated()).map(|drawn| Mutant::of_drawn(drawn, &sound)));
+        mutants
+    }
+
+    /// Whether its code can have drawn mutants: in a build that has some, they are among its
+    /// [`mutants`](Protocol::mutants).
+    pub fn is_mutated(&self) -> bool {
+        !self.subject.mutated().is_empty()
+    }
+
+    /// What is known of it if it is a drawn mutant.
+    pub fn drawn(&self) -> Option<&'static DrawnMutant> {
+        drawn_in(self.subject.mutated()).find(|drawn| Some(drawn.name) == self.broken())
     }
 
     /// The same protocol, with these parameters, without a rule.
@@ -302,7 +320,12 @@ impl fmt::Debug for Protocol {
 impl Mutant {
     /// A variant of a protocol. `breaks` says what it does wrong.
     pub fn new(name: &'static str, breaks: &'static str, subject: impl Subject) -> Mutant {
-        Mutant { name, breaks, source: "", subject: Arc::new(subject) }
+        Mutant { name, breaks, source: "", drawn: None, subject: Arc::new(subject) }
+    }
+
+    fn of_drawn(drawn: &'static DrawnMutant, sound: &Arc<dyn Tested>) -> Mutant {
+        let subject = Arc::new(Drawn { number: drawn.number, inner: Arc::clone(sound) });
+        Mutant { name: drawn.name, breaks: drawn.change, source: drawn.place, drawn: Some(drawn), subject }
     }
 
     /// The same with the source of its rule.

@@ -94,6 +94,12 @@ pub trait StationSubject: Clone + Send + Sync + 'static {
         liveness::BOUND
     }
 
+    /// The code of its replicas that can have drawn mutants ([`crate::mutation`]): files and folders, from the folder of
+    /// the sources of this package. By default none, which is right for every protocol of another package.
+    fn mutated(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Which faults an exploration may inject. By default all but crashes, since a replica without a disk forgets
     /// everything. It never injects faults of disks.
     fn tolerates(&self) -> Tolerance {
@@ -212,6 +218,10 @@ impl<S: StationSubject> Tested for OnLan<S> {
 
     fn mutants(&self) -> Vec<Mutant> {
         Vec::new()
+    }
+
+    fn mutated(&self) -> &'static [&'static str] {
+        self.0.mutated()
     }
 
     fn progress_bound(&self) -> Span {

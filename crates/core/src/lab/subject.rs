@@ -119,6 +119,12 @@ pub trait Subject: Clone + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The code of its replicas that can have drawn mutants ([`crate::mutation`]): files and folders, from the folder of
+    /// the sources of this package. By default none, which is right for every protocol of another package.
+    fn mutated(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Which faults an exploration may inject.
     fn tolerates(&self) -> Tolerance {
         Tolerance::of::<RecordOf<Self>>()

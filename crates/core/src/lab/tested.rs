@@ -43,6 +43,7 @@ pub(super) trait Tested: Send + Sync {
     fn with(&self, name: &str, value: f64) -> Result<Arc<dyn Tested>, ParameterError>;
     fn validate(&self) -> Result<(), ParameterError>;
     fn mutants(&self) -> Vec<Mutant>;
+    fn mutated(&self) -> &'static [&'static str];
     fn progress_bound(&self) -> Span;
     fn tolerates(&self) -> Tolerance;
     fn timing(&self) -> Timing;
@@ -108,6 +109,10 @@ impl<S: Subject> Tested for S {
 
     fn mutants(&self) -> Vec<Mutant> {
         Subject::mutants(self)
+    }
+
+    fn mutated(&self) -> &'static [&'static str] {
+        Subject::mutated(self)
     }
 
     fn progress_bound(&self) -> Span {

@@ -3,6 +3,9 @@
 //! A judge is worth what it finds. So every rule that a protocol's safety or progress rests on is broken by itself
 //! ([`Mutant`](super::Mutant)), and random cases are run until a checker detects it. A *hunt* is one such search: it
 //! starts at a seed of its own and counts the seeds until each checker's first finding.
+//!
+//! The rules and the explorer have the same authors. So there are other mutants, drawn by chance ([`crate::mutation`]), in
+//! builds that have some; their [`Score`] says how many of them a hunt detects.
 
 use std::ops::ControlFlow;
 
@@ -12,6 +15,7 @@ use super::explore::{Choice, Failure, Learner};
 use super::shrink::{Shrunk, shrink};
 use super::{Protocol, Protocols, Repro, UnknownMutant};
 use crate::check::{Checker, Finding, UNKNOWN};
+use crate::mutation::{DRAWN, DrawnMutant, Judgement};
 
 /// Hunts of one animal begin so far apart.
 const START_DISTANCE: u64 = 1_000_000;
@@ -117,11 +121,11 @@ impl Animal {
     }
 }
 
-/// The mutants of a protocol that lack these rules, each once, and then the protocol itself. Without a rule, it is all
-/// mutants.
+/// The mutants of a protocol that have these names, each once, and then the protocol itself. Without a name, it is all
+/// mutants that lack a rule.
 ///
 /// # Errors
-/// If the protocol has no such rule.
+/// If the protocol has no such mutant.
 pub fn animals(protocol: &Protocol, rules: &[String]) -> Result<Vec<Protocol>, UnknownMutant> {
     let mut names: Vec<&str> = Vec::new();
     for rule in rules {
@@ -130,10 +134,68 @@ pub fn animals(protocol: &Protocol, rules: &[String]) -> Result<Vec<Protocol>, U
         }
     }
     if names.is_empty() {
-        names = protocol.mutants().iter().map(|mutant| mutant.name).collect();
+        names = protocol.mutants().iter().filter(|mutant| mutant.drawn.is_none()).map(|mutant| mutant.name).collect();
     }
     let mutants = names.into_iter().map(|rule| protocol.without(rule));
     mutants.chain([Ok(protocol.clone())]).collect()
+}
+
+/// The mutants of a protocol that were drawn by chance.
+pub fn drawn(protocol: &Protocol) -> Vec<Protocol> {
+    let drawn = protocol.mutants().into_iter().filter(|mutant| mutant.drawn.is_some());
+    drawn.filter_map(|mutant| protocol.without(mutant.name).ok()).collect()
+}
+
+/// How many drawn mutants of this build are not in the code of this protocol.
+pub fn drawn_elsewhere(protocol: &Protocol) -> usize {
+    DRAWN.len() - drawn(protocol).len()
+}
+
+/// How many of some drawn mutants were detected, from every start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// Those that a client could notice. All other numbers but two are of these.
+    pub mutants: usize,
+    /// Detected by a checker that sees only what clients see.
+    pub by_general: usize,
+    /// Detected by any checker.
+    pub by_any: usize,
+    /// Detected by none, and a test is known that does.
+    pub by_script: usize,
+    /// Mutants that change no behaviour.
+    pub equivalent: usize,
+    /// Mutants that no client could notice.
+    pub invisible: usize,
+}
+
+impl Score {
+    /// Counts these mutants.
+    pub fn of<'a>(mutants: impl IntoIterator<Item = (&'a DrawnMutant, &'a Animal)>) -> Score {
+        let mut score = Score::default();
+        for (drawn, animal) in mutants {
+            match drawn.judgement {
+                Judgement::Equivalent(_) => score.equivalent += 1,
+                Judgement::Invisible(_) => score.invisible += 1,
+                Judgement::None | Judgement::Script(_) => {
+                    let is_detected = !animal.escapes();
+                    score.mutants += 1;
+                    score.by_any += usize::from(is_detected);
+                    score.by_general += usize::from(animal.hunts.iter().all(|hunt| hunt.by_general().is_some()));
+                    score.by_script += usize::from(!is_detected && drawn.judgement != Judgement::None);
+                }
+            }
+        }
+        score
+    }
+}
+
+/// Whether hunts contradict what a person said of a mutant: something was found that should not be there to find.
+pub fn is_misjudged(judgement: Judgement, animal: &Animal) -> bool {
+    match judgement {
+        Judgement::Equivalent(_) => animal.hunts.iter().any(|hunt| hunt.by_any().is_some()),
+        Judgement::Invisible(_) => animal.hunts.iter().any(|hunt| hunt.by_general().is_some()),
+        Judgement::None | Judgement::Script(_) => false,
+    }
 }
 
 /// What a hunt found, made small.
@@ -283,6 +345,39 @@ mod tests {
         assert_eq!(named, [Some("vote-once"), Some("commit-own-term"), None]);
         assert_eq!(rules(&[]).expect("rules").len(), raft.mutants().len() + 1);
         assert!(rules(&["no-such-rule"]).is_err());
+    }
+
+    #[test]
+    fn a_score_counts_what_clients_could_notice_and_the_rest_apart() {
+        let hunt = |checker: Option<Checker>| Hunt {
+            convictions: checker.map(|checker| (checker, 5)).into_iter().collect(),
+            failure: None,
+        };
+        let animal = |checkers: &[Option<Checker>]| Animal {
+            protocol: subjects::raft(),
+            hunts: checkers.iter().cloned().map(hunt).collect(),
+        };
+        let (black_box, inner) = (Some(Checker::LIVENESS), Some(Checker::INVARIANTS));
+        let all = [
+            (Judgement::None, animal(&[black_box.clone(), black_box.clone()])),
+            (Judgement::None, animal(&[black_box.clone(), inner.clone()])),
+            (Judgement::None, animal(&[black_box.clone(), None])),
+            (Judgement::Script("a test"), animal(&[None, None])),
+            (Judgement::Script("a test"), animal(&[inner.clone(), inner.clone()])),
+            (Judgement::Equivalent("why"), animal(&[None, None])),
+            (Judgement::Invisible("why"), animal(&[inner.clone(), None])),
+        ];
+        let mutants = all.clone().map(|(judgement, animal)| (drawn_mutant(judgement), animal));
+        let score = Score::of(mutants.iter().map(|(drawn, animal)| (drawn, animal)));
+        let expected = Score { mutants: 5, by_general: 1, by_any: 3, by_script: 1, equivalent: 1, invisible: 1 };
+        assert_eq!(score, expected);
+        assert!(!all.iter().any(|(judgement, animal)| is_misjudged(*judgement, animal)));
+        assert!(is_misjudged(Judgement::Equivalent("why"), &animal(&[inner, None])));
+        assert!(is_misjudged(Judgement::Invisible("why"), &animal(&[None, black_box])));
+    }
+
+    fn drawn_mutant(judgement: Judgement) -> DrawnMutant {
+        DrawnMutant { number: 1, name: "drawn-001", place: "a.rs:1", function: "f", change: "delete !", judgement }
     }
 
     #[test]

@@ -78,6 +78,10 @@ impl StationSubject for Node {
         Some(machine)
     }
 
+    fn mutated(&self) -> &'static [&'static str] {
+        &["raft/", "replica/", "kv/", "node/mod.rs", "node/log.rs", "node/members.rs", "node/mids.rs", "node/window.rs"]
+    }
+
     fn progress_bound(&self) -> Span {
         self.as_raft().progress_bound()
     }

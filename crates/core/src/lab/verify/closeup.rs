@@ -9,6 +9,7 @@ use super::divergence::{Line, Side, Sighting};
 use super::{AFTER, CONTEXT};
 use crate::lab::plays::Plays;
 use crate::machine::Machine;
+use crate::mutation;
 use crate::record::{Event, Observer, Scene, Trace};
 use crate::scenario::Scenario;
 use crate::world::{Run, catch_quietly};
@@ -20,9 +21,10 @@ const CHUNK: usize = 256;
 pub(super) fn closeup(scenario: &Scenario, seed: u64, plays: &impl Plays) -> Option<Sighting> {
     let (to_right, from_left) = mpsc::channel();
     let (to_left, from_right) = mpsc::channel();
+    let mutant = mutation::active();
     let (left, right) = thread::scope(|scope| {
-        let left = scope.spawn(|| play(scenario, seed, plays, to_right, from_right));
-        let right = scope.spawn(|| play(scenario, seed, plays, to_left, from_left));
+        let left = scope.spawn(|| mutation::with(mutant, || play(scenario, seed, plays, to_right, from_right)));
+        let right = scope.spawn(|| mutation::with(mutant, || play(scenario, seed, plays, to_left, from_left)));
         (left.join().expect("panics are caught"), right.join().expect("panics are caught"))
     });
     let differ = left.odd || left.side.panic != right.side.panic;

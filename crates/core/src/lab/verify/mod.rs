@@ -21,6 +21,7 @@ pub use divergence::{Divergence, Line, Side, Sighting};
 
 use crate::lab::plays::{Booting, Plays, whole};
 use crate::machine::{Boot, Exit, Identity, Machine};
+use crate::mutation;
 use crate::record::{Event, Observer, RunRecord, Scene};
 use crate::scenario::Scenario;
 use crate::service::Service;
@@ -82,14 +83,16 @@ pub(super) fn verify_played<'s>(
     plays: &impl Plays,
 ) -> Result<Agreement, Box<Divergence>> {
     let (runs, stop, watch) = (&mut runs.fuse(), &AtomicBool::new(false), &watch);
+    // A mutant is that of its thread.
+    let mutant = mutation::active();
     // Nothing waits in it: one batch is played while the one before it is played again.
     let (batches, played) = mpsc::sync_channel::<Vec<First<'s>>>(0);
     thread::scope(|scope| {
         scope.spawn(move || {
             loop {
                 let going_on = runs.by_ref().take_while(|_| !stop.load(Ordering::Relaxed));
-                let batch: Vec<First<'s>> =
-                    going_on.take(BATCH).map(|(scenario, seed)| First::play(scenario, seed, watch, plays)).collect();
+                let play = |(scenario, seed)| mutation::with(mutant, || First::play(scenario, seed, watch, plays));
+                let batch: Vec<First<'s>> = going_on.take(BATCH).map(play).collect();
                 if batch.is_empty() || batches.send(batch).is_err() {
                     break;
                 }
@@ -103,11 +106,13 @@ pub(super) fn verify_played<'s>(
                 let mut found = None;
                 for first in batch.iter().rev() {
                     // In the opposite order, so the first of the batch comes last.
-                    found = first.again(watch, plays).map(|divergence| (divergence, first.scenario)).or(found);
+                    found = mutation::with(mutant, || first.again(watch, plays))
+                        .map(|divergence| (divergence, first.scenario))
+                        .or(found);
                 }
                 if let Some((divergence, scenario)) = found {
                     stop.store(true, Ordering::Relaxed);
-                    return Err(Box::new(closer(divergence, scenario, plays)));
+                    return Err(Box::new(mutation::with(mutant, || closer(divergence, scenario, plays))));
                 }
             }
             Ok(agreement)

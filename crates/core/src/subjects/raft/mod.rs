@@ -135,6 +135,10 @@ impl<R: Rules> Subject for Raft<R> {
         Rule::ALL.into_iter().map(mutant).collect()
     }
 
+    fn mutated(&self) -> &'static [&'static str] {
+        &["raft/", "replica/", "kv/"]
+    }
+
     fn timing(&self) -> Timing {
         let raft = &self.config.raft;
         Timing {
