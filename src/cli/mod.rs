@@ -148,6 +148,7 @@ fn arguments_taken() -> clap::Command {
     let about =
         "Tests protocols of this crate with seedbed: a deterministic simulation testbed for replicated systems.";
     let has_mutants = !program.protocols.mutants().is_empty();
+    let is_mutated = program.protocols.iter().any(Protocol::is_mutated);
     worded(command).about(about).mut_subcommands(|command| {
         let is_of_store = ["serve", "cluster", "kv", "chaos", "status", "compare"].contains(&command.get_name());
         let command = if is_of_store { command.hide(true) } else { command };
@@ -155,6 +156,7 @@ fn arguments_taken() -> clap::Command {
             // Its servers are those of the built-in store.
             "world" => argument.hide(true),
             "without" | "rules" if !has_mutants => argument.hide(true),
+            "drawn" if !is_mutated => argument.hide(true),
             _ => argument,
         })
     })

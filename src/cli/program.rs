@@ -63,8 +63,18 @@ pub(super) fn rules() -> impl TypedValueParser<Value = String> {
 
 /// Words of examples that only seedbed itself can carry out: its protocols, their parameters and mutants, and repro files
 /// of them.
-const OF_SEEDBED: [&str; 9] =
-    ["raft", "Raft", "broadcast", "3700kvstore", "--world", "commit-own-term", "figure-8", "stale-read", "elections"];
+const OF_SEEDBED: [&str; 10] = [
+    "raft",
+    "Raft",
+    "broadcast",
+    "3700kvstore",
+    "--world",
+    "--drawn",
+    "commit-own-term",
+    "figure-8",
+    "stale-read",
+    "elections",
+];
 
 /// A text that is about this program: its commands begin with its name, and examples that it cannot carry out are left
 /// out. That of seedbed itself stays as it is.

@@ -27,9 +27,6 @@ use crate::world::processes::Interrupt;
 /// its safety or progress depends on. From several starts, random scenarios run until a checker that sees
 /// only what clients see (linearizability or liveness) detects it. The table has the median and the worst
 /// number of seeds until each checker first detects the mutant.
-///
-/// A build of `seedbed-mutate` also has mutants that were drawn by chance. They have a table of their own, and a
-/// score: how many of them are detected.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -64,7 +61,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     shrink: Option<PathBuf>,
 
-    /// Only the mutants that were drawn by chance
+    /// Only the mutants that were drawn by chance, which a build of `seedbed-mutate` has: a table of their own, with
+    /// the score, which is how many of them are detected
     #[arg(long, conflicts_with = "rules")]
     drawn: bool,
 

@@ -146,6 +146,31 @@ fn the_zoo_prints_a_kill_matrix_and_says_what_escapes() {
 }
 
 #[test]
+fn a_build_without_drawn_mutants_says_how_to_make_one_that_has_some() {
+    let folder = folder();
+    let whole = seedbed(&folder, &["zoo", "--starts", "1", "--seeds", "1"]);
+    let line = "\nThis build has no drawn mutants; `cargo run -p seedbed-mutate -- copy` makes one that has \
+                (docs/checking.md).\n";
+    assert!(stdout(&whole).ends_with(line), "{}", stdout(&whole));
+    let drawn = seedbed(&folder, &["zoo", "--drawn"]);
+    assert_eq!((drawn.status.code(), stdout(&drawn)), (Some(2), String::new()));
+    assert!(stderr(&drawn).contains("this build has no drawn mutants of raft; `cargo run"), "{}", stderr(&drawn));
+}
+
+#[test]
+fn a_csv_file_of_the_zoo_has_the_seeds_of_each_start_and_checker() {
+    let folder = folder();
+    let arguments = ["zoo", "--rule", "answer-after-commit", "--starts", "2", "--csv", "found.csv"];
+    let output = seedbed(&folder, &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let text = fs::read_to_string(folder.path().join("found.csv")).expect("a file");
+    assert_eq!(text.lines().count(), 1 + 2 * 2 * 6, "{text}");
+    let found = |line: &&str| line.starts_with("raft,answer-after-commit,") && line.contains(",client's view,");
+    let seeds = text.lines().filter(found).filter_map(|line| line.rsplit(',').next()?.parse::<u64>().ok());
+    assert_eq!(seeds.filter(|seeds| (1..=2_000).contains(seeds)).count(), 2, "{text}");
+}
+
+#[test]
 fn a_mutant_that_is_named_twice_is_hunted_once() {
     let folder = folder();
     let rule = ["--rule", "answer-after-commit"];

@@ -13,7 +13,7 @@ pub struct DrawnMutant {
     pub number: u32,
     /// Its name on the command line, as in `drawn-017`.
     pub name: &'static str,
-    /// File and line in the sources, as in `raft/log.rs:123`.
+    /// File, line and column in the sources, as in `raft/log.rs:107:9`.
     pub place: &'static str,
     /// The function around it, as in `Log::truncate`.
     pub function: &'static str,

@@ -176,7 +176,7 @@ fn write_list(path: &Path, sample: &[Drawn]) -> Result<(), Error> {
             Some(Judgement::Invisible(reason)) => format!("Judgement::Invisible({reason:?})"),
             Some(Judgement::Script(test)) => format!("Judgement::Script({test:?})"),
         };
-        let (number, name, place) = (drawn.number, drawn.name(), format!("{}:{}", drawn.file, drawn.line));
+        let (number, name, place) = (drawn.number, drawn.name(), drawn.place());
         let (function, change) = (&drawn.function, &drawn.change);
         let _ = writeln!(
             list,

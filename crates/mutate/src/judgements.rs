@@ -90,6 +90,7 @@ mod tests {
             number: 1,
             file: "a.rs".into(),
             line: 3,
+            column: 5,
             function: function.into(),
             change: "delete !".into(),
             occurrence,

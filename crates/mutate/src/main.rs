@@ -124,8 +124,8 @@ fn run_scripts(scripts: &Scripts) -> Result<ExitCode, Error> {
 }
 
 fn row(drawn: &Drawn) -> String {
-    let place = format!("{}:{}", drawn.file, drawn.line);
-    format!("{} {place:24} {:32} {:48}", drawn.name(), drawn.function, drawn.change)
+    let place = drawn.place();
+    format!("{} {place:28} {:32} {:48}", drawn.name(), drawn.function, drawn.change)
 }
 
 fn why(kill: &Kill) -> String {

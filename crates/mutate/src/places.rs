@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use proc_macro2::{LineColumn, Span};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
@@ -20,6 +21,8 @@ use crate::{operators, values};
 pub struct Place {
     /// The line, from 1.
     pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
     /// The function around it, as in `Log::truncate` or `<Log as Drop>::drop`.
     pub function: String,
     /// What is different, as in `replace < with <=`.
@@ -110,9 +113,9 @@ struct Finder {
 }
 
 impl Finder {
-    fn add(&mut self, line: usize, change: String, edit: Edit) {
-        let function = self.function.clone();
-        self.places.push(Place { line, function, change, occurrence: 0, edit });
+    fn add(&mut self, at: Span, change: String, edit: Edit) {
+        let (LineColumn { line, column }, function) = (at.start(), self.function.clone());
+        self.places.push(Place { line, column: column + 1, function, change, occurrence: 0, edit });
     }
 
     /// A function with a body.
@@ -123,26 +126,26 @@ impl Finder {
         let name = signature.ident.to_string();
         let qualified = self.owner.as_ref().map_or_else(|| name.clone(), |owner| format!("{owner}::{name}"));
         let outer = std::mem::replace(&mut self.function, qualified);
-        let is_default = self.owner.as_ref().is_some_and(|owner| owner.ends_with(" as Default>"));
-        if let Some(first) = body.stmts.first() {
-            let line = signature.span().start().line;
-            let end = body.stmts.last().map_or(0, |last| last.span().byte_range().end);
-            let range = first.span().byte_range().start..end;
-            for value in values::of_return(&signature.output) {
-                let is_endless = value.contains("Default::default()") && (is_default || self.recursive.contains(&name));
-                let is_same =
-                    body.span().source_text().is_some_and(|text| text.trim_matches(['{', '}', ' ', '\n']) == value);
-                if !is_endless && !is_same {
-                    self.add(
-                        line,
-                        format!("replace the body with {value}"),
-                        Edit::Body { body: range.clone(), with: value },
-                    );
-                }
-            }
-        }
+        self.bodies(&name, signature, body);
         visit::visit_block(self, body);
         self.function = outer;
+    }
+
+    /// A whole body is a constant of its type. Left out is what the body says already, and a default that would call this
+    /// function again.
+    fn bodies(&mut self, name: &str, signature: &Signature, body: &Block) {
+        let (Some(first), Some(last)) = (body.stmts.first(), body.stmts.last()) else { return };
+        let range = first.span().byte_range().start..last.span().byte_range().end;
+        let is_default = self.owner.as_ref().is_some_and(|owner| owner.ends_with(" as Default>"));
+        let is_endless = is_default || self.recursive.contains(name);
+        let text = body.span().source_text().unwrap_or_default();
+        for value in values::of_return(&signature.output) {
+            let is_same = text.trim_matches(['{', '}', ' ', '\n']) == value;
+            if !is_same && !(is_endless && value.contains("Default::default()")) {
+                let change = format!("replace the body with {value}");
+                self.add(signature.span(), change, Edit::Body { body: range.clone(), with: value });
+            }
+        }
     }
 
     /// The items of an implementation or a trait.
@@ -155,17 +158,17 @@ impl Finder {
     /// A match arm before a wildcard is never taken, or a guard is always true or always false. An arm with a guard is
     /// not deleted, because a guard that is always false does the same.
     fn arm(&mut self, arm: &Arm, before_wildcard: bool) {
-        let (line, pattern) = (arm.pat.span().start().line, one_line(&arm.pat));
+        let pattern = one_line(&arm.pat);
         match &arm.guard {
             None if before_wildcard && !matches!(arm.pat, Pat::Wild(_)) => {
                 let at = arm.pat.span().byte_range().end;
-                self.add(line, format!("delete the match arm {pattern}"), Edit::Arm { at });
+                self.add(arm.pat.span(), format!("delete the match arm {pattern}"), Edit::Arm { at });
             }
             Some((_, guard)) if !has_let(guard) => {
                 for value in [true, false] {
                     let edit = Edit::Guard { guard: guard.span().byte_range(), value };
                     let change = format!("replace the match guard {} with {value}", one_line(guard));
-                    self.add(guard.span().start().line, change, edit);
+                    self.add(guard.span(), change, edit);
                 }
             }
             _ => {}
@@ -227,7 +230,7 @@ impl<'ast> Visit<'ast> for Finder {
         let instead = if is_chain { &[][..] } else { operators::instead_of(&binary.op) };
         for with in instead {
             let edit = Edit::Expression { whole: whole.clone(), at: at.clone(), with: (*with).to_owned() };
-            self.add(binary.op.span().start().line, format!("replace {from} with {with}"), edit);
+            self.add(binary.op.span(), format!("replace {from} with {with}"), edit);
         }
         visit::visit_expr_binary(self, binary);
     }
@@ -240,11 +243,7 @@ impl<'ast> Visit<'ast> for Finder {
         };
         if !sign.is_empty() {
             let (whole, at) = (unary.span().byte_range(), unary.op.span().byte_range());
-            self.add(
-                unary.span().start().line,
-                format!("delete {sign}"),
-                Edit::Expression { whole, at, with: String::new() },
-            );
+            self.add(unary.span(), format!("delete {sign}"), Edit::Expression { whole, at, with: String::new() });
         }
         visit::visit_expr_unary(self, unary);
     }
@@ -258,7 +257,7 @@ impl<'ast> Visit<'ast> for Finder {
                 let end = pair.punct().map_or(field.span().byte_range().end, |comma| comma.span().byte_range().end);
                 let edit = Edit::Expression { whole: literal.span().byte_range(), at: start..end, with: String::new() };
                 let (field_name, of) = (one_line(&field.member), one_line(&literal.path));
-                self.add(field.span().start().line, format!("delete the field {field_name} of {of}"), edit);
+                self.add(field.span(), format!("delete the field {field_name} of {of}"), edit);
             }
         }
         visit::visit_expr_struct(self, literal);

@@ -28,8 +28,10 @@ pub struct Drawn {
     pub number: u32,
     /// Its file, from the folder of the sources.
     pub file: String,
-    /// The line there.
+    /// The line there, from 1.
     pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
     /// The function around it.
     pub function: String,
     /// What is different.
@@ -45,6 +47,11 @@ impl Drawn {
     /// Its name on the command line of a copy.
     pub fn name(&self) -> String {
         format!("drawn-{:03}", self.number)
+    }
+
+    /// Where it is, as in `raft/log.rs:107:9`.
+    pub fn place(&self) -> String {
+        format!("{}:{}:{}", self.file, self.line, self.column)
     }
 }
 
@@ -126,8 +133,8 @@ impl Population {
     /// The mutants at these places, numbered as [`write`](Population::write) does.
     pub fn describe(&self, chosen: &[usize], judgements: &Judgements) -> Vec<Drawn> {
         let drawn = |(number, &place): (u32, &usize)| {
-            let (file, Place { line, function, change, occurrence, .. }) = self.places[place].clone();
-            let drawn = Drawn { number, file, line, function, change, occurrence, judgement: None };
+            let (file, Place { line, column, function, change, occurrence, .. }) = self.places[place].clone();
+            let drawn = Drawn { number, file, line, column, function, change, occurrence, judgement: None };
             Drawn { judgement: judgements.of(&drawn), ..drawn }
         };
         (1..).zip(chosen).map(drawn).collect()

@@ -40,7 +40,7 @@ struct Program {
 pub enum Kill {
     /// This test fails, perhaps among others.
     Test(String),
-    /// The tests do not end in time.
+    /// The tests do not end in time, and none has failed by then.
     Hangs,
     /// The tests end without a word on a failure: their process was aborted.
     Aborted,
@@ -94,13 +94,11 @@ impl Program {
             None => command.env_remove(VARIABLE),
         };
         let output = command.output().map_err(Error::file(&self.path))?;
-        Ok(if output.status.success() {
-            None
-        } else if output.status.code() == Some(TIMED_OUT) {
-            Some(Kill::Hangs)
-        } else {
-            Some(first_failure(&String::from_utf8_lossy(&output.stdout)).map_or(Kill::Aborted, Kill::Test))
-        })
+        if output.status.success() {
+            return Ok(None);
+        }
+        let other = if output.status.code() == Some(TIMED_OUT) { Kill::Hangs } else { Kill::Aborted };
+        Ok(Some(first_failure(&String::from_utf8_lossy(&output.stdout)).map_or(other, Kill::Test)))
     }
 }
 

@@ -49,7 +49,7 @@ fn write_rows(
 ) -> io::Result<()> {
     writeln!(out, "Drawn mutants. {}", starts_and_seeds(effort))?;
     writeln!(out, "-: not detected. client's view: detected by linearizability or liveness.\n")?;
-    writeln!(out, "{:10} {:24} {:>15} {:>15}  change", "mutant", "place", "client's view", "any")?;
+    writeln!(out, "{:10} {:28} {:>15} {:>15}  change", "mutant", "place", "client's view", "any")?;
     for (mutant, animal) in drawn {
         let change = format!("{}: {}", mutant.function, mutant.change);
         write_row(out, mutant.name, mutant.place, animal, effort)?;
@@ -64,7 +64,7 @@ fn write_rows(
 }
 
 fn write_row(out: &mut impl Write, name: &str, place: &str, animal: &Animal, effort: Effort) -> io::Result<()> {
-    let shown = if place.is_empty() { format!("{name:35}") } else { format!("{name:10} {place:24}") };
+    let shown = if place.is_empty() { format!("{name:39}") } else { format!("{name:10} {place:28}") };
     let (general, any) = (figures(animal.tally(Hunt::by_general), effort), figures(animal.tally(Hunt::by_any), effort));
     write!(out, "{shown} {general:>15} {any:>15}")
 }
@@ -130,7 +130,7 @@ mod tests {
 
     fn mutant(number: u32, judgement: Judgement) -> DrawnMutant {
         let name = ["drawn-001", "drawn-002", "drawn-003", "drawn-004"][number as usize - 1];
-        let (place, function, change) = ("raft/log.rs:107", "Log::truncate", "replace <= with >");
+        let (place, function, change) = ("raft/log.rs:107:9", "Log::truncate", "replace <= with >");
         DrawnMutant { number, name, place, function, change, judgement }
     }
 
@@ -154,12 +154,12 @@ mod tests {
 Drawn mutants. Seeds until first detected, median/worst of 2 starts, at most 10 seeds each.
 -: not detected. client's view: detected by linearizability or liveness.
 
-mutant     place                      client's view             any  change
-drawn-001  raft/log.rs:107                      5/5             5/5  Log::truncate: replace <= with >
-drawn-002  raft/log.rs:107                  3/3 (1)         3/3 (1)  Log::truncate: replace <= with >
-drawn-003  raft/log.rs:107                        -               -  Log::truncate: replace <= with > (script)
-drawn-004  raft/log.rs:107                        -               -  Log::truncate: replace <= with > (equivalent)
-nothing: the correct one                          -               -
+mutant     place                          client's view             any  change
+drawn-001  raft/log.rs:107:9                        5/5             5/5  Log::truncate: replace <= with >
+drawn-002  raft/log.rs:107:9                    3/3 (1)         3/3 (1)  Log::truncate: replace <= with >
+drawn-003  raft/log.rs:107:9                          -               -  Log::truncate: replace <= with > (script)
+drawn-004  raft/log.rs:107:9                          -               -  Log::truncate: replace <= with > (equivalent)
+nothing: the correct one                              -               -
 
 drawn-003 is detected by a_test
 drawn-004 changes no behaviour: both are 0 there
