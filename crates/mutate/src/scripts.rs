@@ -105,7 +105,8 @@ impl Program {
 /// The first test, by name, that a program says has failed.
 fn first_failure(output: &str) -> Option<String> {
     let failed = output.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
-    failed.min().map(str::to_owned)
+    // `name - should panic` of one that should.
+    failed.filter_map(|test| test.split(' ').next()).min().map(str::to_owned)
 }
 
 /// A line of cargo's output: something that was compiled.
@@ -133,7 +134,8 @@ mod tests {
 
     #[test]
     fn the_first_failing_test_is_found_in_what_a_program_writes() {
-        let output = "running 3 tests\ntest b::two ... FAILED\ntest c::three ... ok\ntest a::one ... FAILED\n";
+        let output =
+            "running 3 tests\ntest b::two ... FAILED\ntest c::three ... ok\ntest a::one - should panic ... FAILED\n";
         assert_eq!(first_failure(output).as_deref(), Some("a::one"));
         assert_eq!(first_failure("running 3 tests\n"), None);
     }

@@ -238,3 +238,20 @@ fn no_old_snapshot_is_installed() {
     let (mut hard, mut written) = grown();
     hard.install(&snapshot(1, 2), 2, &mut written);
 }
+
+/// An entry that replaces one on the disk is not on the disk yet.
+#[test]
+fn a_truncation_takes_back_what_the_durable_index_promised() {
+    let (mut hard, mut written) = (empty(), Written::default());
+    hard.enter_term(2, &mut written);
+    for command in 1..=3 {
+        hard.append(entry(1, command), &mut written);
+    }
+    hard.handle_synced(written.records.len() as u64);
+    assert_eq!(hard.durable_index(), 3);
+    hard.truncate(2, 0, &mut written);
+    hard.append(entry(2, 4), &mut written);
+    assert_eq!(hard.durable_index(), 1);
+    hard.handle_synced(written.records.len() as u64);
+    assert_eq!(hard.durable_index(), 2);
+}
