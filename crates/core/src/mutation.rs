@@ -44,7 +44,7 @@ pub const VARIABLE: &str = "SEEDBED_MUTANT";
 
 /// A mutant that loops for ever reaches this many choices in one run. Sound runs of an exploration stay below a hundredth of
 /// it.
-const CHOICES_MAX: u64 = 50_000_000;
+const CHOICES_MAX: u64 = 100_000_000;
 
 /// The number of no mutant.
 const NONE: u32 = 0;
@@ -137,7 +137,7 @@ mod tests {
     fn a_mutant_that_loops_for_ever_is_ended_by_a_panic() {
         let panic = catch_unwind(|| with(7, || while is_active(7) {})).expect_err("it hangs");
         let text = panic.downcast_ref::<String>().expect("a text");
-        assert_eq!(text, "mutant 7 hangs: it reached 50000000 choices in one run");
+        assert_eq!(text, "mutant 7 hangs: it reached 100000000 choices in one run");
         assert!(!with(0, || is_active(7)) && with(7, || is_active(7)), "the next run has all its choices");
     }
 
