@@ -86,7 +86,7 @@ const OF_ITS_OWN: &str = "A checker of the protocol's own has found this. The li
                           `--trace FILE` writes every event up to then.";
 
 /// The order is that of causes: what is further up often brings about what is further down.
-static ROWS: [Row; 18] = [
+static ROWS: [Row; 19] = [
     row(
         Checker::LIVENESS,
         OBSTACLE,
@@ -157,6 +157,12 @@ static ROWS: [Row; 18] = [
         "no write acknowledged",
         "A majority lived and was connected, and still no put was acknowledged. Check that a leader is elected after \
          the last fault, and that it commits: it needs answers from a majority.",
+    ),
+    row(
+        Checker::LIVENESS,
+        "no read acknowledged",
+        "A majority lived and was connected, and still no get was acknowledged. Check that a leader that cannot be sure \
+         that it still leads asks a majority, and answers when that has confirmed it.",
     ),
     rest(
         Checker::LIVENESS,

@@ -128,7 +128,7 @@ client 0015 read old of key k at 2.001000 s, but new had been acknowledged at 1.
   2.000000s to 2.001000s  client 0015 at 0000  get -> old
 Raft invariants: violated, leader completeness at 3.000000s: replica 0001 leads in term 2 without entry 1, which was \
 committed in term 1
-Liveness: stuck, no write was acknowledged from 3.000000s to 13.000000s, although all faults were over and a quorum was \
+Liveness: stuck, no write was acknowledged from 3.000000s to 13.000000s, although the last fault was over and a quorum was \
 connected
 ";
         assert_eq!(text(&failed), expected);

@@ -19,13 +19,13 @@ use crate::rng::Stream;
 #[derive(Clone, Debug)]
 pub struct Director {
     rules: Rulebook,
-    replicas: usize,
-    hosts: Hosts,
-    monkey: ChaosMonkey,
+    pub(super) replicas: usize,
+    pub(super) hosts: Hosts,
+    pub(super) monkey: ChaosMonkey,
     /// None in a run without damage so far, as most runs are.
-    damage: Option<Box<Damage>>,
+    pub(super) damage: Option<Box<Damage>>,
     /// Links with a delay of their own, which an event has given them.
-    slow_links: Vec<(ReplicaId, ReplicaId)>,
+    pub(super) slow_links: Vec<(ReplicaId, ReplicaId)>,
     believed: Option<ReplicaId>,
     /// The replicas whose messages name the leader, as far as partitions and isolations go.
     heard: ReplicaSet,
@@ -34,12 +34,6 @@ pub struct Director {
     choices: Stream,
     seed: u64,
 }
-
-/// Links that lose more than this, either way, do not count as a connection.
-const CONNECTED_LOSS_MAX: f64 = 0.3;
-
-/// How many steps the search for a connected quorum may take: less than a second. The problem is NP-complete.
-const CLIQUE_STEPS_MAX: u32 = 100_000;
 
 /// What a world has to do about a fault, beyond what the [`Director`] has done by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -350,40 +344,7 @@ impl Director {
         Consequence { hit, leader_lost: loses_leader, killed: None }
     }
 
-    /// Whether a quorum of replicas is up, with exact clocks and sound disks, and can all hear each other well: what a
-    /// protocol needs to make progress. False also if the search takes too long, which no matrix was seen to cause.
-    pub fn has_connected_quorum(&self) -> bool {
-        is_quorum_among(self.hosts.sound(), self.quorum(), &self.strangers())
-    }
-
-    /// The replicas that belong to a connected quorum ([`Director::has_connected_quorum`]), perhaps to different ones.
-    pub fn connected(&self) -> ReplicaSet {
-        let (sound, strangers) = (self.hosts.sound(), self.strangers());
-        let others = |one: ReplicaId| sound.minus(strangers[one.index()]).without(one);
-        if !is_quorum_among(sound, self.quorum(), &strangers) {
-            return ReplicaSet::EMPTY;
-        }
-        if sound.iter().all(|one| strangers[one.index()].is_empty()) {
-            return sound;
-        }
-        sound.iter().filter(|&one| is_quorum_among(others(one), self.quorum() - 1, &strangers)).collect()
-    }
-
-    /// For each replica, the sound replicas with which it cannot exchange messages, or only slowly.
-    fn strangers(&self) -> Vec<ReplicaSet> {
-        // A damaged message is as good as lost.
-        let worsened = |loss| self.damage.as_ref().map_or(loss, |damage| damage.worsen(loss));
-        let hears = |from, to| {
-            worsened(self.monkey.loss(from, to)) <= CONNECTED_LOSS_MAX && !self.slow_links.contains(&(from, to))
-        };
-        let connected = |one, other| one == other || (hears(one, other) && hears(other, one));
-        let sound = self.hosts.sound();
-        ReplicaId::all(self.replicas)
-            .map(|one| sound.iter().filter(|&other| !connected(one, other)).collect())
-            .collect()
-    }
-
-    fn quorum(&self) -> usize {
+    pub(super) fn quorum(&self) -> usize {
         self.replicas / 2 + 1
     }
 
@@ -467,61 +428,9 @@ fn cut_off(matrix: &ConnectivityMatrix) -> ReplicaSet {
     all().filter(is_cut).collect()
 }
 
-/// Whether `size` of the candidates are all neighbours of each other; none if the search needs more steps than are
-/// left.
-///
-/// A candidate with at most one stranger among the others can always be taken. So can any candidate where all have two
-/// strangers (they form rings). Otherwise the search branches: the candidate with the most strangers is taken, or not.
-fn has_clique(candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet], steps: &mut u32) -> Option<bool> {
-    let (mut candidates, mut size) = (candidates, size);
-    while size > 0 {
-        *steps = steps.checked_sub(1)?;
-        if !may_have_clique(candidates, size, strangers) {
-            return Some(false);
-        }
-        let count = |one: &ReplicaId| candidates.and(strangers[one.index()]).len();
-        let (Some(fewest), Some(most)) = (candidates.iter().min_by_key(count), candidates.iter().max_by_key(count))
-        else {
-            return Some(false);
-        };
-        let branches = count(&fewest) > 1 && count(&most) > 2;
-        let taken = if branches { most } else { fewest };
-        let rest = candidates.without(taken);
-        if branches && has_clique(rest.minus(strangers[taken.index()]), size - 1, strangers, steps)? {
-            return Some(true);
-        }
-        (candidates, size) = if branches { (rest, size) } else { (rest.minus(strangers[taken.index()]), size - 1) };
-    }
-    Some(true)
-}
-
-/// Whether `size` of the candidates can all hear each other; false if the search takes too long.
-fn is_quorum_among(candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet]) -> bool {
-    has_clique(candidates, size, strangers, &mut { CLIQUE_STEPS_MAX }).unwrap_or(false)
-}
-
-/// A bound: false if surely no `size` of the candidates are all neighbours. The candidates are sorted into sets of
-/// strangers, and a clique has at most one member in each set.
-fn may_have_clique(mut candidates: ReplicaSet, size: usize, strangers: &[ReplicaSet]) -> bool {
-    let mut sets = 0;
-    while let Some(first) = candidates.first() {
-        sets += 1;
-        candidates.remove(first);
-        let mut set = candidates.and(strangers[first.index()]);
-        while let Some(one) = set.first() {
-            candidates.remove(one);
-            set = set.without(one).and(strangers[one.index()]);
-        }
-    }
-    sets >= size
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Delay;
-    use crate::id::REPLICAS_MAX;
-    use crate::time::Span;
 
     fn director(replicas: usize, seed: u64) -> Director {
         director_by(Rulebook::Handout, replicas, seed)
@@ -748,154 +657,6 @@ mod tests {
         director.apply(&Fault::PartEnd);
         director.observe_leader(ReplicaId(0), Some(ReplicaId(0)));
         assert_eq!(director.believed_leader(), Some(ReplicaId(0)));
-    }
-
-    #[test]
-    fn a_quorum_is_connected_if_its_members_all_hear_each_other_both_ways() {
-        let (r, link) =
-            (ReplicaId, |from, to, value| Fault::SetLink { from: ReplicaId(from), to: ReplicaId(to), value });
-        let after = |faults: &[Fault]| {
-            let mut director = director(5, 1);
-            director.observe_leader(r(0), Some(r(0)));
-            for fault in faults {
-                director.apply(fault);
-            }
-            director.has_connected_quorum()
-        };
-        assert!(after(&[]) && after(&[Fault::PartHard]) && after(&[Fault::kill(r(0)), Fault::kill(r(1))]));
-        assert!(!after(&[Fault::kill(r(0)), Fault::kill(r(1)), Fault::kill(r(2))]));
-        assert!(!after(&[Fault::isolate(r(0)), Fault::isolate(r(1)), Fault::isolate(r(2))]));
-        let two_dead = [Fault::kill(r(3)), Fault::kill(r(4))];
-        let with_dead = |faults: &[Fault]| after(&[&two_dead, faults].concat());
-        assert!(with_dead(&[link(0, 1, 0.3)]), "a link may lose three of ten");
-        assert!(!with_dead(&[link(0, 1, 0.31)]) && !with_dead(&[link(1, 0, 0.31)]), "in neither direction more");
-        assert!(after(&[link(0, 1, 1.0), link(1, 2, 1.0)]), "there is another quorum");
-        assert!(
-            !after(&[link(0, 1, 1.0), link(1, 2, 1.0), link(2, 3, 1.0), link(3, 4, 1.0), link(4, 0, 1.0)]),
-            "a ring"
-        );
-    }
-
-    /// As the definition says.
-    fn has_clique_by_brute_force(candidates: &[ReplicaId], size: usize, strangers: &[ReplicaSet]) -> bool {
-        let rest = |place: usize, one: &ReplicaId| {
-            let others = candidates[place + 1..].iter().copied();
-            others.filter(|&other| !strangers[one.index()].contains(other)).collect::<Vec<_>>()
-        };
-        let has = |(place, one)| has_clique_by_brute_force(&rest(place, one), size - 1, strangers);
-        size == 0 || candidates.iter().enumerate().any(has)
-    }
-
-    /// Pairs of this share are strangers.
-    fn random_strangers(replicas: usize, share: f64, random: &mut Stream) -> Vec<ReplicaSet> {
-        let mut strangers = vec![ReplicaSet::EMPTY; replicas];
-        for one in ReplicaId::all(replicas) {
-            for other in ReplicaId::all(one.index()).filter(|_| random.chance(share)) {
-                strangers[one.index()].insert(other);
-                strangers[other.index()].insert(one);
-            }
-        }
-        strangers
-    }
-
-    #[test]
-    fn a_clique_is_found_exactly_if_there_is_one() {
-        let mut random = Stream::new(1, "cliques");
-        let mut found = 0;
-        for _ in 0..4_000 {
-            let replicas = random.between(1, 14) as usize;
-            let share = random.unit();
-            let strangers = random_strangers(replicas, share, &mut random);
-            let candidates: ReplicaSet = ReplicaId::all(replicas).filter(|_| random.chance(0.8)).collect();
-            let size = random.between(0, replicas as u64) as usize;
-            let list: Vec<ReplicaId> = candidates.iter().collect();
-            let expected = has_clique_by_brute_force(&list, size, &strangers);
-            assert_eq!(has_clique(candidates, size, &strangers, &mut 1_000), Some(expected), "{size} of {strangers:?}");
-            found += u32::from(expected);
-        }
-        assert!((1_000..3_000).contains(&found), "{found}");
-    }
-
-    #[test]
-    fn a_slowed_link_connects_no_replicas_until_it_is_as_fast_as_others_again() {
-        let mut director = director(3, 1);
-        let delay = Some(Delay::Constant(Span::from_secs(60)));
-        let (from, to) = (ReplicaId(0), ReplicaId(1));
-        director.apply(&Fault::DelayLink { from, to, delay });
-        assert_eq!(director.connected(), ReplicaSet::all(3), "both hear the third");
-        director.apply(&Fault::DelayLink { from: ReplicaId(2), to: from, delay });
-        assert_eq!(director.connected(), [to, ReplicaId(2)].into_iter().collect());
-        director.apply(&Fault::DelayLink { from: to, to: ReplicaId(2), delay });
-        assert!(director.connected().is_empty() && !director.has_connected_quorum());
-        director.apply(&Fault::DelayLink { from, to, delay: None });
-        assert_eq!(director.connected(), [from, to].into_iter().collect());
-    }
-
-    #[test]
-    fn replicas_outside_all_quorums_are_not_connected() {
-        let mut director = director(5, 1);
-        assert_eq!(director.connected(), ReplicaSet::all(5));
-        let minority: ReplicaSet = [ReplicaId(0), ReplicaId(3)].into_iter().collect();
-        director.apply(&Fault::Partition(vec![minority]));
-        assert_eq!(director.connected(), ReplicaSet::all(5).minus(minority));
-        director.apply(&Fault::Host { at: Some(Target::Replica(ReplicaId(1))), act: Act::Pause });
-        assert!(director.connected().is_empty() && !director.has_connected_quorum());
-    }
-
-    #[test]
-    fn no_disk_is_slow_where_syncs_take_no_time() {
-        let slow = Fault::Host { at: Some(Target::Replica(ReplicaId(1))), act: Act::SlowDisk { times: 9 } };
-        let mut director = director(3, 1);
-        assert_eq!(director.idle(&slow), None);
-        director.set_instant_syncs();
-        assert_eq!(director.idle(&slow), Some(Idle::InstantSyncs));
-        director.apply(&slow);
-        assert_eq!(director.connected(), ReplicaSet::all(3));
-    }
-
-    #[test]
-    fn links_that_damage_too_much_connect_no_quorum() {
-        for (share, connects) in [(0.0, true), (0.3, true), (0.31, false), (1.0, false)] {
-            let mut director = director(3, 1);
-            assert_eq!(director.apply(&Fault::Damage(share)), Consequence::default());
-            assert_eq!(director.has_connected_quorum(), connects, "{share}");
-            director.apply(&Fault::Damage(0.0));
-            assert!(director.has_connected_quorum());
-        }
-        let mut lossy = Director::new(ConnectivityMatrix::uniform(3, 0.2).unwrap(), &[], Rulebook::Handout, 1);
-        lossy.set_damage(0.2);
-        assert!(!lossy.has_connected_quorum());
-    }
-
-    #[test]
-    fn a_connected_quorum_of_a_hundred_and_one_replicas_is_found_in_few_steps() {
-        let mut random = Stream::new(2, "cliques");
-        let (mut found, mut most) = (0, 0);
-        for round in 0..2_000 {
-            let share = f64::from(round % 100) / 500.0;
-            let strangers = random_strangers(REPLICAS_MAX, share, &mut random);
-            let mut steps = CLIQUE_STEPS_MAX;
-            let has = has_clique(ReplicaSet::all(REPLICAS_MAX), 51, &strangers, &mut steps);
-            found += u32::from(has.expect("enough steps"));
-            most = most.max(CLIQUE_STEPS_MAX - steps);
-        }
-        assert!((100..1_900).contains(&found), "{found}");
-        assert!(most < CLIQUE_STEPS_MAX / 10, "{most}");
-    }
-
-    #[test]
-    fn strangers_in_rings_take_no_search() {
-        // Twenty rings of five: two of each ring can be neighbours, three cannot.
-        let ring = |one: ReplicaId| [1, 4].map(|step| ReplicaId(one.0 / 5 * 5 + (one.0 + step) % 5));
-        let strangers: Vec<ReplicaSet> = ReplicaId::all(100).map(|one| ring(one).into_iter().collect()).collect();
-        let has = |size| has_clique(ReplicaSet::all(100), size, &strangers, &mut 101);
-        assert_eq!((has(40), has(41)), (Some(true), Some(false)));
-    }
-
-    #[test]
-    fn a_search_that_would_take_too_long_says_nothing() {
-        let strangers = random_strangers(REPLICAS_MAX, 0.03, &mut Stream::new(2, "cliques"));
-        assert_eq!(has_clique(ReplicaSet::all(REPLICAS_MAX), 51, &strangers, &mut 3), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! - [`Reach`]: in which worlds a fault can be played.
 //! - [`Rulebook`]: which rules a run follows where the course's handout and its runner disagree.
 
+mod connected;
 mod damage;
 mod director;
 mod fault;

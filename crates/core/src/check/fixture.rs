@@ -79,6 +79,7 @@ pub fn record() -> RunRecord {
         living: [0, 2, 4].into_iter().map(ReplicaId).collect(),
         able: [0, 2, 4].into_iter().map(ReplicaId).collect(),
         connected: [0, 2, 4].into_iter().map(ReplicaId).collect(),
+        served: [0, 2, 4].into_iter().map(ReplicaId).collect(),
         outages: Vec::new(),
         calm: None,
         events: 12_345,

@@ -1,21 +1,25 @@
-//! Liveness: once all faults are over and a quorum lives and is connected, writes go through.
+//! Liveness: once all faults are over and a quorum lives and is connected, requests are served.
 //!
 //! Safety says that nothing wrong happens, and a cluster that does nothing is perfectly safe. So progress is demanded
 //! where it must be possible: after the last fault of the scenario (a message lost by number is a fault), if a quorum
 //! is connected ([`RunRecord::calm`]). That is a quorum of replicas that are up and unpaused, have exact clocks and
-//! sound disks, and can all hear each other. From then on,
+//! sound disks, and can all hear each other. What faults have left behind may last: links that stay cut, replicas that
+//! stay down. So progress is demanded only of the replicas that are *served* ([`RunRecord::served`]): surely connected
+//! with every replica that could lead. From then on,
 //!
-//! - within [`BOUND`] after every write, some write must be acknowledged, and
-//! - every request to a living replica must get some answer within [`BOUND`].
+//! - within [`BOUND`] after every write to one of them, some write must be acknowledged,
+//! - within [`BOUND`] after every read at one of them, some read must be, and
+//! - every request to one of them must get some answer within [`BOUND`].
 //!
 //! If faults continue until the end, or a run is too short, nothing is demanded and nothing is judged. A run that was
 //! cut short, because replicas or clients sent too much or a program did what cannot be simulated, is a failure: how it
 //! would have ended is unknown.
 //!
 //! No progress is demanded for a request that was done before, or that its client abandoned after a refusal: the client
-//! no longer waits for an answer. But clients that give up do not excuse replicas that refuse everything: once the
-//! faults have been over for the bound, a write must be acknowledged if clients have asked every connected replica for
-//! one.
+//! no longer waits for an answer. Nor is it from when the client has gone on to a replica that is not served, by a
+//! redirect or by itself. But clients that give up do not excuse replicas that refuse everything: once the faults have
+//! been over for the bound, a write must be acknowledged if clients have asked every served replica for one and these
+//! are a quorum; and likewise a read.
 //!
 //! A request to a replica that was down, or that went down before it answered, need not be answered. Such requests are
 //! counted ([`lost_with_replicas`]), so the report shows if half of the requests went to dead replicas.
@@ -109,7 +113,9 @@ fn is_lost(record: &RunRecord, attempt: &Attempt) -> bool {
 pub enum Excuse {
     /// Faults continued to the end, or left no quorum connected.
     NeverCalm,
-    /// No client wrote anything to a living replica after the faults.
+    /// The faults that last leave no replica surely connected with every replica that could lead.
+    NoneServed,
+    /// No client wrote anything to a served replica after the faults.
     NoWrites,
     /// Clients abandoned all their writes after the faults, before they had asked every replica that can do a write.
     GivenUp,
@@ -121,6 +127,7 @@ impl fmt::Display for Excuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Excuse::NeverCalm => "at the end no quorum of sound replicas was connected",
+            Excuse::NoneServed => "at the end no replica was surely connected with every replica that could lead",
             Excuse::NoWrites => "nothing was written after the last fault",
             Excuse::GivenUp => "clients soon gave up all their writes after the last fault",
             Excuse::TooShort => "the run ended too soon after the last fault",
@@ -146,6 +153,8 @@ pub struct Stuck {
 pub enum Lack {
     /// An acknowledged write.
     Write,
+    /// An acknowledged read.
+    Read,
     /// An answer to a request.
     Answer,
 }
@@ -155,6 +164,7 @@ impl Lack {
     pub const fn name(self) -> &'static str {
         match self {
             Lack::Write => "no write acknowledged",
+            Lack::Read => "no read acknowledged",
             Lack::Answer => "no answer",
         }
     }
@@ -167,9 +177,10 @@ impl fmt::Display for Stuck {
             (Lack::Answer, Some(replica)) => {
                 write!(f, "replica {replica} lives and left a request of {from} without an answer until {to}")?;
             }
+            (Lack::Read, _) => write!(f, "no read was acknowledged from {from} to {to}")?,
             _ => write!(f, "no write was acknowledged from {from} to {to}")?,
         }
-        write!(f, ", although all faults were over and a quorum was connected")?;
+        write!(f, ", although the last fault was over and a quorum was connected")?;
         self.diagnosis.as_ref().map_or(Ok(()), |diagnosis| write!(f, "; {diagnosis}"))
     }
 }
@@ -235,14 +246,20 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
         return Verdict::CutShort(cut);
     }
     let Some(calm) = record.calm else { return Verdict::NotJudged(Excuse::NeverCalm) };
-    let mut acknowledged = Vec::with_capacity(record.history.attempts.len());
-    let times = record.history.attempts.iter().filter_map(|attempt| {
-        let time = acknowledged_at(attempt).filter(|&time| time >= calm)?;
-        (!evidence.reads(&attempt.operation)).then_some(time)
-    });
-    acknowledged.extend(times);
-    acknowledged.sort_unstable();
-    Demand { evidence, calm, acknowledged }.judge()
+    if record.served.is_empty() {
+        return Verdict::NotJudged(Excuse::NoneServed);
+    }
+    let acknowledged = |reads: bool| {
+        let times = record.history.attempts.iter().filter_map(|attempt| {
+            let time = acknowledged_at(attempt).filter(|&time| time >= calm)?;
+            (evidence.reads(&attempt.operation) == reads).then_some(time)
+        });
+        let mut times: Vec<Time> = times.collect();
+        times.sort_unstable();
+        times
+    };
+    let [writes, reads] = [false, true].map(acknowledged);
+    Demand { evidence, calm, writes, reads, waits: waits_until(record) }.judge()
 }
 
 /// The demands on a run with a stable period.
@@ -251,42 +268,54 @@ struct Demand<'e> {
     /// When all faults were over.
     calm: Time,
     /// When writes were acknowledged since then, in order.
-    acknowledged: Vec<Time>,
+    writes: Vec<Time>,
+    /// When reads were.
+    reads: Vec<Time>,
+    /// Until when the client of each attempt waits for it ([`waits_until`]).
+    waits: Vec<Wait>,
 }
 
 impl Demand<'_> {
     fn judge(&self) -> Verdict {
-        let first = match self.first_write() {
+        let first = match self.first(Lack::Write) {
             Ok(first) => first,
             Err(stuck) => return Verdict::Stuck(stuck),
         };
-        let failure = self.writes_in_vain().or_else(|| self.owed_answer());
-        match (failure, first, self.acknowledged.first()) {
+        let failure = self.in_vain(Lack::Write).or_else(|| self.owed_answer());
+        let failure = failure.or_else(|| self.first(Lack::Read).err()).or_else(|| self.in_vain(Lack::Read));
+        match (failure, first, self.writes.first()) {
             (Some(stuck), ..) => Verdict::Stuck(stuck),
             (None, Some((_, Time::NEVER)), _) => Verdict::NotJudged(Excuse::TooShort),
             (None, Some((from, next)), _) => Verdict::Live { after: next.since(from) },
             (None, None, Some(time)) => Verdict::Live { after: time.since(self.calm) },
-            (None, None, None) => match self.asked_for_writes(self.calm).next() {
+            (None, None, None) => match self.asked_for(Lack::Write, self.calm).next() {
                 Some(_) => Verdict::NotJudged(Excuse::GivenUp),
                 None => Verdict::NotJudged(Excuse::NoWrites),
             },
         }
     }
 
-    /// From when the first write could be acknowledged, and when one was. A write can be acknowledged from the start of
-    /// the stable period, or from when it was sent. None if no client waits for a write.
-    fn first_write(&self) -> Result<Option<(Time, Time)>, Stuck> {
-        let over_since = over_since(self.evidence.record);
-        let waiting = self.record().history.attempts.iter().zip(&over_since).filter(|(attempt, over)| {
+    /// When operations of this kind were acknowledged in the stable period, in order.
+    fn acknowledged(&self, lack: Lack) -> &[Time] {
+        if lack == Lack::Read { &self.reads } else { &self.writes }
+    }
+
+    /// From when the first write, or read, could be acknowledged, and when one was. It can be acknowledged from the start
+    /// of the stable period, or from when it was sent. None if no client waits for one.
+    fn first(&self, lack: Lack) -> Result<Option<(Time, Time)>, Stuck> {
+        let bound = self.evidence.bound;
+        let waiting = self.record().history.attempts.iter().zip(&self.waits).filter_map(|(attempt, wait)| {
+            let from = attempt.sent.max(self.calm);
             let is_answered_before = attempt.answer.as_ref().is_some_and(|answer| answer.0 < self.calm);
-            !is_answered_before && **over >= attempt.sent.max(self.calm) && self.may_write(attempt)
+            (!is_answered_before && wait.done >= from && self.may_demand(lack, attempt)).then_some((from, wait.left))
         });
         let mut first: Option<(Time, Time)> = None;
-        for from in waiting.map(|(attempt, _)| attempt.sent.max(self.calm)) {
-            let next = self.acknowledged.partition_point(|&time| time < from);
-            let next = self.acknowledged.get(next).copied().unwrap_or(Time::NEVER);
-            if self.is_over(from) && next > from + self.evidence.bound {
-                return Err(self.stuck(Lack::Write, None, from));
+        for (from, left) in waiting {
+            let acknowledged = self.acknowledged(lack);
+            let next = acknowledged.partition_point(|&time| time < from);
+            let next = acknowledged.get(next).copied().unwrap_or(Time::NEVER);
+            if self.is_over(from) && next.min(left) > from + bound {
+                return Err(self.stuck(lack, None, from));
             }
             if first.is_none_or(|(earliest, _)| from < earliest) {
                 first = Some((from, next));
@@ -295,22 +324,26 @@ impl Demand<'_> {
         Ok(first)
     }
 
-    /// Whether every replica that can do a write has failed one within the time of one bound, when each had had as long
-    /// since the stable period began, or since the last acknowledged write. Whether the clients still wait does not matter
-    /// then. A redirect says nothing: the client may not have followed it.
-    fn writes_in_vain(&self) -> Option<Stuck> {
+    /// Whether every served replica has failed a write, or a read, within the time of one bound, when each had had as
+    /// long since the stable period began, or since the last acknowledged one. Whether the clients still wait does not
+    /// matter then. A redirect says nothing: the client may not have followed it. Nor does it say anything if less than a
+    /// quorum is served: the leader may be another replica.
+    fn in_vain(&self, lack: Lack) -> Option<Stuck> {
         let bound = self.evidence.bound;
-        let since = self.acknowledged.last().copied().unwrap_or(self.calm) + bound;
-        let able: Vec<ReplicaId> = self.record().connected.and(self.record().able).iter().collect();
+        let since = self.acknowledged(lack).last().copied().unwrap_or(self.calm) + bound;
+        let able: Vec<ReplicaId> = self.record().served.iter().collect();
+        if able.len() <= self.evidence.scenario.replicas / 2 {
+            return None;
+        }
         let mut newest: Vec<Option<Time>> = vec![None; able.len()];
-        let asked = self.asked_for_writes(since).filter(|attempt| self.is_over(attempt.sent));
+        let asked = self.asked_for(lack, since).filter(|attempt| self.is_over(attempt.sent));
         for attempt in asked.filter(|attempt| matches!(attempt.answer, Some((_, Outcome::Fail)))) {
             let place = able.iter().position(|&replica| replica == attempt.replica)?;
             newest[place] = Some(attempt.sent);
             // None comes before all times.
             match newest.iter().min() {
                 Some(&Some(first)) if first + bound >= attempt.sent => {
-                    return Some(self.stuck(Lack::Write, None, first));
+                    return Some(self.stuck(lack, None, first));
                 }
                 _ => {}
             }
@@ -328,19 +361,20 @@ impl Demand<'_> {
         Some(self.stuck(Lack::Answer, Some(owed.replica), owed.sent))
     }
 
-    /// The writes that were sent from this time on to replicas that can do them.
-    fn asked_for_writes(&self, since: Time) -> impl Iterator<Item = &Attempt> {
-        self.record().history.attempts.iter().filter(move |attempt| attempt.sent >= since && self.may_write(attempt))
+    /// The writes, or reads, that were sent from this time on to replicas that must serve them.
+    fn asked_for(&self, lack: Lack, since: Time) -> impl Iterator<Item = &Attempt> {
+        let attempts = self.record().history.attempts.iter();
+        attempts.filter(move |attempt| attempt.sent >= since && self.may_demand(lack, attempt))
     }
 
-    /// Whether it is a write that its replica could do: a replica outside all quorums can only wait or refuse.
-    fn may_write(&self, attempt: &Attempt) -> bool {
-        let is_connected = self.record().connected.contains(attempt.replica);
-        is_connected && self.may_owe(attempt) && !self.evidence.reads(&attempt.operation)
+    /// Whether it is a write, or a read, that its replica must serve.
+    fn may_demand(&self, lack: Lack, attempt: &Attempt) -> bool {
+        self.may_owe(attempt) && self.evidence.reads(&attempt.operation) == (lack == Lack::Read)
     }
 
+    /// Whether its replica must answer: one that is not served can only wait or refuse, and need not do so in time.
     fn may_owe(&self, attempt: &Attempt) -> bool {
-        self.record().able.contains(attempt.replica) && !is_lost(self.record(), attempt)
+        self.record().served.contains(attempt.replica) && !is_lost(self.record(), attempt)
     }
 
     /// Whether the run lasted for the bound after this.
@@ -358,28 +392,46 @@ impl Demand<'_> {
     }
 }
 
-/// For each attempt, the time from which its request no longer needs an answer. That is the time at which an attempt of
-/// the request was done. It is the beginning if the last attempt was refused, or lost with its replica, and not
-/// repeated, as by clients that give up. It is never if the request is open.
-fn over_since(record: &RunRecord) -> Vec<Time> {
+/// Until when the client of an attempt waits for its request to be served.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    /// The time at which an attempt of the request was done. It is the beginning if the last attempt was refused, or lost
+    /// with its replica, and not repeated, as by clients that give up. It is never if the request is open.
+    done: Time,
+    /// When the client next sent the request to a replica that is not served; never, if it did not.
+    left: Time,
+}
+
+/// For each attempt, until when its client waits.
+fn waits_until(record: &RunRecord) -> Vec<Wait> {
     let attempts = &record.history.attempts;
     let mut requests: Vec<usize> = Vec::with_capacity(attempts.len());
-    let mut over = vec![Time::NEVER; attempts.len()];
+    let mut done = vec![Time::NEVER; attempts.len()];
     let mut last: Vec<usize> = (0..attempts.len()).collect();
     for (number, attempt) in attempts.iter().enumerate() {
         let request = attempt.retry_of.map_or(number, |earlier| requests[earlier.0 as usize]);
         requests.push(request);
         last[request] = number;
         if let Some((time, Outcome::Ok(_))) = attempt.answer {
-            over[request] = over[request].min(time);
+            done[request] = done[request].min(time);
         }
     }
     let is_vain = |attempt: &Attempt| match attempt.answer {
         Some((_, ref outcome)) => !matches!(outcome, Outcome::Ok(_)),
         None => is_lost(record, attempt),
     };
-    let since = |&request: &usize| if is_vain(&attempts[last[request]]) { Time::ZERO } else { over[request] };
-    requests.iter().map(since).collect()
+    let since = |request: usize| if is_vain(&attempts[last[request]]) { Time::ZERO } else { done[request] };
+    let mut waits: Vec<Wait> =
+        requests.iter().map(|&request| Wait { done: since(request), left: Time::NEVER }).collect();
+    // From the last attempt to the first: the client has left when it next asks a replica that is not served.
+    let mut left = vec![Time::NEVER; attempts.len()];
+    for (number, attempt) in attempts.iter().enumerate().rev() {
+        waits[number].left = left[requests[number]];
+        if !record.served.contains(attempt.replica) {
+            left[requests[number]] = attempt.sent;
+        }
+    }
+    waits
 }
 
 /// When an attempt was acknowledged.
@@ -455,7 +507,7 @@ mod tests {
         let history = History { attempts, ..History::default() };
         let living = [LIVING, ReplicaId(1), ReplicaId(2)].into_iter().collect();
         let (end, calm) = (at(100), Some(at(50)));
-        RunRecord { history, living, able: living, connected: living, end, calm, ..fixture::record() }
+        RunRecord { history, living, able: living, connected: living, served: living, end, calm, ..fixture::record() }
     }
 
     fn verdict(attempts: Vec<Attempt>) -> Verdict {
@@ -594,19 +646,75 @@ mod tests {
     }
 
     #[test]
-    fn a_write_to_a_replica_outside_all_quorums_need_not_make_progress_but_needs_an_answer() {
+    fn a_request_to_a_replica_that_is_not_served_demands_nothing() {
         let judged = |attempts: Vec<Attempt>| {
             let run = run(attempts);
-            judged(&RunRecord { connected: run.able.without(LIVING), ..run })
+            judged(&RunRecord { served: run.able.without(LIVING), ..run })
         };
         let refused = Some((62, Outcome::Fail));
         let elsewhere = put(ReplicaId(1), 55, ok(56));
-        assert_eq!(
-            judged(vec![elsewhere.clone(), put(LIVING, 61, refused)]),
-            Verdict::Live { after: Span::from_secs(1) }
-        );
-        assert_eq!(lack(judged(vec![elsewhere, put(LIVING, 61, None)])), Some((Lack::Answer, 61)));
+        let live = Verdict::Live { after: Span::from_secs(1) };
+        assert_eq!(judged(vec![elsewhere.clone(), put(LIVING, 61, refused)]), live);
+        assert_eq!(judged(vec![elsewhere, put(LIVING, 61, None)]), live);
         assert_eq!(lack(judged(vec![put(ReplicaId(1), 61, ok(75))])), Some((Lack::Write, 61)));
+        let none = RunRecord { served: ReplicaSet::EMPTY, ..run(vec![put(LIVING, 61, None)]) };
+        assert_eq!(
+            super::judge(&Evidence::of(&fixture::scenario(), &none, None)),
+            Verdict::NotJudged(Excuse::NoneServed)
+        );
+    }
+
+    #[test]
+    fn a_client_that_goes_on_to_a_replica_that_is_not_served_waits_no_longer() {
+        let judged = |second: Attempt, third: Option<Attempt>| {
+            let first = put(ReplicaId(1), 60, Some((61, Outcome::Redirect)));
+            let second = Attempt { retry_of: Some(Mid(0)), ..second };
+            let third = third.map(|third| Attempt { retry_of: Some(Mid(1)), ..third });
+            let run = run([first, second].into_iter().chain(third).collect());
+            lack(judged(&RunRecord { served: run.able.without(LIVING), ..run }))
+        };
+        assert_eq!(judged(put(LIVING, 61, None), None), None);
+        assert_eq!(judged(put(ReplicaId(2), 61, None), None), Some((Lack::Write, 60)));
+        let gone = put(LIVING, 72, None);
+        let waited = put(ReplicaId(2), 61, Some((72, Outcome::Fail)));
+        assert_eq!(judged(waited, Some(gone)), Some((Lack::Write, 60)), "it had waited for long enough before");
+        let back = put(ReplicaId(2), 70, None);
+        assert_eq!(judged(put(LIVING, 61, Some((70, Outcome::Fail))), Some(back)), Some((Lack::Write, 70)));
+    }
+
+    #[test]
+    fn replicas_that_fail_everything_are_not_reported_if_less_than_a_quorum_is_served() {
+        let refused = |replica, sent| put(ReplicaId(replica), sent, Some((sent + 1, Outcome::Fail)));
+        let all: Vec<Attempt> = (50..100).map(|sent| refused((sent % 3) as u8, sent)).collect();
+        let by = |served: &[u8]| {
+            let served = served.iter().copied().map(ReplicaId).collect();
+            judged(&RunRecord { served, ..run(all.clone()) })
+        };
+        assert_eq!(lack(by(&[0, 1, 2])), Some((Lack::Write, 60)));
+        assert_eq!(by(&[1, 2]), Verdict::NotJudged(Excuse::GivenUp));
+    }
+
+    #[test]
+    fn reads_that_fail_for_ever_are_no_progress_though_writes_are_done() {
+        let get = |replica, sent, answer| Attempt {
+            operation: Operation::Get { key: "k".into() },
+            ..put(ReplicaId(replica), sent, answer)
+        };
+        let fail = |sent: u64| Some((sent + 1, Outcome::Fail));
+        let writes = || (50..100).map(|sent| put(LIVING, sent, ok(sent + 1)));
+        let with = |reads: Vec<Attempt>| lack(verdict(reads.into_iter().chain(writes()).collect()));
+        let again = |sent, answer| Attempt { retry_of: Some(Mid(0)), ..get(1, sent, answer) };
+        let often = || {
+            let failing = (62..94).step_by(4).map(|sent| again(sent, fail(sent)));
+            [get(0, 60, fail(60))].into_iter().chain(failing).chain([again(96, None)]).collect::<Vec<_>>()
+        };
+        assert_eq!(with(often()), Some((Lack::Read, 60)));
+        assert_eq!(with(vec![get(0, 60, fail(60)), again(61, ok(62))]), None);
+        assert_eq!(with(vec![get(0, 60, fail(60))]), None, "its client has given up");
+        let in_turn = (50..100).map(|sent| get((sent % 3) as u8, sent, fail(sent))).collect();
+        assert_eq!(with(in_turn), Some((Lack::Read, 60)), "but not if all of them are refused");
+        let good = (62..99).step_by(8).map(|sent| get(2, sent, ok(sent + 1)));
+        assert_eq!(with(often().into_iter().chain(good).collect()), None, "others are done");
     }
 
     #[test]

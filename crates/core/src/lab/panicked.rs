@@ -95,6 +95,7 @@ fn nothing(case: &Case) -> RunRecord {
         living: replicas,
         able: replicas,
         connected: replicas,
+        served: replicas,
         outages: Vec::new(),
         calm: None,
         events: 0,

@@ -193,8 +193,12 @@ pub struct RunRecord {
     pub living: ReplicaSet,
     /// The living replicas of which work can be expected: not paused, with a sound disk and an exact clock.
     pub able: ReplicaSet,
-    /// The able replicas that belong to a quorum whose members could all hear each other.
+    /// The able replicas that belong to a quorum whose members could all hear each other, perhaps to different ones. A
+    /// protocol can make progress if there are any, but it need not serve requests to each of them.
     pub connected: ReplicaSet,
+    /// The able replicas that were surely connected with every replica that could lead: requests to them must be served
+    /// ([`Director::served`](crate::chaos::Director::served)).
+    pub served: ReplicaSet,
     /// The times in which replicas were down that may have been restarted, in order of their ends.
     pub outages: Vec<Outage>,
     /// Since when all faults were over and a quorum of living replicas was connected; none, if that never came.

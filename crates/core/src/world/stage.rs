@@ -238,6 +238,7 @@ impl<'a> Stage<'a> {
             living: self.director.living(),
             able: self.director.hosts().sound(),
             connected: self.director.connected(),
+            served: self.director.served(),
             outages: mem::take(&mut self.outages),
             calm: self.calm,
             events,
