@@ -86,7 +86,7 @@ const OF_ITS_OWN: &str = "A checker of the protocol's own has found this. The li
                           `--trace FILE` writes every event up to then.";
 
 /// The order is that of causes: what is further up often brings about what is further down.
-static ROWS: [Row; 19] = [
+static ROWS: [Row; 20] = [
     row(
         Checker::LIVENESS,
         OBSTACLE,
@@ -157,6 +157,11 @@ static ROWS: [Row; 19] = [
         "no write acknowledged",
         "A majority lived and was connected, and still no put was acknowledged. Check that a leader is elected after \
          the last fault, and that it commits: it needs answers from a majority.",
+    ),
+    rest(
+        Checker::ANSWERS,
+        "A client got an answer too many. Answer each request once, with its own MID: look for requests that are still \
+         kept after they were answered, for instance when the leader changes.",
     ),
     row(
         Checker::LIVENESS,

@@ -52,8 +52,8 @@ pub(super) fn line(finding: &Finding) -> String {
 mod tests {
     use super::*;
     use seedbed_core::check::fixture::{self, with};
-    use seedbed_core::check::linear;
     use seedbed_core::check::liveness::{self, Excuse, Lack, Stuck};
+    use seedbed_core::check::{Shape, linear};
     use seedbed_core::id::{ClientId, ReplicaId};
     use seedbed_core::record::{Attempt, History, Outcome};
     use seedbed_core::service::Operation;
@@ -115,7 +115,13 @@ Liveness: ok, all faults over, a write was acknowledged after 0.000387 s
             time,
             "replica 0001 leads in term 2 without entry 1, which was committed in term 1",
         );
-        let stuck = Stuck { lack: Lack::Write, waited: (time, time + liveness::BOUND), replica: None, diagnosis: None };
+        let stuck = Stuck {
+            lack: Lack::Write,
+            waited: (time, time + liveness::BOUND),
+            replica: None,
+            diagnosis: None,
+            shape: Shape::PLAIN,
+        };
         let failed = with(judgement(), linear::opinion(&linear::check(&History { attempts, ..History::default() })));
         let failed = with(failed, fixture::invariants(7, 2, Some(violation)));
         let failed = with(failed, liveness::opinion(&liveness::Verdict::Stuck(stuck), 0));

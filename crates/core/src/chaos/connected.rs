@@ -199,7 +199,7 @@ mod tests {
         let rate = Rate::new(1.02).expect("a rate");
         let clock = Act::Clock { rate, jump: Span::ZERO };
         let odd = Fault::Host { at: Some(Target::Replica(ReplicaId(0))), act: clock };
-        assert_eq!(after(5, &[odd.clone()]).0, ReplicaSet::EMPTY);
+        assert_eq!(after(5, std::slice::from_ref(&odd)).0, ReplicaSet::EMPTY);
         let cut_off = Fault::isolate(ReplicaId(0));
         assert_eq!(after(5, &[odd, cut_off]).0, set(&[1, 2, 3, 4]), "it cannot lead");
         // 0 has one sure link and one that loses most: it needs both.

@@ -3,7 +3,7 @@
 use super::{Judgement, Opinion, raft};
 use crate::chaos::{ConnectivityMatrix, Rulebook};
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::record::{Attempt, Belief, History, Outcome, RunRecord, World};
+use crate::record::{Attempt, Belief, History, Outcome, RunRecord, StrayAnswers, World};
 use crate::scenario::{Benchmarks, Network, Scenario, Tests};
 use crate::service::Operation;
 use crate::time::{Span, Time};
@@ -70,6 +70,7 @@ pub fn record() -> RunRecord {
         malformed: 0,
         complaints: Vec::new(),
         history: History { duplicates: 3, ..history(gets, puts) },
+        stray_answers: StrayAnswers::default(),
         packet_storm: false,
         request_storm: false,
         obstacle: None,

@@ -102,6 +102,7 @@ impl Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Shape;
     use crate::check::fixture::{self, with};
     use crate::check::liveness::{BOUND, Excuse, Lack, Stuck};
     use crate::check::opinion::UNKNOWN;
@@ -120,8 +121,13 @@ mod tests {
         let judgement = Judgement::of(&fixture::scenario(), &record);
         let judgement =
             with(judgement, fixture::invariants(5, 1, Some(("one vote per term", Time::ZERO, "it votes twice"))));
-        let stuck =
-            Stuck { lack: Lack::Write, waited: (Time::ZERO, Time::ZERO + BOUND), replica: None, diagnosis: None };
+        let stuck = Stuck {
+            lack: Lack::Write,
+            waited: (Time::ZERO, Time::ZERO + BOUND),
+            replica: None,
+            diagnosis: None,
+            shape: Shape::PLAIN,
+        };
         with(judgement, liveness::opinion(&liveness::Verdict::Stuck(stuck), 0))
     }
 

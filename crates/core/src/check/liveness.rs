@@ -30,6 +30,7 @@ use serde_json::{Value, json};
 
 use super::opinion::{CUT_SHORT, Checker, Finding, NOT_JUDGED, OBSTACLE, OK, Opinion};
 use super::panel::{Check, Evidence};
+use super::shape::Shape;
 use crate::consensus::{Consensus, Role, Term};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::machine::Machine;
@@ -146,6 +147,8 @@ pub struct Stuck {
     pub replica: Option<ReplicaId>,
     /// What the replicas were like at the end, if they have a window.
     pub diagnosis: Option<String>,
+    /// The circumstances, without names and times.
+    pub shape: Shape,
 }
 
 /// What was missing.
@@ -211,7 +214,7 @@ pub fn opinion(verdict: &Verdict, lost: u64) -> Opinion {
             let (from, to) = stuck.waited;
             let mut opinion = new("stuck", stuck.to_string());
             let finding = Finding::new(Checker::LIVENESS, stuck.lack.name(), stuck.to_string());
-            opinion.findings.push(finding.during(from, to));
+            opinion.findings.push(finding.during(from, to).shaped(stuck.shape.clone()));
             (opinion, Value::Null, json!(stuck.lack.name()))
         }
         Verdict::CutShort(cut) => {
@@ -307,15 +310,16 @@ impl Demand<'_> {
         let waiting = self.record().history.attempts.iter().zip(&self.waits).filter_map(|(attempt, wait)| {
             let from = attempt.sent.max(self.calm);
             let is_answered_before = attempt.answer.as_ref().is_some_and(|answer| answer.0 < self.calm);
-            (!is_answered_before && wait.done >= from && self.may_demand(lack, attempt)).then_some((from, wait.left))
+            (!is_answered_before && wait.done >= from && self.may_demand(lack, attempt))
+                .then_some((attempt, from, wait.left))
         });
         let mut first: Option<(Time, Time)> = None;
-        for (from, left) in waiting {
+        for (attempt, from, left) in waiting {
             let acknowledged = self.acknowledged(lack);
             let next = acknowledged.partition_point(|&time| time < from);
             let next = acknowledged.get(next).copied().unwrap_or(Time::NEVER);
             if self.is_over(from) && next.min(left) > from + bound {
-                return Err(self.stuck(lack, None, from));
+                return Err(self.stuck(lack, attempt, from));
             }
             if first.is_none_or(|(earliest, _)| from < earliest) {
                 first = Some((from, next));
@@ -343,7 +347,7 @@ impl Demand<'_> {
             // None comes before all times.
             match newest.iter().min() {
                 Some(&Some(first)) if first + bound >= attempt.sent => {
-                    return Some(self.stuck(lack, None, first));
+                    return Some(self.stuck(lack, attempt, first));
                 }
                 _ => {}
             }
@@ -358,7 +362,7 @@ impl Demand<'_> {
             let is_late = answered > attempt.sent + self.evidence.bound && self.is_over(attempt.sent);
             is_late && attempt.sent >= self.calm && self.may_owe(attempt)
         })?;
-        Some(self.stuck(Lack::Answer, Some(owed.replica), owed.sent))
+        Some(self.stuck(Lack::Answer, owed, owed.sent))
     }
 
     /// The writes, or reads, that were sent from this time on to replicas that must serve them.
@@ -382,9 +386,24 @@ impl Demand<'_> {
         from + self.evidence.bound <= self.record().end
     }
 
-    fn stuck(&self, lack: Lack, replica: Option<ReplicaId>, from: Time) -> Stuck {
+    /// What was missing for this attempt, or for all after this time.
+    fn stuck(&self, lack: Lack, attempt: &Attempt, from: Time) -> Stuck {
         let waited = (from, from + self.evidence.bound);
-        Stuck { lack, waited, replica, diagnosis: self.evidence.diagnosis.map(str::to_owned) }
+        let diagnosis = self.evidence.diagnosis;
+        let replica = (lack == Lack::Answer).then_some(attempt.replica);
+        let leader = self.record().leaders.last().and_then(|belief| belief.leader);
+        let shape = Shape::PLAIN.with(attempt.operation.name().to_owned());
+        let shape = match replica {
+            Some(replica) if leader == Some(replica) => shape.with("owed by the leader"),
+            Some(_) => shape.with("owed by another replica than the leader"),
+            None => shape,
+        };
+        let end = match leader {
+            Some(_) => "a leader is observed",
+            None => "no leader is observed",
+        };
+        let shape = shape.with(diagnosis.map_or(end, |diagnosis| diagnosis.end));
+        Stuck { lack, waited, replica, diagnosis: diagnosis.map(|diagnosis| diagnosis.text.clone()), shape }
     }
 
     fn record(&self) -> &RunRecord {
@@ -442,27 +461,39 @@ fn acknowledged_at(attempt: &Attempt) -> Option<Time> {
     }
 }
 
-/// The state of living replicas that agree on a log, as far as it may explain why there is no progress. None if one of
-/// them has no window.
-pub fn diagnose<'w>(living: ReplicaSet, window: impl Fn(ReplicaId) -> Option<&'w dyn Consensus>) -> Option<String> {
+/// The state of living replicas that agree on a log, as far as it may explain why there is no progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The state, as in `no replica leads in term 7`.
+    pub text: String,
+    /// The same without names and numbers.
+    pub end: &'static str,
+}
+
+/// Looks at the state of living replicas. None if one of them has no window.
+pub fn diagnose<'w>(living: ReplicaSet, window: impl Fn(ReplicaId) -> Option<&'w dyn Consensus>) -> Option<Diagnosis> {
     let windows: Vec<(ReplicaId, &dyn Consensus)> =
         living.iter().map(|id| window(id).map(|window| (id, window))).collect::<Option<_>>()?;
     let leaders: Vec<_> = windows.iter().filter(|(_, window)| window.role() == Role::Leader).collect();
     let terms: Vec<Term> = windows.iter().map(|(_, window)| window.term()).collect();
     let (lowest, highest) = (terms.iter().min().copied().unwrap_or(0), terms.iter().max().copied().unwrap_or(0));
-    Some(match leaders[..] {
-        [] if lowest == highest => format!("no replica leads in term {highest}"),
-        [] => format!("no replica leads; terms are from {lowest} to {highest}"),
+    let (text, end) = match leaders[..] {
+        [] if lowest == highest => (format!("no replica leads in term {highest}"), "no replica leads"),
+        [] => (format!("no replica leads; terms are from {lowest} to {highest}"), "no replica leads"),
         [(leader, log)] => {
             let (term, last, commit) = (log.term(), log.last_index(), log.commit_index());
             if commit < last {
-                format!("replica {leader} leads in term {term}, but committed only {commit} of its {last} entries")
+                let text =
+                    format!("replica {leader} leads in term {term}, but committed only {commit} of its {last} entries");
+                (text, "a leader cannot commit")
             } else {
-                format!("replica {leader} leads in term {term} and has committed all of its {last} entries")
+                let text = format!("replica {leader} leads in term {term} and has committed all of its {last} entries");
+                (text, "a leader has committed all")
             }
         }
-        _ => format!("{} replicas lead", leaders.len()),
-    })
+        _ => (format!("{} replicas lead", leaders.len()), "several replicas lead"),
+    };
+    Some(Diagnosis { text, end })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::linear::WrongRead;
+use super::shape::Shape;
 use crate::time::Time;
 
 /// A checker, by the name that it has in reports and files.
@@ -22,6 +23,9 @@ impl Checker {
     /// The verdict of the course's runner ([`course`](super::course)).
     pub const COURSE: Checker = Checker::named("course");
 
+    /// Whether each request is answered once ([`answers`](super::answers)). It has an opinion only on a run in which one
+    /// is not.
+    pub const ANSWERS: Checker = Checker::named("answers");
     /// Whether a run of programs is as it would be outside ([`faithfulness`](super::faithfulness)). It has an opinion only
     /// on a run that is not.
     pub const FAITHFULNESS: Checker = Checker::named("faithfulness");
@@ -65,18 +69,31 @@ pub struct Finding {
     pub text: String,
     /// When it happened, or from when to when, if that is known.
     pub when: Option<(Time, Time)>,
+    /// Its circumstances, as far as they are more than chance.
+    pub shape: Shape,
 }
 
 impl Finding {
     /// A finding whose time is not known.
     pub fn new(checker: Checker, kind: impl Into<String>, text: impl Into<String>) -> Finding {
-        Finding { checker, kind: kind.into(), text: text.into(), when: None }
+        Finding { checker, kind: kind.into(), text: text.into(), when: None, shape: Shape::PLAIN }
     }
 
     /// The same with its time.
     #[must_use]
     pub fn during(self, from: Time, to: Time) -> Finding {
         Finding { when: Some((from, to)), ..self }
+    }
+
+    /// The same with its shape.
+    #[must_use]
+    pub fn shaped(self, shape: Shape) -> Finding {
+        Finding { shape, ..self }
+    }
+
+    /// Whether it is the same failure as another one, in the same circumstances.
+    pub fn has_shape_of(&self, other: &Finding) -> bool {
+        self.is_like(other) && self.shape == other.shape
     }
 
     /// Whether it is the same failure as another one, apart from the circumstances.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::linear::{AnySpecification, Linearizability};
 use super::opinion::{Checker, Opinion};
-use super::{course, faithfulness, liveness, raft};
+use super::{answers, course, faithfulness, liveness, raft};
 use crate::id::ReplicaId;
 use crate::machine::{Input, Machine, Outbox};
 use crate::record::{Event, Observer, RunRecord, Scene};
@@ -17,6 +17,11 @@ use crate::time::{Span, Time};
 pub trait Check<M: Machine>: Observer<M> {
     /// Its opinion, after the end of the run.
     fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion;
+
+    /// Whether its opinion is left out of a run in which it found nothing, so that reports stay short.
+    fn speaks_only_of_failures(&self) -> bool {
+        false
+    }
 }
 
 /// What is known of a run after its end.
@@ -30,8 +35,8 @@ pub struct Evidence<'e> {
     pub spec: Option<&'static dyn AnySpecification>,
     /// How long progress may take with the parameters of these machines: [`liveness::BOUND`] or more.
     pub bound: Span,
-    /// The state of the machines at the end, in a few words, if they have a window ([`liveness::diagnose`]).
-    pub diagnosis: Option<&'e str>,
+    /// The state of the machines at the end, if they have a window ([`liveness::diagnose`]).
+    pub diagnosis: Option<&'e liveness::Diagnosis>,
     /// The course's verdict.
     pub course: course::Verdict,
 }
@@ -68,12 +73,19 @@ impl<M: Machine> Panel<M> {
     pub fn judge(&mut self, evidence: &Evidence<'_>) -> Vec<Opinion> {
         let standard: [&mut dyn Check<M>; 3] = [&mut Linearizability, &mut liveness::Liveness, &mut course::Course];
         let mut opinions: Vec<Opinion> = standard.into_iter().map(|check| check.judge(evidence)).collect();
-        opinions.splice(1..1, self.own.iter_mut().map(|check| check.judge(evidence)));
+        let own = self.own.iter_mut().filter_map(|check| {
+            let opinion = check.judge(evidence);
+            (!opinion.findings.is_empty() || !check.speaks_only_of_failures()).then_some(opinion)
+        });
+        opinions.splice(1..1, own);
         if !opinions.iter().any(|opinion| opinion.checker == Checker::INVARIANTS) {
             opinions.insert(1, raft::unwatched());
         }
         if evidence.spec.is_none() && self.own.is_empty() {
             UNJUDGED.clone_into(&mut opinions[0].remark);
+        }
+        if let Some(opinion) = answers::opinion(evidence.record) {
+            opinions.insert(1, opinion);
         }
         opinions.extend(faithfulness::opinion(evidence.record));
         opinions

@@ -10,6 +10,7 @@
 //! begins after entries that it never had, its replica has installed a snapshot. The snapshot must end at a committed
 //! entry, and must be the state of everything up to there.
 
+mod contact;
 mod invariant;
 mod opinion;
 
@@ -24,6 +25,7 @@ use crate::machine::Machine;
 use crate::record::{Event, Observer, Scene};
 use crate::time::Time;
 
+pub use contact::{LEADER_CONTACT, LeaderContact};
 pub use invariant::{Invariant, Violation};
 pub(super) use opinion::{Broken as BrokenInvariant, opinion, unwatched};
 

@@ -2,10 +2,10 @@
 
 use super::Case;
 use super::case::{Judged, PANIC};
-use crate::check::{Checker, Evidence, Finding, Judgement, Opinion};
+use crate::check::{Checker, Evidence, Finding, Judgement, Opinion, Shape};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::machine::Machine;
-use crate::record::{Belief, Event, History, Observer, RunRecord, Scene};
+use crate::record::{Belief, Event, History, Observer, RunRecord, Scene, StrayAnswers};
 use crate::time::{Span, Time};
 
 /// The word of the opinion on a run that panicked.
@@ -39,7 +39,10 @@ pub(in crate::lab) struct Rerun {
 impl Case {
     /// The finding that a run of this case panicked, saying this.
     pub(super) fn panic_finding(panic: &str) -> Finding {
-        Finding::new(Checker::INVARIANTS, PANIC, format!("the run panicked: {panic}"))
+        // The place in the program is the end of the text. Another panic is another failure.
+        let place = panic.rfind('(').map_or("", |start| &panic[start..]).to_owned();
+        let finding = Finding::new(Checker::INVARIANTS, PANIC, format!("the run panicked: {panic}"));
+        finding.shaped(Shape::PLAIN.with(place))
     }
 
     /// What is known of a run of this case that panicked, saying this: a record up to there, without a trace, and one
@@ -86,6 +89,7 @@ fn nothing(case: &Case) -> RunRecord {
         malformed: 0,
         complaints: Vec::new(),
         history: History::default(),
+        stray_answers: StrayAnswers::default(),
         packet_storm: false,
         request_storm: false,
         obstacle: None,

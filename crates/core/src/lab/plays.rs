@@ -102,7 +102,7 @@ pub(super) fn judged<P: Played>(played: &P, case: &Case, observer: impl Observer
     }
     let evidence = Evidence {
         bound: played.bound(),
-        diagnosis: diagnosis.as_deref(),
+        diagnosis: diagnosis.as_ref(),
         ..Evidence::of(&case.scenario, &record, spec)
     };
     let judgement = Judgement::by(&mut panel, evidence);

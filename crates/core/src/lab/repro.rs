@@ -70,8 +70,8 @@ impl Repro {
     pub fn new(case: Case, trace: Option<u64>, findings: Vec<Finding>) -> Repro {
         let in_one_line = |finding: Finding| {
             let text: String = printable(&finding.text).chars().take(TEXT_CHARS_MAX).collect();
-            // A file has no place for the time. It stands in the text.
-            Finding { text, when: None, ..finding }
+            // A file has no place for the time, which stands in the text, nor for the shape.
+            Finding::new(finding.checker, finding.kind, text)
         };
         let findings = findings.into_iter().map(in_one_line).collect();
         Repro { case, version: env!("CARGO_PKG_VERSION").to_owned(), trace, findings }

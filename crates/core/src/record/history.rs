@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::service::{Operation, Text};
+use crate::service::{Operation, Response, Text};
 use crate::time::{Span, Time};
 
 /// One message of a client to a replica and its answer. A request that is redirected, failed or timed out is sent again as
@@ -45,6 +45,16 @@ pub enum Outcome {
     Fail,
     /// Ask the leader. It has not taken effect and never will.
     Redirect,
+}
+
+impl From<&Response> for Outcome {
+    fn from(response: &Response) -> Outcome {
+        match response {
+            Response::Ok { value } => Outcome::Ok(value.clone()),
+            Response::Fail => Outcome::Fail,
+            Response::Redirect => Outcome::Redirect,
+        }
+    }
 }
 
 /// All attempts of all clients in order of sending, and what was odd about their answers.

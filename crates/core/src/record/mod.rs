@@ -5,6 +5,7 @@
 mod history;
 mod observer;
 mod outline;
+mod stray;
 mod tally;
 mod trace;
 mod watcher;
@@ -19,6 +20,7 @@ use crate::time::{Span, Time};
 pub use history::{Attempt, History, Outcome, PerKind};
 pub use observer::{Observer, Scene};
 pub use outline::Outline;
+pub use stray::{Astray, StrayAnswer, StrayAnswers};
 pub use tally::{LinkCount, Tally};
 pub use trace::{Event, Trace};
 pub use watcher::{Reigns, Said, View, Watcher, Windows};
@@ -176,6 +178,8 @@ pub struct RunRecord {
     pub complaints: Vec<Complaint>,
     /// The clients' requests and their answers.
     pub history: History,
+    /// The first answers that no client waited for.
+    pub stray_answers: StrayAnswers,
     /// The run was stopped early, because replicas sent as many messages as the scenario's `max_packets`.
     pub packet_storm: bool,
     /// The run was stopped early, because clients had to send too many messages for each request.

@@ -192,6 +192,21 @@ impl<R: Rules> Replica<R> {
         self.gets.len()
     }
 
+    /// How many requests have no answer yet: those it has proposed, and those it holds.
+    pub fn waiting_requests(&self) -> usize {
+        self.waiting()
+    }
+
+    /// When the oldest request without an answer came, on its own clock.
+    pub fn oldest_request(&self) -> Option<Time> {
+        (self.waiting() > 0).then(|| self.patience() - self.config.held_time_max)
+    }
+
+    /// The bytes of the commands in its log that have been applied, and so may be dropped.
+    pub fn applied_log_bytes(&self) -> usize {
+        self.applied_bytes
+    }
+
     /// How many messages of peers and clients were invalid or repeated, and were ignored.
     pub fn ignored(&self) -> u64 {
         self.ignored + self.raft.ignored()

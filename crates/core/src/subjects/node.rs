@@ -1,6 +1,7 @@
 //! The replica of `3700kvstore` as a subject: the key-value store behind the course's datagrams, as it ships.
 
-use super::raft::{Raft, config, log_bytes_max, parameters};
+use super::raft::{Raft, config, contact, holds, log_bytes_max, parameters};
+use crate::check::growth::Growth;
 use crate::check::raft::Invariants;
 use crate::check::{Check, Evidence, Opinion};
 use crate::consensus::Consensus;
@@ -71,7 +72,10 @@ impl StationSubject for Node {
     }
 
     fn checks(&self) -> Vec<Box<dyn Check<node::Node<Replica>>>> {
-        vec![Box::new(Forgetful(Invariants::new()))]
+        let config = self.config.clone();
+        // How many datagrams replicas may send is for the scenarios to say.
+        let growth = Growth::new(None, move |now, node: &node::Node<Replica>| holds(&config, now, node.protocol()));
+        vec![Box::new(Forgetful(Invariants::new())), Box::new(contact(&self.config)), Box::new(growth)]
     }
 
     fn window<'m>(&self, machine: &'m node::Node<Replica>) -> Option<&'m dyn Consensus> {

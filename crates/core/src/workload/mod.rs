@@ -362,11 +362,7 @@ impl Workload {
             None => return self.unexpected(Incorrect::NeverSent),
         };
         self.leaders[client] = leader;
-        let outcome = match response {
-            Response::Ok { value } => Outcome::Ok(value.clone()),
-            Response::Fail => Outcome::Fail,
-            Response::Redirect => Outcome::Redirect,
-        };
+        let outcome = Outcome::from(response);
         let done = matches!(outcome, Outcome::Ok(_));
         attempt.answer = Some((now, outcome));
         if done {

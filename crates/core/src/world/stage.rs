@@ -7,7 +7,7 @@ use std::mem;
 
 use crate::chaos::{Act, Consequence, Director, FaultEvent};
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::record::{Belief, Outage, RunRecord, Struck, World};
+use crate::record::{Belief, Outage, Outcome, RunRecord, StrayAnswers, Struck, World};
 use crate::scenario::Scenario;
 use crate::service::Response;
 use crate::time::{Span, Time};
@@ -34,6 +34,7 @@ pub(super) struct Stage<'a> {
     /// The faults of the scenario that were injected.
     struck: Vec<Struck>,
     outages: Vec<Outage>,
+    strays: StrayAnswers,
     calm: Option<Time>,
     /// How many messages had been lost by number when a message was last dropped.
     lost: u64,
@@ -63,6 +64,7 @@ impl<'a> Stage<'a> {
             leaders: vec![Belief { since: Time::ZERO, leader: None }],
             struck: Vec::with_capacity(scenario.events.len()),
             outages: Vec::new(),
+            strays: StrayAnswers::default(),
             lost: 0,
             lag: Span::ZERO,
         }
@@ -202,6 +204,7 @@ impl<'a> Stage<'a> {
         leader: Option<ReplicaId>,
         response: &Response,
     ) -> Reaction {
+        self.strays.look(now, self.workload.history(), to, mid, || Outcome::from(response));
         self.workload.handle_answer(now, to, mid, leader, response, self.director.living())
     }
 
@@ -233,6 +236,7 @@ impl<'a> Stage<'a> {
             obstacle: None,
             unfaithful: Vec::new(),
             history: self.workload.take_history(),
+            stray_answers: mem::take(&mut self.strays),
             lag: self.lag,
             end,
             living: self.director.living(),

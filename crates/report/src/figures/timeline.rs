@@ -250,8 +250,8 @@ mod tests {
     use super::*;
     use seedbed_core::chaos::{Consequence, FaultEvent};
     use seedbed_core::check::fixture::{self, with};
-    use seedbed_core::check::liveness;
     use seedbed_core::check::liveness::{Lack, Stuck};
+    use seedbed_core::check::{Shape, liveness};
     use seedbed_core::id::ClientId;
     use seedbed_core::record::{Attempt, History, Struck, World};
     use seedbed_core::service::Operation;
@@ -392,7 +392,8 @@ mod tests {
     fn a_broken_invariant_is_a_moment_and_a_lack_of_progress_lasts() {
         let (scenario, record) = (fixture::scenario(), fixture::record());
         let violation = ("one vote per term", at(3), "it votes twice");
-        let stuck = Stuck { lack: Lack::Write, waited: (at(4), at(14)), replica: None, diagnosis: None };
+        let stuck =
+            Stuck { lack: Lack::Write, waited: (at(4), at(14)), replica: None, diagnosis: None, shape: Shape::PLAIN };
         let judgement = with(Judgement::of(&scenario, &record), fixture::invariants(5, 1, Some(violation)));
         let judgement = with(judgement, liveness::opinion(&liveness::Verdict::Stuck(stuck), 0));
         let line = of(&scenario, &record, &judgement, &[]);

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Budget, Verdict};
 use crate::check::opinion::{Checker, Finding, NOT_JUDGED, OK, Opinion, UNKNOWN};
 use crate::check::panel::{Check, Evidence};
+use crate::check::shape::Shape;
 use crate::machine::Machine;
 use crate::printable::printable;
 use crate::record::Observer;
@@ -20,8 +21,16 @@ impl<M: Machine> Check<M> for Linearizability {
         let Some(spec) = evidence.spec else {
             return without_verdict(NOT_JUDGED, "no specification says which answers are right".to_owned());
         };
-        match spec.check(&evidence.record.history, Budget::default()) {
-            Ok(verdict) => opinion(&verdict),
+        let history = &evidence.record.history;
+        match spec.check(history, Budget::default()) {
+            Ok(verdict) => {
+                let mut opinion = opinion(&verdict);
+                let wrong = opinion.wrong.and_then(|wrong| history.attempt(wrong.get));
+                let shape =
+                    wrong.map_or(Shape::PLAIN, |attempt| Shape::PLAIN.with(attempt.operation.name().to_owned()));
+                opinion.findings.iter_mut().for_each(|finding| finding.shape = shape.clone());
+                opinion
+            }
             Err(stranger) => {
                 let mut opinion = without_verdict(UNKNOWN, stranger.to_string());
                 opinion.findings.push(Finding::new(Checker::LINEARIZABILITY, UNKNOWN, stranger.to_string()));

@@ -1,10 +1,12 @@
 //! The built-in Raft as a subject: its parameters, its messages, its mutants, and its exploration.
 
+mod bounds;
 mod coverage;
 mod draw;
 pub(super) mod parameters;
 mod relation;
 
+pub(super) use bounds::{contact, holds};
 pub(super) use draw::{config, log_bytes_max};
 
 use std::sync::Arc;
@@ -96,7 +98,8 @@ impl<R: Rules> Subject for Raft<R> {
     }
 
     fn checks(&self) -> Vec<Box<dyn Check<Replica<R>>>> {
-        vec![Box::new(Invariants::new())]
+        let config = &self.config;
+        vec![Box::new(Invariants::new()), Box::new(bounds::contact(config)), Box::new(bounds::growth::<R>(config))]
     }
 
     fn window<'m>(&self, machine: &'m Replica<R>) -> Option<&'m dyn Consensus> {

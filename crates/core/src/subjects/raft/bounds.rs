@@ -1,0 +1,65 @@
+//! What replicas of Raft promise besides Raft's invariants: to step down without contact, and to keep within bounds.
+
+use crate::check::growth::{Growth, MessageBound};
+use crate::check::raft::LeaderContact;
+use crate::raft::Rules;
+use crate::replica::{Config, Replica};
+use crate::time::{Span, Time};
+
+/// A leader steps down when it has heard from no quorum for `election_timeout_max`. It is reported when it has led on for
+/// this many times as long.
+const SILENT_TIMEOUTS: u64 = 4;
+
+/// How late a replica may be with a refusal. Timeouts are punctual in virtual time.
+const REFUSAL_DELAY_MAX: Span = Span::from_secs(1);
+
+/// How many messages may go over each link in a heartbeat interval, and for each request and replica besides. The most
+/// that any of 20,000 explored runs sent was 2.04 times both.
+const MESSAGES: f64 = 16.0;
+
+/// The applied part of a log may be this many times its limit and the size of the state, and this many bytes more. It is
+/// not cut before time has moved on since the last entry was applied. In explored runs it was 3,808 bytes at most, with a
+/// limit of 400.
+const LOG_TIMES: usize = 4;
+const LOG_BYTES: usize = 16_384;
+
+/// The watch for leaders without contact.
+pub(in crate::subjects) fn contact(config: &Config) -> LeaderContact {
+    LeaderContact::new(Span(config.raft.election_timeout_max.nanos() * SILENT_TIMEOUTS))
+}
+
+/// The watch for what grows without bound.
+pub(in crate::subjects) fn growth<R: Rules>(config: &Config) -> Growth<Replica<R>> {
+    let (messages, config) = (messages(config), config.clone());
+    Growth::new(Some(messages), move |now, replica| holds(&config, now, replica))
+}
+
+/// How many messages replicas may send.
+fn messages(config: &Config) -> MessageBound {
+    let per_link_second = MESSAGES / config.raft.heartbeat.as_secs_f64();
+    MessageBound { per_link_second, per_replica_request: MESSAGES }
+}
+
+/// Whether a replica holds no more requests than it may, none for too long, and no longer a log than it needs.
+pub(in crate::subjects) fn holds<R: Rules>(config: &Config, now: Time, replica: &Replica<R>) -> Result<(), String> {
+    let (waiting, most) = (replica.waiting_requests(), config.held_requests_max);
+    if waiting > most {
+        return Err(format!("holds {waiting} requests, of at most {most}"));
+    }
+    if let Some(oldest) =
+        replica.oldest_request().filter(|&oldest| now > oldest + config.held_time_max + REFUSAL_DELAY_MAX)
+    {
+        let (held, most) = (now.since(oldest).as_secs_f64(), config.held_time_max.as_secs_f64());
+        return Err(format!("has held a request for {held:.3} s, of at most {most:.3} s"));
+    }
+    let (log, limit) = (replica.applied_log_bytes(), config.log_bytes_max);
+    if log > LOG_BYTES && log / LOG_TIMES > limit {
+        let state: usize = replica.store().snapshot().iter().map(|command| command.bytes()).sum();
+        if (log - LOG_BYTES) / LOG_TIMES > limit + state {
+            return Err(format!(
+                "keeps {log} bytes of applied entries, of at most {limit} or the {state} of its state"
+            ));
+        }
+    }
+    Ok(())
+}
