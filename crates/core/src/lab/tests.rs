@@ -1,5 +1,6 @@
 //! What tests of the laboratory share, and tests that need a protocol of their own.
 
+mod judges;
 mod lasting;
 pub mod odd;
 mod stations;

@@ -12,12 +12,18 @@
 //!    other way round. One that fails is thinned again.
 //! 4. What is left is made readable: few clients and keys, round times, default parameters.
 //!
-//! If the protocol breaks a rule and the original does not fail with this rule kept, no candidate does either.
-//! So no failure that the sound protocol would have under these faults takes the place of the one that was found.
+//! A failure must not slip: no failure that a sound protocol would have under these faults may take the place of the
+//! one that was found. If the protocol breaks a rule, a candidate counts only if the protocol with this rule kept passes:
+//! no checker finds anything at all. (If it finds something in the original case, candidates may have no other kinds of
+//! findings.) Where there is no sound protocol to ask, as with a user's protocol or a program, a candidate must have the
+//! [shape](crate::check::Shape) of the original failure besides its kind.
+//!
+//! No case is run twice: what did not fail once is not tried again.
 
 mod polish;
 mod reduce;
 mod size;
+mod tried;
 mod watch;
 
 use std::iter;
@@ -32,6 +38,7 @@ use crate::time::Span;
 use crate::workload::ScriptedOperation;
 
 pub use size::Size;
+use tried::{Digest, Tried};
 pub(in crate::lab) use watch::Log;
 use watch::{Scope, explicit};
 
@@ -89,13 +96,13 @@ fn shrink_at(
     mut progress: impl FnMut(&Step<'_>) -> ControlFlow<()>,
 ) -> Option<Shrunk> {
     let trial = case.attempt();
-    if !trial.findings.iter().any(|other| other.is_like(finding)) {
-        return None;
-    }
+    // A finding that was read from a file has no shape, so the one that comes of the case is the target.
+    let target = trial.findings.iter().find(|other| other.is_like(finding))?.clone();
     let mut shrinker = Shrinker {
         width,
-        target: finding,
-        checks_kept_rules: false,
+        target: &target,
+        excused: None,
+        tried: Tried::default(),
         best: Standing { size: Size::of(case), case: case.clone(), trial },
         runs: 1,
         // Some runs are kept for the last touch.
@@ -106,7 +113,7 @@ fn shrink_at(
         is_stopped: false,
         progress: &mut progress,
     };
-    shrinker.checks_kept_rules = shrinker.keeps_its_rules_well(case);
+    shrinker.excused = shrinker.findings_of_sound(case);
     shrinker.work();
     let Standing { case, trial, .. } = shrinker.best;
     Some(Shrunk { case, trial, runs: shrinker.runs })
@@ -124,8 +131,10 @@ struct Shrinker<'a> {
     /// How many cases are run at a time.
     width: usize,
     target: &'a Finding,
-    /// Whether candidates must pass when no rule is broken.
-    checks_kept_rules: bool,
+    /// What the protocol with all its rules fails by in the original case, and so may fail by in others; mostly nothing.
+    /// None if the protocol breaks no rule.
+    excused: Option<Vec<Finding>>,
+    tried: Tried,
     best: Standing,
     runs: u64,
     /// Where the present work ends.
@@ -209,23 +218,30 @@ impl Shrinker<'_> {
     /// if that is worth it. What comes out is what would come out one after another: the runs after the first that fails
     /// are dropped, and do not count.
     fn first_failing(&mut self, cases: impl IntoIterator<Item = (usize, Case)>) -> Option<(usize, Case, Trial)> {
-        let mut cases = cases.into_iter();
+        let mut cases = cases.into_iter().map(|(number, case)| (number, Digest::of(&case), case));
         while !self.is_spent() {
-            let several: Vec<(usize, Case)> = cases.by_ref().take(self.width).collect();
+            let vain = &self.tried.vain;
+            let new = cases.by_ref().filter(|(_, digest, _)| !vain.contains(digest));
+            let several: Vec<(usize, Digest, Case)> = new.take(self.width).collect();
             if several.is_empty() {
                 return None;
             }
             let trials: Vec<Trial> = match &several[..] {
-                [(_, only)] => vec![only.attempt()],
-                all => all.par_iter().map(|(_, case)| case.attempt()).collect(),
+                [(.., only)] => vec![only.attempt()],
+                all => all.par_iter().map(|(.., case)| case.attempt()).collect(),
             };
-            for ((number, case), trial) in several.into_iter().zip(trials) {
+            for ((number, digest, case), trial) in several.into_iter().zip(trials) {
                 if self.is_spent() {
                     return None;
+                }
+                // The same case may have been run beside itself.
+                if self.tried.vain.contains(&digest) {
+                    continue;
                 }
                 if self.counts(&case, &trial) {
                     return Some((number, case, trial));
                 }
+                self.tried.vain.insert(digest);
             }
         }
         None
@@ -236,8 +252,18 @@ impl Shrinker<'_> {
         self.charge(trial);
         let step = Step { case: &self.best.case, runs: self.runs, budget: self.budget };
         self.is_stopped = (self.progress)(&step).is_break();
-        let alike = trial.findings.iter().any(|finding| finding.is_like(self.target));
-        alike && (!self.checks_kept_rules || self.keeps_its_rules_well(case))
+        let is_target = |finding: &Finding| match self.excused {
+            Some(_) => finding.is_like(self.target),
+            None => finding.has_shape_of(self.target),
+        };
+        trial.findings.iter().any(is_target) && self.is_no_slip(case)
+    }
+
+    /// Whether the protocol with all its rules has no finding in this case that it does not have in the original one.
+    fn is_no_slip(&mut self, case: &Case) -> bool {
+        let Some(findings) = self.findings_of_sound(case) else { return true };
+        let excused = self.excused.as_deref().unwrap_or_default();
+        findings.iter().all(|finding| excused.iter().any(|known| known.is_like(finding)))
     }
 
     fn charge(&mut self, trial: &Trial) {
@@ -251,15 +277,13 @@ impl Shrinker<'_> {
         log
     }
 
-    /// Whether the case does not fail when no rule is broken.
-    fn keeps_its_rules_well(&mut self, case: &Case) -> bool {
-        if case.protocol.broken().is_none() {
-            return false;
-        }
+    /// What is found if the protocol keeps the rule that it breaks; none if it breaks none.
+    fn findings_of_sound(&mut self, case: &Case) -> Option<Vec<Finding>> {
+        case.protocol.broken()?;
         let kept = Case { protocol: case.protocol.sound(), ..case.clone() };
         let trial = kept.attempt();
         self.charge(&trial);
-        !trial.findings.iter().any(|finding| finding.is_like(self.target))
+        Some(trial.findings)
     }
 
     /// Takes a candidate if it fails and is smaller.
@@ -315,6 +339,10 @@ impl Shrinker<'_> {
 
     /// Works on another form of the case, which may be larger at first, and takes what comes of it if that is smaller.
     fn branch(&mut self, start: Case, runs: u64, work: impl FnOnce(&mut Self)) -> bool {
+        // What came of it once was not smaller than the best case then, and that one has not grown since.
+        if !self.tried.begun.insert(Digest::of(&start)) {
+            return false;
+        }
         let Some(trial) = self.fails(&start) else { return false };
         let before = self.best.clone();
         let limit = self.limit;

@@ -45,7 +45,7 @@ fn lasting(replicas: usize, random: &mut Stream) -> Vec<Fault> {
 }
 
 /// A run in which leaders are cut off for a while, and then a few faults come that last.
-fn drawn(seed: u64) -> Case {
+pub fn drawn(seed: u64) -> Case {
     let mut random = Stream::new(seed, "lasting faults");
     let replicas = random.between(2, 7) as usize;
     let mut events: Vec<(u64, Fault)> = Vec::new();
