@@ -30,5 +30,5 @@ pub mod load;
 
 pub use judgement::{Judgement, LAG_MAX};
 pub use opinion::{CUT_SHORT, Checker, Finding, NOT_JUDGED, NOT_WATCHED, OBSTACLE, OK, Opinion, UNKNOWN};
-pub use panel::{Check, Evidence, Panel, invariant};
+pub use panel::{Both, Check, Evidence, Panel, invariant};
 pub use shape::Shape;

@@ -124,6 +124,38 @@ impl<M: Machine> Observer<M> for Panel<M> {
     }
 }
 
+/// Two checkers that are one to others, so that an event passes one table of functions. The opinion is the first one's,
+/// unless it found nothing and the second one did.
+#[derive(Debug)]
+pub struct Both<A, B>(pub A, pub B);
+
+impl<M: Machine, A: Observer<M>, B: Observer<M>> Observer<M> for Both<A, B> {
+    #[inline]
+    fn event(&mut self, scene: &Scene<'_, M>, event: &Event<'_, M::Message>) {
+        self.0.event(scene, event);
+        self.1.event(scene, event);
+    }
+
+    #[inline]
+    fn sent(&mut self, from: ReplicaId, to: ReplicaId, message: &M::Message) {
+        self.0.sent(from, to, message);
+        self.1.sent(from, to, message);
+    }
+
+    #[inline]
+    fn handled(&mut self, scene: &Scene<'_, M>, replica: ReplicaId) {
+        self.0.handled(scene, replica);
+        self.1.handled(scene, replica);
+    }
+}
+
+impl<M: Machine, A: Check<M>, B: Check<M>> Check<M> for Both<A, B> {
+    fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
+        let (first, second) = (self.0.judge(evidence), self.1.judge(evidence));
+        if first.findings.is_empty() && !second.findings.is_empty() { second } else { first }
+    }
+}
+
 /// An invariant of a protocol's own: `holds` is called after each input that a machine has handled, and returns what is
 /// wrong, if anything. The first violation counts. `name` is the kind of the finding.
 pub fn invariant<M, F>(name: &'static str, holds: F) -> Box<dyn Check<M>>

@@ -26,6 +26,7 @@ use crate::record::{Event, Observer, Scene};
 use crate::time::Time;
 
 pub use contact::{LEADER_CONTACT, LeaderContact};
+use invariant::Broken;
 pub use invariant::{Invariant, Violation};
 pub(super) use opinion::{Broken as BrokenInvariant, opinion, unwatched};
 
@@ -116,9 +117,6 @@ impl Seen {
         }
     }
 }
-
-/// A broken invariant and what happened.
-type Broken = (Invariant, String);
 
 impl Invariants {
     /// A watch that has seen nothing yet.

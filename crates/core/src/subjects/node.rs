@@ -3,7 +3,7 @@
 use super::raft::{Raft, config, contact, holds, log_bytes_max, parameters};
 use crate::check::growth::Growth;
 use crate::check::raft::Invariants;
-use crate::check::{Check, Evidence, Opinion};
+use crate::check::{Both, Check, Evidence, Opinion};
 use crate::consensus::Consensus;
 use crate::id::ReplicaId;
 use crate::lab::explore::Flavour;
@@ -75,7 +75,7 @@ impl StationSubject for Node {
         let config = self.config.clone();
         // How many datagrams replicas may send is for the scenarios to say.
         let growth = Growth::new(None, move |now, node: &node::Node<Replica>| holds(&config, now, node.protocol()));
-        vec![Box::new(Forgetful(Invariants::new())), Box::new(contact(&self.config)), Box::new(growth)]
+        vec![Box::new(Both(Forgetful(Invariants::new()), Both(contact(&self.config), growth)))]
     }
 
     fn window<'m>(&self, machine: &'m node::Node<Replica>) -> Option<&'m dyn Consensus> {

@@ -61,6 +61,9 @@ impl Invariant {
     }
 }
 
+/// A broken invariant and what happened.
+pub(super) type Broken = (Invariant, String);
+
 /// The first time that an invariant did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {

@@ -12,10 +12,9 @@ use crate::id::{Mid, ReplicaId};
 use crate::lab::shrink::shrink;
 use crate::lab::{Case, PANIC, Subject, subject};
 use crate::machine::{Boot, Exit, Input, Machine, Outbox};
-use crate::raft::Sound;
-use crate::replica::{Config, Replica};
 use crate::scenario::Scenario;
 use crate::service::{Operation, Response, Service};
+use crate::subjects::Raft;
 use crate::time::{Span, Time};
 use crate::workload::ScriptedOperation;
 use crate::world::simulation::simulate_booting;
@@ -105,10 +104,13 @@ fn an_answer_too_many_of_a_simulated_machine_is_found() {
     assert_eq!(of_answers(Wrong::AnswersAnotherRequest), [answers::UNASKED]);
 }
 
+/// One replica of the sound Raft.
+type Replica = <Raft as Subject>::Machine;
+
 /// What a checker finds in a run of the sound Raft on five replicas.
 fn found(check: &mut impl Check<Replica>, faults: Vec<(u64, Fault)>) -> Vec<Finding> {
     let scenario = Scenario { events: events(faults), requests: 100, ..fixture::scenario() };
-    let record = simulate_booting(&scenario, 7, &mut *check, |boot| Replica::boot(boot, Config::default(), Sound));
+    let record = simulate_booting(&scenario, 7, &mut *check, |boot| <Raft>::default().boot(boot));
     check.judge(&Evidence::of(&scenario, &record, None)).findings
 }
 

@@ -12,7 +12,7 @@ pub(super) use draw::{config, log_bytes_max};
 use std::sync::Arc;
 
 use crate::check::raft::Invariants;
-use crate::check::{Check, liveness};
+use crate::check::{Both, Check, liveness};
 use crate::consensus::Consensus;
 use crate::kv::Command;
 use crate::lab::explore::{Flavour, Survey};
@@ -99,7 +99,7 @@ impl<R: Rules> Subject for Raft<R> {
 
     fn checks(&self) -> Vec<Box<dyn Check<Replica<R>>>> {
         let config = &self.config;
-        vec![Box::new(Invariants::new()), Box::new(bounds::contact(config)), Box::new(bounds::growth::<R>(config))]
+        vec![Box::new(Both(Invariants::new(), Both(bounds::contact(config), bounds::growth::<R>(config))))]
     }
 
     fn window<'m>(&self, machine: &'m Replica<R>) -> Option<&'m dyn Consensus> {
