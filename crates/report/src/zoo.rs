@@ -107,7 +107,10 @@ fn write_legend(out: &mut impl Write, animals: &[Animal], rows: &[Vec<String>], 
     let some = if some { "(7): only from 7 of the starts. " } else { "" };
     let rest = if animals.iter().all(Animal::is_as_expected) { "" } else { "!: a check failed." };
     writeln!(out, "{}", format!("-: not detected. {some}{rest}").trim_end())?;
-    writeln!(out, "client's view: detected by linearizability or liveness, which need only what clients see.\n")
+    writeln!(
+        out,
+        "client's view: detected by linearizability, liveness or answers, which need only what clients see.\n"
+    )
 }
 
 /// What the figures of a table mean.

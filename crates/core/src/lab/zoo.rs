@@ -50,10 +50,10 @@ pub struct Hunt {
 }
 
 impl Hunt {
-    /// How many seeds it took until a checker found something that sees only what clients see: linearizability or
-    /// liveness.
+    /// How many seeds it took until a checker found something that sees only what clients see: linearizability, liveness
+    /// or answers.
     pub fn by_general(&self) -> Option<u64> {
-        self.first(|checker| *checker == Checker::LINEARIZABILITY || *checker == Checker::LIVENESS)
+        self.first(|checker| [Checker::LINEARIZABILITY, Checker::LIVENESS, Checker::ANSWERS].contains(checker))
     }
 
     /// How many seeds it took until any checker found something.

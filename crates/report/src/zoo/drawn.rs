@@ -48,7 +48,7 @@ fn write_rows(
     effort: Effort,
 ) -> io::Result<()> {
     writeln!(out, "Drawn mutants. {}", starts_and_seeds(effort))?;
-    writeln!(out, "-: not detected. client's view: detected by linearizability or liveness.\n")?;
+    writeln!(out, "-: not detected. client's view: detected by linearizability, liveness or answers.\n")?;
     writeln!(out, "{:10} {:28} {:>15} {:>15}  change", "mutant", "place", "client's view", "any")?;
     for (mutant, animal) in drawn {
         let change = format!("{}: {}", mutant.function, mutant.change);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn each_drawn_mutant_has_a_row_and_the_score_leaves_out_what_no_client_could_notice() {
-        let effort = Effort { starts: 2, seeds_max: 10 };
+        let effort = Effort { starts: 2, seeds_max: 10, learning: true };
         let mutants = [
             (mutant(1, Judgement::None), animal(None, &[Some(3), Some(5)])),
             (mutant(2, Judgement::None), animal(None, &[Some(3), None])),
@@ -152,7 +152,7 @@ mod tests {
         });
         let expected = "\
 Drawn mutants. Seeds until first detected, median/worst of 2 starts, at most 10 seeds each.
--: not detected. client's view: detected by linearizability or liveness.
+-: not detected. client's view: detected by linearizability, liveness or answers.
 
 mutant     place                          client's view             any  change
 drawn-001  raft/log.rs:107:9                        5/5             5/5  Log::truncate: replace <= with >

@@ -34,6 +34,9 @@ pub struct Raft<R = Sound> {
     pub rules: R,
 }
 
+/// How much longer progress may take if appends carry few entries.
+const CATCH_UP: Span = Span::from_secs(10);
+
 /// The kinds of its messages, as places in [`KINDS`].
 #[derive(Clone, Copy)]
 enum Kind {
@@ -107,11 +110,12 @@ impl<R: Rules> Subject for Raft<R> {
     }
 
     /// The common bound, or more if its timeouts are long: eight elections, or the time for which it may hold a
-    /// request.
+    /// request. Where batches are small, a log of some hundred entries takes long to be sent.
     fn progress_bound(&self) -> Span {
         let elections = Span(self.config.raft.election_timeout_max.nanos().saturating_mul(8));
         let held = self.config.held_time_max + Span::from_secs(1);
-        liveness::BOUND.max(elections).max(held)
+        let catch_up = if self.timing().small_batches { CATCH_UP } else { Span::ZERO };
+        liveness::BOUND.max(elections).max(held) + catch_up
     }
 
     fn kinds(&self) -> &'static [&'static str] {
