@@ -77,7 +77,7 @@
 //! # let folder = std::env::temp_dir().join("seedbed-tutorial");
 //! let found = seedbed::explore(Gossip).seeds(0..2_000).repros(folder).find().expect("a lost message is a lost write");
 //! assert!(found.case.scenario.requests <= 3);
-//! assert!(found.to_string().starts_with("gossip fails with seed 1:\n  linearizability: client 001C read "), "{found}");
+//! assert!(found.to_string().starts_with("gossip fails with seed "), "{found}");
 //! ```
 //!
 //! The whole command line for it is one call: `seedbed::cli::run_with([seedbed::subject(Gossip)])` in the crate's `main`.

@@ -16,17 +16,17 @@ use super::selection::draw_seed;
 use super::tested::{self, Tested};
 use crate::clock::Clock;
 use crate::lab::explore::{CorpusFolder, Exploration, Failure, Learner, draw};
-use crate::lab::{Protocol, Repro, SeedRange};
+use crate::lab::{Case, Protocol, Repro, SeedRange};
 use crate::report::explore as report;
 use crate::time::{Span, Time};
 use crate::world::processes::Interrupt;
 
 /// Run random scenarios, one a seed, on all cores, and judge each by all checkers
 ///
-/// Every seed draws a whole scenario: 3 to 9 replicas, their parameters, losses, delays, partitions,
-/// kills, broken links and bursts of requests. At the end a table says how many runs had each of the
-/// situations that make the protocol difficult. A failure is written to a file that `seedbed replay` repeats and
-/// `seedbed shrink` makes small.
+/// Every seed draws a whole scenario: 2 to 31 replicas, their parameters, losses, delays, partitions,
+/// kills, crashes, broken links and bursts of requests. Or it changes an earlier one whose run reached
+/// something new. At the end a table says how many runs had each of the situations that make the protocol
+/// difficult. A failure is written to a file that `seedbed replay` repeats and `seedbed shrink` makes small.
 #[derive(Debug, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("extent").required(true),
@@ -88,6 +88,12 @@ struct Extent {
     time: Option<Span>,
 }
 
+/// What an exploration begins with.
+struct Start {
+    learner: Learner,
+    corpus: Vec<Case>,
+}
+
 /// Carries out the command.
 pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let extent = args.extent()?;
@@ -100,6 +106,9 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
             "no checker judges the answers of {protocol}: it has neither a specification nor checks"
         ));
     }
+    let corpus = args.folder().map_or_else(|| Ok(Vec::new()), |folder| folder.read(&protocol))?;
+    let learner = if args.no_learning { Learner::drawing(protocol) } else { Learner::new(protocol) };
+    let start = Start { learner, corpus };
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
     let hold = interrupt.hold();
     let mut out = output::stdout();
@@ -111,7 +120,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
         Some(_) => Progress::in_seeds(None),
     };
     let clock = Clock::start();
-    let exploration = explore(&args, protocol, &extent, clock, &interrupt, &progress, &mut out);
+    let exploration = explore(&args, start, &extent, clock, &interrupt, &progress, &mut out);
     progress.clear();
     drop(hold);
     let exploration = exploration?;
@@ -168,7 +177,7 @@ impl Args {
 
 fn explore(
     args: &Args,
-    protocol: Protocol,
+    start: Start,
     extent: &Extent,
     clock: Clock,
     interrupt: &Interrupt,
@@ -178,12 +187,10 @@ fn explore(
     let in_time = || extent.time.is_none_or(|time| clock.now().since(Time::ZERO) < time);
     let goes_on =
         |so_far: &Exploration| in_time() && interrupt.signal().is_none() && (args.keep_going || so_far.failures == 0);
-    let corpus = args.folder().map(|folder| folder.read(&protocol)).transpose()?;
-    let learner = if args.no_learning { Learner::drawing(protocol) } else { Learner::new(protocol) };
-    let mut exploration = Exploration::new(learner);
+    let mut exploration = Exploration::new(start.learner);
     let mut failed = |failure: Failure| progress.suspend(|| report_failure(args, &failure, out));
-    if let Some(cases) = corpus {
-        exploration.begin_with(&cases, || {}, &mut failed, goes_on)?;
+    if !start.corpus.is_empty() {
+        exploration.begin_with(&start.corpus, || {}, &mut failed, goes_on)?;
     }
     if goes_on(&exploration) {
         exploration.explore(extent.seeds.clone(), || progress.end(), failed, goes_on)?;

@@ -22,7 +22,7 @@ fn every_mutant_of_the_zoo_is_detected_by_some_checker() {
         let rule = animal.protocol.broken().expect("a broken rule");
         let worst = |seeds: fn(&Hunt) -> Option<u64>| animal.tally(seeds).map(|tally| tally.worst);
         let (any, general) = (worst(Hunt::by_any), worst(Hunt::by_general));
-        println!("{rule:28} any {any:?}, a client's view {general:?}");
+        println!("{rule:28} any {any:?}, black-box {general:?}");
         assert!(!animal.escapes(), "{rule} escapes");
         assert!(any.is_some_and(|seeds| seeds <= 2_000), "{rule}: {any:?}");
     }

@@ -163,14 +163,15 @@ fn a_case_with_named_updates_and_impatient_clients_shrinks_to_plain_ones_and_sho
         case.scenario.kind = Some(Kind::Cas { count: 3, updates: true });
         case.scenario.patience = Some(patience);
         let trial = case.attempt();
-        let of_raft = |finding: &&Finding| finding.checker == Checker::INVARIANTS;
+        // How much a replica may hold depends on its clients.
+        let of_raft = |finding: &&Finding| finding.checker == Checker::INVARIANTS && finding.kind != "holds too much";
         let finding = trial.findings.iter().find(of_raft)?.clone();
         Some((case, finding))
     });
     let (case, finding) = failing.expect("one of them fails");
     let small = shrunk(&case, &finding, 20_000);
     let scenario = &small.case.scenario;
-    assert!(scenario.requests <= 12 && scenario.patience.is_none(), "{scenario:?}");
+    assert!(scenario.requests <= 12 && scenario.patience.is_none(), "{finding:?} {scenario:?}");
     let operations = scenario.operations.as_deref().expect("requests are written down");
     for ScriptedOperation { operation, .. } in operations {
         if let Operation::Update(update) = operation {

@@ -76,6 +76,39 @@ fn an_exploration_that_keeps_going_reports_every_failure_in_order() {
     );
 }
 
+#[test]
+fn a_corpus_is_kept_in_a_folder_and_an_exploration_goes_on_from_it_on_any_number_of_cores() {
+    let folders = [folder(), folder()];
+    let mut said = folders.each_ref().map(|_| Vec::new());
+    for ((folder, cores), said) in folders.iter().zip(["1", "2"]).zip(&mut said) {
+        for seeds in ["0..300", "300..400"] {
+            let arguments = ["explore", "--seeds", seeds, "--corpus", "corpus", "-j", cores];
+            let output = seedbed(folder, &arguments);
+            assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+            said.push(stdout(&output));
+        }
+    }
+    assert_eq!(said[0], said[1]);
+    let last = said[0][1].lines().last().expect("a last line");
+    assert!(last.starts_with("100 seeds and ") && last.contains(" kept cases explored, "), "{last}");
+    let names = |folder: &TempDir| {
+        let files = fs::read_dir(folder.path().join("corpus")).expect("the corpus").map(|file| file.expect("a file"));
+        let mut names: Vec<_> = files.map(|file| file.file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&folders[0]), names(&folders[1]));
+    let kept = &names(&folders[0])[0];
+    let path = format!("corpus/{}", kept.to_str().expect("digits"));
+    let replay = seedbed(&folders[0], &["replay", &path]);
+    assert_eq!(replay.status.code(), Some(0), "{}{}", stdout(&replay), stderr(&replay));
+
+    fs::write(folders[0].path().join("corpus/bad.json"), "{}").expect("a file");
+    let refused = seedbed(&folders[0], &["explore", "--seeds", "0..9", "--corpus", "corpus"]);
+    assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(2), ""), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("--corpus: corpus/bad.json: `seedbed_repro` is missing"), "{}", stderr(&refused));
+}
+
 /// What stands between the last of these words and ` failed`.
 fn text_after<'a>(text: &'a str, words: &str) -> &'a str {
     text.rsplit(words).next().and_then(|rest| rest.strip_suffix(" failed\n")).expect("these words")
@@ -102,6 +135,7 @@ fn bad_arguments_are_refused_before_anything_runs() {
         (&["explore", "--seeds", "0..9", "--from", "3"], "--from"),
         (&["explore", "--seeds", "0..9", "--without", "vote-twice"], "invalid value 'vote-twice'"),
         (&["explore", "--seeds", "0..9", "-j", "0"], "0 is not in 1..=1024"),
+        (&["explore", "--seeds", "0..9", "--corpus", "c", "--no-learning"], "cannot be used with"),
         (&["zoo", "--rule", "all"], "invalid value 'all' for '--rule <RULE>'"),
         (&["zoo", "--starts", "0"], "0 is not in 1..=1000"),
     ] {
@@ -165,7 +199,7 @@ fn a_csv_file_of_the_zoo_has_the_seeds_of_each_start_and_checker() {
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     let text = fs::read_to_string(folder.path().join("found.csv")).expect("a file");
     assert_eq!(text.lines().count(), 1 + 2 * 2 * 6, "{text}");
-    let found = |line: &&str| line.starts_with("raft,answer-after-commit,") && line.contains(",client's view,");
+    let found = |line: &&str| line.starts_with("raft,answer-after-commit,") && line.contains(",black-box,");
     let seeds = text.lines().filter(found).filter_map(|line| line.rsplit(',').next()?.parse::<u64>().ok());
     assert_eq!(seeds.filter(|seeds| (1..=2_000).contains(seeds)).count(), 2, "{text}");
 }
@@ -238,7 +272,7 @@ fn interrupted(folder: &TempDir, arguments: &[&str]) -> (String, String) {
 fn an_interrupted_command_tells_what_it_has_done_and_how_to_begin_again() {
     let folder = folder();
     for (arguments, done) in [
-        ("explore --for 20s --from 0 --repros mine", " seeds explored, "),
+        ("explore --for 20s --from 0 --repros mine", " explored, "),
         ("verify all --seeds 0..2000", " runs of 17 scenarios verified so far, "),
         ("zoo", "Interrupted after "),
         ("shrink stale-read --budget 10000000", "\nReplay: seedbed replay stale-read-shrunk.json\n"),

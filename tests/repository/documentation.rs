@@ -13,6 +13,7 @@ use std::thread;
 
 use super::root;
 use crate::common::processes;
+use seedbed::lab::explore::SWITCHES;
 use seedbed::report::rows::{Columns, Unit};
 use seedbed_core::replica::Config;
 use serde_json::{Value, json};
@@ -188,6 +189,16 @@ fn every_parameter_that_can_be_swept_is_listed_with_its_default() {
         let row = format!("| `{name}` | {value} |");
         assert!(text.contains(&row), "docs/sweeps.md must have the row {row}");
     }
+}
+
+#[test]
+fn the_table_of_what_exploration_draws_is_that_of_the_program() {
+    let row = |(name, share, meaning): &(&str, f64, &str)| format!("| `{name}` | {share} | {meaning} |");
+    let rows: Vec<String> = SWITCHES.iter().map(row).collect();
+    let text = fs::read_to_string(root().join("docs/checking.md")).expect("a document");
+    let head = text.find("| switch | share of runs |").expect("the table");
+    let table: Vec<&str> = text[head..].lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(table, rows);
 }
 
 #[test]

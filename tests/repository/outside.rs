@@ -51,7 +51,7 @@ fn the_page_on_ones_own_protocol_leads_from_an_empty_folder_to_a_shrunk_failure(
     assert_eq!(output.status.code(), Some(101), "the test fails:\n{out}\n{err}");
     assert!(out.contains(said.as_str()), "the page has:\n{said}\nthe test prints:\n{out}\n{err}");
     // Even though the harness captures what tests print.
-    assert!(err.contains("my-protocol fails with seed 0; shrinking it, in at most "), "{err}");
+    assert!(err.contains("my-protocol fails with seed 1; shrinking it, in at most "), "{err}");
     let repros = fs::read_dir(folder.path().join("repros")).expect("a folder of repro files");
     assert_eq!(repros.count(), 1);
     let locked = fs::read_to_string(folder.path().join("Cargo.lock")).expect("a lock file");

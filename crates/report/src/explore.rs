@@ -37,7 +37,7 @@ pub fn write_end(out: &mut impl Write, exploration: &Exploration) -> io::Result<
         writeln!(out)?;
     }
     let learner = &exploration.learner;
-    if learner.learns() {
+    if learner.edges() > 0 {
         let cases = plural(learner.cases() as u64, "case", "cases");
         writeln!(out, "{} edges met; {cases} in the corpus", learner.edges())?;
     }

@@ -27,7 +27,7 @@ pub fn write_matrix(out: &mut impl Write, animals: &[Animal], effort: Effort) ->
     write_legend(out, animals, &rows, effort)?;
     let title = animals.first().map_or_else(String::new, |animal| format!("{} without", animal.protocol));
     write!(out, "{title:28}")?;
-    let names: Vec<&str> = checkers.iter().map(Checker::name).chain(["any", "client's view"]).collect();
+    let names: Vec<&str> = checkers.iter().map(Checker::name).chain(["any", "black-box"]).collect();
     let widths: Vec<usize> = names.iter().map(|name| name.chars().count().max(15)).collect();
     for (name, width) in names.iter().zip(&widths) {
         write!(out, " {name:>width$}")?;
@@ -109,7 +109,7 @@ fn write_legend(out: &mut impl Write, animals: &[Animal], rows: &[Vec<String>], 
     writeln!(out, "{}", format!("-: not detected. {some}{rest}").trim_end())?;
     writeln!(
         out,
-        "client's view: detected by linearizability, liveness or answers, which need only what clients see.\n"
+        "black-box: detected by linearizability, liveness or answers, or by a panic: by what needs no knowledge of the protocol.\n"
     )
 }
 
@@ -165,7 +165,7 @@ mod tests {
         let protocol = rule.map_or_else(|| raft.clone(), |rule| raft.without(rule).expect("a rule"));
         let hunt = |seeds: &Option<u64>| Hunt {
             convictions: seeds.map(|seeds| (Checker::LINEARIZABILITY, seeds)).into_iter().collect(),
-            failure: None,
+            ..Hunt::default()
         };
         Animal { protocol, hunts: seeds.iter().map(hunt).collect() }
     }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_checker_of_the_protocols_own_has_a_column_if_it_found_something() {
-        let found = |checker: Checker, seeds| Hunt { convictions: vec![(checker, seeds)], failure: None };
+        let found = |checker: Checker, seeds| Hunt { convictions: vec![(checker, seeds)], ..Hunt::default() };
         let mut mutant = animal(Some("vote-once"), &[]);
         mutant.hunts = vec![found(Checker::named("a-checker-with-a-long-name"), 7), found(Checker::COURSE, 9)];
         let text = text(|out| write_matrix(out, &[mutant], Effort { starts: 2, seeds_max: 10, learning: true }));

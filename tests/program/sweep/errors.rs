@@ -37,7 +37,7 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ("calm.json --set drosp=0.1", "unknown path `drosp`"),
         ("hard.json --set events[0].tme=1", "hard.json with events[0].tme=1: unknown key `events[0].tme`; allowed is "),
         ("calm.json --drops 0.5,1.5", "calm.json with drops=1.5: `drops` is 1.5; allowed is "),
-        ("calm.json --replicas 3,2", "calm.json with replicas=2: `replicas` is 2; allowed is "),
+        ("calm.json --replicas 3,1", "calm.json with replicas=1: `replicas` is 1; allowed is "),
         ("calm.json --mix half", "calm.json with mix=half: `mix` is \"half\"; allowed is "),
         ("calm.json --requests=-1", "calm.json with requests=-1: `requests` is -1; allowed is "),
         ("calm.json --drops 0,,1", "values of `drops`: a value is empty; allowed is a list as in 1,2,5 or a range"),

@@ -1,6 +1,7 @@
 //! Protocols by name: subjects of any type behind one handle.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -150,13 +151,19 @@ impl Protocol {
     #[must_use]
     pub(super) fn with_parameters(&self, values: &[(&'static str, f64)], wanted: impl Fn(bool) -> bool) -> Protocol {
         let mut changed = self.clone();
-        for (&(name, value), is_time) in values.iter().zip(self.subject.times()) {
-            if wanted(is_time) {
+        let is_time: BTreeMap<&str, bool> = self.parameters().iter().map(|own| own.0).zip(self.times()).collect();
+        for &(name, value) in values {
+            if is_time.get(name).is_some_and(|&is_time| wanted(is_time)) {
                 // A protocol of this kind has this value, so it is one that the parameter can have.
                 let _ = changed.set(name, value);
             }
         }
         changed
+    }
+
+    /// Which of its parameters are lengths of time, in their order.
+    pub(super) fn times(&self) -> Vec<bool> {
+        self.subject.times()
     }
 
     /// Checks that all parameters together make sense.

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::explore::{Choice, Failure, Learner};
 use super::shrink::{Shrunk, shrink};
-use super::{Protocol, Protocols, Repro, UnknownMutant};
+use super::{PANIC, Protocol, Protocols, Repro, UnknownMutant};
 use crate::check::{Checker, Finding, UNKNOWN};
 use crate::mutation::{DRAWN, DrawnMutant, Judgement};
 
@@ -45,15 +45,18 @@ impl Default for Effort {
 pub struct Hunt {
     /// How many seeds it took until each checker's first finding, in the order in which they came.
     pub convictions: Vec<(Checker, u64)>,
-    /// The first case in which a general checker found something, or else any.
+    /// How many seeds it took until a run panicked. A replica that dies can be seen from outside.
+    pub panicked: Option<u64>,
+    /// The first case in which something was found that can be seen from outside, or else anything.
     pub failure: Option<Box<Failure>>,
 }
 
 impl Hunt {
-    /// How many seeds it took until a checker found something that sees only what clients see: linearizability, liveness
-    /// or answers.
+    /// How many seeds it took until something was found that needs no knowledge of the protocol: by linearizability,
+    /// liveness or answers, or because a run panicked.
     pub fn by_general(&self) -> Option<u64> {
-        self.first(|checker| [Checker::LINEARIZABILITY, Checker::LIVENESS, Checker::ANSWERS].contains(checker))
+        let seen = self.first(|one| [Checker::LINEARIZABILITY, Checker::LIVENESS, Checker::ANSWERS].contains(one));
+        seen.into_iter().chain(self.panicked).min()
     }
 
     /// How many seeds it took until any checker found something.
@@ -72,6 +75,9 @@ impl Hunt {
 
     fn note(&mut self, seeds: u64, findings: &[Finding]) {
         for finding in findings.iter().filter(|finding| finding.kind != UNKNOWN) {
+            if finding.kind == PANIC {
+                self.panicked.get_or_insert(seeds);
+            }
             if self.by(&finding.checker).is_none() {
                 self.convictions.push((finding.checker.clone(), seeds));
             }
@@ -156,7 +162,7 @@ pub fn drawn_elsewhere(protocol: &Protocol) -> usize {
 pub struct Score {
     /// Those that a client could notice. All other numbers but two are of these.
     pub mutants: usize,
-    /// Detected by a checker that sees only what clients see.
+    /// Detected by what needs no knowledge of the protocol.
     pub by_general: usize,
     /// Detected by any checker.
     pub by_any: usize,
@@ -267,7 +273,7 @@ fn hunt(protocol: &Protocol, start: u64, effort: Effort, goes_on: impl Fn() -> b
         }
         let Choice { case, origin } = learner.choose(start * START_DISTANCE + seeds - 1);
         let (trial, met) = case.attempt_tracked();
-        learner.learn(case.clone(), met, trial.events());
+        learner.learn(case.clone(), &trial, met);
         let before = hunt.by_general();
         hunt.note(seeds, &trial.findings);
         if hunt.failure.is_none() || (before.is_none() && hunt.by_general().is_some()) {
@@ -323,10 +329,17 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_that_dies_is_seen_from_outside() {
+        let mut hunt = Hunt::default();
+        hunt.note(4, &[Finding::new(Checker::INVARIANTS, PANIC, "")]);
+        assert_eq!((hunt.by(&Checker::INVARIANTS), hunt.by_general()), (Some(4), Some(4)));
+    }
+
+    #[test]
     fn a_tally_has_the_median_and_the_worst_of_those_hunts_that_found_something() {
         let hunts = [Some(5), None, Some(1), Some(9), Some(7)].map(|seeds| Hunt {
             convictions: seeds.map(|seeds| (Checker::LINEARIZABILITY, seeds)).into_iter().collect(),
-            failure: None,
+            ..Hunt::default()
         });
         let animal = Animal { protocol: subjects::raft(), hunts: hunts.to_vec() };
         assert_eq!(animal.tally(Hunt::by_any), Some(Tally { convicted: 4, median: 7, worst: 9 }));
@@ -351,7 +364,7 @@ mod tests {
     fn a_score_counts_what_clients_could_notice_and_the_rest_apart() {
         let hunt = |checker: Option<Checker>| Hunt {
             convictions: checker.map(|checker| (checker, 5)).into_iter().collect(),
-            failure: None,
+            ..Hunt::default()
         };
         let animal = |checkers: &[Option<Checker>]| Animal {
             protocol: subjects::raft(),

@@ -12,7 +12,7 @@ const HEADER: [&str; 9] =
     ["protocol", "mutant", "place", "function", "change", "judgement", "start", "checker", "seeds"];
 
 /// Writes a row for each mutant, start and checker: how many seeds it took until the first finding, and nothing if there was
-/// none. `any` and `client's view` count as checkers, too.
+/// none. `any` and `black-box` count as checkers, too.
 ///
 /// # Errors
 /// If `out` cannot be written to.
@@ -28,7 +28,7 @@ pub fn write_csv(out: impl Write, animals: &[Animal]) -> io::Result<()> {
         };
         for (start, hunt) in animal.hunts.iter().enumerate() {
             let each = checkers.iter().map(|checker| (checker.name(), hunt.by(checker)));
-            let sums = [("any", Hunt::by_any(hunt)), ("client's view", Hunt::by_general(hunt))];
+            let sums = [("any", Hunt::by_any(hunt)), ("black-box", Hunt::by_general(hunt))];
             for (checker, seeds) in each.chain(sums) {
                 let seeds = seeds.map(|seeds| seeds.to_string()).unwrap_or_default();
                 let start = start.to_string();
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(lines.len(), 1 + 3 * 6);
         assert_eq!(lines[0], "protocol,mutant,place,function,change,judgement,start,checker,seeds");
         assert!(lines.contains(&"raft,vote-once,,,,,0,linearizability,3"), "{text}");
-        assert!(lines.contains(&"raft,vote-once,,,,,1,client's view,"), "{text}");
+        assert!(lines.contains(&"raft,vote-once,,,,,1,black-box,"), "{text}");
         assert!(lines.contains(&"raft,,,,,,0,any,"), "{text}");
     }
 }

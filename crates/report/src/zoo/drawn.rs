@@ -48,8 +48,8 @@ fn write_rows(
     effort: Effort,
 ) -> io::Result<()> {
     writeln!(out, "Drawn mutants. {}", starts_and_seeds(effort))?;
-    writeln!(out, "-: not detected. client's view: detected by linearizability, liveness or answers.\n")?;
-    writeln!(out, "{:10} {:28} {:>15} {:>15}  change", "mutant", "place", "client's view", "any")?;
+    writeln!(out, "-: not detected. black-box: detected by linearizability, liveness or answers, or by a panic.\n")?;
+    writeln!(out, "{:10} {:28} {:>15} {:>15}  change", "mutant", "place", "black-box", "any")?;
     for (mutant, animal) in drawn {
         let change = format!("{}: {}", mutant.function, mutant.change);
         write_row(out, mutant.name, mutant.place, animal, effort)?;
@@ -114,7 +114,7 @@ fn write_score(out: &mut impl Write, drawn: &[(&DrawnMutant, &Animal)], elsewher
     let (general_share, any_share) = (percent(by_general), percent(by_any));
     writeln!(
         out,
-        "{GOOD}{by_any} of {all} detected by any checker ({any_share:.0} %), {by_general} by what clients see ({general_share:.0} %){GOOD:#}"
+        "{GOOD}{by_any} of {all} detected by any checker ({any_share:.0} %), {by_general} black-box ({general_share:.0} %){GOOD:#}"
     )?;
     let none = mutants - by_any - by_script;
     match (by_script, none) {
@@ -152,9 +152,9 @@ mod tests {
         });
         let expected = "\
 Drawn mutants. Seeds until first detected, median/worst of 2 starts, at most 10 seeds each.
--: not detected. client's view: detected by linearizability, liveness or answers.
+-: not detected. black-box: detected by linearizability, liveness or answers, or by a panic.
 
-mutant     place                          client's view             any  change
+mutant     place                              black-box             any  change
 drawn-001  raft/log.rs:107:9                        5/5             5/5  Log::truncate: replace <= with >
 drawn-002  raft/log.rs:107:9                    3/3 (1)         3/3 (1)  Log::truncate: replace <= with >
 drawn-003  raft/log.rs:107:9                          -               -  Log::truncate: replace <= with > (script)
@@ -165,7 +165,7 @@ drawn-003 is detected by a_test
 drawn-004 changes no behaviour: both are 0 there
 
 Left out of the score: 1 changes no behaviour, 2 are not in the code of this protocol.
-1 of 3 mutants detected by any checker (33 %), 1 by what clients see (33 %)
+1 of 3 mutants detected by any checker (33 %), 1 black-box (33 %)
 Of the others, tests detect 1, and nothing is known to detect 1.
 ";
         assert_eq!(shown, expected);

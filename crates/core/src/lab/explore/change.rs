@@ -4,7 +4,7 @@
 //! then. That is what aiming rests on: a fault at a moment of the old run hits the new run at that very moment.
 
 use super::corpus::Entry;
-use super::draw::two_of;
+use super::draw::{Frame, HostFaults, two_of};
 use super::edges::Moment;
 use super::ending::{Parts, is_loss, lasting};
 use super::{Flavour, tolerance};
@@ -21,6 +21,8 @@ use crate::time::{Span, Time};
 enum Change {
     /// A new fault at a moment that is rare among all runs.
     Aim,
+    /// A new fault of a host at any time.
+    Host,
     /// A fault at another time, near or far.
     Move,
     /// A fault twice.
@@ -44,8 +46,9 @@ enum Change {
 }
 
 /// The changes, each with its share of all.
-const CHANGES: [(Change, u64); 11] = [
+const CHANGES: [(Change, u64); 12] = [
     (Change::Aim, 12),
+    (Change::Host, 4),
     (Change::Move, 5),
     (Change::Double, 3),
     (Change::Leave, 2),
@@ -66,7 +69,7 @@ const CHANGES_MAX: u64 = 3;
 
 /// A case that is close to this one, and perhaps to another one. `seed` is where dice come from, and names it.
 pub(super) fn changed(parent: &Entry, other: Option<&Entry>, seed: u64, dice: &mut Stream) -> Case {
-    let case = (*parent.case).clone();
+    let case = parent.case.clone();
     let parts = Parts::of(&case.scenario);
     let mut draft = Draft { case, parts, moments: &parent.moments, other, dice, seed };
     for _ in 0..1 << draft.dice.below(CHANGES_MAX) {
@@ -99,6 +102,10 @@ impl Draft<'_> {
             !is_loss(&event.fault) || kills <= kills_max
         });
         parts.faults.truncate(EVENTS_MAX);
+        if !matches!(case.scenario.network, Network::Links { .. }) {
+            parts.faults.retain(|event| !matches!(event.fault, Fault::DelayLink { .. }));
+            parts.lasting.retain(|fault| !matches!(fault, Fault::DelayLink { .. }));
+        }
         parts.join(&mut case.scenario);
         tolerance::fit(&mut case.scenario, &case.protocol);
         case.scenario.name = format!("explore-{seed}");
@@ -108,6 +115,7 @@ impl Draft<'_> {
     fn change(&mut self, change: Change) {
         match change {
             Change::Aim => self.aim(),
+            Change::Host => self.add_host_fault(),
             Change::Move => self.shift(),
             Change::Double => self.double(),
             Change::Leave => self.leave(),
@@ -147,6 +155,21 @@ impl Draft<'_> {
 
     fn add(&mut self, time: Time, fault: Fault) {
         self.parts.faults.push(FaultEvent { time, fault });
+    }
+
+    fn add_host_fault(&mut self) {
+        let timing = self.case.protocol.timing();
+        let frame = Frame {
+            replicas: self.case.scenario.replicas,
+            span: (self.case.scenario.start(), self.parts.calm),
+            gap: timing.timeout_min,
+            timeout: timing.timeout_min,
+            drift_max: timing.clock_drift_max,
+            has_links: matches!(self.case.scenario.network, Network::Links { .. }),
+            is_about_leases: false,
+            has_small_batches: timing.small_batches,
+        };
+        self.parts.faults.extend(HostFaults::one(self.dice, frame));
     }
 
     fn shift(&mut self) {
@@ -202,7 +225,7 @@ impl Draft<'_> {
             return;
         }
         let (from, to) = self.any_link();
-        if self.dice.chance(0.5) {
+        if !self.case.protocol.timing().small_batches && self.dice.chance(0.5) {
             // It lasts, so elections must still be possible.
             let delay = Delay::Constant(Span(1_000 + self.dice.below(self.timeout().nanos() / 8)));
             self.case.scenario.links.retain(|link| (link.from, link.to) != (from, to));
@@ -215,15 +238,20 @@ impl Draft<'_> {
         }
     }
 
-    /// Takes the value that one parameter has in another draw.
+    /// Takes from another draw the value of one parameter. Lengths of time stay: they belong together, and to the network.
     fn set_parameter(&mut self) {
         let draw = self.dice.next_u64();
-        let drawn = self.case.protocol.varied(draw, self.dice, Flavour::Any).parameters();
-        let own = self.case.protocol.parameters();
-        let different: Vec<_> = drawn.into_iter().zip(own).filter(|(new, old)| new.1 != old.1).collect();
-        let Some(&((name, value), _)) = self.dice.pick(&different) else { return };
-        let mut changed = self.case.protocol.clone();
-        if changed.set(name, value).is_ok() && changed.validate().is_ok() {
+        let own = &self.case.protocol;
+        let drawn = own.varied(draw, self.dice, Flavour::Any).parameters();
+        let pairs = drawn.iter().zip(own.parameters()).zip(own.times());
+        let different = pairs.filter(|((new, old), is_time)| new.1 != old.1 && !is_time);
+        let different: Vec<_> = different.map(|((new, _), _)| *new).collect();
+        let Some(new) = self.dice.pick(&different) else { return };
+        let changed = own.with_parameters(&[*new], |_| true);
+        if changed.validate().is_ok() {
+            if changed.timing().small_batches {
+                self.case.scenario.links.clear();
+            }
             self.case.protocol = changed;
             let bound = self.case.protocol.progress_bound() + Span::from_secs(1);
             self.case.scenario.end_wait = self.case.scenario.end_wait.max(bound);
@@ -244,8 +272,8 @@ impl Draft<'_> {
             self.parts.lasting.clear();
             return;
         }
-        let timeout = self.timeout();
-        self.parts.lasting = lasting(self.dice, &self.case.scenario, timeout, self.parts.lost());
+        let timing = self.case.protocol.timing();
+        self.parts.lasting = lasting(self.dice, &self.case.scenario, &timing, self.parts.lost());
     }
 
     /// A fault at a moment of the run, just before what happened there, or soon after.

@@ -2,10 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 
-use super::edges::{EDGES, Edges, Moment};
-use crate::lab::Case;
+use super::edges::{EDGES, Edges, Met, Moment};
+use crate::check::Finding;
+use crate::lab::{Case, Trial};
 use crate::rng::Stream;
 
 /// A case is kept with this many of its moments, those of its rarest edges.
@@ -20,10 +20,32 @@ const RAREST: usize = 8;
 /// Runs of this many events cost as little as any.
 const CHEAP: u64 = 2_000;
 
+/// A case and what came of it, as far as an exploration learns from it.
+#[derive(Clone, Debug)]
+pub(super) struct Lesson {
+    pub case: Case,
+    /// The trace's hash, and what was found.
+    pub trace: Option<u64>,
+    pub findings: Vec<Finding>,
+    pub edges: Edges,
+    /// How many events the run had.
+    pub events: u64,
+}
+
+impl Lesson {
+    pub fn new(case: Case, trial: &Trial, met: Met) -> Lesson {
+        let (trace, findings) = (trial.trace(), trial.findings.clone());
+        Lesson { case, trace, findings, edges: met.edges, events: trial.events() }
+    }
+}
+
 /// A case that reached something new.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    pub case: Arc<Case>,
+    pub case: Case,
+    /// The trace's hash, and what was found.
+    pub trace: Option<u64>,
+    pub findings: Vec<Finding>,
     /// The moments of its rarest edges, in order of time.
     pub moments: Vec<Moment>,
     /// How many events its run had.
@@ -74,7 +96,7 @@ impl Corpus {
 
     /// Few cases that together meet all edges: at each step the one that meets the most new ones, and of several the oldest.
     /// (To find the fewest is NP-hard. This takes a logarithmic factor more at worst.)
-    pub fn cover(&self) -> Vec<Arc<Case>> {
+    pub fn cover(&self) -> Vec<&Entry> {
         let mut is_met = vec![false; EDGES];
         let gain =
             |entry: &Entry, is_met: &[bool]| entry.edges.iter().filter(|&&edge| !is_met[usize::from(edge)]).count();
@@ -90,17 +112,18 @@ impl Corpus {
                 now if now < before => queue.push((now, Reverse(place))),
                 _ => {
                     entry.edges.iter().for_each(|&edge| is_met[usize::from(edge)] = true);
-                    cover.push(Arc::clone(&entry.case));
+                    cover.push(entry);
                 }
             }
         }
         cover
     }
 
-    /// Learns of a run that had this many events. Its case is kept if it becomes a champion.
-    pub fn learn(&mut self, case: Case, edges: &Edges, events: u64) {
+    /// Learns from a run. Its case is kept if it becomes a champion.
+    pub fn learn(&mut self, lesson: Lesson) {
         let mut won = Vec::new();
-        for &Moment { edge, .. } in edges.moments() {
+        let events = lesson.events;
+        for &Moment { edge, .. } in lesson.edges.moments() {
             let known = &mut self.edges[usize::from(edge)];
             self.met += usize::from(known.runs == 0);
             if known.champion.is_none_or(|(_, least)| events.saturating_mul(2) < least) {
@@ -109,11 +132,12 @@ impl Corpus {
             known.runs = known.runs.saturating_add(1);
         }
         if !won.is_empty() {
-            self.keep(case, edges, events, won);
+            self.keep(lesson, won);
         }
     }
 
-    fn keep(&mut self, case: Case, edges: &Edges, cost: u64, won: Vec<u16>) {
+    fn keep(&mut self, lesson: Lesson, won: Vec<u16>) {
+        let Lesson { case, trace, findings, edges, events: cost } = lesson;
         let serial = self.next_serial;
         self.next_serial += 1;
         for &edge in &won {
@@ -126,7 +150,7 @@ impl Corpus {
         moments.truncate(MOMENTS_MAX);
         moments.sort_by_key(|moment| (moment.time, moment.edge));
         let edges = edges.moments().iter().map(|moment| moment.edge).collect();
-        self.entries.push(Entry { case: Arc::new(case), moments, cost, serial, edges, champion_of: won });
+        self.entries.push(Entry { case, trace, findings, moments, cost, serial, edges, champion_of: won });
     }
 
     /// A case is no longer the champion of an edge.
@@ -170,16 +194,17 @@ mod tests {
     use crate::subjects;
     use crate::time::Time;
 
-    fn case(seed: u64) -> Case {
-        draw(&subjects::raft(), seed)
-    }
-
     fn edges(met: &[u16]) -> Edges {
         let mut edges = Edges::default();
         for (time, &edge) in (0..).zip(met) {
             edges.meet(u64::from(edge) << 48, Time(time), ReplicaId(0), ReplicaId(1));
         }
         edges
+    }
+
+    fn learn(corpus: &mut Corpus, seed: u64, met: &[u16], events: u64) {
+        let (case, edges) = (draw(&subjects::raft(), seed), edges(met));
+        corpus.learn(Lesson { case, trace: None, findings: Vec::new(), edges, events });
     }
 
     fn seeds(corpus: &Corpus) -> Vec<u64> {
@@ -189,35 +214,35 @@ mod tests {
     #[test]
     fn a_cover_has_few_cases_and_all_edges() {
         let mut corpus = Corpus::new();
-        corpus.learn(case(1), &edges(&[1, 2]), 1_000);
-        corpus.learn(case(2), &edges(&[2, 3, 4]), 1_000);
-        corpus.learn(case(3), &edges(&[1, 2, 3, 4, 5]), 1_000);
-        corpus.learn(case(4), &edges(&[6]), 1_000);
+        learn(&mut corpus, 1, &[1, 2], 1_000);
+        learn(&mut corpus, 2, &[2, 3, 4], 1_000);
+        learn(&mut corpus, 3, &[1, 2, 3, 4, 5], 1_000);
+        learn(&mut corpus, 4, &[6], 1_000);
         assert_eq!(corpus.len(), 4);
-        assert_eq!(corpus.cover().iter().map(|case| case.seed).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!(corpus.cover().iter().map(|entry| entry.case.seed).collect::<Vec<_>>(), [3, 4]);
     }
 
     #[test]
     fn a_case_is_kept_as_long_as_it_is_the_champion_of_an_edge() {
         let mut corpus = Corpus::new();
-        corpus.learn(case(1), &edges(&[10, 20]), 1_000);
-        corpus.learn(case(2), &edges(&[20]), 900);
+        learn(&mut corpus, 1, &[10, 20], 1_000);
+        learn(&mut corpus, 2, &[20], 900);
         assert_eq!((seeds(&corpus), corpus.edges()), (vec![1], 2), "it is hardly cheaper");
-        corpus.learn(case(3), &edges(&[20, 30]), 499);
+        learn(&mut corpus, 3, &[20, 30], 499);
         assert_eq!((seeds(&corpus), corpus.edges()), (vec![1, 3], 3));
-        corpus.learn(case(4), &edges(&[10]), 400);
+        learn(&mut corpus, 4, &[10], 400);
         assert_eq!(seeds(&corpus), [3, 4], "the first one has lost both of its edges");
     }
 
     #[test]
     fn cases_with_rare_edges_and_short_runs_are_chosen_more_often() {
         let mut corpus = Corpus::new();
-        corpus.learn(case(1), &edges(&[1]), 1_000);
+        learn(&mut corpus, 1, &[1], 1_000);
         for _ in 0..9 {
-            corpus.learn(case(2), &edges(&[1]), 1_000);
+            learn(&mut corpus, 2, &[1], 1_000);
         }
-        corpus.learn(case(3), &edges(&[2]), 1_000);
-        corpus.learn(case(4), &edges(&[3]), 19_000);
+        learn(&mut corpus, 3, &[2], 1_000);
+        learn(&mut corpus, 4, &[3], 19_000);
         let worths = corpus.worths();
         let mut dice = Stream::new(1, "test");
         let mut chosen = [0; 5];

@@ -7,6 +7,7 @@
 use crate::chaos::{Act, ConnectivityMatrix, Fault, FaultEvent, Target};
 use crate::engine::{Delay, Rate};
 use crate::id::{ReplicaId, ReplicaSet};
+use crate::lab::Timing;
 use crate::rng::Stream;
 use crate::scenario::{Network, Scenario};
 use crate::time::{Span, Time};
@@ -94,7 +95,8 @@ pub(super) fn is_loss(fault: &Fault) -> bool {
 const SLOW_MAX: u64 = 4;
 
 /// Draws faults that last. The replicas that they spare are a quorum of living ones, of which at most `lost` are lost before.
-pub(super) fn lasting(dice: &mut Stream, scenario: &Scenario, timeout: Span, lost: usize) -> Vec<Fault> {
+pub(super) fn lasting(dice: &mut Stream, scenario: &Scenario, timing: &Timing, lost: usize) -> Vec<Fault> {
+    let timeout = timing.timeout_min;
     let replicas = scenario.replicas;
     let mut order: Vec<ReplicaId> = ReplicaId::all(replicas).collect();
     dice.shuffle(&mut order);
@@ -136,8 +138,8 @@ pub(super) fn lasting(dice: &mut Stream, scenario: &Scenario, timeout: Span, los
             }
         }
     }
-    // Links of the quorum may lose a little.
-    if dice.chance(0.3) {
+    // Links of the quorum may lose a little, unless logs are sent in small pieces: every loss holds up all that follow.
+    if !timing.small_batches && dice.chance(0.3) {
         let inner = quorum.iter().flat_map(|from| quorum.iter().map(move |to| (from, to)));
         for (from, to) in inner.filter(|(from, to)| from != to) {
             if dice.chance(0.2) {

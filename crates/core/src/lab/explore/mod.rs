@@ -8,6 +8,8 @@ mod edges;
 mod ending;
 mod learn;
 mod store;
+
+use corpus::Lesson;
 mod tolerance;
 
 use std::ops::{Range, RangeInclusive};
@@ -52,9 +54,6 @@ pub struct Exploration {
     /// What occurred in them.
     pub coverage: Coverage,
 }
-
-/// A case, what its run met, and how many events it had.
-type Lesson = (Case, Met, u64);
 
 /// Why an exploration ends before its last seed.
 enum End<E> {
@@ -149,9 +148,7 @@ impl Exploration {
 
     fn learn(&mut self, lessons: Vec<Lesson>) {
         let learner = Arc::make_mut(&mut self.learner);
-        for (case, met, events) in lessons {
-            learner.learn(case, met, events);
-        }
+        lessons.into_iter().for_each(|lesson| learner.take(lesson));
     }
 
     /// Runs cases at one time. Returns what is to be learned from them.
@@ -171,11 +168,10 @@ impl Exploration {
         };
         let ended = in_order(places, attempt, |_, (Choice { case, origin }, trial, met)| {
             progress();
-            let events = trial.events();
             self.runs += 1;
-            self.events += events;
+            self.events += trial.events();
             self.coverage.add(met.seen);
-            lessons.push((case.clone(), met, events));
+            lessons.push(Lesson::new(case.clone(), &trial, met));
             if !trial.passed() {
                 self.failures += 1;
                 failed(Failure { origin, case, trial }).map_err(End::Failed)?;

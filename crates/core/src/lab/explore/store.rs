@@ -98,7 +98,7 @@ impl CorpusFolder {
     }
 
     /// Writes the fewest cases of a learner that still meet all edges that it has met, and removes others that were
-    /// written by this function before. Returns how many they are. The cases are those of the sound protocol.
+    /// written by this function before. Returns how many they are.
     ///
     /// # Errors
     /// If something cannot be written or removed.
@@ -108,10 +108,11 @@ impl CorpusFolder {
             move |source| CorpusError::Folder { path, verb, source }
         };
         let mut files = BTreeMap::new();
-        for case in learner.smallest_corpus() {
-            let case = Case { protocol: case.protocol.sound(), ..Case::clone(&case) };
+        for entry in learner.smallest_corpus() {
             let mut text = Vec::new();
-            Repro::new(case, None, Vec::new()).write(&mut text).expect("memory can be written to");
+            Repro::new(entry.case.clone(), entry.trace, entry.findings.clone())
+                .write(&mut text)
+                .expect("memory can be written to");
             files.insert(self.directory.join(format!("{:0DIGITS$x}.json", StableHasher::of(&text))), text);
         }
         fs::create_dir_all(&self.directory).map_err(failed(&self.directory, "written"))?;
@@ -143,7 +144,7 @@ mod tests {
         for seed in 0..seeds {
             let case = learner.choose(seed).case;
             let (trial, met) = case.attempt_tracked();
-            learner.learn(case, met, trial.events());
+            learner.learn(case, &trial, met);
         }
         learner
     }
@@ -164,7 +165,7 @@ mod tests {
         let mut again = Learner::new(subjects::raft());
         for case in read {
             let (trial, met) = case.attempt_tracked();
-            again.learn(case, met, trial.events());
+            again.learn(case, &trial, met);
         }
         again.end_round();
         assert_eq!(again.edges(), learner.edges());

@@ -4,8 +4,8 @@ use super::switches::{Switch, Switches};
 use crate::chaos::{Act, Fault, FaultEvent, Target};
 use crate::engine::Delay;
 use crate::id::ReplicaId;
-use crate::lab::Protocol;
 use crate::lab::explore::ending::{Parts, lasting};
+use crate::lab::{Protocol, Timing};
 use crate::rng::Stream;
 use crate::scenario::{LinkDelay, Network, Order, Scenario};
 use crate::time::{Span, Time};
@@ -26,7 +26,7 @@ pub(super) fn add(switches: &Switches, scenario: &mut Scenario, parts: &mut Part
         heavy_tail(&mut stream, scenario);
     }
     if let Some(mut stream) = switches.stream(Switch::SlowLinks) {
-        slow_links(&mut stream, scenario, timing.timeout_min);
+        slow_links(&mut stream, scenario, &timing);
     }
     if let Some(mut stream) = switches.stream(Switch::Late) {
         late(&mut stream, scenario, parts, timing.timeout_min);
@@ -41,7 +41,7 @@ pub(super) fn add(switches: &Switches, scenario: &mut Scenario, parts: &mut Part
         patience(&mut stream, scenario, timing.timeout_max);
     }
     if let Some(mut stream) = switches.stream(Switch::Lasting) {
-        parts.lasting = lasting(&mut stream, scenario, timing.timeout_min, parts.lost());
+        parts.lasting = lasting(&mut stream, scenario, &timing, parts.lost());
     }
 }
 
@@ -68,14 +68,15 @@ fn heavy_tail(dice: &mut Stream, scenario: &mut Scenario) {
     }
 }
 
-fn slow_links(dice: &mut Stream, scenario: &mut Scenario, timeout: Span) {
-    if !matches!(scenario.network, Network::Links { .. }) {
+/// Where logs are sent in small pieces, a slow link that lasts would be in their way for too long.
+fn slow_links(dice: &mut Stream, scenario: &mut Scenario, timing: &Timing) {
+    if timing.small_batches || !matches!(scenario.network, Network::Links { .. }) {
         return;
     }
     for _ in 0..dice.between(1, scenario.replicas as u64) {
         let (from, to) = two(dice, scenario.replicas);
         // They last, so elections must still be possible.
-        let delay = Delay::Constant(Span(1_000 + dice.below(timeout.nanos() / 8)));
+        let delay = Delay::Constant(Span(1_000 + dice.below(timing.timeout_min.nanos() / 8)));
         if scenario.links.iter().all(|link| (link.from, link.to) != (from, to)) {
             scenario.links.push(LinkDelay { from, to, delay });
         }

@@ -50,7 +50,7 @@ enum Kind {
 
 /// What is known of a run when its host faults are drawn.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
+pub(in crate::lab::explore) struct Frame {
     pub replicas: usize,
     /// From when to when faults are injected.
     pub span: (Time, Time),
@@ -70,7 +70,7 @@ pub(super) struct Frame {
 
 /// What a seed draws for its hosts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HostFaults {
+pub(in crate::lab::explore) struct HostFaults {
     pub disk: Option<Delay>,
     pub duplicate: f64,
     pub events: Vec<FaultEvent>,
@@ -105,6 +105,16 @@ impl HostFaults {
         drawn.events.retain(|event| event.time < end);
         drawn.events.sort_by_key(|event| event.time);
         drawn
+    }
+
+    /// One fault of any kind, and what ends it, at a time within the frame.
+    pub(in crate::lab::explore) fn one(stream: &mut Stream, frame: Frame) -> Vec<FaultEvent> {
+        let mut drawn = HostFaults::default();
+        let now = frame.span.0 + Span(stream.below(frame.span.1.since(frame.span.0).nanos().max(1)));
+        let until = now + Span(1 + stream.below(2 * frame.timeout.nanos()));
+        let kind = stream.weighted(&KINDS);
+        drawn.inject(stream, frame, kind, now, until);
+        drawn.events
     }
 
     fn inject(&mut self, stream: &mut Stream, frame: Frame, kind: Kind, now: Time, until: Time) {

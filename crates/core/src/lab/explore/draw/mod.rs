@@ -10,7 +10,6 @@ mod hosts;
 mod switches;
 
 use self::extras::two;
-use self::hosts::{Frame, HostFaults};
 use self::switches::{Switch, Switches};
 use super::ending::Parts;
 use super::tolerance;
@@ -23,6 +22,7 @@ use crate::time::{Span, Time};
 use crate::workload::{self, Keys};
 
 pub(super) use extras::two as two_of;
+pub(super) use hosts::{Frame, HostFaults};
 pub use switches::SWITCHES;
 
 /// The most messages of a run: as many as a scenario file allows.
@@ -260,6 +260,10 @@ impl Sketch {
         let most = if timing.small_batches && !slow { eighth.min(10) } else { eighth };
         let millis = Span::from_millis;
         let any = |delay| Network::Links { delay, order: Order::Any };
+        if self.replicas > 9 {
+            // One router would be the bottleneck, and elections would wait in its queue.
+            return any(Delay::Uniform { min: millis(1), max: millis(5) });
+        }
         let model = match self.flavour {
             Flavour::Any | Flavour::Slow => dice.below(5),
             // Deposed leaders answer soon, or not at all.
@@ -351,7 +355,7 @@ impl Sketch {
 fn sizes(flavour: Flavour) -> &'static [(usize, u64)] {
     match flavour {
         Flavour::Any | Flavour::Slow => &[(2, 2), (3, 6), (4, 6), (5, 6), (6, 4), (7, 3), (8, 3), (9, 2)],
-        Flavour::Readers => &[(2, 1), (3, 4), (4, 4), (5, 2)],
+        Flavour::Readers => &[(2, 1), (3, 9), (4, 4), (5, 4)],
         Flavour::Duel => &[(3, 6), (4, 6), (5, 2), (6, 1), (7, 1)],
     }
 }
@@ -420,8 +424,10 @@ mod tests {
         case.scenario.events.iter().any(|event| event.fault.name() == name)
     }
 
+    /// The share of all runs in which a switch is on. Three of ten are about leases.
     fn share(switch: Switch) -> f64 {
-        SWITCHES[switch as usize].1
+        let of = |is_about_leases| Switches { seed: 0, is_about_leases }.share(switch);
+        0.7 * of(false) + 0.3 * of(true)
     }
 
     #[test]
@@ -439,8 +445,8 @@ mod tests {
         assert!(cases.iter().filter(|case| lasting(case)).count() > 4_000 / 10);
         let is_heavy =
             |case: &Case| case.scenario.links.iter().any(|link| matches!(link.delay, Delay::HeavyTail { .. }));
-        assert!(cases.iter().filter(|case| is_heavy(case)).count() > 4_000 / 20);
-        assert_share(&cases, "even sizes", 0.45, |case| case.scenario.replicas.is_multiple_of(2));
+        assert!(cases.iter().filter(|case| is_heavy(case)).count() > 4_000 / 30);
+        assert_share(&cases, "even sizes", 0.42, |case| case.scenario.replicas.is_multiple_of(2));
     }
 
     #[test]
