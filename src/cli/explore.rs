@@ -66,8 +66,8 @@ pub(super) struct Args {
     #[arg(long)]
     no_learning: bool,
 
-    /// A folder of cases that reached something new before: they are run first, and at the end the folder has the
-    /// fewest cases that still reach all of it
+    /// A folder of cases that reached something new before: they are run first, and at the end the folder has few
+    /// cases that together reach all of it
     #[arg(long, value_name = "DIR", conflicts_with = "no_learning")]
     corpus: Option<PathBuf>,
 
@@ -108,6 +108,7 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     }
     let corpus = args.folder().map_or_else(|| Ok(Vec::new()), |folder| folder.read(&protocol))?;
     let learner = if args.no_learning { Learner::drawing(protocol) } else { Learner::new(protocol) };
+    let kept = corpus.len() as u64;
     let start = Start { learner, corpus };
     let interrupt = Interrupt::install().map_err(CliError::Signals)?;
     let hold = interrupt.hold();
@@ -128,12 +129,12 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
     let rate = exploration.runs as f64 / seconds.max(1e-3);
     output::note(&format!("{} runs in {seconds:.1} s, {rate:.0} a second", exploration.runs));
     // What is finished is not lost, however it ended.
-    if let Some(folder) = args.folder() {
-        let cases = folder.write(&exploration.learner)?;
-        output::note(&format!("{}: {}", folder.directory().display(), plural(cases as u64, "case", "cases")));
-    }
     report::write_end(&mut out, &exploration)?;
     out.flush()?;
+    if let Some(folder) = args.folder() {
+        let cases = folder.write(&exploration.learner, exploration.kept == kept)?;
+        output::note(&format!("{}: {}", folder.directory().display(), plural(cases as u64, "case", "cases")));
+    }
     match interrupt.signal() {
         Some(signal) => {
             let command = args.repros.words(Words::empty().with(command)).to_string();

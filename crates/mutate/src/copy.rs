@@ -62,6 +62,7 @@ pub fn make(
     let judgements = Judgements::read(choice.judgements, choice.seed)?;
     fs::create_dir_all(output).map_err(Error::file(output))?;
     let output = &fs::canonicalize(output).map_err(Error::file(output))?;
+    claim(root, output)?;
     let sources = output.join(project.sources);
     let mut written: Vec<PathBuf> = Vec::new();
     let mut kept = BTreeSet::new();
@@ -96,6 +97,17 @@ pub fn make(
     let text = serde_json::to_string_pretty(&sample).map_err(|source| Error::Json { path: path.clone(), source })?;
     write_new(&path, text.as_bytes())?;
     Ok(Made { astray: judgements.astray(&sample), sample })
+}
+
+/// Makes sure that a folder is empty or a copy: what else is in it would be removed. It is marked as a copy from now on.
+fn claim(root: &Path, output: &Path) -> Result<(), Error> {
+    let root = fs::canonicalize(root).map_err(Error::file(root))?;
+    let marker = output.join(SAMPLE_FILE);
+    let is_empty = fs::read_dir(output).map_err(Error::file(output))?.next().is_none();
+    if root.starts_with(output) || !(is_empty || marker.exists()) {
+        return Err(Error::Taken { path: output.to_owned() });
+    }
+    if is_empty { write_new(&marker, b"[]") } else { Ok(()) }
 }
 
 /// The mutants of a copy.

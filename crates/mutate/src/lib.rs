@@ -55,6 +55,12 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// The folder for the copy has other files in it.
+    #[error("{}: is no copy that this program has made; allowed is one, or an empty or a new folder", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Too few mutants compile.
     #[error("only {found} mutants compile; {wanted} are wanted")]
     TooFew {

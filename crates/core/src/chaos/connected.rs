@@ -44,7 +44,7 @@ impl Director {
     /// majorities must serve requests to them. None if there is no connected quorum, or if it cannot be known whether
     /// the leader can work.
     ///
-    /// A replica could lead if it is up and may exchange messages with so many others that are up that they are a quorum
+    /// A replica could lead if it is up and may exchange messages with enough others that are up to be a quorum
     /// with it. It need not belong to a connected quorum, because its followers need not hear each other. Every such
     /// replica must be sound, and surely connected with enough sound ones. Otherwise it may be elected by messages over a
     /// link that loses most of them, lead badly, be deposed and be elected again.

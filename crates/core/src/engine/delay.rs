@@ -23,7 +23,7 @@ pub enum Delay {
         mean: Span,
     },
     /// A floor plus a rest with a heavy tail (Lomax, of shape 1): half take up to the median, and one in a hundred takes
-    /// about a hundred times as long. The longest is [`TAIL_MAX`] medians.
+    /// about a hundred times as long. The longest is 10,000 medians.
     HeavyTail {
         /// The shortest.
         floor: Span,

@@ -41,7 +41,7 @@ enum Change {
     Repeat,
     /// Other faults that last.
     Last,
-    /// Other dice for all that chance decides.
+    /// Another seed for all that chance decides.
     Seed,
 }
 
@@ -61,17 +61,19 @@ const CHANGES: [(Change, u64); 12] = [
     (Change::Seed, 3),
 ];
 
-/// More events make no run more telling.
+/// More events make no run more telling. A case that has about as many or more may get a few.
 const EVENTS_MAX: usize = 80;
+const EVENTS_MORE: usize = 10;
 
-/// The most changes of one case, as a power of two.
+/// A case is changed 1, 2 or 4 times: a power of two below this one.
 const CHANGES_MAX: u64 = 3;
 
 /// A case that is close to this one, and perhaps to another one. `seed` is where dice come from, and names it.
 pub(super) fn changed(parent: &Entry, other: Option<&Entry>, seed: u64, dice: &mut Stream) -> Case {
     let case = parent.case.clone();
     let parts = Parts::of(&case.scenario);
-    let mut draft = Draft { case, parts, moments: &parent.moments, other, dice, seed };
+    let (lost, events_max) = (parts.lost(), EVENTS_MAX.max(parts.faults.len() + EVENTS_MORE));
+    let mut draft = Draft { case, parts, moments: &parent.moments, other, dice, seed, lost, events_max };
     for _ in 0..1 << draft.dice.below(CHANGES_MAX) {
         let change = draft.dice.weighted(&CHANGES);
         draft.change(change);
@@ -86,22 +88,32 @@ struct Draft<'d> {
     other: Option<&'d Entry>,
     dice: &'d mut Stream,
     seed: u64,
+    /// How many replicas were lost for ever when the faults that last were drawn, at most.
+    lost: usize,
+    /// How many faults there may be.
+    events_max: usize,
 }
 
 impl Draft<'_> {
     fn finish(self) -> Case {
-        let Draft { mut case, mut parts, seed, .. } = self;
+        let Draft { mut case, mut parts, seed, lost, events_max, .. } = self;
         let kills_max = (case.scenario.replicas - 1) / 2;
-        let mut kills = 0;
+        let (mut kills, mut corrupt) = (0, 0);
         // A file cannot say what happens before the clients begin.
         let start = case.scenario.start();
         parts.faults.iter_mut().for_each(|event| event.time = event.time.max(start));
         parts.faults.sort_by_key(|event| event.time);
         parts.faults.retain(|event| {
             kills += usize::from(is_loss(&event.fault));
-            !is_loss(&event.fault) || kills <= kills_max
+            let is_corrupt = event.fault.act() == Some(Act::CorruptDisk);
+            corrupt += usize::from(is_corrupt);
+            (!is_loss(&event.fault) || kills <= kills_max) && (!is_corrupt || corrupt == 1)
         });
-        parts.faults.truncate(EVENTS_MAX);
+        if parts.lost() > lost {
+            // The quorum that they spare may be gone.
+            parts.lasting.clear();
+        }
+        parts.faults.truncate(events_max);
         if !matches!(case.scenario.network, Network::Links { .. }) {
             parts.faults.retain(|event| !matches!(event.fault, Fault::DelayLink { .. }));
             parts.lasting.retain(|fault| !matches!(fault, Fault::DelayLink { .. }));
@@ -248,7 +260,8 @@ impl Draft<'_> {
         let different: Vec<_> = different.map(|((new, _), _)| *new).collect();
         let Some(new) = self.dice.pick(&different) else { return };
         let changed = own.with_parameters(&[*new], |_| true);
-        if changed.validate().is_ok() {
+        // What makes progress slower suits a calmer scenario than this one may be.
+        if changed.validate().is_ok() && changed.progress_bound() <= own.progress_bound() {
             if changed.timing().small_batches {
                 self.case.scenario.links.clear();
             }
@@ -259,10 +272,15 @@ impl Draft<'_> {
     }
 
     fn change_clients(&mut self) {
+        if self.case.scenario.operations.is_some() {
+            return;
+        }
         let requests = self.case.scenario.requests;
         match self.dice.below(3) {
             0 => self.case.scenario.requests = (requests / 2).max(2),
-            1 if !self.case.scenario.has_updates() => self.case.scenario.requests = (requests * 3 / 2).min(300),
+            1 if !self.case.scenario.has_updates() && self.case.scenario.patience.is_none() => {
+                self.case.scenario.requests = (requests * 3 / 2).min(300)
+            }
             _ => self.case.scenario.mix = 0.1 + 0.8 * self.dice.unit(),
         }
     }
@@ -273,12 +291,15 @@ impl Draft<'_> {
             return;
         }
         let timing = self.case.protocol.timing();
-        self.parts.lasting = lasting(self.dice, &self.case.scenario, &timing, self.parts.lost());
+        self.lost = self.parts.lost();
+        self.parts.lasting = lasting(self.dice, &self.case.scenario, &timing, self.lost);
     }
 
     /// A fault at a moment of the run, just before what happened there, or soon after.
     fn aim(&mut self) {
-        let Some(&Moment { time, replica, from, .. }) = self.dice.pick(self.moments) else { return };
+        let calm = self.parts.calm;
+        let until_calm = &self.moments[..self.moments.partition_point(|moment| moment.time < calm)];
+        let Some(&Moment { time, replica, from, .. }) = self.dice.pick(until_calm) else { return };
         let time = match self.dice.below(4) {
             0 => time,
             1 | 2 => time + Span(1),

@@ -165,7 +165,7 @@ struct Known {
     input: u64,
     rough: u64,
     from: ReplicaId,
-    /// The kinds that it has sent since, one bit each.
+    /// The kinds that it has sent since, a bit each; few share one.
     sent: u64,
     /// The step before, roughly.
     before: u64,
@@ -287,6 +287,8 @@ impl<'t, P: Played> Tracker<'t, P> {
         let network = || scene.director.believed_leader().into_iter().collect();
         let concerned: ReplicaSet = if hit.is_empty() { network() } else { hit };
         for replica in concerned.iter() {
+            let input = hash(Tag::Struck, [fault, act]);
+            self.takes(replica, replica, input, input);
             let known = self.known[replica.index()];
             let open = u64::from(known.view.commit < known.view.last);
             let words = [fault, act, known.view.role as u64, open, known.before];
@@ -372,7 +374,7 @@ impl<P: Played> Observer<P::Machine> for Tracker<'_, P> {
         }
         let sort = self.played.sort(message);
         if let Some(known) = self.known.get_mut(from.index()) {
-            known.sent |= 1 << (hash(Tag::Message, [sort]) >> 58);
+            known.sent |= 1 << (sort >> 58);
         }
     }
 

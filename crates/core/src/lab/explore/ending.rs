@@ -1,7 +1,7 @@
 //! How the faults of an explored run end: all of them, and then some that last.
 //!
 //! Progress can be demanded only once faults are over. But what goes wrong while a link stays cut shows only if it stays cut.
-//! So in some runs new faults begin when the others end, and last. Among the replicas that they spare is a quorum whose members
+//! In some runs, new faults begin when the others end, and last. Among the replicas that they spare is a quorum whose members
 //! hear each other.
 
 use crate::chaos::{Act, ConnectivityMatrix, Fault, FaultEvent, Target};
@@ -59,12 +59,18 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// The parts of a scenario that [`Parts::join`] has made.
+    /// The parts of a scenario that [`Parts::join`] has made. In others, such as those of shrunk repro files, all events are
+    /// faults, and they are over when the clients stop.
     pub fn of(scenario: &Scenario) -> Parts {
         let calm = scenario.events.last().map_or(scenario.start(), |event| event.time);
         let cut = scenario.events.partition_point(|event| event.time < calm);
         let (faults, ending) = scenario.events.split_at(cut);
         let is_end = |event: &FaultEvent| matches!(event.fault, Fault::SetMatrix(_));
+        if !ending.iter().any(is_end) {
+            // It was not drawn: all of its faults are what it is about.
+            let calm = scenario.start() + scenario.lifetime;
+            return Parts { faults: scenario.events.clone(), calm, lasting: Vec::new() };
+        }
         let over = ending.iter().rposition(is_end).map_or(ending.len(), |place| place + 1);
         let lasting = ending[over..].iter().map(|event| event.fault.clone()).collect();
         Parts { faults: faults.to_vec(), calm, lasting }
@@ -164,6 +170,15 @@ mod tests {
             Parts::of(&scenario).join(&mut again);
             assert_eq!(again, scenario, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn all_events_of_a_scenario_that_was_not_drawn_are_faults() {
+        let drawn = draw(&subjects::raft(), 0).scenario;
+        let fault = |time| FaultEvent { time, fault: Fault::PartHard };
+        let events = vec![fault(drawn.start()), fault(drawn.start() + Span(5))];
+        let parts = Parts::of(&Scenario { events: events.clone(), ..drawn.clone() });
+        assert_eq!((parts.faults, parts.calm), (events, drawn.start() + drawn.lifetime));
     }
 
     #[test]

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::subjects;
 
-    /// What an exploration of so many seeds comes to.
+    /// What an exploration of some seeds comes to.
     fn explored(mut learner: Learner, seeds: u64) -> (Learner, Vec<Option<u64>>) {
         let mut traces = Vec::new();
         for seed in 0..seeds {

@@ -117,15 +117,21 @@ impl Exploration {
         mut failed: impl FnMut(Failure) -> Result<(), E>,
         goes_on: impl Fn(&Exploration) -> bool,
     ) -> Result<(), E> {
-        let choose = |nth| Choice { case: cases[nth as usize].clone(), origin: Origin::Kept };
-        let (lessons, ended) = self.run(0..cases.len() as u64, choose, &progress, &mut failed, &goes_on);
-        self.kept += lessons.len() as u64;
-        self.learn(lessons);
-        Arc::make_mut(&mut self.learner).end_round();
-        match ended {
-            Err(End::Failed(error)) => Err(error),
-            Err(End::Told) | Ok(()) => Ok(()),
+        // Some at a time, so that not all that they have met waits to be learned.
+        for cases in cases.chunks(learn::ROUND) {
+            let before = self.runs;
+            let choose = |nth| Choice { case: cases[nth as usize].clone(), origin: Origin::Kept };
+            let (lessons, ended) = self.run(0..cases.len() as u64, choose, &progress, &mut failed, &goes_on);
+            self.kept += self.runs - before;
+            self.learn(lessons);
+            Arc::make_mut(&mut self.learner).end_round();
+            match ended {
+                Err(End::Failed(error)) => return Err(error),
+                Err(End::Told) => break,
+                Ok(()) => {}
+            }
         }
+        Ok(())
     }
 
     /// Explores some seeds at one time, and then learns from them.
@@ -160,7 +166,7 @@ impl Exploration {
         failed: &mut impl FnMut(Failure) -> Result<(), E>,
         goes_on: &impl Fn(&Exploration) -> bool,
     ) -> (Vec<Lesson>, Result<(), End<E>>) {
-        let mut lessons = Vec::new();
+        let (mut lessons, learns) = (Vec::new(), self.learner.learns());
         let attempt = |nth| {
             let choice = choose(nth);
             let (trial, met) = choice.case.attempt_tracked();
@@ -171,7 +177,7 @@ impl Exploration {
             self.runs += 1;
             self.events += trial.events();
             self.coverage.add(met.seen);
-            lessons.push(Lesson::new(case.clone(), &trial, met));
+            lessons.extend(learns.then(|| Lesson::new(case.clone(), &trial, met)));
             if !trial.passed() {
                 self.failures += 1;
                 failed(Failure { origin, case, trial }).map_err(End::Failed)?;

@@ -11,16 +11,13 @@ use crate::hash::StableHasher;
 use crate::lab::{Case, Protocol, Protocols, Repro};
 use crate::scenario::ScenarioError;
 
-/// How many digits the name of a case's file has.
-const DIGITS: usize = 16;
-
 /// Why a corpus cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// A file is no case.
     #[error(transparent)]
     Case(#[from] ScenarioError),
-    /// A case is of another protocol.
+    /// A case belongs to another protocol.
     #[error("{}: is a case of {found}; allowed is one of {wanted}", path.display())]
     Protocol {
         /// The file.
@@ -97,12 +94,12 @@ impl CorpusFolder {
         Ok(files)
     }
 
-    /// Writes the fewest cases of a learner that still meet all edges that it has met, and removes others that were
-    /// written by this function before. Returns how many they are.
+    /// Writes few cases of a learner that together meet all edges that it has met, and returns how many were written.
+    /// If the learner knows all cases of the folder, those that were written before and are not among them are removed.
     ///
     /// # Errors
     /// If something cannot be written or removed.
-    pub fn write(&self, learner: &Learner) -> Result<usize, CorpusError> {
+    pub fn write(&self, learner: &Learner, knows_all: bool) -> Result<usize, CorpusError> {
         let failed = |path: &Path, verb| {
             let path = path.to_owned();
             move |source| CorpusError::Folder { path, verb, source }
@@ -113,23 +110,29 @@ impl CorpusFolder {
             Repro::new(entry.case.clone(), entry.trace, entry.findings.clone())
                 .write(&mut text)
                 .expect("memory can be written to");
-            files.insert(self.directory.join(format!("{:0DIGITS$x}.json", StableHasher::of(&text))), text);
+            files.insert(self.directory.join(name_of(&text)), text);
         }
         fs::create_dir_all(&self.directory).map_err(failed(&self.directory, "written"))?;
-        for old in self.files()?.into_iter().filter(|path| is_ours(path) && !files.contains_key(path)) {
-            fs::remove_file(&old).map_err(failed(&old, "removed"))?;
-        }
         for (path, text) in files.iter().filter(|(path, _)| !path.exists()) {
             write_whole(path, |out| io::Write::write_all(out, text)).map_err(failed(path, "written"))?;
+        }
+        // What takes their place is there now.
+        for old in self.files()?.into_iter().filter(|path| knows_all && !files.contains_key(path) && is_ours(path)) {
+            fs::remove_file(&old).map_err(failed(&old, "removed"))?;
         }
         Ok(files.len())
     }
 }
 
-/// Whether a file has a name that only [`CorpusFolder::write`] gives.
+/// The name that a case's file has: the hash of its text.
+fn name_of(text: &Vec<u8>) -> String {
+    format!("{:016x}.json", StableHasher::of(text))
+}
+
+/// Whether a file is as [`CorpusFolder::write`] has written it.
 fn is_ours(path: &Path) -> bool {
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
-    stem.len() == DIGITS && stem.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    let text = fs::read(path).unwrap_or_default();
+    path.file_name().is_some_and(|name| *name == *name_of(&text))
 }
 
 #[cfg(test)]
@@ -157,7 +160,7 @@ mod tests {
     fn what_is_written_meets_all_edges_again_with_fewer_cases() {
         let (directory, learner) = (tempfile::tempdir().expect("a folder"), learner(640));
         let folder = folder(directory.path());
-        let written = folder.write(&learner).expect("it can be written");
+        let written = folder.write(&learner, true).expect("it can be written");
         assert!(written < learner.cases(), "{written} of {}", learner.cases());
         let mutant = subjects::raft().without("vote-once").expect("a rule");
         let read = folder.read(&subjects::raft()).expect("it can be read");
@@ -171,21 +174,24 @@ mod tests {
         assert_eq!(again.edges(), learner.edges());
         let broken = folder.read(&mutant).expect("it can be read");
         assert!(broken.iter().all(|case| case.protocol.broken() == Some("vote-once")));
-        assert!(folder.write(&again).expect("it can be written") <= written);
+        assert!(folder.write(&again, true).expect("it can be written") <= written);
     }
 
     #[test]
     fn only_its_own_files_are_removed() {
         let directory = tempfile::tempdir().expect("a folder");
         let folder = folder(directory.path());
-        folder.write(&learner(128)).expect("it can be written");
+        folder.write(&learner(128), true).expect("it can be written");
         let path = |name: &str| directory.path().join("corpus").join(name);
-        let old = path("0123456789abcdef.json");
-        fs::copy(&folder.files().expect("files")[0], &old).expect("a copy");
-        fs::copy(&old, path("mine.json")).expect("a copy");
-        fs::write(path("notes.txt"), "mine").expect("a file");
-        folder.write(&learner(128)).expect("it can be written");
-        assert!(!old.exists() && path("mine.json").exists() && path("notes.txt").exists());
+        let old = folder.files().expect("files");
+        let own = [path("0123456789abcdef.json"), path("mine.json"), path("notes.txt")];
+        for own in &own {
+            fs::copy(&old[0], own).expect("a copy");
+        }
+        folder.write(&Learner::new(subjects::raft()), false).expect("it can be written");
+        assert!(old.iter().all(|old| old.exists()), "a learner that does not know them removes none");
+        folder.write(&Learner::new(subjects::raft()), true).expect("it can be written");
+        assert!(own.iter().all(|own| own.exists()) && !old.iter().any(|old| old.exists()));
     }
 
     #[test]
@@ -193,7 +199,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a folder");
         let folder = folder(directory.path());
         assert_eq!(folder.read(&subjects::raft()).expect("there is no folder yet").len(), 0);
-        folder.write(&learner(64)).expect("it can be written");
+        folder.write(&learner(64), true).expect("it can be written");
         let other = folder.read(&subject(Odd::default())).expect_err("cases of Raft");
         assert!(other.to_string().contains("is a case of raft; allowed is one of odd"), "{other}");
         fs::write(directory.path().join("corpus/bad.json"), "{}").expect("a file");

@@ -1,9 +1,11 @@
 //! Takes the faults out of a drawn scenario that a protocol need not survive.
 
 use crate::chaos::{Act, ConnectivityMatrix, Fault, Reach};
+use crate::engine::Delay;
 use crate::lab::{Protocol, Tolerance};
 use crate::record::World;
 use crate::scenario::Scenario;
+use crate::time::Span;
 
 /// Takes all faults out of a scenario that the protocol need not survive, or that its world cannot play. The others stay as
 /// they were drawn.
@@ -14,6 +16,29 @@ pub(super) fn fit(scenario: &mut Scenario, protocol: &Protocol) {
         scenario.events.retain(|event| event.fault.reach() <= Reach::VirtualTime);
     }
     spare(scenario, protocol.tolerates());
+    stay_within_files(scenario);
+}
+
+/// What a file can say of delays, and of the time for which clients wait.
+const DELAYS: (Span, Span) = (Span::from_micros(1), Span::from_secs(60));
+const PATIENCE: (Span, Span) = (Span::from_millis(1), Span::from_secs(60));
+
+/// A protocol may have timeouts of any length, and faults are measured by them. A repro file has limits.
+fn stay_within_files(scenario: &mut Scenario) {
+    let clamp = |delay: &mut Delay| {
+        if let Delay::Constant(span) = delay {
+            *span = (*span).clamp(DELAYS.0, DELAYS.1);
+        }
+    };
+    scenario.links.iter_mut().for_each(|link| clamp(&mut link.delay));
+    for event in &mut scenario.events {
+        if let Fault::DelayLink { delay: Some(delay), .. } = &mut event.fault {
+            clamp(delay);
+        }
+    }
+    if let Some(patience) = &mut scenario.patience {
+        patience.timeout = patience.timeout.clamp(PATIENCE.0, PATIENCE.1);
+    }
 }
 
 fn spare(scenario: &mut Scenario, tolerance: Tolerance) {

@@ -23,6 +23,10 @@ pub(in crate::subjects) fn config(random: &mut Stream, flavour: Flavour) -> Conf
         raft.batch_bytes_max = *random.pick(&[1, 64, 300]).expect("sizes");
         raft.inflight_max = *random.pick(&[1, 2, 8]).expect("numbers");
         raft.suspect_after = *random.pick(&[1, 2, 4]).expect("numbers");
+        if raft.batch_bytes_max <= 64 {
+            // Entries that are sent one at a time must at least not wait for each other.
+            raft.inflight_max = raft.inflight_max.max(2);
+        }
     }
     match flavour {
         Flavour::Duel => (raft.batch_bytes_max, raft.inflight_max) = (1, 8),
@@ -53,7 +57,6 @@ fn at_bounds(random: &mut Stream, config: &mut Config) {
         }
         match place {
             0 => raft.suspect_after = 1,
-            // Entries that are sent one at a time must at least not wait for each other.
             1 if raft.batch_bytes_max > 64 => raft.inflight_max = 1,
             1 => {}
             2 => raft.clock_drift_max = 0.0,

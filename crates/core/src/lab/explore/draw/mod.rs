@@ -350,7 +350,7 @@ impl Sketch {
     }
 }
 
-/// How many replicas there are, each number with its share of runs. Even ones are as likely as odd ones. Duels with few
+/// How many replicas there are, each number with its share of runs. Even ones are nearly as likely as odd ones. Duels with few
 /// replicas are the likeliest to end as in figure 8 of the paper.
 fn sizes(flavour: Flavour) -> &'static [(usize, u64)] {
     match flavour {
