@@ -101,9 +101,9 @@ pub trait StationSubject: Clone + Send + Sync + 'static {
     }
 
     /// Which faults an exploration may inject. By default all but crashes, since a replica without a disk forgets
-    /// everything. It never injects faults of disks.
+    /// everything, and faults that last. It never injects faults of disks.
     fn tolerates(&self) -> Tolerance {
-        Tolerance { crashes: false, disks: false, ..Tolerance::ALL }
+        Tolerance { crashes: false, disks: false, lasting: false, ..Tolerance::ALL }
     }
 
     /// The times that an exploration measures its faults by.

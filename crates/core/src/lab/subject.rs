@@ -192,6 +192,9 @@ pub struct Tolerance {
     pub duplicates: bool,
     /// Bits of messages are flipped.
     pub damage: bool,
+    /// Some of all that lasts until the end, as long as a quorum hears each other both ways: the rest is cut off or down, and
+    /// clients must still be served. Only protocols that decide by majorities can.
+    pub lasting: bool,
 }
 
 impl Tolerance {
@@ -205,6 +208,7 @@ impl Tolerance {
         clocks: true,
         duplicates: true,
         damage: true,
+        lasting: true,
     };
 
     /// None of them.
@@ -217,13 +221,15 @@ impl Tolerance {
         clocks: false,
         duplicates: false,
         damage: false,
+        lasting: false,
     };
 
-    /// All that machines with such records can stand: without a disk, a crash makes a machine forget everything.
+    /// All that machines with such records can stand, but faults that last: without a disk, a crash makes a machine forget
+    /// everything.
     pub fn of<R: 'static>() -> Tolerance {
         use std::any::TypeId;
         let has_disk = TypeId::of::<R>() != TypeId::of::<std::convert::Infallible>();
-        Tolerance { crashes: has_disk, disks: has_disk, ..Tolerance::ALL }
+        Tolerance { crashes: has_disk, disks: has_disk, lasting: false, ..Tolerance::ALL }
     }
 }
 

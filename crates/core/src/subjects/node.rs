@@ -7,7 +7,7 @@ use crate::check::{Both, Check, Evidence, Opinion};
 use crate::consensus::Consensus;
 use crate::id::ReplicaId;
 use crate::lab::explore::Flavour;
-use crate::lab::{Parameter, ParameterError, StationSubject, Subject, Timing};
+use crate::lab::{Parameter, ParameterError, StationSubject, Subject, Timing, Tolerance};
 use crate::machine::{Boot, Exit, Identity};
 use crate::node::{self, Members};
 use crate::raft::Sound;
@@ -88,6 +88,10 @@ impl StationSubject for Node {
 
     fn progress_bound(&self) -> Span {
         self.as_raft().progress_bound()
+    }
+
+    fn tolerates(&self) -> Tolerance {
+        Tolerance { crashes: false, disks: false, ..Tolerance::ALL }
     }
 
     fn timing(&self) -> Timing {

@@ -109,7 +109,7 @@ impl Draft<'_> {
             corrupt += usize::from(is_corrupt);
             (!is_loss(&event.fault) || kills <= kills_max) && (!is_corrupt || corrupt == 1)
         });
-        if parts.lost() > lost {
+        if parts.lost() > lost || !case.protocol.tolerates().lasting {
             // The quorum that they spare may be gone.
             parts.lasting.clear();
         }

@@ -16,7 +16,7 @@ use crate::check::{Both, Check, liveness};
 use crate::consensus::Consensus;
 use crate::kv::Command;
 use crate::lab::explore::{Flavour, Survey};
-use crate::lab::{Mutant, Parameter, ParameterError, Subject, Timing};
+use crate::lab::{Mutant, Parameter, ParameterError, Subject, Timing, Tolerance};
 use crate::machine::{Boot, Exit};
 use crate::raft::{self, AppendEntries, Message, Record, RequestVote, Rule, Rules, Sound};
 use crate::replica::{Config, Replica};
@@ -147,6 +147,10 @@ impl<R: Rules> Subject for Raft<R> {
     /// Without the datagrams of `replica/wire.rs`: messages are typed here, and only damaged ones are written and read.
     fn mutated(&self) -> &'static [&'static str] {
         &["raft/", "replica/mod.rs", "replica/config.rs", "replica/seen.rs", "replica/window.rs", "kv/"]
+    }
+
+    fn tolerates(&self) -> Tolerance {
+        Tolerance::ALL
     }
 
     fn timing(&self) -> Timing {

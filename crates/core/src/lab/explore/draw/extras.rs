@@ -40,7 +40,9 @@ pub(super) fn add(switches: &Switches, scenario: &mut Scenario, parts: &mut Part
     if let Some(mut stream) = switches.stream(Switch::Patience) {
         patience(&mut stream, scenario, timing.timeout_max);
     }
-    if let Some(mut stream) = switches.stream(Switch::Lasting) {
+    if protocol.tolerates().lasting
+        && let Some(mut stream) = switches.stream(Switch::Lasting)
+    {
         parts.lasting = lasting(&mut stream, scenario, &timing, parts.lost());
     }
 }
