@@ -81,7 +81,7 @@ fn failures(rules: &[&'static str], wanted: usize) -> Vec<(&'static str, Case, F
     failures
 }
 
-/// The cases that fail without this rule, and whose first finding is of liveness.
+/// The cases that fail without this rule, and whose first finding is one of liveness.
 fn failing(rule: &'static str, wanted: u64) -> impl Iterator<Item = (&'static str, Case, Finding)> {
     let mutant = subjects::raft().without(rule).expect("a rule of Raft");
     let mut found = 0;

@@ -33,7 +33,7 @@ pub struct Place {
     pub edit: Edit,
 }
 
-/// How a fault is written into a file, behind a choice at run time. Ranges are of bytes.
+/// How a fault is written into a file, behind a choice at run time. Ranges count bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// The expression `whole` is different: it has `with` at `at`.

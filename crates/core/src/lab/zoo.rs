@@ -160,7 +160,7 @@ pub fn drawn_elsewhere(protocol: &Protocol) -> usize {
 /// How many of some drawn mutants were detected, from every start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Score {
-    /// Those that a client could notice. All other numbers but two are of these.
+    /// Those that a client could notice. All other numbers but two count some of these.
     pub mutants: usize,
     /// Detected by what needs no knowledge of the protocol.
     pub by_general: usize,

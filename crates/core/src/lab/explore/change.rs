@@ -4,7 +4,7 @@
 //! then. That is what aiming rests on: a fault at a moment of the old run hits the new run at that very moment.
 
 use super::corpus::Entry;
-use super::draw::{Frame, HostFaults, two_of};
+use super::draw::{Frame, HostFaults, two};
 use super::edges::Moment;
 use super::ending::{Parts, is_loss, lasting};
 use super::{Flavour, tolerance};
@@ -229,7 +229,7 @@ impl Draft<'_> {
     }
 
     fn any_link(&mut self) -> (ReplicaId, ReplicaId) {
-        two_of(self.dice, self.case.scenario.replicas)
+        two(self.dice, self.case.scenario.replicas)
     }
 
     fn slow(&mut self) {
@@ -266,8 +266,6 @@ impl Draft<'_> {
                 self.case.scenario.links.clear();
             }
             self.case.protocol = changed;
-            let bound = self.case.protocol.progress_bound() + Span::from_secs(1);
-            self.case.scenario.end_wait = self.case.scenario.end_wait.max(bound);
         }
     }
 

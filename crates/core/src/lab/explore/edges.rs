@@ -54,11 +54,6 @@ pub struct Edges {
 }
 
 impl Edges {
-    /// How many different edges there are.
-    pub fn len(&self) -> usize {
-        self.firsts.len()
-    }
-
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.firsts.is_empty()

@@ -106,7 +106,7 @@ pub(super) fn lasting(dice: &mut Stream, scenario: &Scenario, timing: &Timing, l
     let replicas = scenario.replicas;
     let mut order: Vec<ReplicaId> = ReplicaId::all(replicas).collect();
     dice.shuffle(&mut order);
-    // Replicas that are dead, or may refuse to start, are of no help to the quorum, and which they are is not known here.
+    // Replicas that are dead, or may refuse to start, do not help the quorum, and which they are is not known here.
     let spared = (replicas / 2 + 1 + lost).min(replicas);
     let (quorum, rest) = order.split_at(dice.between(spared as u64, replicas as u64) as usize);
     let quorum: ReplicaSet = quorum.iter().copied().collect();

@@ -61,7 +61,7 @@ impl CorpusFolder {
     /// folder. Files that are not named `*.json` are skipped.
     ///
     /// # Errors
-    /// If the folder or a file cannot be read, a file is no repro file, or it is of another protocol.
+    /// If the folder or a file cannot be read, a file is no repro file, or it belongs to another protocol.
     pub fn read(&self, protocol: &Protocol) -> Result<Vec<Case>, CorpusError> {
         self.files()?.into_iter().map(|path| self.case(path, protocol)).collect()
     }

@@ -9,7 +9,6 @@ mod extras;
 mod hosts;
 mod switches;
 
-use self::extras::two;
 use self::switches::{Switch, Switches};
 use super::ending::Parts;
 use super::tolerance;
@@ -21,7 +20,7 @@ use crate::scenario::{Benchmarks, Delay, Network, Order, ProcessModel, Scenario,
 use crate::time::{Span, Time};
 use crate::workload::{self, Keys};
 
-pub(super) use extras::two as two_of;
+pub(super) use extras::two;
 pub(super) use hosts::{Frame, HostFaults};
 pub use switches::SWITCHES;
 
