@@ -14,6 +14,7 @@
 mod case;
 mod drawn;
 pub mod explore;
+mod fewer;
 pub mod folder;
 mod names;
 mod ordered;

@@ -3,15 +3,18 @@
 //! A run is a function of its case, so a case with the same seed and one more fault at some time has the same run until
 //! then. That is what aiming rests on: a fault at a moment of the old run hits the new run at that very moment.
 
+use std::mem;
+
 use super::corpus::Entry;
-use super::draw::{Frame, HostFaults, two};
+use super::draw::{Frame, HostFaults, late_by, slow_for_ever, two};
 use super::edges::Moment;
 use super::ending::{Parts, is_loss, lasting};
 use super::{Flavour, tolerance};
 use crate::chaos::{Act, Fault, FaultEvent, Target};
 use crate::engine::Delay;
-use crate::id::ReplicaId;
+use crate::id::{REPLICAS_MIN, ReplicaId};
 use crate::lab::Case;
+use crate::lab::fewer::Kept;
 use crate::rng::Stream;
 use crate::scenario::{LinkDelay, Network, Order};
 use crate::time::{Span, Time};
@@ -37,6 +40,8 @@ enum Change {
     Parameter,
     /// More or fewer requests, or another share of reads.
     Clients,
+    /// One or two replicas less.
+    Size,
     /// Messages come twice, or another share of them does.
     Repeat,
     /// Other faults that last.
@@ -46,7 +51,7 @@ enum Change {
 }
 
 /// The changes, each with its share of all.
-const CHANGES: [(Change, u64); 12] = [
+const CHANGES: [(Change, u64); 13] = [
     (Change::Aim, 12),
     (Change::Host, 4),
     (Change::Move, 5),
@@ -56,6 +61,7 @@ const CHANGES: [(Change, u64); 12] = [
     (Change::Slow, 2),
     (Change::Parameter, 3),
     (Change::Clients, 2),
+    (Change::Size, 2),
     (Change::Repeat, 1),
     (Change::Last, 3),
     (Change::Seed, 3),
@@ -135,6 +141,7 @@ impl Draft<'_> {
             Change::Slow => self.slow(),
             Change::Parameter => self.set_parameter(),
             Change::Clients => self.change_clients(),
+            Change::Size => self.remove_replicas(),
             Change::Repeat => {
                 self.case.scenario.duplicate = *self.dice.pick(&[0.0, 0.05, 0.3, 1.0]).expect("shares");
             }
@@ -238,8 +245,7 @@ impl Draft<'_> {
         }
         let (from, to) = self.any_link();
         if !self.case.protocol.timing().small_batches && self.dice.chance(0.5) {
-            // It lasts, so elections must still be possible.
-            let delay = Delay::Constant(Span(1_000 + self.dice.below(self.timeout().nanos() / 8)));
+            let delay = slow_for_ever(self.dice, self.timeout());
             self.case.scenario.links.retain(|link| (link.from, link.to) != (from, to));
             self.case.scenario.links.push(LinkDelay { from, to, delay });
         } else {
@@ -281,6 +287,22 @@ impl Draft<'_> {
             }
             _ => self.case.scenario.mix = 0.1 + 0.8 * self.dice.unit(),
         }
+    }
+
+    /// The replicas that stay have the faults that they had. Those that last would spare another quorum, and the moments
+    /// are those of another run.
+    fn remove_replicas(&mut self) {
+        let Case { scenario, .. } = &mut self.case;
+        if scenario.operations.is_some() || scenario.replicas < REPLICAS_MIN + 2 {
+            return;
+        }
+        let (one, other) = two(self.dice, scenario.replicas);
+        let gone = [one, other];
+        let kept = Kept::without(scenario.replicas, &gone[..1 + self.dice.below(2) as usize]);
+        kept.shrink(scenario);
+        self.parts.faults = kept.faults(mem::take(&mut self.parts.faults));
+        self.parts.lasting.clear();
+        self.moments = &[];
     }
 
     fn last(&mut self) {
@@ -336,7 +358,7 @@ impl Draft<'_> {
 
     /// What one replica sends another for a short time comes long after.
     fn delay(&mut self, time: Time, from: ReplicaId, to: ReplicaId) {
-        let late = Delay::Constant(Span(1 + self.dice.below(6 * self.timeout().nanos())));
+        let late = late_by(self.dice, self.timeout());
         let until = time + self.span();
         self.add(time, Fault::DelayLink { from, to, delay: Some(late) });
         self.add(until, Fault::DelayLink { from, to, delay: None });

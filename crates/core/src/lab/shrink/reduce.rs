@@ -4,10 +4,10 @@ use std::iter;
 use std::ops::Range;
 
 use super::Shrinker;
-use crate::chaos::{ConnectivityMatrix, Fault, FaultEvent, Loss, Target};
-use crate::id::{REPLICAS_MIN, ReplicaId, ReplicaSet};
+use crate::chaos::ConnectivityMatrix;
+use crate::id::{REPLICAS_MIN, ReplicaId};
 use crate::lab::Case;
-use crate::scenario::{LinkDelay, packets_max};
+use crate::lab::fewer::Kept;
 use crate::time::{Span, Time};
 
 /// The shortest lifetime that a file can have.
@@ -144,55 +144,12 @@ impl Shrinker<'_> {
     }
 
     fn without_replicas(&self, gone: &[ReplicaId]) -> Case {
+        let kept = Kept::without(self.best.case.scenario.replicas, gone);
         self.changed(|scenario, operations| {
-            let kept: Vec<ReplicaId> = ReplicaId::all(scenario.replicas).filter(|id| !gone.contains(id)).collect();
-            let renamed =
-                |id: ReplicaId| kept.iter().position(|&other| other == id).map(|place| ReplicaId(place as u8));
-            let aimed = |target: Target| match target {
-                Target::Replica(replica) => renamed(replica).map(Target::Replica),
-                role => Some(role),
-            };
-            let smaller = |matrix: &ConnectivityMatrix| {
-                let row = |from: &ReplicaId| kept.iter().map(|&to| matrix.loss(*from, to)).collect();
-                let rows: Vec<Vec<f64>> = kept.iter().map(row).collect();
-                ConnectivityMatrix::from_rows(kept.len(), &rows).expect("a square of what was there")
-            };
-            scenario.matrix = smaller(&scenario.matrix);
-            let events = scenario.events.drain(..).filter_map(|FaultEvent { time, fault }| {
-                let fault = match fault {
-                    Fault::Isolate(target) => Fault::Isolate(aimed(target)?),
-                    Fault::Host { at: Some(target), act } => Fault::Host { at: Some(aimed(target)?), act },
-                    Fault::DelayLink { from, to, delay } => {
-                        Fault::DelayLink { from: renamed(from)?, to: renamed(to)?, delay }
-                    }
-                    Fault::Partition(groups) => {
-                        let members = |group: ReplicaSet| group.iter().filter_map(renamed).collect();
-                        let groups: Vec<ReplicaSet> = groups.into_iter().map(members).collect();
-                        Fault::Partition(groups.into_iter().filter(|group| !group.is_empty()).collect())
-                    }
-                    Fault::SetLink { from, to, value } => {
-                        Fault::SetLink { from: renamed(from)?, to: renamed(to)?, value }
-                    }
-                    Fault::SetMatrix(matrix) => Fault::SetMatrix(smaller(&matrix)),
-                    other => other,
-                };
-                let is_empty = matches!(&fault, Fault::Partition(groups) if groups.is_empty());
-                (!is_empty).then_some(FaultEvent { time, fault })
-            });
-            scenario.events = events.collect();
-            let losses = scenario.losses.drain(..);
-            let losses =
-                losses.filter_map(|loss| Some(Loss { from: renamed(loss.from)?, to: renamed(loss.to)?, ..loss }));
-            scenario.losses = losses.collect();
-            let links = scenario.links.drain(..);
-            let links =
-                links.filter_map(|link| Some(LinkDelay { from: renamed(link.from)?, to: renamed(link.to)?, ..link }));
-            scenario.links = links.collect();
+            kept.shrink(scenario);
             for scripted in operations {
-                scripted.aim = scripted.aim.and_then(aimed);
+                scripted.aim = scripted.aim.and_then(|aim| kept.target(aim));
             }
-            scenario.replicas = kept.len();
-            scenario.max_packets = scenario.max_packets.min(packets_max(scenario.requests, kept.len()));
         })
     }
 

@@ -19,6 +19,16 @@ pub(in crate::lab::explore) fn two(dice: &mut Stream, replicas: usize) -> (Repli
     (ReplicaId(one as u8), ReplicaId(other as u8))
 }
 
+/// How long a link takes that is slow in the whole run: elections must still be possible.
+pub(in crate::lab::explore) fn slow_for_ever(dice: &mut Stream, timeout: Span) -> Delay {
+    Delay::Constant(Span(1_000 + dice.below(timeout.nanos() / 8)))
+}
+
+/// How late messages come that come long after: in the terms of later leaders, too.
+pub(in crate::lab::explore) fn late_by(dice: &mut Stream, timeout: Span) -> Delay {
+    Delay::Constant(Span(1 + dice.below(6 * timeout.nanos())))
+}
+
 /// Adds what the switches of this run ask for.
 pub(super) fn add(switches: &Switches, scenario: &mut Scenario, parts: &mut Parts, protocol: &Protocol) {
     let timing = protocol.timing();
@@ -77,8 +87,7 @@ fn slow_links(dice: &mut Stream, scenario: &mut Scenario, timing: &Timing) {
     }
     for _ in 0..dice.between(1, scenario.replicas as u64) {
         let (from, to) = two(dice, scenario.replicas);
-        // They last, so elections must still be possible.
-        let delay = Delay::Constant(Span(1_000 + dice.below(timing.timeout_min.nanos() / 8)));
+        let delay = slow_for_ever(dice, timing.timeout_min);
         if scenario.links.iter().all(|link| (link.from, link.to) != (from, to)) {
             scenario.links.push(LinkDelay { from, to, delay });
         }
@@ -93,7 +102,7 @@ fn late(dice: &mut Stream, scenario: &Scenario, parts: &mut Parts, timeout: Span
         let (from, to) = two(dice, scenario.replicas);
         let time = any_time(dice, scenario, parts);
         let until = time + Span(1 + dice.below(timeout.nanos()));
-        let delay = Delay::Constant(Span(1 + dice.below(6 * timeout.nanos())));
+        let delay = late_by(dice, timeout);
         parts.faults.push(FaultEvent { time, fault: Fault::DelayLink { from, to, delay: Some(delay) } });
         parts.faults.push(FaultEvent { time: until, fault: Fault::DelayLink { from, to, delay: None } });
     }

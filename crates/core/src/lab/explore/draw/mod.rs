@@ -20,7 +20,7 @@ use crate::scenario::{Benchmarks, Delay, Network, Order, ProcessModel, Scenario,
 use crate::time::{Span, Time};
 use crate::workload::{self, Keys};
 
-pub(super) use extras::two;
+pub(super) use extras::{late_by, slow_for_ever, two};
 pub(super) use hosts::{Frame, HostFaults};
 pub use switches::SWITCHES;
 
