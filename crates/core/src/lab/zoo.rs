@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
-use super::explore::{Choice, Failure, Learner};
+use super::explore::{Choice, Coverage, Failure, Learner, RUNS_FOR_COVERAGE};
 use super::shrink::{Shrunk, shrink};
 use super::{PANIC, Protocol, Protocols, Repro, UnknownMutant};
 use crate::check::{Checker, Finding, UNKNOWN};
@@ -47,6 +47,9 @@ pub struct Hunt {
     pub convictions: Vec<(Checker, u64)>,
     /// How many seeds it took until a run panicked. A replica that dies can be seen from outside.
     pub panicked: Option<u64>,
+    /// A situation that never occurred in as many runs as should meet each ([`RUNS_FOR_COVERAGE`]): what the mutant no
+    /// longer does.
+    pub gap: Option<&'static str>,
     /// The first case in which something was found that can be seen from outside, or else anything.
     pub failure: Option<Box<Failure>>,
 }
@@ -59,9 +62,9 @@ impl Hunt {
         seen.into_iter().chain(self.panicked).min()
     }
 
-    /// How many seeds it took until any checker found something.
+    /// How many seeds it took until any checker found something, or until a situation should have occurred that never did.
     pub fn by_any(&self) -> Option<u64> {
-        self.first(|_| true)
+        self.first(|_| true).into_iter().chain(self.gap.map(|_| RUNS_FOR_COVERAGE)).min()
     }
 
     /// How many seeds it took until this checker found something.
@@ -266,6 +269,7 @@ pub fn specimens(
 fn hunt(protocol: &Protocol, start: u64, effort: Effort, goes_on: impl Fn() -> bool) -> Option<Hunt> {
     let mut hunt = Hunt::default();
     let protocol = protocol.clone();
+    let mut coverage = Coverage::of(protocol.situations());
     let mut learner = if effort.learning { Learner::new(protocol) } else { Learner::drawing(protocol) };
     for seeds in 1..=effort.seeds_max {
         if !goes_on() {
@@ -273,7 +277,11 @@ fn hunt(protocol: &Protocol, start: u64, effort: Effort, goes_on: impl Fn() -> b
         }
         let Choice { case, origin } = learner.choose(start * START_DISTANCE + seeds - 1);
         let (trial, met) = case.attempt_tracked();
+        coverage.add(met.seen);
         learner.learn(case.clone(), &trial, met);
+        if seeds == RUNS_FOR_COVERAGE {
+            hunt.gap = coverage.missing().next();
+        }
         let before = hunt.by_general();
         hunt.note(seeds, &trial.findings);
         if hunt.failure.is_none() || (before.is_none() && hunt.by_general().is_some()) {
@@ -326,6 +334,16 @@ mod tests {
         hunt.note(3, &[finding(Checker::INVARIANTS, "log matching"), finding(Checker::LIVENESS, "no answer")]);
         assert_eq!((hunt.by(&Checker::INVARIANTS), hunt.by(&Checker::LINEARIZABILITY)), (Some(2), None));
         assert_eq!((hunt.by_any(), hunt.by_general()), (Some(2), Some(3)));
+    }
+
+    #[test]
+    fn a_situation_that_never_occurs_is_found_when_there_were_enough_runs() {
+        let mut hunt = Hunt { gap: Some("leader hands over"), ..Hunt::default() };
+        assert_eq!((hunt.by_any(), hunt.by_general()), (Some(RUNS_FOR_COVERAGE), None));
+        hunt.note(RUNS_FOR_COVERAGE + 1, &[Finding::new(Checker::LIVENESS, "no answer", "")]);
+        assert_eq!((hunt.by_any(), hunt.by_general()), (Some(RUNS_FOR_COVERAGE), Some(RUNS_FOR_COVERAGE + 1)));
+        hunt.note(7, &[Finding::new(Checker::INVARIANTS, "log matching", "")]);
+        assert_eq!(hunt.by_any(), Some(7));
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn write_rows(
         let change = format!("{}: {}", mutant.function, mutant.change);
         write_row(out, mutant.name, mutant.place, animal, effort)?;
         let mark = if is_misjudged(mutant.judgement, animal) { "  !" } else { "" };
-        writeln!(out, "  {change}{}{mark}", word(mutant.judgement))?;
+        writeln!(out, "  {change}{}{}{mark}", never(animal), word(mutant.judgement))?;
     }
     if let Some(sound) = sound {
         write_row(out, "nothing: the correct one", "", sound, effort)?;
@@ -67,6 +67,13 @@ fn write_row(out: &mut impl Write, name: &str, place: &str, animal: &Animal, eff
     let shown = if place.is_empty() { format!("{name:39}") } else { format!("{name:10} {place:28}") };
     let (general, any) = (figures(animal.tally(Hunt::by_general), effort), figures(animal.tally(Hunt::by_any), effort));
     write!(out, "{shown} {general:>15} {any:>15}")
+}
+
+/// The situation by whose absence alone a mutant was detected.
+fn never(animal: &Animal) -> String {
+    let found = animal.hunts.iter().any(|hunt| !hunt.convictions.is_empty());
+    let gap = animal.hunts.iter().find_map(|hunt| hunt.gap).filter(|_| !found);
+    gap.map_or_else(String::new, |situation| format!(" (never: {situation})"))
 }
 
 /// What a person found out about a mutant, as the end of its row.
@@ -127,6 +134,7 @@ fn write_score(out: &mut impl Write, drawn: &[(&DrawnMutant, &Animal)], elsewher
 mod tests {
     use super::super::tests::{animal, text};
     use super::*;
+    use seedbed_core::check::Checker;
 
     fn mutant(number: u32, judgement: Judgement) -> DrawnMutant {
         let name = ["drawn-001", "drawn-002", "drawn-003", "drawn-004"][number as usize - 1];
@@ -169,6 +177,19 @@ Left out of the score: 1 changes no behaviour, 2 are not in the code of this pro
 Of the others, tests detect 1, and nothing is known to detect 1.
 ";
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_mutant_that_is_detected_by_what_it_never_does_is_shown_with_that() {
+        let mut lazy = animal(None, &[None, None]);
+        lazy.hunts.iter_mut().for_each(|hunt| hunt.gap = Some("leader hands over"));
+        let effort = Effort { starts: 2, seeds_max: 20_000, learning: true };
+        let shown = text(|out| write_rows(out, &[(&mutant(1, Judgement::None), &lazy)], None, effort));
+        let row = "drawn-001  raft/log.rs:107:9                          -     10000/10000  \
+                   Log::truncate: replace <= with > (never: leader hands over)\n";
+        assert!(shown.contains(row), "{shown}");
+        lazy.hunts[1].convictions.push((Checker::INVARIANTS, 12_000));
+        assert_eq!(never(&lazy), "", "a checker says more");
     }
 
     #[test]

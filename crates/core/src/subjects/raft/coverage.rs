@@ -77,6 +77,10 @@ situations! {
     LeaderProbed: "leader asked to show itself",
     /// A deposed leader learned the fate of a put that it had proposed.
     PutDecidedAfterDeposition: "deposed leader learns the fate of a put",
+    /// An answer that belongs to an older term came to a leader.
+    OldAnswer: "answer of an older term comes to a leader",
+    /// A follower that was told to campaign by a leader that hands over asked for a vote.
+    HandedOver: "leader hands over",
     /// A put was replaced by another leader's entry.
     PutReplaced: "put replaced by another leader's entry",
     /// A request was answered `fail`.
@@ -178,7 +182,10 @@ impl Watch {
     fn look_at_message<R: Rules>(&mut self, to: &Replica<R>, message: &Message<Arc<Command>>) {
         let raft = to.raft();
         match message {
-            Message::RequestVote(RequestVote { term, pre: false, .. }) => self.asked = Some(*term),
+            Message::RequestVote(RequestVote { term, pre: false, handed_over, .. }) => {
+                self.asked = Some(*term);
+                self.note(HandedOver, *handed_over);
+            }
             Message::RequestVote(_) | Message::TimeoutNow { .. } => {}
             Message::Vote(Vote { granted, pre, .. }) => {
                 self.note(if *pre { PreVoteRefused } else { VoteRefused }, !granted);
@@ -187,6 +194,7 @@ impl Watch {
             Message::AppendReply(AppendReply { term, outcome, .. }) => {
                 let conflict = matches!(outcome, AppendOutcome::Conflict { term: Some(_), .. });
                 self.note(Conflict, conflict && *term == raft.term());
+                self.note(OldAnswer, *term < raft.term() && raft.is_leader());
             }
             Message::Probe { .. } => self.note(LeaderProbed, raft.is_leader()),
             Message::InstallSnapshot(part) => {
