@@ -1,6 +1,6 @@
 //! One run of a protocol with all that decides it, and with all checkers.
 
-use super::explore::Met;
+use super::explore::{Met, Seen};
 use super::protocol::Protocol;
 use crate::check::{Finding, Judgement};
 use crate::record::{RunRecord, Tally, Watcher};
@@ -71,7 +71,14 @@ impl Case {
         (trial, tally)
     }
 
-    /// The same with what was met in it: edges, and situations as far as the protocol names some.
+    /// The same with the situations that occurred, as far as the protocol names some.
+    pub fn attempt_surveyed(&self) -> (Trial, Seen) {
+        let mut seen = Seen::default();
+        let trial = Trial::of(|| self.protocol.subject.run_surveyed(self, &mut seen));
+        (trial, seen)
+    }
+
+    /// The same with all that was met: edges, too. They cost some time.
     pub fn attempt_tracked(&self) -> (Trial, Met) {
         let mut met = Met::default();
         let trial = Trial::of(|| self.protocol.subject.run_tracked(self, &mut met));

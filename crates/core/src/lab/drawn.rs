@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::case::{Case, Judged};
-use super::explore::{Flavour, Met};
+use super::explore::{Flavour, Met, Seen};
 use super::panicked::Rerun;
 use super::parameter::ParameterError;
 use super::protocol::Mutant;
@@ -127,6 +127,10 @@ impl Tested for Drawn {
 
     fn run_counted(&self, case: &Case, tally: &mut Tally) -> Judged {
         self.with(|inner| inner.run_counted(case, tally))
+    }
+
+    fn run_surveyed(&self, case: &Case, seen: &mut Seen) -> Judged {
+        self.with(|inner| inner.run_surveyed(case, seen))
     }
 
     fn run_tracked(&self, case: &Case, met: &mut Met) -> Judged {

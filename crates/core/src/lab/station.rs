@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::case::{Case, Judged};
-use super::explore::{Flavour, Met, Tracker};
+use super::explore::{Flavour, Met, Seen, Tracker};
 use super::panicked::Rerun;
 use super::parameter::{Parameter, ParameterError};
 use super::plays::{self, Played, Plays, judged};
@@ -272,6 +272,11 @@ impl<S: StationSubject> Tested for OnLan<S> {
 
     fn run_counted(&self, case: &Case, tally: &mut Tally) -> Judged {
         plays::counted(self, case, tally)
+    }
+
+    /// There are no situations to look for.
+    fn run_surveyed(&self, case: &Case, _: &mut Seen) -> Judged {
+        judged(self, case, ())
     }
 
     fn run_tracked(&self, case: &Case, met: &mut Met) -> Judged {

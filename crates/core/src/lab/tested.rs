@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::case::{Case, Judged};
-use super::explore::{Flavour, Met, Tracker, variant};
+use super::explore::{Flavour, Met, Seen, Survey, Tracker, variant};
 use super::panicked::Rerun;
 use super::parameter::{Parameter, ParameterError};
 use super::plays::{self, Played, Plays, judged};
@@ -18,6 +18,7 @@ use super::verify::{Agreement, Divergence, verify_played};
 use crate::check::linear::AnySpecification;
 use crate::check::{Check, liveness};
 use crate::consensus::Consensus;
+use crate::machine::Machine;
 use crate::record::{Observer, RunRecord, Tally, Watcher, World};
 use crate::rng::Stream;
 use crate::scenario::Scenario;
@@ -62,7 +63,9 @@ pub(super) trait Tested: Send + Sync {
     fn run_watched(&self, case: &Case, watcher: &mut dyn Watcher, tally: &mut Tally) -> Judged;
     /// The same, and counts its messages. What was counted before a panic stays.
     fn run_counted(&self, case: &Case, tally: &mut Tally) -> Judged;
-    /// The same, and takes down what is met. What was met before a panic stays.
+    /// The same, and looks for situations. What was seen before a panic stays.
+    fn run_surveyed(&self, case: &Case, seen: &mut Seen) -> Judged;
+    /// The same, and takes down all that is met, edges included. What was met before a panic stays.
     fn run_tracked(&self, case: &Case, met: &mut Met) -> Judged;
     /// Runs a case without checkers, up to its end or a panic, and records what happens to messages and replicas.
     fn log(&self, case: &Case, log: &mut Log) -> RunRecord;
@@ -165,6 +168,13 @@ impl<S: Subject> Tested for S {
         plays::counted(self, case, tally)
     }
 
+    fn run_surveyed(&self, case: &Case, seen: &mut Seen) -> Judged {
+        let Some(mut survey) = self.survey() else { return Tested::run(self, case) };
+        // What was seen before a panic counts, too.
+        let surveying = Surveying { survey: &mut *survey, seen };
+        judged(self, case, &mut *surveying.survey)
+    }
+
     fn run_tracked(&self, case: &Case, met: &mut Met) -> Judged {
         judged(self, case, Tracker::new(self, &case.scenario, self.survey(), met))
     }
@@ -179,6 +189,18 @@ impl<S: Subject> Tested for S {
 
     fn verify(&self, runs: Runs<'_, '_>, watch: &(dyn Fn(&Scenario) + Sync)) -> Result<Agreement, Box<Divergence>> {
         verify_played(runs, watch, self)
+    }
+}
+
+/// Hands on what was seen when it ends, also by a panic.
+struct Surveying<'v, 's, M: Machine> {
+    survey: &'v mut dyn Survey<M>,
+    seen: &'s mut Seen,
+}
+
+impl<M: Machine> Drop for Surveying<'_, '_, M> {
+    fn drop(&mut self) {
+        *self.seen = self.survey.seen();
     }
 }
 

@@ -276,7 +276,7 @@ fn hunt(protocol: &Protocol, start: u64, effort: Effort, goes_on: impl Fn() -> b
             return None;
         }
         let Choice { case, origin } = learner.choose(start * START_DISTANCE + seeds - 1);
-        let (trial, met) = case.attempt_tracked();
+        let (trial, met) = learner.attempt(&case);
         coverage.add(met.seen);
         learner.learn(case.clone(), &trial, met);
         if seeds == RUNS_FOR_COVERAGE {

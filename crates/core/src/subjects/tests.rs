@@ -71,6 +71,8 @@ fn a_survey_does_not_change_the_run() {
         let (trial, met) = case.attempt_tracked();
         assert_eq!(trial.trace(), case.attempt().trace());
         assert!(met.seen != Seen::default() && !met.edges.is_empty());
+        let (surveyed, seen) = case.attempt_surveyed();
+        assert_eq!((surveyed.trace(), seen), (trial.trace(), met.seen));
     }
 }
 

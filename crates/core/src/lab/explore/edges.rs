@@ -215,7 +215,7 @@ pub(in crate::lab) struct Tracker<'t, P: Played> {
 /// What was met in a run.
 #[derive(Clone, Debug, Default)]
 pub struct Met {
-    /// The edges.
+    /// The edges, if they were tracked.
     pub edges: Edges,
     /// The situations.
     pub seen: Seen,

@@ -47,8 +47,10 @@ pub enum Origin {
 #[derive(Clone, Debug)]
 pub struct Learner {
     protocol: Protocol,
-    /// None if it only draws.
+    /// None if it takes no note of what runs meet.
     corpus: Option<Corpus>,
+    /// Whether it changes cases of its corpus. If not, it only draws.
+    changes: bool,
     /// What each case of the corpus is worth in this round.
     worths: Vec<u64>,
     /// What this round has brought so far.
@@ -56,13 +58,18 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// One that draws each case from its seed, and learns nothing.
-    pub fn drawing(protocol: Protocol) -> Learner {
-        Learner { protocol, corpus: None, worths: Vec::new(), round: Vec::new() }
-    }
-
     /// One that has learned nothing yet.
     pub fn new(protocol: Protocol) -> Learner {
+        Learner { changes: true, ..Learner::counting(protocol) }
+    }
+
+    /// One that draws each case from its seed, and takes no note of what runs meet. It is the fastest.
+    pub fn drawing(protocol: Protocol) -> Learner {
+        Learner { protocol, corpus: None, changes: false, worths: Vec::new(), round: Vec::new() }
+    }
+
+    /// One that draws each case from its seed, but counts the edges that runs meet, as a measure for one that learns.
+    pub fn counting(protocol: Protocol) -> Learner {
         Learner { corpus: Some(Corpus::new()), ..Learner::drawing(protocol) }
     }
 
@@ -71,12 +78,12 @@ impl Learner {
         &self.protocol
     }
 
-    /// Whether it learns.
-    pub fn learns(&self) -> bool {
+    /// Whether it takes note of what runs meet.
+    pub(super) fn takes_note(&self) -> bool {
         self.corpus.is_some()
     }
 
-    /// How many different edges it has met.
+    /// How many different edges it had met when the last round ended.
     pub fn edges(&self) -> usize {
         self.corpus.as_ref().map_or(0, Corpus::edges)
     }
@@ -91,14 +98,14 @@ impl Learner {
         self.corpus.as_ref().map_or_else(Vec::new, Corpus::cover)
     }
 
-    /// How many more cases belong to this round.
-    pub(super) fn round_left(&self) -> usize {
-        ROUND - self.round.len()
+    /// How many more cases belong to this round. Where nothing is noted, one round is all.
+    pub(super) fn round_left(&self) -> u64 {
+        if self.takes_note() { (ROUND - self.round.len()) as u64 } else { u64::MAX }
     }
 
     /// The case of a seed, by what earlier rounds have taught.
     pub fn choose(&self, seed: u64) -> Choice {
-        let changed = self.corpus.as_ref().and_then(|corpus| {
+        let changed = self.corpus.as_ref().filter(|_| self.changes).and_then(|corpus| {
             let mut dice = Stream::new(seed, "explore learn");
             if dice.chance(FRESH) {
                 return None;
@@ -110,15 +117,24 @@ impl Learner {
         changed.unwrap_or_else(|| Choice { case: draw(&self.protocol, seed), origin: Origin::Drawn { seed } })
     }
 
+    /// Runs a case. Edges are tracked only if they are noted.
+    pub fn attempt(&self, case: &Case) -> (Trial, Met) {
+        if self.takes_note() {
+            return case.attempt_tracked();
+        }
+        let (trial, seen) = case.attempt_surveyed();
+        (trial, Met { seen, ..Met::default() })
+    }
+
     /// Learns from what came of a case, and what its run met.
     pub fn learn(&mut self, case: Case, trial: &Trial, met: Met) {
-        if self.learns() {
+        if self.takes_note() {
             self.take(Lesson::new(case, trial, met));
         }
     }
 
     pub(super) fn take(&mut self, lesson: Lesson) {
-        if !self.learns() {
+        if !self.takes_note() {
             return;
         }
         self.round.push(lesson);
@@ -140,6 +156,7 @@ impl Learner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::explore::Seen;
     use crate::subjects;
 
     /// What an exploration of some seeds comes to.
@@ -147,7 +164,7 @@ mod tests {
         let mut traces = Vec::new();
         for seed in 0..seeds {
             let case = learner.choose(seed).case;
-            let (trial, met) = case.attempt_tracked();
+            let (trial, met) = learner.attempt(&case);
             traces.push(trial.trace());
             learner.learn(case, &trial, met);
         }
@@ -170,6 +187,23 @@ mod tests {
         let later = same(ROUND..400);
         assert!((110..230).contains(&later), "{later}: half of 336");
         assert!(learner.cases() > 50 && learner.edges() > 1_000);
+    }
+
+    #[test]
+    fn one_that_counts_edges_runs_the_cases_that_are_drawn() {
+        let (drawing, drawn) = explored(Learner::drawing(subjects::raft()), 400);
+        let (counting, counted) = explored(Learner::counting(subjects::raft()), 400);
+        assert_eq!(drawn, counted);
+        assert!(drawing.edges() == 0 && counting.edges() > 1_000);
+    }
+
+    #[test]
+    fn edges_are_tracked_only_by_one_that_takes_note_and_situations_always() {
+        let case = draw(&subjects::raft(), 1);
+        let (_, drawn) = Learner::drawing(subjects::raft()).attempt(&case);
+        let (_, counted) = Learner::counting(subjects::raft()).attempt(&case);
+        assert!(drawn.edges.is_empty() && !counted.edges.is_empty());
+        assert!(drawn.seen != Seen::default() && drawn.seen == counted.seen);
     }
 
     #[test]

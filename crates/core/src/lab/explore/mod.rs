@@ -95,7 +95,7 @@ impl Exploration {
         let count = last.saturating_sub(first).saturating_add(u64::from(first <= last));
         let mut next = 0;
         while next < count {
-            let round = next..count.min(next + self.learner.round_left() as u64);
+            let round = next..count.min(next.saturating_add(self.learner.round_left()));
             next = round.end;
             match self.round(round, first, &progress, &mut failed, &goes_on) {
                 Err(End::Failed(error)) => return Err(error),
@@ -166,10 +166,10 @@ impl Exploration {
         failed: &mut impl FnMut(Failure) -> Result<(), E>,
         goes_on: &impl Fn(&Exploration) -> bool,
     ) -> (Vec<Lesson>, Result<(), End<E>>) {
-        let (mut lessons, learns) = (Vec::new(), self.learner.learns());
+        let (mut lessons, learner) = (Vec::new(), Arc::clone(&self.learner));
         let attempt = |nth| {
             let choice = choose(nth);
-            let (trial, met) = choice.case.attempt_tracked();
+            let (trial, met) = learner.attempt(&choice.case);
             (choice, trial, met)
         };
         let ended = in_order(places, attempt, |_, (Choice { case, origin }, trial, met)| {
@@ -177,7 +177,7 @@ impl Exploration {
             self.runs += 1;
             self.events += trial.events();
             self.coverage.add(met.seen);
-            lessons.extend(learns.then(|| Lesson::new(case.clone(), &trial, met)));
+            lessons.extend(learner.takes_note().then(|| Lesson::new(case.clone(), &trial, met)));
             if !trial.passed() {
                 self.failures += 1;
                 failed(Failure { origin, case, trial }).map_err(End::Failed)?;
