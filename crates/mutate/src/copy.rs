@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::Error;
 use crate::judgements::{Judgement, Judgements};
 use crate::population::Project;
-use crate::sample::{Drawn, Population};
+use crate::sample::{Alike, Drawn, Population};
 use crate::scripts::cargo;
 use crate::splice::Spliced;
 
@@ -26,13 +26,25 @@ const LIST_FILE: &str = "mutation.rs";
 /// The file of a copy that says which mutants it has.
 const SAMPLE_FILE: &str = "mutants.json";
 
-/// A sample: which mutants are drawn.
+/// Which mutants a copy is to have.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// Some that are drawn.
+    Drawn {
+        /// The seed of the draw.
+        seed: u64,
+        /// How many.
+        count: usize,
+    },
+    /// Those of another copy, perhaps of other sources.
+    Like(&'a [Drawn]),
+}
+
+/// A sample, and what is known of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<'a> {
-    /// The seed of the draw.
-    pub seed: u64,
-    /// How many.
-    pub count: usize,
+    /// Which mutants.
+    pub wanted: Wanted<'a>,
     /// The folder of the judgements.
     pub judgements: &'a Path,
 }
@@ -42,8 +54,10 @@ pub struct Choice<'a> {
 pub struct Made {
     /// The mutants.
     pub sample: Vec<Drawn>,
-    /// Judgements of mutants that are not in the sample.
+    /// Judgements of mutants that were drawn once and are not in the sample.
     pub astray: Vec<String>,
+    /// Mutants of the other copy that this one does not have, each with the reason.
+    pub missing: Vec<String>,
 }
 
 /// Copies a workspace, with mutants. A file that is there already and is the same is left alone, so that cargo compiles
@@ -59,7 +73,10 @@ pub fn make(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Made, Error> {
     let population = Population::read(root, project)?;
-    let judgements = Judgements::read(choice.judgements, choice.seed)?;
+    let judgements = match choice.wanted {
+        Wanted::Drawn { seed, .. } => Judgements::read(choice.judgements, seed)?,
+        Wanted::Like(_) => Judgements::read_all(choice.judgements)?,
+    };
     fs::create_dir_all(output).map_err(Error::file(output))?;
     let output = &fs::canonicalize(output).map_err(Error::file(output))?;
     claim(root, output)?;
@@ -81,7 +98,7 @@ pub fn make(
         }
         Ok(())
     };
-    let chosen = population.choose(choice.seed, choice.count, |files| {
+    let check = |files: &BTreeMap<&str, Spliced>| {
         put(files)?;
         let broken = check(output, project, files)?;
         progress(&match broken.len() {
@@ -89,14 +106,23 @@ pub fn make(
             some => format!("{some} do not compile"),
         });
         Ok(broken)
-    })?;
+    };
+    let Alike { chosen, missing } = match choice.wanted {
+        Wanted::Drawn { seed, count } => Alike { chosen: population.choose(seed, count, check)?, missing: Vec::new() },
+        Wanted::Like(others) => population.like(others, check)?,
+    };
     put(&population.write(&chosen))?;
     let sample = population.describe(&chosen, &judgements);
     write_list(&sources.join(LIST_FILE), &sample)?;
     let path = output.join(SAMPLE_FILE);
     let text = serde_json::to_string_pretty(&sample).map_err(|source| Error::Json { path: path.clone(), source })?;
     write_new(&path, text.as_bytes())?;
-    Ok(Made { astray: judgements.astray(&sample), sample })
+    let astray = match choice.wanted {
+        Wanted::Drawn { .. } => judgements.astray(&sample),
+        // They are judgements of all samples.
+        Wanted::Like(_) => Vec::new(),
+    };
+    Ok(Made { sample, astray, missing })
 }
 
 /// Makes sure that a folder is empty or a copy: what else is in it would be removed. It is marked as a copy from now on.
@@ -115,9 +141,22 @@ fn claim(root: &Path, output: &Path) -> Result<(), Error> {
 /// # Errors
 /// If the folder is no copy.
 pub fn sample(copy: &Path) -> Result<Vec<Drawn>, Error> {
-    let path = copy.join(SAMPLE_FILE);
-    let text = fs::read_to_string(&path).map_err(Error::file(&path))?;
-    serde_json::from_str(&text).map_err(|source| Error::Json { path, source })
+    read_sample(&copy.join(SAMPLE_FILE))
+}
+
+/// The mutants that a file of a copy lists.
+///
+/// # Errors
+/// If it does not, or two of them have the same number.
+pub fn read_sample(path: &Path) -> Result<Vec<Drawn>, Error> {
+    let text = fs::read_to_string(path).map_err(Error::file(path))?;
+    let sample: Vec<Drawn> =
+        serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), source })?;
+    let mut numbers = BTreeSet::new();
+    match sample.iter().find(|drawn| drawn.number == 0 || !numbers.insert(drawn.number)) {
+        Some(&Drawn { number, .. }) => Err(Error::Number { path: path.to_owned(), number }),
+        None => Ok(sample),
+    }
 }
 
 /// Copies what differs, without the results of builds, hidden files and the copy itself.

@@ -52,6 +52,24 @@ impl Judgements {
         serde_json::from_str(&text).map(Judgements).map_err(|source| Error::Json { path, source })
     }
 
+    /// Reads those of all seeds.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or holds anything else.
+    pub fn read_all(folder: &Path) -> Result<Judgements, Error> {
+        if !folder.exists() {
+            return Ok(Judgements::default());
+        }
+        let mut seeds = Vec::new();
+        for entry in fs::read_dir(folder).map_err(Error::file(folder))? {
+            let name = entry.map_err(Error::file(folder))?.file_name();
+            seeds.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse::<u64>().ok()));
+        }
+        seeds.sort_unstable();
+        let all: Result<Vec<_>, _> = seeds.into_iter().map(|seed| Judgements::read(folder, seed)).collect();
+        Ok(Judgements(all?.into_iter().flat_map(|judgements| judgements.0).collect()))
+    }
+
     /// The judgement of a mutant.
     pub fn of(&self, drawn: &Drawn) -> Option<Judgement> {
         self.0.iter().find(|entry| entry.is_of(drawn)).map(|entry| entry.judgement.clone())
@@ -100,6 +118,11 @@ mod tests {
         assert_eq!(judgements.of(&drawn("g", 0)), None);
         assert_eq!(judgements.astray(&[drawn("f", 0), drawn("g", 0)]), ["a.rs: g: delete !"]);
         assert!(Judgements::read(folder.path(), 8).expect("no file").0.is_empty());
+        let other = r#"[{"file": "a.rs", "function": "h", "change": "delete !", "judgement": {"script": "t"}}]"#;
+        fs::write(folder.path().join("10.json"), other).expect("a file");
+        let all = Judgements::read_all(folder.path()).expect("judgements");
+        assert_eq!((all.0.len(), all.of(&drawn("h", 0))), (3, Some(Judgement::Script("t".into()))));
+        assert!(Judgements::read_all(&folder.path().join("none")).expect("no folder").0.is_empty());
         fs::write(folder.path().join("9.json"), "[{}]").expect("a file");
         assert!(Judgements::read(folder.path(), 9).is_err());
     }

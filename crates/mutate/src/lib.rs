@@ -55,6 +55,14 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// A list of mutants has a number that cannot be one of them.
+    #[error("{}: `number` is {number}; allowed is one from 1 up that no other mutant has", path.display())]
+    Number {
+        /// Which list.
+        path: PathBuf,
+        /// The number.
+        number: u32,
+    },
     /// The folder for the copy has other files in it.
     #[error("{}: is no copy that this program has made; allowed is one, or an empty or a new folder", path.display())]
     Taken {

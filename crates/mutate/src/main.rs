@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use seedbed_mutate::Error;
-use seedbed_mutate::copy::{self, Choice};
+use seedbed_mutate::copy::{self, Choice, Wanted};
 use seedbed_mutate::judgements::Judgement;
 use seedbed_mutate::population::SEEDBED;
 use seedbed_mutate::sample::{Drawn, Population};
@@ -39,6 +39,10 @@ struct Drawing {
     /// How many mutants to draw
     #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u16).range(1..=5_000))]
     count: u16,
+
+    /// Take the mutants of another copy instead, as far as the sources have them: its `mutants.json`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "count"])]
+    like: Option<PathBuf>,
 
     /// The folder of the copy
     #[arg(long, value_name = "DIR", default_value = "target/mutated")]
@@ -91,10 +95,18 @@ fn list() -> Result<ExitCode, Error> {
 
 fn make_copy(drawing: &Drawing) -> Result<ExitCode, Error> {
     let root = copy::workspace(Path::new("."))?;
-    let choice = Choice { seed: drawing.seed, count: drawing.count.into(), judgements: &root.join(JUDGEMENTS) };
+    let like = drawing.like.as_deref().map(copy::read_sample).transpose()?;
+    let wanted = match &like {
+        Some(sample) => Wanted::Like(sample),
+        None => Wanted::Drawn { seed: drawing.seed, count: drawing.count.into() },
+    };
+    let choice = Choice { wanted, judgements: &root.join(JUDGEMENTS) };
     let made = copy::make(&root, &SEEDBED, choice, &drawing.output, &mut |text| eprintln!("note: {text}"))?;
     for astray in &made.astray {
         eprintln!("warning: {JUDGEMENTS}/{}.json: judges a mutant that is not in the sample: {astray}", drawing.seed);
+    }
+    for missing in &made.missing {
+        eprintln!("warning: {missing}");
     }
     for drawn in &made.sample {
         println!("{}{}", row(drawn), judgement(drawn.judgement.as_ref()));
@@ -142,5 +154,23 @@ fn judgement(judgement: Option<&Judgement>) -> String {
         Some(Judgement::Equivalent(reason)) => format!(" equivalent: {reason}"),
         Some(Judgement::Invisible(reason)) => format!(" invisible: {reason}"),
         Some(Judgement::Script(test)) => format!(" script: {test}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_sample_is_drawn_or_like_another_one() {
+        let parse = |words: &str| Cli::try_parse_from(words.split(' ')).map(|_| ()).map_err(|error| error.kind());
+        assert_eq!(parse("seedbed-mutate copy --seed 2 --count 5"), Ok(()));
+        assert_eq!(parse("seedbed-mutate copy --like mutants.json --output here"), Ok(()));
+        for other in ["--seed 2", "--count 5"] {
+            let both = format!("seedbed-mutate copy --like mutants.json {other}");
+            assert_eq!(parse(&both), Err(ErrorKind::ArgumentConflict), "{both}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use seedbed_mutate::copy::{self, Choice};
+use seedbed_mutate::copy::{self, Choice, Made, Wanted};
 use seedbed_mutate::population::{Project, Tests};
 use seedbed_mutate::sample::Drawn;
 use seedbed_mutate::scripts::{Kill, Suite};
@@ -64,9 +64,12 @@ fn write_fixture(root: &Path) {
 }
 
 fn make(root: &Path, output: &Path, count: usize) -> Vec<Drawn> {
-    let choice = Choice { seed: 1, count, judgements: &root.join("samples") };
-    let made = copy::make(root, &FIXTURE, choice, output, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
-    made.sample
+    make_wanted(root, output, Wanted::Drawn { seed: 1, count }).sample
+}
+
+fn make_wanted(root: &Path, output: &Path, wanted: Wanted<'_>) -> Made {
+    let choice = Choice { wanted, judgements: &root.join("samples") };
+    copy::make(root, &FIXTURE, choice, output, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What the program of a copy prints with a mutant.
@@ -142,12 +145,52 @@ fn a_copy_is_the_same_each_time_and_loses_what_the_workspace_has_lost() {
 }
 
 #[test]
+fn a_copy_like_another_has_its_mutants_and_numbers_while_the_sources_change() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (root, first, second) =
+        (folder.path().join("fixture"), folder.path().join("first"), folder.path().join("second"));
+    write_fixture(&root);
+    let sample = make(&root, &first, 5);
+    let listed = copy::read_sample(&first.join("mutants.json")).expect("a list");
+    assert_eq!(listed, sample);
+    let same = make_wanted(&root, &second, Wanted::Like(&listed));
+    assert_eq!((same.sample, same.missing.len()), (sample.clone(), 0));
+    let source = |copy: &Path| fs::read_to_string(copy.join("src/sum.rs")).expect("a file");
+    assert_eq!(source(&first), source(&second));
+
+    // One line more above, and no comparison any longer.
+    let changed = format!("//! Sums.\n\n{SUM}").replace("while next < end.0 {", "for _ in 0..end.0 {");
+    fs::write(root.join("src/sum.rs"), changed).expect("a file");
+    let made = make_wanted(&root, &second, Wanted::Like(&listed));
+    let (lost, kept): (Vec<&Drawn>, Vec<&Drawn>) =
+        sample.iter().partition(|drawn| drawn.change.starts_with("replace < with"));
+    assert!(!lost.is_empty() && !kept.is_empty(), "{sample:?}");
+    let below = |drawn: &&Drawn| Drawn { line: drawn.line + 2, ..(*drawn).clone() };
+    assert_eq!(made.sample, kept.iter().map(below).collect::<Vec<_>>());
+    let told =
+        |drawn: &&Drawn| format!("{}: sum.rs: below: {}: the sources do not have it", drawn.name(), drawn.change);
+    assert_eq!(made.missing, lost.iter().map(told).collect::<Vec<_>>());
+    let numbers = |numbers: [u32; 2]| {
+        let list: Vec<Drawn> = numbers.map(|number| Drawn { number, ..sample[0].clone() }).into();
+        fs::write(folder.path().join("list.json"), serde_json::to_string(&list).expect("JSON")).expect("a file");
+        copy::read_sample(&folder.path().join("list.json")).map_err(|error| error.to_string())
+    };
+    for (wrong, number) in [([3, 3], 3), ([1, 0], 0)] {
+        let error = numbers(wrong).expect_err("it is refused");
+        assert!(
+            error.ends_with(&format!("`number` is {number}; allowed is one from 1 up that no other mutant has")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_workspace_that_does_not_compile_is_no_mutants_fault() {
     let folder = tempfile::tempdir().expect("a folder");
     let (root, copy) = (folder.path().join("fixture"), folder.path().join("copy"));
     write_fixture(&root);
     fs::write(root.join("src/lib.rs"), "pub mod mutation;\npub mod sum;\nfn f() -> u8 { true }\n").expect("a file");
-    let choice = Choice { seed: 1, count: 3, judgements: &root };
+    let choice = Choice { wanted: Wanted::Drawn { seed: 1, count: 3 }, judgements: &root };
     let error = copy::make(&root, &FIXTURE, choice, &copy, &mut |_| {}).expect_err("it does not compile");
     assert!(error.to_string().contains("mismatched types"), "{error}");
 }
