@@ -278,7 +278,7 @@ fn hunt(protocol: &Protocol, start: u64, effort: Effort, goes_on: impl Fn() -> b
         let Choice { case, origin } = learner.choose(start * START_DISTANCE + seeds - 1);
         let (trial, met) = learner.attempt(&case);
         coverage.add(met.seen);
-        learner.learn(case.clone(), &trial, met);
+        learner.learn(Choice { case: case.clone(), origin: origin.clone() }, &trial, met);
         if seeds == RUNS_FOR_COVERAGE {
             hunt.gap = coverage.missing().next();
         }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::edges::{EDGES, Edges, Met, Moment};
+use super::learn::{Choice, Origin};
 use crate::check::Finding;
 use crate::lab::{Case, Trial};
 use crate::rng::Stream;
@@ -24,6 +25,8 @@ const CHEAP: u64 = 2_000;
 #[derive(Clone, Debug)]
 pub(super) struct Lesson {
     pub case: Case,
+    /// Where the case comes from.
+    pub origin: Origin,
     /// The trace's hash, and what was found.
     pub trace: Option<u64>,
     pub findings: Vec<Finding>,
@@ -33,9 +36,9 @@ pub(super) struct Lesson {
 }
 
 impl Lesson {
-    pub fn new(case: Case, trial: &Trial, met: Met) -> Lesson {
-        let (trace, findings) = (trial.trace(), trial.findings.clone());
-        Lesson { case, trace, findings, edges: met.edges, events: trial.events() }
+    pub fn new(choice: Choice, trial: &Trial, met: Met) -> Lesson {
+        let (Choice { case, origin }, trace, findings) = (choice, trial.trace(), trial.findings.clone());
+        Lesson { case, origin, trace, findings, edges: met.edges, events: trial.events() }
     }
 }
 
@@ -53,8 +56,8 @@ pub(super) struct Entry {
     /// Its number among all that were ever kept.
     serial: u32,
     /// The edges that it met, and those for which it is the champion.
-    edges: Vec<u16>,
-    champion_of: Vec<u16>,
+    edges: Vec<u32>,
+    champion_of: Vec<u32>,
 }
 
 /// The cases that an exploration goes on from.
@@ -98,8 +101,7 @@ impl Corpus {
     /// (To find the fewest is NP-hard. This takes a logarithmic factor more at worst.)
     pub fn cover(&self) -> Vec<&Entry> {
         let mut is_met = vec![false; EDGES];
-        let gain =
-            |entry: &Entry, is_met: &[bool]| entry.edges.iter().filter(|&&edge| !is_met[usize::from(edge)]).count();
+        let gain = |entry: &Entry, is_met: &[bool]| entry.edges.iter().filter(|&&edge| !is_met[edge as usize]).count();
         // A gain only ever becomes smaller, so the first that is still as large as it was is the largest.
         let entries = self.entries.iter().enumerate();
         let mut queue: BinaryHeap<(usize, Reverse<usize>)> =
@@ -111,7 +113,7 @@ impl Corpus {
                 0 => {}
                 now if now < before => queue.push((now, Reverse(place))),
                 _ => {
-                    entry.edges.iter().for_each(|&edge| is_met[usize::from(edge)] = true);
+                    entry.edges.iter().for_each(|&edge| is_met[edge as usize] = true);
                     cover.push(entry);
                 }
             }
@@ -119,12 +121,12 @@ impl Corpus {
         cover
     }
 
-    /// Learns from a run. Its case is kept if it becomes a champion.
-    pub fn learn(&mut self, lesson: Lesson) {
+    /// Learns from a run, and returns how many edges no run had met before. Its case is kept if it becomes a champion.
+    pub fn learn(&mut self, lesson: Lesson) -> usize {
         let mut won = Vec::new();
-        let events = lesson.events;
+        let (events, before) = (lesson.events, self.met);
         for &Moment { edge, .. } in lesson.edges.moments() {
-            let known = &mut self.edges[usize::from(edge)];
+            let known = &mut self.edges[edge as usize];
             self.met += usize::from(known.runs == 0);
             if known.champion.is_none_or(|(_, least)| events.saturating_mul(2) < least) {
                 won.push(edge);
@@ -134,19 +136,20 @@ impl Corpus {
         if !won.is_empty() {
             self.keep(lesson, won);
         }
+        self.met - before
     }
 
-    fn keep(&mut self, lesson: Lesson, won: Vec<u16>) {
-        let Lesson { case, trace, findings, edges, events: cost } = lesson;
+    fn keep(&mut self, lesson: Lesson, won: Vec<u32>) {
+        let Lesson { case, trace, findings, edges, events: cost, .. } = lesson;
         let serial = self.next_serial;
         self.next_serial += 1;
         for &edge in &won {
-            if let Some((loser, _)) = self.edges[usize::from(edge)].champion.replace((serial, cost)) {
+            if let Some((loser, _)) = self.edges[edge as usize].champion.replace((serial, cost)) {
                 self.dethrone(loser, edge);
             }
         }
         let mut moments = edges.moments().to_vec();
-        moments.sort_by_key(|moment| (self.edges[usize::from(moment.edge)].runs, moment.time, moment.edge));
+        moments.sort_by_key(|moment| (self.edges[moment.edge as usize].runs, moment.time, moment.edge));
         moments.truncate(MOMENTS_MAX);
         moments.sort_by_key(|moment| (moment.time, moment.edge));
         let edges = edges.moments().iter().map(|moment| moment.edge).collect();
@@ -154,7 +157,7 @@ impl Corpus {
     }
 
     /// A case is no longer the champion of an edge.
-    fn dethrone(&mut self, loser: u32, edge: u16) {
+    fn dethrone(&mut self, loser: u32, edge: u32) {
         let place = self.entries.binary_search_by_key(&loser, |entry| entry.serial).expect("a champion is kept");
         self.entries[place].champion_of.retain(|&other| other != edge);
         if self.entries[place].champion_of.is_empty() {
@@ -165,7 +168,7 @@ impl Corpus {
     /// What each case is worth, together with those before it: each is chosen as often as it is worth. It is worth the more, the fewer runs met the edges for which it is the
     /// champion, and the less, the longer its run is.
     pub fn worths(&self) -> Vec<u64> {
-        let rarity = |&edge: &u16| WORTH / u64::from(self.edges[usize::from(edge)].runs.max(1));
+        let rarity = |&edge: &u32| WORTH / u64::from(self.edges[edge as usize].runs.max(1));
         let worth = |entry: &Entry| {
             let mut rarities: Vec<u64> = entry.champion_of.iter().map(rarity).collect();
             rarities.sort_unstable_by_key(|&rarity| Reverse(rarity));
@@ -194,17 +197,18 @@ mod tests {
     use crate::subjects;
     use crate::time::Time;
 
-    fn edges(met: &[u16]) -> Edges {
+    fn edges(met: &[u32]) -> Edges {
         let mut edges = Edges::default();
         for (time, &edge) in (0..).zip(met) {
-            edges.meet(u64::from(edge) << 48, Time(time), ReplicaId(0), ReplicaId(1));
+            edges.meet(u64::from(edge) << 46, Time(time), ReplicaId(0), ReplicaId(1));
         }
         edges
     }
 
-    fn learn(corpus: &mut Corpus, seed: u64, met: &[u16], events: u64) {
+    fn learn(corpus: &mut Corpus, seed: u64, met: &[u32], events: u64) {
         let (case, edges) = (draw(&subjects::raft(), seed), edges(met));
-        corpus.learn(Lesson { case, trace: None, findings: Vec::new(), edges, events });
+        let origin = Origin::Drawn { seed };
+        corpus.learn(Lesson { case, origin, trace: None, findings: Vec::new(), edges, events });
     }
 
     fn seeds(corpus: &Corpus) -> Vec<u64> {

@@ -29,13 +29,16 @@ use crate::service::{Operation, Response};
 use crate::time::Time;
 
 /// How many edges are told apart.
-pub(super) const EDGES: usize = 1 << 16;
+pub(super) const EDGES: usize = 1 << EDGE_BITS;
+
+/// An edge is the first bits of a hash. A long exploration meets tens of thousands; few of these should share a number.
+const EDGE_BITS: u32 = 18;
 
 /// When and where something happened for the first time in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
     /// The edge.
-    pub edge: u16,
+    pub edge: u32,
     /// When.
     pub time: Time,
     /// The machine that it happened to.
@@ -69,8 +72,8 @@ impl Edges {
         if self.met.is_empty() {
             self.met = vec![0; EDGES / 64];
         }
-        let edge = (hash >> 48) as u16;
-        let (word, bit) = (&mut self.met[usize::from(edge / 64)], 1 << (edge % 64));
+        let edge = (hash >> (u64::BITS - EDGE_BITS)) as u32;
+        let (word, bit) = (&mut self.met[edge as usize / 64], 1 << (edge % 64));
         if *word & bit == 0 {
             *word |= bit;
             self.firsts.push(Moment { edge, time: now, replica, from });

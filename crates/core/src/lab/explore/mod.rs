@@ -177,7 +177,11 @@ impl Exploration {
             self.runs += 1;
             self.events += trial.events();
             self.coverage.add(met.seen);
-            lessons.extend(learner.takes_note().then(|| Lesson::new(case.clone(), &trial, met)));
+            lessons.extend(
+                learner
+                    .takes_note()
+                    .then(|| Lesson::new(Choice { case: case.clone(), origin: origin.clone() }, &trial, met)),
+            );
             if !trial.passed() {
                 self.failures += 1;
                 failed(Failure { origin, case, trial }).map_err(End::Failed)?;

@@ -138,6 +138,7 @@ fn is_ours(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::explore::{Choice, Origin};
     use crate::lab::subject;
     use crate::lab::tests::odd::Odd;
     use crate::subjects;
@@ -145,9 +146,9 @@ mod tests {
     fn learner(seeds: u64) -> Learner {
         let mut learner = Learner::new(subjects::raft());
         for seed in 0..seeds {
-            let case = learner.choose(seed).case;
-            let (trial, met) = case.attempt_tracked();
-            learner.learn(case, &trial, met);
+            let choice = learner.choose(seed);
+            let (trial, met) = choice.case.attempt_tracked();
+            learner.learn(choice, &trial, met);
         }
         learner
     }
@@ -168,7 +169,7 @@ mod tests {
         let mut again = Learner::new(subjects::raft());
         for case in read {
             let (trial, met) = case.attempt_tracked();
-            again.learn(case, &trial, met);
+            again.learn(Choice { case, origin: Origin::Kept }, &trial, met);
         }
         again.end_round();
         assert_eq!(again.edges(), learner.edges());

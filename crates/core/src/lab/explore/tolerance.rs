@@ -16,7 +16,17 @@ pub(super) fn fit(scenario: &mut Scenario, protocol: &Protocol) {
         scenario.events.retain(|event| event.fault.reach() <= Reach::VirtualTime);
     }
     spare(scenario, protocol.tolerates());
+    keep_time(scenario, protocol.timing().clock_drift_max);
     stay_within_files(scenario);
+}
+
+/// A changed case may have the clocks of another one, whose protocol allows for more.
+fn keep_time(scenario: &mut Scenario, drift_max: f64) {
+    scenario.events.retain(|event| match event.fault.act() {
+        // A rate is rounded.
+        Some(Act::Clock { rate, .. }) => (rate.get() - 1.0).abs() <= drift_max + 1e-8,
+        _ => true,
+    });
 }
 
 /// What a file can say of delays, and of the time for which clients wait.
@@ -106,6 +116,27 @@ mod tests {
             let (loss, rest) = (scenario.matrix.uniform_loss(), (scenario.duplicate, scenario.damage, scenario.disk));
             assert_eq!((loss, rest), (Some(0.0), (0.0, 0.0, None)), "seed {seed}");
         }
+    }
+
+    #[test]
+    fn clocks_stay_within_the_drift_that_the_protocol_allows_for() {
+        let clocks = |scenario: &Scenario| {
+            scenario.events.iter().filter(|event| matches!(event.fault.act(), Some(Act::Clock { .. }))).count()
+        };
+        let mut strict = subjects::raft();
+        strict.set("raft.clock_drift_max", 0.0).expect("a parameter");
+        let (mut drawn, mut left) = (0, 0);
+        for seed in 0..200 {
+            let case = draw(&subjects::raft(), seed);
+            let mut scenario = case.scenario.clone();
+            fit(&mut scenario, &case.protocol);
+            assert_eq!(scenario, case.scenario, "what is drawn fits");
+            fit(&mut scenario, &strict);
+            drawn += clocks(&case.scenario);
+            let wrong = |event: &FaultEvent| matches!(event.fault.act(), Some(Act::Clock { rate, .. }) if rate != crate::engine::Rate::EXACT);
+            left += scenario.events.iter().filter(|event| wrong(event)).count();
+        }
+        assert!(drawn > 20 && left == 0, "{drawn} and {left}");
     }
 
     #[test]
