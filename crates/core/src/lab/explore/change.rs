@@ -279,12 +279,13 @@ impl Draft<'_> {
         if self.case.scenario.operations.is_some() {
             return;
         }
-        let requests = self.case.scenario.requests;
+        let Case { scenario, protocol, .. } = &self.case;
+        let requests = scenario.requests;
+        // What clients vary is hard to judge, and small batches take long to catch up with more.
+        let may_be_more = !scenario.has_updates() && scenario.patience.is_none() && !protocol.timing().small_batches;
         match self.dice.below(3) {
             0 => self.case.scenario.requests = (requests / 2).max(2),
-            1 if !self.case.scenario.has_updates() && self.case.scenario.patience.is_none() => {
-                self.case.scenario.requests = (requests * 3 / 2).min(300)
-            }
+            1 if may_be_more => self.case.scenario.requests = (requests * 3 / 2).min(300),
             _ => self.case.scenario.mix = 0.1 + 0.8 * self.dice.unit(),
         }
     }
