@@ -6,6 +6,7 @@
 //! - [`answers`]: whether each request is answered once, by an answer that was asked for.
 //! - [`growth`]: whether what a protocol bounds stays within its bounds.
 //! - [`liveness`]: whether there is progress once all faults are over.
+//! - [`promptness`]: whether answers come soon while nothing disturbs the replicas.
 //! - [`faithfulness`]: whether programs did what cannot be simulated.
 //! - [`Check`]: the trait of all checkers, also of a protocol's own; [`invariant`] makes one of a closure. [`Panel`]:
 //!   the list of checkers that judge a run. [`Judgement`]: the opinions of all of them.
@@ -19,6 +20,7 @@ pub mod linear;
 pub mod liveness;
 mod opinion;
 mod panel;
+pub mod promptness;
 pub mod raft;
 mod shape;
 

@@ -26,6 +26,9 @@ impl Checker {
     /// Whether each request is answered once ([`answers`](super::answers)). It has an opinion only on a run in which one
     /// is not.
     pub const ANSWERS: Checker = Checker::named("answers");
+    /// Whether answers come soon while nothing disturbs the replicas ([`promptness`](super::promptness)). It has an opinion
+    /// only on a run in which one does not.
+    pub const PROMPTNESS: Checker = Checker::named("promptness");
     /// Whether a run of programs is as it would be outside ([`faithfulness`](super::faithfulness)). It has an opinion only
     /// on a run that is not.
     pub const FAITHFULNESS: Checker = Checker::named("faithfulness");

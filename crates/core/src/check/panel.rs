@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::linear::{AnySpecification, Linearizability};
 use super::opinion::{Checker, Opinion};
+use super::promptness::{self, Promptness};
 use super::{answers, course, faithfulness, liveness, raft};
 use crate::id::ReplicaId;
 use crate::machine::{Input, Machine, Outbox};
@@ -37,6 +38,8 @@ pub struct Evidence<'e> {
     pub bound: Span,
     /// The state of the machines at the end, if they have a window ([`liveness::diagnose`]).
     pub diagnosis: Option<&'e liveness::Diagnosis>,
+    /// How soon answers must come in calm periods, if these machines bound that.
+    pub promptness: Option<Promptness>,
     /// The course's verdict.
     pub course: course::Verdict,
 }
@@ -49,7 +52,7 @@ impl<'e> Evidence<'e> {
         spec: Option<&'static dyn AnySpecification>,
     ) -> Evidence<'e> {
         let course = course::judge(scenario, record);
-        Evidence { scenario, record, spec, bound: liveness::BOUND, diagnosis: None, course }
+        Evidence { scenario, record, spec, bound: liveness::BOUND, diagnosis: None, promptness: None, course }
     }
 
     /// Whether an operation only looks, so that its acknowledgement is no progress of writes.
@@ -87,6 +90,7 @@ impl<M: Machine> Panel<M> {
         if let Some(opinion) = answers::opinion(evidence.record) {
             opinions.insert(1, opinion);
         }
+        opinions.extend(promptness::opinion(evidence));
         opinions.extend(faithfulness::opinion(evidence.record));
         opinions
     }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use super::case::{Case, Judged};
 use super::panicked::{Newest, Rerun};
 use crate::check::linear::AnySpecification;
+use crate::check::promptness::Promptness;
 use crate::check::{Check, Evidence, Judgement, Panel, liveness};
 use crate::consensus::Consensus;
 use crate::id::ReplicaId;
@@ -45,6 +46,7 @@ pub(in crate::lab) trait Played: Plays {
     fn specification(&self, scenario: &Scenario) -> Option<&'static dyn AnySpecification>;
     /// At least [`liveness::BOUND`].
     fn bound(&self) -> Span;
+    fn promptness(&self) -> Option<Promptness>;
 }
 
 /// What the machines send each other.
@@ -102,6 +104,7 @@ pub(super) fn judged<P: Played>(played: &P, case: &Case, observer: impl Observer
     }
     let evidence = Evidence {
         bound: played.bound(),
+        promptness: played.promptness(),
         diagnosis: diagnosis.as_ref(),
         ..Evidence::of(&case.scenario, &record, spec)
     };

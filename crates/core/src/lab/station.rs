@@ -13,6 +13,7 @@ use super::subject::{Timing, Tolerance};
 use super::tested::{Runs, Tested, orderly, set, values};
 use super::verify::{Agreement, Divergence, verify_played};
 use crate::check::linear::{AnySpecification, of_kind};
+use crate::check::promptness::Promptness;
 use crate::check::{Check, liveness};
 use crate::consensus::Consensus;
 use crate::hash::StableHasher;
@@ -92,6 +93,12 @@ pub trait StationSubject: Clone + Send + Sync + 'static {
     /// How long a write or an answer may take once all faults are over. Less than [`liveness::BOUND`] counts as that.
     fn progress_bound(&self) -> Span {
         liveness::BOUND
+    }
+
+    /// How soon its replicas answer while nothing disturbs them ([`promptness`](crate::check::promptness)). By default they
+    /// are not held to anything but [`progress_bound`](StationSubject::progress_bound).
+    fn promptness(&self) -> Option<Promptness> {
+        None
     }
 
     /// The code of its replicas that can have drawn mutants ([`crate::mutation`]): files and folders, from the folder of
@@ -178,6 +185,10 @@ impl<S: StationSubject> Played for OnLan<S> {
 
     fn bound(&self) -> Span {
         self.progress_bound()
+    }
+
+    fn promptness(&self) -> Option<Promptness> {
+        self.0.promptness()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is tested: everything that the instruments need to know of a protocol.
 
 use crate::check::linear::{AnySpecification, of_kind};
+use crate::check::promptness::Promptness;
 use crate::check::{Check, liveness};
 use crate::consensus::Consensus;
 use crate::lab::explore::{Flavour, Survey};
@@ -89,6 +90,12 @@ pub trait Subject: Clone + Send + Sync + 'static {
     /// Explored runs last as long as this after their last request, and a second more.
     fn progress_bound(&self) -> Span {
         liveness::BOUND
+    }
+
+    /// How soon its replicas answer while nothing disturbs them ([`promptness`](crate::check::promptness)). By default they
+    /// are not held to anything but [`progress_bound`](Subject::progress_bound).
+    fn promptness(&self) -> Option<Promptness> {
+        None
     }
 
     /// What its messages are for, as columns of a sweep count them.

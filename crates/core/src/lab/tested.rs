@@ -16,6 +16,7 @@ use super::shrink::Log;
 use super::subject::{MessageOf, Subject, TIMEOUT_LEAST, Timing, Tolerance};
 use super::verify::{Agreement, Divergence, verify_played};
 use crate::check::linear::AnySpecification;
+use crate::check::promptness::Promptness;
 use crate::check::{Check, liveness};
 use crate::consensus::Consensus;
 use crate::machine::Machine;
@@ -276,6 +277,10 @@ impl<S: Subject> Played for S {
 
     fn bound(&self) -> Span {
         Tested::progress_bound(self)
+    }
+
+    fn promptness(&self) -> Option<Promptness> {
+        Subject::promptness(self)
     }
 }
 

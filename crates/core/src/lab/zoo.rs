@@ -55,10 +55,11 @@ pub struct Hunt {
 }
 
 impl Hunt {
-    /// How many seeds it took until something was found that needs no knowledge of the protocol: by linearizability,
-    /// liveness or answers, or because a run panicked.
+    /// How many seeds it took until something was found that clients can see: by linearizability, liveness, answers or
+    /// promptness, or because a run panicked.
     pub fn by_general(&self) -> Option<u64> {
-        let seen = self.first(|one| [Checker::LINEARIZABILITY, Checker::LIVENESS, Checker::ANSWERS].contains(one));
+        let general = [Checker::LINEARIZABILITY, Checker::LIVENESS, Checker::ANSWERS, Checker::PROMPTNESS];
+        let seen = self.first(|one| general.contains(one));
         seen.into_iter().chain(self.panicked).min()
     }
 

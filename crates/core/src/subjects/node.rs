@@ -2,6 +2,7 @@
 
 use super::raft::{Raft, config, contact, holds, log_bytes_max, parameters};
 use crate::check::growth::Growth;
+use crate::check::promptness::Promptness;
 use crate::check::raft::Invariants;
 use crate::check::{Both, Check, Evidence, Opinion};
 use crate::consensus::Consensus;
@@ -88,6 +89,10 @@ impl StationSubject for Node {
 
     fn progress_bound(&self) -> Span {
         self.as_raft().progress_bound()
+    }
+
+    fn promptness(&self) -> Option<Promptness> {
+        self.as_raft().promptness()
     }
 
     fn tolerates(&self) -> Tolerance {

@@ -11,6 +11,7 @@ pub(super) use draw::{config, log_bytes_max};
 
 use std::sync::Arc;
 
+use crate::check::promptness::Promptness;
 use crate::check::raft::Invariants;
 use crate::check::{Both, Check, liveness};
 use crate::consensus::Consensus;
@@ -118,6 +119,10 @@ impl<R: Rules> Subject for Raft<R> {
         let one_by_one = if self.config.raft.inflight_max == 1 { 4 } else { 1 };
         let catch_up = if self.timing().small_batches { CATCH_UP * one_by_one } else { Span::ZERO };
         liveness::BOUND.max(elections).max(held) + catch_up
+    }
+
+    fn promptness(&self) -> Option<Promptness> {
+        Some(bounds::promptness(&self.config))
     }
 
     fn kinds(&self) -> &'static [&'static str] {
