@@ -3,6 +3,7 @@
 mod judges;
 mod lasting;
 pub mod odd;
+mod promptness;
 mod stations;
 
 use std::collections::VecDeque;
