@@ -25,7 +25,7 @@ use crate::world::processes::Interrupt;
 ///
 /// A checker is worth what it finds. Each mutant of the zoo is the protocol without one of the rules that
 /// its safety or progress depends on. From several starts, random scenarios run until it is detected
-/// black-box: by linearizability, liveness or answers, or because a replica panics. The table has the median
+/// black-box: by linearizability, liveness, answers or promptness, or because a replica panics. The table has the median
 /// and the worst number of seeds until each checker first detects the mutant.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\

@@ -86,7 +86,7 @@ const OF_ITS_OWN: &str = "A checker of the protocol's own has found this. The li
                           `--trace FILE` writes every event up to then.";
 
 /// The order is that of causes: what is further up often brings about what is further down.
-static ROWS: [Row; 20] = [
+static ROWS: [Row; 21] = [
     row(
         Checker::LIVENESS,
         OBSTACLE,
@@ -162,6 +162,11 @@ static ROWS: [Row; 20] = [
         Checker::ANSWERS,
         "A client got an answer too many. Answer each request once, with its own MID: look for requests that are still \
          kept after they were answered, for instance when the leader changes.",
+    ),
+    rest(
+        Checker::PROMPTNESS,
+        "Nothing was in the way of the replicas, and still an answer took many times as long as messages and syncs take. \
+         Look for work that waits for the next timeout although it could be done at once.",
     ),
     row(
         Checker::LIVENESS,

@@ -109,7 +109,7 @@ fn write_legend(out: &mut impl Write, animals: &[Animal], rows: &[Vec<String>], 
     writeln!(out, "{}", format!("-: not detected. {some}{rest}").trim_end())?;
     writeln!(
         out,
-        "black-box: detected by linearizability, liveness or answers, or by a panic: by what needs no knowledge of the protocol.\n"
+        "black-box: detected by linearizability, liveness, answers or promptness, or by a panic: by what clients can see.\n"
     )
 }
 

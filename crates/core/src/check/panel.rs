@@ -90,7 +90,9 @@ impl<M: Machine> Panel<M> {
         if let Some(opinion) = answers::opinion(evidence.record) {
             opinions.insert(1, opinion);
         }
-        opinions.extend(promptness::opinion(evidence));
+        if let Some(opinion) = promptness::opinion(evidence) {
+            opinions.insert(opinions.len() - 1, opinion);
+        }
         opinions.extend(faithfulness::opinion(evidence.record));
         opinions
     }

@@ -4,9 +4,10 @@
 //! needs one round trip passes it. So where nothing at all disturbs the replicas, they are held to what their network and
 //! their disks allow.
 //!
-//! A run has up to two *calm periods*: before its first fault, and after its last one. In a calm period the living replicas
-//! work without restriction, all links between them are whole, and there is a bound on how long messages and syncs take. A
-//! request of a calm period is judged if
+//! A run has up to two *calm periods*: before its first fault, and after its last one. In a calm period all replicas are up
+//! and work without restriction, all links between them are whole, and there is a bound on how long messages and syncs take.
+//! (A dead replica costs time: a leader may ask it first, and others when that has timed out.) A request of a calm period is
+//! judged if
 //!
 //! - the observed leader has been the same for some time and stays the same until the answer is due, and
 //! - this leader has acknowledged a write that was sent in the same calm period since it was first observed. So a quorum
@@ -111,7 +112,7 @@ impl<'e> Measure<'e> {
         let settled = self.settled(calm);
         let attempts = &self.evidence.record.history.attempts;
         let sent = attempts.partition_point(|attempt| attempt.sent < calm.from);
-        attempts[sent..].iter().filter(|attempt| calm.living.contains(attempt.replica)).find_map(|attempt| {
+        attempts[sent..].iter().find_map(|attempt| {
             let tenure = self.tenure(attempt.sent)?;
             let due = attempt.sent + self.bound(attempt, tenure.leader);
             let is_steady = attempt.sent >= settled[tenure.place] && due < calm.to.min(tenure.until);
@@ -208,7 +209,6 @@ struct Tenure {
 struct Calm {
     from: Time,
     to: Time,
-    living: ReplicaSet,
 }
 
 impl Calm {
@@ -216,18 +216,16 @@ impl Calm {
     fn periods(scenario: &Scenario, record: &RunRecord) -> Vec<Calm> {
         let mut periods = Vec::new();
         let mut links = Links::at_start(scenario);
-        let all = ReplicaSet::all(scenario.replicas);
         if let Some(first) = record.struck.first()
-            && links.are_whole(all)
+            && links.are_whole()
         {
-            periods.push(Calm { from: Time::ZERO, to: first.time, living: all });
+            periods.push(Calm { from: Time::ZERO, to: first.time });
         }
         record.struck.iter().for_each(|struck| links.apply(&scenario.events[struck.event].fault));
         let is_over = record.struck.len() == scenario.events.len();
-        // Replicas that are down hinder nobody. Those that are slow may be needed for a quorum.
-        if is_over && record.living == record.able && links.are_whole(record.living) {
+        if is_over && record.able == ReplicaSet::all(scenario.replicas) && links.are_whole() {
             let from = record.struck.last().map_or(Time::ZERO, |struck| struck.time);
-            periods.push(Calm { from, to: record.end, living: record.living });
+            periods.push(Calm { from, to: record.end });
         }
         periods
     }
@@ -270,13 +268,11 @@ impl Links<'_> {
         }
     }
 
-    /// Whether all messages between these replicas arrive undamaged, and none later than the network's delay.
-    fn are_whole(&self, living: ReplicaSet) -> bool {
-        let is_whole = |from, to| from == to || self.matrix.loss(from, to) == 0.0;
-        let is_slow = |&(from, to): &(ReplicaId, ReplicaId)| living.contains(from) && living.contains(to);
-        !self.is_cut
-            && self.damage == 0.0
-            && !self.slow.iter().any(is_slow)
-            && living.iter().all(|from| living.iter().all(|to| is_whole(from, to)))
+    /// Whether all messages arrive undamaged, and none later than the network's delay. A replica hears itself whatever the
+    /// matrix says.
+    fn are_whole(&self) -> bool {
+        let all = || ReplicaId::all(self.matrix.replicas());
+        let is_lossless = |from| all().all(|to| from == to || self.matrix.loss(from, to) == 0.0);
+        !self.is_cut && self.damage == 0.0 && self.slow.is_empty() && all().all(is_lossless)
     }
 }

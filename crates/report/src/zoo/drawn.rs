@@ -48,7 +48,10 @@ fn write_rows(
     effort: Effort,
 ) -> io::Result<()> {
     writeln!(out, "Drawn mutants. {}", starts_and_seeds(effort))?;
-    writeln!(out, "-: not detected. black-box: detected by linearizability, liveness or answers, or by a panic.\n")?;
+    writeln!(
+        out,
+        "-: not detected. black-box: detected by linearizability, liveness, answers or promptness, or by a panic.\n"
+    )?;
     writeln!(out, "{:10} {:28} {:>15} {:>15}  change", "mutant", "place", "black-box", "any")?;
     for (mutant, animal) in drawn {
         let change = format!("{}: {}", mutant.function, mutant.change);
@@ -160,7 +163,7 @@ mod tests {
         });
         let expected = "\
 Drawn mutants. Seeds until first detected, median/worst of 2 starts, at most 10 seeds each.
--: not detected. black-box: detected by linearizability, liveness or answers, or by a panic.
+-: not detected. black-box: detected by linearizability, liveness, answers or promptness, or by a panic.
 
 mutant     place                              black-box             any  change
 drawn-001  raft/log.rs:107:9                        5/5             5/5  Log::truncate: replace <= with >
