@@ -15,8 +15,8 @@ use super::repro::Repros;
 use super::selection::draw_seed;
 use super::tested::{self, Tested};
 use crate::clock::Clock;
-use crate::lab::explore::{CorpusFolder, Exploration, Failure, Learner, draw};
-use crate::lab::{Case, Protocol, Repro, SeedRange};
+use crate::lab::explore::{Choice, CorpusFolder, Exploration, Failure, Learner, draw};
+use crate::lab::{Protocol, Repro, SeedRange};
 use crate::report::explore as report;
 use crate::time::{Span, Time};
 use crate::world::processes::Interrupt;
@@ -91,7 +91,7 @@ struct Extent {
 /// What an exploration begins with.
 struct Start {
     learner: Learner,
-    corpus: Vec<Case>,
+    corpus: Vec<Choice>,
 }
 
 /// Carries out the command.

@@ -103,6 +103,12 @@ fn a_corpus_is_kept_in_a_folder_and_an_exploration_goes_on_from_it_on_any_number
     let replay = seedbed(&folders[0], &["replay", &path]);
     assert_eq!(replay.status.code(), Some(0), "{}{}", stdout(&replay), stderr(&replay));
 
+    let broken = ["explore", "--seeds", "0..1", "--corpus", "corpus", "--without", "answer-after-commit"];
+    let broken = stdout(&seedbed(&folders[1], &broken));
+    let is_named =
+        |name: &std::ffi::OsString| broken.contains(&format!("corpus/{} of the corpus fails", name.display()));
+    assert!(names(&folders[0]).iter().any(is_named), "{broken}");
+
     fs::write(folders[0].path().join("corpus/bad.json"), "{}").expect("a file");
     let refused = seedbed(&folders[0], &["explore", "--seeds", "0..9", "--corpus", "corpus"]);
     assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(2), ""), "{}", stderr(&refused));

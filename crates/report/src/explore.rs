@@ -14,10 +14,10 @@ const RUNS_FOR_TABLE: u64 = 1_000;
 /// # Errors
 /// If `out` cannot be written to.
 pub fn write_failure(out: &mut impl Write, failure: &Failure) -> io::Result<()> {
-    match failure.origin {
+    match &failure.origin {
         Origin::Drawn { seed } => writeln!(out, "seed {seed} fails")?,
         Origin::Changed { seed } => writeln!(out, "seed {seed} fails, with an earlier case that it changes")?,
-        Origin::Kept => writeln!(out, "{} of the corpus fails", failure.case.scenario.name)?,
+        Origin::Kept { path } => writeln!(out, "{} of the corpus fails", path.display())?,
     }
     failure.trial.findings.iter().try_for_each(|finding| writeln!(out, "    {finding}"))
 }

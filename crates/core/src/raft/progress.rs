@@ -96,10 +96,12 @@ impl Progress {
         (self.acked >= time) | (self.waiting() & (self.sent >= time))
     }
 
-    /// Whether another append may be sent now.
+    /// Whether another append, or chunk of the leader's state, may be sent now. Chunks are never sent ahead: each copy of one
+    /// would be the newest, so that the answer to the newest never came.
     #[inline]
     pub fn sendable(&self, config: &Config) -> bool {
-        if self.pipelining { self.under_way.len() < config.inflight_max as usize } else { !self.waiting() }
+        let ahead = self.pipelining & self.fetch.is_none();
+        if ahead { self.under_way.len() < config.inflight_max as usize } else { !self.waiting() }
     }
 
     /// Records an append that carries the entries before `next`; `last` is the last index of the log.

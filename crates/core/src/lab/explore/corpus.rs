@@ -1,7 +1,7 @@
 //! The corpus: cases that reached something new, and what each is worth.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use super::edges::{EDGES, Edges, Met, Moment};
 use super::learn::{Choice, Origin};
@@ -17,6 +17,12 @@ const WORTH: u64 = 1 << 20;
 
 /// This many of its rarest edges say what a case is worth. Many edges that are all common make no case a good one.
 const RAREST: usize = 8;
+
+/// There are no more cases than this. If there are, those that are worth least are dropped, an eighth of all.
+const CASES_MAX: usize = 16_384;
+
+/// The champion of an edge whose champion was dropped. It is never beaten, so that its likes do not fill the corpus again.
+const RETIRED: (u32, u64) = (u32::MAX, 0);
 
 /// Runs of this many events cost as little as any.
 const CHEAP: u64 = 2_000;
@@ -63,7 +69,8 @@ pub(super) struct Entry {
 /// The cases that an exploration goes on from.
 ///
 /// Each edge has a *champion*: the first case that met it, or one that met it later in a run of less than half as many events.
-/// A case that is the champion of no edge is dropped, so the corpus is always minimised.
+/// A case that is the champion of no edge is dropped, so the corpus is always minimised. In long explorations some of the
+/// others are dropped, too, so that memory is bounded.
 #[derive(Clone, Debug)]
 pub(super) struct Corpus {
     /// In order of their numbers.
@@ -165,21 +172,45 @@ impl Corpus {
         }
     }
 
-    /// What each case is worth, together with those before it: each is chosen as often as it is worth. It is worth the more, the fewer runs met the edges for which it is the
-    /// champion, and the less, the longer its run is.
-    pub fn worths(&self) -> Vec<u64> {
+    /// What a case is worth: the more, the fewer runs met the edges for which it is the champion, and the less, the longer its
+    /// run is.
+    fn worth(&self, entry: &Entry) -> u64 {
         let rarity = |&edge: &u32| WORTH / u64::from(self.edges[edge as usize].runs.max(1));
-        let worth = |entry: &Entry| {
-            let mut rarities: Vec<u64> = entry.champion_of.iter().map(rarity).collect();
-            rarities.sort_unstable_by_key(|&rarity| Reverse(rarity));
-            let sum: u64 = rarities.iter().take(RAREST).sum();
-            (sum / (entry.cost / CHEAP + 1)).max(1)
-        };
+        let mut rarities: Vec<u64> = entry.champion_of.iter().map(rarity).collect();
+        rarities.sort_unstable_by_key(|&rarity| Reverse(rarity));
+        let sum: u64 = rarities.iter().take(RAREST).sum();
+        (sum / (entry.cost / CHEAP + 1)).max(1)
+    }
+
+    /// What each case is worth, together with those before it: each is chosen as often as it is worth.
+    pub fn worths(&self) -> Vec<u64> {
         let sums = self.entries.iter().scan(0, |sum, entry| {
-            *sum += worth(entry);
+            *sum += self.worth(entry);
             Some(*sum)
         });
         sums.collect()
+    }
+
+    /// Drops the cases that are worth least, and of several the oldest, if there are more than `most`.
+    fn retire(&mut self, most: usize) {
+        if self.entries.len() <= most {
+            return;
+        }
+        let mut order: Vec<(u64, u32)> = self.entries.iter().map(|entry| (self.worth(entry), entry.serial)).collect();
+        order.sort_unstable();
+        let gone: BTreeSet<u32> = order.iter().take(most / 8 + order.len() - most).map(|(_, serial)| *serial).collect();
+        let edges = &mut self.edges;
+        self.entries.retain(|entry| {
+            let goes = gone.contains(&entry.serial);
+            let left = entry.champion_of.iter().filter(|_| goes);
+            left.for_each(|&edge| edges[edge as usize].champion = Some(RETIRED));
+            !goes
+        });
+    }
+
+    /// Ends a round: the corpus gets its final size.
+    pub fn settle(&mut self) {
+        self.retire(CASES_MAX);
     }
 
     /// One of the cases, by what [`Corpus::worths`] has said of them; none if there was none.
@@ -236,6 +267,23 @@ mod tests {
         assert_eq!((seeds(&corpus), corpus.edges()), (vec![1, 3], 3));
         learn(&mut corpus, 4, &[10], 400);
         assert_eq!(seeds(&corpus), [3, 4], "the first one has lost both of its edges");
+    }
+
+    #[test]
+    fn those_that_are_worth_least_are_dropped_and_what_they_met_counts_as_known() {
+        let mut corpus = Corpus::new();
+        // Edge 0 is met again and again; 1 to 16 once each, by cases of their own.
+        learn(&mut corpus, 1, &[0], 1_000);
+        (1..=16).for_each(|edge| learn(&mut corpus, 1 + edge, &[0, edge as u32], 1_000));
+        corpus.retire(17);
+        assert_eq!(corpus.len(), 17);
+        corpus.retire(16);
+        assert_eq!((corpus.len(), corpus.edges()), (14, 17), "one too many, and an eighth more");
+        assert_eq!(seeds(&corpus), (4..=17).collect::<Vec<u64>>(), "the common edge's, and the oldest");
+        learn(&mut corpus, 100, &[0, 1], 1);
+        assert_eq!(corpus.len(), 14, "its edges are not new, and need no champion");
+        learn(&mut corpus, 101, &[0, 1, 20], 1);
+        assert_eq!(corpus.len(), 15);
     }
 
     #[test]

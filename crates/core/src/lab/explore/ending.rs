@@ -149,7 +149,7 @@ pub(super) fn lasting(dice: &mut Stream, scenario: &Scenario, timing: &Timing, l
         let inner = quorum.iter().flat_map(|from| quorum.iter().map(move |to| (from, to)));
         for (from, to) in inner.filter(|(from, to)| from != to) {
             if dice.chance(0.2) {
-                faults.push(Fault::SetLink { from, to, value: 0.2 * dice.unit() });
+                faults.push(Fault::SetLink { from, to, value: 0.1 * dice.unit() });
             }
         }
     }

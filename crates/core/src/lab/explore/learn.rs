@@ -1,5 +1,7 @@
 //! Which case comes next: one that a seed draws, or a change of one that reached something new.
 
+use std::path::PathBuf;
+
 use super::change::changed;
 use super::corpus::{Corpus, Entry, Lesson};
 use super::draw::draw;
@@ -44,7 +46,10 @@ pub enum Origin {
         seed: u64,
     },
     /// It was in the corpus from the start.
-    Kept,
+    Kept {
+        /// Its file.
+        path: PathBuf,
+    },
 }
 
 /// Chooses cases, and learns from what comes of them. It is a pure function of its seeds.
@@ -193,13 +198,14 @@ impl Learner {
             let gain = match lesson.origin {
                 Origin::Drawn { .. } => Some(0),
                 Origin::Changed { .. } => Some(1),
-                Origin::Kept => None,
+                Origin::Kept { .. } => None,
             };
             let new_edges = corpus.learn(lesson);
             if let Some(gain) = gain {
                 self.gains[gain].add(new_edges);
             }
         }
+        corpus.settle();
         self.worths = corpus.worths();
     }
 }

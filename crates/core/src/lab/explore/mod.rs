@@ -112,7 +112,7 @@ impl Exploration {
     /// The first of `failed`.
     pub fn begin_with<E>(
         &mut self,
-        cases: &[Case],
+        cases: &[Choice],
         progress: impl Fn(),
         mut failed: impl FnMut(Failure) -> Result<(), E>,
         goes_on: impl Fn(&Exploration) -> bool,
@@ -120,7 +120,7 @@ impl Exploration {
         // Some at a time, so that not all that they have met waits to be learned.
         for cases in cases.chunks(learn::ROUND) {
             let before = self.runs;
-            let choose = |nth| Choice { case: cases[nth as usize].clone(), origin: Origin::Kept };
+            let choose = |nth| cases[nth as usize].clone();
             let (lessons, ended) = self.run(0..cases.len() as u64, choose, &progress, &mut failed, &goes_on);
             self.kept += self.runs - before;
             self.learn(lessons);

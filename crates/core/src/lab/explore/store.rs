@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::learn::Learner;
+use super::learn::{Choice, Learner, Origin};
 use crate::files::write_whole;
 use crate::hash::StableHasher;
 use crate::lab::{Case, Protocol, Protocols, Repro};
@@ -62,18 +62,18 @@ impl CorpusFolder {
     ///
     /// # Errors
     /// If the folder or a file cannot be read, a file is no repro file, or it belongs to another protocol.
-    pub fn read(&self, protocol: &Protocol) -> Result<Vec<Case>, CorpusError> {
+    pub fn read(&self, protocol: &Protocol) -> Result<Vec<Choice>, CorpusError> {
         self.files()?.into_iter().map(|path| self.case(path, protocol)).collect()
     }
 
-    fn case(&self, path: PathBuf, protocol: &Protocol) -> Result<Case, CorpusError> {
+    fn case(&self, path: PathBuf, protocol: &Protocol) -> Result<Choice, CorpusError> {
         let Case { scenario, seed, protocol: own } = Repro::load(&path, &self.protocols)?.repro.case;
         if own.name() != protocol.name() {
             let (found, wanted) = (own.name().to_owned(), protocol.name().to_owned());
             return Err(CorpusError::Protocol { path, found, wanted });
         }
         let protocol = protocol.with_parameters(&own.parameters(), |_| true);
-        Ok(Case { scenario, seed, protocol })
+        Ok(Choice { case: Case { scenario, seed, protocol }, origin: Origin::Kept { path } })
     }
 
     /// The files, in the order of their names.
@@ -138,7 +138,6 @@ fn is_ours(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::explore::{Choice, Origin};
     use crate::lab::subject;
     use crate::lab::tests::odd::Odd;
     use crate::subjects;
@@ -167,14 +166,14 @@ mod tests {
         let read = folder.read(&subjects::raft()).expect("it can be read");
         assert_eq!(read.len(), written);
         let mut again = Learner::new(subjects::raft());
-        for case in read {
-            let (trial, met) = case.attempt_tracked();
-            again.learn(Choice { case, origin: Origin::Kept }, &trial, met);
+        for choice in read {
+            let (trial, met) = choice.case.attempt_tracked();
+            again.learn(choice, &trial, met);
         }
         again.end_round();
         assert_eq!(again.edges(), learner.edges());
         let broken = folder.read(&mutant).expect("it can be read");
-        assert!(broken.iter().all(|case| case.protocol.broken() == Some("vote-once")));
+        assert!(broken.iter().all(|choice| choice.case.protocol.broken() == Some("vote-once")));
         assert!(folder.write(&again, true).expect("it can be written") <= written);
     }
 

@@ -35,8 +35,8 @@ pub struct Raft<R = Sound> {
     pub rules: R,
 }
 
-/// How much longer progress may take if appends carry few entries. Where each append waits for the answer to the one before,
-/// it is four times that.
+/// How much longer progress may take if appends carry few entries. Where two or three are sent ahead of their answers, it is
+/// twice that, and where one is, four times.
 const CATCH_UP: Span = Span::from_secs(10);
 
 /// The kinds of its messages, as places in [`KINDS`].
@@ -116,8 +116,8 @@ impl<R: Rules> Subject for Raft<R> {
     fn progress_bound(&self) -> Span {
         let elections = Span(self.config.raft.election_timeout_max.nanos().saturating_mul(8));
         let held = self.config.held_time_max + Span::from_secs(1);
-        let one_by_one = if self.config.raft.inflight_max == 1 { 4 } else { 1 };
-        let catch_up = if self.timing().small_batches { CATCH_UP * one_by_one } else { Span::ZERO };
+        let few_at_a_time = 4_u64.div_ceil(self.config.raft.inflight_max.into()).max(1);
+        let catch_up = if self.timing().small_batches { CATCH_UP * few_at_a_time } else { Span::ZERO };
         liveness::BOUND.max(elections).max(held) + catch_up
     }
 
