@@ -46,12 +46,12 @@ pub(in crate::subjects) fn growth<R: Rules>(config: &Config) -> Growth<Replica<R
 }
 
 /// How soon replicas answer while nothing disturbs them. A replica that has not heard from the leader lately probes it before
-/// it redirects to it.
+/// it redirects to it. If that probe was lost before, it hears from the leader with the next heartbeat.
 pub(super) fn promptness(config: &Config) -> Promptness {
     let raft = &config.raft;
     Promptness {
         times: ANSWER_TIMES,
-        redirect: config.probe_after,
+        redirect: config.probe_after + Span(2 * raft.heartbeat.nanos()),
         settle: Span(raft.election_timeout_max.nanos() / 2),
         one_by_one: raft.batch_bytes_max < BATCH_BYTES || raft.inflight_max < INFLIGHT,
     }

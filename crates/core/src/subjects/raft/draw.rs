@@ -62,7 +62,8 @@ fn at_bounds(random: &mut Stream, config: &mut Config) {
             2 => raft.clock_drift_max = 0.0,
             3 => raft.retry_min = Span::from_micros(1),
             4 => config.probe_after = Span::ZERO,
-            5 => config.held_requests_max = random.between(1, 3) as usize,
+            // A burst has up to 12 requests. Where only one or two are held, all reads may be refused.
+            5 => config.held_requests_max = random.between(8, 12) as usize,
             // A request must be held for some elections, or it fails before it can be carried out.
             _ => config.held_time_max = Span(raft.election_timeout_max.nanos() * random.between(3, 6)),
         }
