@@ -90,8 +90,8 @@ impl HostFaults {
         let Some(mut stream) = switches.stream(Switch::Hosts) else { return drawn };
         drawn.quiet = stream.chance(0.4);
         drawn.disk = disk(&mut stream, frame);
-        let repertoire: Vec<Kind> = if frame.is_about_leases && stream.chance(0.8) {
-            vec![*stream.pick(&[Kind::Clocks, Kind::Clocks, Kind::Blink]).expect("kinds")]
+        let repertoire: Vec<Kind> = if frame.is_about_leases && stream.chance(0.9) {
+            vec![*stream.pick(&[Kind::Clocks, Kind::Clocks, Kind::Clocks, Kind::Blink]).expect("kinds")]
         } else {
             (0..stream.between(1, 3)).map(|_| stream.weighted(&KINDS)).collect()
         };

@@ -21,7 +21,7 @@ macro_rules! switches {
 }
 
 switches! {
-    Hosts: "hosts", 0.5, "Replicas crash, restart, pause, have clocks at other rates, and slow, full or damaged disks. On in 0.8 of runs about leases.";
+    Hosts: "hosts", 0.5, "Replicas crash, restart, pause, have clocks at other rates, and slow, full or damaged disks. On in 0.9 of runs about leases.";
     Duplicates: "duplicates", 0.2, "Messages come twice.";
     Damage: "damage", 0.1, "Messages have a flipped bit.";
     HeavyTail: "heavy tail", 0.08, "A few messages take a hundred times as long as most. Never on in runs about leases.";
@@ -55,7 +55,7 @@ impl Switches {
     pub fn share(&self, switch: Switch) -> f64 {
         let share = SWITCHES[switch as usize].1;
         match switch {
-            Switch::Hosts if self.is_about_leases => 0.8,
+            Switch::Hosts if self.is_about_leases => 0.9,
             // Deposed leaders answer soon, or not at all.
             Switch::HeavyTail | Switch::Late | Switch::SlowLinks if self.is_about_leases => 0.0,
             // Clients that ask little read little.
