@@ -276,16 +276,17 @@ fn hunt(protocol: &Protocol, start: u64, effort: Effort, goes_on: impl Fn() -> b
         if !goes_on() {
             return None;
         }
-        let Choice { case, origin } = learner.choose(start * START_DISTANCE + seeds - 1);
-        let (trial, met) = learner.attempt(&case);
+        let choice = learner.choose(start * START_DISTANCE + seeds - 1);
+        let (trial, met) = learner.attempt(&choice.case);
         coverage.add(met.seen);
-        learner.learn(Choice { case: case.clone(), origin: origin.clone() }, &trial, met);
+        learner.learn(&choice, &trial, met);
         if seeds == RUNS_FOR_COVERAGE {
             hunt.gap = coverage.missing().next();
         }
         let before = hunt.by_general();
         hunt.note(seeds, &trial.findings);
         if hunt.failure.is_none() || (before.is_none() && hunt.by_general().is_some()) {
+            let Choice { case, origin } = choice;
             hunt.failure = (!trial.passed()).then(|| Box::new(Failure { origin, case, trial })).or(hunt.failure);
         }
         let all = Checker::STANDARD.iter().all(|checker| hunt.by(checker).is_some());

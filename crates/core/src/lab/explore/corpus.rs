@@ -19,7 +19,7 @@ const WORTH: u64 = 1 << 20;
 const RAREST: usize = 8;
 
 /// There are no more cases than this. If there are, those that are worth least are dropped, an eighth of all.
-const CASES_MAX: usize = 16_384;
+pub(super) const CASES_MAX: usize = 16_384;
 
 /// The champion of an edge whose champion was dropped. It is never beaten, so that its likes do not fill the corpus again.
 const RETIRED: (u32, u64) = (u32::MAX, 0);
@@ -42,8 +42,8 @@ pub(super) struct Lesson {
 }
 
 impl Lesson {
-    pub fn new(choice: Choice, trial: &Trial, met: Met) -> Lesson {
-        let (Choice { case, origin }, trace, findings) = (choice, trial.trace(), trial.findings.clone());
+    pub fn new(choice: &Choice, trial: &Trial, met: Met) -> Lesson {
+        let (Choice { case, origin }, trace, findings) = (choice.clone(), trial.trace(), trial.findings.clone());
         Lesson { case, origin, trace, findings, edges: met.edges, events: trial.events() }
     }
 }
@@ -192,7 +192,7 @@ impl Corpus {
     }
 
     /// Drops the cases that are worth least, and of several the oldest, if there are more than `most`.
-    fn retire(&mut self, most: usize) {
+    pub fn retire(&mut self, most: usize) {
         if self.entries.len() <= most {
             return;
         }
@@ -206,11 +206,6 @@ impl Corpus {
             left.for_each(|&edge| edges[edge as usize].champion = Some(RETIRED));
             !goes
         });
-    }
-
-    /// Ends a round: the corpus gets its final size.
-    pub fn settle(&mut self) {
-        self.retire(CASES_MAX);
     }
 
     /// One of the cases, by what [`Corpus::worths`] has said of them; none if there was none.

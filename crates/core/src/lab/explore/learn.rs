@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::change::changed;
-use super::corpus::{Corpus, Entry, Lesson};
+use super::corpus::{CASES_MAX, Corpus, Entry, Lesson};
 use super::draw::draw;
 use super::edges::Met;
 use crate::lab::{Case, Protocol, Trial};
@@ -56,7 +56,7 @@ pub enum Origin {
 #[derive(Clone, Debug)]
 pub struct Learner {
     protocol: Protocol,
-    /// None if it takes no note of what runs meet.
+    /// None if it does not track what runs meet.
     corpus: Option<Corpus>,
     /// Whether it changes cases of its corpus. If not, it only draws.
     changes: bool,
@@ -64,8 +64,10 @@ pub struct Learner {
     worths: Vec<u64>,
     /// What this round has brought so far.
     round: Vec<Lesson>,
-    /// What drawn cases have brought, and changed ones.
-    gains: [Gain; 2],
+    /// What drawn cases have brought.
+    drawn: Gain,
+    /// What changed ones have brought.
+    changed: Gain,
 }
 
 /// What cases of one origin have brought, the newest most.
@@ -97,7 +99,7 @@ impl Learner {
         Learner { changes: true, ..Learner::counting(protocol) }
     }
 
-    /// One that draws each case from its seed, and takes no note of what runs meet. It is the fastest.
+    /// One that draws each case from its seed, and does not track what runs meet. It is the fastest.
     pub fn drawing(protocol: Protocol) -> Learner {
         Learner {
             protocol,
@@ -105,7 +107,8 @@ impl Learner {
             changes: false,
             worths: Vec::new(),
             round: Vec::new(),
-            gains: [Gain::default(); 2],
+            drawn: Gain::default(),
+            changed: Gain::default(),
         }
     }
 
@@ -119,8 +122,8 @@ impl Learner {
         &self.protocol
     }
 
-    /// Whether it takes note of what runs meet.
-    pub(super) fn takes_note(&self) -> bool {
+    /// Whether it tracks the edges that runs meet.
+    pub(super) fn tracks(&self) -> bool {
         self.corpus.is_some()
     }
 
@@ -141,7 +144,7 @@ impl Learner {
 
     /// How many more cases belong to this round. Where nothing is noted, one round is all.
     pub(super) fn round_left(&self) -> u64 {
-        if self.takes_note() { (ROUND - self.round.len()) as u64 } else { u64::MAX }
+        if self.tracks() { (ROUND - self.round.len()) as u64 } else { u64::MAX }
     }
 
     /// The case of a seed, by what earlier rounds have taught.
@@ -160,13 +163,13 @@ impl Learner {
 
     /// The share of cases that are drawn anew: drawn and changed ones share as the new edges that they brought of late.
     fn fresh(&self) -> f64 {
-        let [drawn, changed] = self.gains.map(Gain::rate);
+        let (drawn, changed) = (self.drawn.rate(), self.changed.rate());
         (drawn / (drawn + changed)).clamp(FRESH.0, FRESH.1)
     }
 
     /// Runs a case. Edges are tracked only if they are noted.
     pub fn attempt(&self, case: &Case) -> (Trial, Met) {
-        if self.takes_note() {
+        if self.tracks() {
             return case.attempt_tracked();
         }
         let (trial, seen) = case.attempt_surveyed();
@@ -174,14 +177,14 @@ impl Learner {
     }
 
     /// Learns from what came of a case, and what its run met.
-    pub fn learn(&mut self, choice: Choice, trial: &Trial, met: Met) {
-        if self.takes_note() {
+    pub fn learn(&mut self, choice: &Choice, trial: &Trial, met: Met) {
+        if self.tracks() {
             self.take(Lesson::new(choice, trial, met));
         }
     }
 
     pub(super) fn take(&mut self, lesson: Lesson) {
-        if !self.takes_note() {
+        if !self.tracks() {
             return;
         }
         self.round.push(lesson);
@@ -193,19 +196,20 @@ impl Learner {
     /// Lets what was learned count from now on.
     pub(super) fn end_round(&mut self) {
         let Some(corpus) = &mut self.corpus else { return };
-        self.gains.iter_mut().for_each(Gain::fade);
+        self.drawn.fade();
+        self.changed.fade();
         for lesson in self.round.drain(..) {
             let gain = match lesson.origin {
-                Origin::Drawn { .. } => Some(0),
-                Origin::Changed { .. } => Some(1),
+                Origin::Drawn { .. } => Some(&mut self.drawn),
+                Origin::Changed { .. } => Some(&mut self.changed),
                 Origin::Kept { .. } => None,
             };
             let new_edges = corpus.learn(lesson);
             if let Some(gain) = gain {
-                self.gains[gain].add(new_edges);
+                gain.add(new_edges);
             }
         }
-        corpus.settle();
+        corpus.retire(CASES_MAX);
         self.worths = corpus.worths();
     }
 }
@@ -223,7 +227,7 @@ mod tests {
             let choice = learner.choose(seed);
             let (trial, met) = learner.attempt(&choice.case);
             traces.push(trial.trace());
-            learner.learn(choice, &trial, met);
+            learner.learn(&choice, &trial, met);
         }
         (learner, traces)
     }
@@ -250,12 +254,13 @@ mod tests {
     fn what_brings_more_new_edges_gets_more_of_the_cases() {
         let mut learner = Learner::new(subjects::raft());
         assert_eq!(learner.fresh(), 0.5, "nothing is known yet");
-        (0..100).for_each(|_| learner.gains[0].add(3));
-        (0..100).for_each(|_| learner.gains[1].add(1));
+        (0..100).for_each(|_| learner.drawn.add(3));
+        (0..100).for_each(|_| learner.changed.add(1));
         assert!((0.73..0.77).contains(&learner.fresh()), "{}", learner.fresh());
         for _ in 0..100 {
-            learner.gains.iter_mut().for_each(Gain::fade);
-            (0..64).for_each(|_| learner.gains[1].add(5));
+            learner.drawn.fade();
+            learner.changed.fade();
+            (0..64).for_each(|_| learner.changed.add(5));
         }
         assert_eq!(learner.fresh(), FRESH.0, "drawn cases have brought little since");
     }

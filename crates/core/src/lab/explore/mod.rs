@@ -172,18 +172,15 @@ impl Exploration {
             let (trial, met) = learner.attempt(&choice.case);
             (choice, trial, met)
         };
-        let ended = in_order(places, attempt, |_, (Choice { case, origin }, trial, met)| {
+        let ended = in_order(places, attempt, |_, (choice, trial, met)| {
             progress();
             self.runs += 1;
             self.events += trial.events();
             self.coverage.add(met.seen);
-            lessons.extend(
-                learner
-                    .takes_note()
-                    .then(|| Lesson::new(Choice { case: case.clone(), origin: origin.clone() }, &trial, met)),
-            );
+            lessons.extend(learner.tracks().then(|| Lesson::new(&choice, &trial, met)));
             if !trial.passed() {
                 self.failures += 1;
+                let Choice { case, origin } = choice;
                 failed(Failure { origin, case, trial }).map_err(End::Failed)?;
             }
             if goes_on(self) { Ok(()) } else { Err(End::Told) }

@@ -147,7 +147,7 @@ mod tests {
         for seed in 0..seeds {
             let choice = learner.choose(seed);
             let (trial, met) = choice.case.attempt_tracked();
-            learner.learn(choice, &trial, met);
+            learner.learn(&choice, &trial, met);
         }
         learner
     }
@@ -168,7 +168,7 @@ mod tests {
         let mut again = Learner::new(subjects::raft());
         for choice in read {
             let (trial, met) = choice.case.attempt_tracked();
-            again.learn(choice, &trial, met);
+            again.learn(&choice, &trial, met);
         }
         again.end_round();
         assert_eq!(again.edges(), learner.edges());

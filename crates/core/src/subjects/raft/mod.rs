@@ -116,7 +116,7 @@ impl<R: Rules> Subject for Raft<R> {
     fn progress_bound(&self) -> Span {
         let elections = Span(self.config.raft.election_timeout_max.nanos().saturating_mul(8));
         let held = self.config.held_time_max + Span::from_secs(1);
-        let few_at_a_time = 4_u64.div_ceil(self.config.raft.inflight_max.into()).max(1);
+        let few_at_a_time = 4_u64.div_ceil(self.config.raft.inflight_max.max(1).into());
         let catch_up = if self.timing().small_batches { CATCH_UP * few_at_a_time } else { Span::ZERO };
         liveness::BOUND.max(elections).max(held) + catch_up
     }
