@@ -106,7 +106,15 @@ pub(super) fn execute(args: Args) -> Result<Outcome, CliError> {
             "no checker judges the answers of {protocol}: it has neither a specification nor checks"
         ));
     }
-    let corpus = args.folder().map_or_else(|| Ok(Vec::new()), |folder| folder.read(&protocol))?;
+    let corpus = match args.folder() {
+        None => Vec::new(),
+        Some(folder) => {
+            let cases = folder.read(&protocol, output::warning)?;
+            // Not after hours.
+            folder.check_writable()?;
+            cases
+        }
+    };
     let learner = if args.no_learning { Learner::drawing(protocol) } else { Learner::new(protocol) };
     let kept = corpus.len() as u64;
     let start = Start { learner, corpus };
@@ -196,6 +204,7 @@ fn explore(
     if goes_on(&exploration) {
         exploration.explore(extent.seeds.clone(), || progress.end(), failed, goes_on)?;
     }
+    exploration.finish();
     Ok(exploration)
 }
 

@@ -28,9 +28,11 @@ use crate::report::{figures, history};
 
 /// Run one scenario, or all of a directory, and judge it by all checkers
 ///
-/// A run passes if the course's checks pass and three more checkers find nothing: linearizability (do
+/// A run passes if the course's checks pass and the other checkers find nothing: linearizability (do
 /// all answers fit together?), the protocol's invariants (watched after each event, in the virtual world
-/// only) and liveness (do writes go through again once all faults are over?).
+/// only), liveness (do writes go through again once all faults are over?), and two that are shown only
+/// if they found something: answers (is there one for each request?) and promptness (do answers come
+/// soon while nothing disturbs the replicas?).
 ///
 /// In the virtual world, a run is a simulation: it takes no real time, and is a pure function of the
 /// program, the scenario and the seed. The first line of the report is the command that repeats the

@@ -115,6 +115,30 @@ fn a_corpus_is_kept_in_a_folder_and_an_exploration_goes_on_from_it_on_any_number
     assert!(stderr(&refused).contains("--corpus: corpus/bad.json: `seedbed_repro` is missing"), "{}", stderr(&refused));
 }
 
+#[test]
+fn a_corpus_has_what_the_last_seeds_met_too_and_what_failed() {
+    let folder = folder();
+    let few = seedbed(&folder, &["explore", "--seeds", "0..10", "--corpus", "few"]);
+    assert!(stdout(&few).contains(" edges met; "), "{}", stdout(&few));
+    assert!(fs::read_dir(folder.path().join("few")).expect("the corpus").count() > 1);
+
+    let failing = ["explore", "--seeds", "0..100", "--corpus", "failing", "--without", "answer-after-commit"];
+    assert_eq!(seedbed(&folder, &failing).status.code(), Some(1));
+    let again = stdout(&seedbed(&folder, &failing));
+    assert!(again.contains(" of the corpus fails"), "{again}");
+}
+
+#[test]
+fn a_corpus_that_cannot_be_written_is_refused_before_the_first_seed() {
+    let folder = folder();
+    fs::write(folder.path().join("file"), "").expect("a file");
+    for path in ["file", "file/corpus"] {
+        let refused = seedbed(&folder, &["explore", "--seeds", "0..9", "--corpus", path]);
+        assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(2), ""), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains(&format!("--corpus: {path}")), "{}", stderr(&refused));
+    }
+}
+
 /// What stands between the last of these words and ` failed`.
 fn text_after<'a>(text: &'a str, words: &str) -> &'a str {
     text.rsplit(words).next().and_then(|rest| rest.strip_suffix(" failed\n")).expect("these words")

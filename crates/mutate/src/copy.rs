@@ -130,7 +130,8 @@ fn claim(root: &Path, output: &Path) -> Result<(), Error> {
     let root = fs::canonicalize(root).map_err(Error::file(root))?;
     let marker = output.join(SAMPLE_FILE);
     let is_empty = fs::read_dir(output).map_err(Error::file(output))?.next().is_none();
-    if root.starts_with(output) || !(is_empty || marker.exists()) {
+    // Other tools have files of this name, too.
+    if root.starts_with(output) || !(is_empty || read_sample(&marker).is_ok()) {
         return Err(Error::Taken { path: output.to_owned() });
     }
     if is_empty { write_new(&marker, b"[]") } else { Ok(()) }

@@ -194,3 +194,21 @@ fn a_workspace_that_does_not_compile_is_no_mutants_fault() {
     let error = copy::make(&root, &FIXTURE, choice, &copy, &mut |_| {}).expect_err("it does not compile");
     assert!(error.to_string().contains("mismatched types"), "{error}");
 }
+
+#[test]
+fn a_folder_with_results_of_another_tool_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (root, output) = (folder.path().join("fixture"), folder.path().join("mutants.out"));
+    write_fixture(&root);
+    fs::create_dir(&output).expect("a folder");
+    // As cargo-mutants names and writes it.
+    let list =
+        r#"[{"file": "src/sum.rs", "function": null, "genre": "BinaryOperator", "name": "src/sum.rs:1:1: replace"}]"#;
+    for (name, text) in [("mutants.json", list), ("outcomes.json", "{}")] {
+        fs::write(output.join(name), text).expect("a file");
+    }
+    let choice = Choice { wanted: Wanted::Drawn { seed: 1, count: 3 }, judgements: &root };
+    let error = copy::make(&root, &FIXTURE, choice, &output, &mut |_| {}).expect_err("it is no copy");
+    assert!(error.to_string().contains("is no copy that this program has made"), "{error}");
+    assert!(output.join("outcomes.json").exists());
+}

@@ -16,7 +16,7 @@ const RUNS_FOR_TABLE: u64 = 1_000;
 pub fn write_failure(out: &mut impl Write, failure: &Failure) -> io::Result<()> {
     match &failure.origin {
         Origin::Drawn { seed } => writeln!(out, "seed {seed} fails")?,
-        Origin::Changed { seed } => writeln!(out, "seed {seed} fails, with an earlier case that it changes")?,
+        Origin::Changed { seed } => writeln!(out, "seed {seed} fails (its case was changed from an earlier one)")?,
         Origin::Kept { path } => writeln!(out, "{} of the corpus fails", path.display())?,
     }
     failure.trial.findings.iter().try_for_each(|finding| writeln!(out, "    {finding}"))

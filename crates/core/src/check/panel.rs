@@ -130,8 +130,8 @@ impl<M: Machine> Observer<M> for Panel<M> {
     }
 }
 
-/// Two checkers that are one to others, so that an event passes one table of functions. The opinion is the first one's,
-/// unless it found nothing and the second one did.
+/// Two checkers that are one to others, so that an event passes one table of functions. The opinion is the first one's, or the
+/// second one's if only that found something, with the findings of both.
 #[derive(Debug)]
 pub struct Both<A, B>(pub A, pub B);
 
@@ -157,8 +157,12 @@ impl<M: Machine, A: Observer<M>, B: Observer<M>> Observer<M> for Both<A, B> {
 
 impl<M: Machine, A: Check<M>, B: Check<M>> Check<M> for Both<A, B> {
     fn judge(&mut self, evidence: &Evidence<'_>) -> Opinion {
-        let (first, second) = (self.0.judge(evidence), self.1.judge(evidence));
-        if first.findings.is_empty() && !second.findings.is_empty() { second } else { first }
+        let (mut first, second) = (self.0.judge(evidence), self.1.judge(evidence));
+        if first.findings.is_empty() && !second.findings.is_empty() {
+            return second;
+        }
+        first.findings.extend(second.findings);
+        first
     }
 }
 
@@ -211,5 +215,30 @@ impl Machine for Unseen {
 
     fn poll_timeout(&self) -> Time {
         match *self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::fixture;
+
+    /// What two checkers say together, each of which has found a violation of this kind or none.
+    fn both(first: Option<&'static str>, second: Option<&'static str>) -> Vec<String> {
+        let check = |name: Option<&'static str>| {
+            let broken = name.map(|name| (Time::ZERO, format!("{name} is broken")));
+            OwnInvariant { name: name.unwrap_or("none"), holds: |_: &Scene<'_, Unseen>| Ok(()), looks: 1, broken }
+        };
+        let record = fixture::record();
+        let opinion = Both(check(first), check(second)).judge(&Evidence::of(&fixture::scenario(), &record, None));
+        opinion.findings.into_iter().map(|finding| finding.kind.to_string()).collect()
+    }
+
+    #[test]
+    fn two_checkers_that_are_one_to_others_have_the_findings_of_both() {
+        assert_eq!(both(None, None), [""; 0]);
+        assert_eq!(both(Some("a"), None), ["a"]);
+        assert_eq!(both(None, Some("b")), ["b"]);
+        assert_eq!(both(Some("a"), Some("b")), ["a", "b"]);
     }
 }

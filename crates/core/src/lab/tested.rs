@@ -66,7 +66,7 @@ pub(super) trait Tested: Send + Sync {
     fn run_counted(&self, case: &Case, tally: &mut Tally) -> Judged;
     /// The same, and looks for situations. What was seen before a panic stays.
     fn run_surveyed(&self, case: &Case, seen: &mut Seen) -> Judged;
-    /// The same, and takes down all that is met, edges included. What was met before a panic stays.
+    /// The same, and records all that is met, edges included. What was met before a panic stays.
     fn run_tracked(&self, case: &Case, met: &mut Met) -> Judged;
     /// Runs a case without checkers, up to its end or a panic, and records what happens to messages and replicas.
     fn log(&self, case: &Case, log: &mut Log) -> RunRecord;

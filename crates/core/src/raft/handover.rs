@@ -93,7 +93,7 @@ impl<C: Payload> Leader<C> {
             self.handover = Some(handover);
             return;
         }
-        // Its log may turn out to be shorter than it seemed, because an older refusal comes late. It is told again once it has
+        // Its log may turn out to be shorter than it seemed, because an older refusal comes late. The leader tells it again once it has
         // the whole log; to wake up for that before would be in vain.
         self.handover = Some(Handover { tell: Time::NEVER, ..handover });
         if !follower.covers(last) && follower.sendable(&server.config) {

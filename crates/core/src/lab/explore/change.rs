@@ -6,13 +6,13 @@
 use std::mem;
 
 use super::corpus::Entry;
-use super::draw::{Frame, HostFaults, late_by, slow_for_ever, two};
+use super::draw::{Frame, HostFaults, late_by, slow_for_ever, tests, two};
 use super::edges::Moment;
 use super::ending::{Parts, is_loss, lasting};
 use super::{Flavour, tolerance};
 use crate::chaos::{Act, Fault, FaultEvent, Target};
 use crate::engine::Delay;
-use crate::id::{REPLICAS_MIN, ReplicaId};
+use crate::id::ReplicaId;
 use crate::lab::Case;
 use crate::lab::fewer::Kept;
 use crate::rng::Stream;
@@ -71,10 +71,13 @@ const CHANGES: [(Change, u64); 13] = [
 const EVENTS_MAX: usize = 80;
 const EVENTS_MORE: usize = 10;
 
+/// No case loses replicas if it has no more than these.
+const SIZE_LEAST: usize = 3;
+
 /// A case is changed 1, 2 or 4 times: a power of two below this one.
 const CHANGES_MAX: u64 = 3;
 
-/// A case that is close to this one, and perhaps to another one. `seed` is where dice come from, and names it.
+/// A case that is close to this one, and perhaps to another one. `seed` names it.
 pub(super) fn changed(parent: &Entry, other: Option<&Entry>, seed: u64, dice: &mut Stream) -> Case {
     let case = parent.case.clone();
     let parts = Parts::of(&case.scenario);
@@ -125,6 +128,8 @@ impl Draft<'_> {
             parts.lasting.retain(|fault| !matches!(fault, Fault::DelayLink { .. }));
         }
         parts.join(&mut case.scenario);
+        // A case of somebody's own may expect more.
+        case.scenario.tests = tests();
         tolerance::fit(&mut case.scenario, &case.protocol);
         case.scenario.name = format!("explore-{seed}");
         case
@@ -292,14 +297,18 @@ impl Draft<'_> {
 
     /// The replicas that stay have the faults that they had. Those that last would spare another quorum, and the moments
     /// are those of another run.
+    ///
+    /// Three stay at least. Of two, a partition that the course calls hard leaves no quorum: in a long one, clients
+    /// whose requests are refused send more than a run may hold.
     fn remove_replicas(&mut self) {
         let Case { scenario, .. } = &mut self.case;
-        if scenario.operations.is_some() || scenario.replicas < REPLICAS_MIN + 2 {
+        let spare = scenario.replicas.saturating_sub(SIZE_LEAST).min(2) as u64;
+        if scenario.operations.is_some() || spare == 0 {
             return;
         }
         let (one, other) = two(self.dice, scenario.replicas);
         let gone = [one, other];
-        let kept = Kept::without(scenario.replicas, &gone[..1 + self.dice.below(2) as usize]);
+        let kept = Kept::without(scenario.replicas, &gone[..1 + self.dice.below(spare) as usize]);
         kept.shrink(scenario);
         self.parts.faults = kept.faults(mem::take(&mut self.parts.faults));
         self.parts.lasting.clear();
@@ -363,5 +372,58 @@ impl Draft<'_> {
         let until = time + self.span();
         self.add(time, Fault::DelayLink { from, to, delay: Some(late) });
         self.add(until, Fault::DelayLink { from, to, delay: None });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Rate;
+    use crate::lab::explore::draw;
+    use crate::scenario::Tests;
+    use crate::subjects;
+
+    fn draft(case: Case, dice: &mut Stream) -> Draft<'_> {
+        let parts = Parts::of(&case.scenario);
+        Draft { case, parts, moments: &[], other: None, dice, seed: 1, lost: 0, events_max: 100 }
+    }
+
+    #[test]
+    fn replicas_are_taken_away_until_three_are_left() {
+        let mut dice = Stream::new(1, "test");
+        for seed in 0..200 {
+            let case = draw(&subjects::raft(), seed);
+            let before = case.scenario.replicas;
+            let mut draft = draft(case, &mut dice);
+            let mut sizes = vec![before];
+            for _ in 0..30 {
+                draft.remove_replicas();
+                sizes.push(draft.case.scenario.replicas);
+            }
+            assert!(sizes.is_sorted_by(|one, next| (0..=2).contains(&(one - next))), "{sizes:?}");
+            assert_eq!(sizes.last(), Some(&before.min(3)), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_case_of_a_person_has_and_no_drawn_one_is_not_in_changed_ones() {
+        let mut dice = Stream::new(1, "test");
+        let mut case = draw(&subjects::raft(), 3);
+        let on = |act| Fault::Host { at: Some(Target::Replica(ReplicaId(0))), act };
+        let jump = Act::Clock { rate: Rate::EXACT, jump: Span::from_secs(1) };
+        case.scenario.tests = Tests { maximum_get_fail_fraction: 0.1, ..tests() };
+        let acts = [Act::Crash, Act::Restart { wipe: true }, Act::LyingDisk, jump];
+        case.scenario.events =
+            acts.into_iter().map(|act| FaultEvent { time: Time(5_000_000_000), fault: on(act) }).collect();
+        let changed = draft(case, &mut dice).finish().scenario;
+        assert_eq!(changed.tests, tests());
+        let acts: Vec<Act> = changed.events.iter().filter_map(|event| event.fault.act()).collect();
+        assert_eq!(acts[..2], [Act::Crash, Act::Restart { wipe: false }]);
+        let odd = |act: &&Act| match act {
+            Act::Restart { wipe } => *wipe,
+            Act::Clock { jump, .. } => *jump > Span::ZERO,
+            act => **act == Act::LyingDisk,
+        };
+        assert_eq!(acts.iter().find(odd), None, "what follows ends the faults");
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
-use super::edges::{EDGES, Edges, Met, Moment};
+use super::edges::{EDGES, Met, Moment};
 use super::learn::{Choice, Origin};
 use crate::check::Finding;
 use crate::lab::{Case, Trial};
@@ -36,15 +36,16 @@ pub(super) struct Lesson {
     /// The trace's hash, and what was found.
     pub trace: Option<u64>,
     pub findings: Vec<Finding>,
-    pub edges: Edges,
+    /// Where each edge was met first, in order of time.
+    pub moments: Vec<Moment>,
     /// How many events the run had.
     pub events: u64,
 }
 
 impl Lesson {
-    pub fn new(choice: &Choice, trial: &Trial, met: Met) -> Lesson {
-        let (Choice { case, origin }, trace, findings) = (choice.clone(), trial.trace(), trial.findings.clone());
-        Lesson { case, origin, trace, findings, edges: met.edges, events: trial.events() }
+    pub fn new(choice: Choice, trial: &Trial, met: Met) -> Lesson {
+        let (Choice { case, origin }, trace, findings) = (choice, trial.trace(), trial.findings.clone());
+        Lesson { case, origin, trace, findings, moments: met.edges.into_moments(), events: trial.events() }
     }
 }
 
@@ -78,6 +79,8 @@ pub(super) struct Corpus {
     next_serial: u32,
     edges: Vec<Known>,
     met: usize,
+    /// Whether cases were dropped that were champions.
+    has_retired: bool,
 }
 
 /// What is known of an edge.
@@ -91,7 +94,7 @@ struct Known {
 
 impl Corpus {
     pub fn new() -> Corpus {
-        Corpus { entries: Vec::new(), next_serial: 0, edges: vec![Known::default(); EDGES], met: 0 }
+        Corpus { entries: Vec::new(), next_serial: 0, edges: vec![Known::default(); EDGES], met: 0, has_retired: false }
     }
 
     /// How many different edges were met.
@@ -104,7 +107,12 @@ impl Corpus {
         self.entries.len()
     }
 
-    /// Few cases that together meet all edges: at each step the one that meets the most new ones, and of several the oldest.
+    /// Whether its cases together meet fewer edges than were met, since some had to be dropped.
+    pub fn has_retired(&self) -> bool {
+        self.has_retired
+    }
+
+    /// Few cases that together meet all edges that any of them meets: at each step the one that meets the most new ones, and of several the oldest.
     /// (To find the fewest is NP-hard. This takes a logarithmic factor more at worst.)
     pub fn cover(&self) -> Vec<&Entry> {
         let mut is_met = vec![false; EDGES];
@@ -132,7 +140,7 @@ impl Corpus {
     pub fn learn(&mut self, lesson: Lesson) -> usize {
         let mut won = Vec::new();
         let (events, before) = (lesson.events, self.met);
-        for &Moment { edge, .. } in lesson.edges.moments() {
+        for &Moment { edge, .. } in &lesson.moments {
             let known = &mut self.edges[edge as usize];
             self.met += usize::from(known.runs == 0);
             if known.champion.is_none_or(|(_, least)| events.saturating_mul(2) < least) {
@@ -147,7 +155,7 @@ impl Corpus {
     }
 
     fn keep(&mut self, lesson: Lesson, won: Vec<u32>) {
-        let Lesson { case, trace, findings, edges, events: cost, .. } = lesson;
+        let Lesson { case, trace, findings, mut moments, events: cost, .. } = lesson;
         let serial = self.next_serial;
         self.next_serial += 1;
         for &edge in &won {
@@ -155,11 +163,11 @@ impl Corpus {
                 self.dethrone(loser, edge);
             }
         }
-        let mut moments = edges.moments().to_vec();
+        let edges = moments.iter().map(|moment| moment.edge).collect();
         moments.sort_by_key(|moment| (self.edges[moment.edge as usize].runs, moment.time, moment.edge));
         moments.truncate(MOMENTS_MAX);
         moments.sort_by_key(|moment| (moment.time, moment.edge));
-        let edges = edges.moments().iter().map(|moment| moment.edge).collect();
+        moments.shrink_to_fit();
         self.entries.push(Entry { case, trace, findings, moments, cost, serial, edges, champion_of: won });
     }
 
@@ -198,6 +206,7 @@ impl Corpus {
         }
         let mut order: Vec<(u64, u32)> = self.entries.iter().map(|entry| (self.worth(entry), entry.serial)).collect();
         order.sort_unstable();
+        self.has_retired = true;
         let gone: BTreeSet<u32> = order.iter().take(most / 8 + order.len() - most).map(|(_, serial)| *serial).collect();
         let edges = &mut self.edges;
         self.entries.retain(|entry| {
@@ -223,18 +232,11 @@ mod tests {
     use crate::subjects;
     use crate::time::Time;
 
-    fn edges(met: &[u32]) -> Edges {
-        let mut edges = Edges::default();
-        for (time, &edge) in (0..).zip(met) {
-            edges.meet(u64::from(edge) << 46, Time(time), ReplicaId(0), ReplicaId(1));
-        }
-        edges
-    }
-
     fn learn(corpus: &mut Corpus, seed: u64, met: &[u32], events: u64) {
-        let (case, edges) = (draw(&subjects::raft(), seed), edges(met));
-        let origin = Origin::Drawn { seed };
-        corpus.learn(Lesson { case, origin, trace: None, findings: Vec::new(), edges, events });
+        let (replica, from) = (ReplicaId(0), ReplicaId(1));
+        let moments = (0..).zip(met).map(|(time, &edge)| Moment { edge, time: Time(time), replica, from }).collect();
+        let (case, origin) = (draw(&subjects::raft(), seed), Origin::Drawn { seed });
+        corpus.learn(Lesson { case, origin, trace: None, findings: Vec::new(), moments, events });
     }
 
     fn seeds(corpus: &Corpus) -> Vec<u64> {

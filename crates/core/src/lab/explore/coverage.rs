@@ -28,9 +28,7 @@ impl Seen {
     pub fn insert(&mut self, place: usize, occurred: bool) {
         self.0 |= u64::from(occurred).checked_shl(place as u32).unwrap_or(0);
     }
-}
 
-impl Seen {
     /// Those that are not among `others`.
     pub(super) const fn without(self, others: Seen) -> Seen {
         Seen(self.0 & !others.0)

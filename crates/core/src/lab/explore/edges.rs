@@ -8,10 +8,16 @@
 //!   moved, which kinds of messages it sent);
 //! - two steps of one machine in a row;
 //! - the state of the cluster after a change: how many leaders and candidates, how far terms and logs are apart;
-//! - two situations ([`Survey`]) of which one occurred after the other.
+//! - a fault that hits a machine, a restart, the end of a machine, a lost message, or an answer, each with the roles and logs
+//!   concerned;
+//! - two situations ([`Survey`]) of which one occurred after the other;
+//! - a finding.
 //!
-//! A machine without a window ([`Consensus`]) has no role, term and log. Its steps are what arrived and what it sent. Unlike
-//! in those fuzzers, it does not count how often a run meets an edge: almost every run would be new by that.
+//! A machine without a window ([`Consensus`]) has no role, term and log. It is told by what it does: which kinds of messages it
+//! has sent of late, and how many requests it has not answered (its [`Manner`]). So two primaries at one time are a state of the
+//! cluster of their own, though only the protocol knows what a primary is.
+//!
+//! Unlike in those fuzzers, it does not count how often a run meets an edge: almost every run would be new by that.
 
 use std::cmp::Ordering;
 use std::hash::Hash;
@@ -63,8 +69,8 @@ impl Edges {
     }
 
     /// Where each edge was met first, in order of time.
-    pub(super) fn moments(&self) -> &[Moment] {
-        &self.firsts
+    pub(super) fn into_moments(self) -> Vec<Moment> {
+        self.firsts
     }
 
     #[inline]
@@ -81,10 +87,33 @@ impl Edges {
     }
 }
 
+/// How a machine without a window stands, as far as its messages and answers tell.
+#[derive(Clone, Copy, Debug, Default)]
+struct Manner {
+    /// The kinds of messages that it sent in each of the last two steps in which it sent some.
+    sent: [u64; 2],
+    /// How many requests it has not answered.
+    open: u64,
+}
+
+impl Manner {
+    /// The kinds that it has sent of late.
+    fn kinds(self) -> u64 {
+        self.sent[0] | self.sent[1]
+    }
+
+    /// One request that waits is like many.
+    fn value(self) -> u64 {
+        hash(Tag::Manner, [self.kinds(), self.open.min(1)])
+    }
+}
+
 /// What of a machine's window edges are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct View {
     role: Role,
+    /// The value of its [`Manner`]; 0 if it has a window.
+    manner: u64,
     term: Term,
     first: Index,
     last: Index,
@@ -95,13 +124,14 @@ struct View {
 
 impl View {
     const NONE: View =
-        View { role: Role::Follower, term: 0, first: 0, last: 0, last_term: 0, commit: 0, truncations: 0 };
+        View { role: Role::Follower, manner: 0, term: 0, first: 0, last: 0, last_term: 0, commit: 0, truncations: 0 };
 
-    fn of(window: Option<&dyn Consensus>) -> View {
-        let Some(window) = window else { return View::NONE };
+    fn of(window: Option<&dyn Consensus>, manner: Manner) -> View {
+        let Some(window) = window else { return View { manner: manner.value(), ..View::NONE } };
         let last = window.last_index();
         View {
             role: window.role(),
+            manner: 0,
             term: window.term(),
             first: window.first_index(),
             last,
@@ -109,6 +139,11 @@ impl View {
             commit: window.commit_index(),
             truncations: window.truncations(),
         }
+    }
+
+    /// Its role, or its manner if it has no window.
+    fn standing(self) -> u64 {
+        self.role as u64 ^ self.manner
     }
 
     /// How the machine has changed since `before`, in a few bits.
@@ -132,7 +167,7 @@ impl View {
             order(self.last, receiver.last),
             order(self.commit, receiver.commit),
         ];
-        parts.into_iter().fold(self.role as u64, |bits, part| bits << 2 | part)
+        parts.into_iter().fold(self.standing(), |bits, part| bits << 2 | part)
     }
 }
 
@@ -167,10 +202,26 @@ struct Known {
     sent: u64,
     /// The step before, roughly.
     before: u64,
+    manner: Manner,
 }
 
 impl Known {
-    const NOTHING: Known = Known { view: View::NONE, input: 0, rough: 0, from: ReplicaId(0), sent: 0, before: 0 };
+    fn of(window: Option<&dyn Consensus>) -> Known {
+        let manner = Manner::default();
+        let view = View::of(window, manner);
+        Known { view, input: 0, rough: 0, from: ReplicaId(0), sent: 0, before: 0, manner }
+    }
+}
+
+/// Which kinds of messages at least one of some machines has sent of late, and which more than one; machines with windows do not
+/// count.
+fn company(known: &[Known]) -> u64 {
+    let windowless = known.iter().filter(|known| known.view.manner != 0);
+    let (one, more) = windowless.fold((0, 0), |(one, more), known| {
+        let kinds = known.manner.kinds();
+        (one | kinds, more | one & kinds)
+    });
+    hash(Tag::Company, [one, more])
 }
 
 /// What the first word of a hash says.
@@ -190,6 +241,8 @@ enum Tag {
     Cluster,
     Situations,
     Found,
+    Manner,
+    Company,
 }
 
 fn hash<const N: usize>(tag: Tag, words: [u64; N]) -> u64 {
@@ -247,14 +300,10 @@ impl<'t, P: Played> Tracker<'t, P> {
         Tracker { played, scenario, survey, met, known: Vec::new() }
     }
 
-    fn view(&self, machine: &P::Machine) -> View {
-        View::of(self.played.window(machine))
-    }
-
     /// Looks at all machines before the first event.
     fn begin(&mut self, scene: &Scene<'_, P::Machine>) {
         if self.known.is_empty() {
-            let known = |machine| Known { view: self.view(machine), ..Known::NOTHING };
+            let known = |machine| Known::of(self.played.window(machine));
             self.known = scene.replicas.iter().map(known).collect();
         }
     }
@@ -289,7 +338,7 @@ impl<'t, P: Played> Tracker<'t, P> {
             self.takes(replica, replica, input, input);
             let known = self.known[replica.index()];
             let open = u64::from(known.view.commit < known.view.last);
-            let words = [fault, act, known.view.role as u64, open, known.before];
+            let words = [fault, act, known.view.standing(), open, known.before];
             self.meet(hash(Tag::Struck, words), scene.now, replica, replica);
         }
     }
@@ -318,6 +367,7 @@ impl<'t, P: Played> Tracker<'t, P> {
             spread(views().map(|view| view.last)),
             spread(views().map(|view| view.last_term)),
             spread(views().map(|view| view.commit)),
+            company(&self.known),
         ];
         self.meet(hash(Tag::Cluster, words), now, replica, replica);
     }
@@ -335,32 +385,36 @@ impl<P: Played> Observer<P::Machine> for Tracker<'_, P> {
             Event::Timeout { replica } => self.takes(replica, replica, plain(Tag::Timeout), plain(Tag::Timeout)),
             Event::Requested { to, request, .. } => {
                 let input = hash(Tag::Request, [variant::<Operation>(request)]);
+                self.known[to.index()].manner.open += 1;
                 self.takes(to, to, input, input);
             }
             Event::Synced { replica } => self.takes(replica, replica, plain(Tag::Synced), plain(Tag::Synced)),
             Event::Started { replica, .. } => {
-                let view = self.view(&scene.replicas[replica.index()]);
                 let known = &mut self.known[replica.index()];
-                let before = mem::replace(&mut known.view, view);
-                let words = [before.role as u64, order(view.last, before.last), order(view.term, before.term)];
+                let before = known.view;
+                *known = Known::of(self.played.window(&scene.replicas[replica.index()]));
+                let view = known.view;
+                let words = [before.standing(), order(view.last, before.last), order(view.term, before.term)];
                 let start = hash(Tag::Started, words);
-                (known.before, known.sent) = (start, 0);
+                known.before = start;
                 self.meet(start, scene.now, replica, replica);
             }
             Event::Struck { event, consequence } => self.struck(scene, event, consequence.hit),
             Event::Dropped { from, to, message } => {
                 let (sender, receiver) = (self.known[from.index()].view, self.known[to.index()].view);
-                let words = [self.played.sort(message), sender.role as u64, receiver.role as u64];
+                let words = [self.played.sort(message), sender.standing(), receiver.standing()];
                 self.meet(hash(Tag::Dropped, words), scene.now, to, from);
             }
             Event::Answered { from, response, .. } => {
-                let view = self.known[from.index()].view;
-                let words = [variant::<Response>(response), view.role as u64, order(view.commit, view.last)];
+                let known = &mut self.known[from.index()];
+                known.manner.open = known.manner.open.saturating_sub(1);
+                let view = known.view;
+                let words = [variant::<Response>(response), view.standing(), order(view.commit, view.last)];
                 self.meet(hash(Tag::Answered, words), scene.now, from, from);
             }
             Event::Ended { replica, .. } => {
-                let role = self.known[replica.index()].view.role;
-                self.meet(hash(Tag::Ended, [role as u64]), scene.now, replica, replica);
+                let standing = self.known[replica.index()].view.standing();
+                self.meet(hash(Tag::Ended, [standing]), scene.now, replica, replica);
             }
             _ => {}
         }
@@ -381,20 +435,54 @@ impl<P: Played> Observer<P::Machine> for Tracker<'_, P> {
         if let Some(survey) = &mut self.survey {
             survey.handled(scene, id);
         }
-        let after = self.view(&scene.replicas[id.index()]);
         let known = &mut self.known[id.index()];
+        if known.sent != 0 {
+            known.manner.sent = [known.manner.sent[1], known.sent];
+        }
+        let after = View::of(self.played.window(&scene.replicas[id.index()]), known.manner);
         let (before, from) = (mem::replace(&mut known.view, after), known.from);
         let change = after.change_since(before);
-        let roles = (before.role as u64) << 2 | after.role as u64;
-        let step = hash(Tag::Step, [known.input, roles, change, known.sent]);
-        let rough = hash(Tag::Step, [known.rough, roles, change >> 1]);
+        let (stood, stands) = (before.standing(), after.standing());
+        let step = hash(Tag::Step, [known.input, stood, stands, change, known.sent]);
+        let rough = hash(Tag::Step, [known.rough, stood, stands, change >> 1]);
         let pair = hash(Tag::Pair, [known.before, rough]);
         (known.before, known.sent) = (rough, 0);
         self.meet(step, scene.now, id, from);
         self.meet(pair, scene.now, id, from);
-        if (before.role, before.term) != (after.role, after.term) || after.truncations > before.truncations {
+        if (stood, before.term) != (stands, after.term) || after.truncations > before.truncations {
             self.note_cluster(scene.now, id);
         }
         self.note_situations(scene.now, id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine without a window that has sent these kinds in its last two steps.
+    fn known(sent: [u64; 2]) -> Known {
+        let manner = Manner { sent, open: 0 };
+        Known { view: View::of(None, manner), manner, ..Known::of(None) }
+    }
+
+    #[test]
+    fn two_machines_that_do_what_one_does_are_another_company() {
+        let (silent, copies, joins) = (known([0, 0]), known([1, 0]), known([2, 2]));
+        let one = company(&[copies, silent, joins]);
+        assert_eq!(company(&[joins, silent, silent, copies]), one, "in any order, and with any number of silent ones");
+        assert_ne!(company(&[copies, copies, joins]), one);
+        assert_ne!(company(&[copies, joins, joins]), one);
+        assert_ne!(company(&[copies]), one);
+        assert_eq!(company(&[copies, copies, copies, joins]), company(&[copies, copies, joins]), "more than one");
+    }
+
+    #[test]
+    fn a_machine_without_a_window_stands_as_what_it_does_tells() {
+        let standing = |sent, open| View::of(None, Manner { sent, open }).standing();
+        assert_eq!(standing([1, 2], 0), standing([2, 1], 0));
+        assert_eq!(standing([1, 2], 1), standing([1, 2], 7));
+        assert_ne!(standing([1, 2], 0), standing([1, 2], 1));
+        assert_ne!(standing([1, 2], 0), standing([1, 1], 0));
     }
 }

@@ -8,14 +8,13 @@ mod edges;
 mod ending;
 mod learn;
 mod store;
-
-use corpus::Lesson;
 mod tolerance;
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use super::{Case, Protocol, Trial, in_order};
+use corpus::Lesson;
 
 pub use coverage::{Coverage, Seen, Survey};
 pub use draw::{Flavour, SWITCHES, draw};
@@ -58,7 +57,7 @@ pub struct Exploration {
 /// Why an exploration ends before its last seed.
 enum End<E> {
     /// It was told to.
-    Told,
+    Stopped,
     /// The callback for failures returned an error.
     Failed(E),
 }
@@ -99,7 +98,7 @@ impl Exploration {
             next = round.end;
             match self.round(round, first, &progress, &mut failed, &goes_on) {
                 Err(End::Failed(error)) => return Err(error),
-                Err(End::Told) => break,
+                Err(End::Stopped) => break,
                 Ok(()) => {}
             }
         }
@@ -127,11 +126,17 @@ impl Exploration {
             Arc::make_mut(&mut self.learner).end_round();
             match ended {
                 Err(End::Failed(error)) => return Err(error),
-                Err(End::Told) => break,
+                Err(End::Stopped) => break,
                 Ok(()) => {}
             }
         }
         Ok(())
+    }
+
+    /// Learns from the last round, too, though it is not full. The corpus is complete then. An exploration that goes on after
+    /// this chooses other cases than one that was never finished.
+    pub fn finish(&mut self) {
+        Arc::make_mut(&mut self.learner).end_round();
     }
 
     /// Explores some seeds at one time, and then learns from them.
@@ -177,13 +182,15 @@ impl Exploration {
             self.runs += 1;
             self.events += trial.events();
             self.coverage.add(met.seen);
-            lessons.extend(learner.tracks().then(|| Lesson::new(&choice, &trial, met)));
-            if !trial.passed() {
+            let failure = (!trial.passed()).then(|| choice.clone());
+            if learner.tracks() {
+                lessons.push(Lesson::new(choice, &trial, met));
+            }
+            if let Some(Choice { case, origin }) = failure {
                 self.failures += 1;
-                let Choice { case, origin } = choice;
                 failed(Failure { origin, case, trial }).map_err(End::Failed)?;
             }
-            if goes_on(self) { Ok(()) } else { Err(End::Told) }
+            if goes_on(self) { Ok(()) } else { Err(End::Stopped) }
         });
         (lessons, ended)
     }
@@ -287,6 +294,25 @@ mod tests {
         assert_eq!(exploration.runs, 3);
         let (exploration, _) = explore(u64::MAX..=u64::MAX, |_| false);
         assert_eq!(exploration.runs, 1, "the first is always run");
+    }
+
+    #[test]
+    fn a_finished_exploration_has_learned_from_its_last_round_too() {
+        let explore = |protocol: Protocol, seeds| {
+            let mut exploration = Exploration::new(Learner::new(protocol));
+            let failed = |failure: Failure| Err(failure.case.seed);
+            let ended = exploration.explore(seeds, || {}, failed, |_| true);
+            let before = exploration.learner.cases();
+            exploration.finish();
+            (ended, before, exploration.learner.cases())
+        };
+        let (ended, before, after) = explore(subjects::raft(), 0..=62);
+        assert!(ended == Ok(()) && before == 0 && after > 30, "{after}");
+        let (ended, before, after) = explore(without("answer-after-commit"), 0..=62);
+        assert!(ended.is_err() && before == 0 && after > 0, "the failure that ended it is in the corpus");
+        let mut drawing = Exploration::new(Learner::drawing(subjects::raft()));
+        drawing.finish();
+        assert_eq!(drawing.learner.cases(), 0);
     }
 
     #[test]

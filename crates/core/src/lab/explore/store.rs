@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::learn::{Choice, Learner, Origin};
 use crate::files::write_whole;
 use crate::hash::StableHasher;
-use crate::lab::{Case, Protocol, Protocols, Repro};
+use crate::lab::{Case, LoadedRepro, Protocol, Protocols, Repro};
 use crate::scenario::ScenarioError;
 
 /// Why a corpus cannot be used.
@@ -58,16 +58,19 @@ impl CorpusFolder {
     }
 
     /// The cases of the folder in the order of their file names, for a protocol or a mutant of it; none if there is no such
-    /// folder. Files that are not named `*.json` are skipped.
+    /// folder. Files that are not named `*.json` are skipped. `warn` is told of each key that is ignored because it means
+    /// nothing.
     ///
     /// # Errors
     /// If the folder or a file cannot be read, a file is no repro file, or it belongs to another protocol.
-    pub fn read(&self, protocol: &Protocol) -> Result<Vec<Choice>, CorpusError> {
-        self.files()?.into_iter().map(|path| self.case(path, protocol)).collect()
+    pub fn read(&self, protocol: &Protocol, mut warn: impl FnMut(&str)) -> Result<Vec<Choice>, CorpusError> {
+        self.files()?.into_iter().map(|path| self.case(path, protocol, &mut warn)).collect()
     }
 
-    fn case(&self, path: PathBuf, protocol: &Protocol) -> Result<Choice, CorpusError> {
-        let Case { scenario, seed, protocol: own } = Repro::load(&path, &self.protocols)?.repro.case;
+    fn case(&self, path: PathBuf, protocol: &Protocol, warn: &mut impl FnMut(&str)) -> Result<Choice, CorpusError> {
+        let LoadedRepro { repro, warnings } = Repro::load(&path, &self.protocols)?;
+        warnings.iter().for_each(|warning| warn(warning));
+        let Case { scenario, seed, protocol: own } = repro.case;
         if own.name() != protocol.name() {
             let (found, wanted) = (own.name().to_owned(), protocol.name().to_owned());
             return Err(CorpusError::Protocol { path, found, wanted });
@@ -94,16 +97,25 @@ impl CorpusFolder {
         Ok(files)
     }
 
-    /// Writes few cases of a learner that together meet all edges that it has met, and returns how many were written.
-    /// If the learner knows all cases of the folder, those that were written before and are not among them are removed.
+    /// Makes the folder if need be, and makes sure that files can be written into it.
+    ///
+    /// # Errors
+    /// If they cannot.
+    pub fn check_writable(&self) -> Result<(), CorpusError> {
+        let path = self.directory.join(".seedbed-was-here");
+        fs::create_dir_all(&self.directory).map_err(failed(&self.directory, "written"))?;
+        fs::write(&path, b"").map_err(failed(&path, "written"))?;
+        fs::remove_file(&path).map_err(failed(&path, "removed"))
+    }
+
+    /// Writes few cases of a learner that together meet all edges that any of its cases meets, and returns how many were
+    /// written. Those that were written before and are not among them are removed, if the learner knows all cases of the
+    /// folder, had to drop none, and learned from the sound protocol.
     ///
     /// # Errors
     /// If something cannot be written or removed.
     pub fn write(&self, learner: &Learner, knows_all: bool) -> Result<usize, CorpusError> {
-        let failed = |path: &Path, verb| {
-            let path = path.to_owned();
-            move |source| CorpusError::Folder { path, verb, source }
-        };
+        let replaces = knows_all && !learner.has_retired() && learner.protocol().broken().is_none();
         let mut files = BTreeMap::new();
         for entry in learner.smallest_corpus() {
             let mut text = Vec::new();
@@ -117,11 +129,17 @@ impl CorpusFolder {
             write_whole(path, |out| io::Write::write_all(out, text)).map_err(failed(path, "written"))?;
         }
         // What takes their place is there now.
-        for old in self.files()?.into_iter().filter(|path| knows_all && !files.contains_key(path) && is_ours(path)) {
+        for old in self.files()?.into_iter().filter(|path| replaces && !files.contains_key(path) && is_ours(path)) {
             fs::remove_file(&old).map_err(failed(&old, "removed"))?;
         }
         Ok(files.len())
     }
+}
+
+/// The error that something cannot be done with a folder or a file.
+fn failed(path: &Path, verb: &'static str) -> impl FnOnce(io::Error) -> CorpusError {
+    let path = path.to_owned();
+    move |source| CorpusError::Folder { path, verb, source }
 }
 
 /// The name that a case's file has: the hash of its text.
@@ -156,6 +174,10 @@ mod tests {
         CorpusFolder::new(directory.join("corpus"), subjects::builtin())
     }
 
+    fn read(folder: &CorpusFolder, protocol: &Protocol) -> Result<Vec<Choice>, CorpusError> {
+        folder.read(protocol, |warning| panic!("{warning}"))
+    }
+
     #[test]
     fn what_is_written_meets_all_edges_again_with_fewer_cases() {
         let (directory, learner) = (tempfile::tempdir().expect("a folder"), learner(640));
@@ -163,16 +185,16 @@ mod tests {
         let written = folder.write(&learner, true).expect("it can be written");
         assert!(written < learner.cases(), "{written} of {}", learner.cases());
         let mutant = subjects::raft().without("vote-once").expect("a rule");
-        let read = folder.read(&subjects::raft()).expect("it can be read");
-        assert_eq!(read.len(), written);
+        let kept = read(&folder, &subjects::raft()).expect("it can be read");
+        assert_eq!(kept.len(), written);
         let mut again = Learner::new(subjects::raft());
-        for choice in read {
+        for choice in kept {
             let (trial, met) = choice.case.attempt_tracked();
             again.learn(&choice, &trial, met);
         }
         again.end_round();
         assert_eq!(again.edges(), learner.edges());
-        let broken = folder.read(&mutant).expect("it can be read");
+        let broken = read(&folder, &mutant).expect("it can be read");
         assert!(broken.iter().all(|choice| choice.case.protocol.broken() == Some("vote-once")));
         assert!(folder.write(&again, true).expect("it can be written") <= written);
     }
@@ -195,15 +217,52 @@ mod tests {
     }
 
     #[test]
+    fn files_whose_edges_no_other_case_meets_any_more_stay() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let (folder, mut all) = (folder(directory.path()), learner(128));
+        folder.write(&all, true).expect("it can be written");
+        let old = folder.files().expect("files");
+        folder.write(&Learner::new(subjects::raft().without("vote-once").expect("a rule")), true).expect("a mutant");
+        assert!(old.iter().all(|old| old.exists()), "what a mutant has learned takes no place of a sound case");
+        all.retire(16);
+        folder.write(&all, true).expect("it can be written");
+        assert!(old.iter().all(|old| old.exists()), "some of them were dropped");
+    }
+
+    #[test]
+    fn keys_that_mean_nothing_are_named() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let folder = folder(directory.path());
+        folder.write(&learner(64), true).expect("it can be written");
+        let path = &folder.files().expect("files")[0];
+        let text = fs::read_to_string(path).expect("a case").replacen('{', r#"{"sead": 5, "#, 1);
+        fs::write(path, text).expect("a file");
+        let mut warnings = Vec::new();
+        folder.read(&subjects::raft(), |warning| warnings.push(warning.to_owned())).expect("cases");
+        assert!(warnings.len() == 1 && warnings[0].contains("unknown key `sead` is ignored"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named() {
+        let directory = tempfile::tempdir().expect("a folder");
+        folder(directory.path()).check_writable().expect("it can be made");
+        assert_eq!(fs::read_dir(directory.path().join("corpus")).expect("it is there").count(), 0);
+        let file = directory.path().join("file");
+        fs::write(&file, "").expect("a file");
+        let error = CorpusFolder::new(&file, subjects::builtin()).check_writable().expect_err("it is a file");
+        assert!(error.to_string().contains("file: cannot be written"), "{error}");
+    }
+
+    #[test]
     fn what_is_no_case_of_the_protocol_is_named() {
         let directory = tempfile::tempdir().expect("a folder");
         let folder = folder(directory.path());
-        assert_eq!(folder.read(&subjects::raft()).expect("there is no folder yet").len(), 0);
+        assert_eq!(read(&folder, &subjects::raft()).expect("there is no folder yet").len(), 0);
         folder.write(&learner(64), true).expect("it can be written");
-        let other = folder.read(&subject(Odd::default())).expect_err("cases of Raft");
+        let other = read(&folder, &subject(Odd::default())).expect_err("cases of Raft");
         assert!(other.to_string().contains("is a case of raft; allowed is one of odd"), "{other}");
         fs::write(directory.path().join("corpus/bad.json"), "{}").expect("a file");
-        let bad = folder.read(&subjects::raft()).expect_err("no repro");
+        let bad = read(&folder, &subjects::raft()).expect_err("no repro");
         assert!(bad.to_string().contains("bad.json"), "{bad}");
     }
 }

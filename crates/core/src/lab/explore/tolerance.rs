@@ -4,7 +4,7 @@ use crate::chaos::{Act, ConnectivityMatrix, Fault, Reach};
 use crate::engine::Delay;
 use crate::lab::{Protocol, Tolerance};
 use crate::record::World;
-use crate::scenario::Scenario;
+use crate::scenario::{Network, Scenario};
 use crate::time::Span;
 
 /// Takes all faults out of a scenario that the protocol need not survive, or that its world cannot play. The others stay as
@@ -16,8 +16,24 @@ pub(super) fn fit(scenario: &mut Scenario, protocol: &Protocol) {
         scenario.events.retain(|event| event.fault.reach() <= Reach::VirtualTime);
     }
     spare(scenario, protocol.tolerates());
+    be_survivable(scenario);
     keep_time(scenario, protocol.timing().clock_drift_max);
     stay_within_files(scenario);
+}
+
+/// A corpus may have cases of people, with faults that are never drawn, since no protocol of replicas that trust their own
+/// disks survives them in every order: wiped disks, disks that lie, and clocks that jump.
+fn be_survivable(scenario: &mut Scenario) {
+    scenario.events.retain(|event| match event.fault.act() {
+        Some(Act::Clock { jump, .. }) => jump == Span::ZERO,
+        Some(Act::LyingDisk) => false,
+        _ => true,
+    });
+    for event in &mut scenario.events {
+        if let Fault::Host { act: Act::Restart { wipe }, .. } = &mut event.fault {
+            *wipe = false;
+        }
+    }
 }
 
 /// A changed case may have the clocks of another one, whose protocol allows for more.
@@ -35,11 +51,18 @@ const PATIENCE: (Span, Span) = (Span::from_millis(1), Span::from_secs(60));
 
 /// A protocol may have timeouts of any length, and faults are measured by them. A repro file has limits.
 fn stay_within_files(scenario: &mut Scenario) {
-    let clamp = |delay: &mut Delay| {
-        if let Delay::Constant(span) = delay {
-            *span = (*span).clamp(DELAYS.0, DELAYS.1);
+    let within = |span: &mut Span| *span = (*span).clamp(DELAYS.0, DELAYS.1);
+    let clamp = |delay: &mut Delay| match delay {
+        Delay::Constant(span) => within(span),
+        Delay::Uniform { min, max } => [min, max].into_iter().for_each(within),
+        Delay::Exponential { floor, mean: rest } | Delay::HeavyTail { floor, median: rest } => {
+            [floor, rest].into_iter().for_each(within);
         }
     };
+    if let Network::Links { delay, .. } = &mut scenario.network {
+        clamp(delay);
+    }
+    scenario.disk.iter_mut().for_each(clamp);
     scenario.links.iter_mut().for_each(|link| clamp(&mut link.delay));
     for event in &mut scenario.events {
         if let Fault::DelayLink { delay: Some(delay), .. } = &mut event.fault {

@@ -364,7 +364,7 @@ fn set(matrix: &mut ConnectivityMatrix, from: ReplicaId, to: ReplicaId, loss: f6
 }
 
 /// Nothing is expected of performance, and no share of answers: under these faults any share may be lost.
-fn tests() -> Tests {
+pub(in crate::lab::explore) fn tests() -> Tests {
     let none = [0.0; 3];
     Tests {
         maximum_get_fail_fraction: 1.0,
@@ -387,6 +387,14 @@ mod tests {
         (0..1_000).map(|seed| draw(protocol, seed)).collect()
     }
 
+    fn assert_can_be_read(scenario: &Scenario) {
+        let mut file = Vec::new();
+        scenario.write_json(&mut file).expect("memory");
+        let text = String::from_utf8(file).expect("text");
+        let read = Scenario::parse(&scenario.name, "drawn.json", &text).expect("a valid scenario").scenario;
+        assert_eq!(read, *scenario, "{}", scenario.name);
+    }
+
     #[test]
     fn every_run_lasts_long_enough_to_demand_progress() {
         let slow = |bound| subject(Odd { bound, ..Odd::default() });
@@ -402,11 +410,19 @@ mod tests {
 
     #[test]
     fn a_protocol_may_have_timeouts_of_any_length() {
-        for timeout in [Span::ZERO, Span(1), Span::from_micros(700), Span::from_millis(10), Span::from_secs(100)] {
+        for timeout in [
+            Span::ZERO,
+            Span(1),
+            Span::from_micros(700),
+            Span::from_millis(10),
+            Span::from_secs(100),
+            Span::from_secs(1_000),
+        ] {
             let (timeout_min, timeout_max) = (timeout, Span(timeout.nanos() / 2));
             let timing = Timing { timeout_min, timeout_max, ..Timing::default() };
             for case in drawn(&subject(Odd { timing, ..Odd::default() })) {
                 assert!(case.scenario.lifetime > Span::ZERO, "{}", case.scenario.name);
+                assert_can_be_read(&case.scenario);
             }
         }
     }
@@ -473,12 +489,6 @@ mod tests {
 
     #[test]
     fn drawn_scenarios_can_be_written_and_read() {
-        for case in drawn(&subjects::raft()) {
-            let mut file = Vec::new();
-            case.scenario.write_json(&mut file).expect("memory");
-            let text = String::from_utf8(file).expect("text");
-            let read = Scenario::parse(&case.scenario.name, "drawn.json", &text).expect("a valid scenario").scenario;
-            assert_eq!(read, case.scenario, "{}", case.scenario.name);
-        }
+        drawn(&subjects::raft()).iter().for_each(|case| assert_can_be_read(&case.scenario));
     }
 }
