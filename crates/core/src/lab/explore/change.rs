@@ -298,8 +298,8 @@ impl Draft<'_> {
     /// The replicas that stay have the faults that they had. Those that last would spare another quorum, and the moments
     /// are those of another run.
     ///
-    /// Three stay at least. Of two, a partition that the course calls hard leaves no quorum: in a long one, clients
-    /// whose requests are refused send more than a run may hold.
+    /// Three stay at least. Of two, a partition that the course calls hard leaves no quorum, so a duel of two has hardly
+    /// ever a leader.
     fn remove_replicas(&mut self) {
         let Case { scenario, .. } = &mut self.case;
         let spare = scenario.replicas.saturating_sub(SIZE_LEAST).min(2) as u64;

@@ -1,5 +1,6 @@
 //! Takes the faults out of a drawn scenario that a protocol need not survive.
 
+use super::draw::REQUESTS_OF_VARIED_MAX;
 use crate::chaos::{Act, ConnectivityMatrix, Fault, Reach};
 use crate::engine::Delay;
 use crate::lab::{Protocol, Tolerance};
@@ -14,6 +15,9 @@ pub(super) fn fit(scenario: &mut Scenario, protocol: &Protocol) {
         // Stations have no disks. One that stands crashes does without.
         scenario.disk = None;
         scenario.events.retain(|event| event.fault.reach() <= Reach::VirtualTime);
+    }
+    if protocol.timing().holds_few && scenario.operations.is_none() {
+        scenario.requests = scenario.requests.min(REQUESTS_OF_VARIED_MAX);
     }
     spare(scenario, protocol.tolerates());
     be_survivable(scenario);

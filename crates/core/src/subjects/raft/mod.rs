@@ -39,6 +39,9 @@ pub struct Raft<R = Sound> {
 /// twice that, and where one is, four times.
 const CATCH_UP: Span = Span::from_secs(10);
 
+/// A replica that holds fewer requests than this refuses some in runs with many clients.
+const HOLDS_FEW: usize = 100;
+
 /// The kinds of its messages, as places in [`KINDS`].
 #[derive(Clone, Copy)]
 enum Kind {
@@ -164,6 +167,7 @@ impl<R: Rules> Subject for Raft<R> {
             timeout_min: raft.election_timeout_min,
             timeout_max: raft.election_timeout_max,
             clock_drift_max: raft.clock_drift_max,
+            holds_few: self.config.held_requests_max < HOLDS_FEW,
             small_batches: raft.batch_bytes_max < raft::Config::default().batch_bytes_max,
         }
     }

@@ -118,7 +118,7 @@ fn step_down(dice: &mut Stream, scenario: &Scenario, parts: &mut Parts) {
 
 /// Runs with such clients have few requests, on two keys at least. The checker has to put what is open at one time in
 /// every order: with 80 requests it gave up in 12 of 20,000 runs, with 30 in 1 of 300,000.
-pub(super) const REQUESTS_OF_VARIED_MAX: u64 = 30;
+pub(in crate::lab::explore) const REQUESTS_OF_VARIED_MAX: u64 = 30;
 
 fn updates(dice: &mut Stream, scenario: &mut Scenario, protocol: &Protocol) {
     if let Some(workload::Kind::Kv { keys: Keys::Shared { count }, updates: false }) = scenario.kind {

@@ -20,7 +20,7 @@ use crate::scenario::{Benchmarks, Delay, Network, Order, ProcessModel, Scenario,
 use crate::time::{Span, Time};
 use crate::workload::{self, Keys};
 
-pub(super) use extras::{late_by, slow_for_ever, two};
+pub(super) use extras::{REQUESTS_OF_VARIED_MAX, late_by, slow_for_ever, two};
 pub(super) use hosts::{Frame, HostFaults};
 pub use switches::SWITCHES;
 
@@ -377,7 +377,7 @@ pub(in crate::lab::explore) fn tests() -> Tests {
 
 #[cfg(test)]
 mod tests {
-    use super::extras::REQUESTS_OF_VARIED_MAX;
+
     use super::*;
     use crate::check::liveness;
     use crate::lab::{subject, tests::odd::Odd};
@@ -465,9 +465,12 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_ask_more_than_gets_and_puts_ask_little() {
+    fn clients_that_ask_more_than_gets_and_puts_or_are_refused_ask_little() {
         let cases = drawn(&subjects::raft());
-        let is_varied = |case: &&Case| case.scenario.has_updates() || case.scenario.patience.is_some();
+        let holds_few = |case: &Case| case.protocol.timing().holds_few;
+        assert!(cases.iter().filter(|case| holds_few(case)).count() > 20);
+        let is_varied =
+            |case: &&Case| case.scenario.has_updates() || case.scenario.patience.is_some() || holds_few(case);
         let (varied, plain): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(is_varied);
         assert!(varied.iter().all(|case| case.scenario.requests <= REQUESTS_OF_VARIED_MAX));
         assert!(plain.iter().any(|case| case.scenario.requests > REQUESTS_OF_VARIED_MAX));
