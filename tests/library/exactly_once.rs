@@ -277,7 +277,7 @@ impl<R: Rules> Cluster<R> {
             }
             Response::Ok { value: Some(found) } => counter.believed = found.clone(),
             // It is sent again in time.
-            Response::Fail | Response::Redirect => return,
+            Response::Fail | Response::Redirect | Response::Outdated => return,
         }
         self.begin(client);
     }

@@ -133,6 +133,64 @@ pub trait Consensus {
     }
 }
 
+/// The functions of [`Consensus`] as those of a field or method, for machines around one that has them.
+macro_rules! consensus_of {
+    ($self:ident => $inner:expr) => {
+        fn role(&$self) -> $crate::consensus::Role {
+            $inner.role()
+        }
+
+        fn term(&$self) -> $crate::consensus::Term {
+            $inner.term()
+        }
+
+        fn voted_for(&$self) -> Option<$crate::id::ReplicaId> {
+            $inner.voted_for()
+        }
+
+        fn first_index(&$self) -> $crate::consensus::Index {
+            $inner.first_index()
+        }
+
+        fn last_index(&$self) -> $crate::consensus::Index {
+            $inner.last_index()
+        }
+
+        fn entry(&$self, index: $crate::consensus::Index) -> Option<$crate::consensus::LogEntry> {
+            $inner.entry(index)
+        }
+
+        fn truncations(&$self) -> u64 {
+            $inner.truncations()
+        }
+
+        fn commit_index(&$self) -> $crate::consensus::Index {
+            $inner.commit_index()
+        }
+
+        fn applied(&$self) -> $crate::consensus::Index {
+            $inner.applied()
+        }
+
+        fn state_digest(&$self) -> u64 {
+            $inner.state_digest()
+        }
+
+        fn holds_read_lease(&$self, now: $crate::time::Time) -> bool {
+            $inner.holds_read_lease(now)
+        }
+
+        fn is_durable(&$self) -> bool {
+            $inner.is_durable()
+        }
+
+        fn durable_index(&$self) -> $crate::consensus::Index {
+            $inner.durable_index()
+        }
+    };
+}
+pub(crate) use consensus_of;
+
 /// The digest of a state machine that has applied one more command.
 #[inline]
 pub fn applied_digest(before: u64, command: u64) -> u64 {

@@ -28,10 +28,12 @@ pub mod printable;
 pub mod raft;
 pub mod record;
 pub mod replica;
+pub mod replicated;
 pub mod rng;
 #[cfg(feature = "grpc")]
 pub mod rpc;
 pub mod scenario;
+pub mod server;
 pub mod service;
 pub mod specification;
 pub mod subjects;

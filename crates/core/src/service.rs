@@ -144,8 +144,8 @@ pub fn list_text<'t>(values: impl IntoIterator<Item = &'t Text>) -> Text {
 ///
 /// A client draws its own number at random, numbers its updates in ascending order and waits for the answer to one
 /// before it sends the next. An update that is sent again under the same number is answered as the first time. One with
-/// a number below the client's newest is not applied, and answered [`Response::Fail`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// a number below the client's newest is not applied, and answered [`Response::Fail`] or [`Response::Outdated`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId {
     /// The client.
     pub client: u64,
@@ -264,6 +264,9 @@ pub enum Response {
     Fail,
     /// Not done here; the client should ask the leader that this answer is stamped with.
     Redirect,
+    /// Not done by this request, and never will be: its client has had a later update carried out ([`RequestId`]). Clients
+    /// of the course are told that it has failed.
+    Outdated,
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::cli::error::CliError;
 use crate::cli::{Outcome, output};
 use crate::id::ReplicaId;
-use crate::node::grpc::{self, Limits, ServeError, Settings, default_replica_config};
+use crate::node::grpc::{self, Limits, ServeError, Settings};
 use crate::rpc::{ServerAddress, TlsFiles};
+use crate::server;
 
 /// The most threads of a server. More would only share the cores.
 const THREADS_MAX: u16 = 1_024;
@@ -162,7 +163,7 @@ pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
     start_logs(filter, format);
     match runtime(threads)?.block_on(run(settings)) {
         Ok(()) => Ok(Outcome::Correct),
-        Err(error @ (ServeError::Amnesia(_) | ServeError::Broken(_))) => {
+        Err(error @ (ServeError::Exited(_) | ServeError::Broken(_))) => {
             output::error(&error);
             Ok(Outcome::Incorrect)
         }
@@ -318,7 +319,6 @@ impl Options {
             listen,
             listener,
             cluster: self.cluster.unwrap_or_else(|| "seedbed".to_owned()),
-            forward: self.forward.unwrap_or(true),
             chaos_seed,
             chaos_token: self.chaos_token.filter(|token| !token.is_empty()),
             tls: TlsFiles { cert: self.tls_cert, key: self.tls_key, ca: self.tls_ca },
@@ -331,7 +331,7 @@ impl Options {
                     .map_or(defaults.request_time, |millis| Duration::from_millis(millis.into())),
                 ..defaults
             },
-            replica: default_replica_config(),
+            server: server::Config { forward: self.forward.unwrap_or(true), ..server::Config::default() },
             seed: draw()?,
         })
     }

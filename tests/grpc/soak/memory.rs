@@ -6,14 +6,14 @@
 
 use std::fs;
 
-use seedbed::node::grpc::default_replica_config;
+use seedbed::server;
 
 use super::{SERVERS, Soak};
 
 /// By so much may one median be above the other: half of what a log swings by, as the two thirds may begin at different
 /// points of the swing, and a few of them fit in a third.
 fn growth_kib_max() -> u64 {
-    default_replica_config().log_bytes_max as u64 / 1_024 / 4
+    server::Config::default().log_bytes_max as u64 / 1_024 / 4
 }
 
 /// From so many seconds on, logs have been full before the first third is over.

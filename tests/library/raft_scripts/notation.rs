@@ -100,6 +100,7 @@ pub fn show_response(response: &Response, leader: Option<ReplicaId>) -> String {
         Response::Ok { value: None } => "ok".to_string(),
         Response::Ok { value: Some(value) } => format!("{value:?}"),
         Response::Fail => "fail".to_string(),
+        Response::Outdated => "outdated".to_string(),
         Response::Redirect => {
             let leader = leader.map_or("nobody".to_string(), |leader| leader.0.to_string());
             format!("redirect to {leader}")

@@ -94,7 +94,10 @@ fn what_makes_no_grid_is_refused_and_named_with_what_is_allowed() {
         ),
         ("calm.json broken.json", "broken.json: line 1, column 15: cannot be read as JSON: "),
         ("wrong-axes.json", "wrong-axes.json: `axes[0].drops` is true; allowed is a list of numbers and texts"),
-        ("wrong-protocols.json", "wrong-protocols.json: `protocols[0]` is \"paxos\"; allowed is raft, broadcast, node"),
+        (
+            "wrong-protocols.json",
+            "wrong-protocols.json: `protocols[0]` is \"paxos\"; allowed is raft, broadcast, node, cluster",
+        ),
         ("future.json", "future.json: `seedbed_sweep` is 2; allowed is the whole number 1"),
         ("none.json", "the grid is empty: it has no scenario"),
         ("fine.json calm.json", "fine.json: is a sweep file; allowed is one sweep file, without other names"),

@@ -65,10 +65,14 @@ impl Director {
     /// The replicas that are up and may reach a quorum, themselves included, there and back.
     fn possible_leaders(&self) -> ReplicaSet {
         let up = self.hosts.living.minus(self.hosts.paused);
+        up.iter().filter(|&one| self.may_reach(one).len() >= self.quorum()).collect()
+    }
+
+    /// The replicas that are up and that this one may reach, there and back, itself included.
+    pub fn may_reach(&self, one: ReplicaId) -> ReplicaSet {
+        let up = self.hosts.living.minus(self.hosts.paused);
         let passes = |from, to| self.monkey.loss(from, to) < 1.0;
-        let reaches = |one, other| one == other || (passes(one, other) && passes(other, one));
-        let leads = |one: &ReplicaId| up.iter().filter(|&other| reaches(*one, other)).count() >= self.quorum();
-        up.iter().filter(leads).collect()
+        up.iter().filter(|&other| one == other || (passes(one, other) && passes(other, one))).collect()
     }
 
     /// For each replica, the sound replicas with which it cannot exchange messages, or only slowly.

@@ -198,6 +198,8 @@ pub struct Hosts {
     pub bad_disks: ReplicaSet,
     /// Hosts with a clock that runs at another rate than the world's.
     pub bad_clocks: ReplicaSet,
+    /// Hosts that were started without what was on their disks. A machine that notices may end.
+    pub wiped: ReplicaSet,
     /// Whether syncs take no time, so that no disk can be slow.
     pub syncs_are_instant: bool,
     all: ReplicaSet,
@@ -213,6 +215,7 @@ impl Hosts {
             paused: none,
             bad_disks: none,
             bad_clocks: none,
+            wiped: none,
             syncs_are_instant: false,
             all,
         }
@@ -258,7 +261,7 @@ impl Hosts {
             Act::Restart { wipe } => {
                 self.living = with(self.living);
                 if wipe {
-                    self.bad_disks = without(self.bad_disks);
+                    (self.bad_disks, self.wiped) = (without(self.bad_disks), with(self.wiped));
                 }
             }
             Act::Pause => self.paused = with(self.paused),

@@ -4,11 +4,12 @@ use std::marker::PhantomData;
 
 use super::case::{Case, Judged};
 use super::panicked::{Newest, Rerun};
+use crate::chaos::Director;
 use crate::check::linear::AnySpecification;
 use crate::check::promptness::Promptness;
 use crate::check::{Check, Evidence, Judgement, Panel, liveness};
 use crate::consensus::Consensus;
-use crate::id::ReplicaId;
+use crate::id::{ReplicaId, ReplicaSet};
 use crate::machine::{Boot, Exit, Machine};
 use crate::record::{Event, Observer, RunRecord, Said, Scene, Tally, View, Watcher, Windows};
 use crate::scenario::Scenario;
@@ -44,6 +45,7 @@ pub(in crate::lab) trait Played: Plays {
     fn pulse(&self, message: &MessageIn<Self>) -> Option<Pulse>;
     fn checks(&self) -> Vec<Box<dyn Check<Self::Machine>>>;
     fn specification(&self, scenario: &Scenario) -> Option<&'static dyn AnySpecification>;
+    fn participants(&self, replicas: &[Self::Machine], director: &Director) -> ReplicaSet;
     /// At least [`liveness::BOUND`].
     fn bound(&self) -> Span;
     fn promptness(&self) -> Option<Promptness>;
@@ -96,7 +98,9 @@ pub(super) fn judged<P: Played>(played: &P, case: &Case, observer: impl Observer
     while run.step() {}
     let (machines, living) = (run.replicas(), run.director().living());
     let diagnosis = liveness::diagnose(living, |id| played.window(&machines[id.index()]));
+    let participants = played.participants(machines, run.director());
     let mut record = run.finish();
+    demand_only_of(participants, case.scenario.replicas, &mut record);
     let spec = played.specification(&case.scenario);
     if spec.is_none_or(|spec| spec.name() != Specification::name(&Register)) {
         // The course's clients judge values as those of registers, and this protocol does not promise registers.
@@ -110,6 +114,15 @@ pub(super) fn judged<P: Played>(played: &P, case: &Case, observer: impl Observer
     };
     let judgement = Judgement::by(&mut panel, evidence);
     Judged { record, judgement }
+}
+
+/// Progress is demanded of these replicas alone, if they are enough.
+fn demand_only_of(participants: ReplicaSet, replicas: usize, record: &mut RunRecord) {
+    record.connected = record.connected.and(participants);
+    record.served = record.served.and(participants);
+    if record.connected.len() <= replicas / 2 {
+        (record.connected, record.served, record.calm) = (ReplicaSet::EMPTY, ReplicaSet::EMPTY, None);
+    }
 }
 
 /// The same, watched; counts its messages, too.

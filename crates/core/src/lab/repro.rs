@@ -415,7 +415,7 @@ mod tests {
             ),
             (
                 whole.replacen("\"raft\"", "\"paxos\"", 1),
-                "r.json: `protocol` is \"paxos\"; allowed is raft, broadcast, node",
+                "r.json: `protocol` is \"paxos\"; allowed is raft, broadcast, node, cluster",
             ),
             (
                 with(r#""config": {"raft.heartbeat_ms": 800}"#),

@@ -12,11 +12,13 @@ use super::shrink::Log;
 use super::subject::{Timing, Tolerance};
 use super::tested::{Runs, Tested, orderly, set, values};
 use super::verify::{Agreement, Divergence, verify_played};
+use crate::chaos::Director;
 use crate::check::linear::{AnySpecification, of_kind};
 use crate::check::promptness::Promptness;
 use crate::check::{Check, liveness};
 use crate::consensus::Consensus;
 use crate::hash::StableHasher;
+use crate::id::ReplicaSet;
 use crate::machine::{Exit, Identity};
 use crate::record::{Observer, RunRecord, Tally, Watcher, World};
 use crate::rng::Stream;
@@ -110,7 +112,7 @@ pub trait StationSubject: Clone + Send + Sync + 'static {
     /// Which faults an exploration may inject. By default all but crashes, since a replica without a disk forgets
     /// everything, and faults that last. It never injects faults of disks.
     fn tolerates(&self) -> Tolerance {
-        Tolerance { crashes: false, disks: false, lasting: false, ..Tolerance::ALL }
+        Tolerance { crashes: false, disks: false, lasting: false, wipes: false, ..Tolerance::ALL }
     }
 
     /// The times that an exploration measures its faults by.
@@ -185,6 +187,10 @@ impl<S: StationSubject> Played for OnLan<S> {
 
     fn bound(&self) -> Span {
         self.progress_bound()
+    }
+
+    fn participants(&self, replicas: &[S::Machine], _: &Director) -> ReplicaSet {
+        ReplicaSet::all(replicas.len())
     }
 
     fn promptness(&self) -> Option<Promptness> {

@@ -1,9 +1,11 @@
 //! What is tested: everything that the instruments need to know of a protocol.
 
+use crate::chaos::Director;
 use crate::check::linear::{AnySpecification, of_kind};
 use crate::check::promptness::Promptness;
 use crate::check::{Check, liveness};
 use crate::consensus::Consensus;
+use crate::id::ReplicaSet;
 use crate::lab::explore::{Flavour, Survey};
 use crate::lab::parameter::{Parameter, ParameterError};
 use crate::lab::protocol::Mutant;
@@ -84,6 +86,14 @@ pub trait Subject: Clone + Send + Sync + 'static {
     fn window<'m>(&self, machine: &'m Self::Machine) -> Option<&'m dyn Consensus> {
         let _ = machine;
         None
+    }
+
+    /// The replicas that take part at the end of a run, or could: of these alone progress is demanded, and only if they
+    /// are a majority. By default all. A protocol may have rules that keep a replica out, such as one that has lost its
+    /// memory.
+    fn participants(&self, replicas: &[Self::Machine], director: &Director) -> ReplicaSet {
+        let _ = director;
+        ReplicaSet::all(replicas.len())
     }
 
     /// How long a write or an answer may take once all faults are over. Less than [`liveness::BOUND`] counts as that.
@@ -202,6 +212,9 @@ pub struct Tolerance {
     /// Some of all that lasts until the end, as long as a quorum hears each other both ways: the rest is cut off or down, and
     /// clients must still be served. Only protocols that decide by majorities can.
     pub lasting: bool,
+    /// Replicas start again without their disks, less than half of them. They need not take part any more, but must do no
+    /// harm.
+    pub wipes: bool,
 }
 
 impl Tolerance {
@@ -216,6 +229,7 @@ impl Tolerance {
         duplicates: true,
         damage: true,
         lasting: true,
+        wipes: true,
     };
 
     /// None of them.
@@ -229,6 +243,7 @@ impl Tolerance {
         duplicates: false,
         damage: false,
         lasting: false,
+        wipes: false,
     };
 
     /// All that machines with such records can stand, but faults that last: without a disk, a crash makes a machine forget
@@ -236,7 +251,7 @@ impl Tolerance {
     pub fn of<R: 'static>() -> Tolerance {
         use std::any::TypeId;
         let has_disk = TypeId::of::<R>() != TypeId::of::<std::convert::Infallible>();
-        Tolerance { crashes: has_disk, disks: has_disk, lasting: false, ..Tolerance::ALL }
+        Tolerance { crashes: has_disk, disks: has_disk, lasting: false, wipes: false, ..Tolerance::ALL }
     }
 }
 

@@ -15,10 +15,12 @@ use super::protocol::Mutant;
 use super::shrink::Log;
 use super::subject::{MessageOf, Subject, TIMEOUT_LEAST, Timing, Tolerance};
 use super::verify::{Agreement, Divergence, verify_played};
+use crate::chaos::Director;
 use crate::check::linear::AnySpecification;
 use crate::check::promptness::Promptness;
 use crate::check::{Check, liveness};
 use crate::consensus::Consensus;
+use crate::id::ReplicaSet;
 use crate::machine::Machine;
 use crate::record::{Observer, RunRecord, Tally, Watcher, World};
 use crate::rng::Stream;
@@ -273,6 +275,10 @@ impl<S: Subject> Played for S {
 
     fn specification(&self, scenario: &Scenario) -> Option<&'static dyn AnySpecification> {
         Subject::specification(self, scenario)
+    }
+
+    fn participants(&self, replicas: &[S::Machine], director: &Director) -> ReplicaSet {
+        Subject::participants(self, replicas, director)
     }
 
     fn bound(&self) -> Span {

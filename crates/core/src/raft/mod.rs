@@ -216,6 +216,14 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         self.timeout = self.next_timeout();
     }
 
+    /// Waits for a leader for an election timeout from now on, as a replica does that has just started.
+    pub fn wait_anew(&mut self, now: Time) {
+        if let State::Follower(follower) = &mut self.role {
+            follower.deadline = now + self.server.election_timeout;
+            self.timeout = self.next_timeout();
+        }
+    }
+
     /// This many of the records that were persisted are on the disk now.
     #[cold]
     pub fn handle_synced(&mut self, now: Time, up_to: u64, out: &mut impl Effects<C>) {

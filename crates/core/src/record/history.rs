@@ -51,7 +51,7 @@ impl From<&Response> for Outcome {
     fn from(response: &Response) -> Outcome {
         match response {
             Response::Ok { value } => Outcome::Ok(value.clone()),
-            Response::Fail => Outcome::Fail,
+            Response::Fail | Response::Outdated => Outcome::Fail,
             Response::Redirect => Outcome::Redirect,
         }
     }

@@ -76,7 +76,7 @@ impl StationSubject for Node {
         let config = self.config.clone();
         // How many datagrams replicas may send is for the scenarios to say.
         let growth = Growth::new(None, move |now, node: &node::Node<Replica>| holds(&config, now, node.protocol()));
-        vec![Box::new(Both(Forgetful(Invariants::new()), Both(contact(&self.config), growth)))]
+        vec![Box::new(Both(Forgetful(Invariants::new()), Both(contact(&self.config.raft), growth)))]
     }
 
     fn window<'m>(&self, machine: &'m node::Node<Replica>) -> Option<&'m dyn Consensus> {
@@ -96,7 +96,7 @@ impl StationSubject for Node {
     }
 
     fn tolerates(&self) -> Tolerance {
-        Tolerance { crashes: false, disks: false, ..Tolerance::ALL }
+        Tolerance { crashes: false, disks: false, wipes: false, ..Tolerance::ALL }
     }
 
     fn timing(&self) -> Timing {

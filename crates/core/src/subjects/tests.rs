@@ -16,7 +16,7 @@ fn every_protocol_is_found_by_its_name_and_no_other_is() {
         assert_eq!(protocols.find(protocol.name()).as_ref(), Ok(protocol));
     }
     let unknown = protocols.find("paxos").unwrap_err().to_string();
-    assert_eq!(unknown, "unknown protocol `paxos`; allowed is raft, broadcast, node");
+    assert_eq!(unknown, "unknown protocol `paxos`; allowed is raft, broadcast, node, cluster");
 }
 
 #[test]

@@ -351,7 +351,7 @@ impl Datagrams {
         match response {
             Response::Ok { value: Some(value) } => self.write(envelope, kind::OK, &Answer { value }),
             Response::Ok { value: None } => self.write(envelope, kind::OK, &Empty {}),
-            Response::Fail => self.write(envelope, kind::FAIL, &Empty {}),
+            Response::Fail | Response::Outdated => self.write(envelope, kind::FAIL, &Empty {}),
             Response::Redirect => self.write(envelope, kind::REDIRECT, &Empty {}),
         }
     }

@@ -192,6 +192,7 @@ impl Draft<'_> {
             has_links: matches!(self.case.scenario.network, Network::Links { .. }),
             is_about_leases: false,
             has_small_batches: timing.small_batches,
+            may_wipe: self.case.protocol.tolerates().wipes,
         };
         self.parts.faults.extend(HostFaults::one(self.dice, frame));
     }

@@ -94,7 +94,7 @@ impl Parts {
 
 /// Whether a fault takes a replica away for ever.
 pub(super) fn is_loss(fault: &Fault) -> bool {
-    fault.kills() || fault.act() == Some(Act::CorruptDisk)
+    fault.kills() || matches!(fault.act(), Some(Act::CorruptDisk | Act::Restart { wipe: true }))
 }
 
 /// How long a slow link may take, in shortest election timeouts.

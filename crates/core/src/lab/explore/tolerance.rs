@@ -20,14 +20,14 @@ pub(super) fn fit(scenario: &mut Scenario, protocol: &Protocol) {
         scenario.requests = scenario.requests.min(REQUESTS_OF_VARIED_MAX);
     }
     spare(scenario, protocol.tolerates());
-    be_survivable(scenario);
+    be_survivable(scenario, protocol.tolerates().wipes);
     keep_time(scenario, protocol.timing().clock_drift_max);
     stay_within_files(scenario);
 }
 
 /// A corpus may have cases of people, with faults that are never drawn, since no protocol of replicas that trust their own
-/// disks survives them in every order: wiped disks, disks that lie, and clocks that jump.
-fn be_survivable(scenario: &mut Scenario) {
+/// disks survives them in every order: disks that lie, clocks that jump, and mostly wiped disks.
+fn be_survivable(scenario: &mut Scenario, may_wipe: bool) {
     scenario.events.retain(|event| match event.fault.act() {
         Some(Act::Clock { jump, .. }) => jump == Span::ZERO,
         Some(Act::LyingDisk) => false,
@@ -35,7 +35,7 @@ fn be_survivable(scenario: &mut Scenario) {
     });
     for event in &mut scenario.events {
         if let Fault::Host { act: Act::Restart { wipe }, .. } = &mut event.fault {
-            *wipe = false;
+            *wipe &= may_wipe;
         }
     }
 }

@@ -4,25 +4,26 @@
 
 use std::sync::Arc;
 
-use super::core::{Answer, PeerMessage};
 use crate::kv::Command;
 use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Entry, InstallSnapshot, Message, RequestVote, Vote};
 use crate::rpc::proto::raft as proto;
 use crate::rpc::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::service::{Operation, RequestId, Text, Update};
-use crate::time::Time;
+use crate::server::Message as PeerMessage;
+use crate::server::admission::Memory;
+use crate::service::{Operation, RequestId, Response, Text, Update};
+use crate::time::{Span, Time};
+use proto::admission::Kind as AdmissionKind;
 use proto::forward::Operation as ForwardOperation;
 use proto::forwarded::Answer as ForwardedAnswer;
 use proto::message::Content;
 
-impl PeerMessage {
-    /// The message's name, for counters and messages.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            PeerMessage::Raft(message) => message.kind(),
-            PeerMessage::Forward { .. } => "Forward",
-            PeerMessage::Forwarded { .. } => "Forwarded",
-        }
+/// A message's name, for counters and messages.
+pub(super) fn kind(message: &PeerMessage) -> &'static str {
+    match message {
+        PeerMessage::Raft(message) => message.kind(),
+        PeerMessage::Forward { .. } => "Forward",
+        PeerMessage::Forwarded { .. } => "Forwarded",
+        PeerMessage::Hello { .. } | PeerMessage::Welcome { .. } | PeerMessage::Forgotten { .. } => "Admission",
     }
 }
 
@@ -30,7 +31,7 @@ impl From<&PeerMessage> for proto::Message {
     fn from(message: &PeerMessage) -> proto::Message {
         let content = match message {
             PeerMessage::Raft(message) => raft_content(message),
-            PeerMessage::Forward { token, operation } => {
+            PeerMessage::Forward { token, operation, relay, patience } => {
                 let operation = match operation {
                     Operation::Get { key } => Some(ForwardOperation::Get(key.to_string())),
                     Operation::Put { key, value } => Some(ForwardOperation::Update(command(key, value, None, None))),
@@ -41,21 +42,28 @@ impl From<&PeerMessage> for proto::Message {
                     // No client of the store asks for anything else.
                     _ => None,
                 };
-                Content::Forward(proto::Forward { token: *token, operation })
+                Content::Forward(proto::Forward { token: *token, operation, relay: *relay, patience: patience.nanos() })
             }
-            PeerMessage::Forwarded { token, answer } => {
-                let answer = match answer {
-                    Answer::Done => ForwardedAnswer::Done(true),
-                    Answer::Value(value) => ForwardedAnswer::Value(value.to_string()),
-                    Answer::Mismatch(value) => ForwardedAnswer::Mismatch(value.to_string()),
-                    Answer::NotLeader => ForwardedAnswer::NotLeader(true),
-                    Answer::Failed | Answer::TimedOut => ForwardedAnswer::Failed(true),
+            PeerMessage::Forwarded { token, response } => {
+                let answer = match response {
+                    Response::Ok { value: None } => ForwardedAnswer::Done(true),
+                    Response::Ok { value: Some(value) } => ForwardedAnswer::Value(value.to_string()),
+                    Response::Redirect => ForwardedAnswer::NotLeader(true),
+                    Response::Fail => ForwardedAnswer::Failed(true),
+                    Response::Outdated => ForwardedAnswer::Outdated(true),
                 };
                 Content::Forwarded(proto::Forwarded { token: *token, answer: Some(answer) })
             }
+            PeerMessage::Hello { memory } => admission(AdmissionKind::Hello, *memory),
+            PeerMessage::Welcome { memory } => admission(AdmissionKind::Welcome, *memory),
+            PeerMessage::Forgotten { memory } => admission(AdmissionKind::Forgotten, *memory),
         };
         proto::Message { content: Some(content) }
     }
+}
+
+fn admission(kind: AdmissionKind, Memory(memory): Memory) -> Content {
+    Content::Admission(proto::Admission { kind: kind as i32, memory })
 }
 
 fn raft_content(message: &Message<Arc<Command>>) -> Content {
@@ -178,7 +186,7 @@ pub(super) fn read(message: proto::Message) -> Option<PeerMessage> {
             sent: Time(part.sent),
             commands: part.commands.into_iter().map(read_shared_command).collect::<Option<_>>()?,
         }))),
-        Content::Forward(proto::Forward { token, operation }) => {
+        Content::Forward(proto::Forward { token, operation, relay, patience }) => {
             let operation = match operation? {
                 ForwardOperation::Get(key) => Operation::Get { key: key.into() },
                 // An update without a name could be carried out twice.
@@ -187,17 +195,26 @@ pub(super) fn read(message: proto::Message) -> Option<PeerMessage> {
                 }
             };
             Some(()).filter(|()| operation.key().len() <= KEY_BYTES_MAX)?;
-            PeerMessage::Forward { token, operation }
+            PeerMessage::Forward { token, operation, relay, patience: Span(patience) }
         }
         Content::Forwarded(proto::Forwarded { token, answer }) => {
-            let answer = match answer? {
-                ForwardedAnswer::Done(_) => Answer::Done,
-                ForwardedAnswer::Value(value) => Answer::Value(value.into()),
-                ForwardedAnswer::Mismatch(value) => Answer::Mismatch(value.into()),
-                ForwardedAnswer::NotLeader(_) => Answer::NotLeader,
-                ForwardedAnswer::Failed(_) => Answer::Failed,
+            let response = match answer? {
+                ForwardedAnswer::Done(_) => Response::Ok { value: None },
+                ForwardedAnswer::Value(value) => Response::Ok { value: Some(value.into()) },
+                ForwardedAnswer::NotLeader(_) => Response::Redirect,
+                ForwardedAnswer::Failed(_) => Response::Fail,
+                ForwardedAnswer::Outdated(_) => Response::Outdated,
             };
-            PeerMessage::Forwarded { token, answer }
+            PeerMessage::Forwarded { token, response }
+        }
+        Content::Admission(proto::Admission { kind, memory }) => {
+            let memory = Memory(memory);
+            match AdmissionKind::try_from(kind).ok()? {
+                AdmissionKind::Unknown => return None,
+                AdmissionKind::Hello => PeerMessage::Hello { memory },
+                AdmissionKind::Welcome => PeerMessage::Welcome { memory },
+                AdmissionKind::Forgotten => PeerMessage::Forgotten { memory },
+            }
         }
     })
 }
@@ -304,21 +321,32 @@ mod tests {
                 sent: Time(number(random)),
                 commands: (0..random.below(4)).map(|_| command(random)).collect(),
             })),
-            8 => return PeerMessage::Forward { token: term, operation: Operation::Get { key: text(random).into() } },
-            9 => {
+            8 | 9 => {
                 let request = Some(RequestId { client: number(random), number: number(random) });
-                let operation = Operation::Update(Arc::new(Update { request, ..update(random) }));
-                return PeerMessage::Forward { token: term, operation };
+                let operation = match random.chance(0.5) {
+                    true => Operation::Get { key: text(random).into() },
+                    false => Operation::Update(Arc::new(Update { request, ..update(random) })),
+                };
+                let (relay, patience) = (random.chance(0.5), Span(number(random)));
+                return PeerMessage::Forward { token: term, operation, relay, patience };
+            }
+            10 => {
+                let memory = Memory(number(random));
+                return match random.below(3) {
+                    0 => PeerMessage::Hello { memory },
+                    1 => PeerMessage::Welcome { memory },
+                    _ => PeerMessage::Forgotten { memory },
+                };
             }
             _ => {
-                let answer = match random.below(5) {
-                    0 => Answer::Done,
-                    1 => Answer::Value(text(random).into()),
-                    2 => Answer::Mismatch(text(random).into()),
-                    3 => Answer::NotLeader,
-                    _ => Answer::Failed,
+                let response = match random.below(5) {
+                    0 => Response::Ok { value: None },
+                    1 => Response::Ok { value: Some(text(random).into()) },
+                    2 => Response::Redirect,
+                    3 => Response::Outdated,
+                    _ => Response::Fail,
                 };
-                return PeerMessage::Forwarded { token: term, answer };
+                return PeerMessage::Forwarded { token: term, response };
             }
         })
     }
@@ -329,7 +357,7 @@ mod tests {
         let mut kinds = std::collections::BTreeSet::new();
         for _ in 0..5_000 {
             let message = message(&mut random);
-            kinds.insert(message.kind());
+            kinds.insert(kind(&message));
             let bytes = proto::Message::from(&message).encode_to_vec();
             let read = read(proto::Message::decode(&*bytes).expect("what was written"));
             assert_eq!(read.as_ref(), Some(&message));
@@ -354,7 +382,9 @@ mod tests {
             }
         }
         let forward = |operation| {
-            read(proto::Message { content: Some(Content::Forward(proto::Forward { token: 1, operation })) })
+            read(proto::Message {
+                content: Some(Content::Forward(proto::Forward { token: 1, operation, relay: false, patience: 1 })),
+            })
         };
         let command = || proto::Command { key: "k".to_owned(), ..proto::Command::default() };
         assert_eq!(read(proto::Message { content: None }), None);

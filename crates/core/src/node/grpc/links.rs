@@ -19,16 +19,15 @@ use tonic::transport::ClientTlsConfig;
 use tonic::{Status, Streaming};
 
 use super::convert;
-use super::core::PeerMessage;
-use super::membership::Unwelcome;
+use super::introduction::Unwelcome;
 use super::{Event, Shared};
 use crate::id::ReplicaId;
 use crate::rng::Stream;
 use crate::rpc::proto::raft::frame::Content;
 use crate::rpc::proto::raft::raft_client::RaftClient;
-use crate::rpc::proto::raft::refusal::Reason;
 use crate::rpc::proto::raft::{Batch, Frame, Hello, Message, Refusal, Welcome};
 use crate::rpc::{self, CONNECT_TIMEOUT};
+use crate::server::Message as PeerMessage;
 
 /// How many batches wait for a stream. Raft bounds how many appends are in flight; this bounds everything else.
 const QUEUED_BATCHES_MAX: usize = 256;
@@ -239,7 +238,7 @@ async fn connect(shared: &Arc<Shared>, to: ReplicaId, tls: Option<&ClientTlsConf
             .max_decoding_message_size(FRAME_BYTES_LIMIT)
             .max_encoding_message_size(FRAME_BYTES_LIMIT);
         let (sender, outgoing) = outgoing();
-        let hello = shared.membership().hello(to);
+        let hello = shared.introduction.hello(to);
         sender.send(Content::Hello(hello)).await;
         let incoming = client.exchange(outgoing).await?.into_inner();
         Ok::<_, Ended>((sender, incoming))
@@ -263,7 +262,7 @@ pub(super) fn accept(shared: Arc<Shared>, mut incoming: Streaming<Frame>) -> Out
         let ended = match first_hello(&mut incoming).await {
             Ok(hello) => {
                 if let Some(from) = shared.member(hello.from) {
-                    let own = shared.membership().hello(from);
+                    let own = shared.introduction.hello(from);
                     sender.send(Content::Hello(own)).await;
                 }
                 converse(&shared, hello, sender, incoming).await
@@ -287,7 +286,7 @@ async fn first_hello(incoming: &mut Streaming<Frame>) -> Result<Hello, Ended> {
 
 /// Both sides run this once the other has sent its hello: they welcome or refuse it, and then take its messages.
 async fn converse(shared: &Arc<Shared>, hello: Hello, sender: Frames, mut incoming: Streaming<Frame>) -> Ended {
-    let judged = shared.membership().handle_hello(&hello);
+    let judged = shared.introduction.judge(&hello);
     let from = match judged {
         Ok(from) => from,
         Err(unwelcome) => {
@@ -323,16 +322,8 @@ async fn converse(shared: &Arc<Shared>, hello: Hello, sender: Frames, mut incomi
             Some(Content::Welcome(_)) => {
                 link.welcome(&sender);
                 tracing::info!(peer = from.0, "connected");
-                if shared.membership().handle_welcome(from) {
-                    shared.tell(Event::Member).await;
-                }
             }
-            Some(Content::Refusal(refusal)) => {
-                if refusal.reason == Reason::Amnesia as i32 {
-                    shared.forgotten(&refusal.message);
-                }
-                break Ended::Refused(refusal.message);
-            }
+            Some(Content::Refusal(refusal)) => break Ended::Refused(refusal.message),
             Some(Content::Hello(_)) | None => shared.ignore(from, 1),
         }
     };
@@ -345,7 +336,7 @@ async fn converse(shared: &Arc<Shared>, hello: Hello, sender: Frames, mut incomi
 async fn receive(shared: &Arc<Shared>, from: ReplicaId, message: Message) {
     match convert::read(message) {
         Some(message) => {
-            if shared.admits(from, message.kind()) {
+            if shared.admits(from, convert::kind(&message)) {
                 shared.tell(Event::Peer { from, message }).await;
             }
         }
@@ -365,7 +356,12 @@ mod tests {
     }
 
     fn forward(token: u64, bytes: usize) -> PeerMessage {
-        PeerMessage::Forward { token, operation: Operation::Get { key: "k".repeat(bytes).into() } }
+        PeerMessage::Forward {
+            token,
+            operation: Operation::Get { key: "k".repeat(bytes).into() },
+            relay: false,
+            patience: crate::time::Span::from_secs(1),
+        }
     }
 
     #[test]

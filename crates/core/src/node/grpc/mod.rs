@@ -1,22 +1,21 @@
-//! A server of the gRPC cluster: the replica behind the services of `proto/`.
+//! A server of the gRPC cluster: a [`Server`] behind the services of `proto/`.
 //!
-//! [`Core`] is the server without I/O. One task owns it, feeds it the events, and carries out its effects; all other
-//! tasks only move bytes:
+//! The [`Server`] does no I/O. One task owns it, feeds it the events, and carries out its effects; all other tasks only
+//! move bytes:
 //!
 //! ```text
-//! clients ──► services ──┐                      ┌──► services ──► clients
-//!                        ├──► events ──► core ──┤
-//! other servers ► links ─┘        (one task)    └──► links ──► other servers
+//! clients ──► services ──┐                        ┌──► services ──► clients
+//!                        ├──► events ──► server ──┤
+//! other servers ► links ─┘         (one task)     └──► links ──► other servers
 //! ```
 //!
 //! Every queue is bounded in number; those to other servers, and the requests that wait, in bytes, too. When there is
 //! no room, a client is told to try again later, and a message between servers is lost, as Raft expects of a network.
 
 mod convert;
-mod core;
+mod introduction;
 mod links;
 mod listener;
-mod membership;
 mod metrics;
 mod services;
 mod settings;
@@ -25,7 +24,7 @@ mod turns;
 use std::io;
 use std::net::TcpListener;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,20 +34,20 @@ use crate::chaos::{ChaosMonkey, ConnectivityMatrix};
 use crate::clock::Clock;
 use crate::consensus::{Index, Role, Term};
 use crate::id::ReplicaId;
-use crate::machine::Identity;
-use crate::replica::Replica;
+use crate::machine::{Boot, Exit, Identity};
+use crate::raft::Sound;
 use crate::rng::Stream;
 use crate::rpc::{ServerAddress, TlsError};
-use crate::service::{Operation, Text};
+use crate::server::{Message, Server};
+use crate::service::{Operation, Response, Text};
 use crate::time::Time;
 
-pub use self::core::{Answer, Core, Effect, PeerMessage};
+use introduction::{Introduction, cluster_number};
 use links::Link;
-use membership::{Membership, cluster_number};
 use metrics::{Metrics, Traffic};
-pub use settings::{Limits, Settings, SettingsError, default_replica_config};
+pub use settings::{Limits, Settings, SettingsError};
 
-/// How many events wait for the core at most.
+/// How many events wait for the server at most.
 const EVENTS_MAX: usize = 4_096;
 
 /// How long a server that ends waits for its successor to lead and for its requests to be answered.
@@ -87,9 +86,9 @@ pub enum ServeError {
         /// Why it is refused.
         source: io::Error,
     },
-    /// Another server remembers an earlier incarnation of this one.
-    #[error("refused by the cluster: {0}")]
-    Amnesia(String),
+    /// It must not take part.
+    #[error("it cannot go on: {0}")]
+    Exited(Exit),
     /// The connections cannot be served any more.
     #[error("the server has broken: {}", crate::rpc::describe_transport(.0))]
     Broken(tonic::transport::Error),
@@ -103,9 +102,7 @@ enum Event {
     /// A client asks for the value of a key as far as this server knows it.
     Stale { key: Text, reply: oneshot::Sender<Text> },
     /// Another server has sent a message, and the chaos monkey has let it through.
-    Peer { from: ReplicaId, message: PeerMessage },
-    /// The server takes part from now on.
-    Member,
+    Peer { from: ReplicaId, message: Message },
     /// A caller wants a report.
     Report { reply: oneshot::Sender<Report> },
     /// The server will end: it should give up leadership, and answer the requests that it can.
@@ -115,19 +112,19 @@ enum Event {
 /// Delivers the answer to a client.
 #[derive(Debug)]
 struct Ticket {
-    reply: oneshot::Sender<Answer>,
-    /// The memory of the request. It stays reserved as long as the core has the request, even if the client has gone.
+    reply: oneshot::Sender<Response>,
+    /// The memory of the request. It stays reserved as long as the server has the request, even if the client has gone.
     _room: OwnedSemaphorePermit,
 }
 
 impl Ticket {
-    fn answer(self, answer: Answer) {
+    fn answer(self, response: Response) {
         // The client may no longer listen.
-        let _ = self.reply.send(answer);
+        let _ = self.reply.send(response);
     }
 }
 
-/// How the core is doing.
+/// How the server is doing.
 #[derive(Clone, Copy, Debug)]
 struct Report {
     /// None while it does not take part yet.
@@ -146,8 +143,8 @@ struct Report {
 enum End {
     /// It was asked to end.
     Asked,
-    /// Another server remembers an earlier incarnation of it.
-    Amnesia(String),
+    /// The machine has ended.
+    Exited(Exit),
 }
 
 /// The state that all tasks of a server share.
@@ -158,7 +155,9 @@ struct Shared {
     cluster: String,
     clock: Clock,
     events: mpsc::Sender<Event>,
-    membership: Mutex<Membership>,
+    introduction: Introduction,
+    /// Whether it takes part.
+    is_member: AtomicBool,
     links: Vec<Link>,
     chaos: Option<Mutex<ChaosMonkey>>,
     traffic: Mutex<Traffic>,
@@ -172,8 +171,8 @@ struct Shared {
 const NO_LEADER: u32 = u32::MAX;
 
 impl Shared {
-    fn membership(&self) -> MutexGuard<'_, Membership> {
-        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_member(&self) -> bool {
+        self.is_member.load(Ordering::Relaxed)
     }
 
     fn traffic(&self) -> MutexGuard<'_, Traffic> {
@@ -203,9 +202,9 @@ impl Shared {
         tracing::debug!(peer = from.0, "sent what makes no sense");
     }
 
-    /// Passes an event to the core, once there is room.
+    /// Passes an event to the server, once there is room.
     async fn tell(&self, event: Event) {
-        // If the core is gone, so is the server.
+        // If the machine is gone, so is the program.
         let _ = self.events.send(event).await;
     }
 
@@ -220,7 +219,7 @@ impl Shared {
         self.leader.store(leader.map_or(NO_LEADER, |leader| u32::from(leader.0)), Ordering::Relaxed);
     }
 
-    /// How the core is doing; none if it is gone.
+    /// How the server is doing; none if it is gone.
     async fn report(&self) -> Option<Report> {
         let (reply, report) = oneshot::channel();
         self.tell(Event::Report { reply }).await;
@@ -233,11 +232,6 @@ impl Shared {
             current.get_or_insert(end);
             first
         });
-    }
-
-    /// Another server remembers an earlier incarnation of this one.
-    fn forgotten(&self, message: &str) {
-        self.end(End::Amnesia(crate::printable::printable(message).to_string()));
     }
 
     fn is_ending(&self) -> bool {
@@ -293,7 +287,8 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
         cluster: settings.cluster.clone(),
         clock: Clock::start(),
         events,
-        membership: Mutex::new(Membership::new(number, id, members.len(), random.next_u64())),
+        introduction: Introduction::new(number, id, members.len()),
+        is_member: AtomicBool::new(false),
         links: members.iter().map(|_| Link::default()).collect(),
         chaos: settings.chaos_seed.map(|seed| Mutex::new(calm_monkey(members.len(), seed))),
         traffic: Mutex::new(Traffic::default()),
@@ -302,8 +297,8 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
         members,
     });
     let identity = Identity { id, replicas: shared.members.len(), seed: random.next_u64() };
-    let replica = Replica::new(identity, settings.replica.clone()).map_err(SettingsError::Replica)?;
-    let core = Core::new(id, replica, settings.forward, random.next_u64());
+    let boot = Boot { identity, incarnation: 0, now: Time::ZERO, disk: None };
+    let server = Server::boot(boot, settings.server_config(), Sound).map_err(ServeError::Exited)?;
     tracing::info!(
         id = id.0,
         listen = %settings.listen,
@@ -318,7 +313,7 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
          again is refused"
     );
     let metrics = Arc::new(Metrics::new());
-    let core = tokio::spawn(turns::run(core, queue, Arc::clone(&shared)));
+    let turns = tokio::spawn(turns::run(server, queue, Arc::clone(&shared)));
     for to in ReplicaId::all(shared.members.len()).filter(|&to| to > id) {
         tokio::spawn(links::keep_connected(Arc::clone(&shared), to, client_tls.clone(), random.next_u64()));
     }
@@ -333,10 +328,10 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
     shared.end(End::Asked);
     // Connections that are still open by then are dropped.
     let served = tokio::time::timeout(LAST_CALL, serving).await;
-    core.abort();
+    turns.abort();
     tracing::info!("ended");
-    if let Some(End::Amnesia(message)) = &*shared.end.borrow() {
-        return Err(ServeError::Amnesia(message.clone()));
+    if let Some(End::Exited(why)) = &*shared.end.borrow() {
+        return Err(ServeError::Exited(why.clone()));
     }
     match served {
         Ok(Ok(Err(error))) => Err(error),

@@ -13,7 +13,7 @@ use tonic_health::ServingStatus;
 
 use super::links::{self, FRAME_BYTES_LIMIT, Outgoing};
 use super::metrics::Metrics;
-use super::{Answer, Event, Limits, ServeError, Settings, Shared, Ticket, listener};
+use super::{Event, Limits, ServeError, Settings, Shared, Ticket, listener};
 use crate::chaos::ConnectivityMatrix;
 use crate::consensus::Role;
 use crate::id::ReplicaId;
@@ -29,7 +29,7 @@ use crate::rpc::proto::kvstore::{
 use crate::rpc::proto::raft::Frame;
 use crate::rpc::proto::raft::raft_server::{Raft, RaftServer};
 use crate::rpc::{self, KEY_BYTES_MAX, MESSAGE_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::service::{self, Operation, Text, Update};
+use crate::service::{self, Operation, Response as Answer, Text, Update};
 use crate::time::{Span, Time};
 
 /// The unit in which the memory of waiting requests is counted. No request is free.
@@ -170,6 +170,13 @@ struct Store {
     budget: Arc<Semaphore>,
 }
 
+/// What came of a request.
+struct Asked {
+    answer: Answer,
+    /// It failed because its time was over.
+    is_late: bool,
+}
+
 /// The parts of an answer besides the value.
 struct Told {
     code: ReturnCode,
@@ -178,8 +185,8 @@ struct Told {
 }
 
 impl Store {
-    /// Asks the core, within the time that the client gives.
-    async fn ask(&self, metadata: &MetadataMap, operation: Operation) -> Result<Answer, String> {
+    /// Asks the server, within the time that the client gives.
+    async fn ask(&self, metadata: &MetadataMap, operation: Operation) -> Result<Asked, String> {
         let room = self.room(&operation)?;
         let now = self.shared.clock.now();
         // A little less, so that the client receives the error before its time runs out.
@@ -187,9 +194,11 @@ impl Store {
         let patience = patience.map_or(self.request_time, |patience| patience.min(self.request_time));
         let (reply, answer) = oneshot::channel();
         let ticket = Ticket { reply, _room: room };
-        self.shared.tell(Event::Request { operation, deadline: now + patience, ticket }).await;
-        // The core answers in time, unless it is gone.
-        answer.await.map_err(|_| "the server ends".to_owned())
+        let deadline = now + patience;
+        self.shared.tell(Event::Request { operation, deadline, ticket }).await;
+        // The server answers in time, unless it is gone.
+        let answer = answer.await.map_err(|_| "the server ends".to_owned())?;
+        Ok(Asked { is_late: answer == Answer::Fail && self.shared.clock.now() >= deadline, answer })
     }
 
     /// Memory for a request, if there is some.
@@ -210,11 +219,17 @@ impl Store {
     }
 
     /// An answer that is not a success, in words.
-    fn failure(&self, answer: Result<Answer, String>) -> Told {
-        match answer {
-            Ok(Answer::NotLeader) => self.told(ReturnCode::NotLeader, "this server does not lead"),
-            Ok(Answer::TimedOut) => self.told(ReturnCode::Timeout, "no answer from a majority in time"),
-            Ok(_) if !self.shared.membership().is_member() => self
+    fn failure(&self, asked: Result<Asked, String>) -> Told {
+        match asked {
+            Ok(Asked { answer: Answer::Redirect, .. }) => {
+                self.told(ReturnCode::NotLeader, "this server does not lead")
+            }
+            Ok(Asked { answer: Answer::Outdated, .. }) => self.told(
+                ReturnCode::Invalid,
+                "the number in `id` is below that of an update of this client that is done already; allowed is a higher one",
+            ),
+            Ok(Asked { is_late: true, .. }) => self.told(ReturnCode::Timeout, "no answer from a majority in time"),
+            Ok(_) if !self.shared.is_member() => self
                 .told(ReturnCode::Unavailable, "this server does not take part yet: too few others have welcomed it"),
             Ok(_) => self.told(ReturnCode::Unavailable, "there is no leader, or it could not do it"),
             Err(message) => self.told(ReturnCode::Unavailable, message),
@@ -236,13 +251,17 @@ impl Store {
         let answer = if stale {
             let (reply, value) = oneshot::channel();
             self.shared.tell(Event::Stale { key: key.into(), reply }).await;
-            value.await.map(Answer::Value).map_err(|_| "the server ends".to_owned())
+            let read = |value| Asked { answer: Answer::Ok { value: Some(value) }, is_late: false };
+            value.await.map(read).map_err(|_| "the server ends".to_owned())
         } else {
             self.ask(&metadata, Operation::Get { key: key.into() }).await
         };
         match answer {
-            Ok(Answer::Value(value)) if value.is_empty() => respond(value, self.told(ReturnCode::NotFound, "")),
-            Ok(Answer::Value(value)) => respond(value, self.told(ReturnCode::Success, "")),
+            Ok(Asked { answer: Answer::Ok { value }, .. }) => {
+                let value = value.unwrap_or_default();
+                let code = if value.is_empty() { ReturnCode::NotFound } else { ReturnCode::Success };
+                respond(value, self.told(code, ""))
+            }
             other => respond(nothing(), self.failure(other)),
         }
     }
@@ -255,8 +274,10 @@ impl Store {
         }
         let operation = Operation::Update(Arc::new(change.into()));
         match self.ask(metadata, operation).await {
-            Ok(Answer::Done) => (self.told(ReturnCode::Success, ""), nothing()),
-            Ok(Answer::Mismatch(found)) => (self.told(ReturnCode::Mismatch, "the key has another value"), found),
+            Ok(Asked { answer: Answer::Ok { value: None }, .. }) => (self.told(ReturnCode::Success, ""), nothing()),
+            Ok(Asked { answer: Answer::Ok { value: Some(found) }, .. }) => {
+                (self.told(ReturnCode::Mismatch, "the key has another value"), found)
+            }
             other => (self.failure(other), nothing()),
         }
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::{ServeError, listener};
 use crate::id::{REPLICAS_MAX, ReplicaId};
 use crate::raft::ConfigError;
-use crate::replica;
 use crate::rpc::{ServerAddress, TlsFiles};
+use crate::server;
+use crate::time::Span;
 
 /// The settings of a server.
 #[derive(Debug)]
@@ -22,8 +23,6 @@ pub struct Settings {
     pub listener: Option<TcpListener>,
     /// The cluster's name: servers of other clusters are refused.
     pub cluster: String,
-    /// Whether requests are passed on to the leader.
-    pub forward: bool,
     /// The seed of the chaos monkey's random streams; none if it carries no monkey.
     pub chaos_seed: Option<u64>,
     /// The token that callers of the chaos monkey must send.
@@ -36,8 +35,8 @@ pub struct Settings {
     pub metrics: Option<ServerAddress>,
     /// The bounds on its load.
     pub limits: Limits,
-    /// The parameters of the replica.
-    pub replica: replica::Config,
+    /// The parameters of the server, but for how long a request may take: that is one of the limits.
+    pub server: server::Config,
     /// The seed of all its other randomness.
     pub seed: u64,
 }
@@ -67,17 +66,6 @@ impl Default for Limits {
             silence: Duration::from_secs(20),
         }
     }
-}
-
-/// The parameters of a replica in a server: as in the virtual world, with three differences. Batches are larger,
-/// because no message has to fit in a datagram; there is room for more requests; and the log is kept short.
-pub fn default_replica_config() -> replica::Config {
-    let mut config = replica::Config::default();
-    config.raft.batch_bytes_max = 256 << 10;
-    config.log_bytes_max = 64 << 20;
-    config.held_requests_max = 16_384;
-    config.remembered_requests = 16_384;
-    config
 }
 
 /// Why settings make no sense.
@@ -112,9 +100,9 @@ pub enum SettingsError {
     /// Certificates without an authority to check those of other servers.
     #[error("--tls-cert needs --tls-ca, too: servers of a cluster check each other's certificates")]
     NoAuthority,
-    /// The replica's parameters make no sense.
+    /// The server's parameters make no sense.
     #[error(transparent)]
-    Replica(ConfigError),
+    Server(ConfigError),
 }
 
 impl Settings {
@@ -145,7 +133,13 @@ impl Settings {
         if open && self.chaos_seed.is_some() && self.chaos_token.is_none() && self.tls.ca.is_none() {
             return Err(SettingsError::OpenChaos(self.listen.clone()));
         }
-        self.replica.validate().map_err(SettingsError::Replica)
+        self.server_config().validate().map_err(SettingsError::Server)
+    }
+
+    /// The parameters of the server.
+    pub(super) fn server_config(&self) -> server::Config {
+        let request_time_max = Span(u64::try_from(self.limits.request_time.as_nanos()).unwrap_or(u64::MAX));
+        server::Config { request_time_max, ..self.server.clone() }
     }
 
     /// The socket on which it listens.

@@ -1,40 +1,50 @@
-//! The one task that owns the core. Each turn takes in all waiting events, lets the core do the due work, and carries
+//! The one task that owns the server. Each turn takes in all waiting events, lets the server do the due work, and carries
 //! out its effects. Then it sleeps until the next event. So requests that come together share their way through the
 //! log.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::core::{Answer, Core, Effect, PeerMessage};
-use super::{Event, Report, Shared, Ticket};
+use super::{End, Event, Report, Shared, Ticket, convert};
 use crate::consensus::{Consensus, Role, Term};
-use crate::id::ReplicaId;
+use crate::id::{ClientId, Mid, ReplicaId};
+use crate::machine::{Effect, Emission, Input, Machine, Outbox};
+use crate::server::{Message, Server};
 use crate::service::Service;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// The most events of one turn, so that a flood stops no timers.
 const EVENTS_PER_TURN_MAX: usize = 1_024;
 
-/// How many times in a row the core may do work that is due at once.
+/// How many times in a row the server may do work that is due at once.
 const TIMEOUTS_PER_TURN_MAX: usize = 64;
 
 /// How often a server that does not take part yet reports this.
-const JOINING_INTERVAL: Duration = Duration::from_secs(5);
+const JOINING_INTERVAL: Span = Span::from_secs(5);
 
 /// However far away the next deadline is, there is a turn this often.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
-/// Runs the core until all senders of events are gone.
-pub(super) async fn run(core: Core<Ticket>, mut queue: mpsc::Receiver<Event>, shared: Arc<Shared>) {
+/// Clients are told apart by the numbers of their requests.
+const CLIENT: ClientId = ClientId(0);
+
+/// Runs the server until all senders of events are gone, or it ends.
+pub(super) async fn run(server: Server, mut queue: mpsc::Receiver<Event>, shared: Arc<Shared>) {
     let mut turns = Turns {
         outgoing: shared.members.iter().map(|_| Vec::new()).collect(),
-        core,
-        member: false,
+        server,
+        out: Outbox::new(),
+        tickets: BTreeMap::new(),
+        next_ticket: 0,
         told: None,
+        joining: shared.clock.now() + JOINING_INTERVAL,
         farewells: Vec::new(),
         shared,
     };
@@ -51,111 +61,120 @@ pub(super) async fn run(core: Core<Ticket>, mut queue: mpsc::Receiver<Event>, sh
             tokio::select! {
                 biased;
                 count = queue.recv_many(&mut events, EVENTS_PER_TURN_MAX) => if count == 0 { return },
-                () = sleep(wait) => turns.tell_joining(),
+                () = sleep(wait) => {}
             }
         }
-        turns.turn(&mut events);
+        if turns.turn(&mut events).is_break() {
+            return;
+        }
     }
 }
 
 struct Turns {
-    core: Core<Ticket>,
+    server: Server,
+    out: Outbox<Server>,
     shared: Arc<Shared>,
-    /// Whether it takes part.
-    member: bool,
+    /// The clients that wait, by the numbers of their requests.
+    tickets: BTreeMap<Mid, Ticket>,
+    next_ticket: u64,
     /// The role, term and leader that were reported last.
     told: Option<(Role, Term, Option<ReplicaId>)>,
+    /// When a server that does not take part reports this next.
+    joining: Time,
     /// The messages to each server in this turn.
-    outgoing: Vec<Vec<PeerMessage>>,
-    /// The callers that wait until the core has no more work.
+    outgoing: Vec<Vec<Message>>,
+    /// The callers that wait until the server has no more work.
     farewells: Vec<oneshot::Sender<()>>,
 }
 
 impl Turns {
     /// How long until something is due.
     fn wait(&self) -> Duration {
-        if !self.member {
-            return JOINING_INTERVAL;
-        }
-        let wait = self.core.poll_timeout().since(self.shared.clock.now());
+        let wait = self.server.poll_timeout().since(self.shared.clock.now());
         Duration::from_nanos(wait.nanos()).min(SLEEP_MAX)
     }
 
-    fn turn(&mut self, events: &mut Vec<Event>) {
+    fn turn(&mut self, events: &mut Vec<Event>) -> ControlFlow<()> {
         let mut now = self.shared.clock.now();
         for event in events.drain(..) {
             self.handle(now, event);
         }
-        if self.member {
-            for _ in 0..TIMEOUTS_PER_TURN_MAX {
-                if self.core.poll_timeout() > now {
-                    break;
-                }
-                self.core.handle_timeout(now);
-                now = self.shared.clock.now();
+        for _ in 0..TIMEOUTS_PER_TURN_MAX {
+            if self.server.poll_timeout() > now {
+                break;
             }
+            self.server.handle(now, Input::Timeout, &mut self.out);
+            now = self.shared.clock.now();
         }
-        self.perform();
-        self.tell_changes();
-        if self.core.open() == 0 && self.core.replica().role() != Role::Leader {
+        self.perform()?;
+        self.tell_changes(now);
+        if self.server.open_requests() == 0 && self.server.role() != Role::Leader {
             self.farewells.drain(..).for_each(|reply| reply.send(()).unwrap_or_default());
         }
+        ControlFlow::Continue(())
     }
 
     fn handle(&mut self, now: Time, event: Event) {
         match event {
-            Event::Request { operation, deadline, ticket } if self.member => {
-                self.core.handle_request(now, ticket, operation, deadline);
+            Event::Request { operation, deadline, ticket } => {
+                let mid = Mid(self.next_ticket);
+                self.next_ticket += 1;
+                self.tickets.insert(mid, ticket);
+                self.server.handle_request(now, (CLIENT, mid), operation, deadline, &mut self.out);
             }
-            Event::Request { ticket, .. } => ticket.answer(Answer::Failed),
             Event::Stale { key, reply } => {
-                let value = self.core.replica().store().get(&key).cloned().unwrap_or_default();
+                let value = self.server.store().get(&key).cloned().unwrap_or_default();
                 drop(reply.send(value));
             }
-            Event::Peer { from, message } if self.member => self.core.handle_message(now, from, message),
-            // A message that comes before the server takes part counts as lost.
-            Event::Peer { .. } => {}
-            Event::Member => {
-                tracing::info!("welcomed by enough others, takes part");
-                self.member = true;
-            }
+            Event::Peer { from, message } => self.server.handle(now, Input::Peer { from, message }, &mut self.out),
             Event::Report { reply } => drop(reply.send(self.report())),
             Event::Farewell { reply } => {
-                let heir = self.core.hand_over(now);
-                tracing::info!(heir = heir.map(|heir| heir.0), "leads no longer, if it did");
+                let led = self.server.role() == Role::Leader;
+                self.server.handle(now, Input::StepDown, &mut self.out);
+                tracing::info!(led, "hands over if it leads");
                 self.farewells.push(reply);
             }
         }
     }
 
     fn report(&self) -> Report {
-        let replica = self.core.replica();
+        let server = &self.server;
         Report {
-            role: self.member.then(|| replica.role()),
-            term: replica.term(),
-            last_index: replica.last_index(),
-            commit_index: replica.commit_index(),
-            applied: replica.applied(),
-            keys: replica.store().len() as u64,
-            open: self.core.open() as u64,
-            ignored: replica.ignored(),
+            role: server.admission().is_admitted().then(|| server.role()),
+            term: server.term(),
+            last_index: server.last_index(),
+            commit_index: server.commit_index(),
+            applied: server.applied(),
+            keys: server.store().len() as u64,
+            open: server.open_requests() as u64,
+            ignored: server.ignored(),
         }
     }
 
-    /// Carries out the core's effects. All messages for one server travel together.
-    fn perform(&mut self) {
-        let effects = self.core.effects();
-        if effects.is_empty() {
-            return;
+    /// Carries out the server's effects. All messages for one server travel together.
+    fn perform(&mut self) -> ControlFlow<()> {
+        if self.out.is_empty() {
+            return ControlFlow::Continue(());
         }
         let mut traffic = self.shared.traffic();
-        for effect in effects.drain(..) {
+        for effect in self.out.drain() {
             match effect {
-                Effect::Send { to, message } => {
-                    traffic.note_sent(to, message.kind());
+                Effect::Emit(Emission::Send { to, message }) => {
+                    traffic.note_sent(to, convert::kind(&message));
                     self.outgoing[to.index()].push(message);
                 }
-                Effect::Answer { ticket, answer } => ticket.answer(answer),
+                Effect::Emit(Emission::Reply { mid, response, .. }) => {
+                    if let Some(ticket) = self.tickets.remove(&mid) {
+                        ticket.answer(response);
+                    }
+                }
+                // It has no disk.
+                Effect::Persist(_) | Effect::Sync => {}
+                Effect::Exit(why) => {
+                    tracing::error!("ends: {why}");
+                    self.shared.end(End::Exited(why));
+                    return ControlFlow::Break(());
+                }
             }
         }
         // Messages may be large, and other users of the counters must not wait until they are encoded.
@@ -165,24 +184,28 @@ impl Turns {
         if unsent > 0 {
             self.shared.traffic().unsent += unsent as u64;
         }
+        ControlFlow::Continue(())
     }
 
-    /// Reports what a server that does not take part waits for.
-    fn tell_joining(&self) {
-        if !self.member {
-            let (welcomed, needed) = self.shared.membership().welcomes();
-            tracing::warn!(welcomed, needed, "still waits for others to welcome it");
+    fn tell_changes(&mut self, now: Time) {
+        let admission = self.server.admission();
+        if !admission.is_admitted() {
+            if now >= self.joining {
+                self.joining = now + JOINING_INTERVAL;
+                let (welcomed, needed) = admission.welcomes();
+                tracing::warn!(welcomed, needed, "still waits for others to welcome it");
+            }
+            return;
         }
-    }
-
-    fn tell_changes(&mut self) {
-        let replica = self.core.replica();
-        let state = (replica.role(), replica.term(), replica.leader());
+        if !self.shared.is_member.swap(true, Ordering::Relaxed) {
+            tracing::info!("welcomed by enough others, takes part");
+        }
+        let state = (self.server.role(), self.server.term(), self.server.leader());
         if self.told != Some(state) {
             self.told = Some(state);
-            self.shared.note_leader(replica.leader());
-            let leader = replica.leader().map(|leader| leader.0);
-            tracing::info!(role = replica.role().name(), term = replica.term(), leader, "state");
+            self.shared.note_leader(state.2);
+            let leader = state.2.map(|leader| leader.0);
+            tracing::info!(role = state.0.name(), term = state.1, leader, "state");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What replicas of Raft promise besides Raft's invariants: to step down without contact, and to keep within bounds.
 
+use super::AroundRaft;
 use crate::check::growth::{Growth, MessageBound};
 use crate::check::promptness::Promptness;
 use crate::check::raft::LeaderContact;
-use crate::raft::Rules;
+use crate::raft::{self, Rules};
 use crate::replica::{Config, Replica};
 use crate::time::{Span, Time};
 
@@ -35,13 +36,13 @@ const BATCH_BYTES: usize = 16_384;
 const INFLIGHT: u32 = 8;
 
 /// The watch for leaders without contact.
-pub(in crate::subjects) fn contact(config: &Config) -> LeaderContact {
-    LeaderContact::new(Span(config.raft.election_timeout_max.nanos() * SILENT_TIMEOUTS))
+pub(in crate::subjects) fn contact(config: &raft::Config) -> LeaderContact {
+    LeaderContact::new(Span(config.election_timeout_max.nanos() * SILENT_TIMEOUTS))
 }
 
 /// The watch for what grows without bound.
 pub(in crate::subjects) fn growth<R: Rules>(config: &Config) -> Growth<Replica<R>> {
-    let (messages, config) = (messages(config), config.clone());
+    let (messages, config) = (messages(&config.raft), config.clone());
     Growth::new(Some(messages), move |now, replica| holds(&config, now, replica))
 }
 
@@ -58,8 +59,8 @@ pub(super) fn promptness(config: &Config) -> Promptness {
 }
 
 /// How many messages replicas may send.
-fn messages(config: &Config) -> MessageBound {
-    let per_link_second = MESSAGES / config.raft.heartbeat.as_secs_f64();
+pub(in crate::subjects) fn messages(config: &raft::Config) -> MessageBound {
+    let per_link_second = MESSAGES / config.heartbeat.as_secs_f64();
     MessageBound { per_link_second, per_replica_request: MESSAGES }
 }
 
@@ -75,7 +76,12 @@ pub(in crate::subjects) fn holds<R: Rules>(config: &Config, now: Time, replica: 
         let (held, most) = (now.since(oldest).as_secs_f64(), config.held_time_max.as_secs_f64());
         return Err(format!("has held a request for {held:.3} s, of at most {most:.3} s"));
     }
-    let (log, limit) = (replica.applied_log_bytes(), config.log_bytes_max);
+    log_is_bounded(config.log_bytes_max, replica)
+}
+
+/// Whether a replica keeps no longer a log than it needs.
+pub(in crate::subjects) fn log_is_bounded<M: AroundRaft>(limit: usize, replica: &M) -> Result<(), String> {
+    let log = replica.applied_log_bytes();
     if log > LOG_BYTES && log / LOG_TIMES > limit {
         let state: usize = replica.store().snapshot().iter().map(|command| command.bytes()).sum();
         if (log - LOG_BYTES) / LOG_TIMES > limit + state {

@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use crate::consensus::{Consensus, Index, Role, Term};
+use super::around::AroundRaft;
+use crate::consensus::{Index, Role, Term};
 use crate::engine::{PowerFailure, Rate, State};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::kv::Command;
 use crate::lab::explore::{Seen, Survey};
-use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Rules, Vote};
+use crate::raft::{AppendEntries, AppendOutcome, AppendReply, Message, RequestVote, Vote};
 use crate::record::{Event, Observer, Scene};
-use crate::replica::Replica;
 use crate::service::Response;
 use crate::time::Time;
 
@@ -24,7 +24,7 @@ macro_rules! situations {
         enum Situation { $($(#[$meaning])* $situation),* }
 
         /// The name of each situation, in order.
-        pub(super) const NAMES: &[&str] = &[$($name),*];
+        pub(in crate::subjects) const NAMES: &[&str] = &[$($name),*];
     };
 }
 
@@ -119,9 +119,13 @@ situations! {
 
 use Situation::*;
 
+/// The place of the situation that no server of the cluster is in: its followers pass requests on, and do not ask whether
+/// the leader is alive.
+pub(in crate::subjects) const PROBED: usize = LeaderProbed as usize;
+
 /// Watches one run for situations.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watch {
+pub(in crate::subjects) struct Watch {
     seen: Seen,
     known: Vec<Known>,
     leading: ReplicaSet,
@@ -152,9 +156,9 @@ struct Known {
 }
 
 impl Known {
-    fn of<R: Rules>(replica: &Replica<R>, now: Time) -> Known {
+    fn of<M: AroundRaft>(replica: &M, now: Time) -> Known {
         let raft = replica.raft();
-        let gets = replica.waiting_gets();
+        let gets = replica.open_reads();
         Known {
             role: raft.role(),
             term: raft.term(),
@@ -164,7 +168,7 @@ impl Known {
             applied: replica.applied(),
             truncations: raft.log().truncations(),
             given_up: raft.given_up(),
-            puts: replica.waiting_puts(),
+            puts: replica.open_updates(),
             gets,
             lapsed: gets > 0 && raft.is_leader() && !replica.holds_read_lease(now),
         }
@@ -179,7 +183,7 @@ impl Watch {
     }
 
     /// Looks at a message that is about to be handled.
-    fn look_at_message<R: Rules>(&mut self, to: &Replica<R>, message: &Message<Arc<Command>>) {
+    fn look_at_message<M: AroundRaft>(&mut self, to: &M, message: &Message<Arc<Command>>) {
         let raft = to.raft();
         match message {
             Message::RequestVote(RequestVote { term, pre: false, handed_over, .. }) => {
@@ -204,7 +208,7 @@ impl Watch {
         }
     }
 
-    fn look_at_append<R: Rules>(&mut self, to: &Replica<R>, append: &AppendEntries<Arc<Command>>) {
+    fn look_at_append<M: AroundRaft>(&mut self, to: &M, append: &AppendEntries<Arc<Command>>) {
         let log = to.raft().log();
         self.note(StaleAppend, append.term < to.raft().term());
         self.note(AppendOvertaken, append.prev_index > log.last_index());
@@ -214,7 +218,7 @@ impl Watch {
         }
     }
 
-    fn look_at_crash<R: Rules>(&mut self, scene: &Scene<'_, Replica<R>>, id: ReplicaId, failure: PowerFailure) {
+    fn look_at_crash<M: AroundRaft>(&mut self, scene: &Scene<'_, M>, id: ReplicaId, failure: PowerFailure) {
         let raft = scene.replicas[id.index()].raft();
         self.note(CrashedUnsynced, failure.lost > 0);
         self.note(RecordTorn, failure.torn);
@@ -225,7 +229,7 @@ impl Watch {
         self.leading.remove(id);
     }
 
-    fn look_at_start<R: Rules>(&mut self, scene: &Scene<'_, Replica<R>>, id: ReplicaId) {
+    fn look_at_start<M: AroundRaft>(&mut self, scene: &Scene<'_, M>, id: ReplicaId) {
         let replica = &scene.replicas[id.index()];
         if let Some(known) = self.known.get_mut(id.index()) {
             let after = Known::of(replica, scene.local(id));
@@ -238,13 +242,13 @@ impl Watch {
     }
 
     /// Notes the leaders that are paused now.
-    fn note_paused<R: Rules>(&mut self, scene: &Scene<'_, Replica<R>>) {
+    fn note_paused<M: AroundRaft>(&mut self, scene: &Scene<'_, M>) {
         let is_paused = |id: &ReplicaId| scene.conditions[id.index()].state == State::Paused;
         self.leading.iter().filter(is_paused).for_each(|id| self.paused.insert(id));
     }
 
     /// Compares a replica with its earlier state.
-    fn compare<R: Rules>(&mut self, scene: &Scene<'_, Replica<R>>, id: ReplicaId, before: Known, after: Known) {
+    fn compare<M: AroundRaft>(&mut self, scene: &Scene<'_, M>, id: ReplicaId, before: Known, after: Known) {
         let led = before.role == Role::Leader;
         let leads = after.role == Role::Leader;
         self.note(LeaderDrifts, leads && scene.conditions[id.index()].clock.rate() != Rate::EXACT);
@@ -311,7 +315,7 @@ impl Watch {
 }
 
 /// Whether the first entry that a leader has not committed is of an older term, and on a majority.
-fn has_old_entry_on_majority<R: Rules>(replicas: &[Replica<R>], leader: ReplicaId) -> bool {
+fn has_old_entry_on_majority<M: AroundRaft>(replicas: &[M], leader: ReplicaId) -> bool {
     let raft = replicas[leader.index()].raft();
     let index = raft.commit_index() + 1;
     let Some(entry) = raft.log().get(index).filter(|entry| entry.term < raft.term()) else { return false };
@@ -319,10 +323,14 @@ fn has_old_entry_on_majority<R: Rules>(replicas: &[Replica<R>], leader: ReplicaI
     holders.count() > replicas.len() / 2
 }
 
-impl<R: Rules> Observer<Replica<R>> for Watch {
-    fn event(&mut self, scene: &Scene<'_, Replica<R>>, event: &Event<'_, Message<Arc<Command>>>) {
+impl<M: AroundRaft> Observer<M> for Watch {
+    fn event(&mut self, scene: &Scene<'_, M>, event: &Event<'_, M::Message>) {
         match *event {
-            Event::Delivered { to, message, .. } => self.look_at_message(&scene.replicas[to.index()], message),
+            Event::Delivered { to, message, .. } => {
+                if let Some(message) = M::for_raft(message) {
+                    self.look_at_message(&scene.replicas[to.index()], message);
+                }
+            }
             Event::Damaged { .. } => self.note(DamagedMessageRefused, true),
             Event::Answered { response, .. } => self.note(RequestFailed, *response == Response::Fail),
             Event::Crashed { replica, failure } => self.look_at_crash(scene, replica, failure),
@@ -352,9 +360,9 @@ impl<R: Rules> Observer<Replica<R>> for Watch {
         }
     }
 
-    fn handled(&mut self, scene: &Scene<'_, Replica<R>>, id: ReplicaId) {
+    fn handled(&mut self, scene: &Scene<'_, M>, id: ReplicaId) {
         if self.known.is_empty() {
-            let start = |replica: &Replica<R>| Known {
+            let start = |replica: &M| Known {
                 role: Role::Follower,
                 term: 0,
                 first_index: 1,
@@ -375,7 +383,7 @@ impl<R: Rules> Observer<Replica<R>> for Watch {
     }
 }
 
-impl<R: Rules> Survey<Replica<R>> for Watch {
+impl<M: AroundRaft> Survey<M> for Watch {
     fn seen(&self) -> Seen {
         self.seen
     }

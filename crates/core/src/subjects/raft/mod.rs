@@ -1,13 +1,19 @@
 //! The built-in Raft as a subject: its parameters, its messages, its mutants, and its exploration.
 
+mod around;
 mod bounds;
 mod coverage;
 mod draw;
+mod kinds;
 pub(super) mod parameters;
 mod relation;
 
-pub(super) use bounds::{contact, holds};
+pub(super) use around::AroundRaft;
+pub(super) use bounds::{contact, holds, log_is_bounded, messages};
+pub(super) use coverage::{NAMES, PROBED, Watch};
 pub(super) use draw::{config, log_bytes_max};
+pub(super) use kinds::{KINDS, Kind};
+pub(super) use relation::relation;
 
 use std::sync::Arc;
 
@@ -19,7 +25,7 @@ use crate::kv::Command;
 use crate::lab::explore::{Flavour, Survey};
 use crate::lab::{Mutant, Parameter, ParameterError, Subject, Timing, Tolerance};
 use crate::machine::{Boot, Exit};
-use crate::raft::{self, AppendEntries, Message, Record, RequestVote, Rule, Rules, Sound};
+use crate::raft::{self, Message, Record, Rule, Rules, Sound};
 use crate::replica::{Config, Replica};
 use crate::rng::Stream;
 use crate::time::Span;
@@ -42,37 +48,28 @@ const CATCH_UP: Span = Span::from_secs(10);
 /// A replica that holds fewer requests than this refuses some in runs with many clients.
 const HOLDS_FEW: usize = 100;
 
-/// The kinds of its messages, as places in [`KINDS`].
-#[derive(Clone, Copy)]
-enum Kind {
-    Append,
-    Heartbeat,
-    AppendReply,
-    PreVote,
-    RequestVote,
-    Vote,
-    Probe,
+/// The bound on progress of replicas that hold a request for as long as this.
+pub(super) fn progress_bound(config: &raft::Config, held_time_max: Span) -> Span {
+    let elections = Span(config.election_timeout_max.nanos().saturating_mul(8));
+    let held = held_time_max + Span::from_secs(1);
+    let few_at_a_time = 4_u64.div_ceil(config.inflight_max.max(1).into());
+    let catch_up = if has_small_batches(config) { CATCH_UP * few_at_a_time } else { Span::ZERO };
+    liveness::BOUND.max(elections).max(held) + catch_up
 }
 
-const KINDS: &[&str] = &["append", "heartbeat", "append_reply", "pre_vote", "request_vote", "vote", "probe"];
-
-impl Kind {
-    fn of<C>(message: &Message<C>) -> Kind {
-        match message {
-            Message::AppendEntries(AppendEntries { entries, .. }) if entries.is_empty() => Kind::Heartbeat,
-            Message::AppendEntries(_) => Kind::Append,
-            Message::AppendReply(_) => Kind::AppendReply,
-            Message::RequestVote(RequestVote { pre: true, .. }) => Kind::PreVote,
-            Message::RequestVote(_) => Kind::RequestVote,
-            Message::Vote(_) => Kind::Vote,
-            Message::Probe { .. } => Kind::Probe,
-            // This replaces the election timeout of the replica that then asks for votes. No run of the testbed has
-            // such a message.
-            Message::TimeoutNow { .. } => Kind::RequestVote,
-            // A chunk of a snapshot replaces the appends of many entries.
-            Message::InstallSnapshot(_) => Kind::Append,
-        }
+/// The times of replicas that hold this many requests.
+pub(super) fn timing(config: &raft::Config, held_requests_max: usize) -> Timing {
+    Timing {
+        timeout_min: config.election_timeout_min,
+        timeout_max: config.election_timeout_max,
+        clock_drift_max: config.clock_drift_max,
+        holds_few: held_requests_max < HOLDS_FEW,
+        small_batches: has_small_batches(config),
     }
+}
+
+fn has_small_batches(config: &raft::Config) -> bool {
+    config.batch_bytes_max < raft::Config::default().batch_bytes_max
 }
 
 impl<R: Rules> Subject for Raft<R> {
@@ -107,7 +104,7 @@ impl<R: Rules> Subject for Raft<R> {
 
     fn checks(&self) -> Vec<Box<dyn Check<Replica<R>>>> {
         let config = &self.config;
-        vec![Box::new(Both(Invariants::new(), Both(bounds::contact(config), bounds::growth::<R>(config))))]
+        vec![Box::new(Both(Invariants::new(), Both(bounds::contact(&config.raft), bounds::growth::<R>(config))))]
     }
 
     fn window<'m>(&self, machine: &'m Replica<R>) -> Option<&'m dyn Consensus> {
@@ -117,11 +114,7 @@ impl<R: Rules> Subject for Raft<R> {
     /// The common bound, or more if its timeouts are long: eight elections, or the time for which it may hold a
     /// request. Where batches are small, a log of some hundred entries takes long to be sent.
     fn progress_bound(&self) -> Span {
-        let elections = Span(self.config.raft.election_timeout_max.nanos().saturating_mul(8));
-        let held = self.config.held_time_max + Span::from_secs(1);
-        let few_at_a_time = 4_u64.div_ceil(self.config.raft.inflight_max.max(1).into());
-        let catch_up = if self.timing().small_batches { CATCH_UP * few_at_a_time } else { Span::ZERO };
-        liveness::BOUND.max(elections).max(held) + catch_up
+        progress_bound(&self.config.raft, self.config.held_time_max)
     }
 
     fn promptness(&self) -> Option<Promptness> {
@@ -158,18 +151,11 @@ impl<R: Rules> Subject for Raft<R> {
     }
 
     fn tolerates(&self) -> Tolerance {
-        Tolerance::ALL
+        Tolerance { wipes: false, ..Tolerance::ALL }
     }
 
     fn timing(&self) -> Timing {
-        let raft = &self.config.raft;
-        Timing {
-            timeout_min: raft.election_timeout_min,
-            timeout_max: raft.election_timeout_max,
-            clock_drift_max: raft.clock_drift_max,
-            holds_few: self.config.held_requests_max < HOLDS_FEW,
-            small_batches: raft.batch_bytes_max < raft::Config::default().batch_bytes_max,
-        }
+        timing(&self.config.raft, self.config.held_requests_max)
     }
 
     fn vary(&mut self, seed: u64, random: &mut Stream, flavour: Flavour) {
@@ -182,14 +168,14 @@ impl<R: Rules> Subject for Raft<R> {
     }
 
     fn situations(&self) -> &'static [&'static str] {
-        coverage::NAMES
+        NAMES
     }
 
     fn relation(&self, machine: &Replica<R>, message: &Message<Arc<Command>>) -> u64 {
-        relation::relation(machine.raft(), message)
+        relation(machine.raft(), message)
     }
 
     fn survey(&self) -> Option<Box<dyn Survey<Replica<R>>>> {
-        Some(Box::new(coverage::Watch::default()))
+        Some(Box::new(Watch::default()))
     }
 }

@@ -1,47 +1,73 @@
 //! The parameters of Raft's replicas by name.
 
 use crate::lab::{Parameter, ParameterError};
-use crate::raft::ConfigError;
+use crate::raft::{self, ConfigError};
 use crate::replica::Config;
+use crate::server;
 
-/// Every parameter. The names of consensus parameters begin with `raft.`.
-pub(in crate::subjects) fn parameters(config: &mut Config) -> Vec<Parameter<'_>> {
+/// The parameters of consensus. Their names begin with `raft.`.
+fn of_raft(config: &mut raft::Config) -> Vec<Parameter<'_>> {
     vec![
-        Parameter::millis("raft.election_timeout_min_ms", &mut config.raft.election_timeout_min),
-        Parameter::millis("raft.election_timeout_max_ms", &mut config.raft.election_timeout_max),
-        Parameter::millis("raft.heartbeat_ms", &mut config.raft.heartbeat),
-        Parameter::fraction("raft.clock_drift_max", &mut config.raft.clock_drift_max),
-        Parameter::millis("raft.round_trip_guess_ms", &mut config.raft.round_trip_guess),
-        Parameter::millis("raft.retry_min_ms", &mut config.raft.retry_min),
-        Parameter::few("raft.suspect_after", &mut config.raft.suspect_after),
-        Parameter::count("raft.batch_bytes_max", &mut config.raft.batch_bytes_max),
-        Parameter::few("raft.inflight_max", &mut config.raft.inflight_max),
+        Parameter::millis("raft.election_timeout_min_ms", &mut config.election_timeout_min),
+        Parameter::millis("raft.election_timeout_max_ms", &mut config.election_timeout_max),
+        Parameter::millis("raft.heartbeat_ms", &mut config.heartbeat),
+        Parameter::fraction("raft.clock_drift_max", &mut config.clock_drift_max),
+        Parameter::millis("raft.round_trip_guess_ms", &mut config.round_trip_guess),
+        Parameter::millis("raft.retry_min_ms", &mut config.retry_min),
+        Parameter::few("raft.suspect_after", &mut config.suspect_after),
+        Parameter::count("raft.batch_bytes_max", &mut config.batch_bytes_max),
+        Parameter::few("raft.inflight_max", &mut config.inflight_max),
+    ]
+}
+
+/// Every parameter of a replica.
+pub(in crate::subjects) fn parameters(config: &mut Config) -> Vec<Parameter<'_>> {
+    let mut all = of_raft(&mut config.raft);
+    all.extend([
         Parameter::count("held_requests_max", &mut config.held_requests_max),
         Parameter::millis("held_time_max_ms", &mut config.held_time_max),
         Parameter::millis("probe_after_ms", &mut config.probe_after),
         Parameter::count("remembered_requests", &mut config.remembered_requests),
         Parameter::limit("log_bytes_max", &mut config.log_bytes_max),
-    ]
+    ]);
+    all
 }
 
-/// Checks that all parameters together make sense.
+/// Every parameter of a server of the cluster, but whether it passes requests on.
+pub(in crate::subjects) fn of_server(config: &mut server::Config) -> Vec<Parameter<'_>> {
+    let mut all = of_raft(&mut config.raft);
+    all.extend([
+        Parameter::count("open_requests_max", &mut config.open_requests_max),
+        Parameter::millis("request_time_max_ms", &mut config.request_time_max),
+        Parameter::limit("log_bytes_max", &mut config.log_bytes_max),
+    ]);
+    all
+}
+
+/// Checks that all parameters of a replica together make sense.
 pub(in crate::subjects) fn validate(config: &Config) -> Result<(), ParameterError> {
-    config.validate().map_err(|error| {
+    explained(config.validate(), &parameters(&mut Config::default()))
+}
+
+/// The error of a configuration in terms of these parameters.
+pub(in crate::subjects) fn explained(
+    result: Result<(), ConfigError>,
+    parameters: &[Parameter<'_>],
+) -> Result<(), ParameterError> {
+    result.map_err(|error| {
         let ConfigError { value, allowed, .. } = &error;
-        ParameterError::Value { name: name_of(&error).to_owned(), value: value.clone(), allowed: allowed.clone() }
+        let name = name_of(&error, parameters).to_owned();
+        ParameterError::Value { name, value: value.clone(), allowed: allowed.clone() }
     })
 }
 
 /// The parameter name of the field that an error concerns.
-fn name_of(error: &ConfigError) -> &'static str {
+fn name_of(error: &ConfigError, parameters: &[Parameter<'_>]) -> &'static str {
     let plain = |name: &'static str| {
         let name = name.strip_prefix("raft.").unwrap_or(name);
         name.strip_suffix("_ms").unwrap_or(name)
     };
-    let mut config = Config::default();
-    let found =
-        parameters(&mut config).into_iter().map(|parameter| parameter.name()).find(|name| plain(name) == error.key);
-    found.unwrap_or(error.key)
+    parameters.iter().map(Parameter::name).find(|name| plain(name) == error.key).unwrap_or(error.key)
 }
 
 #[cfg(test)]

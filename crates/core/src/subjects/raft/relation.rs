@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::raft::{AppendEntries, AppendOutcome, Index, InstallSnapshot, Message, Payload, Raft, Rules, Term};
 
 /// A number with few values, which differs where Raft has to decide differently.
-pub(super) fn relation<C: Payload, R: Rules>(raft: &Raft<C, R>, message: &Message<C>) -> u64 {
+pub(in crate::subjects) fn relation<C: Payload, R: Rules>(raft: &Raft<C, R>, message: &Message<C>) -> u64 {
     let (term, rest) = match message {
         Message::RequestVote(request) => {
             let log = raft.log();

@@ -420,7 +420,7 @@ impl<'a> Lan<'a> {
                 let value = match response {
                     Response::Ok { value: Some(value) } => format!(", value {}", Excerpt(value.as_bytes())),
                     Response::Ok { value: None } => ", no value".to_owned(),
-                    Response::Fail | Response::Redirect => String::new(),
+                    Response::Fail | Response::Redirect | Response::Outdated => String::new(),
                 };
                 format!("incorrect answer to client {to}, MID {mid}{value}: {incorrect}")
             });

@@ -358,8 +358,9 @@ impl<'a, P: Service, O: Observer<P>> Simulation<'a, P, O> {
 
     #[cold]
     fn end(&mut self, id: ReplicaId, why: &Exit) {
-        // A replica that ends because the scenario has filled its disk behaves correctly.
-        if self.engine.disk(id).is_some_and(Disk::is_full) {
+        // A replica that ends because the scenario has filled or emptied its disk behaves correctly.
+        let was_wiped = self.stage.director.hosts().wiped.contains(id);
+        if was_wiped || self.engine.disk(id).is_some_and(Disk::is_full) {
             self.stage.refuse(self.engine.now(), id);
         } else {
             self.stage.mark_dead(self.engine.now(), id);

@@ -66,6 +66,8 @@ pub(in crate::lab::explore) struct Frame {
     pub is_about_leases: bool,
     /// Whether appends carry so little that slow disks would keep them from ever catching up.
     pub has_small_batches: bool,
+    /// Whether replicas may start again without their disks.
+    pub may_wipe: bool,
 }
 
 /// What a seed draws for its hosts.
@@ -188,6 +190,11 @@ impl HostFaults {
             Kind::CorruptDisk if self.lost == 0 && frame.replicas > 2 => {
                 self.lost = 1;
                 let at = Some(Target::Replica(any(stream)));
+                if frame.may_wipe && stream.chance(0.5) {
+                    self.add(now, host(at, Act::Crash));
+                    self.add(until, host(at, Act::Restart { wipe: true }));
+                    return;
+                }
                 self.add(now, host(at, Act::CorruptDisk));
                 self.add(now, host(at, Act::Crash));
                 self.add(until, host(None, Act::Restart { wipe: false }));

@@ -185,6 +185,7 @@ impl Sketch {
                 has_links: matches!(network, Network::Links { .. }),
                 is_about_leases: self.flavour == Flavour::Readers,
                 has_small_batches: timing.small_batches,
+                may_wipe: protocol.tolerates().wipes,
             },
         );
         let damage = |mut stream: Stream| *stream.pick(&[0.01, 0.05, 0.2]).expect("shares");
