@@ -109,13 +109,13 @@ pub mod testing;
 
 pub use seedbed_core::lab::subject;
 pub use seedbed_core::{
-    campaign, chaos, check, consensus, engine, id, lab, machine, node, record, rng, scenario, server, service,
-    specification, subjects, time, wire, workload, world,
+    campaign, chaos, check, consensus, engine, id, lab, machine, node, record, rng, scenario, service, specification,
+    subjects, time, wire, workload, world,
 };
 pub use seedbed_report as report;
 pub use testing::{explore, replay};
 
 #[cfg(feature = "grpc")]
-use seedbed_core::{client, rpc};
+use seedbed_core::{client, rpc, server};
 #[cfg(feature = "cli")]
 use seedbed_core::{clock, files, printable};

@@ -17,6 +17,7 @@ mod redirects;
 mod safety;
 mod scenario_files;
 mod scenario_writing;
+mod server;
 mod shrink;
 mod verify;
 mod workloads;

@@ -29,32 +29,41 @@ pub struct Tests {
     pub which: &'static [&'static str],
 }
 
-/// The replicas: consensus, the store, the clients' requests, the node, and the server of the gRPC cluster without I/O.
+/// The replicas: consensus, the store, the clients' requests, the node, and the server of the cluster.
 /// Left out are the rules, which only say what is to be broken.
 pub const SEEDBED: Project = Project {
     sources: "crates/core/src",
     files: &[
         "raft",
+        "replicated",
         "replica",
+        "server",
         "kv",
         "node/mod.rs",
         "node/log.rs",
         "node/members.rs",
         "node/mids.rs",
         "node/window.rs",
-        "node/grpc/core.rs",
     ],
     without: &["raft/rules.rs"],
-    check: &["-p", "seedbed-core", "--features", "grpc"],
+    check: &["-p", "seedbed-core"],
     tests: &[
         Tests {
-            build: &["-p", "seedbed-core", "--features", "grpc", "--lib"],
-            which: &["raft::", "replica::", "kv::", "node::", "--skip", "subjects::"],
+            build: &["-p", "seedbed-core", "--lib"],
+            which: &["raft::", "replica::", "server::", "kv::", "node::", "--skip", "subjects::"],
         },
         Tests {
-            build: &["-p", "seedbed", "--features", "grpc", "--test", "library"],
+            build: &["-p", "seedbed", "--test", "library"],
             // A search for what broken replicas lose depends on luck, which any change of behaviour changes.
-            which: &["raft_scripts::", "node::", "exactly_once::", "redirects::", "--skip", "counts_are_lost"],
+            which: &[
+                "raft_scripts::",
+                "node::",
+                "server::",
+                "exactly_once::",
+                "redirects::",
+                "--skip",
+                "counts_are_lost",
+            ],
         },
     ],
 };

@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use seedbed::server;
+use seedbed_core::server;
 
 use super::{SERVERS, Soak};
 

@@ -58,6 +58,10 @@ pub struct Invariants {
     changes: u64,
     /// Whether replicas have disks, so that their promises are recorded.
     durable: bool,
+    /// Whether a replica whose disk was wiped never takes part again.
+    refuses_wiped: bool,
+    /// The replicas whose disks were wiped.
+    wiped: ReplicaSet,
     /// Promises that were sent with the input that is being handled.
     promises: SmallVec<[(ReplicaId, ReplicaId, Promise); 4]>,
 }
@@ -122,6 +126,13 @@ impl Invariants {
     /// A watch that has seen nothing yet.
     pub fn new() -> Invariants {
         Invariants::default()
+    }
+
+    /// For replicas that never take part again once their disks were wiped. Then an entry need be on the disks of so many that
+    /// any majority of the others has it.
+    #[must_use]
+    pub fn refusing_wiped(self) -> Invariants {
+        Invariants { refuses_wiped: true, ..self }
     }
 
     /// The first violation, if there was one.
@@ -466,7 +477,8 @@ impl Invariants {
             replica.durable_index() > place as Index && mirror.log.get(place) == Some(&prefix)
         };
         let holders = replicas.iter().zip(&self.replicas).filter(has).count();
-        if holders > replicas.len() / 2 {
+        let is_out = |id: &ReplicaId| self.refuses_wiped && replicas[id.index()].durable_index() == 0;
+        if holders + self.wiped.iter().filter(is_out).count() > replicas.len() / 2 {
             return Ok(());
         }
         let (index, all) = (place + 1, replicas.len());
@@ -573,6 +585,7 @@ impl<P: Machine + Consensus> Observer<P> for Invariants {
                 if wiped {
                     // The scenario has wiped its disk.
                     self.replicas[replica.index()] = Mirror::default();
+                    self.wiped.insert(replica);
                 }
                 self.look_again(scene.now, scene.replicas, replica);
             }

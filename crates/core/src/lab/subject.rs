@@ -270,9 +270,9 @@ pub struct Timing {
     pub clock_drift_max: f64,
     /// Whether replicas send what they have in small batches, so that they need quick links to catch up.
     pub small_batches: bool,
-    /// Whether a replica refuses requests beyond a few. Clients that are refused ask again at once, so there must be few of
-    /// them, or a time without a leader takes more messages than a run may have.
-    pub holds_few: bool,
+    /// Whether there must be few clients, because a replica refuses requests beyond a few, or soon. Clients that are refused
+    /// ask again at once, and in a time without a leader many of them would send more messages than a run may have.
+    pub wants_few_clients: bool,
 }
 
 /// As the built-in Raft has them.
@@ -283,7 +283,7 @@ impl Default for Timing {
             timeout_max: Span::from_millis(1_200),
             clock_drift_max: 0.1,
             small_batches: false,
-            holds_few: false,
+            wants_few_clients: false,
         }
     }
 }

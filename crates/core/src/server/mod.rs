@@ -222,9 +222,10 @@ impl<R: Rules> Server<R> {
             Message::Forgotten { memory } if self.ledger.admission.is_forgotten(memory) => {
                 out.exit(Exit(
                     format!(
-                        "server {} remembers an earlier memory of this server, whose votes and entries are lost: others rely \
-                         on them, so it cannot take part",
-                        from.0
+                        "refused by the cluster: server {} was a member of this cluster before it was started again, and has \
+                         lost its memory with all votes that it gave, so it cannot take part any more. The cluster goes on \
+                         without it for as long as a majority lives",
+                        self.id.0
                     )
                     .into(),
                 ));
@@ -293,9 +294,12 @@ impl<R: Rules> Machine for Server<R> {
 
     fn handle(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         match input {
-            Input::Timeout if !self.is_admitted() => self.greet(now, out),
             Input::Timeout => {
-                self.replicated.raft_mut().handle_timeout(now, &mut self.ledger.exits(out));
+                if self.is_admitted() {
+                    self.replicated.raft_mut().handle_timeout(now, &mut self.ledger.exits(out));
+                } else {
+                    self.greet(now, out);
+                }
                 self.look_through(now, out);
             }
             Input::Peer { from, message } => self.handle_message(now, from, message, out),
@@ -321,7 +325,8 @@ impl<R: Rules> Machine for Server<R> {
 
     #[inline]
     fn poll_timeout(&self) -> Time {
-        if self.is_admitted() { self.raft().poll_timeout().min(self.requests.look()) } else { self.greets }
+        let due = if self.is_admitted() { self.raft().poll_timeout() } else { self.greets };
+        due.min(self.requests.look())
     }
 }
 

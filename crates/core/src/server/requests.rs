@@ -34,6 +34,9 @@ const LOOK_INTERVAL: Span = Span::from_millis(20);
 /// How long a request of another server is kept at most.
 const FOREIGN_TIME_MAX: Span = Span::from_secs(30);
 
+/// A server that does not take part yet holds a request no longer than this. It may soon take part, and a leader be elected.
+const JOINING_PATIENCE: Span = Span::from_secs(2);
+
 /// A server that has known no leader for this many of the longest election timeouts asks another server to pass requests
 /// on. Elections mostly end before.
 const LEADERLESS_TIMEOUTS: u64 = 2;
@@ -206,12 +209,15 @@ impl<R: Rules> Server<R> {
         deadline: Time,
         out: &mut Outbox<Self>,
     ) {
-        if !self.is_admitted() || self.open_requests() >= self.config().open_requests_max {
+        if self.open_requests() >= self.config().open_requests_max {
             return out.reply(from, mid, Response::Fail);
         }
+        let deadline = if self.is_admitted() { deadline } else { deadline.min(now + JOINING_PATIENCE) };
         let (operation, assigned) = self.requests.names.assign(operation);
         self.admit(now, Origin::Client(from, mid), operation, deadline, assigned, out);
-        self.settle(now, out);
+        if self.is_admitted() {
+            self.settle(now, out);
+        }
     }
 
     /// Takes a request that another server has passed on. One that is open already has been sent again.
@@ -269,7 +275,7 @@ impl<R: Rules> Server<R> {
             }
             Some(_) => self.answer(token, Response::Redirect, out),
             None => {
-                let is_relayed = self.config.forward && open.is_of_client();
+                let is_relayed = self.config.forward && open.is_of_client() && self.is_admitted();
                 let patience = Span(self.config.raft.election_timeout_max.nanos() * LEADERLESS_TIMEOUTS);
                 let again = if is_relayed { now.max(self.requests.leaderless + patience) } else { Time::NEVER };
                 self.requests.place(token, Place::Waiting, again);

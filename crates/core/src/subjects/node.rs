@@ -84,7 +84,17 @@ impl StationSubject for Node {
     }
 
     fn mutated(&self) -> &'static [&'static str] {
-        &["raft/", "replica/", "kv/", "node/mod.rs", "node/log.rs", "node/members.rs", "node/mids.rs", "node/window.rs"]
+        &[
+            "raft/",
+            "replicated/",
+            "replica/",
+            "kv/",
+            "node/mod.rs",
+            "node/log.rs",
+            "node/members.rs",
+            "node/mids.rs",
+            "node/window.rs",
+        ]
     }
 
     fn progress_bound(&self) -> Span {

@@ -16,7 +16,7 @@ pub(super) fn fit(scenario: &mut Scenario, protocol: &Protocol) {
         scenario.disk = None;
         scenario.events.retain(|event| event.fault.reach() <= Reach::VirtualTime);
     }
-    if protocol.timing().holds_few && scenario.operations.is_none() {
+    if protocol.timing().wants_few_clients && scenario.operations.is_none() {
         scenario.requests = scenario.requests.min(REQUESTS_OF_VARIED_MAX);
     }
     spare(scenario, protocol.tolerates());

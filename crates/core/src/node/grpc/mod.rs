@@ -87,7 +87,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// It must not take part.
-    #[error("it cannot go on: {0}")]
+    #[error("{0}")]
     Exited(Exit),
     /// The connections cannot be served any more.
     #[error("the server has broken: {}", crate::rpc::describe_transport(.0))]

@@ -63,7 +63,7 @@ pub(super) fn timing(config: &raft::Config, held_requests_max: usize) -> Timing 
         timeout_min: config.election_timeout_min,
         timeout_max: config.election_timeout_max,
         clock_drift_max: config.clock_drift_max,
-        holds_few: held_requests_max < HOLDS_FEW,
+        wants_few_clients: held_requests_max < HOLDS_FEW,
         small_batches: has_small_batches(config),
     }
 }
@@ -147,7 +147,7 @@ impl<R: Rules> Subject for Raft<R> {
 
     /// Without the datagrams of `replica/wire.rs`: messages are typed here, and only damaged ones are written and read.
     fn mutated(&self) -> &'static [&'static str] {
-        &["raft/", "replica/mod.rs", "replica/config.rs", "replica/seen.rs", "replica/window.rs", "kv/"]
+        &["raft/", "replicated/", "replica/mod.rs", "replica/config.rs", "replica/seen.rs", "replica/window.rs", "kv/"]
     }
 
     fn tolerates(&self) -> Tolerance {

@@ -468,10 +468,10 @@ mod tests {
     #[test]
     fn clients_that_ask_more_than_gets_and_puts_or_are_refused_ask_little() {
         let cases = drawn(&subjects::raft());
-        let holds_few = |case: &Case| case.protocol.timing().holds_few;
-        assert!(cases.iter().filter(|case| holds_few(case)).count() > 20);
+        let wants_few_clients = |case: &Case| case.protocol.timing().wants_few_clients;
+        assert!(cases.iter().filter(|case| wants_few_clients(case)).count() > 20);
         let is_varied =
-            |case: &&Case| case.scenario.has_updates() || case.scenario.patience.is_some() || holds_few(case);
+            |case: &&Case| case.scenario.has_updates() || case.scenario.patience.is_some() || wants_few_clients(case);
         let (varied, plain): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(is_varied);
         assert!(varied.iter().all(|case| case.scenario.requests <= REQUESTS_OF_VARIED_MAX));
         assert!(plain.iter().any(|case| case.scenario.requests > REQUESTS_OF_VARIED_MAX));
