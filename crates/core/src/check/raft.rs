@@ -12,13 +12,14 @@
 
 mod contact;
 mod invariant;
+mod mirror;
 mod opinion;
 
 use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
-use crate::consensus::{Consensus, Index, LogEntry, Promise, Role, Term, applied_digest};
+use crate::consensus::{Consensus, Index, LogEntry, Promise, Term, applied_digest};
 use crate::hash::StableHasher;
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::machine::Machine;
@@ -28,6 +29,7 @@ use crate::time::Time;
 pub use contact::{LEADER_CONTACT, LeaderContact};
 use invariant::Broken;
 pub use invariant::{Invariant, Violation};
+use mirror::{Mirror, Seen};
 pub(super) use opinion::{Broken as BrokenInvariant, opinion, unwatched};
 
 /// The result of watching a run.
@@ -75,51 +77,6 @@ struct Committed {
     prefix: u64,
     /// The digest of a state machine that has applied everything up to here.
     state: u64,
-}
-
-/// The state of a replica when it was last checked.
-#[derive(Clone, Debug, Default)]
-struct Mirror {
-    seen: Seen,
-    /// The prefix digests of its log, including the dropped beginning.
-    log: Vec<u64>,
-    /// The newest term in which it has promised anything.
-    promised: Term,
-    /// The newest vote that it has sent.
-    vote: Option<(Term, ReplicaId)>,
-    /// The index up to which it has promised to keep its log.
-    kept: Index,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Seen {
-    leads: bool,
-    term: Term,
-    voted_for: Option<ReplicaId>,
-    /// How many entries at the beginning of the log are gone.
-    dropped: Index,
-    last_index: Index,
-    truncations: u64,
-    commit_index: Index,
-    applied: Index,
-    state: u64,
-}
-
-impl Seen {
-    #[inline]
-    fn of(replica: &impl Consensus) -> Seen {
-        Seen {
-            leads: replica.role() == Role::Leader,
-            term: replica.term(),
-            voted_for: replica.voted_for(),
-            dropped: replica.first_index().saturating_sub(1),
-            last_index: replica.last_index(),
-            truncations: replica.truncations(),
-            commit_index: replica.commit_index(),
-            applied: replica.applied(),
-            state: replica.state_digest(),
-        }
-    }
 }
 
 impl Invariants {

@@ -2,7 +2,7 @@
 //! [replicated store](crate::replicated), behind the [`Machine`] seam.
 //!
 //! Every server answers clients. The leader takes requests on; every other server passes them on to the leader and returns
-//! the answer ([`requests`]). A server takes part only if others can rely on its memory ([`admission`]). What ships is this
+//! the answer (`requests`). A server takes part only if others can rely on its memory ([`admission`]). What ships is this
 //! machine: tasks, sockets and files around it only move bytes.
 
 pub mod admission;

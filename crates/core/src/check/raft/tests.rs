@@ -1,4 +1,5 @@
 use super::*;
+use crate::consensus::Role;
 
 /// A replica in any state that a test needs.
 #[derive(Clone, Debug, Default)]
