@@ -362,7 +362,26 @@ fn a_server_that_never_hears_the_leader_is_served_through_the_others() {
 }
 
 #[test]
-fn one_update_that_comes_on_several_ways_is_in_the_log_once_and_answered_each_time() {
+fn a_server_that_the_leader_never_hears_is_served_through_the_others_and_then_at_once() {
+    let (mut network, leader) = Network::with_leader(5, true);
+    let mute = (leader + 1) % 5;
+    network.wires.lose = Box::new(move |from, to, message| {
+        (from.index(), to.index()) == (mute, leader) && matches!(message, Message::Forward { .. })
+    });
+    network.ask(mute, 1, put("k", "v"), PATIENCE);
+    network.run(Span::from_millis(900));
+    assert!(network.wires.answers.is_empty());
+    network.run(Span::from_millis(800));
+    assert_eq!(network.wires.answers[&1], DONE);
+    for number in 2..5 {
+        network.ask(mute, number, put("k", "w"), PATIENCE);
+        network.run(Span::from_millis(50));
+        assert_eq!(network.wires.answers[&number], DONE, "it knows by now that the leader does not answer");
+    }
+}
+
+#[test]
+fn one_update_that_comes_by_several_routes_is_in_the_log_once_and_answered_each_time() {
     let (mut network, leader) = Network::with_leader(3, true);
     let before = network.engine.machines()[leader].0.raft().log().last_index();
     let request = Some(RequestId { client: 5, number: 1 });

@@ -264,8 +264,8 @@ pub enum Response {
     Fail,
     /// Not done here; the client should ask the leader that this answer is stamped with.
     Redirect,
-    /// Not done by this request, and never will be: its client has had a later update carried out ([`RequestId`]). Clients
-    /// of the course are told that it has failed.
+    /// Not done now, and never will be: its client has had a later update carried out ([`RequestId`]). Whether this one was
+    /// done before that is no longer known. Clients of the course are told that it has failed.
     Outdated,
 }
 

@@ -62,8 +62,9 @@ pub struct Invariants {
     durable: bool,
     /// Whether a replica whose disk was wiped never takes part again.
     refuses_wiped: bool,
-    /// The replicas whose disks were wiped.
+    /// The replicas whose disks were wiped, and those among them that had made promises and must not make any others.
     wiped: ReplicaSet,
+    forgetful: ReplicaSet,
     /// Promises that were sent with the input that is being handled.
     promises: SmallVec<[(ReplicaId, ReplicaId, Promise); 4]>,
 }
@@ -85,8 +86,8 @@ impl Invariants {
         Invariants::default()
     }
 
-    /// For replicas that never take part again once their disks were wiped. Then an entry need be on the disks of so many that
-    /// any majority of the others has it.
+    /// For replicas that never take part again once their disks were wiped. One that had made promises must make no others
+    /// then. And an entry is safe if every majority of the others has a replica with it on its disk.
     #[must_use]
     pub fn refusing_wiped(self) -> Invariants {
         Invariants { refuses_wiped: true, ..self }
@@ -171,6 +172,11 @@ impl Invariants {
 
     /// Checks a promise that one replica has sent to another.
     fn look_at_promise(&mut self, from: ReplicaId, to: ReplicaId, promise: Promise) -> Result<(), Broken> {
+        if self.forgetful.contains(from) {
+            let text =
+                format!("replica {from} promises something, although it lost its disk after it had made promises");
+            return Err((Invariant::Durability, text));
+        }
         let Mirror { seen, log, promised, vote, kept } = &mut self.replicas[from.index()];
         let to = if matches!(promise, Promise::Candidacy { .. }) { from } else { to };
         match promise {
@@ -541,8 +547,11 @@ impl<P: Machine + Consensus> Observer<P> for Invariants {
             Event::Started { replica, wiped } => {
                 if wiped {
                     // The scenario has wiped its disk.
-                    self.replicas[replica.index()] = Mirror::default();
+                    let before = std::mem::take(&mut self.replicas[replica.index()]);
                     self.wiped.insert(replica);
+                    if self.refuses_wiped && before.promised > 0 {
+                        self.forgetful.insert(replica);
+                    }
                 }
                 self.look_again(scene.now, scene.replicas, replica);
             }

@@ -12,6 +12,8 @@ pub struct Config {
     pub log_bytes_max: usize,
     /// How many requests may be without an answer at a time, those of other servers included.
     pub open_requests_max: usize,
+    /// How many bytes they may take, about.
+    pub open_bytes_max: usize,
     /// How long a request may take, if its client would wait longer.
     pub request_time_max: Span,
     /// Whether requests are passed on to the leader. If not, clients are told to ask it.
@@ -26,6 +28,7 @@ impl Default for Config {
             raft: raft::Config { batch_bytes_max: 256 << 10, ..raft::Config::default() },
             log_bytes_max: 64 << 20,
             open_requests_max: 16_384,
+            open_bytes_max: 512 << 20,
             request_time_max: Span::from_secs(5),
             forward: true,
         }
@@ -45,6 +48,9 @@ impl Config {
         if !(1..=10_000_000).contains(&self.open_requests_max) {
             return Err(ConfigError::new("open_requests_max", self.open_requests_max, "1 to 10000000"));
         }
+        if self.open_bytes_max == 0 {
+            return Err(ConfigError::new("open_bytes_max", self.open_bytes_max, "at least 1"));
+        }
         if !(Span::from_millis(1)..=Span::from_secs(3_600)).contains(&self.request_time_max) {
             let seconds = format!("{} s", self.request_time_max.as_secs_f64());
             return Err(ConfigError::new("request_time_max", seconds, "a millisecond to an hour"));
@@ -60,9 +66,10 @@ mod tests {
     #[test]
     fn every_parameter_is_checked_and_named() {
         type Spoil = fn(&mut Config);
-        let cases: [(Spoil, &str); 5] = [
+        let cases: [(Spoil, &str); 6] = [
             (|c| c.log_bytes_max = 0, "log_bytes_max is 0; allowed is at least 1"),
             (|c| c.open_requests_max = 0, "open_requests_max is 0; allowed is 1 to 10000000"),
+            (|c| c.open_bytes_max = 0, "open_bytes_max is 0; allowed is at least 1"),
             (|c| c.request_time_max = Span::ZERO, "request_time_max is 0 s; allowed is a millisecond to an hour"),
             (
                 |c| c.request_time_max = Span::from_secs(3_601),

@@ -24,7 +24,7 @@ impl Journal {
         self.others.push_back(self.persisted);
     }
 
-    /// The first so many records are on the disk. Returns how many of Raft's are.
+    /// All records up to this one, counted from 1, are on the disk. Returns how many of Raft's are.
     pub fn on_disk(&mut self, up_to: u64) -> u64 {
         while self.others.front().is_some_and(|&place| place <= up_to) {
             self.others.pop_front();

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::id::ReplicaId;
-use crate::kv::{Command, Store};
+use crate::kv::{CLIENTS_MAX, Command, Store};
 use crate::machine::{Boot, Exit, Input, Machine, Outbox, Record as _, Recovered, Stored};
 use crate::raft::{self, Raft, Rules, Sound};
 use crate::replicated::{self, Outcome, ReplicatedStore};
@@ -134,7 +134,9 @@ impl<R: Rules> Server<R> {
         let replicated = ReplicatedStore::boot(boot, config.raft.clone(), rules, config.log_bytes_max)?;
         let admission = Admission::new(id, servers, &facts, &mut stream("memory"));
         let ledger = Ledger { admission, journal, completed: Vec::new() };
-        let requests = Requests::new(Names::new(stream("names")), stream("tokens").next_u64(), now);
+        // However all of these are used at one time, no store forgets one of them meanwhile.
+        let names = Names::new(stream("names"), CLIENTS_MAX / servers.max(1) / 2);
+        let requests = Requests::new(names, stream("tokens").next_u64(), now);
         Ok(Server { id, servers, config, replicated, requests, ledger, greets: now, ignored: 0 })
     }
 
@@ -192,8 +194,9 @@ impl<R: Rules> Server<R> {
         self.greets = now + GREETING_INTERVAL;
         if let Some(fact) = self.ledger.admission.take_new() {
             self.ledger.note(fact, out);
-            out.sync();
         }
+        // It may have been written down with an earlier greeting, and not be on the disk yet.
+        out.sync();
         let memory = self.ledger.admission.own();
         self.ledger.admission.strangers().for_each(|other| out.send(other, Message::Hello { memory }));
     }
@@ -204,18 +207,26 @@ impl<R: Rules> Server<R> {
             return;
         }
         match message {
-            Message::Hello { memory } => match self.ledger.admission.handle_hello(from, memory) {
-                Greeting::Welcome => out.send(from, Message::Welcome { memory }),
-                Greeting::New(fact) => {
+            Message::Hello { memory } => {
+                let greeting = self.ledger.admission.handle_hello(from, memory);
+                if let Greeting::New(fact) = greeting {
                     self.ledger.note(fact, out);
-                    out.sync();
-                    out.send(from, Message::Welcome { memory });
                 }
-                Greeting::Forgotten => out.send(from, Message::Forgotten { memory }),
-            },
+                // That of an earlier hello may not be on the disk yet either.
+                out.sync();
+                out.send(
+                    from,
+                    match greeting {
+                        Greeting::New(_) | Greeting::Welcome => Message::Welcome { memory },
+                        Greeting::Forgotten => Message::Forgotten { memory },
+                    },
+                );
+            }
             Message::Welcome { memory } => {
                 if self.ledger.admission.handle_welcome(from, memory) {
                     self.ledger.note(Fact::Admitted, out);
+                    // If it forgot this, it would need all those welcomes again.
+                    out.sync();
                     self.replicated.raft_mut().wait_anew(now);
                 }
             }

@@ -5,12 +5,15 @@
 //! reads change nothing, and updates have names ([`RequestId`]), under which the store carries them out once. An update that
 //! comes without a name gets one here.
 //!
-//! A server may hear nothing from a leader that all others hear. So what has gone unanswered for long is passed on through
-//! another server, too: one that does not lead passes it on to the leader, and the answer takes the same way back.
+//! A server may hear nothing from a leader that all others hear, or not be heard by it. So what has gone unanswered for long is
+//! passed on through another server, too: one that does not lead passes it on to the leader, and the answer comes back by the same
+//! route.
 //!
-//! An update that comes to the leader on several ways is proposed once at a time; the others wait for its outcome.
+//! An update that comes to the leader by several routes is proposed once at a time; the others wait for its outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use smallvec::{SmallVec, smallvec};
 
 use super::{Message, Names, Server};
 use crate::id::{ClientId, Mid, ReplicaId};
@@ -18,7 +21,7 @@ use crate::kv::Applied;
 use crate::machine::Outbox;
 use crate::raft::Rules;
 use crate::replicated::{Outcome, Read};
-use crate::service::{Operation, RequestId, Response};
+use crate::service::{Operation, RequestId, Response, Text};
 use crate::time::{Span, Time};
 
 /// How long a request that was passed on waits for its answer before it is sent again the first time. Each further wait
@@ -33,6 +36,9 @@ const LOOK_INTERVAL: Span = Span::from_millis(20);
 
 /// How long a request of another server is kept at most.
 const FOREIGN_TIME_MAX: Span = Span::from_secs(30);
+
+/// A leader that has answered nothing for this long may not hear this server, or not be heard.
+const RELAY_AFTER: Span = Span::from_secs(1);
 
 /// A server that does not take part yet holds a request no longer than this. It may soon take part, and a leader be elected.
 const JOINING_PATIENCE: Span = Span::from_secs(2);
@@ -91,6 +97,9 @@ impl Open {
     }
 }
 
+/// Requests of one name. Mostly it is one.
+type Waiting = SmallVec<[u64; 1]>;
+
 /// The requests at a server.
 #[derive(Clone, Debug)]
 pub(super) struct Requests {
@@ -102,12 +111,16 @@ pub(super) struct Requests {
     names: Names,
     /// Whether this server takes requests on, and the leader, as they were when requests found their places.
     belief: (bool, Option<ReplicaId>),
-    /// Since when no leader is known.
+    /// Since when no server takes requests on, as far as is known.
     leaderless: Time,
+    /// When a request was passed on to the leader first since it last answered one; [`Time::NEVER`] if it has answered all.
+    unanswered: Time,
+    /// How many bytes the requests take, about.
+    bytes: usize,
     /// How many requests are in the replicated store.
     here: usize,
     /// The updates in the replicated store that have names, each with all requests of that name.
-    proposed: BTreeMap<RequestId, Vec<u64>>,
+    proposed: BTreeMap<RequestId, Waiting>,
     /// Their names, by the request for which each was proposed. That may have been answered since.
     proposed_for: BTreeMap<u64, RequestId>,
     /// When requests are looked through next.
@@ -127,6 +140,8 @@ impl Requests {
             names,
             belief: (false, None),
             leaderless: now,
+            unanswered: Time::NEVER,
+            bytes: 0,
             here: 0,
             proposed: BTreeMap::new(),
             proposed_for: BTreeMap::new(),
@@ -155,28 +170,28 @@ impl Requests {
         self.look = self.look.min(open.due());
     }
 
-    /// An update has been proposed that waits for its outcome, or one of its name already does. Whether it is new.
-    fn note_proposal(&mut self, token: u64, name: RequestId) -> bool {
+    /// A request wants this update proposed. True if nothing of this name is proposed yet. If something is, the request waits
+    /// for its outcome.
+    fn is_to_be_proposed(&mut self, token: u64, name: RequestId) -> bool {
         let waiting = self.proposed.entry(name).or_default();
-        if !waiting.contains(&token) {
-            waiting.push(token);
-        }
-        let is_new = waiting.len() == 1;
-        if is_new {
+        waiting.push(token);
+        let is_first = waiting.len() == 1;
+        if is_first {
             self.proposed_for.insert(token, name);
         }
-        is_new
+        is_first
     }
 
-    /// The requests that wait for the outcome of what was proposed for this one.
-    fn waiting_with(&mut self, token: u64) -> Vec<u64> {
+    /// The requests that wait for the outcome of what was proposed for this one, or read for it.
+    fn waiting_with(&mut self, token: u64) -> Waiting {
         let name = self.proposed_for.remove(&token);
-        name.and_then(|name| self.proposed.remove(&name)).unwrap_or_else(|| vec![token])
+        name.and_then(|name| self.proposed.remove(&name)).unwrap_or_else(|| smallvec![token])
     }
 
     fn remove(&mut self, token: u64) -> Option<Open> {
         let open = self.open.remove(&token)?;
         self.here -= usize::from(open.place == Place::Here);
+        self.bytes -= bytes(&open.operation);
         if let Some(name) = open.assigned {
             self.names.release(name);
         }
@@ -185,6 +200,13 @@ impl Requests {
         }
         Some(open)
     }
+}
+
+/// How many bytes a request takes, about.
+fn bytes(operation: &Operation) -> usize {
+    let expected = if let Operation::Update(update) = operation { update.expected.as_ref() } else { None };
+    let text = |text: Option<&Text>| text.map_or(0, |text| text.len());
+    size_of::<Open>() + operation.key().len() + text(operation.value()) + text(expected)
 }
 
 impl<R: Rules> Server<R> {
@@ -209,15 +231,26 @@ impl<R: Rules> Server<R> {
         deadline: Time,
         out: &mut Outbox<Self>,
     ) {
-        if self.open_requests() >= self.config().open_requests_max {
+        if !self.has_room() {
             return out.reply(from, mid, Response::Fail);
         }
+        let Some((operation, assigned)) = self.requests.names.assign(operation) else {
+            return out.reply(from, mid, Response::Fail);
+        };
         let deadline = if self.is_admitted() { deadline } else { deadline.min(now + JOINING_PATIENCE) };
-        let (operation, assigned) = self.requests.names.assign(operation);
         self.admit(now, Origin::Client(from, mid), operation, deadline, assigned, out);
         if self.is_admitted() {
             self.settle(now, out);
         }
+    }
+
+    /// Whether there is room for one more request. Updates that are overdue, but still in the log without being committed, take
+    /// room, too.
+    fn has_room(&self) -> bool {
+        let most = self.config.open_requests_max;
+        self.open_requests() < most
+            && self.proposed_updates() < most
+            && self.requests.bytes < self.config.open_bytes_max
     }
 
     /// Takes a request that another server has passed on. One that is open already has been sent again.
@@ -229,12 +262,27 @@ impl<R: Rules> Server<R> {
         patience: Span,
         out: &mut Outbox<Self>,
     ) {
-        let Origin::Server { from, token, .. } = origin else { return };
-        let is_new = !self.requests.foreign.contains_key(&(from, token));
-        if is_new && self.open_requests() < self.config().open_requests_max {
+        let Origin::Server { from, token, relay } = origin else { return };
+        if let Some(&own) = self.requests.foreign.get(&(from, token)) {
+            return if relay {
+                self.relay_now(now, own, out)
+            };
+        }
+        if self.has_room() {
             let deadline = now + patience.min(FOREIGN_TIME_MAX);
             self.requests.foreign.insert((from, token), self.requests.next_token);
             self.admit(now, origin, operation, deadline, None, out);
+        }
+    }
+
+    /// A request that waits here for a leader to be known is to be passed on from now on.
+    fn relay_now(&mut self, now: Time, token: u64, out: &mut Outbox<Self>) {
+        let Some(open) = self.requests.open.get_mut(&token) else { return };
+        if let Origin::Server { relay, .. } = &mut open.origin
+            && !std::mem::replace(relay, true)
+            && open.place == Place::Waiting
+        {
+            self.dispatch(now, token, out);
         }
     }
 
@@ -250,6 +298,7 @@ impl<R: Rules> Server<R> {
     ) {
         let token = self.requests.next_token;
         self.requests.next_token += 1;
+        self.requests.bytes += bytes(&operation);
         let (place, again, pause) = (Place::Waiting, Time::NEVER, PAUSE_MIN);
         let open = Open { origin, operation, arrived: now, deadline, assigned, place, again, pause };
         self.requests.open.insert(token, open);
@@ -263,15 +312,19 @@ impl<R: Rules> Server<R> {
             let (arrived, operation) = (open.arrived, open.operation.clone());
             self.requests.place(token, Place::Here, Time::NEVER);
             let name = if let Operation::Update(update) = &operation { update.request } else { None };
-            if name.is_some_and(|name| !self.requests.note_proposal(token, name)) {
+            if name.is_some_and(|name| !self.requests.is_to_be_proposed(token, name)) {
                 return;
             }
             return self.replicated.take_on(now, arrived, token, operation, &mut self.ledger.exits(out));
         }
         match self.raft().leader().filter(|&leader| leader != self.id) {
             Some(to) if self.config.forward && open.travels() => {
+                let is_relayed = open.is_of_client() && now >= self.requests.unanswered + RELAY_AFTER;
                 self.requests.place(token, Place::There { to }, now + PAUSE_MIN);
                 self.pass_on(now, token, to, false, out);
+                if is_relayed {
+                    self.relay(now, token, Some(to), out);
+                }
             }
             Some(_) => self.answer(token, Response::Redirect, out),
             None => {
@@ -284,6 +337,9 @@ impl<R: Rules> Server<R> {
     }
 
     fn pass_on(&mut self, now: Time, token: u64, to: ReplicaId, relay: bool, out: &mut Outbox<Self>) {
+        if !relay {
+            self.requests.unanswered = self.requests.unanswered.min(now);
+        }
         let Some(open) = self.requests.open.get(&token) else { return };
         let (operation, patience) = (open.operation.clone(), open.deadline.since(now));
         out.send(to, Message::Forward { token, operation, relay, patience });
@@ -292,6 +348,9 @@ impl<R: Rules> Server<R> {
     /// Takes the answer to a request that was passed on. A failure counts only if it comes from the leader that the
     /// request was passed on to last: an earlier one may report a failure of a request that the next one carries out.
     pub(super) fn handle_forwarded(&mut self, from: ReplicaId, token: u64, response: Response, out: &mut Outbox<Self>) {
+        if self.raft().leader() == Some(from) {
+            self.requests.unanswered = Time::NEVER;
+        }
         // An answer to a request that is not open may be late or nonsense.
         let Some(open) = self.requests.open.get(&token) else { return };
         let counts = match (&response, open.place) {
@@ -347,11 +406,13 @@ impl<R: Rules> Server<R> {
         if belief == self.requests.belief {
             return;
         }
-        if belief.1.is_none() {
+        let (takes_on, leader) = belief;
+        // A leader that hands over takes nothing on either.
+        if !takes_on && leader.is_none_or(|leader| leader == self.id) {
             self.requests.leaderless = now;
         }
+        self.requests.unanswered = Time::NEVER;
         self.requests.belief = belief;
-        let leader = belief.1;
         let is_astray = |open: &Open| match open.place {
             Place::Here => false,
             Place::Waiting => true,
@@ -393,7 +454,7 @@ impl<R: Rules> Server<R> {
     /// Sends a request again that has no answer: to the leader, and after some times through another server, too.
     fn send_again(&mut self, now: Time, token: u64, out: &mut Outbox<Self>) {
         let Some(open) = self.requests.open.get_mut(&token) else { return };
-        let (place, is_late) = (open.place, open.pause == PAUSE_MAX);
+        let (place, is_late) = (open.place, now >= open.arrived + RELAY_AFTER);
         open.pause = Span(open.pause.nanos() * 2).min(PAUSE_MAX);
         open.again = now + open.pause;
         let is_of_client = open.is_of_client();
@@ -404,10 +465,14 @@ impl<R: Rules> Server<R> {
         if let Some(to) = leader {
             self.pass_on(now, token, to, false, out);
         }
-        if is_of_client
-            && (leader.is_none() || is_late)
-            && let Some(helper) = self.next_helper(leader)
-        {
+        if is_of_client && (leader.is_none() || is_late) {
+            self.relay(now, token, leader, out);
+        }
+    }
+
+    /// Passes a request on through another server than the leader.
+    fn relay(&mut self, now: Time, token: u64, leader: Option<ReplicaId>, out: &mut Outbox<Self>) {
+        if let Some(helper) = self.next_helper(leader) {
             self.pass_on(now, token, helper, true, out);
         }
     }

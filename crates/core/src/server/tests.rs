@@ -1,4 +1,4 @@
-use super::admission::Memory;
+use super::admission::{Fact, Memory};
 use super::{Config, Message, Record, Server};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::machine::{Boot, Effect, Emission, Identity, Input, Machine, Outbox, Recovered, Stored};
@@ -53,10 +53,21 @@ fn a_server_writes_its_memory_down_before_it_names_it_and_whom_it_welcomes_befor
         ),
         "{welcome:?}"
     );
-    assert!(matches!(&effects(&mut server, hello())[..], [Effect::Emit(_)]), "it is written down already");
+    let again = effects(&mut server, hello());
+    assert!(
+        matches!(&again[..], [Effect::Sync, Effect::Emit(Emission::Send { message: Message::Welcome { .. }, .. })]),
+        "it is written down, but perhaps not on the disk: {again:?}"
+    );
+    let mut out = Outbox::new();
+    server.handle(Time(200_000_000), Input::Timeout, &mut out);
+    let greeting: Vec<_> = out.drain().collect();
+    assert!(matches!(&greeting[..], [Effect::Sync, Effect::Emit(_), Effect::Emit(_)]), "{greeting:?}");
     let other = effects(&mut server, from(1, Message::Hello { memory: Memory(6) }));
     assert!(
-        matches!(&other[..], [Effect::Emit(Emission::Send { message: Message::Forgotten { memory: Memory(6) }, .. })]),
+        matches!(
+            &other[..],
+            [Effect::Sync, Effect::Emit(Emission::Send { message: Message::Forgotten { memory: Memory(6) }, .. })]
+        ),
         "{other:?}"
     );
 }
@@ -118,4 +129,25 @@ fn names_and_tokens_differ_from_start_to_start() {
     };
     let (one, other) = (forwarded(0).expect("it is passed on"), forwarded(1).expect("it is passed on"));
     assert!(one.0 != other.0 && one.1 != other.1, "{one:?} {other:?}");
+}
+
+#[test]
+fn a_checkpoint_replaces_the_facts_before_it_by_its_own() {
+    let facts = [Fact::Own(Memory(5)), Fact::Met(ReplicaId(1), Memory(6)), Fact::Admitted];
+    let snapshot = raft::Snapshot { last_index: 0, last_term: 0, digest: 0, commands: Vec::new() };
+    let checkpoint = raft::Checkpoint { term: 3, vote: None, snapshot, base: (0, 0), entries: Vec::new() };
+    let raft = raft::Record::Checkpoint(Box::new(checkpoint));
+    let records = [
+        Record::Fact(Fact::Own(Memory(1))),
+        Record::Checkpoint { raft, facts: facts.into() },
+        Record::Fact(Fact::Met(ReplicaId(2), Memory(7))),
+    ];
+    let disk = Recovered { records: records.map(Stored::Intact).into(), torn: true };
+    let (server, _) = started(Some(disk), 1);
+    let known = server.admission().facts();
+    assert_eq!(server.raft().term(), 3);
+    assert_eq!(
+        &known[..],
+        [Fact::Own(Memory(5)), Fact::Met(ReplicaId(1), Memory(6)), Fact::Met(ReplicaId(2), Memory(7)), Fact::Admitted]
+    );
 }

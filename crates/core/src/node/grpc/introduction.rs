@@ -45,7 +45,7 @@ pub fn cluster_number(name: &str, members: &[ServerAddress]) -> u64 {
 }
 
 impl Introduction {
-    /// That of a server with this number, among so many members of the cluster with this one.
+    /// That of a server with this number in a cluster with this number and this many members.
     pub fn new(cluster: u64, id: ReplicaId, members: usize) -> Introduction {
         Introduction { cluster, id, members }
     }

@@ -1,4 +1,4 @@
-//! The services that a server offers. They check requests, ask the core, and encode its answers.
+//! The services that a server offers. They check requests, ask the server, and encode its answers.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -226,7 +226,8 @@ impl Store {
             }
             Ok(Asked { answer: Answer::Outdated, .. }) => self.told(
                 ReturnCode::Invalid,
-                "the number in `id` is below that of an update of this client that is done already; allowed is a higher one",
+                "a later update of this client is done already, so this one is not carried out now, and whether it was before is no \
+                 longer known; allowed is a higher number in `id`",
             ),
             Ok(Asked { is_late: true, .. }) => self.told(ReturnCode::Timeout, "no answer from a majority in time"),
             Ok(_) if !self.shared.is_member() => self

@@ -38,6 +38,7 @@ pub(in crate::subjects) fn of_server(config: &mut server::Config) -> Vec<Paramet
     let mut all = of_raft(&mut config.raft);
     all.extend([
         Parameter::count("open_requests_max", &mut config.open_requests_max),
+        Parameter::limit("open_bytes_max", &mut config.open_bytes_max),
         Parameter::millis("request_time_max_ms", &mut config.request_time_max),
         Parameter::limit("log_bytes_max", &mut config.log_bytes_max),
     ]);
