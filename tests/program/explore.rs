@@ -303,7 +303,7 @@ fn an_interrupted_command_tells_what_it_has_done_and_how_to_begin_again() {
     let folder = folder();
     for (arguments, done) in [
         ("explore --for 20s --from 0 --repros mine", " explored, "),
-        ("verify all --seeds 0..2000", " runs of 17 scenarios verified so far, "),
+        ("verify all --seeds 0..2000", " of 17 scenarios verified so far, "),
         ("zoo", "Interrupted after "),
         ("shrink stale-read --budget 10000000", "\nReplay: seedbed replay stale-read-shrunk.json\n"),
     ] {
