@@ -90,7 +90,7 @@ impl Carrier<Asked, Infallible> for Wires {
             }
             Emission::Reply { to, mid, response } => {
                 assert_eq!(to, CLIENT);
-                assert_eq!(self.answers.insert(mid.0, response), None, "nobody is answered twice");
+                assert_eq!(self.answers.insert(mid.0, response), None, "no client is answered twice");
             }
         }
     }

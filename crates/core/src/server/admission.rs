@@ -215,7 +215,7 @@ mod tests {
         assert!(servers[0].is_forgotten(own));
         assert!(servers[0].handle_welcome(ReplicaId(1), own), "it is admitted");
         assert!(!servers[0].handle_welcome(ReplicaId(1), own), "once");
-        assert!(!servers[0].is_forgotten(own), "whoever took part has not lost its memory");
+        assert!(!servers[0].is_forgotten(own), "a server that took part has not lost its memory");
     }
 
     #[test]

@@ -34,39 +34,27 @@ pub struct Cluster<R = Sound> {
 const OTHER_KINDS: [&str; 3] = ["forward", "forwarded", "admission"];
 
 /// The name of each kind, Raft's first.
-const KINDS: [&str; RAFT_KINDS.len() + OTHER_KINDS.len()] = {
-    let mut kinds = [""; RAFT_KINDS.len() + OTHER_KINDS.len()];
-    let mut place = 0;
-    while place < kinds.len() {
-        kinds[place] = match place < RAFT_KINDS.len() {
-            true => RAFT_KINDS[place],
-            false => OTHER_KINDS[place - RAFT_KINDS.len()],
-        };
-        place += 1;
-    }
-    kinds
-};
+const KINDS: [&str; RAFT_KINDS.len() + OTHER_KINDS.len()] = joined(RAFT_KINDS, usize::MAX, &OTHER_KINDS);
 
-/// Situations besides Raft's, of which all can occur but one.
+/// Situations besides Raft's.
 const OTHER_SITUATIONS: [&str; 3] =
     ["request passed on", "request passed on through another server", "server without its memory refused"];
 
-/// The name of each situation, Raft's first.
-const SITUATIONS: [&str; NAMES.len() - 1 + OTHER_SITUATIONS.len()] = {
-    let mut names = [""; NAMES.len() - 1 + OTHER_SITUATIONS.len()];
-    let mut place = 0;
-    while place < names.len() {
-        names[place] = if place < PROBED {
-            NAMES[place]
-        } else if place < NAMES.len() - 1 {
-            NAMES[place + 1]
-        } else {
-            OTHER_SITUATIONS[place - (NAMES.len() - 1)]
-        };
-        place += 1;
+/// The name of each situation, Raft's first, without the one that no server can be in.
+const SITUATIONS: [&str; NAMES.len() - 1 + OTHER_SITUATIONS.len()] = joined(NAMES, PROBED, &OTHER_SITUATIONS);
+
+/// The first names but the one at `skip`, if there is one, and then the others.
+const fn joined<const N: usize>(first: &[&'static str], skip: usize, others: &[&'static str]) -> [&'static str; N] {
+    let (mut names, mut from, mut to) = ([""; N], 0, 0);
+    while to < N {
+        if from != skip {
+            names[to] = if from < first.len() { first[from] } else { others[from - first.len()] };
+            to += 1;
+        }
+        from += 1;
     }
     names
-};
+}
 
 /// Watches one run for situations.
 #[derive(Default)]
@@ -235,4 +223,22 @@ fn holds<R: Rules>(config: &Config, now: Time, server: &Server<R>) -> Result<(),
         return Err(format!("has held a request for {late:.3} s longer than its client waits"));
     }
     log_is_bounded(config.log_bytes_max, server)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::Response;
+
+    #[test]
+    fn its_kinds_and_situations_are_those_of_raft_and_its_own() {
+        assert_eq!(KINDS[..RAFT_KINDS.len()], *RAFT_KINDS);
+        assert_eq!(KINDS[RAFT_KINDS.len()..], OTHER_KINDS);
+        assert_eq!(
+            KINDS[<Cluster>::default().kind(&Message::Forwarded { token: 1, response: Response::Fail })],
+            "forwarded"
+        );
+        let of_raft = NAMES.iter().filter(|name| **name != NAMES[PROBED]);
+        assert!(SITUATIONS.iter().eq(of_raft.chain(&OTHER_SITUATIONS)), "{SITUATIONS:?}");
+    }
 }
