@@ -1,12 +1,16 @@
 //! Takes the faults out of a drawn scenario that a protocol need not survive.
 
-use super::draw::REQUESTS_OF_VARIED_MAX;
 use crate::chaos::{Act, ConnectivityMatrix, Fault, Reach};
 use crate::engine::Delay;
 use crate::lab::{Protocol, Tolerance};
 use crate::record::World;
 use crate::scenario::{Network, Scenario};
 use crate::time::Span;
+
+/// Runs with clients that compare and swap, name their updates or give up have few requests, on two keys at least. The checker
+/// has to put what is open at one time in every order: with 80 requests it gave up in 12 of 20,000 runs, with 30 in 1 of
+/// 300,000.
+pub(super) const REQUESTS_OF_VARIED_MAX: u64 = 30;
 
 /// Takes all faults out of a scenario that the protocol need not survive, or that its world cannot play. The others stay as
 /// they were drawn.

@@ -5,6 +5,7 @@ use crate::chaos::{Act, Fault, FaultEvent, Target};
 use crate::engine::Delay;
 use crate::id::ReplicaId;
 use crate::lab::explore::ending::{Parts, lasting};
+use crate::lab::explore::tolerance::REQUESTS_OF_VARIED_MAX;
 use crate::lab::{Protocol, Timing};
 use crate::rng::Stream;
 use crate::scenario::{LinkDelay, Network, Order, Scenario};
@@ -115,10 +116,6 @@ fn step_down(dice: &mut Stream, scenario: &Scenario, parts: &mut Parts) {
         parts.faults.push(FaultEvent { time, fault });
     }
 }
-
-/// Runs with such clients have few requests, on two keys at least. The checker has to put what is open at one time in
-/// every order: with 80 requests it gave up in 12 of 20,000 runs, with 30 in 1 of 300,000.
-pub(in crate::lab::explore) const REQUESTS_OF_VARIED_MAX: u64 = 30;
 
 fn updates(dice: &mut Stream, scenario: &mut Scenario, protocol: &Protocol) {
     if let Some(workload::Kind::Kv { keys: Keys::Shared { count }, updates: false }) = scenario.kind {

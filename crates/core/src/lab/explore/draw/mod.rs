@@ -20,7 +20,7 @@ use crate::scenario::{Benchmarks, Delay, Network, Order, ProcessModel, Scenario,
 use crate::time::{Span, Time};
 use crate::workload::{self, Keys};
 
-pub(super) use extras::{REQUESTS_OF_VARIED_MAX, late_by, slow_for_ever, two};
+pub(super) use extras::{late_by, slow_for_ever, two};
 pub(super) use hosts::{Frame, HostFaults};
 pub use switches::SWITCHES;
 
@@ -378,9 +378,9 @@ pub(in crate::lab::explore) fn tests() -> Tests {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::check::liveness;
+    use crate::lab::explore::tolerance::REQUESTS_OF_VARIED_MAX;
     use crate::lab::{subject, tests::odd::Odd};
     use crate::subjects;
 
