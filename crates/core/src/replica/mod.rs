@@ -34,7 +34,7 @@ pub use config::Config;
 use seen::SeenRequests;
 
 /// A client's request, by the client and its name for it.
-type Ticket = (ClientId, Mid);
+pub(crate) type Ticket = (ClientId, Mid);
 
 impl<R: Rules> raft::Effects<Arc<Command>> for Outbox<Replica<R>> {
     #[inline]
@@ -129,6 +129,11 @@ impl<R: Rules> Replica<R> {
         Replica { replicated, held, seen, ignored: 0, config }
     }
 
+    /// Its store, and its part in consensus.
+    pub(crate) fn replicated(&self) -> &ReplicatedStore<Ticket, R> {
+        &self.replicated
+    }
+
     /// Its part in consensus.
     pub fn raft(&self) -> &Raft<Arc<Command>, R> {
         self.replicated.raft()
@@ -163,11 +168,6 @@ impl<R: Rules> Replica<R> {
     /// When the oldest request without an answer came, on its own clock.
     pub fn oldest_request(&self) -> Option<Time> {
         (self.waiting_requests() > 0).then(|| self.oldest())
-    }
-
-    /// The bytes of the commands in its log that have been applied, and so may be dropped.
-    pub fn applied_log_bytes(&self) -> usize {
-        self.replicated.applied_log_bytes()
     }
 
     /// How many messages of peers and clients were invalid or repeated, and were ignored.

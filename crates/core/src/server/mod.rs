@@ -30,6 +30,7 @@ pub use config::Config;
 use journal::Journal;
 pub use message::{Message, Record};
 use names::Names;
+pub(crate) use requests::Ticket;
 use requests::{Origin, Requests};
 
 /// How often a server that does not take part yet asks the others.
@@ -41,7 +42,7 @@ pub struct Server<R = Sound> {
     id: ReplicaId,
     servers: usize,
     config: Config,
-    replicated: ReplicatedStore<u64, R>,
+    replicated: ReplicatedStore<Ticket, R>,
     requests: Requests,
     ledger: Ledger,
     /// When it asks the others next whether it may take part.
@@ -55,8 +56,8 @@ struct Ledger {
     admission: Admission,
     /// None if there is no disk.
     journal: Option<Journal>,
-    /// What became of requests, by token, and has not been told yet.
-    completed: Vec<(u64, Outcome)>,
+    /// What became of requests, and has not been told yet.
+    completed: Vec<(Ticket, Outcome)>,
 }
 
 impl Ledger {
@@ -101,10 +102,10 @@ impl<R: Rules> raft::Effects<Arc<Command>> for Exits<'_, R> {
     }
 }
 
-impl<R: Rules> replicated::Effects<u64> for Exits<'_, R> {
+impl<R: Rules> replicated::Effects<Ticket> for Exits<'_, R> {
     #[inline]
-    fn complete(&mut self, token: u64, outcome: Outcome) {
-        self.ledger.completed.push((token, outcome));
+    fn complete(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.ledger.completed.push((ticket, outcome));
     }
 }
 
@@ -140,6 +141,11 @@ impl<R: Rules> Server<R> {
         Ok(Server { id, servers, config, replicated, requests, ledger, greets: now, ignored: 0 })
     }
 
+    /// Its store, and its part in consensus.
+    pub(crate) fn replicated(&self) -> &ReplicatedStore<Ticket, R> {
+        &self.replicated
+    }
+
     /// Its part in consensus.
     pub fn raft(&self) -> &Raft<Arc<Command>, R> {
         self.replicated.raft()
@@ -150,29 +156,9 @@ impl<R: Rules> Server<R> {
         self.replicated.store()
     }
 
-    /// Its parameters.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
     /// Who may take part, as far as it knows.
     pub fn admission(&self) -> &Admission {
         &self.ledger.admission
-    }
-
-    /// How many updates that were proposed here are not complete.
-    pub fn proposed_updates(&self) -> usize {
-        self.replicated.open_updates()
-    }
-
-    /// How many reads wait for this server to be sure that it leads.
-    pub fn waiting_reads(&self) -> usize {
-        self.replicated.open_reads()
-    }
-
-    /// The bytes of the commands in its log that have been applied, and so may be dropped.
-    pub fn applied_log_bytes(&self) -> usize {
-        self.replicated.applied_log_bytes()
     }
 
     /// How many messages of other servers were invalid, and were ignored.
@@ -260,7 +246,7 @@ impl<R: Rules> Server<R> {
         loop {
             if self.raft().is_leader() {
                 self.replicated.answer_reads(now, &mut self.ledger.exits(out));
-            } else if self.requests.are_some_here() {
+            } else if self.replicated.open_updates() + self.replicated.open_reads() > 0 {
                 self.yield_reads(now, out);
             }
             self.follow_leader(now, out);

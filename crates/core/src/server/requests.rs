@@ -97,6 +97,14 @@ impl Open {
     }
 }
 
+/// What the replicated store knows of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    token: u64,
+    /// The name of an update, if it has one.
+    name: Option<RequestId>,
+}
+
 /// Requests of one name. Mostly it is one.
 type Waiting = SmallVec<[u64; 1]>;
 
@@ -117,12 +125,8 @@ pub(super) struct Requests {
     unanswered: Time,
     /// How many bytes the requests take, about.
     bytes: usize,
-    /// How many requests are in the replicated store.
-    here: usize,
     /// The updates in the replicated store that have names, each with all requests of that name.
     proposed: BTreeMap<RequestId, Waiting>,
-    /// Their names, by the request for which each was proposed. That may have been answered since.
-    proposed_for: BTreeMap<u64, RequestId>,
     /// When requests are looked through next.
     look: Time,
     /// Counts requests that were passed on through other servers, so that each of these has its turn.
@@ -142,9 +146,7 @@ impl Requests {
             leaderless: now,
             unanswered: Time::NEVER,
             bytes: 0,
-            here: 0,
             proposed: BTreeMap::new(),
-            proposed_for: BTreeMap::new(),
             look: Time::NEVER,
             relays: 0,
         }
@@ -155,17 +157,9 @@ impl Requests {
         self.look
     }
 
-    /// Whether some are in the replicated store.
-    #[inline]
-    pub fn are_some_here(&self) -> bool {
-        self.here > 0
-    }
-
     /// Puts a request somewhere else, and says when it is sent again.
     fn place(&mut self, token: u64, place: Place, again: Time) {
         let Some(open) = self.open.get_mut(&token) else { return };
-        self.here += usize::from(place == Place::Here);
-        self.here -= usize::from(open.place == Place::Here);
         (open.place, open.again, open.pause) = (place, again, PAUSE_MIN);
         self.look = self.look.min(open.due());
     }
@@ -175,22 +169,16 @@ impl Requests {
     fn is_to_be_proposed(&mut self, token: u64, name: RequestId) -> bool {
         let waiting = self.proposed.entry(name).or_default();
         waiting.push(token);
-        let is_first = waiting.len() == 1;
-        if is_first {
-            self.proposed_for.insert(token, name);
-        }
-        is_first
+        waiting.len() == 1
     }
 
-    /// The requests that wait for the outcome of what was proposed for this one, or read for it.
-    fn waiting_with(&mut self, token: u64) -> Waiting {
-        let name = self.proposed_for.remove(&token);
+    /// The requests that waited for the outcome of what was handed to the replicated store under this ticket.
+    fn waiting_for(&mut self, Ticket { token, name }: Ticket) -> Waiting {
         name.and_then(|name| self.proposed.remove(&name)).unwrap_or_else(|| smallvec![token])
     }
 
     fn remove(&mut self, token: u64) -> Option<Open> {
         let open = self.open.remove(&token)?;
-        self.here -= usize::from(open.place == Place::Here);
         self.bytes -= bytes(&open.operation);
         if let Some(name) = open.assigned {
             self.names.release(name);
@@ -220,7 +208,7 @@ impl<R: Rules> Server<R> {
         self.requests.open.values().map(|open| open.deadline).min()
     }
 
-    /// Takes a client's request, which is of no use to the client after `deadline`. Like
+    /// Takes a client's request; the client waits until `deadline`. Like
     /// [`Machine::handle`](crate::machine::Machine::handle) with one, whose deadline is that of the
     /// [configuration](super::Config::request_time_max).
     pub fn handle_request(
@@ -249,7 +237,7 @@ impl<R: Rules> Server<R> {
     fn has_room(&self) -> bool {
         let most = self.config.open_requests_max;
         self.open_requests() < most
-            && self.proposed_updates() < most
+            && self.replicated.open_updates() < most
             && self.requests.bytes < self.config.open_bytes_max
     }
 
@@ -315,7 +303,8 @@ impl<R: Rules> Server<R> {
             if name.is_some_and(|name| !self.requests.is_to_be_proposed(token, name)) {
                 return;
             }
-            return self.replicated.take_on(now, arrived, token, operation, &mut self.ledger.exits(out));
+            let ticket = Ticket { token, name };
+            return self.replicated.take_on(now, arrived, ticket, operation, &mut self.ledger.exits(out));
         }
         match self.raft().leader().filter(|&leader| leader != self.id) {
             Some(to) if self.config.forward && open.travels() => {
@@ -345,8 +334,8 @@ impl<R: Rules> Server<R> {
         out.send(to, Message::Forward { token, operation, relay, patience });
     }
 
-    /// Takes the answer to a request that was passed on. A failure counts only if it comes from the leader that the
-    /// request was passed on to last: an earlier one may report a failure of a request that the next one carries out.
+    /// Takes the answer to a request that was passed on. A failure, which says that no such operation is served, counts only if
+    /// it comes from the leader that the request was passed on to last.
     pub(super) fn handle_forwarded(&mut self, from: ReplicaId, token: u64, response: Response, out: &mut Outbox<Self>) {
         if self.raft().leader() == Some(from) {
             self.requests.unanswered = Time::NEVER;
@@ -370,7 +359,7 @@ impl<R: Rules> Server<R> {
     /// be, is handed in again: an update is carried out once all the same.
     pub(super) fn tell_completed(&mut self, now: Time, out: &mut Outbox<Self>) {
         let mut completed = std::mem::take(&mut self.ledger.completed);
-        for (token, outcome) in completed.drain(..) {
+        for (ticket, outcome) in completed.drain(..) {
             let response = match outcome {
                 Outcome::Applied(Applied::Done) => Some(Response::Ok { value: None }),
                 Outcome::Applied(Applied::Found(value)) | Outcome::Read(value) => {
@@ -380,7 +369,7 @@ impl<R: Rules> Server<R> {
                 Outcome::Unserved => Some(Response::Fail),
                 Outcome::RuledOut | Outcome::Unknown => None,
             };
-            for token in self.requests.waiting_with(token) {
+            for token in self.requests.waiting_for(ticket) {
                 match &response {
                     Some(response) => self.answer(token, response.clone(), out),
                     None => self.dispatch(now, token, out),
@@ -395,8 +384,8 @@ impl<R: Rules> Server<R> {
 
     /// Finds new places for the reads of a leader that was deposed.
     pub(super) fn yield_reads(&mut self, now: Time, out: &mut Outbox<Self>) {
-        for Read { ticket: token, .. } in self.replicated.yield_reads(&mut self.ledger.exits(out)) {
-            self.dispatch(now, token, out);
+        for Read { ticket, .. } in self.replicated.yield_reads(&mut self.ledger.exits(out)) {
+            self.dispatch(now, ticket.token, out);
         }
     }
 
@@ -438,7 +427,7 @@ impl<R: Rules> Server<R> {
             }
         }
         if !overdue.is_empty() {
-            self.replicated.withdraw_reads(|token| overdue.contains(&token));
+            self.replicated.withdraw_reads(|ticket| overdue.contains(&ticket.token));
         }
         for token in overdue {
             if let Some(Open { origin: Origin::Client(from, mid), .. }) = self.requests.remove(token) {
@@ -451,7 +440,7 @@ impl<R: Rules> Server<R> {
         self.requests.look = next.max(now + LOOK_INTERVAL);
     }
 
-    /// Sends a request again that has no answer: to the leader, and after some times through another server, too.
+    /// Sends a request again that has no answer: to the leader, and if it is late through another server, too.
     fn send_again(&mut self, now: Time, token: u64, out: &mut Outbox<Self>) {
         let Some(open) = self.requests.open.get_mut(&token) else { return };
         let (place, is_late) = (open.place, now >= open.arrived + RELAY_AFTER);

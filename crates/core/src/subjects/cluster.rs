@@ -214,7 +214,7 @@ impl<R: Rules> Subject for Cluster<R> {
 
 /// Whether a server holds no more requests than it may, none for too long, and no longer a log than it needs.
 fn holds<R: Rules>(config: &Config, now: Time, server: &Server<R>) -> Result<(), String> {
-    let (open, most) = (server.open_requests().max(server.proposed_updates()), config.open_requests_max);
+    let (open, most) = (server.open_requests().max(server.replicated().open_updates()), config.open_requests_max);
     if open > most {
         return Err(format!("holds {open} requests, of at most {most}"));
     }

@@ -128,7 +128,7 @@ impl Draft<'_> {
             parts.lasting.retain(|fault| !matches!(fault, Fault::DelayLink { .. }));
         }
         parts.join(&mut case.scenario);
-        // A case of somebody's own may expect more.
+        // A file that a person has put into the corpus may expect more.
         case.scenario.tests = tests();
         tolerance::fit(&mut case.scenario, &case.protocol);
         case.scenario.name = format!("explore-{seed}");

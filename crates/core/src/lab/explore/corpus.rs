@@ -112,7 +112,8 @@ impl Corpus {
         self.has_retired
     }
 
-    /// Few cases that together meet all edges that any of them meets: at each step the one that meets the most new ones, and of several the oldest.
+    /// Few cases that together meet all edges that any of them meets: at each step the one that meets the most new ones, and
+    /// of several the oldest.
     /// (To find the fewest is NP-hard. This takes a logarithmic factor more at worst.)
     pub fn cover(&self) -> Vec<&Entry> {
         let mut is_met = vec![false; EDGES];

@@ -1,11 +1,12 @@
-//! What replicas have in common that are built around the same Raft.
+//! What replicas have in common that are built around the same Raft and store.
 
 use std::sync::Arc;
 
 use crate::consensus::Consensus;
-use crate::kv::{Command, Store};
+use crate::kv::Command;
 use crate::raft::{self, Raft, Rules};
-use crate::replica::Replica;
+use crate::replica::{self, Replica};
+use crate::replicated::ReplicatedStore;
 use crate::server::{self, Server};
 use crate::service::Service;
 
@@ -14,46 +15,27 @@ pub(in crate::subjects) trait AroundRaft: Service + Consensus {
     /// The rules that its Raft keeps.
     type Rules: Rules;
 
-    /// Its part in consensus.
-    fn raft(&self) -> &Raft<Arc<Command>, Self::Rules>;
+    /// What its store knows of requests.
+    type Ticket: Copy;
 
-    /// Its store.
-    fn store(&self) -> &Store;
-
-    /// How many updates that were proposed here are not complete.
-    fn open_updates(&self) -> usize;
-
-    /// How many reads wait for this replica to be sure that it leads.
-    fn open_reads(&self) -> usize;
-
-    /// The bytes of the commands in its log that have been applied, and so may be dropped.
-    fn applied_log_bytes(&self) -> usize;
+    /// Its store, and its part in consensus.
+    fn replicated(&self) -> &ReplicatedStore<Self::Ticket, Self::Rules>;
 
     /// What a message is for Raft; none if it is not for Raft.
     fn for_raft(message: &Self::Message) -> Option<&raft::Message<Arc<Command>>>;
+
+    /// Its part in consensus.
+    fn raft(&self) -> &Raft<Arc<Command>, Self::Rules> {
+        self.replicated().raft()
+    }
 }
 
 impl<R: Rules> AroundRaft for Replica<R> {
     type Rules = R;
+    type Ticket = replica::Ticket;
 
-    fn raft(&self) -> &Raft<Arc<Command>, R> {
-        Replica::raft(self)
-    }
-
-    fn store(&self) -> &Store {
-        Replica::store(self)
-    }
-
-    fn open_updates(&self) -> usize {
-        self.waiting_puts()
-    }
-
-    fn open_reads(&self) -> usize {
-        self.waiting_gets()
-    }
-
-    fn applied_log_bytes(&self) -> usize {
-        Replica::applied_log_bytes(self)
+    fn replicated(&self) -> &ReplicatedStore<replica::Ticket, R> {
+        Replica::replicated(self)
     }
 
     fn for_raft(message: &Self::Message) -> Option<&raft::Message<Arc<Command>>> {
@@ -63,25 +45,10 @@ impl<R: Rules> AroundRaft for Replica<R> {
 
 impl<R: Rules> AroundRaft for Server<R> {
     type Rules = R;
+    type Ticket = server::Ticket;
 
-    fn raft(&self) -> &Raft<Arc<Command>, R> {
-        Server::raft(self)
-    }
-
-    fn store(&self) -> &Store {
-        Server::store(self)
-    }
-
-    fn open_updates(&self) -> usize {
-        self.proposed_updates()
-    }
-
-    fn open_reads(&self) -> usize {
-        self.waiting_reads()
-    }
-
-    fn applied_log_bytes(&self) -> usize {
-        Server::applied_log_bytes(self)
+    fn replicated(&self) -> &ReplicatedStore<server::Ticket, R> {
+        Server::replicated(self)
     }
 
     fn for_raft(message: &Self::Message) -> Option<&raft::Message<Arc<Command>>> {

@@ -158,7 +158,7 @@ struct Known {
 impl Known {
     fn of<M: AroundRaft>(replica: &M, now: Time) -> Known {
         let raft = replica.raft();
-        let gets = replica.open_reads();
+        let gets = replica.replicated().open_reads();
         Known {
             role: raft.role(),
             term: raft.term(),
@@ -168,7 +168,7 @@ impl Known {
             applied: replica.applied(),
             truncations: raft.log().truncations(),
             given_up: raft.given_up(),
-            puts: replica.open_updates(),
+            puts: replica.replicated().open_updates(),
             gets,
             lapsed: gets > 0 && raft.is_leader() && !replica.holds_read_lease(now),
         }
