@@ -52,10 +52,19 @@ pub trait Machine: Sized {
 }
 
 /// One record that a machine writes to its disk.
+///
+/// A *checkpoint* replaces all earlier records: it is a snapshot. A large one may be spread over many records, with
+/// others between them. The disk drops what a checkpoint replaces as soon as the record that ends it is synced, in one
+/// step that a crash cannot split. A checkpoint that was begun and not ended replaces nothing, and another may be begun
+/// in its place.
 pub trait Record: Clone + Debug {
-    /// Whether this record replaces all earlier ones: a snapshot. The disk drops what it replaces as soon as the record
-    /// itself is synced, in one step that a crash cannot split.
-    fn is_checkpoint(&self) -> bool {
+    /// Whether this record begins a checkpoint that a later one ends: what comes before it will be replaced.
+    fn begins_checkpoint(&self) -> bool {
+        false
+    }
+
+    /// Whether this record ends a checkpoint; if none was begun, it is the whole of it.
+    fn ends_checkpoint(&self) -> bool {
         false
     }
 }
@@ -87,7 +96,8 @@ pub struct Boot<R> {
     pub disk: Option<Recovered<R>>,
 }
 
-/// What a disk kept, in the order in which it was persisted. No record precedes the newest synced checkpoint.
+/// What a disk kept, in the order in which it was persisted. No record precedes the beginning of the newest synced
+/// checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered<R> {
     /// The records that are complete.

@@ -29,14 +29,23 @@ pub struct Disk<R> {
     syncs: u64,
     /// How many records the machine wants to be synced.
     wanted: u64,
-    /// The newest record that replaces all before it, by number.
-    checkpoint: Option<u64>,
+    /// The newest checkpoint that has not replaced anything yet.
+    checkpoint: Option<Checkpoint>,
+    /// The record that began a checkpoint that has not ended, by number.
+    begun: Option<u64>,
     latency: Delay,
     /// The factor by which a sync takes longer than drawn.
     slowness: u64,
     full: bool,
     lying: bool,
     stream: Stream,
+}
+
+/// The first and the last record of a checkpoint, by number.
+#[derive(Clone, Copy, Debug)]
+struct Checkpoint {
+    first: u64,
+    last: u64,
 }
 
 /// What a power failure has done to a disk.
@@ -60,6 +69,7 @@ impl<R: Record> Disk<R> {
             syncs: 0,
             wanted: 0,
             checkpoint: None,
+            begun: None,
             latency,
             slowness: 1,
             full: false,
@@ -88,8 +98,12 @@ impl<R: Record> Disk<R> {
         if self.full {
             return false;
         }
-        if record.is_checkpoint() {
-            self.checkpoint = Some(self.persisted());
+        let number = self.persisted();
+        if record.begins_checkpoint() {
+            self.begun = Some(number);
+        }
+        if record.ends_checkpoint() {
+            self.checkpoint = Some(Checkpoint { first: self.begun.take().unwrap_or(number), last: number });
         }
         self.records.push(Stored::Intact(record));
         true
@@ -137,9 +151,9 @@ impl<R: Record> Disk<R> {
 
     /// A checkpoint that is on the disk replaces all earlier records, in one step.
     fn drop_replaced(&mut self) {
-        if let Some(checkpoint) = self.checkpoint.filter(|&checkpoint| checkpoint < self.durable) {
-            self.records.drain(..(checkpoint - self.dropped) as usize);
-            self.dropped = checkpoint;
+        if let Some(Checkpoint { first, .. }) = self.checkpoint.filter(|checkpoint| checkpoint.last < self.durable) {
+            self.records.drain(..(first - self.dropped) as usize);
+            self.dropped = first;
             self.checkpoint = None;
         }
     }
@@ -164,14 +178,20 @@ impl<R: Record> Disk<R> {
         self.records.truncate((kept - self.dropped) as usize);
         (self.synced, self.durable, self.wanted, self.syncing) = (kept, kept, kept, None);
         self.checkpoint = self.newest_checkpoint();
+        // The machine has forgotten it.
+        self.begun = None;
         self.drop_replaced();
         failure
     }
 
-    fn newest_checkpoint(&self) -> Option<u64> {
-        let is_checkpoint = |stored: &Stored<R>| matches!(stored, Stored::Intact(record) if record.is_checkpoint());
-        let place = self.records.iter().rposition(is_checkpoint)?;
-        (place > 0).then_some(self.dropped + place as u64)
+    fn newest_checkpoint(&self) -> Option<Checkpoint> {
+        let rfind = |records: &[Stored<R>], is_it: fn(&R) -> bool| {
+            records.iter().rposition(|stored| matches!(stored, Stored::Intact(record) if is_it(record)))
+        };
+        let last = rfind(&self.records, R::ends_checkpoint)?;
+        let earlier = rfind(&self.records[..last], R::ends_checkpoint).map_or(0, |place| place + 1);
+        let first = rfind(&self.records[earlier..last], R::begins_checkpoint).map_or(last, |place| earlier + place);
+        Some(Checkpoint { first: self.dropped + first as u64, last: self.dropped + last as u64 })
     }
 
     /// The records that a machine reads when it starts.
@@ -195,7 +215,7 @@ impl<R: Record> Disk<R> {
         let all = self.persisted();
         self.records.clear();
         (self.dropped, self.synced, self.durable, self.wanted) = (all, all, all, all);
-        (self.syncing, self.checkpoint) = (None, None);
+        (self.syncing, self.checkpoint, self.begun) = (None, None, None);
         (self.slowness, self.full, self.lying) = (1, false, false);
     }
 
@@ -220,11 +240,16 @@ impl<R: Record> Disk<R> {
 mod tests {
     use super::*;
 
+    /// Its number, and whether it ends a checkpoint. From 100 on it begins one.
     #[derive(Clone, Debug, PartialEq, Eq)]
     struct Line(u64, bool);
 
     impl Record for Line {
-        fn is_checkpoint(&self) -> bool {
+        fn begins_checkpoint(&self) -> bool {
+            self.0 >= 100
+        }
+
+        fn ends_checkpoint(&self) -> bool {
             self.1
         }
     }
@@ -305,6 +330,33 @@ mod tests {
         disk.persist(Line(3, false));
         assert_eq!(disk.fail_power_after(3, true), PowerFailure { lost: 1, torn: true });
         assert_eq!(numbers(&disk), [2]);
+    }
+
+    #[test]
+    fn a_checkpoint_of_several_records_replaces_what_came_before_its_first_when_its_last_is_synced() {
+        let mut disk = disk(1);
+        for line in [Line(0, false), Line(100, false), Line(1, false), Line(101, false), Line(2, false)] {
+            disk.persist(line);
+        }
+        sync(&mut disk);
+        assert_eq!(numbers(&disk), [0, 100, 1, 101, 2], "it has not ended");
+        disk.persist(Line(3, true));
+        disk.persist(Line(4, false));
+        for kept in [5, 6] {
+            let mut disk = disk.clone();
+            disk.fail_power_after(kept, false);
+            let left = if kept == 5 { vec![0, 100, 1, 101, 2] } else { vec![101, 2, 3] };
+            assert_eq!(numbers(&disk), left, "the one that was begun last has ended");
+        }
+        sync(&mut disk);
+        assert_eq!(numbers(&disk), [101, 2, 3, 4]);
+        // One that was under way at a crash is never ended.
+        disk.persist(Line(102, false));
+        sync(&mut disk);
+        disk.fail_power();
+        disk.persist(Line(5, true));
+        sync(&mut disk);
+        assert_eq!(numbers(&disk), [5]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ enum Do {
 struct Line(u64, bool);
 
 impl Record for Line {
-    fn is_checkpoint(&self) -> bool {
+    fn ends_checkpoint(&self) -> bool {
         self.1
     }
 }

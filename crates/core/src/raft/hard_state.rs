@@ -56,7 +56,7 @@ pub struct Checkpoint<C> {
 }
 
 impl<C: Payload> machine::Record for Record<C> {
-    fn is_checkpoint(&self) -> bool {
+    fn ends_checkpoint(&self) -> bool {
         matches!(self, Record::Checkpoint(_))
     }
 }

@@ -66,7 +66,7 @@ pub enum Record {
 }
 
 impl machine::Record for Record {
-    fn is_checkpoint(&self) -> bool {
+    fn ends_checkpoint(&self) -> bool {
         matches!(self, Record::Checkpoint { .. })
     }
 }

@@ -90,7 +90,7 @@ impl<R: Rules> raft::Effects<Arc<Command>> for Exits<'_, R> {
         if let Some(journal) = &mut self.ledger.journal {
             journal.note_raft();
         }
-        self.out.persist(if record.is_checkpoint() {
+        self.out.persist(if record.ends_checkpoint() {
             Record::Checkpoint { raft: record, facts: self.ledger.admission.facts() }
         } else {
             Record::Raft(record)
