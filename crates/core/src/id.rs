@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The most replicas one cluster can have, in every world. The course's limit is [`COURSE_REPLICAS_MAX`].
 pub const REPLICAS_MAX: usize = 101;
 
@@ -16,7 +18,7 @@ pub const REPLICAS_MIN: usize = 2;
 ///
 /// In the simulator this is also its address, printed as four hex digits. A program with arbitrary addresses numbers
 /// them in ascending order, so that all replicas of the cluster agree on each other's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ReplicaId(pub u8);
 
 impl ReplicaId {

@@ -4,6 +4,7 @@
 //! request of each client and its outcome. A repeated request is answered and not applied again (section 8 of the
 //! paper). This memory changes only with applied commands, so it is the same in all replicas.
 
+mod encoding;
 mod sessions;
 
 use std::hash::{Hash, Hasher};

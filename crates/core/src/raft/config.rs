@@ -26,7 +26,8 @@ pub struct Config {
     /// After this many appends in a row without an answer, a follower is taken for dead: it is asked last, and ever
     /// more rarely.
     pub suspect_after: u32,
-    /// One append carries entries up to this many bytes of commands, but always at least one entry.
+    /// One append carries entries up to this many bytes of commands, but always at least one entry. So does a part of a
+    /// snapshot.
     pub batch_bytes_max: usize,
     /// How many appends may be under way to one follower.
     pub inflight_max: u32,

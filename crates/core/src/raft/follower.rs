@@ -1,6 +1,8 @@
 //! Following: how a replica handles a leader's entries (section 5.3) and chunks of its state (section 7).
 
-use super::role::{Follower, State};
+use std::sync::Arc;
+
+use super::role::{Follower, Incoming, State};
 use super::server::Server;
 use super::{AppendEntries, AppendOutcome, AppendReply, Effects, Index, InstallSnapshot, Message, Payload, Raft, Role};
 use super::{Rule, Rules, Snapshot, Term};
@@ -168,17 +170,21 @@ impl<C: Payload> Follower<C> {
             return (AppendOutcome::Matched { index }, None);
         }
         if self.incoming.as_ref().is_none_or(|known| known.last_index < index) {
-            let (last_index, last_term, digest) = (index, term, part.digest);
-            self.incoming = Some(Snapshot { last_index, last_term, digest, commands: Vec::new() });
+            self.incoming = Some(Incoming { last_index: index, commands: Vec::new() });
         }
         let known = self.incoming.as_mut().expect("there is one now");
         let fits = known.last_index == index && known.commands.len() as u64 == part.offset;
         if fits {
+            if !part.done {
+                server.hard.write_chunk(index, part.offset, &part.commands, out);
+            }
             known.commands.extend(part.commands);
         }
         let received = AppendOutcome::Received { index: known.last_index, count: known.commands.len() as u64 };
         // Late and repeated chunks change nothing; a chunk that came too early is dropped.
-        let Some(snapshot) = self.incoming.take_if(|_| fits && part.done) else { return (received, None) };
+        let Some(incoming) = self.incoming.take_if(|_| fits && part.done) else { return (received, None) };
+        let contents = Arc::new(incoming.commands);
+        let snapshot = Snapshot { last_index: index, last_term: term, digest: part.digest, contents };
         server.hard.install(&snapshot, server.commit_index(), out);
         server.commit(index);
         (AppendOutcome::Matched { index: self.take_early(server, index, out) }, Some(snapshot))

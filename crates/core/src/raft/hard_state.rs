@@ -3,14 +3,20 @@
 //! Each change goes through a setter, which checks it and persists it as a [`Record`]. With [`HardState::sync`] the
 //! caller holds back later messages until it is on the disk.
 
+mod checkpoint;
+
 use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Effects, Entry, Index, Log, Payload, Rule, Rules, Snapshot, Term};
 use crate::id::ReplicaId;
 use crate::machine::{self, Exit, Recovered, Stored};
+pub use checkpoint::{Checkpoint, Part};
+use checkpoint::{Received, Writing};
 
 /// One change of the hard state, as it is written to the disk.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Record<C> {
     /// The current term, and the vote in it.
     Vote {
@@ -31,7 +37,9 @@ pub enum Record<C> {
         /// The index.
         index: Index,
     },
-    /// All of the state, which replaces all earlier records. In a box, so that it makes no other record larger.
+    /// A part of a snapshot that a checkpoint will end. In a box, so that it makes no other record larger.
+    Part(Box<Part<C>>),
+    /// All of the state, which replaces all records before the first part of its snapshot.
     Checkpoint(Box<Checkpoint<C>>),
     /// A commit index. Only a Raft that breaks [`Rule::DeriveCommitIndex`] writes it.
     Commit {
@@ -40,22 +48,11 @@ pub enum Record<C> {
     },
 }
 
-/// Everything that a replica has to remember.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Checkpoint<C> {
-    /// The current term.
-    pub term: Term,
-    /// The vote in it.
-    pub vote: Option<ReplicaId>,
-    /// The result of all commands up to some entry.
-    pub snapshot: Snapshot<C>,
-    /// The index and the term of the last entry that the log has dropped.
-    pub base: (Index, Term),
-    /// The entries after that.
-    pub entries: Vec<Entry<C>>,
-}
-
 impl<C: Payload> machine::Record for Record<C> {
+    fn begins_checkpoint(&self) -> bool {
+        matches!(self, Record::Part(part) if part.offset == 0)
+    }
+
     fn ends_checkpoint(&self) -> bool {
         matches!(self, Record::Checkpoint(_))
     }
@@ -75,12 +72,12 @@ pub(super) struct HardState<C, R> {
     log: Log<C>,
     rules: R,
     /// None if there is no disk.
-    journal: Option<Journal>,
+    journal: Option<Journal<C>>,
 }
 
 /// The progress of the disk.
-#[derive(Clone, Debug, Default)]
-struct Journal {
+#[derive(Clone, Debug)]
+struct Journal<C> {
     /// How many records were persisted since the start.
     persisted: u64,
     /// How many of them are on the disk.
@@ -89,6 +86,17 @@ struct Journal {
     pending: VecDeque<(u64, Index)>,
     /// The log is on the disk up to here.
     synced: Index,
+    /// The snapshot that is being written.
+    writing: Option<Writing<C>>,
+    /// How many bytes of commands a part of a snapshot has at most, unless a single one takes more.
+    part_bytes_max: usize,
+}
+
+impl<C> Journal<C> {
+    /// That of a disk on which the log ends at this index.
+    const fn new(synced: Index, part_bytes_max: usize) -> Journal<C> {
+        Journal { persisted: 0, on_disk: 0, pending: VecDeque::new(), synced, writing: None, part_bytes_max }
+    }
 }
 
 /// The state that was read back.
@@ -106,17 +114,19 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         HardState { term: 0, vote: None, log: Log::new(), rules, journal: None }
     }
 
-    /// Reads the records back that a disk kept. A torn last record was never synced, so no promise rests on it.
+    /// Reads the records back that a disk kept. A torn last record was never synced, so no promise rests on it. Snapshots
+    /// will be written in parts of up to this many bytes.
     ///
     /// # Errors
     /// If a record is damaged, or does not fit the earlier ones: a replica that started without it would forget
     /// promises.
-    pub fn restore(recovered: Recovered<Record<C>>, rules: R) -> Result<Restored<C, R>, Exit> {
-        let hard = HardState { journal: Some(Journal::default()), ..HardState::new(rules) };
-        let mut restored = Restored { hard, snapshot: None, commit_index: 0 };
+    pub fn restore(recovered: Recovered<Record<C>>, rules: R, part_bytes_max: usize) -> Result<Restored<C, R>, Exit> {
+        let mut restored = Restored { hard: HardState::new(rules), snapshot: None, commit_index: 0 };
+        let (checkpoint, mut parts) = (newest_checkpoint(&recovered), Received::default());
         for (place, stored) in recovered.records.into_iter().enumerate() {
+            let is_replaced = checkpoint.is_some_and(|checkpoint| place < checkpoint);
             let fits = match stored {
-                Stored::Intact(record) => restored.replay(record),
+                Stored::Intact(record) => restored.replay(record, is_replaced, &mut parts),
                 Stored::Damaged if !rules.keep(Rule::RefuseDamage) => true,
                 Stored::Damaged => return Err(refusal(place, "is damaged")),
             };
@@ -127,9 +137,7 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         let hard = &mut restored.hard;
         // Without records of the term, the log still knows one.
         hard.term = hard.term.max(hard.log.last_term());
-        if let Some(journal) = &mut hard.journal {
-            journal.synced = hard.log.last_index();
-        }
+        hard.journal = Some(Journal::new(hard.log.last_index(), part_bytes_max));
         Ok(restored)
     }
 
@@ -208,7 +216,8 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         }
     }
 
-    /// Drops all entries up to this index, which must be applied. On the disk the state replaces them in one step.
+    /// Drops all entries up to this index, which must be applied. On the disk a snapshot of the state replaces them, in
+    /// one step, as soon as all of it is written.
     pub fn compact(
         &mut self,
         index: Index,
@@ -222,7 +231,7 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         }
         self.log.drop_to(index);
         if self.journal.is_some() {
-            self.persist_checkpoint(snapshot(), out);
+            self.begin_checkpoint(snapshot(), out);
         }
     }
 
@@ -234,7 +243,7 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         if let Some(journal) = &mut self.journal {
             journal.pending.clear();
             journal.synced = 0;
-            self.persist_checkpoint(snapshot.clone(), out);
+            self.write_all(snapshot, out);
         }
     }
 
@@ -258,13 +267,14 @@ impl<C: Payload, R: Rules> HardState<C, R> {
     }
 
     /// Takes the number of records that are on the disk.
-    pub fn handle_synced(&mut self, up_to: u64) {
+    pub fn handle_synced(&mut self, up_to: u64, out: &mut impl Effects<C>) {
         let Some(journal) = &mut self.journal else { return };
         journal.on_disk = up_to;
         while let Some(&(_, end)) = journal.pending.front().filter(|(records, _)| *records <= up_to) {
             journal.synced = end;
             journal.pending.pop_front();
         }
+        self.write_on(out);
     }
 
     /// Continues in memory, which only a broken Raft does.
@@ -277,27 +287,6 @@ impl<C: Payload, R: Rules> HardState<C, R> {
             let vote = self.vote.filter(|_| self.rules.keep(Rule::PersistVote));
             self.persist(Record::Vote { term: self.term, vote }, out);
         }
-    }
-
-    fn persist_checkpoint(&mut self, snapshot: Snapshot<C>, out: &mut impl Effects<C>) {
-        let log = &self.log;
-        let base = log.first_index() - 1;
-        let covers = (base..=log.last_index()).contains(&snapshot.last_index);
-        assert!(covers, "the log continues a checkpoint's snapshot");
-        let checkpoint = Checkpoint {
-            term: self.term,
-            vote: self.vote.filter(|_| self.rules.keep(Rule::PersistVote)),
-            snapshot,
-            base: (base, log.term(base).expect("the term of the last entry that was dropped is known")),
-            entries: log.from(base + 1).to_vec(),
-        };
-        if !self.rules.keep(Rule::ReplaceInOneStep) {
-            let mut early = checkpoint.clone();
-            (early.snapshot.commands, early.snapshot.digest) = (Vec::new(), 0);
-            self.persist(Record::Checkpoint(Box::new(early)), out);
-        }
-        self.persist(Record::Checkpoint(Box::new(checkpoint)), out);
-        self.note_end();
     }
 
     fn persist(&mut self, record: Record<C>, out: &mut impl Effects<C>) {
@@ -316,16 +305,19 @@ impl<C: Payload, R: Rules> HardState<C, R> {
 }
 
 impl<C: Payload, R: Rules> Restored<C, R> {
-    /// Replays a record. False if it does not fit the earlier ones.
-    fn replay(&mut self, record: Record<C>) -> bool {
+    /// Replays a record. False if it does not fit the earlier ones. Of records that a later checkpoint replaces, only
+    /// terms and parts matter: those before them may be gone.
+    fn replay(&mut self, record: Record<C>, is_replaced: bool, parts: &mut Received<C>) -> bool {
         let hard = &mut self.hard;
         let lenient = !hard.rules.keep_all();
         match record {
+            Record::Part(part) => parts.take(*part),
             Record::Vote { term, vote } => {
                 let fits = term >= hard.term;
                 (hard.term, hard.vote) = (term, vote);
                 fits || lenient
             }
+            _ if is_replaced => true,
             Record::Append { index, entry } if index == hard.log.last_index() + 1 => {
                 let fits = entry.term >= hard.log.last_term();
                 hard.log.append(entry);
@@ -340,22 +332,18 @@ impl<C: Payload, R: Rules> Restored<C, R> {
                 }
                 fits || lenient
             }
-            Record::Checkpoint(checkpoint) => {
-                let Checkpoint { term, vote, snapshot, base, entries } = *checkpoint;
-                let end = base.0 + entries.len() as Index;
-                let fits = term >= hard.term && (base.0..=end).contains(&snapshot.last_index);
-                (hard.term, hard.vote) = (term, vote);
-                hard.log = Log::continued(base, entries);
-                self.commit_index = self.commit_index.max(snapshot.last_index);
-                self.snapshot = Some(snapshot);
-                fits
-            }
+            Record::Checkpoint(checkpoint) => self.adopt(*checkpoint, parts),
             Record::Commit { index } => {
                 self.commit_index = self.commit_index.max(index);
                 lenient
             }
         }
     }
+}
+
+/// The place of the newest checkpoint.
+fn newest_checkpoint<C>(recovered: &Recovered<Record<C>>) -> Option<usize> {
+    recovered.records.iter().rposition(|stored| matches!(stored, Stored::Intact(Record::Checkpoint(_))))
 }
 
 fn refusal(place: usize, what: &str) -> Exit {

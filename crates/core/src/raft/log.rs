@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::consensus::{Index, Term};
@@ -11,13 +12,13 @@ use crate::consensus::{Index, Term};
 pub type Entries<C> = SmallVec<[Entry<C>; 3]>;
 
 /// What Raft needs of a command that it replicates. It never looks inside.
-pub trait Payload: Clone + Debug + Hash {
+pub trait Payload: Clone + Debug + Hash + Send + Sync + 'static {
     /// About how many bytes it takes in a message.
     fn bytes(&self) -> usize;
 }
 
 /// One entry of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry<C> {
     /// The term of the leader that appended it.
     pub term: Term,

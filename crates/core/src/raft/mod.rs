@@ -82,14 +82,14 @@ use crate::time::Time;
 
 pub use crate::consensus::{Index, Role, Term};
 pub use config::{Config, ConfigError};
-pub use hard_state::{Checkpoint, Record};
+pub use hard_state::{Checkpoint, Part, Record};
 use hard_state::{HardState, Restored};
 pub use log::{Entries, Entry, Log, Payload};
 pub use message::{AppendEntries, AppendOutcome, AppendReply, InstallSnapshot, Message, RequestVote, Vote};
 use role::{Follower, State};
 pub use rules::{Mutant, Rule, Rules, Sound, UnknownRule};
 use server::Server;
-pub use snapshot::Snapshot;
+pub use snapshot::{Contents, Snapshot};
 
 /// Terms up to here are accepted. No sound cluster gets near: at an election every millisecond it would take thirty
 /// million years.
@@ -158,7 +158,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         let stream = Stream::link(identity.seed, "election", u64::from(identity.id.0), u64::from(incarnation));
         let is_new = disk.as_ref().is_none_or(|disk| disk.records.is_empty());
         let restored = match disk {
-            Some(recovered) => HardState::restore(recovered, rules)?,
+            Some(recovered) => HardState::restore(recovered, rules, config.batch_bytes_max)?,
             None => Restored { hard: HardState::new(rules), snapshot: None, commit_index: 0 },
         };
         let mut server = Server::new(identity.id, identity.replicas, config, stream, restored.hard, rules);
@@ -227,16 +227,17 @@ impl<C: Payload, R: Rules> Raft<C, R> {
     /// This many of the records that were persisted are on the disk now.
     #[cold]
     pub fn handle_synced(&mut self, now: Time, up_to: u64, out: &mut impl Effects<C>) {
-        self.server.hard.handle_synced(up_to);
+        self.server.hard.handle_synced(up_to, out);
         self.count_own_disk(now, out);
         self.timeout = self.next_timeout();
     }
 
-    /// Has a leader's disk write what the leader has appended. Called at the end of each input, after all other
-    /// effects: no message waits for this sync, because followers may form a quorum without the leader (thesis 10.2.1).
+    /// Has a leader's disk write what the leader has appended, and any disk the parts of a snapshot. Called at the end of
+    /// each input, after all other effects: no message waits for this sync, because followers may form a quorum without
+    /// the leader (thesis 10.2.1).
     #[inline]
     pub fn flush(&self, out: &mut impl Effects<C>) {
-        if self.is_leader() {
+        if self.is_leader() || self.is_writing_snapshot() {
             self.server.hard.sync(out);
         }
     }

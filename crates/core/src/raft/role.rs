@@ -3,7 +3,7 @@
 use super::handover::Handover;
 use super::progress::Progress;
 use super::snapshot::Sending;
-use super::{AppendEntries, Index, Role, Snapshot};
+use super::{AppendEntries, Index, Role};
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::Time;
 
@@ -41,9 +41,18 @@ pub(super) struct Follower<C> {
     /// Appends of this leader that overtook earlier ones, as datagrams may.
     pub early: Vec<AppendEntries<C>>,
     /// The chunks of this leader's state that have arrived.
-    pub incoming: Option<Snapshot<C>>,
+    pub incoming: Option<Incoming<C>>,
     /// When the leader was last probed.
     pub probed: Option<Time>,
+}
+
+/// A snapshot that is arriving.
+#[derive(Clone, Debug)]
+pub(super) struct Incoming<C> {
+    /// The last index that it covers.
+    pub last_index: Index,
+    /// The commands that have arrived.
+    pub commands: Vec<C>,
 }
 
 impl<C> Follower<C> {

@@ -2,7 +2,11 @@
 //!
 //! Raft drops entries on the caller's request, and does not know the state that they produced. So the caller, which
 //! applies the commands, hands in a [`Snapshot`] when one is wanted, and takes out a received one. It is a list of
-//! commands, and chunks of it are sent one at a time: each when the one before is acknowledged.
+//! commands, and chunks of it are sent one at a time: each when the one before is acknowledged. Nor is it written to the
+//! disk at once (`hard_state::checkpoint`).
+
+use std::fmt::Debug;
+use std::sync::Arc;
 
 use super::log::ENTRY_BYTES;
 use super::progress::Fetch;
@@ -12,8 +16,8 @@ use super::{Effects, Index, InstallSnapshot, Message, Payload, Raft, Rules, Term
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::time::Time;
 
-/// The result of all commands up to some entry.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// The result of all commands up to some entry. A clone shares the state.
+#[derive(Clone, Debug)]
 pub struct Snapshot<C> {
     /// Index of that entry.
     pub last_index: Index,
@@ -21,15 +25,65 @@ pub struct Snapshot<C> {
     pub last_term: Term,
     /// A digest of the state ([`crate::consensus::applied_digest`]).
     pub digest: u64,
-    /// The commands that produce the state.
-    pub commands: Vec<C>,
+    /// The state.
+    pub contents: Arc<dyn Contents<C>>,
+}
+
+/// The state in a snapshot, as the commands that produce it, in an order that is the same in all replicas. It may be
+/// large, so nothing asks for all of it at once.
+pub trait Contents<C>: Debug + Send + Sync {
+    /// How many commands there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// About how many bytes the commands take in messages.
+    fn bytes(&self) -> usize;
+
+    /// The commands after the first `from`.
+    fn commands(&self, from: usize) -> Box<dyn Iterator<Item = C> + '_>;
+}
+
+impl<C: Payload> Contents<C> for Vec<C> {
+    fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.iter().map(Payload::bytes).sum()
+    }
+
+    fn commands(&self, from: usize) -> Box<dyn Iterator<Item = C> + '_> {
+        Box::new(self.get(from..).unwrap_or_default().iter().cloned())
+    }
+}
+
+impl<C: Payload> Snapshot<C> {
+    /// About how many bytes all chunks of it take.
+    pub fn bytes(&self) -> usize {
+        self.contents.bytes() + self.contents.len() * ENTRY_BYTES
+    }
+
+    /// The chunk after the first `from` commands: up to `bytes_max` bytes, but always at least `count_min` commands, if
+    /// there are any more.
+    pub(super) fn chunk(&self, from: usize, count_min: usize, bytes_max: usize) -> Vec<C> {
+        let (mut bytes, mut count) = (0, 0);
+        let fits = |command: &C| {
+            bytes += command.bytes() + ENTRY_BYTES;
+            count += 1;
+            count <= count_min || bytes <= bytes_max
+        };
+        self.contents.commands(from).take_while(fits).collect()
+    }
 }
 
 /// The snapshot that a leader sends.
 #[derive(Clone, Debug)]
 pub(super) struct Sending<C> {
-    /// The snapshot, with its size in bytes.
-    snapshot: Option<(Snapshot<C>, usize)>,
+    snapshot: Option<Snapshot<C>>,
     /// The followers that wait for the first chunk of a snapshot that does not exist yet.
     wanted: ReplicaSet,
 }
@@ -47,13 +101,20 @@ impl<C> Sending<C> {
 
 impl<C: Payload, R: Rules> Raft<C, R> {
     /// Drops all entries of the log up to this index, which must be committed. Followers that lack some of them get a
-    /// snapshot. If there is a disk, `snapshot` makes one of the applied state, which replaces them there.
+    /// snapshot. If there is a disk, `snapshot` makes one of the applied state, which replaces them there, and is
+    /// written little by little. Not to be called while one is being written.
     #[cold]
     pub fn compact(&mut self, index: Index, snapshot: impl FnOnce() -> Snapshot<C>, out: &mut impl Effects<C>) {
         self.server.hard.compact(index, self.server.commit_index(), snapshot, out);
         if let State::Leader(leader) = &mut self.role {
             leader.let_go_of_snapshot();
         }
+    }
+
+    /// Whether a snapshot is being written to the disk.
+    #[inline]
+    pub fn is_writing_snapshot(&self) -> bool {
+        self.server.hard.is_writing()
     }
 
     /// Whether a snapshot of the applied state is wanted, to be handed in by [`Raft::offer_snapshot`] before the next
@@ -71,8 +132,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
         let base = self.server.hard.log().first_index() - 1;
         let useful = (base..=self.server.commit_index()).contains(&snapshot.last_index);
         assert!(useful, "a snapshot ends where the log goes on");
-        let bytes = snapshot.commands.iter().map(chunk_bytes).sum();
-        leader.sending.snapshot = Some((snapshot, bytes));
+        leader.sending.snapshot = Some(snapshot);
         for to in wanted.iter() {
             leader.push_part(&self.server, now, to, out);
         }
@@ -84,7 +144,7 @@ impl<C: Payload, R: Rules> Raft<C, R> {
     pub fn snapshot_bytes(&self) -> usize {
         let State::Leader(leader) = &self.role else { return 0 };
         let needed = leader.followers.iter().any(|follower| follower.fetch.is_some());
-        leader.sending.snapshot.as_ref().filter(|_| needed).map_or(0, |(_, bytes)| *bytes)
+        leader.sending.snapshot.as_ref().filter(|_| needed).map_or(0, Snapshot::bytes)
     }
 
     /// Takes out a received snapshot. The log continues after it, and everything up to there is committed.
@@ -102,7 +162,7 @@ impl<C: Payload> Leader<C> {
     pub fn send_part<R: Rules>(&mut self, server: &Server<C, R>, now: Time, to: ReplicaId, out: &mut impl Effects<C>) {
         self.followers[server.place(to)].handle_part_sent(now, &server.config);
         let base = server.hard.log().first_index() - 1;
-        if self.sending.snapshot.as_ref().is_some_and(|(snapshot, _)| snapshot.last_index >= base) {
+        if self.sending.snapshot.as_ref().is_some_and(|snapshot| snapshot.last_index >= base) {
             self.push_part(server, now, to, out);
         } else {
             self.sending.snapshot = None;
@@ -111,26 +171,19 @@ impl<C: Payload> Leader<C> {
     }
 
     fn push_part<R: Rules>(&mut self, server: &Server<C, R>, now: Time, to: ReplicaId, out: &mut impl Effects<C>) {
-        let Some((snapshot, _)) = &self.sending.snapshot else { return };
+        let Some(snapshot) = &self.sending.snapshot else { return };
         let fetch = self.followers[server.place(to)].fetch.get_or_insert_default();
         if fetch.index != snapshot.last_index {
             *fetch = Fetch { index: snapshot.last_index, count: 0 };
         }
-        let left = &snapshot.commands[fetch.count.min(snapshot.commands.len())..];
-        let mut bytes = 0;
-        let fits = |command: &&C| {
-            let first = bytes == 0;
-            bytes += chunk_bytes(*command);
-            first || bytes <= server.config.batch_bytes_max
-        };
-        let commands: Vec<C> = left.iter().take_while(fits).cloned().collect();
+        let commands = snapshot.chunk(fetch.count, 1, server.config.batch_bytes_max);
         let part = InstallSnapshot {
             term: server.term(),
             last_index: snapshot.last_index,
             last_term: snapshot.last_term,
             digest: snapshot.digest,
             offset: fetch.count as u64,
-            done: commands.len() == left.len(),
+            done: fetch.count + commands.len() == snapshot.contents.len(),
             sent: now,
             commands,
         };
@@ -147,7 +200,7 @@ impl<C: Payload> Leader<C> {
         (index, count): (Index, u64),
         out: &mut impl Effects<C>,
     ) {
-        let known = self.sending.snapshot.as_ref().map_or(0, |(snapshot, _)| snapshot.commands.len());
+        let known = self.sending.snapshot.as_ref().map_or(0, |snapshot| snapshot.contents.len());
         let fetch = &mut self.followers[server.place(from)].fetch;
         if let Some(fetch) = fetch.as_mut().filter(|fetch| fetch.index == index) {
             fetch.count = usize::try_from(count).unwrap_or(known).min(known);
@@ -161,8 +214,4 @@ impl<C: Payload> Leader<C> {
             self.sending.snapshot = None;
         }
     }
-}
-
-fn chunk_bytes<C: Payload>(command: &C) -> usize {
-    command.bytes() + ENTRY_BYTES
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use crate::id::ReplicaId;
 use crate::kv::{Applied, Command, Store};
 use crate::machine::{Boot, Exit};
-use crate::raft::{self, Entry, Index, Message, Payload, Raft, Record, Rule, Rules, Snapshot, Sound, Term};
+use crate::raft::{self, Contents, Entry, Index, Message, Payload, Raft, Record, Rule, Rules, Snapshot, Sound, Term};
 use crate::service::{Operation, Text, Update};
 use crate::time::Time;
 
@@ -364,7 +364,7 @@ impl<T: Copy, R: Rules> ReplicatedStore<T, R> {
     #[cold]
     fn compact(&mut self, out: &mut impl Effects<T>) {
         let most = self.log_bytes_max.max(self.snapshot_bytes);
-        if self.applied_bytes <= most.saturating_add(self.raft.snapshot_bytes()) {
+        if self.raft.is_writing_snapshot() || self.applied_bytes <= most.saturating_add(self.raft.snapshot_bytes()) {
             return;
         }
         let mut first = self.raft.log().first_index();
@@ -379,9 +379,9 @@ impl<T: Copy, R: Rules> ReplicatedStore<T, R> {
         let last_term = self.raft.log().term(self.applied).expect("what is applied is in the log");
         let (last_index, store, bytes) = (self.applied, &self.store, &mut self.snapshot_bytes);
         let make = || {
-            let commands = store.snapshot();
-            *bytes = commands.iter().map(|command| command.bytes()).sum();
-            Snapshot { last_index, last_term, digest: store.digest(), commands }
+            let contents = Arc::new(store.snapshot());
+            *bytes = contents.bytes();
+            Snapshot { last_index, last_term, digest: store.digest(), contents }
         };
         self.raft.compact(first - 1, make, out);
     }
@@ -402,17 +402,17 @@ impl<T: Copy, R: Rules> ReplicatedStore<T, R> {
 
     /// Replaces its state by a snapshot's.
     fn restore(&mut self, snapshot: &Snapshot<Arc<Command>>) {
-        self.store = Store::restored(&snapshot.commands, snapshot.digest);
+        let commands: Vec<_> = snapshot.contents.commands(0).collect();
+        self.store = Store::restored(&commands, snapshot.digest);
         (self.applied, self.applied_bytes) = (snapshot.last_index, 0);
-        self.snapshot_bytes =
-            if self.raft.is_durable() { snapshot.commands.iter().map(|command| command.bytes()).sum() } else { 0 };
+        self.snapshot_bytes = if self.raft.is_durable() { snapshot.contents.bytes() } else { 0 };
     }
 }
 
 /// The state of a store up to the last entry that it has applied.
 fn snapshot<R: Rules>(raft: &Raft<Arc<Command>, R>, applied: Index, store: &Store) -> Snapshot<Arc<Command>> {
     let last_term = raft.log().term(applied).expect("the log goes on after what is applied");
-    Snapshot { last_index: applied, last_term, digest: store.digest(), commands: store.snapshot() }
+    Snapshot { last_index: applied, last_term, digest: store.digest(), contents: Arc::new(store.snapshot()) }
 }
 
 /// `{}` shows role, term, last index and commit index, as in `leader term 3 index 120 commit 118`; `{:#}` shows only

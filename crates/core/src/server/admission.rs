@@ -14,15 +14,17 @@
 //! So at its first start a cluster of three needs all three servers, one of five needs four and one of seven needs six. From
 //! then on a majority suffices, and a server that still has its memory takes part at once.
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{ReplicaId, ReplicaSet};
 use crate::rng::Stream;
 
 /// The name of a server's memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Memory(pub u64);
 
 /// Something that a server must not forget about who may take part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Fact {
     /// Its own memory has this name.
     Own(Memory),

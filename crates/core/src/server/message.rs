@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::admission::{Fact, Memory};
 use crate::kv::Command;
 use crate::machine;
@@ -50,7 +52,7 @@ pub enum Message {
 }
 
 /// What a server writes to its disk.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Record {
     /// A change of its Raft state.
     Raft(raft::Record<Arc<Command>>),
@@ -66,6 +68,10 @@ pub enum Record {
 }
 
 impl machine::Record for Record {
+    fn begins_checkpoint(&self) -> bool {
+        matches!(self, Record::Raft(record) if record.begins_checkpoint())
+    }
+
     fn ends_checkpoint(&self) -> bool {
         matches!(self, Record::Checkpoint { .. })
     }

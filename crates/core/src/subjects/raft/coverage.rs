@@ -97,6 +97,8 @@ situations! {
     CrashedUnsynced: "crash loses unsynced records",
     /// A crash tore the last record.
     RecordTorn: "last record torn",
+    /// A replica crashed between two parts of a snapshot that it wrote.
+    CrashedInSnapshot: "crash while a snapshot is being written",
     /// A leader crashed.
     LeaderCrashed: "leader crashes",
     /// A replica crashed after it had voted, before it heard from the leader of that term.
@@ -222,6 +224,7 @@ impl Watch {
         let raft = scene.replicas[id.index()].raft();
         self.note(CrashedUnsynced, failure.lost > 0);
         self.note(RecordTorn, failure.torn);
+        self.note(CrashedInSnapshot, raft.is_writing_snapshot());
         self.note(LeaderCrashed, raft.is_leader());
         let has_voted = raft.voted_for().is_some_and(|candidate| candidate != id);
         self.note(VotedThenCrashed, has_voted && raft.leader().is_none());
