@@ -22,12 +22,15 @@
 //!
 //! Randomness is a seed, given at construction ([`Identity`]).
 
+mod gate;
+
 use std::convert::Infallible;
 use std::fmt::{self, Debug};
 use std::hash::Hash;
 
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::time::Time;
+pub use gate::{Gate, Writes};
 
 /// A replica of some protocol, as a deterministic state machine.
 pub trait Machine: Sized {

@@ -183,12 +183,12 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
 
     /// A machine's disk; none if machines have none.
     pub fn disk(&self, id: ReplicaId) -> Option<&Disk<M::Record>> {
-        self.storages.get(id.index()).map(|storage| &storage.disk)
+        self.storages.get(id.index()).map(|storage| &storage.writes.disk)
     }
 
     /// The same, to be changed.
     pub fn disk_mut(&mut self, id: ReplicaId) -> Option<&mut Disk<M::Record>> {
-        self.storages.get_mut(id.index()).map(|storage| &mut storage.disk)
+        self.storages.get_mut(id.index()).map(|storage| &mut storage.writes.disk)
     }
 
     /// What is under way.
@@ -230,7 +230,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         let due = self.ahead.queue.pop()?;
         match due {
             Due::Input { to, .. } if self.conditions[to.index()].state == State::Paused => self.park(to, due),
-            Due::Synced { to, number } if !self.storages[to.index()].disk.is_syncing(number) => None,
+            Due::Synced { to, number } if !self.storages[to.index()].writes.disk.is_syncing(number) => None,
             Due::Synced { to, .. } if self.conditions[to.index()].state == State::Paused => self.park(to, due),
             due => Some(due),
         }
@@ -347,7 +347,7 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     /// Deals with records, syncs and exits, and carries out the emissions that need not wait for them.
     #[cold]
     fn attend(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
-        let had = self.storages.get(id.index()).map_or(0, |storage| storage.disk.synced());
+        let had = self.storages.get(id.index()).map_or(0, |storage| storage.writes.disk.synced());
         let exit = self.sort_out(id);
         self.emit(id, carrier);
         if exit.is_some() {
@@ -355,20 +355,20 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
             return exit;
         }
         let storage = self.storages.get_mut(id.index())?;
-        match storage.disk.begin_sync() {
+        match storage.writes.disk.begin_sync() {
             Some((_, Span::ZERO)) => {
-                storage.disk.finish_sync();
+                storage.writes.disk.finish_sync();
             }
             Some((number, span)) => self.ahead.queue.push(self.now + span, Due::Synced { to: id, number }),
             None => {}
         }
-        if storage.refused && !storage.told_full {
+        if storage.writes.refused && !storage.told_full {
             storage.told_full = true;
             if let Some(exit) = self.handle(id, Input::DiskFull, carrier) {
                 return Some(exit);
             }
         }
-        if self.storages[id.index()].disk.synced() == had {
+        if self.storages[id.index()].writes.disk.synced() == had {
             return None;
         }
         // This sync took no time, and what the machine does next may want another one.
@@ -382,26 +382,14 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     /// Gives the disk its records, and leaves in the outbox the emissions that need not wait.
     fn sort_out(&mut self, id: ReplicaId) -> Option<Exit> {
         std::mem::swap(&mut self.outbox, &mut self.concerns);
-        let mut storage = self.storages.get_mut(id.index());
-        let mut held = None;
+        if let Some(Storage { writes, gate, .. }) = self.storages.get_mut(id.index()) {
+            return gate.sort_out(&mut self.concerns, writes, &mut self.outbox);
+        }
         for effect in self.concerns.drain() {
-            match (effect, &mut storage) {
-                // After a refused record the disk takes no more, even if there is room again, because there would be a
-                // gap.
-                (Effect::Persist(record), Some(storage)) => {
-                    storage.refused = storage.refused || !storage.disk.persist(record);
-                }
-                // A refused record never reaches the disk.
-                (Effect::Sync, Some(storage)) if storage.refused => held = Some(u64::MAX),
-                (Effect::Sync, Some(storage)) => {
-                    held = storage.disk.want_sync().then(|| storage.disk.persisted());
-                }
-                (Effect::Emit(emission), Some(storage)) if held.is_some() => {
-                    storage.waiting.push_back((held.unwrap_or_default(), emission));
-                }
-                (Effect::Emit(emission), _) => self.outbox.emit(emission),
-                (Effect::Persist(_) | Effect::Sync, None) => {}
-                (Effect::Exit(why), _) => return Some(why),
+            match effect {
+                Effect::Emit(emission) => self.outbox.emit(emission),
+                Effect::Persist(_) | Effect::Sync => {}
+                Effect::Exit(why) => return Some(why),
             }
         }
         None
@@ -410,17 +398,14 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     /// A sync of this machine's disk is done: the effects that waited for it happen, and the machine is notified.
     /// Returns the reason if the machine ends.
     pub fn handle_synced(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
-        self.storages.get_mut(id.index())?.disk.finish_sync();
+        self.storages.get_mut(id.index())?.writes.disk.finish_sync();
         self.release(id, carrier)
     }
 
     fn release(&mut self, id: ReplicaId, carrier: &mut impl Carrier<M, E>) -> Option<Exit> {
         let storage = self.storages.get_mut(id.index())?;
-        let synced = storage.disk.synced();
-        let ready = storage.waiting.partition_point(|(up_to, _)| *up_to <= synced);
-        for (_, emission) in storage.waiting.drain(..ready) {
-            self.outbox.emit(emission);
-        }
+        let synced = storage.writes.disk.synced();
+        storage.gate.open(synced, &mut self.outbox);
         let up_to = synced - storage.before;
         self.emit(id, carrier);
         let exit = self.handle(id, Input::Synced { up_to }, carrier);
@@ -455,8 +440,8 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
         self.wakeups.set(id, Time::NEVER);
         self.parked.retain(|(to, _)| *to != id);
         let Some(storage) = self.storages.get_mut(id.index()) else { return PowerFailure::default() };
-        let failure = fail(&mut storage.disk);
-        storage.waiting.clear();
+        let failure = fail(&mut storage.writes.disk);
+        storage.gate.clear();
         storage.torn = failure.torn;
         failure
     }
@@ -478,9 +463,9 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
             incarnation: condition.incarnation,
             now: condition.clock.local(self.now),
             disk: storage.map(|storage| {
-                storage.before = storage.disk.persisted();
-                (storage.refused, storage.told_full) = (false, false);
-                storage.disk.read(std::mem::take(&mut storage.torn))
+                storage.before = storage.writes.disk.persisted();
+                (storage.writes.refused, storage.told_full) = (false, false);
+                storage.writes.disk.read(std::mem::take(&mut storage.torn))
             }),
         };
         let machine = (self.build)(boot)?;
@@ -518,8 +503,8 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     /// From now on syncs of this host's disk take this many times as long; the one under way restarts.
     pub fn set_disk_slowness(&mut self, id: ReplicaId, times: u64) {
         let Some(storage) = self.storages.get_mut(id.index()) else { return };
-        storage.disk.set_slowness(times);
-        if let Some((number, span)) = storage.disk.restart_sync() {
+        storage.writes.disk.set_slowness(times);
+        if let Some((number, span)) = storage.writes.disk.restart_sync() {
             self.ahead.queue.push(self.now + span, Due::Synced { to: id, number });
         }
     }
