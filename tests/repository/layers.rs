@@ -21,7 +21,7 @@ const TABLE: &str = "\
 | 5 | | `replica`, `server`, `broadcast` | `workload`, `client` |
 | 4 | `rpc` | `replicated` | `record` |
 | 3 | `wire`, `specification` | `raft`, `kv` | `chaos` |
-| 2 | `service`, `consensus` | | `engine` |
+| 2 | `service`, `consensus`, `storage` | | `engine` |
 | 1 | `machine`, `rng`, `clock` | | |
 | 0 | `time`, `id`, `hash`, `printable`, `hint`, `files`, `mutation` | | |
 ";

@@ -36,6 +36,7 @@ pub mod scenario;
 pub mod server;
 pub mod service;
 pub mod specification;
+pub mod storage;
 pub mod subjects;
 pub mod time;
 pub mod wire;
