@@ -116,6 +116,6 @@ pub use seedbed_report as report;
 pub use testing::{explore, replay};
 
 #[cfg(feature = "grpc")]
-use seedbed_core::{client, rpc, server};
+use seedbed_core::{client, rpc, server, storage};
 #[cfg(feature = "cli")]
 use seedbed_core::{clock, files, printable};

@@ -1,6 +1,7 @@
 //! `seedbed cluster`: all servers of a gRPC cluster on this machine.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rand::TryRng;
@@ -10,6 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::{Outcome, command};
 use crate::id::{REPLICAS_MAX, ReplicaId};
+use crate::printable::printable;
 use crate::time::Time;
 use crate::world::grpc::{Launch, Session};
 use crate::world::processes::{Interrupt, Spectator, describe_end};
@@ -17,11 +19,13 @@ use crate::world::processes::{Interrupt, Spectator, describe_end};
 /// Run a gRPC cluster on this machine, until Ctrl-C
 ///
 /// It starts a `seedbed serve` for each server, with a chaos monkey, prints their addresses, and shows what they log.
-/// Nothing is left of them afterwards, whatever way this program ends.
+/// No process is left of them afterwards, whatever way this program ends. With --data, everything is there when the same
+/// command is given again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   seedbed cluster                       five servers, at 127.0.0.1:7001 to 7005
+  seedbed cluster --data kv             the same; Ctrl-C, start again: everything is there
   seedbed cluster --replicas 3 --port 9001 -- --log warn --forward false
                                         what comes after `--` is for `seedbed serve`
 
@@ -34,6 +38,10 @@ pub(in crate::cli) struct Args {
     /// The port of the first server; the others have the next ones
     #[arg(long, value_name = "PORT", default_value_t = 7001, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
+
+    /// The folder for the servers' data; without one, everything is in memory
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 
     /// Seed of the chaos monkeys; random by default
     #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
@@ -78,6 +86,7 @@ pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
         first_port: Some(args.port),
         chaos_seed,
         arguments: args.options,
+        data: args.data.clone(),
         silence: args.silence,
         ..Launch::own_program().map_err(CliError::Live)?
     };
@@ -91,7 +100,10 @@ pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
     let servers = servers.join(",");
     writeln!(out, "\nThe clients of these servers:\n  export SEEDBED_SERVERS={}", command::quoted(servers.as_ref()))?;
     writeln!(out, "  seedbed kv put name Ada\n  seedbed kv get name\n  seedbed status")?;
-    writeln!(out, "\nEverything is in memory: if a majority of the servers stops, all data is lost.")?;
+    match &args.data {
+        None => writeln!(out, "\nEverything is in memory: if a majority of the servers stops, all data is lost.")?,
+        Some(folder) => writeln!(out, "\nTheir data is in {}.", printable(&folder.to_string_lossy()))?,
+    }
     if let Some(seed) = chaos_seed {
         writeln!(out, "\nThe chaos monkeys' dice have the seed {seed}.")?;
     }

@@ -16,9 +16,10 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::cli::error::CliError;
 use crate::cli::{Outcome, output};
 use crate::id::ReplicaId;
-use crate::node::grpc::{self, Limits, ServeError, Settings};
+use crate::node::grpc::{self, Data, Limits, ServeError, Settings};
 use crate::rpc::{ServerAddress, TlsFiles};
 use crate::server;
+use crate::storage::Sync;
 
 /// The most threads of a server. More would only share the cores.
 const THREADS_MAX: u16 = 1_024;
@@ -26,8 +27,9 @@ const THREADS_MAX: u16 = 1_024;
 /// Run one server of a gRPC cluster
 ///
 /// It keeps a copy of the key-value store, agrees with the others on every change by Raft, and answers
-/// clients, whichever server they ask. Everything is in memory: a server that was stopped cannot take
-/// part again under its old number, and the others refuse it.
+/// clients, whichever server they ask. With --data it keeps what it must not forget in a folder, and can
+/// be started again after any end, also by `kill -9` or a power failure. Without, everything is in memory:
+/// a server that was stopped cannot take part again under its old number, and the others refuse it.
 ///
 /// Every option can also be a key of the file of --config, written `like-this`, and most can be
 /// variables of the environment, written `SEEDBED_LIKE_THIS`. Options go before variables, and both
@@ -37,12 +39,14 @@ const THREADS_MAX: u16 = 1_024;
 Examples:
   seedbed serve --id 0 --peers 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003
                                     the first of three servers on one machine
+  seedbed serve --id 0 --peers 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 --data kv-0
+                                    the same, with its data in the folder kv-0
   seedbed serve --config kv-0.toml  what is needed is in a file
   seedbed serve --id 2 --listen 0.0.0.0:7001 --peers kv-0:7001,kv-1:7001,kv-2:7001 \\
       --tls-cert kv-2.pem --tls-key kv-2.key --tls-ca ca.pem
                                     one of three machines
 
-Exit codes: 0 ended by SIGTERM or SIGINT, 1 refused by the cluster, 2 bad usage or input.")]
+Exit codes: 0 ended by SIGTERM or SIGINT, 1 refused by the cluster or ended by its disk, 2 bad usage or input.")]
 pub(in crate::cli) struct Args {
     /// Read options from this file (TOML)
     #[arg(long, value_name = "FILE", env = "SEEDBED_CONFIG")]
@@ -79,6 +83,15 @@ struct Options {
     /// The cluster's name (by default `seedbed`): servers of other clusters are refused
     #[arg(long, value_name = "NAME", env = "SEEDBED_CLUSTER")]
     cluster: Option<String>,
+
+    /// The folder for what it must not forget; without one, everything is in memory
+    #[arg(long, value_name = "DIR", env = "SEEDBED_DATA")]
+    data: Option<PathBuf>,
+
+    /// Whether to wait for the disk (by default) before anything is promised; with `never`, a power failure may lose
+    /// what was acknowledged
+    #[arg(long, value_name = "always|never", env = "SEEDBED_SYNC")]
+    sync: Option<SyncOption>,
 
     /// Whether to pass requests on to the leader (by default) or to name the leader
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, env = "SEEDBED_FORWARD")]
@@ -143,6 +156,23 @@ enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum SyncOption {
+    #[default]
+    Always,
+    Never,
+}
+
+impl From<SyncOption> for Sync {
+    fn from(option: SyncOption) -> Sync {
+        match option {
+            SyncOption::Always => Sync::Always,
+            SyncOption::Never => Sync::Never,
+        }
+    }
 }
 
 /// Carries out the command.
@@ -255,6 +285,8 @@ impl Options {
             peers,
             listen,
             cluster,
+            data,
+            sync,
             forward,
             chaos,
             chaos_seed,
@@ -275,6 +307,8 @@ impl Options {
             peers: peers.or(below.peers),
             listen: listen.or(below.listen),
             cluster: cluster.or(below.cluster),
+            data: data.or(below.data),
+            sync: sync.or(below.sync),
             forward: forward.or(below.forward),
             chaos: chaos.or(below.chaos),
             chaos_seed: chaos_seed.or(below.chaos_seed),
@@ -307,6 +341,10 @@ impl Options {
             ),
             false => None,
         };
+        if self.sync.is_some() && self.data.is_none() {
+            return Err(CliError::Missing { option: "--data, because --sync is about it," });
+        }
+        let sync = self.sync.unwrap_or_default().into();
         let mut draw = || SysRng.try_next_u64().map_err(CliError::NoSeed);
         let chaos_seed = match self.chaos.unwrap_or(false) {
             true => Some(self.chaos_seed.map_or_else(&mut draw, Ok)?),
@@ -332,6 +370,7 @@ impl Options {
                 ..defaults
             },
             server: server::Config { forward: self.forward.unwrap_or(true), ..server::Config::default() },
+            data: self.data.map(|folder| Data { folder, sync }),
             seed: draw()?,
         })
     }
@@ -370,7 +409,7 @@ mod tests {
 
     #[test]
     fn every_option_of_the_file_has_its_words() {
-        let full = "id = 1\npeers = ['a:1']\nlisten = 'a:1'\ncluster = 'c'\nforward = true\nchaos = true\nchaos-seed = 7\n\
+        let full = "id = 1\npeers = ['a:1']\nlisten = 'a:1'\ncluster = 'c'\ndata = 'd'\nsync = 'never'\nforward = true\nchaos = true\nchaos-seed = 7\n\
                     chaos-token = 't'\ntls-cert = 'c'\ntls-key = 'k'\ntls-ca = 'a'\ninsecure = true\nmetrics = 'a:2'\n\
                     log = 'warn'\nlog-format = 'json'\nconnections-max = 5\nrequest-timeout-ms = 6\nthreads = 2\n";
         let text = format!("{:?}", parse(full));

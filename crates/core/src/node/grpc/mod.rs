@@ -13,6 +13,7 @@
 //! no room, a client is told to try again later, and a message between servers is lost, as Raft expects of a network.
 
 mod convert;
+mod disk;
 mod introduction;
 mod links;
 mod listener;
@@ -32,20 +33,22 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::chaos::{ChaosMonkey, ConnectivityMatrix};
 use crate::clock::Clock;
-use crate::consensus::{Index, Role, Term};
+use crate::consensus::{Consensus as _, Index, Role, Term};
 use crate::id::ReplicaId;
-use crate::machine::{Boot, Exit, Identity};
+use crate::machine::{Boot, Exit, Identity, Recovered};
 use crate::raft::Sound;
 use crate::rng::Stream;
 use crate::rpc::{ServerAddress, TlsError};
-use crate::server::{Message, Server};
+use crate::server::{Message, Record, Server};
 use crate::service::{Operation, Response, Text};
+use crate::storage::{Owner, Storage, StorageError, Sync};
 use crate::time::Time;
 
+use disk::Disk;
 use introduction::{Introduction, cluster_number};
 use links::Link;
 use metrics::{Metrics, Traffic};
-pub use settings::{Limits, Settings, SettingsError};
+pub use settings::{Data, Limits, Settings, SettingsError};
 
 /// How many events wait for the server at most.
 const EVENTS_MAX: usize = 4_096;
@@ -86,6 +89,9 @@ pub enum ServeError {
         /// Why it is refused.
         source: io::Error,
     },
+    /// Its folder cannot be used.
+    #[error("--data: {0}")]
+    Storage(#[from] StorageError),
     /// It must not take part.
     #[error("{0}")]
     Exited(Exit),
@@ -297,23 +303,12 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
         members,
     });
     let identity = Identity { id, replicas: shared.members.len(), seed: random.next_u64() };
-    let boot = Boot { identity, incarnation: 0, now: Time::ZERO, disk: None };
+    let (disk, recovered) = open_disk(&settings)?;
+    let boot = Boot { identity, incarnation: 0, now: shared.clock.now(), disk: recovered };
     let server = Server::boot(boot, settings.server_config(), Sound).map_err(ServeError::Exited)?;
-    tracing::info!(
-        id = id.0,
-        listen = %settings.listen,
-        cluster = shared.cluster,
-        members = shared.members.len(),
-        chaos = shared.chaos.is_some(),
-        tls = server_tls.is_some(),
-        "started, and waits for the others"
-    );
-    tracing::warn!(
-        "everything is in memory: if a majority of the servers stops, all data is lost, and a server that is started \
-         again is refused"
-    );
+    greet(&settings, &shared, &server);
     let metrics = Arc::new(Metrics::new());
-    let turns = tokio::spawn(turns::run(server, queue, Arc::clone(&shared)));
+    let turns = tokio::spawn(turns::run(server, disk, queue, Arc::clone(&shared)));
     for to in ReplicaId::all(shared.members.len()).filter(|&to| to > id) {
         tokio::spawn(links::keep_connected(Arc::clone(&shared), to, client_tls.clone(), random.next_u64()));
     }
@@ -336,6 +331,54 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
     match served {
         Ok(Ok(Err(error))) => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Opens the folder of a server's records, if it has one.
+fn open_disk(settings: &Settings) -> Result<(Option<Disk>, Option<Recovered<Record>>), ServeError> {
+    let Some(data) = &settings.data else { return Ok((None, None)) };
+    let owner = Owner {
+        program: "seedbed serve".to_owned(),
+        cluster: settings.cluster.clone(),
+        replica: settings.id,
+        replicas: settings.members.len(),
+    };
+    let (storage, recovered) = Storage::open(&data.folder, &owner, data.sync)?;
+    let refused = |source| ServeError::System { what: "a thread that writes to the disk", source };
+    Ok((Some(Disk::start(storage).map_err(refused)?), Some(recovered)))
+}
+
+/// Logs what the server starts with, and what it gives up.
+fn greet(settings: &Settings, shared: &Shared, server: &Server) {
+    tracing::info!(
+        id = settings.id.0,
+        listen = %settings.listen,
+        cluster = shared.cluster,
+        members = shared.members.len(),
+        chaos = shared.chaos.is_some(),
+        tls = !settings.tls.is_empty(),
+        data = settings.data.as_ref().map(|data| data.folder.display().to_string()),
+        "started, and waits for the others"
+    );
+    match &settings.data {
+        None => tracing::warn!(
+            "everything is in memory (no --data): if a majority of the servers stops, all data is lost, and a server that \
+             is started again is refused"
+        ),
+        Some(data) => {
+            tracing::info!(
+                term = server.term(),
+                last_index = server.last_index(),
+                keys = server.store().len(),
+                "recovered"
+            );
+            if data.sync == Sync::Never {
+                tracing::warn!(
+                    "--sync never: after a power failure, what this server has acknowledged may be lost, and it must not \
+                     start again"
+                );
+            }
+        }
     }
 }
 

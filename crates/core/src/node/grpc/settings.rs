@@ -1,6 +1,7 @@
 //! The settings of a server.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ServeError, listener};
@@ -8,6 +9,7 @@ use crate::id::{REPLICAS_MAX, ReplicaId};
 use crate::raft::ConfigError;
 use crate::rpc::{ServerAddress, TlsFiles};
 use crate::server;
+use crate::storage::Sync;
 use crate::time::Span;
 
 /// The settings of a server.
@@ -37,8 +39,19 @@ pub struct Settings {
     pub limits: Limits,
     /// The parameters of the server, but for how long a request may take: that is one of the limits.
     pub server: server::Config,
+    /// Where it keeps what it must not forget; none if everything is in memory.
+    pub data: Option<Data>,
     /// The seed of all its other randomness.
     pub seed: u64,
+}
+
+/// Where a server keeps what it must not forget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// The folder. It is made if it is missing.
+    pub folder: PathBuf,
+    /// Whether what is written is synced.
+    pub sync: Sync,
 }
 
 /// The bounds on the load of a server.

@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
+use super::disk::{Disk, News};
 use super::{End, Event, Report, Shared, Ticket, convert};
 use crate::consensus::{Consensus, Role, Term};
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::machine::{Effect, Emission, Input, Machine, Outbox};
+use crate::machine::{Effect, Emission, Exit, Input, Machine, Outbox};
 use crate::server::{Message, Server};
 use crate::service::Service;
 use crate::time::{Span, Time};
@@ -36,11 +37,13 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 const CLIENT: ClientId = ClientId(0);
 
 /// Runs the server until all senders of events are gone, or it ends.
-pub(super) async fn run(server: Server, mut queue: mpsc::Receiver<Event>, shared: Arc<Shared>) {
+pub(super) async fn run(server: Server, disk: Option<Disk>, mut queue: mpsc::Receiver<Event>, shared: Arc<Shared>) {
     let mut turns = Turns {
         outgoing: shared.members.iter().map(|_| Vec::new()).collect(),
         server,
+        disk,
         out: Outbox::new(),
+        passed: Outbox::new(),
         tickets: BTreeMap::new(),
         next_ticket: 0,
         told: None,
@@ -60,6 +63,7 @@ pub(super) async fn run(server: Server, mut queue: mpsc::Receiver<Event>, shared
         } else {
             tokio::select! {
                 biased;
+                () = changed(&mut turns.disk) => {}
                 count = queue.recv_many(&mut events, EVENTS_PER_TURN_MAX) => if count == 0 { return },
                 () = sleep(wait) => {}
             }
@@ -70,9 +74,21 @@ pub(super) async fn run(server: Server, mut queue: mpsc::Receiver<Event>, shared
     }
 }
 
+/// Returns when there may be news of the disk.
+async fn changed(disk: &mut Option<Disk>) {
+    match disk {
+        Some(disk) => disk.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Turns {
     server: Server,
+    disk: Option<Disk>,
+    /// The effects of one input.
     out: Outbox<Server>,
+    /// The effects of this turn that need not wait for the disk.
+    passed: Outbox<Server>,
     shared: Arc<Shared>,
     /// The clients that wait, by the numbers of their requests.
     tickets: BTreeMap<Mid, Ticket>,
@@ -96,17 +112,21 @@ impl Turns {
 
     fn turn(&mut self, events: &mut Vec<Event>) -> ControlFlow<()> {
         let mut now = self.shared.clock.now();
+        self.hear_of_disk(now)?;
         for event in events.drain(..) {
-            self.handle(now, event);
+            self.handle(now, event)?;
         }
         for _ in 0..TIMEOUTS_PER_TURN_MAX {
             if self.server.poll_timeout() > now {
                 break;
             }
-            self.server.handle(now, Input::Timeout, &mut self.out);
+            self.tell(now, Input::Timeout)?;
             now = self.shared.clock.now();
         }
-        self.perform()?;
+        if let Some(disk) = &mut self.disk {
+            disk.flush();
+        }
+        self.perform();
         self.tell_changes(now);
         if self.server.open_requests() == 0 && self.server.role() != Role::Leader {
             self.farewells.drain(..).for_each(|reply| reply.send(()).unwrap_or_default());
@@ -114,27 +134,63 @@ impl Turns {
         ControlFlow::Continue(())
     }
 
-    fn handle(&mut self, now: Time, event: Event) {
+    fn hear_of_disk(&mut self, now: Time) -> ControlFlow<()> {
+        while let Some(news) = self.disk.as_mut().and_then(|disk| disk.news(&mut self.passed)) {
+            match news {
+                News::Synced(up_to) => self.tell(now, Input::Synced { up_to })?,
+                News::Full => self.tell(now, Input::DiskFull)?,
+                News::Failed(why) => return self.exit(why),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn handle(&mut self, now: Time, event: Event) -> ControlFlow<()> {
         match event {
             Event::Request { operation, deadline, ticket } => {
                 let mid = Mid(self.next_ticket);
                 self.next_ticket += 1;
                 self.tickets.insert(mid, ticket);
                 self.server.handle_request(now, (CLIENT, mid), operation, deadline, &mut self.out);
+                return self.sort_out();
             }
             Event::Stale { key, reply } => {
                 let value = self.server.store().get(&key).cloned().unwrap_or_default();
                 drop(reply.send(value));
             }
-            Event::Peer { from, message } => self.server.handle(now, Input::Peer { from, message }, &mut self.out),
+            Event::Peer { from, message } => return self.tell(now, Input::Peer { from, message }),
             Event::Report { reply } => drop(reply.send(self.report())),
             Event::Farewell { reply } => {
                 let led = self.server.role() == Role::Leader;
-                self.server.handle(now, Input::StepDown, &mut self.out);
                 tracing::info!(led, "hands over if it leads");
                 self.farewells.push(reply);
+                return self.tell(now, Input::StepDown);
             }
         }
+        ControlFlow::Continue(())
+    }
+
+    /// Hands the server an input.
+    fn tell(&mut self, now: Time, input: Input<Server>) -> ControlFlow<()> {
+        self.server.handle(now, input, &mut self.out);
+        self.sort_out()
+    }
+
+    /// Separates the effects of one input that wait for the disk from those that need not: what one input has to wait for
+    /// holds no other up.
+    fn sort_out(&mut self) -> ControlFlow<()> {
+        let exit = match &mut self.disk {
+            Some(disk) => disk.sort_out(&mut self.out, &mut self.passed),
+            None => pass(&mut self.out, &mut self.passed),
+        };
+        exit.map_or(ControlFlow::Continue(()), |why| self.exit(why))
+    }
+
+    /// The server ends.
+    fn exit(&mut self, why: Exit) -> ControlFlow<()> {
+        tracing::error!("ends: {why}");
+        self.shared.end(End::Exited(why));
+        ControlFlow::Break(())
     }
 
     fn report(&self) -> Report {
@@ -152,28 +208,21 @@ impl Turns {
     }
 
     /// Carries out the server's effects. All messages for one server travel together.
-    fn perform(&mut self) -> ControlFlow<()> {
-        if self.out.is_empty() {
-            return ControlFlow::Continue(());
+    fn perform(&mut self) {
+        if self.passed.is_empty() {
+            return;
         }
         let mut traffic = self.shared.traffic();
-        for effect in self.out.drain() {
-            match effect {
-                Effect::Emit(Emission::Send { to, message }) => {
+        for emission in self.passed.emissions() {
+            match emission {
+                Emission::Send { to, message } => {
                     traffic.note_sent(to, convert::kind(&message));
                     self.outgoing[to.index()].push(message);
                 }
-                Effect::Emit(Emission::Reply { mid, response, .. }) => {
+                Emission::Reply { mid, response, .. } => {
                     if let Some(ticket) = self.tickets.remove(&mid) {
                         ticket.answer(response);
                     }
-                }
-                // It has no disk.
-                Effect::Persist(_) | Effect::Sync => {}
-                Effect::Exit(why) => {
-                    tracing::error!("ends: {why}");
-                    self.shared.end(End::Exited(why));
-                    return ControlFlow::Break(());
                 }
             }
         }
@@ -184,7 +233,6 @@ impl Turns {
         if unsent > 0 {
             self.shared.traffic().unsent += unsent as u64;
         }
-        ControlFlow::Continue(())
     }
 
     fn tell_changes(&mut self, now: Time) {
@@ -208,4 +256,16 @@ impl Turns {
             tracing::info!(role = state.0.name(), term = state.1, leader, "state");
         }
     }
+}
+
+/// The effects of a server without a disk: none of them waits.
+fn pass(effects: &mut Outbox<Server>, passed: &mut Outbox<Server>) -> Option<Exit> {
+    for effect in effects.drain() {
+        match effect {
+            Effect::Emit(emission) => passed.emit(emission),
+            Effect::Persist(_) | Effect::Sync => {}
+            Effect::Exit(why) => return Some(why),
+        }
+    }
+    None
 }

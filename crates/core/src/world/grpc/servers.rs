@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -33,6 +34,9 @@ pub struct Launch {
     pub chaos_seed: Option<u64>,
     /// Further arguments of `seedbed serve`, for all servers.
     pub arguments: Vec<String>,
+    /// The folder for their data: each server has one of its own in it, named with its number. Without one, everything is
+    /// in memory.
+    pub data: Option<PathBuf>,
     /// Whether their output is discarded.
     pub silence: bool,
     /// Whether they ignore environment variables of this program. Some that are meant for clients (`SEEDBED_TLS_CA`) or
@@ -50,15 +54,26 @@ impl Launch {
     /// If the system does not reveal the program's path.
     pub fn own_program() -> Result<Launch, PlayError> {
         let program = env::current_exe().map_err(PlayError::system("to know its own program"))?;
-        Ok(Launch { program, first_port: None, chaos_seed: None, arguments: Vec::new(), silence: false, deaf: false })
+        Ok(Launch {
+            program,
+            first_port: None,
+            chaos_seed: None,
+            arguments: Vec::new(),
+            data: None,
+            silence: false,
+            deaf: false,
+        })
     }
 
     /// Starts this many servers. Each gets a socket that listens already, so no other program can take its port. Each
     /// dies with this process.
     ///
     /// # Errors
-    /// If a port is taken, or the program does not start.
+    /// If a port is taken, the folder for the data cannot be made, or the program does not start.
     pub(crate) fn spawn(&self, replicas: usize) -> Result<Cluster, PlayError> {
+        if let Some(folder) = &self.data {
+            fs::create_dir_all(folder).map_err(|source| PlayError::Data { folder: folder.clone(), source })?;
+        }
         let listeners = (0..replicas).map(|place| self.listen(place)).collect::<Result<Vec<_>, _>>()?;
         let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
         let ports = listeners.iter().map(port).collect::<io::Result<Vec<u16>>>();
@@ -92,6 +107,9 @@ impl Launch {
         command.args(["--id", &replica.0.to_string()]);
         if let Some(seed) = self.chaos_seed {
             command.args(["--chaos", "true", "--chaos-seed", &seed.to_string()]);
+        }
+        if let Some(folder) = &self.data {
+            command.arg("--data").arg(folder.join(replica.0.to_string()));
         }
         if self.deaf {
             take_out(&mut command, env::vars_os().map(|(name, _)| name));

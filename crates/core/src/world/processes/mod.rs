@@ -100,6 +100,15 @@ pub enum PlayError {
         /// Why.
         source: io::Error,
     },
+    /// The folder for the servers' data cannot be made.
+    #[cfg(feature = "grpc")]
+    #[error("--data {}: cannot be made: {source}", printable(&folder.to_string_lossy()))]
+    Data {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The servers of a cluster do not come up.
     #[error("the cluster did not come up: {0}")]
     NoCluster(String),
