@@ -5,18 +5,20 @@
 //! paper). This memory changes only with applied commands, so it is the same in all replicas.
 
 mod encoding;
+mod frozen;
 mod sessions;
+mod table;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-
 use crate::consensus::applied_digest;
 use crate::hash::StableHasher;
 use crate::service::{RequestId, Text, Update, text_bytes};
+pub use frozen::Frozen;
 pub use sessions::CLIENTS_MAX;
 use sessions::Sessions;
+use table::Table;
 
 /// A change of the store: set one key to one value, perhaps on a condition and only once.
 ///
@@ -142,7 +144,7 @@ pub enum Applied {
 /// - For each of the last [`CLIENTS_MAX`] active clients, the newest request and its outcome are known.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
-    table: HashTable<Arc<Command>>,
+    table: Table,
     sessions: Sessions,
     digest: u64,
 }
@@ -184,29 +186,10 @@ impl Store {
 
     #[inline]
     fn set(&mut self, command: &Arc<Command>) {
-        // Equal keys are mostly the same string in memory, too.
-        let same = |other: &Arc<Command>| {
-            other.key_hash == command.key_hash && (Arc::ptr_eq(&other.key, &command.key) || other.key == command.key)
-        };
         if command.value.is_empty() {
-            if let Ok(entry) = self.table.find_entry(command.key_hash, same) {
-                entry.remove();
-                self.shrink();
-            }
-            return;
-        }
-        match self.table.find_mut(command.key_hash, same) {
-            Some(slot) => slot.clone_from(command),
-            None => {
-                self.table.insert_unique(command.key_hash, Arc::clone(command), |other| other.key_hash);
-            }
-        }
-    }
-
-    /// Frees memory when most keys have been removed. This happens rarely, so a removal has a constant average cost.
-    fn shrink(&mut self) {
-        if self.table.capacity() > SPARE_MIN && self.table.len() < self.table.capacity() / 8 {
-            self.table.shrink_to(2 * self.table.len(), |other| other.key_hash);
+            self.table.remove(command.key_hash, &command.key);
+        } else {
+            self.table.put(command);
         }
     }
 
@@ -221,7 +204,7 @@ impl Store {
     }
 
     fn find(&self, key_hash: u64, key: &str) -> Option<&Text> {
-        self.table.find(key_hash, |command| *command.key == *key).map(|command| &command.value)
+        self.table.find(key_hash, key).map(|command| &command.value)
     }
 
     /// How many keys have a value.
@@ -231,7 +214,7 @@ impl Store {
 
     /// Whether no key has a value.
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.len() == 0
     }
 
     /// How many clients are remembered.
@@ -239,32 +222,32 @@ impl Store {
         self.sessions.len()
     }
 
-    /// The commands from which [`Store::restored`] rebuilds this store: a put for each key, and then the memory of each
-    /// client, as a command with the name of its request. Their order is the same in all replicas.
-    pub fn snapshot(&self) -> Vec<Arc<Command>> {
-        let mut commands = Vec::with_capacity(self.len() + self.clients());
-        commands.extend(self.table.iter().cloned());
-        // The table's own order is not the same on every machine.
-        commands.sort_unstable_by(|one, other| (one.key_hash, &one.key).cmp(&(other.key_hash, &other.key)));
-        commands.extend(self.sessions.iter().map(|(request, found)| Arc::new(Command::of_session(request, found))));
-        commands
+    /// The sum of [`Command::bytes`] of all commands from which [`Store::restored`] rebuilds this store.
+    pub fn bytes(&self) -> usize {
+        self.table.bytes() + self.sessions.bytes()
     }
 
-    /// The store of a snapshot, with the digest that it had.
-    pub fn restored(commands: &[Arc<Command>], digest: u64) -> Store {
-        let mut store = Store { digest, ..Store::default() };
+    /// The store as it is now, to be read while this one goes on. It copies no keys but for those of a small store, only
+    /// the list of their shards, and the memory of clients.
+    pub fn freeze(&self) -> Frozen {
+        Frozen::new(self.table.shards(), self.sessions.remembered(), self.bytes(), self.digest)
+    }
+
+    /// The store of these [commands](Frozen::commands), with the digest that it had.
+    pub fn restored(commands: impl IntoIterator<Item = Arc<Command>>, digest: u64) -> Store {
+        // Counted first, because keys that come in order need the right number of shards from the beginning.
+        let commands: Vec<Arc<Command>> = commands.into_iter().collect();
+        let keys = commands.iter().filter(|command| command.request().is_none()).count();
+        let mut store = Store { table: Table::for_keys(keys), digest, ..Store::default() };
         for command in commands {
             match command.request() {
                 Some(request) => store.sessions.note(request, command.expected().cloned()),
-                None => store.set(command),
+                None => store.set(&command),
             }
         }
         store
     }
 }
-
-/// A table of at most this many places is never made smaller.
-const SPARE_MIN: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
@@ -278,6 +261,10 @@ mod tests {
         let request = id.map(|(client, number)| RequestId { client, number });
         let update = Update { key: key.into(), value: value.into(), expected: expected.map(Text::from), request };
         store.apply(&Arc::new(Command::from(&update)))
+    }
+
+    fn all(store: &Store) -> Vec<Arc<Command>> {
+        store.freeze().commands(0).collect()
     }
 
     #[test]
@@ -330,14 +317,14 @@ mod tests {
         // Other insertions and another size of table, but the same content.
         (0..5_000).for_each(|i| put(&mut other, &format!("other {i}"), "v"));
         (0..5_000).for_each(|i| put(&mut other, &format!("other {i}"), ""));
-        for command in one.snapshot().iter().rev().filter(|command| command.request().is_none()) {
+        for command in all(&one).iter().rev().filter(|command| command.request().is_none()) {
             other.apply(command);
         }
         other.sessions = one.sessions.clone();
-        assert_eq!(one.snapshot(), other.snapshot());
-        let mut again = Store::restored(&one.snapshot(), one.digest());
+        assert_eq!(all(&one), all(&other));
+        let mut again = Store::restored(all(&one), one.digest());
         assert_eq!((again.digest(), again.len(), again.clients()), (one.digest(), one.len(), 10));
-        assert_eq!(again.snapshot(), one.snapshot());
+        assert_eq!(all(&again), all(&one));
         for i in 1_990..2_000 {
             let first = update(&mut one, "k", "x", None, Some((i % 10, i)));
             assert_eq!(update(&mut again, "k", "x", None, Some((i % 10, i))), first);

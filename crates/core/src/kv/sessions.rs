@@ -2,9 +2,9 @@
 
 use hashbrown::HashTable;
 
-use super::Applied;
+use super::{Applied, Command, REQUEST_BYTES};
 use crate::hash::StableHasher;
-use crate::service::{RequestId, Text};
+use crate::service::{RequestId, Text, text_bytes};
 
 /// At most this many clients are remembered. Beyond that, the client with the oldest newest request in the log is
 /// forgotten; its repeated requests are then applied again. A client takes about a hundred bytes. If the condition of
@@ -24,11 +24,14 @@ struct Session {
 }
 
 /// The memory of named requests.
+///
+/// Invariant: `found_bytes` is the total [`text_bytes`] of all values that were found.
 #[derive(Clone, Debug)]
 pub(super) struct Sessions {
     /// Places in `list`, by client.
     table: HashTable<u32>,
     list: Vec<Session>,
+    found_bytes: usize,
     oldest: u32,
     newest: u32,
     max: usize,
@@ -43,7 +46,7 @@ impl Default for Sessions {
 impl Sessions {
     /// A memory of at most this many clients.
     pub const fn new(max: usize) -> Sessions {
-        Sessions { table: HashTable::new(), list: Vec::new(), oldest: NONE, newest: NONE, max }
+        Sessions { table: HashTable::new(), list: Vec::new(), found_bytes: 0, oldest: NONE, newest: NONE, max }
     }
 
     /// How many clients are remembered.
@@ -68,10 +71,12 @@ impl Sessions {
     /// Notes the outcome of the newest request of a client: done, unless a value other than the expected one was found.
     pub fn note(&mut self, newest: RequestId, found: Option<Text>) {
         let session = Session { newest, found, older: NONE, newer: NONE };
+        self.found_bytes += session.found_bytes();
         let hash = StableHasher::of(&newest.client);
         let place = match self.place(newest.client) {
             Some(known) => {
                 self.unlink(known);
+                self.found_bytes -= self.list[known as usize].found_bytes();
                 self.list[known as usize] = session;
                 known
             }
@@ -93,11 +98,20 @@ impl Sessions {
         self.link(place);
     }
 
+    /// The sum of [`Command::bytes`] of all that is remembered, each as a command.
+    pub fn bytes(&self) -> usize {
+        self.list.len() * REQUEST_BYTES + self.found_bytes
+    }
+
+    /// All that is remembered now.
+    pub fn remembered(&self) -> Remembered {
+        Remembered(self.iter().cloned().collect())
+    }
+
     /// All that is remembered, beginning with the client whose newest request is the oldest.
-    pub fn iter(&self) -> impl Iterator<Item = (RequestId, Option<Text>)> + '_ {
+    fn iter(&self) -> impl Iterator<Item = &Session> + '_ {
         let first = self.list.get(self.oldest as usize);
-        let all = std::iter::successors(first, |session| self.list.get(session.newer as usize));
-        all.map(|session| (session.newest, session.found.clone()))
+        std::iter::successors(first, |session| self.list.get(session.newer as usize))
     }
 
     fn place(&self, client: u64) -> Option<u32> {
@@ -108,6 +122,7 @@ impl Sessions {
     /// Removes the session at a place from table and list.
     fn forget(&mut self, place: u32) {
         self.unlink(place);
+        self.found_bytes -= self.list[place as usize].found_bytes();
         if let Ok(entry) = self.table.find_entry(hash_at(&self.list, place), |&other| other == place) {
             entry.remove();
         }
@@ -137,6 +152,28 @@ impl Sessions {
     }
 }
 
+impl Session {
+    fn found_bytes(&self) -> usize {
+        self.found.as_deref().map_or(0, text_bytes)
+    }
+}
+
+/// What was remembered at one moment, beginning with the client whose newest request is the oldest.
+pub(super) struct Remembered(Vec<Session>);
+
+impl Remembered {
+    /// How many clients there were.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The memory of the client at this place, as a command.
+    pub fn command(&self, place: usize) -> Command {
+        let Session { newest, found, .. } = &self.0[place];
+        Command::of_session(*newest, found.clone())
+    }
+}
+
 fn hash_at(list: &[Session], place: u32) -> u64 {
     StableHasher::of(&list[place as usize].newest.client)
 }
@@ -162,7 +199,7 @@ mod tests {
         assert_eq!(sessions.look_up(id(2, 5)), None, "forgotten");
         assert_eq!(sessions.look_up(id(1, 4)), Some(Applied::Outdated));
         assert_eq!(sessions.look_up(id(4, 1)), Some(Applied::Found("v".into())));
-        let order: Vec<u64> = sessions.iter().map(|(request, _)| request.client).collect();
+        let order: Vec<u64> = sessions.iter().map(|session| session.newest.client).collect();
         assert_eq!((order, sessions.len()), (vec![3, 1, 4], 3));
     }
 
@@ -191,7 +228,10 @@ mod tests {
                         plain.remove(0);
                     }
                 }
-                assert!(sessions.iter().eq(plain.iter().cloned()));
+                let remembered = sessions.iter().map(|session| (session.newest, session.found.clone()));
+                assert!(remembered.eq(plain.iter().cloned()));
+                let bytes = |found: &Option<Text>| REQUEST_BYTES + found.as_deref().map_or(0, text_bytes);
+                assert_eq!(sessions.bytes(), plain.iter().map(|(_, found)| bytes(found)).sum::<usize>());
                 assert_eq!(sessions.table.len(), plain.len());
             }
         }

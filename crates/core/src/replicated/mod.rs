@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::id::ReplicaId;
-use crate::kv::{Applied, Command, Store};
+use crate::kv::{Applied, Command, Frozen, Store};
 use crate::machine::{Boot, Exit};
 use crate::raft::{self, Contents, Entry, Index, Message, Payload, Raft, Record, Rule, Rules, Snapshot, Sound, Term};
 use crate::service::{Operation, Text, Update};
@@ -34,6 +34,20 @@ pub use window::promise;
 impl Payload for Arc<Command> {
     fn bytes(&self) -> usize {
         Command::bytes(self)
+    }
+}
+
+impl Contents<Arc<Command>> for Frozen {
+    fn len(&self) -> usize {
+        Frozen::len(self)
+    }
+
+    fn bytes(&self) -> usize {
+        Frozen::bytes(self)
+    }
+
+    fn commands(&self, from: usize) -> Box<dyn Iterator<Item = Arc<Command>> + '_> {
+        Box::new(Frozen::commands(self, from))
     }
 }
 
@@ -379,9 +393,8 @@ impl<T: Copy, R: Rules> ReplicatedStore<T, R> {
         let last_term = self.raft.log().term(self.applied).expect("what is applied is in the log");
         let (last_index, store, bytes) = (self.applied, &self.store, &mut self.snapshot_bytes);
         let make = || {
-            let contents = Arc::new(store.snapshot());
-            *bytes = contents.bytes();
-            Snapshot { last_index, last_term, digest: store.digest(), contents }
+            *bytes = store.bytes();
+            Snapshot { last_index, last_term, digest: store.digest(), contents: Arc::new(store.freeze()) }
         };
         self.raft.compact(first - 1, make, out);
     }
@@ -402,8 +415,7 @@ impl<T: Copy, R: Rules> ReplicatedStore<T, R> {
 
     /// Replaces its state by a snapshot's.
     fn restore(&mut self, snapshot: &Snapshot<Arc<Command>>) {
-        let commands: Vec<_> = snapshot.contents.commands(0).collect();
-        self.store = Store::restored(&commands, snapshot.digest);
+        self.store = Store::restored(snapshot.contents.commands(0), snapshot.digest);
         (self.applied, self.applied_bytes) = (snapshot.last_index, 0);
         self.snapshot_bytes = if self.raft.is_durable() { snapshot.contents.bytes() } else { 0 };
     }
@@ -412,7 +424,7 @@ impl<T: Copy, R: Rules> ReplicatedStore<T, R> {
 /// The state of a store up to the last entry that it has applied.
 fn snapshot<R: Rules>(raft: &Raft<Arc<Command>, R>, applied: Index, store: &Store) -> Snapshot<Arc<Command>> {
     let last_term = raft.log().term(applied).expect("the log goes on after what is applied");
-    Snapshot { last_index: applied, last_term, digest: store.digest(), contents: Arc::new(store.snapshot()) }
+    Snapshot { last_index: applied, last_term, digest: store.digest(), contents: Arc::new(store.freeze()) }
 }
 
 /// `{}` shows role, term, last index and commit index, as in `leader term 3 index 120 commit 118`; `{:#}` shows only

@@ -83,7 +83,7 @@ pub(in crate::subjects) fn holds<R: Rules>(config: &Config, now: Time, replica: 
 pub(in crate::subjects) fn log_is_bounded<M: AroundRaft>(limit: usize, replica: &M) -> Result<(), String> {
     let log = replica.replicated().applied_log_bytes();
     if log > LOG_BYTES && log / LOG_TIMES > limit {
-        let state: usize = replica.replicated().store().snapshot().iter().map(|command| command.bytes()).sum();
+        let state = replica.replicated().store().bytes();
         if (log - LOG_BYTES) / LOG_TIMES > limit + state {
             return Err(format!(
                 "keeps {log} bytes of applied entries, of at most {limit} or the {state} of its state"
