@@ -16,7 +16,7 @@ use super::table::Shard;
 pub struct Frozen(Arc<State>);
 
 struct State {
-    /// Each shard with the place of its first command. They are in the order of the places, from 0 on.
+    /// Each shard with the place of its first command, in the order of the places, from 0 on.
     shards: Vec<(usize, Arc<Shard>)>,
     keys: usize,
     sessions: Remembered,
@@ -25,14 +25,14 @@ struct State {
 }
 
 impl Frozen {
-    pub(super) fn new(shards: Vec<Arc<Shard>>, sessions: Remembered, bytes: usize, digest: u64) -> Frozen {
-        let mut keys = 0;
-        let place = |shard: Arc<Shard>| {
-            let first = keys;
-            keys += shard.len();
-            (first, shard)
-        };
-        let shards = shards.into_iter().map(place).collect();
+    /// `shards` and `keys` are those of the store's table.
+    pub(super) fn new(
+        shards: Vec<(usize, Arc<Shard>)>,
+        keys: usize,
+        sessions: Remembered,
+        bytes: usize,
+        digest: u64,
+    ) -> Frozen {
         Frozen(Arc::new(State { shards, keys, sessions, bytes, digest }))
     }
 

@@ -230,7 +230,7 @@ impl Store {
     /// The store as it is now, to be read while this one goes on. It copies no keys but for those of a small store, only
     /// the list of their shards, and the memory of clients.
     pub fn freeze(&self) -> Frozen {
-        Frozen::new(self.table.shards(), self.sessions.remembered(), self.bytes(), self.digest)
+        Frozen::new(self.table.shards(), self.len(), self.sessions.remembered(), self.bytes(), self.digest)
     }
 
     /// The store of these [commands](Frozen::commands), with the digest that it had.

@@ -126,18 +126,24 @@ impl Table {
         }
     }
 
-    /// All shards as they are now, in the order of their keys' hashes. Later puts do not change them.
-    pub fn shards(&self) -> Vec<Arc<Shard>> {
-        match &self.many {
-            None => vec![Arc::new(self.few.clone())],
-            Some(many) => many.in_order().cloned().collect(),
+    /// All shards as they are now, in the order of their keys' hashes, each with the number of keys in those before it.
+    /// Later puts do not change them.
+    pub fn shards(&self) -> Vec<(usize, Arc<Shard>)> {
+        let Some(many) = &self.many else { return vec![(0, Arc::new(self.few.clone()))] };
+        // Room is made once: growing step by step would take several times as long.
+        let mut shards = Vec::with_capacity(many.entries.len());
+        let mut keys = 0;
+        for shard in many.in_order() {
+            shards.push((keys, Arc::clone(shard)));
+            keys += shard.len();
         }
+        shards
     }
 
     /// How many keys there is room for.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {
-        self.shards().iter().map(|shard| shard.puts.capacity()).sum()
+        self.shards().iter().map(|(_, shard)| shard.puts.capacity()).sum()
     }
 }
 
@@ -375,7 +381,7 @@ mod tests {
     }
 
     fn sorted(table: &Table) -> Vec<Arc<Command>> {
-        table.shards().iter().flat_map(|shard| shard.sorted()).collect()
+        table.shards().iter().flat_map(|(_, shard)| shard.sorted()).collect()
     }
 
     /// Checks all invariants.
@@ -441,7 +447,7 @@ mod tests {
         puts.iter().for_each(|put| table.put(put));
         check(&table);
         assert_eq!(sorted(&table), puts);
-        assert!(table.shards().iter().all(|shard| shard.len() <= SHARD_KEYS_MAX));
+        assert!(table.shards().iter().all(|(_, shard)| shard.len() <= SHARD_KEYS_MAX));
     }
 
     #[test]
@@ -484,10 +490,11 @@ mod tests {
                     table.remove(put.key_hash, &put.key);
                 }
                 let after: BTreeMap<_, _> =
-                    table.shards().iter().map(|shard| (Arc::as_ptr(shard), shard.len())).collect();
-                let replaced = before.iter().filter(|shard| !after.contains_key(&Arc::as_ptr(shard)));
+                    table.shards().iter().map(|(_, shard)| (Arc::as_ptr(shard), shard.len())).collect();
+                let replaced = before.iter().filter(|(_, shard)| !after.contains_key(&Arc::as_ptr(shard)));
                 // A table of few keys is not behind an `Arc`, so it always counts.
-                let (shards, keys) = replaced.fold((0, 0), |(shards, keys), shard| (shards + 1, keys + shard.len()));
+                let (shards, keys) =
+                    replaced.fold((0, 0), |(shards, keys), (_, shard)| (shards + 1, keys + shard.len()));
                 assert!(keys <= SHARD_KEYS_MAX && (shards <= 1 || keys <= MERGED_KEYS_MAX + 1), "{shards} {keys}");
             }
         }
@@ -502,6 +509,6 @@ mod tests {
             let gone = command(&i.to_string(), "");
             table.remove(gone.key_hash, &gone.key);
         }
-        assert!(before.iter().zip(&table.shards()).all(|(one, other)| Arc::ptr_eq(one, other)));
+        assert!(before.iter().zip(&table.shards()).all(|(one, other)| Arc::ptr_eq(&one.1, &other.1)));
     }
 }
