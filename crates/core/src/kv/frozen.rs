@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 
 use super::Command;
 use super::sessions::Remembered;
@@ -10,8 +11,8 @@ use super::table::Shard;
 /// A store as it was at one moment, read while the store goes on. It is cheap to clone, and any thread may read it.
 ///
 /// As long as it lives, the store copies a part of its keys before it changes them for the first time. So a copy that is
-/// no longer needed should be dropped. The last drop frees what has changed since, so it belongs where time does not
-/// matter.
+/// no longer needed should be dropped. The last drop frees what has changed since; if that may be much, a thread of its
+/// own does it, because a server has other work.
 #[derive(Clone)]
 pub struct Frozen(Arc<State>);
 
@@ -22,6 +23,19 @@ struct State {
     sessions: Remembered,
     bytes: usize,
     digest: u64,
+}
+
+/// A copy of so many shards is freed by the thread that drops it.
+const SHARDS_AT_ONCE_MAX: usize = 64;
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if self.shards.len() > SHARDS_AT_ONCE_MAX {
+            let shards = std::mem::take(&mut self.shards);
+            // If the system refuses a thread, they are freed here.
+            drop(thread::Builder::new().name("free".to_owned()).spawn(move || drop(shards)));
+        }
+    }
 }
 
 impl Frozen {
