@@ -99,7 +99,7 @@ impl Backend {
 
     /// Remembers the first failure. redb tells only some of the errors that it meets, and none while it closes.
     fn noting<T>(&self, action: &'static str, result: io::Result<T>) -> io::Result<T> {
-        result.map_err(|error| {
+        result.inspect_err(|error| {
             let copy = match error.raw_os_error() {
                 Some(code) => io::Error::from_raw_os_error(code),
                 None => io::Error::new(error.kind(), error.to_string()),
@@ -107,7 +107,6 @@ impl Backend {
             let mut failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner);
             failure.get_or_insert(Failure { action, error: copy });
             self.shared.stop();
-            error
         })
     }
 

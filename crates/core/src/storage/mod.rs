@@ -315,7 +315,7 @@ fn remove_replaced(
     let bytes_max = REMOVED_BYTES_MAX.max(2 * batch.bytes);
     let (mut values, mut bytes) = (0, 0);
     loop {
-        if !table.first()?.is_some_and(|(number, _)| number.value() < first) {
+        if table.first()?.is_none_or(|(number, _)| number.value() >= first) {
             return Ok(false);
         }
         if values >= values_max || bytes >= bytes_max {

@@ -150,3 +150,75 @@ fn a_gap_between_records_is_found() {
     }
     read_back(folder.path()).expect("all are back");
 }
+
+/// Bytes overwritten with zeros, ones or rubbish, and pages in each other's place, one to three times.
+fn damage(bytes: &mut [u8], stream: &mut Stream) {
+    const PAGE: u64 = 4_096;
+    let (end, pages) = (bytes.len() as u64, bytes.len() as u64 / PAGE);
+    for _ in 0..1 + stream.below(3) {
+        // The first pages are hit more often: they say what all others are.
+        let reach = if stream.chance(0.5) { end } else { 8 * PAGE };
+        let start = stream.below(reach) as usize;
+        let length = [1, 8, 64, SECTOR as u64, PAGE][stream.below(5) as usize] as usize;
+        let hit = start..(start + length).min(bytes.len());
+        match stream.below(4) {
+            0 => bytes[hit].fill(0),
+            1 => bytes[hit].fill(0xFF),
+            2 => bytes[hit].iter_mut().for_each(|byte| *byte = stream.below(256) as u8),
+            _ => {
+                let (from, to) = (stream.below(pages) * PAGE, stream.below(pages) * PAGE);
+                bytes.copy_within(from as usize..(from + PAGE) as usize, to as usize);
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_of_any_kind_never_makes_synced_records_vanish() {
+    let (folder, bytes, expected) = filled();
+    let mut stream = Stream::new(1, "damage");
+    let mut read = [0, 0];
+    for round in 0..DAMAGES {
+        let mut damaged = bytes.clone();
+        damage(&mut damaged, &mut stream);
+        let is_read = check(folder.path(), damaged, &expected, &format!("round {round}"));
+        read[usize::from(is_read)] += 1;
+    }
+    assert!(read.iter().all(|&count| count > DAMAGES / 10), "{read:?}");
+}
+
+const DAMAGES: u64 = 1_000;
+
+/// A file that panics when it is read.
+#[derive(Debug)]
+struct Panicking;
+
+impl Medium for Panicking {
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(1 << 20)
+    }
+
+    fn read(&self, _: u64, _: &mut [u8]) -> std::io::Result<()> {
+        panic!("a fault of the library")
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn set_len(&self, _: u64) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_of_the_library_becomes_an_error_that_names_the_file() {
+    let (folder, ..) = filled();
+    let opened = Storage::<Line>::open_on(folder.path(), &owner(), Sync::Always, |_| Box::new(Panicking));
+    let message = opened.expect_err("it panics").to_string();
+    assert!(message.contains("seedbed.redb is damaged: redb panicked: a fault of the library"), "{message}");
+}
