@@ -3,14 +3,13 @@
 //!     cargo bench --features grpc --bench cluster
 //!
 //! Each round starts one cluster after the other, fills it, and measures puts and linearizable gets with 1, 16 and 64
-//! clients, each of which has one request at a time and asks any server. Both clusters are in memory: this program's
-//! servers have no disk at all, and etcd's data are in /dev/shm, where to sync costs next to nothing. Where there is no
-//! `etcd`, only seedbed is measured, and that is said.
+//! clients, each of which has one request at a time and asks any server. Both sync what they write before they answer
+//! (the default of both), first to the file system of the target folder, then to /dev/shm, where a sync costs next to
+//! nothing. Where there is no `etcd`, only seedbed is measured, and that is said.
 //!
 //! `--seconds N` and `--rounds N` change how long and how often.
 
 use std::borrow::Cow;
-use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -25,6 +24,7 @@ use seedbed::world::processes::{Interrupt, Spectator};
 use seedbed_core::client::bench::{self, Kind, Measured, Plan, Target};
 use seedbed_core::client::{Kv, Servers, Settings};
 use seedbed_core::rpc::{ServerAddress, channel};
+use tempfile::TempDir;
 use tonic::Request;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -36,8 +36,34 @@ const CLIENTS: [usize; 3] = [1, 16, 64];
 const KEYS: u32 = 1_000;
 const VALUE_BYTES: usize = 100;
 
+/// Where the servers' data are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Disk,
+    Memory,
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Place::Disk => "disk",
+            Place::Memory => "tmpfs",
+        }
+    }
+
+    /// A new folder there.
+    fn folder(self) -> TempDir {
+        let parent = match self {
+            Place::Disk => Path::new(env!("CARGO_TARGET_TMPDIR")),
+            Place::Memory => Path::new("/dev/shm"),
+        };
+        tempfile::tempdir_in(parent).expect("a folder for data")
+    }
+}
+
 /// One measurement.
 struct Row {
+    place: Place,
     system: &'static str,
     kind: Kind,
     clients: usize,
@@ -67,9 +93,11 @@ fn main() {
     let mut rows = Vec::new();
     for round in 0..rounds {
         eprintln!("round {} of {rounds}", round + 1);
-        runtime.block_on(measure_seedbed(seconds, &mut rows));
-        if let Some(program) = &etcd {
-            runtime.block_on(measure_etcd(program, seconds, &mut rows));
+        for place in [Place::Disk, Place::Memory] {
+            runtime.block_on(measure_seedbed(place, seconds, &mut rows));
+            if let Some(program) = &etcd {
+                runtime.block_on(measure_etcd(program, place, seconds, &mut rows));
+            }
         }
     }
     print_table(&rows);
@@ -90,23 +118,29 @@ impl Spectator for Nobody {
     fn complaint(&self, _: Time, _: ReplicaId, _: &str) {}
 }
 
-async fn measure_seedbed(seconds: u64, rows: &mut Vec<Row>) {
+async fn measure_seedbed(place: Place, seconds: u64, rows: &mut Vec<Row>) {
     let interrupt = Interrupt::install().expect("signals");
     let program = PathBuf::from(env!("CARGO_BIN_EXE_seedbed"));
-    let launch =
-        Launch { program, first_port: None, chaos_seed: None, arguments: Vec::new(), silence: true, deaf: true };
+    let folder = place.folder();
+    let launch = Launch {
+        program,
+        data: Some(folder.path().to_owned()),
+        silence: true,
+        deaf: true,
+        ..Launch::own_program().expect("its own path")
+    };
     let session = Session::start(&launch, SERVERS, Arc::new(Nobody), &interrupt).expect("a cluster");
     let servers = Servers::new(session.addresses(), None).expect("servers");
     let target = |number: usize| {
         let settings = Settings { seed: Some(number as u64), timeout: Duration::from_secs(20), ..Settings::default() };
         Kv::new(servers.clone(), settings).expect("a client")
     };
-    measure("seedbed", seconds, target, rows).await;
+    measure(("seedbed", place), seconds, target, rows).await;
 }
 
-/// Starts etcd as its own documents do, but for data in memory and ports that are free.
-async fn measure_etcd(program: &Path, seconds: u64, rows: &mut Vec<Row>) {
-    let folder = PathBuf::from(format!("/dev/shm/seedbed-bench-{}", free_port()));
+/// Starts etcd as its own documents do, but for ports that are free.
+async fn measure_etcd(program: &Path, place: Place, seconds: u64, rows: &mut Vec<Row>) {
+    let folder = place.folder();
     let ports: Vec<(u16, u16)> = (0..SERVERS).map(|_| (free_port(), free_port())).collect();
     let url = |port: u16| format!("http://127.0.0.1:{port}");
     let cluster: Vec<String> =
@@ -114,7 +148,7 @@ async fn measure_etcd(program: &Path, seconds: u64, rows: &mut Vec<Row>) {
     let start = |(number, &(client, peer)): (usize, &(u16, u16))| {
         let mut command = Command::new(program);
         command.args(["--name", &format!("s{number}"), "--initial-cluster", &cluster.join(",")]);
-        command.arg("--data-dir").arg(folder.join(number.to_string()));
+        command.arg("--data-dir").arg(folder.path().join(number.to_string()));
         for (option, port) in [
             ("--listen-client-urls", client),
             ("--advertise-client-urls", client),
@@ -133,9 +167,8 @@ async fn measure_etcd(program: &Path, seconds: u64, rows: &mut Vec<Row>) {
         clients: channels.iter().cloned().map(Grpc::new).collect(),
         dice: Stream::link(7, "etcd", number as u64, 0),
     };
-    measure("etcd", seconds, target, rows).await;
+    measure(("etcd", place), seconds, target, rows).await;
     drop(servers);
-    let _ = fs::remove_dir_all(&folder);
 }
 
 /// A process that ends with this.
@@ -153,7 +186,12 @@ fn free_port() -> u16 {
 }
 
 /// Waits for a cluster, fills it and measures it.
-async fn measure<T: Target>(system: &'static str, seconds: u64, target: impl Fn(usize) -> T, rows: &mut Vec<Row>) {
+async fn measure<T: Target>(
+    (system, place): (&'static str, Place),
+    seconds: u64,
+    target: impl Fn(usize) -> T,
+    rows: &mut Vec<Row>,
+) {
     let mut first = target(1_000);
     for _ in 0..200 {
         if first.put("ready", "yes").await.is_ok() {
@@ -177,50 +215,56 @@ async fn measure<T: Target>(system: &'static str, seconds: u64, target: impl Fn(
         for kind in [Kind::Put, Kind::Get] {
             let targets: Vec<T> = (0..clients).map(&target).collect();
             let measured = bench::run(targets, &plan(kind), |_| {}).await;
-            rows.push(row(system, kind, clients, &measured));
+            rows.push(row((system, place), kind, clients, &measured));
         }
     }
 }
 
-fn row(system: &'static str, kind: Kind, clients: usize, measured: &Measured) -> Row {
+fn row((system, place): (&'static str, Place), kind: Kind, clients: usize, measured: &Measured) -> Row {
     let tally = measured.all();
     assert_eq!(tally.failed(), 0, "{system}: {}", tally.reasons());
     let latency = tally.latency().expect("there were requests");
     let rate = tally.answered() as f64 / measured.elapsed.as_secs_f64();
-    Row { system, kind, clients, rate, p50: latency.p50.as_secs_f64(), p99: latency.p99.as_secs_f64() }
+    Row { place, system, kind, clients, rate, p50: latency.p50.as_secs_f64(), p99: latency.p99.as_secs_f64() }
 }
 
 /// The median of all rounds, with the smallest and the largest rate.
 fn print_table(rows: &[Row]) {
-    println!("| | clients | system | requests/s | (spread) | p50 | p99 |");
-    println!("|---|---|---|---|---|---|---|");
-    for kind in [Kind::Put, Kind::Get] {
-        for clients in CLIENTS {
+    println!("| data on | | clients | system | requests/s | (spread) | p50 | p99 |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for place in [Place::Disk, Place::Memory] {
+        for (kind, clients) in
+            [Kind::Put, Kind::Get].into_iter().flat_map(|kind| CLIENTS.map(|clients| (kind, clients)))
+        {
             for system in ["seedbed", "etcd"] {
-                let of = |row: &&Row| row.system == system && row.clients == clients && row.kind == kind;
+                let of = |row: &&Row| (row.place, row.system, row.clients, row.kind) == (place, system, clients, kind);
                 let rows: Vec<&Row> = rows.iter().filter(of).collect();
-                if rows.is_empty() {
-                    continue;
+                if !rows.is_empty() {
+                    print_median(&rows);
                 }
-                let sorted = |value: fn(&Row) -> f64| {
-                    let mut values: Vec<f64> = rows.iter().map(|row| value(row)).collect();
-                    values.sort_by(f64::total_cmp);
-                    values
-                };
-                let (rates, p50, p99) = (sorted(|row| row.rate), sorted(|row| row.p50), sorted(|row| row.p99));
-                let middle = rates.len() / 2;
-                println!(
-                    "| {} | {clients} | {system} | {:.0} | {:.0} to {:.0} | {:.2} ms | {:.2} ms |",
-                    if kind == Kind::Get { "gets" } else { "puts" },
-                    rates[middle],
-                    rates[0],
-                    rates[rates.len() - 1],
-                    p50[middle] * 1e3,
-                    p99[middle] * 1e3,
-                );
             }
         }
     }
+}
+
+fn print_median(rows: &[&Row]) {
+    let sorted = |value: fn(&Row) -> f64| {
+        let mut values: Vec<f64> = rows.iter().map(|row| value(row)).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let (rates, p50, p99) = (sorted(|row| row.rate), sorted(|row| row.p50), sorted(|row| row.p99));
+    let (middle, Row { place, system, kind, clients, .. }) = (rates.len() / 2, rows[0]);
+    println!(
+        "| {} | {} | {clients} | {system} | {:.0} | {:.0} to {:.0} | {:.2} ms | {:.2} ms |",
+        place.name(),
+        if *kind == Kind::Get { "gets" } else { "puts" },
+        rates[middle],
+        rates[0],
+        rates[rates.len() - 1],
+        p50[middle] * 1e3,
+        p99[middle] * 1e3,
+    );
 }
 
 /// A client of etcd, with what of its API is needed (etcd's `rpc.proto`).

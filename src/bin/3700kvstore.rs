@@ -6,12 +6,14 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | the router has been gone for a minute |
-//! | 1 | the socket, or the system's source of randomness, is of no use |
+//! | 1 | the socket, the disk or the system's source of randomness is of no use, or a record on the disk is damaged |
 //! | 2 | bad arguments, or a variable that makes no sense |
 
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
@@ -20,8 +22,9 @@ use clap::{CommandFactory, Parser};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use seedbed::node::Members;
 use seedbed::node::log::Level;
-use seedbed::node::{Members, udp};
+use seedbed::node::udp::{self, RunError};
 use seedbed::wire::Address;
 
 /// One replica of a Raft key-value store, on the LAN of a course's router.
@@ -33,7 +36,9 @@ use seedbed::wire::Address;
     after_help = "\
 Environment:
   SEEDBED_LOG   off (default), info or debug: what it tells on standard error
-  SEEDBED_SEED  seed of its randomness, a whole number; drawn by the system by default"
+  SEEDBED_SEED  seed of its randomness, a whole number; drawn by the system by default
+  SEEDBED_DATA  folder for what the replicas must not forget, each in a folder with its ID; without
+                it everything is in memory, and a replica that was stopped must not be started again"
 )]
 struct Args {
     /// The UDP port of the router, on this machine
@@ -74,19 +79,37 @@ fn explain(error: &clap::Error) -> u8 {
 
 /// Runs the replica and returns the exit code.
 fn run(port: u16, members: Members) -> u8 {
-    let settings = read_variable("SEEDBED_LOG", |text| text.parse::<Level>().map_err(|error| error.to_string()))
-        .and_then(|level| Ok((level.unwrap_or_default(), read_variable("SEEDBED_SEED", parse_seed)?)));
-    let (level, seed) = match settings {
+    let settings = match Settings::read() {
         Ok(settings) => settings,
         Err(message) => return fail(2, &message),
     };
-    let seed = match seed.map_or_else(|| SysRng.try_next_u64(), Ok) {
+    let seed = match settings.seed.map_or_else(|| SysRng.try_next_u64(), Ok) {
         Ok(seed) => seed,
         Err(error) => return fail(1, &format!("the system gives no seed: {error}")),
     };
-    match udp::run_raft(port, members, seed, level) {
+    match udp::run_raft(port, members, seed, settings.level, settings.data.as_deref()) {
         Ok(()) => 0,
-        Err(error) => fail(1, &format!("the UDP socket: {error}")),
+        Err(RunError::Storage(error)) => fail(1, &format!("SEEDBED_DATA: {error}")),
+        Err(error) => fail(1, &error.to_string()),
+    }
+}
+
+/// What the environment says.
+struct Settings {
+    level: Level,
+    seed: Option<u64>,
+    data: Option<PathBuf>,
+}
+
+impl Settings {
+    fn read() -> Result<Settings, String> {
+        let level = read_variable("SEEDBED_LOG", |text| text.parse::<Level>().map_err(|error| error.to_string()))?;
+        let seed = read_variable("SEEDBED_SEED", parse_seed)?;
+        let data = variable("SEEDBED_DATA").map(PathBuf::from);
+        if data.as_ref().is_some_and(|data| data.as_os_str().is_empty()) {
+            return Err("SEEDBED_DATA is ''; allowed is a folder".to_owned());
+        }
+        Ok(Settings { level: level.unwrap_or_default(), seed, data })
     }
 }
 
@@ -96,10 +119,17 @@ fn parse_seed(text: &str) -> Result<u64, String> {
 
 /// Reads a variable of the environment, if it is set.
 fn read_variable<T>(name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
-    #[expect(clippy::disallowed_methods, reason = "a real replica is told by its environment how to log and to draw")]
-    let Some(value) = std::env::var_os(name) else { return Ok(None) };
+    let Some(value) = variable(name) else { return Ok(None) };
     let value = value.to_string_lossy();
     parse(&value).map(Some).map_err(|allowed| format!("{name} is '{}'; {allowed}", value.escape_debug()))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a real replica is told by its environment how to log, to draw and to keep"
+)]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// Writes the error to standard error, if possible.

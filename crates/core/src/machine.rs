@@ -30,7 +30,7 @@ use std::hash::Hash;
 
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::time::Time;
-pub use gate::{Gate, Writes};
+pub use gate::{Gate, Writes, pass};
 
 /// A replica of some protocol, as a deterministic state machine.
 pub trait Machine: Sized {

@@ -29,8 +29,8 @@ pub struct Disk<R> {
     syncs: u64,
     /// How many records the machine wants to be synced.
     wanted: u64,
-    /// The newest checkpoint that has not replaced anything yet.
-    checkpoint: Option<Checkpoint>,
+    /// The checkpoints that have not replaced anything yet, in order.
+    checkpoints: Vec<Checkpoint>,
     /// The record that began a checkpoint that has not ended, by number.
     begun: Option<u64>,
     latency: Delay,
@@ -68,7 +68,7 @@ impl<R: Record> Disk<R> {
             syncing: None,
             syncs: 0,
             wanted: 0,
-            checkpoint: None,
+            checkpoints: Vec::new(),
             begun: None,
             latency,
             slowness: 1,
@@ -103,7 +103,7 @@ impl<R: Record> Disk<R> {
             self.begun = Some(number);
         }
         if record.ends_checkpoint() {
-            self.checkpoint = Some(Checkpoint { first: self.begun.take().unwrap_or(number), last: number });
+            self.checkpoints.push(Checkpoint { first: self.begun.take().unwrap_or(number), last: number });
         }
         self.records.push(Stored::Intact(record));
         true
@@ -151,10 +151,10 @@ impl<R: Record> Disk<R> {
 
     /// A checkpoint that is on the disk replaces all earlier records, in one step.
     fn drop_replaced(&mut self) {
-        if let Some(Checkpoint { first, .. }) = self.checkpoint.filter(|checkpoint| checkpoint.last < self.durable) {
+        let done = self.checkpoints.partition_point(|checkpoint| checkpoint.last < self.durable);
+        if let Some(Checkpoint { first, .. }) = self.checkpoints.drain(..done).next_back() {
             self.records.drain(..(first - self.dropped) as usize);
             self.dropped = first;
-            self.checkpoint = None;
         }
     }
 
@@ -177,21 +177,11 @@ impl<R: Record> Disk<R> {
         let failure = PowerFailure { lost: self.persisted() - kept, torn: torn && kept < self.persisted() };
         self.records.truncate((kept - self.dropped) as usize);
         (self.synced, self.durable, self.wanted, self.syncing) = (kept, kept, kept, None);
-        self.checkpoint = self.newest_checkpoint();
+        self.checkpoints.retain(|checkpoint| checkpoint.last < kept);
         // The machine has forgotten it.
         self.begun = None;
         self.drop_replaced();
         failure
-    }
-
-    fn newest_checkpoint(&self) -> Option<Checkpoint> {
-        let rfind = |records: &[Stored<R>], is_it: fn(&R) -> bool| {
-            records.iter().rposition(|stored| matches!(stored, Stored::Intact(record) if is_it(record)))
-        };
-        let last = rfind(&self.records, R::ends_checkpoint)?;
-        let earlier = rfind(&self.records[..last], R::ends_checkpoint).map_or(0, |place| place + 1);
-        let first = rfind(&self.records[earlier..last], R::begins_checkpoint).map_or(last, |place| earlier + place);
-        Some(Checkpoint { first: self.dropped + first as u64, last: self.dropped + last as u64 })
     }
 
     /// The records that a machine reads when it starts.
@@ -215,7 +205,8 @@ impl<R: Record> Disk<R> {
         let all = self.persisted();
         self.records.clear();
         (self.dropped, self.synced, self.durable, self.wanted) = (all, all, all, all);
-        (self.syncing, self.checkpoint, self.begun) = (None, None, None);
+        (self.syncing, self.begun) = (None, None);
+        self.checkpoints.clear();
         (self.slowness, self.full, self.lying) = (1, false, false);
     }
 
@@ -355,7 +346,7 @@ mod tests {
         sync(&mut disk);
         disk.fail_power();
         disk.persist(Line(5, true));
-        sync(&mut disk);
+        disk.fail_power_after(disk.persisted(), false);
         assert_eq!(numbers(&disk), [5]);
     }
 

@@ -14,7 +14,7 @@ mod queue;
 use std::fmt;
 
 use crate::id::ReplicaId;
-use crate::machine::{Boot, Effect, Emission, Exit, Identity, Input, Machine, Outbox, Recovered};
+use crate::machine::{Boot, Emission, Exit, Identity, Input, Machine, Outbox, Recovered, pass};
 use crate::rng::Stream;
 use crate::time::{Span, Time};
 
@@ -382,17 +382,10 @@ impl<'b, M: Machine, E> Engine<'b, M, E> {
     /// Gives the disk its records, and leaves in the outbox the emissions that need not wait.
     fn sort_out(&mut self, id: ReplicaId) -> Option<Exit> {
         std::mem::swap(&mut self.outbox, &mut self.concerns);
-        if let Some(Storage { writes, gate, .. }) = self.storages.get_mut(id.index()) {
-            return gate.sort_out(&mut self.concerns, writes, &mut self.outbox);
+        match self.storages.get_mut(id.index()) {
+            Some(Storage { writes, gate, .. }) => gate.sort_out(&mut self.concerns, writes, &mut self.outbox),
+            None => pass(&mut self.concerns, &mut self.outbox),
         }
-        for effect in self.concerns.drain() {
-            match effect {
-                Effect::Emit(emission) => self.outbox.emit(emission),
-                Effect::Persist(_) | Effect::Sync => {}
-                Effect::Exit(why) => return Some(why),
-            }
-        }
-        None
     }
 
     /// A sync of this machine's disk is done: the effects that waited for it happen, and the machine is notified.

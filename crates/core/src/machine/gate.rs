@@ -61,6 +61,19 @@ impl<M: Machine> Gate<M> {
     }
 }
 
+/// The effects of one input on a host without a disk: records are dropped, and nothing waits. Returns the reason if the
+/// machine ends.
+pub fn pass<M: Machine>(effects: &mut Outbox<M>, passed: &mut Outbox<M>) -> Option<Exit> {
+    for effect in effects.drain() {
+        match effect {
+            Effect::Emit(emission) => passed.emit(emission),
+            Effect::Persist(_) | Effect::Sync => {}
+            Effect::Exit(why) => return Some(why),
+        }
+    }
+    None
+}
+
 impl<M: Machine> Default for Gate<M> {
     fn default() -> Gate<M> {
         Gate::new()

@@ -7,6 +7,7 @@
 //!
 //! No input is trusted. An invalid datagram is counted ([`Ignored`]) and changes nothing else.
 
+pub mod disk;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod log;
@@ -21,11 +22,12 @@ use std::fmt;
 use md5::{Digest, Md5};
 
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::machine::{Emission, Identity, Input, Machine, Outbox};
+use crate::machine::{Emission, Exit, Identity, Input, Machine, Outbox, pass};
 use crate::service::{Operation, Response, Service, text_bytes};
 use crate::time::Time;
 use crate::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage, kind};
 
+use disk::{Disk, News};
 pub use members::{Members, MembersError};
 use mids::MidTexts;
 
@@ -53,7 +55,13 @@ pub struct Node<P: Service> {
     members: Members,
     protocol: P,
     seed: u64,
+    /// None if everything is in memory.
+    disk: Option<Disk<P>>,
+    /// The effects of one input.
     outbox: Outbox<P>,
+    /// Those that need not wait for the disk.
+    passed: Outbox<P>,
+    exit: Option<Exit>,
     outgoing: Datagrams,
     mids: MidTexts,
     /// How many datagrams to other replicas have been named.
@@ -110,11 +118,19 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
     /// A node that has just started, with its `hello` to be sent. `start` makes its protocol.
     pub fn new(members: Members, seed: u64, start: impl FnOnce(Identity) -> P) -> Node<P> {
         let protocol = start(members.identity(seed));
+        Node::around(members, seed, protocol, None)
+    }
+
+    /// A node around this protocol, which writes to this disk, if there is one, what it must not forget.
+    pub fn around(members: Members, seed: u64, protocol: P, disk: Option<Disk<P>>) -> Node<P> {
         let mut node = Node {
             members,
             protocol,
             seed,
+            disk,
             outbox: Outbox::new(),
+            passed: Outbox::new(),
+            exit: None,
             outgoing: Datagrams::new(),
             mids: MidTexts::new(OPEN_REQUESTS_MAX),
             sent: 0,
@@ -161,6 +177,32 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
     /// When [`Node::handle_timeout`] must be called next; [`Time::NEVER`] if not at all.
     pub fn poll_timeout(&self) -> Time {
         self.protocol.poll_timeout()
+    }
+
+    /// Hears what the disk has to tell, if there is one.
+    pub fn hear_of_disk(&mut self, now: Time) {
+        while let Some(news) = self.disk.as_mut().and_then(|disk| disk.news(&mut self.passed)) {
+            match news {
+                News::Synced(up_to) => self.hand_in(now, Input::Synced { up_to }),
+                News::Full => self.hand_in(now, Input::DiskFull),
+                News::Failed(why) => {
+                    self.exit = Some(why);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Has the disk write what this turn has left for it.
+    pub fn flush_disk(&mut self) {
+        if let Some(disk) = &mut self.disk {
+            disk.flush();
+        }
+    }
+
+    /// Why the protocol has ended, if it has. Nothing more must be handed in or sent then.
+    pub fn exit(&self) -> Option<&Exit> {
+        self.exit.as_ref()
     }
 
     /// The datagrams to send, in order. The caller clears them when they are sent.
@@ -234,8 +276,15 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
     /// Hands an input in and writes the effects at once, so that they bear the leader of that moment.
     fn hand_in(&mut self, now: Time, input: Input<P>) {
         self.protocol.handle(now, input, &mut self.outbox);
-        let mut outbox = std::mem::take(&mut self.outbox);
-        for emission in outbox.emissions() {
+        let exit = match &mut self.disk {
+            Some(disk) => disk.sort_out(&mut self.outbox, &mut self.passed),
+            None => pass(&mut self.outbox, &mut self.passed),
+        };
+        if exit.is_some() {
+            self.exit = exit;
+        }
+        let mut passed = std::mem::take(&mut self.passed);
+        for emission in passed.emissions() {
             match emission {
                 Emission::Send { to, message } => {
                     self.name_datagram();
@@ -245,7 +294,7 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
                 Emission::Reply { to, mid, response } => self.reply(to, mid, &response),
             }
         }
-        self.outbox = outbox;
+        self.passed = passed;
     }
 
     fn reply(&mut self, to: ClientId, mid: Mid, response: &Response) {
@@ -290,8 +339,11 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Machine for Node<P> {
             Input::Timeout => self.handle_timeout(now),
             Input::Peer { message, .. } => self.handle_datagram(now, &message),
             Input::Client { request, .. } => match request {},
-            // It has no disk.
+            // It has no disk here.
             Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
+        }
+        if let Some(why) = self.exit.take() {
+            out.exit(why);
         }
         let router = self.members.identity(self.seed).id;
         for bytes in self.outgoing.iter() {

@@ -8,20 +8,32 @@
 //! If the router's port is closed, `hello` is sent again before the next datagrams. A router that starts late, or comes
 //! back, learns this replica's port from it.
 //!
-//! SIGTERM and SIGINT end the program by their default action: there is nothing to clean up.
+//! A thread of its own writes to the disk, if there is one, and wakes the loop.
+//!
+//! SIGTERM and SIGINT end the program by their default action: there is nothing to clean up. What the disk had no time to
+//! write has not been promised.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
+use smallvec::SmallVec;
 
+use super::disk::Disk;
 use super::log::{Level, Log};
 use super::{Members, Node};
 use crate::clock::{Clock, timespec};
+use crate::id::ReplicaId;
+use crate::machine::{Boot, Exit, Identity};
+use crate::raft::Sound;
 use crate::replica::{Config, Replica};
 use crate::service::Service;
+use crate::storage::{Owner, Storage, StorageError, Sync};
 use crate::time::{Span, Time};
 use crate::wire::{PeerMessage, UDP_BYTES_MAX};
 
@@ -60,6 +72,8 @@ const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 struct Loop<'a, P: Service> {
     node: &'a mut Node<P>,
     socket: UdpSocket,
+    /// Rung by the disk, if there is one.
+    bell: Option<&'a Bell>,
     clock: Clock,
     log: &'a mut Log,
     refusals: Refusals,
@@ -75,27 +89,87 @@ enum End {
     Orphan,
     /// The socket is broken.
     Broken(io::Error),
+    /// The protocol has ended.
+    Exited(Exit),
+}
+
+/// Why a program of a replica ends, besides the end of its router.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The socket cannot be made, or is broken.
+    #[error("the UDP socket: {0}")]
+    Socket(#[from] io::Error),
+    /// Its folder cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The system refuses something else.
+    #[error("the replica needs {what}: {source}")]
+    System {
+        /// What it needs.
+        what: &'static str,
+        /// Why it is refused.
+        source: io::Error,
+    },
+    /// The replica has ended, or refuses to start.
+    #[error("{0}")]
+    Exited(Exit),
 }
 
 /// Runs a Raft replica in its default configuration on the LAN whose router listens on this port: as the program
-/// `3700kvstore` does.
+/// `3700kvstore` does. With a folder for the data of all replicas it has one of its own in it, named with its ID, for
+/// what it must not forget, and can be restarted.
 ///
 /// # Errors
-/// As [`run`].
-pub fn run_raft(port: u16, members: Members, seed: u64, level: Level) -> io::Result<()> {
-    let start = |identity| Replica::new(identity, Config::default()).expect("the default configuration is valid");
-    let mut node = Node::new(members, seed, start);
+/// As [`run`], and if the folder cannot be used, or the replica refuses to start from what is in it.
+pub fn run_raft(port: u16, members: Members, seed: u64, level: Level, data: Option<&Path>) -> Result<(), RunError> {
+    let identity = members.identity(seed);
+    let (storage, disk) = match data {
+        None => (None, None),
+        Some(data) => {
+            let folder = data.join(members.own().to_string());
+            let (storage, recovered) = Storage::open(&folder, &owner(&members, identity), Sync::Always)?;
+            (Some(storage), Some(recovered))
+        }
+    };
+    let boot = Boot { identity, incarnation: 0, now: Time::ZERO, disk };
+    let replica = Replica::boot(boot, Config::default(), Sound).map_err(RunError::Exited)?;
+    let refused = |source| RunError::System { what: "a thread that writes to the disk, and wakes it", source };
+    let start = |storage| {
+        let bell = Bell::new()?;
+        Ok((Disk::start(storage, bell.ringer())?, bell))
+    };
+    let (disk, bell) = storage.map(start).transpose().map_err(refused)?.unzip();
+    let mut node = Node::around(members, seed, replica, disk);
     let (clock, mut log) = (Clock::start(), Log::new(level));
     log.started(clock.now(), &node, seed);
-    run(port, &mut node, clock, &mut log)
+    run_with(port, &mut node, clock, &mut log, bell.as_ref())
+}
+
+/// Whose records a replica's folder has.
+fn owner(members: &Members, identity: Identity) -> Owner {
+    let all: Vec<String> =
+        ReplicaId::all(identity.replicas).map(|replica| members.address(replica).to_string()).collect();
+    Owner {
+        program: "3700kvstore".to_owned(),
+        cluster: all.join(" "),
+        replica: identity.id,
+        replicas: identity.replicas,
+    }
 }
 
 /// Runs a node on the LAN whose router listens on this port of the loopback interface. Returns only when the router has
 /// been gone for [`ORPHAN_AFTER`].
 ///
 /// # Errors
-/// If a socket cannot be made, or it breaks.
-pub fn run<P>(port: u16, node: &mut Node<P>, clock: Clock, log: &mut Log) -> io::Result<()>
+/// If a socket cannot be made, or it breaks, or the node's protocol ends.
+pub fn run<P>(port: u16, node: &mut Node<P>, clock: Clock, log: &mut Log) -> Result<(), RunError>
+where
+    P: Service<Message: PeerMessage> + Display,
+{
+    run_with(port, node, clock, log, None)
+}
+
+fn run_with<P>(port: u16, node: &mut Node<P>, clock: Clock, log: &mut Log, bell: Option<&Bell>) -> Result<(), RunError>
 where
     P: Service<Message: PeerMessage> + Display,
 {
@@ -104,14 +178,39 @@ where
     socket.set_nonblocking(true)?;
     // An optimisation only: without it a burst may lose a few more datagrams.
     let _ = set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
-    let mut turns = Loop { node, socket, clock, log, refusals: Refusals::default(), unheard: false, errors: 0 };
+    let refusals = Refusals::default();
+    let mut turns = Loop { node, socket, bell, clock, log, refusals, unheard: false, errors: 0 };
     let mut buffer = vec![0; UDP_BYTES_MAX];
     loop {
         match turns.turn(&mut buffer) {
             Ok(()) => {}
             Err(End::Orphan) => return Ok(()),
-            Err(End::Broken(error)) => return Err(error),
+            Err(End::Broken(error)) => return Err(RunError::Socket(error)),
+            Err(End::Exited(why)) => return Err(RunError::Exited(why)),
         }
+    }
+}
+
+/// Wakes the loop when the disk has news.
+struct Bell(Arc<OwnedFd>);
+
+impl Bell {
+    fn new() -> io::Result<Bell> {
+        Ok(Bell(Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)))
+    }
+
+    /// Rings it, from any thread.
+    fn ringer(&self) -> impl Fn() + Send + use<> {
+        let bell = Arc::clone(&self.0);
+        move || {
+            // It can only fail if it rings already.
+            let _ = rustix::io::write(&*bell, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Whether it has rung since it was last asked.
+    fn has_rung(&self) -> bool {
+        rustix::io::read(&*self.0, &mut [0; 8]).is_ok()
     }
 }
 
@@ -121,6 +220,9 @@ where
 {
     fn turn(&mut self, buffer: &mut [u8]) -> Result<(), End> {
         let errors = self.errors;
+        if self.bell.is_some_and(Bell::has_rung) {
+            self.node.hear_of_disk(self.clock.now());
+        }
         self.take_in(buffer)?;
         let mut now = self.clock.now();
         for _ in 0..TIMEOUTS_PER_TURN_MAX {
@@ -131,6 +233,10 @@ where
             now = self.clock.now();
         }
         self.log.look(now, self.node);
+        if let Some(why) = self.node.exit() {
+            return Err(End::Exited(why.clone()));
+        }
+        self.node.flush_disk();
         self.send()?;
         self.wait(self.errors > errors)?;
         if self.errors == errors {
@@ -201,10 +307,13 @@ where
     fn wait(&mut self, after_error: bool) -> Result<(), End> {
         let longest = if after_error { ERROR_PAUSE } else { WAIT_MAX };
         let wait = timespec(self.node.poll_timeout().since(self.clock.now()).clamp(WAIT_MIN, longest));
-        let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
         // A socket with a lasting error would be ready all the time.
-        let sockets = if after_error { &mut [][..] } else { &mut sockets[..] };
-        match poll(sockets, Some(&wait)) {
+        let socket = (!after_error).then(|| PollFd::new(&self.socket, PollFlags::IN));
+        let bell = self.bell.map(|bell| PollFd::from_borrowed_fd(bell.0.as_fd(), PollFlags::IN));
+        let mut fds: SmallVec<[PollFd<'_>; 2]> = socket.into_iter().chain(bell).collect();
+        let woken = poll(&mut fds, Some(&wait));
+        drop(fds);
+        match woken {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => self.note_error(error.into()),
         }

@@ -13,7 +13,6 @@
 //! no room, a client is told to try again later, and a message between servers is lost, as Raft expects of a network.
 
 mod convert;
-mod disk;
 mod introduction;
 mod links;
 mod listener;
@@ -29,13 +28,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::chaos::{ChaosMonkey, ConnectivityMatrix};
 use crate::clock::Clock;
 use crate::consensus::{Consensus as _, Index, Role, Term};
 use crate::id::ReplicaId;
 use crate::machine::{Boot, Exit, Identity, Recovered};
+use crate::node::disk::Disk;
 use crate::raft::Sound;
 use crate::rng::Stream;
 use crate::rpc::{ServerAddress, TlsError};
@@ -44,7 +44,6 @@ use crate::service::{Operation, Response, Text};
 use crate::storage::{Owner, Storage, StorageError, Sync};
 use crate::time::Time;
 
-use disk::Disk;
 use introduction::{Introduction, cluster_number};
 use links::Link;
 use metrics::{Metrics, Traffic};
@@ -167,6 +166,8 @@ struct Shared {
     links: Vec<Link>,
     chaos: Option<Mutex<ChaosMonkey>>,
     traffic: Mutex<Traffic>,
+    /// There may be news of the disk.
+    disk_news: Arc<Notify>,
     /// The leader that this server has observed; [`NO_LEADER`] if there is none.
     leader: AtomicU32,
     /// Set once.
@@ -298,12 +299,13 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
         links: members.iter().map(|_| Link::default()).collect(),
         chaos: settings.chaos_seed.map(|seed| Mutex::new(calm_monkey(members.len(), seed))),
         traffic: Mutex::new(Traffic::default()),
+        disk_news: Arc::default(),
         leader: AtomicU32::new(NO_LEADER),
         end: watch::Sender::new(None),
         members,
     });
     let identity = Identity { id, replicas: shared.members.len(), seed: random.next_u64() };
-    let (disk, recovered) = open_disk(&settings)?;
+    let (disk, recovered) = open_disk(&settings, &shared)?;
     let boot = Boot { identity, incarnation: 0, now: shared.clock.now(), disk: recovered };
     let server = Server::boot(boot, settings.server_config(), Sound).map_err(ServeError::Exited)?;
     greet(&settings, &shared, &server);
@@ -335,7 +337,10 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
 }
 
 /// Opens the folder of a server's records, if it has one.
-fn open_disk(settings: &Settings) -> Result<(Option<Disk>, Option<Recovered<Record>>), ServeError> {
+fn open_disk(
+    settings: &Settings,
+    shared: &Shared,
+) -> Result<(Option<Disk<Server>>, Option<Recovered<Record>>), ServeError> {
     let Some(data) = &settings.data else { return Ok((None, None)) };
     let owner = Owner {
         program: "seedbed serve".to_owned(),
@@ -345,7 +350,9 @@ fn open_disk(settings: &Settings) -> Result<(Option<Disk>, Option<Recovered<Reco
     };
     let (storage, recovered) = Storage::open(&data.folder, &owner, data.sync)?;
     let refused = |source| ServeError::System { what: "a thread that writes to the disk", source };
-    Ok((Some(Disk::start(storage).map_err(refused)?), Some(recovered)))
+    let news = Arc::clone(&shared.disk_news);
+    let disk = Disk::start(storage, move || news.notify_one()).map_err(refused)?;
+    Ok((Some(disk), Some(recovered)))
 }
 
 /// Logs what the server starts with, and what it gives up.

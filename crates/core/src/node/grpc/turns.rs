@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::disk::{Disk, News};
 use super::{End, Event, Report, Shared, Ticket, convert};
 use crate::consensus::{Consensus, Role, Term};
 use crate::id::{ClientId, Mid, ReplicaId};
-use crate::machine::{Effect, Emission, Exit, Input, Machine, Outbox};
+use crate::machine::{Emission, Exit, Input, Machine, Outbox, pass};
+use crate::node::disk::{Disk, News};
 use crate::server::{Message, Server};
 use crate::service::Service;
 use crate::time::{Span, Time};
@@ -37,7 +37,12 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 const CLIENT: ClientId = ClientId(0);
 
 /// Runs the server until all senders of events are gone, or it ends.
-pub(super) async fn run(server: Server, disk: Option<Disk>, mut queue: mpsc::Receiver<Event>, shared: Arc<Shared>) {
+pub(super) async fn run(
+    server: Server,
+    disk: Option<Disk<Server>>,
+    mut queue: mpsc::Receiver<Event>,
+    shared: Arc<Shared>,
+) {
     let mut turns = Turns {
         outgoing: shared.members.iter().map(|_| Vec::new()).collect(),
         server,
@@ -63,7 +68,7 @@ pub(super) async fn run(server: Server, disk: Option<Disk>, mut queue: mpsc::Rec
         } else {
             tokio::select! {
                 biased;
-                () = changed(&mut turns.disk) => {}
+                () = turns.shared.disk_news.notified() => {}
                 count = queue.recv_many(&mut events, EVENTS_PER_TURN_MAX) => if count == 0 { return },
                 () = sleep(wait) => {}
             }
@@ -74,17 +79,9 @@ pub(super) async fn run(server: Server, disk: Option<Disk>, mut queue: mpsc::Rec
     }
 }
 
-/// Returns when there may be news of the disk.
-async fn changed(disk: &mut Option<Disk>) {
-    match disk {
-        Some(disk) => disk.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
 struct Turns {
     server: Server,
-    disk: Option<Disk>,
+    disk: Option<Disk<Server>>,
     /// The effects of one input.
     out: Outbox<Server>,
     /// The effects of this turn that need not wait for the disk.
@@ -256,16 +253,4 @@ impl Turns {
             tracing::info!(role = state.0.name(), term = state.1, leader, "state");
         }
     }
-}
-
-/// The effects of a server without a disk: none of them waits.
-fn pass(effects: &mut Outbox<Server>, passed: &mut Outbox<Server>) -> Option<Exit> {
-    for effect in effects.drain() {
-        match effect {
-            Effect::Emit(emission) => passed.emit(emission),
-            Effect::Persist(_) | Effect::Sync => {}
-            Effect::Exit(why) => return Some(why),
-        }
-    }
-    None
 }

@@ -1,0 +1,140 @@
+//! The disk of a program: the thread that writes, and what waits for it.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::machine::{Exit, Gate, Machine, Outbox, Writes};
+use crate::storage::{Progress, Storage, Usage, Writer};
+
+/// The disk of a machine that runs in a program of its own.
+pub struct Disk<M: Machine> {
+    queue: Queue<M::Record>,
+    gate: Gate<M>,
+    was_full: bool,
+    progress: Arc<Mutex<State>>,
+}
+
+/// How far a disk has come.
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// How many records of this run are synced.
+    synced: u64,
+    /// Why no more will be.
+    over: Option<Over>,
+}
+
+/// Why a disk takes no more records.
+#[derive(Clone, Debug)]
+enum Over {
+    /// It is full.
+    Full,
+    /// It has failed, as this message says.
+    Failed(Box<str>),
+}
+
+/// The writer's queue.
+struct Queue<R> {
+    writer: Writer<R>,
+    persisted: u64,
+    synced: u64,
+    /// Whether a sync is wanted. The writer hears of it at the end of a turn, so that one sync serves the whole turn.
+    is_wanted: bool,
+}
+
+impl<R> Writes<R> for Queue<R> {
+    fn persist(&mut self, record: R) {
+        self.persisted += 1;
+        self.writer.persist(record);
+    }
+
+    fn want_sync(&mut self) -> Option<u64> {
+        let wanted = self.synced < self.persisted;
+        self.is_wanted |= wanted;
+        wanted.then_some(self.persisted)
+    }
+}
+
+/// What a disk has to tell its machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// This many records are synced.
+    Synced(u64),
+    /// There is no room.
+    Full,
+    /// The machine must end.
+    Failed(Exit),
+}
+
+impl<M: Machine> Disk<M> {
+    /// Begins to write to a storage. `notify` is called on another thread whenever there is news.
+    ///
+    /// # Errors
+    /// If the system refuses a thread.
+    pub fn start(storage: Storage<M::Record>, notify: impl Fn() + Send + 'static) -> io::Result<Disk<M>>
+    where
+        M::Record: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let progress = Arc::new(Mutex::new(State::default()));
+        let told = Arc::clone(&progress);
+        let writer = Writer::spawn(storage, move |progress| {
+            let mut state = told.lock().unwrap_or_else(PoisonError::into_inner);
+            match progress {
+                Progress::Synced { up_to } => state.synced = up_to,
+                Progress::Full => state.over = Some(Over::Full),
+                Progress::Failed(error) => state.over = Some(Over::Failed(error.to_string().into())),
+            }
+            drop(state);
+            notify();
+        })?;
+        let queue = Queue { writer, persisted: 0, synced: 0, is_wanted: false };
+        Ok(Disk { queue, gate: Gate::new(), was_full: false, progress })
+    }
+
+    /// Takes the effects of one input, and leaves in `passed` those that need not wait.
+    pub fn sort_out(&mut self, effects: &mut Outbox<M>, passed: &mut Outbox<M>) -> Option<Exit> {
+        self.gate.sort_out(effects, &mut self.queue, passed)
+    }
+
+    /// Has the records of this turn written, if a sync of them is wanted.
+    pub fn flush(&mut self) {
+        if std::mem::take(&mut self.queue.is_wanted) {
+            self.queue.writer.sync();
+        }
+    }
+
+    /// What the machine must hear next. What waited for it is left in `passed`.
+    pub fn news(&mut self, passed: &mut Outbox<M>) -> Option<News> {
+        let state = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.synced > self.queue.synced {
+            self.queue.synced = state.synced;
+            self.gate.open(state.synced, passed);
+            return Some(News::Synced(state.synced));
+        }
+        match state.over.as_ref()? {
+            Over::Failed(why) => Some(News::Failed(Exit(why.clone()))),
+            Over::Full if self.was_full => None,
+            Over::Full => {
+                self.was_full = true;
+                Some(News::Full)
+            }
+        }
+    }
+
+    /// How much the storage holds and has done.
+    pub fn usage(&self) -> Usage {
+        self.queue.writer.usage()
+    }
+}
+
+impl<M: Machine> fmt::Debug for Disk<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Queue { persisted, synced, .. } = self.queue;
+        let disk =
+            f.debug_struct("Disk").field("persisted", &persisted).field("synced", &synced).finish_non_exhaustive();
+        disk
+    }
+}
