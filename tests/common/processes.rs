@@ -14,16 +14,18 @@ use seedbed::world::processes::is_ignored;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What could change what a program does or prints, besides its arguments.
-const VARIABLES: [&str; 15] = [
+const VARIABLES: [&str; 17] = [
     "CLICOLOR",
     "CLICOLOR_FORCE",
     "JOB_COMPLETION_INDEX",
     "NO_COLOR",
     "RUST_BACKTRACE",
     "SEEDBED_CHAOS_TOKEN",
+    "SEEDBED_DATA",
     "SEEDBED_LOG",
     "SEEDBED_SEED",
     "SEEDBED_SERVERS",
+    "SEEDBED_SYNC",
     "SEEDBED_TLS_CA",
     "SEEDBED_TLS_CERT",
     "SEEDBED_TLS_KEY",

@@ -152,6 +152,30 @@ pub fn real_replicas_start_again(folder: &Folder) {
     assert!(of_type("deliver").iter().filter(takes_part).count() > 0, "it has said hello again");
 }
 
+/// All of them crash at once, and start again: what they have in memory is gone.
+pub fn real_replicas_remember(folder: &Folder) {
+    let crashes = (0..5).map(|replica| json!({"type": "crash", "time": 1.5, "replica": replica}));
+    let events: Value = crashes.chain([json!({"type": "restart", "time": 2})]).collect();
+    let run = |name: &str, remembers: bool| {
+        let mut command = through(folder, name, real(), &events);
+        if remembers {
+            let data = folder.path(&format!("{name}.data"));
+            fs::create_dir_all(&data).expect("a folder");
+            command.arg("--env").arg(format!("SEEDBED_DATA={}", data.display()));
+        }
+        let run = Run::of(&mut command);
+        assert_eq!((run.count("replicas_died"), run.count("replicas_killed")), (0, 0), "{}", run.report);
+        run
+    };
+    let remembering = run("remembering", true);
+    assert_eq!((remembering.code, remembering.stderr.as_str()), (Some(0), ""), "{}", remembering.report);
+    assert_eq!(remembering.report["checkers"]["linearizability"]["verdict"], "ok", "{}", remembering.report);
+    assert!(folder.path("remembering.data/0004").join("seedbed.redb").exists(), "each has a folder with its ID");
+    let forgetting = run("forgetting", false);
+    forgetting.fails_with(INCORRECT);
+    assert_eq!(forgetting.report["checkers"]["linearizability"]["verdict"], "violation", "{}", forgetting.report);
+}
+
 pub fn damaged(folder: &Folder) {
     let trace = folder.path("damaged.trace");
     let mut file = scenario(&json!([{"type": "damage", "time": 4.5, "value": 0}]));

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&'static Folder);
 
-fn tests() -> [(&'static str, Test); 70] {
+fn tests() -> [(&'static str, Test); 71] {
     [
         ("the_real_replicas_pass_a_scenario_with_every_kind_of_fault", real_replicas_pass),
         ("the_same_seed_brings_the_same_requests_and_the_same_faults", same_seed_same_requests),
@@ -118,6 +118,7 @@ fn tests() -> [(&'static str, Test); 70] {
         ("a_paused_replica_ends_by_a_crash_a_kill_and_the_end_of_the_run", hosts::ended_while_stopped),
         ("what_a_crashed_replica_has_started_is_gone", hosts::children_of_the_crashed),
         ("the_real_replicas_pass_crashes_restarts_and_pauses", hosts::real_replicas_start_again),
+        ("the_real_replicas_remember_everything_if_they_have_a_folder", hosts::real_replicas_remember),
         ("a_program_that_does_not_start_again_ends_the_run", hosts::does_not_start_again),
         ("replicas_that_quit_by_themselves_start_again_and_count_each_time", hosts::quits_again),
         ("what_only_the_virtual_world_can_do_is_refused_before_any_process_starts", hosts::refused),

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::panic;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -158,11 +159,38 @@ fn a_variable_that_makes_no_sense_is_named() {
             "",
             "3700kvstore: SEEDBED_SEED is ''; allowed is a whole number from 0 to 18446744073709551615\n",
         ),
+        ("SEEDBED_DATA", "", "3700kvstore: SEEDBED_DATA is ''; allowed is a folder\n"),
     ] {
         let output = program().args(["1234", "0000", "0001"]).env(name, value).output().expect("the program starts");
         let printed = String::from_utf8([output.stdout, output.stderr].concat()).expect("text");
         assert_eq!((output.status.code(), &*printed), (Some(2), told));
     }
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_ends_the_replica_and_is_named() {
+    let refused = |data: &Path, ids: [&str; 2]| {
+        let output = program().arg("1234").args(ids).env("SEEDBED_DATA", data).output().expect("the program starts");
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let told = refused(Path::new("/proc/none"), ["0A1F", "0001"]);
+    let expected = "3700kvstore: SEEDBED_DATA: cannot create the folder /proc/none/0A1F: No such file or directory";
+    assert!(told.starts_with(expected), "{told}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_router, port) = socket();
+    let mut first = Process::start(program().args([&port, "0A1F", "0001"]).env("SEEDBED_DATA", folder.path()));
+    let file = folder.path().join("0A1F/seedbed.redb");
+    while !file.exists() {
+        assert!(first.0.try_wait().expect("a child").is_none(), "it has ended");
+    }
+    let told = refused(folder.path(), ["0A1F", "0001"]);
+    assert!(told.contains("0A1F is in use; stop the server that uses it"), "{told}");
+    drop(first);
+    let told = refused(folder.path(), ["0A1F", "0002"]);
+    let expected = "belongs to server 1 of the 2 of cluster \"0001 0A1F\" (3700kvstore) and not to server 1 of the 2 of \
+                    cluster \"0002 0A1F\" (3700kvstore); name another folder";
+    assert!(told.contains(expected), "{told}");
 }
 
 #[test]
