@@ -51,6 +51,17 @@ struct Status {
     ignored: u64,
     overflowed: u64,
     chaos: bool,
+    /// None if everything is in memory.
+    disk: Option<Disk>,
+}
+
+#[derive(Debug, Serialize)]
+struct Disk {
+    file_bytes: u64,
+    syncs: u64,
+    written_bytes: u64,
+    snapshots: u64,
+    is_writing_snapshot: bool,
 }
 
 impl Overview {
@@ -88,7 +99,7 @@ impl Overview {
     /// # Errors
     /// If writing to `out` fails.
     pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
-        const HEADS: [&str; 13] = [
+        const HEADS: [&str; 14] = [
             "id",
             "address",
             "role",
@@ -102,8 +113,9 @@ impl Overview {
             "connected",
             "sent",
             "dropped",
+            "disk",
         ];
-        let rows: Vec<[String; 13]> = self.servers.iter().filter_map(Line::row).collect();
+        let rows: Vec<[String; 14]> = self.servers.iter().filter_map(Line::row).collect();
         if !rows.is_empty() {
             let width = |column: usize| rows.iter().map(|row| row[column].len()).fold(HEADS[column].len(), usize::max);
             let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
@@ -130,7 +142,7 @@ impl Overview {
 }
 
 impl Line {
-    fn row(&self) -> Option<[String; 13]> {
+    fn row(&self) -> Option<[String; 14]> {
         let Answer::Status(status) = &self.answer else { return None };
         let connected: Vec<String> = status.connected.iter().map(u32::to_string).collect();
         Some([
@@ -147,6 +159,7 @@ impl Line {
             if connected.is_empty() { "none".to_owned() } else { connected.join(",") },
             status.sent.to_string(),
             status.dropped.to_string(),
+            status.disk.as_ref().map_or_else(|| "none".to_owned(), |disk| size(disk.file_bytes)),
         ])
     }
 }
@@ -180,7 +193,24 @@ impl Status {
             ignored: status.ignored,
             overflowed: status.overflowed,
             chaos: status.chaos,
+            disk: status.disk.map(|disk| Disk {
+                file_bytes: disk.file_bytes,
+                syncs: disk.syncs,
+                written_bytes: disk.written_bytes,
+                snapshots: disk.snapshots,
+                is_writing_snapshot: disk.is_writing_snapshot,
+            }),
         }
+    }
+}
+
+/// In the unit that suits it: `72 KiB`, `1.5 MiB` or `3.2 GiB`.
+fn size(bytes: u64) -> String {
+    let kib = bytes as f64 / 1024.0;
+    match kib {
+        ..1_024.0 => format!("{kib:.0} KiB"),
+        ..1_048_576.0 => format!("{:.1} MiB", kib / 1_024.0),
+        _ => format!("{:.1} GiB", kib / 1_048_576.0),
     }
 }
 
@@ -199,7 +229,7 @@ fn uptime(millis: u64) -> String {
 mod tests {
     use super::*;
     use seedbed_core::rpc::ServerAddress;
-    use seedbed_core::rpc::proto::admin::MessageCount;
+    use seedbed_core::rpc::proto::admin::{self, MessageCount};
 
     fn status(id: u32, role: Role, term: u64, commit_index: u64, applied: u64) -> ServerStatus {
         let count = |sent, dropped| MessageCount { sent, dropped, ..MessageCount::default() };
@@ -211,7 +241,13 @@ mod tests {
     fn the_newest_leader_counts_and_lags_are_behind_its_commits() {
         let answers = vec![
             (ServerAddress::local(1), Ok(status(0, Role::Leader, 3, 50, 50))),
-            (ServerAddress::local(2), Ok(status(1, Role::Leader, 4, 60, 58))),
+            (
+                ServerAddress::local(2),
+                Ok(ServerStatus {
+                    disk: Some(admin::Disk { file_bytes: 3 << 19, syncs: 7, ..admin::Disk::default() }),
+                    ..status(1, Role::Leader, 4, 60, 58)
+                }),
+            ),
             (ServerAddress::local(3), Err("no answer in time".to_owned())),
         ];
         let overview = Overview::of(&answers);
@@ -222,15 +258,16 @@ mod tests {
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(
             lines[1],
-            ["0", "127.0.0.1:1", "leader", "3", "0", "50", "50", "10", "0", "0.0", "s", "none", "7", "4"]
+            ["0", "127.0.0.1:1", "leader", "3", "0", "50", "50", "10", "0", "0.0", "s", "none", "7", "4", "none"]
         );
-        assert_eq!(lines[2][7], "2");
+        assert_eq!((lines[2][7], &lines[2][14..]), ("2", &["1.5", "MiB"][..]));
         assert_eq!(text.lines().nth(3), Some("127.0.0.1:3: no answer in time"));
         let json = serde_json::to_value(&overview).expect("JSON");
         assert_eq!(
             (&json["servers"][1]["lag"], &json["servers"][2]["unreachable"]),
             (&2.into(), &"no answer in time".into())
         );
+        assert_eq!((&json["servers"][0]["disk"], &json["servers"][1]["disk"]["syncs"]), (&().into(), &7.into()));
     }
 
     #[test]
@@ -241,6 +278,11 @@ mod tests {
         let mut out = Vec::new();
         overview.write_text(&mut out).expect("memory can be written");
         assert!(String::from_utf8(out).expect("text").ends_with("\nNo server leads.\n"));
+    }
+
+    #[test]
+    fn sizes_have_a_suitable_unit() {
+        assert_eq!([0, 73_728, 3 << 19, 5 << 30].map(size), ["0 KiB", "72 KiB", "1.5 MiB", "5.0 GiB"]);
     }
 
     #[test]

@@ -16,7 +16,8 @@ const CLEAR_SCREEN: &str = "\x1b[2J\x1b[H";
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 `lag` is how many entries a server has yet to apply of those that the leader has committed. `sent` and `dropped` count
-messages between servers: those that it sent, and those that its chaos monkey dropped when they arrived.
+messages between servers: those that it sent, and those that its chaos monkey dropped when they arrived. `disk` is the
+size of the file of a server's data, with --data.
 
 Exit codes: 0 all servers answer and one leads, 1 one does not answer or none leads, 2 bad usage or input.")]
 pub(in crate::cli) struct Args {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::machine::{Exit, Gate, Machine, Outbox, Writes};
+use crate::machine::{Exit, Gate, Machine, Outbox, Record, Writes};
 use crate::storage::{Progress, Storage, Usage, Writer};
 
 /// The disk of a machine that runs in a program of its own.
@@ -41,13 +41,16 @@ struct Queue<R> {
     writer: Writer<R>,
     persisted: u64,
     synced: u64,
+    /// How many checkpoints were persisted.
+    checkpoints: u64,
     /// Whether a sync is wanted. The writer hears of it at the end of a turn, so that one sync serves the whole turn.
     is_wanted: bool,
 }
 
-impl<R> Writes<R> for Queue<R> {
+impl<R: Record> Writes<R> for Queue<R> {
     fn persist(&mut self, record: R) {
         self.persisted += 1;
+        self.checkpoints += u64::from(record.ends_checkpoint());
         self.writer.persist(record);
     }
 
@@ -90,7 +93,7 @@ impl<M: Machine> Disk<M> {
             drop(state);
             notify();
         })?;
-        let queue = Queue { writer, persisted: 0, synced: 0, is_wanted: false };
+        let queue = Queue { writer, persisted: 0, synced: 0, checkpoints: 0, is_wanted: false };
         Ok(Disk { queue, gate: Gate::new(), was_full: false, progress })
     }
 
@@ -127,6 +130,11 @@ impl<M: Machine> Disk<M> {
     /// How much the storage holds and has done.
     pub fn usage(&self) -> Usage {
         self.queue.writer.usage()
+    }
+
+    /// How many snapshots were handed to it since its start.
+    pub fn snapshots(&self) -> u64 {
+        self.queue.checkpoints
     }
 }
 

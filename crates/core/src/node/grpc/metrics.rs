@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{Report, Shared};
+use super::{DiskReport, Report, Shared};
 use crate::consensus::Role;
 use crate::id::ReplicaId;
 use crate::time::Span;
@@ -112,6 +112,33 @@ pub(super) struct Metrics {
     applied: Gauge<u64, AtomicU64>,
     keys: Gauge<u64, AtomicU64>,
     open: Gauge<u64, AtomicU64>,
+    disk: DiskMetrics,
+}
+
+/// Those of the disk, all 0 without one.
+#[derive(Default)]
+struct DiskMetrics {
+    file: Gauge<u64, AtomicU64>,
+    written: Counter,
+    syncs: Counter,
+    snapshots: Counter,
+}
+
+impl DiskMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let help = "How long the file of the data is; 0 without --data";
+        registry.register_with_unit("disk_file", help, Unit::Bytes, self.file.clone());
+        registry.register_with_unit("disk_written", "Written to that file", Unit::Bytes, self.written.clone());
+        registry.register("disk_syncs", "How often that file was synced", self.syncs.clone());
+        registry.register("snapshots", "Snapshots of the store that were written", self.snapshots.clone());
+    }
+
+    fn update(&self, disk: &DiskReport) {
+        self.file.set(disk.usage.file_bytes);
+        raise(&self.written, disk.usage.bytes_written);
+        raise(&self.syncs, disk.usage.syncs);
+        raise(&self.snapshots, disk.snapshots);
+    }
 }
 
 impl Metrics {
@@ -134,6 +161,7 @@ impl Metrics {
             applied: Gauge::default(),
             keys: Gauge::default(),
             open: Gauge::default(),
+            disk: DiskMetrics::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Requests of clients, by method and result", metrics.requests.clone());
@@ -157,6 +185,7 @@ impl Metrics {
         registry.register("applied_index", "All entries up to here are applied", metrics.applied.clone());
         registry.register("keys", "Keys that have a value", metrics.keys.clone());
         registry.register("requests_open", "Requests that have no answer yet", metrics.open.clone());
+        metrics.disk.register(registry);
         metrics
     }
 
@@ -193,6 +222,9 @@ impl Metrics {
         self.applied.set(report.applied);
         self.keys.set(report.keys);
         self.open.set(report.open);
+        if let Some(disk) = &report.disk {
+            self.disk.update(disk);
+        }
     }
 
     /// All metrics in the format of Prometheus.

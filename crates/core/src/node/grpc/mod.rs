@@ -41,7 +41,7 @@ use crate::rng::Stream;
 use crate::rpc::{ServerAddress, TlsError};
 use crate::server::{Message, Record, Server};
 use crate::service::{Operation, Response, Text};
-use crate::storage::{Owner, Storage, StorageError, Sync};
+use crate::storage::{Owner, Storage, StorageError, Sync, Usage};
 use crate::time::Time;
 
 use introduction::{Introduction, cluster_number};
@@ -141,6 +141,16 @@ struct Report {
     keys: u64,
     open: u64,
     ignored: u64,
+    /// None if everything is in memory.
+    disk: Option<DiskReport>,
+}
+
+/// How the server's disk is doing.
+#[derive(Clone, Copy, Debug)]
+struct DiskReport {
+    usage: Usage,
+    snapshots: u64,
+    is_writing_snapshot: bool,
 }
 
 /// Why a server ends.

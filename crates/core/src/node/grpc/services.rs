@@ -18,7 +18,7 @@ use crate::chaos::ConnectivityMatrix;
 use crate::consensus::Role;
 use crate::id::ReplicaId;
 use crate::rpc::proto::admin::admin_server::{Admin, AdminServer};
-use crate::rpc::proto::admin::{MessageCount, Role as RoleName, ServerStatus, StatusRequest};
+use crate::rpc::proto::admin::{Disk, MessageCount, Role as RoleName, ServerStatus, StatusRequest};
 use crate::rpc::proto::chaosmonkey::chaos_monkey_server::{ChaosMonkey, ChaosMonkeyServer};
 use crate::rpc::proto::chaosmonkey::{self, ConnMatrix, GetMatrixRequest, MatValue, StatusCode};
 use crate::rpc::proto::kvstore::key_value_store_server::{KeyValueStore, KeyValueStoreServer};
@@ -512,6 +512,13 @@ impl Admin for Administration {
             overflowed: traffic.unsent,
             connected: connected.map(|peer| peer.0.into()).collect(),
             chaos: shared.chaos.is_some(),
+            disk: report.disk.map(|disk| Disk {
+                file_bytes: disk.usage.file_bytes,
+                syncs: disk.usage.syncs,
+                written_bytes: disk.usage.bytes_written,
+                snapshots: disk.snapshots,
+                is_writing_snapshot: disk.is_writing_snapshot,
+            }),
         }))
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::{End, Event, Report, Shared, Ticket, convert};
+use super::{DiskReport, End, Event, Report, Shared, Ticket, convert};
 use crate::consensus::{Consensus, Role, Term};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::machine::{Emission, Exit, Input, Machine, Outbox, pass};
@@ -201,6 +201,11 @@ impl Turns {
             keys: server.store().len() as u64,
             open: server.open_requests() as u64,
             ignored: server.ignored(),
+            disk: self.disk.as_ref().map(|disk| DiskReport {
+                usage: disk.usage(),
+                snapshots: disk.snapshots(),
+                is_writing_snapshot: server.raft().is_writing_snapshot(),
+            }),
         }
     }
 
