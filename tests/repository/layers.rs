@@ -23,7 +23,7 @@ const TABLE: &str = "\
 | 3 | `wire`, `specification` | `raft`, `kv` | `chaos` |
 | 2 | `service`, `consensus`, `storage` | | `engine` |
 | 1 | `machine`, `rng`, `clock` | | |
-| 0 | `time`, `id`, `hash`, `printable`, `hint`, `files`, `mutation` | | |
+| 0 | `time`, `id`, `hash`, `free`, `printable`, `hint`, `files`, `mutation` | | |
 ";
 
 /// The most lines of a file before its tests.

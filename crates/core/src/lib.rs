@@ -16,6 +16,7 @@ pub mod clock;
 pub mod consensus;
 pub mod engine;
 pub mod files;
+mod free;
 pub mod hash;
 pub mod hint;
 pub mod id;

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 
 use super::Command;
 use super::sessions::Remembered;
 use super::table::Shard;
+use crate::free::free;
 
 /// A store as it was at one moment, read while the store goes on. It is cheap to clone, and any thread may read it.
 ///
@@ -31,9 +31,7 @@ const SHARDS_AT_ONCE_MAX: usize = 64;
 impl Drop for State {
     fn drop(&mut self) {
         if self.shards.len() > SHARDS_AT_ONCE_MAX {
-            let shards = std::mem::take(&mut self.shards);
-            // If the system refuses a thread, they are freed here.
-            drop(thread::Builder::new().name("free".to_owned()).spawn(move || drop(shards)));
+            free(std::mem::take(&mut self.shards));
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::vec::Drain;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::consensus::{Index, Term};
+use crate::free::free;
 
 /// The entries of one append. A few fit in without an allocation.
 pub type Entries<C> = SmallVec<[Entry<C>; 3]>;
@@ -116,24 +118,6 @@ impl<C> Log<C> {
         }
     }
 
-    /// Drops all entries up to this index. The remaining entries are moved, so this should drop about as many as it
-    /// leaves.
-    pub fn drop_to(&mut self, index: Index) {
-        if index > self.base {
-            let term = self.term(index).expect("only entries that there are can be dropped");
-            self.entries.drain(..(index - self.base) as usize);
-            (self.base, self.base_term) = (index, term);
-        }
-    }
-
-    /// Forgets all entries and continues after the entry of this index and term.
-    pub fn restart(&mut self, index: Index, term: Term) {
-        assert!(index > self.base, "a log never goes back behind what was dropped");
-        self.truncations += u64::from(!self.entries.is_empty());
-        self.entries.clear();
-        (self.base, self.base_term) = (index, term);
-    }
-
     /// How often entries were removed.
     pub fn truncations(&self) -> u64 {
         self.truncations
@@ -147,6 +131,24 @@ impl<C> Log<C> {
 }
 
 impl<C: Payload> Log<C> {
+    /// Drops all entries up to this index. The remaining entries are moved, so this should drop about as many as it
+    /// leaves.
+    pub fn drop_to(&mut self, index: Index) {
+        if index > self.base {
+            let term = self.term(index).expect("only entries that there are can be dropped");
+            free_all(self.entries.drain(..(index - self.base) as usize));
+            (self.base, self.base_term) = (index, term);
+        }
+    }
+
+    /// Forgets all entries and continues after the entry of this index and term.
+    pub fn restart(&mut self, index: Index, term: Term) {
+        assert!(index > self.base, "a log never goes back behind what was dropped");
+        self.truncations += u64::from(!self.entries.is_empty());
+        free_all(self.entries.drain(..));
+        (self.base, self.base_term) = (index, term);
+    }
+
     /// The entries from this index on that fit in a message: at least one, if there is one, then up to `bytes_max`
     /// bytes.
     #[inline]
@@ -158,6 +160,16 @@ impl<C: Payload> Log<C> {
             first || bytes <= bytes_max
         };
         self.from(index).iter().take_while(fits).cloned().collect()
+    }
+}
+
+/// More entries than this are freed elsewhere.
+const FREED_HERE_MAX: usize = 16_384;
+
+/// Frees entries that were taken out of a log.
+fn free_all<C: Payload>(entries: Drain<'_, Entry<C>>) {
+    if entries.len() > FREED_HERE_MAX {
+        free(entries.collect::<Vec<_>>());
     }
 }
 

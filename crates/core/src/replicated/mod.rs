@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::free::free;
 use crate::id::ReplicaId;
 use crate::kv::{Applied, Command, Frozen, Store};
 use crate::machine::{Boot, Exit};
@@ -415,11 +416,17 @@ impl<T: Copy, R: Rules> ReplicatedStore<T, R> {
 
     /// Replaces its state by a snapshot's.
     fn restore(&mut self, snapshot: &Snapshot<Arc<Command>>) {
-        self.store = Store::restored(snapshot.contents.commands(0), snapshot.digest);
+        let old = std::mem::replace(&mut self.store, Store::restored(snapshot.contents.commands(0), snapshot.digest));
+        if old.len() > KEYS_FREED_HERE_MAX {
+            free(old);
+        }
         (self.applied, self.applied_bytes) = (snapshot.last_index, 0);
         self.snapshot_bytes = if self.raft.is_durable() { snapshot.contents.bytes() } else { 0 };
     }
 }
+
+/// A store of more keys than this is freed elsewhere.
+const KEYS_FREED_HERE_MAX: usize = 16_384;
 
 /// The state of a store up to the last entry that it has applied.
 fn snapshot<R: Rules>(raft: &Raft<Arc<Command>, R>, applied: Index, store: &Store) -> Snapshot<Arc<Command>> {
