@@ -6,14 +6,14 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use seedbed::engine::{Ahead, Carrier, Due, Engine, State};
+use seedbed::engine::{Ahead, Carrier, Delay, Due, Engine, State};
 use seedbed::id::{ClientId, Mid, ReplicaId};
-use seedbed::machine::{Boot, Effect, Emission, Identity, Input, Machine, Outbox};
+use seedbed::machine::{Boot, Effect, Emission, Exit, Identity, Input, Machine, Outbox};
 use seedbed::rng::Stream;
 use seedbed::service::{Operation, RequestId, Response, Update};
 use seedbed::time::{Span, Time};
 use seedbed_core::raft::Sound;
-use seedbed_core::server::{Config, Message, Server};
+use seedbed_core::server::{Config, Message, Record, Server};
 
 /// How long every message is under way.
 const DELAY: Span = Span::from_micros(200);
@@ -42,7 +42,7 @@ impl Machine for Asked {
     type Message = Message;
     type Request = Request;
     type Response = Response;
-    type Record = Infallible;
+    type Record = Record;
 
     fn handle(&mut self, now: Time, input: Input<Asked>, out: &mut Outbox<Asked>) {
         let mut left = Outbox::new();
@@ -52,16 +52,16 @@ impl Machine for Asked {
             Input::Client { from, mid, request: Request { operation, patience } } => {
                 self.0.handle_request(now, (from, mid), operation, now + patience, &mut left);
             }
-            // It has no disk.
-            Input::Synced { .. } | Input::DiskFull | Input::StepDown => {}
+            Input::Synced { up_to } => self.0.handle(now, Input::Synced { up_to }, &mut left),
+            Input::DiskFull | Input::StepDown => panic!("no test does that"),
         }
         for effect in left.drain() {
             match effect {
                 Effect::Emit(Emission::Send { to, message }) => out.send(to, message),
                 Effect::Emit(Emission::Reply { to, mid, response }) => out.reply(to, mid, response),
-                Effect::Persist(record) => panic!("it has no disk: {record:?}"),
-                Effect::Sync => {}
-                Effect::Exit(why) => panic!("{why}"),
+                Effect::Persist(record) => out.persist(record),
+                Effect::Sync => out.sync(),
+                Effect::Exit(why) => out.exit(why),
             }
         }
     }
@@ -78,6 +78,13 @@ type Lose = Box<dyn FnMut(ReplicaId, ReplicaId, &Message) -> bool>;
 struct Wires {
     lose: Lose,
     answers: BTreeMap<u64, Response>,
+}
+
+impl Wires {
+    /// Wires on which nothing is lost.
+    fn new() -> Wires {
+        Wires { lose: Box::new(|_, _, _| false), answers: BTreeMap::new() }
+    }
 }
 
 impl Carrier<Asked, Infallible> for Wires {
@@ -108,8 +115,49 @@ impl Network {
             let boot = Boot { identity, incarnation: 0, now: Time::ZERO, disk: None };
             Asked(Server::boot(boot, config, Sound).expect("without a disk there is nothing to refuse"))
         };
-        let wires = Wires { lose: Box::new(|_, _, _| false), answers: BTreeMap::new() };
-        Network { engine: Engine::new(servers, 7, start), wires }
+        Network { engine: Engine::new(servers, 7, start), wires: Wires::new() }
+    }
+
+    /// Servers with disks, whose syncs take half a millisecond. Their logs are short, so they write many checkpoints, each
+    /// of several parts.
+    fn with_disks(servers: usize, seed: u64) -> Network {
+        let start = |boot: Boot<Record>| {
+            let mut config = Config { log_bytes_max: 600, ..Config::default() };
+            config.raft.batch_bytes_max = 200;
+            Server::boot(boot, config, Sound).map(Asked)
+        };
+        let sync = Delay::Constant(Span::from_micros(500));
+        Network { engine: Engine::booting(servers, seed, Some(sync), start), wires: Wires::new() }
+    }
+
+    /// The power of these servers fails, and comes back after a while.
+    fn restart(&mut self, servers: impl IntoIterator<Item = usize>, after: Span) {
+        let servers: Vec<ReplicaId> = servers.into_iter().map(|server| ReplicaId(server as u8)).collect();
+        for &server in &servers {
+            self.engine.fail_power(server);
+        }
+        self.run(after);
+        for &server in &servers {
+            assert_eq!(self.engine.restart(server), Ok(()));
+        }
+    }
+
+    /// Asks one server after the other until one has done it.
+    fn surely(&mut self, number: u64, operation: &Operation) -> Response {
+        for attempt in 0..40 {
+            let server = (number as usize + attempt) % self.engine.machines().len();
+            if self.engine.conditions()[server].state != State::Up {
+                continue;
+            }
+            let mid = number * 100 + attempt as u64;
+            self.ask(server, mid, operation.clone(), Span::from_secs(1));
+            self.run(Span::from_secs(1));
+            match self.wires.answers.remove(&mid) {
+                Some(Response::Fail) | None => {}
+                Some(done) => return done,
+            }
+        }
+        panic!("{operation:?} is never done");
     }
 
     /// A network with a leader, and the leader's place.
@@ -129,27 +177,30 @@ impl Network {
         assert_eq!(self.engine.handle(to, input, &mut self.wires), None);
     }
 
+    /// Lets time pass. No server ends meanwhile.
     fn run(&mut self, span: Span) {
         let end = self.engine.now() + span;
-        loop {
-            let (arrival, timeout) = (self.engine.next_arrival(), self.engine.next_timeout());
-            if arrival.min(timeout) > end {
-                return self.engine.advance(end);
+        while self.engine.next_arrival().min(self.engine.next_timeout()) <= end {
+            assert_eq!(self.step(), None);
+        }
+        self.engine.advance(end);
+    }
+
+    /// Does what is due next. Returns the reason if a server ends.
+    fn step(&mut self) -> Option<Exit> {
+        let (arrival, timeout) = (self.engine.next_arrival(), self.engine.next_timeout());
+        self.engine.advance(arrival.min(timeout));
+        if timeout < arrival {
+            let next = self.engine.next_to_time_out();
+            return self.engine.handle(next, Input::Timeout, &mut self.wires);
+        }
+        match self.engine.take_arrival()? {
+            Due::Input { to, input } if self.engine.conditions()[to.index()].state == State::Up => {
+                self.engine.handle(to, input, &mut self.wires)
             }
-            self.engine.advance(arrival.min(timeout));
-            if timeout < arrival {
-                self.hand(self.engine.next_to_time_out(), Input::Timeout);
-                continue;
-            }
-            match self.engine.take_arrival() {
-                Some(Due::Input { to, input }) => {
-                    if self.engine.conditions()[to.index()].state == State::Up {
-                        self.hand(to, input);
-                    }
-                }
-                Some(Due::Event(never)) => match never {},
-                Some(Due::Synced { .. }) | None => {}
-            }
+            Due::Input { .. } => None,
+            Due::Event(never) => match never {},
+            Due::Synced { to, .. } => self.engine.handle_synced(to, &mut self.wires),
         }
     }
 }
@@ -446,4 +497,68 @@ fn under_heavy_loss_every_put_is_carried_out_at_most_once_and_reads_are_never_st
             }
         }
     }
+}
+
+#[test]
+fn servers_that_start_again_have_everything_that_was_acknowledged_and_take_part_at_once() {
+    for seed in 0..8 {
+        let mut network = Network::with_disks(5, seed);
+        network.run(Span::from_secs(3));
+        let mut random = Stream::new(seed, "restarts");
+        let mut newest: BTreeMap<u64, String> = BTreeMap::new();
+        for round in 0..30_u64 {
+            let (key, text) = (random.below(6), format!("value {round} {}", "x".repeat(random.below(90) as usize)));
+            let put = put(&format!("key {key}"), &text);
+            assert_eq!(network.surely(2 * round, &put), DONE);
+            newest.insert(key, text);
+            // A majority, or all.
+            let first = random.below(5) as usize;
+            let count = 3 + random.below(3) as usize;
+            network.restart((first..first + count).map(|server| server % 5), Span::from_millis(random.below(2_000)));
+            let admitted = network.engine.machines().iter().filter(|server| server.0.admission().is_admitted());
+            assert_eq!(admitted.count(), 5, "seed {seed}, round {round}");
+            let asked = random.below(6);
+            let expected = newest.get(&asked).cloned().unwrap_or_default();
+            let found = network.surely(2 * round + 1, &get(&format!("key {asked}")));
+            assert_eq!(found, value(&expected), "seed {seed}, round {round}");
+        }
+        let compacted = network.engine.machines().iter().filter(|server| server.0.raft().log().first_index() > 1);
+        assert!(compacted.count() >= 3, "seed {seed}: the disks have checkpoints");
+    }
+}
+
+#[test]
+fn an_update_that_is_sent_again_after_all_servers_have_started_again_is_carried_out_once() {
+    let mut network = Network::with_disks(3, 7);
+    network.run(Span::from_secs(3));
+    let request = Some(RequestId { client: 5, number: 1 });
+    let swap = Update { key: "k".into(), value: "new".into(), expected: Some("".into()), request };
+    let swap = Operation::Update(Arc::new(swap));
+    assert_eq!(network.surely(1, &swap), DONE);
+    for round in 2..12 {
+        // The memory of the client is in a snapshot by and by.
+        assert_eq!(network.surely(100 * round, &put("other", &"x".repeat(100))), DONE);
+        network.restart(0..3, Span::from_millis(10));
+        // Without that memory, it would find the first one's value in place of the expected one.
+        assert_eq!(network.surely(100 * round + 50, &swap), DONE, "round {round}");
+    }
+    assert!(network.engine.machines()[0].0.raft().log().first_index() > 1);
+}
+
+#[test]
+fn a_server_whose_disk_was_wiped_is_refused_and_ends() {
+    let mut network = Network::with_disks(3, 7);
+    network.run(Span::from_secs(3));
+    let server = ReplicaId(1);
+    network.engine.fail_power(server);
+    network.engine.disk_mut(server).expect("a disk").wipe();
+    assert_eq!(network.engine.restart(server), Ok(()));
+    let mut ends = Vec::new();
+    for _ in 0..200 {
+        if network.engine.conditions()[1].state == State::Down {
+            break;
+        }
+        ends.extend(network.step());
+    }
+    assert!(ends.iter().any(|Exit(why)| why.contains("has lost its memory")), "{ends:?}");
 }
