@@ -132,7 +132,7 @@ pub(super) enum CliError {
     NotFilled { reason: String },
     #[cfg(feature = "grpc")]
     #[error(
-        "{}: kills servers ({kills}), which cannot be played on a running cluster; --skip-kills leaves that out",
+        "{}: stops or starts servers ({kills}), which cannot be played on a cluster that runs already; --skip-kills leaves that out",
         shown(path)
     )]
     Kills { path: PathBuf, kills: String },

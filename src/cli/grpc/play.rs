@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::chaos::{complain, healthy};
-use crate::chaos::{Director, Fault, FaultEvent};
+use crate::chaos::{Act, Director, Fault, FaultEvent};
 use crate::cli::command::{Words, quoted_path};
 use crate::cli::error::CliError;
 use crate::cli::selection::draw_seed;
@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// A scenario file or the name of a built-in scenario, for as many replicas as the cluster has servers
     timeline: PathBuf,
 
-    /// Leave kills out, which cannot be played on a running cluster
+    /// Leave out what needs this program's own servers: kills, crashes, restarts and pauses
     #[arg(long)]
     skip_kills: bool,
 
@@ -50,7 +50,7 @@ pub(super) struct Args {
 pub(super) struct Plot {
     path: PathBuf,
     scenario: Scenario,
-    /// Its events, without kills.
+    /// Its events, without those that stop or start servers.
     events: Vec<FaultEvent>,
     seed: u64,
     command: String,
@@ -72,7 +72,7 @@ impl Plot {
         loaded.warnings.iter().for_each(|warning| output::warning(warning));
         let scenario = loaded.scenario;
         let (kills, events): (Vec<FaultEvent>, Vec<FaultEvent>) =
-            scenario.events.iter().cloned().partition(|event| is_kill(&event.fault));
+            scenario.events.iter().cloned().partition(|event| needs_own_servers(&event.fault));
         if !kills.is_empty() && !args.skip_kills {
             let named =
                 |event: &FaultEvent| format!("{} at {} s", event.fault.name(), at(&scenario, event).as_secs_f64());
@@ -170,8 +170,9 @@ impl Plot {
     }
 }
 
-fn is_kill(fault: &Fault) -> bool {
-    fault.kills()
+/// Whether it stops or starts servers. Only the program that has started them can do that.
+fn needs_own_servers(fault: &Fault) -> bool {
+    fault.act().is_some_and(|act| act.is_of_power() || matches!(act, Act::Pause | Act::Resume))
 }
 
 /// When an event happens, from the end of the scenario's `wait` on.
@@ -233,14 +234,17 @@ mod tests {
     }
 
     #[test]
-    fn kills_are_refused_by_name_and_time_unless_they_are_left_out() {
+    fn what_stops_or_starts_servers_is_refused_by_name_and_time_unless_it_is_left_out() {
         let error = Plot::load(&args("advanced-1.json", false)).err().expect("it kills").to_string();
-        let text = "advanced-1.json: kills servers (kill_leader at 20 s), which cannot be played on a running \
-                    cluster; --skip-kills leaves that out";
+        let text = "advanced-1.json: stops or starts servers (kill_leader at 20 s), which cannot be played on a \
+                    cluster that runs already; --skip-kills leaves that out";
         assert_eq!(error, text);
         let plot = Plot::load(&args("advanced-1.json", true)).expect("a plot");
         assert_eq!(plot.events.len(), 4);
         assert_eq!(plot.command, "seedbed chaos play advanced-1.json --seed 7 --skip-kills");
         assert_eq!(at(&plot.scenario, &plot.events[0]), Span::from_secs(5), "the wait before does not count");
+
+        let error = Plot::load(&args("field/paused-leader-reads.json", false)).err().expect("it pauses").to_string();
+        assert!(error.contains("stops or starts servers (pause at "), "{error}");
     }
 }

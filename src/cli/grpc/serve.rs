@@ -18,6 +18,7 @@ use crate::cli::{Outcome, output};
 use crate::id::ReplicaId;
 use crate::node::grpc::{self, Data, Limits, ServeError, Settings};
 use crate::rpc::{ServerAddress, TlsFiles};
+use crate::scenario::load_matrix;
 use crate::server;
 use crate::storage::Sync;
 
@@ -58,6 +59,10 @@ pub(in crate::cli) struct Args {
     /// Listen on the socket that is standard input
     #[arg(long, hide = true)]
     listen_stdin: bool,
+
+    /// The matrix that its chaos monkey begins with, a file as for `seedbed chaos upload`
+    #[arg(long, value_name = "FILE", requires = "chaos", hide = true)]
+    chaos_matrix: Option<PathBuf>,
 
     /// Die with the process that started this one
     #[arg(long, hide = true)]
@@ -189,7 +194,8 @@ pub(in crate::cli) fn execute(args: Args) -> Result<Outcome, CliError> {
     check("--threads", threads.into(), THREADS_MAX.into())?;
     check("--connections-max", options.connections_max.unwrap_or(1), u32::MAX)?;
     check("--request-timeout-ms", options.request_timeout_ms.unwrap_or(1), u32::MAX)?;
-    let settings = options.settings(args.listen_stdin)?;
+    let chaos_matrix = args.chaos_matrix.as_deref().map(load_matrix).transpose()?;
+    let settings = Settings { chaos_matrix, ..options.settings(args.listen_stdin)? };
     start_logs(filter, format);
     match runtime(threads)?.block_on(run(settings)) {
         Ok(()) => Ok(Outcome::Correct),
@@ -358,6 +364,7 @@ impl Options {
             listener,
             cluster: self.cluster.unwrap_or_else(|| "seedbed".to_owned()),
             chaos_seed,
+            chaos_matrix: None,
             chaos_token: self.chaos_token.filter(|token| !token.is_empty()),
             tls: TlsFiles { cert: self.tls_cert, key: self.tls_key, ca: self.tls_ca },
             insecure: self.insecure.unwrap_or(false),

@@ -67,10 +67,10 @@ pub struct HostFault {
 /// All of them.
 pub static HOST_FAULTS: [HostFault; 12] = [
     HostFault { name: "kill", keys: &["replica"], required: 1, needs_disks: false, reach: Reach::Everywhere },
-    HostFault { name: "crash", keys: &["replica"], required: 1, needs_disks: true, reach: Reach::Processes },
-    HostFault { name: "restart", keys: &["replica", "wipe"], required: 0, needs_disks: true, reach: Reach::Processes },
-    HostFault { name: "pause", keys: &["replica"], required: 1, needs_disks: false, reach: Reach::Processes },
-    HostFault { name: "resume", keys: &["replica"], required: 0, needs_disks: false, reach: Reach::Processes },
+    HostFault { name: "crash", keys: &["replica"], required: 1, needs_disks: true, reach: Reach::Everywhere },
+    HostFault { name: "restart", keys: &["replica", "wipe"], required: 0, needs_disks: true, reach: Reach::Everywhere },
+    HostFault { name: "pause", keys: &["replica"], required: 1, needs_disks: false, reach: Reach::Everywhere },
+    HostFault { name: "resume", keys: &["replica"], required: 0, needs_disks: false, reach: Reach::Everywhere },
     HostFault {
         name: "clock",
         keys: &["replica", "rate", "jump_ms"],

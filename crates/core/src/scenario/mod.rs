@@ -110,30 +110,36 @@ impl Scenario {
         self.disk.is_some_and(|delay| delay != Delay::Constant(Span::ZERO))
     }
 
-    /// The first element of this scenario that this world cannot play; none if it can play everything. The delays of
-    /// `network` do not count: a real network has its own.
+    /// The first element of this scenario that this world cannot play; none if it can play everything. What only says how
+    /// fast something is does not count where that is real: the delays of `network`, and of `disk` where servers have
+    /// disks.
     pub fn unplayable(&self, world: World) -> Option<Unplayable> {
-        let can = match world {
-            World::Grpc => Reach::Everywhere,
-            World::Live => Reach::Processes,
-            World::Lan => Reach::VirtualTime,
-            World::Virtual => Reach::Simulated,
+        let is_in_reach = |reach| match world {
+            World::Grpc => matches!(reach, Reach::Everywhere | Reach::Servers),
+            World::Live => matches!(reach, Reach::Everywhere | Reach::Processes),
+            World::Lan => matches!(reach, Reach::Everywhere | Reach::Processes | Reach::VirtualTime),
+            World::Virtual => true,
+        };
+        let kind = match self.kind() {
+            Kind::Kv { .. } => Reach::Everywhere,
+            Kind::Cas { .. } => Reach::Servers,
+            _ => Reach::Simulated,
         };
         let keys = [
             (self.duplicate > 0.0, "duplicate", Reach::VirtualTime),
             (self.damage > 0.0, "damage", Reach::Processes),
             (!self.links.is_empty(), "links", Reach::VirtualTime),
-            (self.syncs_take_time(), "disk.sync_ms", Reach::Simulated),
+            (self.syncs_take_time(), "disk.sync_ms", Reach::Servers),
             (!self.losses.is_empty(), "losses", Reach::Processes),
-            (!matches!(self.kind(), Kind::Kv { .. }), self.kind().name(), Reach::Simulated),
-            (self.has_updates(), "update", Reach::Simulated),
+            (true, self.kind().name(), kind),
+            (self.has_updates(), "update", Reach::Servers),
         ];
         let keys = keys.into_iter().filter(|key| key.0).map(|(_, what, reach)| Unplayable { what, reach });
         let events = self.events.iter().map(|FaultEvent { fault, .. }| match fault.act() {
             Some(Act::Restart { wipe: true }) => Unplayable { what: "wipe", reach: fault.reach() },
             _ => Unplayable { what: fault.name(), reach: fault.reach() },
         });
-        keys.chain(events).find(|one| one.reach > can)
+        keys.chain(events).find(|one| !is_in_reach(one.reach))
     }
 
     /// The name of the specification for judging a history of this scenario.

@@ -18,7 +18,7 @@ pub(super) fn fit(scenario: &mut Scenario, protocol: &Protocol) {
     if protocol.world() == World::Lan {
         // Stations have no disks. One that stands crashes does without.
         scenario.disk = None;
-        scenario.events.retain(|event| event.fault.reach() <= Reach::VirtualTime);
+        scenario.events.retain(|event| event.fault.reach() != Reach::Simulated);
     }
     if protocol.timing().wants_few_clients && scenario.operations.is_none() {
         scenario.requests = scenario.requests.min(REQUESTS_OF_VARIED_MAX);

@@ -307,7 +307,7 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
         introduction: Introduction::new(number, id, members.len()),
         is_member: AtomicBool::new(false),
         links: members.iter().map(|_| Link::default()).collect(),
-        chaos: settings.chaos_seed.map(|seed| Mutex::new(calm_monkey(members.len(), seed))),
+        chaos: settings.chaos_seed.map(|seed| Mutex::new(monkey(&settings, seed))),
         traffic: Mutex::new(Traffic::default()),
         disk_news: Arc::default(),
         leader: AtomicU32::new(NO_LEADER),
@@ -407,10 +407,10 @@ async fn farewell(shared: &Shared) {
     let _ = tokio::time::timeout(FAREWELL, done).await;
 }
 
-/// A chaos monkey that drops nothing yet.
-fn calm_monkey(members: usize, seed: u64) -> ChaosMonkey {
-    let matrix = ConnectivityMatrix::uniform(members, 0.0).expect("zero is a probability");
-    ChaosMonkey::new(matrix, &[], seed)
+/// The chaos monkey as it is at the start. Unless it is told otherwise, it drops nothing yet.
+fn monkey(settings: &Settings, seed: u64) -> ChaosMonkey {
+    let calm = || ConnectivityMatrix::uniform(settings.members.len(), 0.0).expect("zero is a probability");
+    ChaosMonkey::new(settings.chaos_matrix.clone().unwrap_or_else(calm), &[], seed)
 }
 
 /// A listener that the parent of this process passes as its standard input, as `inetd` does.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ServeError, listener};
+use crate::chaos::ConnectivityMatrix;
 use crate::id::{REPLICAS_MAX, ReplicaId};
 use crate::raft::ConfigError;
 use crate::rpc::{ServerAddress, TlsFiles};
@@ -27,6 +28,8 @@ pub struct Settings {
     pub cluster: String,
     /// The seed of the chaos monkey's random streams; none if it carries no monkey.
     pub chaos_seed: Option<u64>,
+    /// The matrix that the chaos monkey begins with; without one, it drops nothing before it is told to.
+    pub chaos_matrix: Option<ConnectivityMatrix>,
     /// The token that callers of the chaos monkey must send.
     pub chaos_token: Option<String>,
     /// Certificates and keys.
@@ -110,6 +113,14 @@ pub enum SettingsError {
          --insecure, if the network is trusted"
     )]
     OpenChaos(ServerAddress),
+    /// The matrix is for another number of servers.
+    #[error("--chaos-matrix: is for {rows} servers; the cluster has {members}")]
+    Matrix {
+        /// How many rows it has.
+        rows: usize,
+        /// How many members there are.
+        members: usize,
+    },
     /// Certificates without an authority to check those of other servers.
     #[error("--tls-cert needs --tls-ca, too: servers of a cluster check each other's certificates")]
     NoAuthority,
@@ -135,6 +146,11 @@ impl Settings {
         }
         if self.id.index() >= members {
             return Err(SettingsError::Id { id: self.id.0, members });
+        }
+        if let Some(rows) = self.chaos_matrix.as_ref().map(|matrix| matrix.rows().count())
+            && rows != members
+        {
+            return Err(SettingsError::Matrix { rows, members });
         }
         if self.tls.cert.is_some() && self.tls.ca.is_none() {
             return Err(SettingsError::NoAuthority);

@@ -322,27 +322,3 @@ fn the_kind_of_operations_follows_from_them_or_has_them_all() {
     let named = with(&format!("[{put}]"), r#"{"kind": "kv", "name": "n"}"#);
     assert_eq!(named, "s.json: unknown key `workload.name`; allowed is kind");
 }
-
-#[test]
-fn only_the_virtual_world_plays_other_kinds_than_kv_and_updates() {
-    for (what, changes) in [
-        ("cas", vec![("workload", r#"{"kind": "cas"}"#)]),
-        ("lock", vec![("workload", r#"{"kind": "lock"}"#)]),
-        ("update", vec![("workload", r#"{"keys": "private", "updates": true}"#)]),
-        (
-            "update",
-            vec![("requests", ""), ("operations", r#"[{"time": 0, "client": 0, "update": "k", "value": "v"}]"#)],
-        ),
-        ("queue", vec![("requests", ""), ("operations", r#"[{"time": 0, "client": 0, "dequeue": "q"}]"#)]),
-    ] {
-        let scenario = loaded(&changes).scenario;
-        assert_eq!(scenario.unplayable(World::Virtual), None);
-        for world in [World::Live, World::Grpc] {
-            let refusal = scenario.unplayable(world).map(|what| what.to_string());
-            assert_eq!(refusal, Some(format!("`{what}` happens in the virtual world only")));
-        }
-    }
-    let aimed = r#"[{"time": 0, "client": 0, "replica": "leader", "put": "k", "value": "v"}]"#;
-    let patient = loaded(&[("requests", ""), ("operations", aimed), ("clients", r#"{"timeout_ms": 9}"#)]).scenario;
-    assert_eq!([World::Live, World::Grpc].map(|world| patient.unplayable(world)), [None, None]);
-}

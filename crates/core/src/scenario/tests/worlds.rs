@@ -13,6 +13,10 @@ fn in_virtual(what: &str) -> Option<String> {
     Some(format!("`{what}` happens in the virtual world only"))
 }
 
+fn in_servers(what: &str) -> Option<String> {
+    Some(format!("`{what}` happens in the virtual and the gRPC world only"))
+}
+
 fn in_processes(what: &str) -> Option<String> {
     Some(format!("`{what}` happens in the virtual and the live world only"))
 }
@@ -23,7 +27,7 @@ fn faults_of_hosts_are_played_where_processes_can_be_started_and_stopped_and_tho
         [("crash", ""), ("restart", ""), ("restart", r#", "wipe": false"#), ("pause", ""), ("resume", "")]
     {
         let event = format!(r#"[{{"type": "{name}", "time": 1, "replica": "leader"{keys}}}]"#);
-        assert_eq!(refusals(&[("events", &event)]), [None, in_processes(name)], "{name}");
+        assert_eq!(refusals(&[("events", &event)]), [None, None], "{name}");
     }
     for (name, keys) in [
         ("clock", ""),
@@ -77,10 +81,11 @@ fn delays_and_duplicates_are_for_the_virtual_world_and_damage_is_for_the_live_on
         ("links", vec![("network", slow.as_str())]),
         ("duplicate", vec![("network", twice.as_str())]),
         ("duplicate", vec![("events", r#"[{"type": "duplicate", "time": 1, "value": 0.5}]"#)]),
-        ("disk.sync_ms", vec![("disk", r#"{"sync_ms": {"kind": "constant", "ms": 1}}"#)]),
     ] {
         assert_eq!(refusals(&changes), [in_virtual(what), in_virtual(what)]);
     }
+    let disk = [("disk", r#"{"sync_ms": {"kind": "constant", "ms": 1}}"#)];
+    assert_eq!(refusals(&disk), [in_servers("disk.sync_ms"), None], "servers have real disks");
     for (network, event) in [(r#""model": "course", "damage": 0.1"#, 0.0), (links, 0.1), (links, 0.0)] {
         let events = format!(r#"[{{"type": "damage", "time": 1, "value": {event}}}]"#);
         let changes = [("network", &*format!("{{{network}}}")), ("events", &*events)];
@@ -90,4 +95,26 @@ fn delays_and_duplicates_are_for_the_virtual_world_and_damage_is_for_the_live_on
     let instant = Scenario { disk: Some(Delay::Constant(Span::ZERO)), ..loaded(&[]).scenario };
     assert_eq!(instant.unplayable(World::Live), None);
     assert_eq!(refusals(&[("losses", r#"[{"from": 0, "to": 1, "nth": 2}]"#)]), [None, in_processes("losses")]);
+}
+
+#[test]
+fn updates_are_played_where_replicas_are_servers_and_kinds_without_a_service_in_the_virtual_world_only() {
+    let listed = |operation: &str| format!(r#"[{{"time": 0, "client": 0, {operation}}}]"#);
+    let (update, dequeue) = (listed(r#""update": "k", "value": "v""#), listed(r#""dequeue": "q""#));
+    for (what, changes) in [
+        ("cas", vec![("workload", r#"{"kind": "cas"}"#)]),
+        ("update", vec![("workload", r#"{"keys": "private", "updates": true}"#)]),
+        ("update", vec![("requests", ""), ("operations", &*update)]),
+    ] {
+        assert_eq!(refusals(&changes), [in_servers(what), None]);
+    }
+    for (what, changes) in [
+        ("lock", vec![("workload", r#"{"kind": "lock"}"#)]),
+        ("queue", vec![("requests", ""), ("operations", &*dequeue)]),
+    ] {
+        assert_eq!(refusals(&changes), [in_virtual(what), in_virtual(what)]);
+    }
+    let aimed = listed(r#""replica": "leader", "put": "k", "value": "v""#);
+    let patient = [("requests", ""), ("operations", &*aimed), ("clients", r#"{"timeout_ms": 9}"#)];
+    assert_eq!(refusals(&patient), [None, None]);
 }

@@ -7,24 +7,27 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 
+use super::calls::{self, Answer};
+use super::counters::{Counters, Counts};
+use super::servers::Cluster;
+use crate::chaos::{Act, ConnectivityMatrix};
 use crate::clock::Clock;
-use crate::id::{ClientId, Mid, ReplicaId};
+use crate::id::{ClientId, Mid, ReplicaId, ReplicaSet};
 use crate::record::{RunRecord, World};
 use crate::rpc::proto::admin::admin_client::AdminClient;
 use crate::rpc::proto::admin::{Role, ServerStatus, StatusRequest};
 use crate::rpc::proto::chaosmonkey::chaos_monkey_client::ChaosMonkeyClient;
 use crate::rpc::proto::chaosmonkey::{ConnMatrix, StatusCode};
-use crate::rpc::proto::kvstore::key_value_store_client::KeyValueStoreClient;
-use crate::rpc::proto::kvstore::{GetRequest, PutRequest, ReturnCode};
 use crate::rpc::{self, ServerAddress};
 use crate::scenario::Scenario;
-use crate::service::{Operation, Response};
+use crate::service::Response;
 use crate::time::{Span, Time};
 use crate::workload::{Dispatch, Incorrect, Reaction};
-use crate::world::processes::{Complaints, Console, Interrupt, PlayError, Processes, Teller, describe_end};
+use crate::world::processes::{Complaints, Console, Interrupt, PlayError, Teller, describe_end};
 use crate::world::stage::Stage;
 
 /// How long a cluster may take to come up.
@@ -42,15 +45,12 @@ const LAST_STATUS_TIMEOUT: Duration = Duration::from_millis(20);
 /// How often the processes are checked.
 const WATCH_INTERVAL: Span = Span::from_millis(100);
 
-/// How long clients wait for an answer. Servers answer in half this time, with or without success.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// An event during a run.
 enum News {
-    /// A call of a client has been answered. None: the connection broke, or there was no answer in time.
-    Answer { from: ReplicaId, to: ClientId, mid: Mid, answer: Option<(Response, Option<ReplicaId>)> },
-    /// A server has reported its status.
-    Status { from: ReplicaId, status: Box<ServerStatus> },
+    /// A call of a client is over.
+    Answer { from: ReplicaId, to: ClientId, mid: Mid, answer: Answer },
+    /// This incarnation of a server has reported its status.
+    Status { from: ReplicaId, incarnation: u64, status: Box<ServerStatus> },
     /// There is a complaint about a server.
     Complaint { about: ReplicaId, complaint: String },
 }
@@ -61,10 +61,14 @@ pub(super) struct Conductor<'a> {
     clock: Clock,
     /// Until the cluster is up, no time passes in the run.
     begun: bool,
-    addresses: &'a [ServerAddress],
-    channels: Vec<Channel>,
-    /// The last status of each server.
-    statuses: Vec<Option<ServerStatus>>,
+    addresses: Vec<ServerAddress>,
+    /// The connections to all servers, and what is done on them all the time.
+    lines: Vec<Line>,
+    /// The servers that take part.
+    joined: ReplicaSet,
+    /// The servers that have been started again and do not take part yet.
+    starting: ReplicaSet,
+    counters: Counters,
     /// The matrix that all chaos monkeys should have.
     matrix: watch::Sender<ConnMatrix>,
     sender: mpsc::UnboundedSender<News>,
@@ -74,41 +78,59 @@ pub(super) struct Conductor<'a> {
     answers: u64,
 }
 
+/// The connection to one incarnation of a server. When it is dropped, nothing is sent on it any more.
+struct Line {
+    channel: Channel,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Line {
+    fn new(address: &ServerAddress) -> Result<Line, PlayError> {
+        let channel = rpc::channel(address, None);
+        let channel = channel.map_err(|error| PlayError::NoCluster(rpc::describe_transport(&error)))?;
+        Ok(Line { channel, tasks: Vec::new() })
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
 impl<'a> Conductor<'a> {
     pub fn new(
         scenario: &'a Scenario,
         seed: u64,
-        addresses: &'a [ServerAddress],
+        addresses: Vec<ServerAddress>,
         console: &Console,
     ) -> Result<Conductor<'a>, PlayError> {
         let stage = Stage::new(scenario, seed);
         let (sender, news) = mpsc::unbounded_channel();
-        let channels = addresses.iter().map(|address| rpc::channel(address, None)).collect::<Result<Vec<_>, _>>();
         Ok(Conductor {
-            matrix: watch::Sender::new(effective_matrix(&stage)),
+            matrix: watch::Sender::new(ConnMatrix::from(&effective_matrix(&stage))),
             stage,
             clock: Clock::start(),
             begun: false,
-            addresses,
-            channels: channels.map_err(|error| PlayError::NoCluster(rpc::describe_transport(&error)))?,
-            statuses: vec![None; addresses.len()],
+            lines: addresses.iter().map(Line::new).collect::<Result<_, _>>()?,
+            joined: ReplicaSet::EMPTY,
+            starting: ReplicaSet::EMPTY,
+            counters: Counters::new(addresses.len()),
             sender,
             news,
             complaints: Complaints::new(addresses.len(), console.teller()),
+            addresses,
             teller: console.teller(),
             answers: 0,
         })
     }
 
     /// Conducts the run until it is over.
-    pub async fn conduct(mut self, processes: &mut Processes, interrupt: &Interrupt) -> Result<RunRecord, PlayError> {
+    pub async fn conduct(mut self, cluster: &mut Cluster, interrupt: &Interrupt) -> Result<RunRecord, PlayError> {
         let refused = PlayError::system("to hear of interrupts");
         let interrupted = watched(interrupt).map_err(refused)?;
-        for (replica, channel) in ReplicaId::all(self.channels.len()).zip(&self.channels) {
-            tokio::spawn(upload_matrices(replica, channel.clone(), self.matrix.subscribe(), self.sender.clone()));
-            tokio::spawn(watch_server(replica, channel.clone(), self.sender.clone()));
-        }
-        self.come_up(processes, interrupt, &interrupted).await?;
+        ReplicaId::all(self.lines.len()).for_each(|replica| self.attend(replica));
+        self.come_up(cluster, interrupt, &interrupted).await?;
         // The run begins when all servers take part.
         self.teller.begin();
         (self.clock, self.begun) = (Clock::start(), true);
@@ -117,12 +139,12 @@ impl<'a> Conductor<'a> {
             let now = self.clock.now();
             if now >= watch_due {
                 watch_due = now + WATCH_INTERVAL;
-                self.watch(now, processes);
+                self.watch(now, cluster);
             }
-            let due = self.do_due(now, processes).await.min(watch_due);
+            let due = self.do_due(now, cluster).await?.min(watch_due);
             if self.stage.is_over(now) {
                 // Servers that have died in the meantime count, too.
-                self.watch(now, processes);
+                self.watch(now, cluster);
                 return Ok(self.finish(now).await);
             }
             self.wait(due, &interrupted).await;
@@ -130,23 +152,31 @@ impl<'a> Conductor<'a> {
         }
     }
 
+    /// Keeps a server's matrix up to date, and asks it for its status, as long as it is not replaced.
+    fn attend(&mut self, replica: ReplicaId) {
+        let incarnation = self.counters.incarnation(replica);
+        let Line { channel, tasks } = &mut self.lines[replica.index()];
+        let (matrices, sender) = (self.matrix.subscribe(), self.sender.clone());
+        tasks.push(tokio::spawn(upload_matrices(replica, channel.clone(), matrices, sender.clone())));
+        tasks.push(tokio::spawn(watch_server(replica, incarnation, channel.clone(), sender)));
+    }
+
     /// Waits until all servers take part.
     async fn come_up(
         &mut self,
-        processes: &mut Processes,
+        cluster: &mut Cluster,
         interrupt: &Interrupt,
         interrupted: &UnixStream,
     ) -> Result<(), PlayError> {
         loop {
             let now = self.clock.now();
-            let joined = |status: &Option<ServerStatus>| status.as_ref().is_some_and(|one| one.role() != Role::Joining);
-            if self.statuses.iter().all(joined) {
+            let late = ReplicaSet::all(self.lines.len()).minus(self.joined);
+            if late.is_empty() {
                 return Ok(());
             }
-            self.watch(now, processes);
+            self.watch(now, cluster);
             if self.stage.died > 0 || now > Time::ZERO + START_PATIENCE {
-                let late = ReplicaId::all(self.statuses.len()).filter(|id| !joined(&self.statuses[id.index()]));
-                let late: Vec<String> = late.map(|id| id.0.to_string()).collect();
+                let late: Vec<String> = late.iter().map(|id| id.0.to_string()).collect();
                 return Err(PlayError::NoCluster(format!("these servers do not take part: {}", late.join(", "))));
             }
             self.wait(now + WATCH_INTERVAL, interrupted).await;
@@ -171,35 +201,86 @@ impl<'a> Conductor<'a> {
     }
 
     /// Does everything that is due. Returns when the next thing is.
-    async fn do_due(&mut self, now: Time, processes: &mut Processes) -> Time {
+    ///
+    /// # Errors
+    /// If a server cannot be restarted.
+    async fn do_due(&mut self, now: Time, cluster: &mut Cluster) -> Result<Time, PlayError> {
         if self.stage.next_fault() <= now {
             // A server that has died by itself before is not killed now.
-            self.watch(now, processes);
-        }
-        while self.stage.next_fault() <= now {
-            let (_, consequence) = self.stage.inject(now);
-            if let Some(killed) = consequence.killed {
-                self.ask_for_the_last_time(killed).await;
-                processes.destroy(killed);
-            }
-            let matrix = effective_matrix(&self.stage);
-            self.matrix.send_if_modified(|current| {
-                let changed = *current != matrix;
-                *current = matrix;
-                changed
-            });
+            self.watch(now, cluster);
+            self.inject(now, cluster).await?;
         }
         while let Some(dispatch) = self.stage.workload.handle_due(now, self.stage.director.living()) {
             self.send_request(dispatch);
         }
-        self.stage.next_due()
+        Ok(self.stage.next_due())
+    }
+
+    /// Injects all faults that are due. Servers that are hit at one time are hit at once, after they have all been asked for
+    /// their counters.
+    async fn inject(&mut self, now: Time, cluster: &mut Cluster) -> Result<(), PlayError> {
+        let mut acts = Vec::new();
+        while self.stage.next_fault() <= now {
+            let (event, consequence) = self.stage.inject(now);
+            if let Some(act) = self.stage.scenario.events[event].fault.act() {
+                acts.extend(consequence.hit.iter().map(|replica| (replica, act)));
+            }
+        }
+        let matrix = ConnMatrix::from(&effective_matrix(&self.stage));
+        self.matrix.send_if_modified(|current| {
+            let changed = *current != matrix;
+            *current = matrix;
+            changed
+        });
+        let ending = acts.iter().filter(|(_, act)| matches!(act, Act::Kill | Act::Crash));
+        let ending = ending.fold(ReplicaSet::EMPTY, |set, &(replica, _)| set.with(replica));
+        self.ask_for_the_last_time(ending).await;
+        for (replica, act) in acts {
+            self.perform(replica, act, cluster)?;
+        }
+        Ok(())
+    }
+
+    /// Does to a server's process what a fault does to its host.
+    fn perform(&mut self, replica: ReplicaId, act: Act, cluster: &mut Cluster) -> Result<(), PlayError> {
+        match act {
+            Act::Kill => cluster.processes.destroy(replica),
+            Act::Crash => {
+                self.starting.remove(replica);
+                cluster.processes.crash(self.now(), replica);
+            }
+            Act::Restart { .. } => self.restart(replica, cluster)?,
+            Act::Pause => cluster.processes.pause(replica),
+            Act::Resume => cluster.processes.resume(replica),
+            Act::Clock { .. }
+            | Act::SlowDisk { .. }
+            | Act::FullDisk
+            | Act::CorruptDisk
+            | Act::LyingDisk
+            | Act::MendDisk
+            | Act::StepDown => unreachable!("{} is refused before the run", act.name()),
+        }
+        Ok(())
+    }
+
+    /// Starts a server again. It counts as down until it takes part.
+    fn restart(&mut self, replica: ReplicaId, cluster: &mut Cluster) -> Result<(), PlayError> {
+        self.stage.note_starting(replica);
+        self.starting.insert(replica);
+        self.counters.begin_anew(replica);
+        // Replaced first, so that nothing that was meant for the old process reaches the new one.
+        self.lines[replica.index()] = Line::new(&self.addresses[replica.index()])?;
+        let matrix = effective_matrix(&self.stage);
+        self.teller.listen(cluster.restart(replica, self.counters.incarnation(replica), &matrix)?);
+        self.attend(replica);
+        Ok(())
     }
 
     /// Checks the processes.
-    fn watch(&mut self, now: Time, processes: &mut Processes) {
+    fn watch(&mut self, now: Time, cluster: &mut Cluster) {
         self.teller.progress(now);
         let Conductor { stage, complaints, .. } = self;
-        processes.watch(now, |replica, status| {
+        cluster.processes.watch(now, |replica, status| {
             complaints.tell(now, replica, || format!("quit unexpectedly ({})", describe_end(status)));
             stage.mark_dead(now, replica);
         });
@@ -213,60 +294,88 @@ impl<'a> Conductor<'a> {
     fn take_in(&mut self, news: News) {
         let now = self.now();
         match news {
-            News::Answer { from, to, mid, answer } => {
-                // A lost call is like a lost datagram: the course's clients wait for ever.
-                let Some((response, leader)) = answer else { return };
-                self.answers += 1;
-                let Reaction { again, incorrect } = self.stage.answer(now, to, mid, leader, &response);
-                // The course's runner does not exist for this world, so it has no verdict about lawful reads.
-                if let Some(incorrect) = incorrect.filter(|incorrect| *incorrect != Incorrect::Unacknowledged) {
-                    self.complaints
-                        .tell(now, from, || format!("incorrect answer, MID {mid}, {response:?}: {incorrect}"));
+            News::Answer { from, to, mid, answer } => match answer {
+                Answer::Response(response, leader) => {
+                    let place = self.addresses.iter().position(|address| address.to_string() == leader);
+                    self.take_answer(now, from, (to, mid), place.map(|place| ReplicaId(place as u8)), &response);
                 }
-                if let Some(dispatch) = again {
-                    self.send_request(dispatch);
+                Answer::Refused(message) => {
+                    self.complaints.tell(now, from, || format!("refuses a request, MID {mid}: {message}"));
                 }
-            }
-            News::Status { from, status } => self.take_status(now, from, *status),
+                // A lost call is like a lost datagram: a client that never gives up waits for ever.
+                Answer::None => {}
+            },
+            News::Status { from, incarnation, status } => self.take_status(now, from, incarnation, &status),
             News::Complaint { about, complaint } => {
-                if self.stage.director.living().contains(about) {
+                let hosts = self.stage.director.hosts();
+                // A server that is paused takes its time.
+                if hosts.living.minus(hosts.paused).contains(about) {
                     self.complaints.tell(now, about, || complaint);
                 }
             }
         }
     }
 
-    /// Stores a server's status, unless there is a newer one: the answer to the last question before a kill may
-    /// overtake earlier answers.
-    fn take_status(&mut self, now: Time, from: ReplicaId, status: ServerStatus) {
-        if self.statuses[from.index()].as_ref().is_some_and(|known| known.uptime_ms > status.uptime_ms) {
+    fn take_answer(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        (to, mid): (ClientId, Mid),
+        leader: Option<ReplicaId>,
+        response: &Response,
+    ) {
+        self.answers += 1;
+        let Reaction { again, incorrect } = self.stage.answer(now, to, mid, leader, response);
+        // The course's runner does not exist for this world, so it has no verdict about lawful reads.
+        if let Some(incorrect) = incorrect.filter(|incorrect| *incorrect != Incorrect::Unacknowledged) {
+            self.complaints.tell(now, from, || format!("incorrect answer, MID {mid}, {response:?}: {incorrect}"));
+        }
+        if let Some(dispatch) = again {
+            self.send_request(dispatch);
+        }
+    }
+
+    /// Takes a server's status, unless it is out of date.
+    fn take_status(&mut self, now: Time, from: ReplicaId, incarnation: u64, status: &ServerStatus) {
+        if !self.counters.take(from, incarnation, status) {
             return;
         }
         if self.stage.director.living().contains(from) {
             let leader = status.leader.and_then(|leader| u8::try_from(leader).ok().map(ReplicaId));
             self.stage.observe_leader(now, from, leader.filter(|leader| leader.index() < self.addresses.len()));
         }
-        self.statuses[from.index()] = Some(status);
-        let statuses = || self.statuses.iter().flatten();
-        let messages = || statuses().flat_map(|status| &status.messages);
-        self.stage.sent = messages().map(|count| count.sent).sum();
-        self.stage.dropped = messages().map(|count| count.dropped).sum();
-        self.stage.malformed = statuses().map(|status| status.ignored).sum();
+        if status.role() != Role::Joining {
+            self.joined.insert(from);
+            if self.starting.contains(from) {
+                self.starting.remove(from);
+                self.stage.note_up(now, from);
+            }
+        }
+        let Counts { sent, dropped, ignored } = self.counters.total();
+        (self.stage.sent, self.stage.dropped, self.stage.malformed) = (sent, dropped, ignored);
     }
 
-    /// Asks a server that is about to be killed for its counters, because they die with it.
-    async fn ask_for_the_last_time(&mut self, replica: ReplicaId) {
-        let mut client = AdminClient::new(self.channels[replica.index()].clone());
-        if let Ok(Ok(status)) = timeout(LAST_STATUS_TIMEOUT, client.get_status(StatusRequest {})).await {
-            self.take_status(self.now(), replica, status.into_inner());
+    /// Asks servers that are about to be killed for their counters, because they die with them.
+    async fn ask_for_the_last_time(&mut self, servers: ReplicaSet) {
+        let ask = |replica: ReplicaId| {
+            let mut client = AdminClient::new(self.lines[replica.index()].channel.clone());
+            let asked = tokio::spawn(async move {
+                timeout(LAST_STATUS_TIMEOUT, client.get_status(StatusRequest {})).await.ok()?.ok()
+            });
+            (replica, asked)
+        };
+        let asked: Vec<_> = servers.iter().map(ask).collect();
+        for (replica, asked) in asked {
+            if let Ok(Some(status)) = asked.await {
+                let incarnation = self.counters.incarnation(replica);
+                self.take_status(self.now(), replica, incarnation, &status.into_inner());
+            }
         }
     }
 
     /// Ends the run.
     async fn finish(mut self, now: Time) -> RunRecord {
-        for replica in self.stage.director.living().iter() {
-            self.ask_for_the_last_time(replica).await;
-        }
+        self.ask_for_the_last_time(self.stage.director.living()).await;
         self.stage.finish(World::Grpc, now, self.answers, None)
     }
 
@@ -276,34 +385,9 @@ impl<'a> Conductor<'a> {
         if !self.stage.director.living().contains(to) {
             return;
         }
-        let mut store = KeyValueStoreClient::new(self.channels[to.index()].clone());
-        let (sender, addresses) = (self.sender.clone(), self.addresses.to_vec());
+        let (channel, sender) = (self.lines[to.index()].channel.clone(), self.sender.clone());
         tokio::spawn(async move {
-            let answer = match operation {
-                Operation::Get { key } => {
-                    let mut call = tonic::Request::new(GetRequest { key: key.to_string(), stale: false });
-                    call.set_timeout(CLIENT_TIMEOUT);
-                    let answer = store.get(call).await.map(tonic::Response::into_inner);
-                    answer.map(|answer| (answer.ret(), Some(answer.value.into()), answer.leader))
-                }
-                operation => {
-                    let value = operation.value().map(ToString::to_string).unwrap_or_default();
-                    let put = PutRequest { key: operation.key().to_string(), value, id: None };
-                    let mut call = tonic::Request::new(put);
-                    call.set_timeout(CLIENT_TIMEOUT);
-                    let answer = store.put(call).await.map(tonic::Response::into_inner);
-                    answer.map(|answer| (answer.ret(), None, answer.leader))
-                }
-            };
-            let answer = answer.ok().map(|(code, value, leader)| {
-                let response = match code {
-                    ReturnCode::Success | ReturnCode::NotFound => Response::Ok { value },
-                    ReturnCode::NotLeader => Response::Redirect,
-                    _ => Response::Fail,
-                };
-                let place = addresses.iter().position(|address| address.to_string() == leader);
-                (response, place.map(|place| ReplicaId(place as u8)))
-            });
+            let answer = calls::call(channel, &operation).await;
             // The run may be over.
             let _ = sender.send(News::Answer { from: to, to: client, mid, answer });
         });
@@ -318,8 +402,8 @@ fn watched(interrupt: &Interrupt) -> io::Result<UnixStream> {
 }
 
 /// The matrix as the chaos monkeys should have it, with partitions and isolations.
-fn effective_matrix(stage: &Stage<'_>) -> ConnMatrix {
-    ConnMatrix::from(&stage.director.monkey().effective_matrix())
+fn effective_matrix(stage: &Stage<'_>) -> ConnectivityMatrix {
+    stage.director.monkey().effective_matrix()
 }
 
 /// Ensures that a server has the newest matrix.
@@ -353,12 +437,12 @@ async fn upload_matrices(
 }
 
 /// Asks a server for its status at regular intervals.
-async fn watch_server(replica: ReplicaId, channel: Channel, sender: mpsc::UnboundedSender<News>) {
+async fn watch_server(replica: ReplicaId, incarnation: u64, channel: Channel, sender: mpsc::UnboundedSender<News>) {
     let mut client = AdminClient::new(channel);
     while !sender.is_closed() {
         // A server that does not answer may be dead.
         if let Ok(Ok(status)) = timeout(STATUS_TIMEOUT, client.get_status(StatusRequest {})).await {
-            let _ = sender.send(News::Status { from: replica, status: Box::new(status.into_inner()) });
+            let _ = sender.send(News::Status { from: replica, incarnation, status: Box::new(status.into_inner()) });
         }
         sleep(STATUS_INTERVAL).await;
     }
