@@ -5,6 +5,7 @@ mod common;
 
 mod clients;
 mod cluster;
+mod crashes;
 mod demo;
 mod deploy;
 mod guide;

@@ -42,13 +42,13 @@ fn run(scenario: &Path) -> Command {
 }
 
 /// The servers that a process has started. Those that have ended and were not waited for are none.
-fn servers_of(parent: &Child) -> Vec<i32> {
+pub fn servers_of(parent: &Child) -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("/proc").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|&pid| is_server(pid) && parent_of(pid) == i32::try_from(parent.id()).ok()).collect()
 }
 
-fn is_server(pid: i32) -> bool {
+pub fn is_server(pid: i32) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let mut words = line.split(|&byte| byte == 0);
     words.next() == Some(env!("CARGO_BIN_EXE_seedbed").as_bytes()) && words.next() == Some(b"serve")
@@ -61,7 +61,7 @@ fn parent_of(pid: i32) -> Option<i32> {
 }
 
 /// Waits until a process has so many servers, and says which they are.
-fn started(parent: &Child, count: usize) -> Vec<i32> {
+pub fn started(parent: &Child, count: usize) -> Vec<i32> {
     until("all servers have been started", || servers_of(parent).len() == count);
     servers_of(parent)
 }

@@ -29,6 +29,8 @@ const FIELD: [(&str, Rule); 17] = [
     ("forgotten-vote", Rule::PersistVote),
     // Writes fail, and the replica goes on in memory.
     ("full-disk", Rule::StopWhenDiskIsFull),
+    // Single replicas, majorities and all of them lose power again and again, with what was acknowledged too early.
+    ("kill-nine", Rule::SyncBeforeAcknowledging),
     // A leader counts itself before its own disk has the entry.
     ("leader-ahead-of-its-disk", Rule::CountOwnSync),
     // An old append comes a second time and truncates the log.

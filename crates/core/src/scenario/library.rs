@@ -104,6 +104,7 @@ pub static FILES: &[BuiltIn] = built_in![
     "field/early-snapshot.json",
     "field/forgotten-vote.json",
     "field/full-disk.json",
+    "field/kill-nine.json",
     "field/leader-ahead-of-its-disk.json",
     "field/old-appends-that-come-twice.json",
     "field/page-cache.json",

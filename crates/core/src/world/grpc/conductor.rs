@@ -68,6 +68,8 @@ pub(super) struct Conductor<'a> {
     joined: ReplicaSet,
     /// The servers that have been started again and do not take part yet.
     starting: ReplicaSet,
+    /// The servers that have named a leader in their newest report.
+    led: ReplicaSet,
     counters: Counters,
     /// The matrix that all chaos monkeys should have.
     matrix: watch::Sender<ConnMatrix>,
@@ -115,6 +117,7 @@ impl<'a> Conductor<'a> {
             lines: addresses.iter().map(Line::new).collect::<Result<_, _>>()?,
             joined: ReplicaSet::EMPTY,
             starting: ReplicaSet::EMPTY,
+            led: ReplicaSet::EMPTY,
             counters: Counters::new(addresses.len()),
             sender,
             news,
@@ -267,6 +270,7 @@ impl<'a> Conductor<'a> {
     fn restart(&mut self, replica: ReplicaId, cluster: &mut Cluster) -> Result<(), PlayError> {
         self.stage.note_starting(replica);
         self.starting.insert(replica);
+        self.led.remove(replica);
         self.counters.begin_anew(replica);
         // Replaced first, so that nothing that was meant for the old process reaches the new one.
         self.lines[replica.index()] = Line::new(&self.addresses[replica.index()])?;
@@ -340,10 +344,18 @@ impl<'a> Conductor<'a> {
         if !self.counters.take(from, incarnation, status) {
             return;
         }
-        if self.stage.director.living().contains(from) {
-            let leader = status.leader.and_then(|leader| u8::try_from(leader).ok().map(ReplicaId));
-            self.stage.observe_leader(now, from, leader.filter(|leader| leader.index() < self.addresses.len()));
+        let leader = status.leader.and_then(|leader| u8::try_from(leader).ok().map(ReplicaId));
+        let leader = leader.filter(|leader| leader.index() < self.addresses.len());
+        // A server that has just started has heard of no leader yet, which says nothing about whether there is one.
+        let is_news = leader.is_some() || self.led.contains(from);
+        if is_news && self.stage.director.living().contains(from) {
+            self.stage.observe_leader(now, from, leader);
         }
+        if leader.is_some() {
+            self.led.insert(from)
+        } else {
+            self.led.remove(from)
+        };
         if status.role() != Role::Joining {
             self.joined.insert(from);
             if self.starting.contains(from) {
