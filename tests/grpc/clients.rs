@@ -175,7 +175,7 @@ fn a_scenario_is_played_in_real_time_and_taken_back_also_when_it_is_interrupted(
 
     let output = cluster.run("chaos play advanced-1.json");
     assert_eq!(output.status.code(), Some(2));
-    assert!(told(&output).contains("kills servers (kill_leader at 20 s)"), "{}", told(&output));
+    assert!(told(&output).contains("stops or starts servers (kill_leader at 20 s)"), "{}", told(&output));
 
     let cluster = Cluster::start(5, &[]);
     let output = cluster.run("chaos play partition-1.json --seed 7");

@@ -67,7 +67,7 @@ impl Counters {
         self.accounts[server.index()] = Account { incarnation: incarnation + 1, earlier, newest: None };
     }
 
-    /// Takes a report of an incarnation. False if it is out of date: it is of an earlier incarnation, or there is a newer
+    /// Takes a report of an incarnation. False if it is out of date: it comes from an earlier incarnation, or there is a newer
     /// one, which the answer to the last question before a kill may be.
     pub fn take(&mut self, server: ReplicaId, incarnation: u64, status: &ServerStatus) -> bool {
         let account = &mut self.accounts[server.index()];
@@ -118,7 +118,7 @@ mod tests {
         assert!(counters.take(server, 0, &status(100, 10)));
         assert!(!counters.take(server, 0, &status(99, 9)), "there is a newer one");
         counters.begin_anew(server);
-        assert!(!counters.take(server, 0, &status(200, 40)), "it is of the incarnation before");
+        assert!(!counters.take(server, 0, &status(200, 40)), "it comes from the incarnation before");
         assert_eq!(counters.total().sent, 20);
     }
 }
