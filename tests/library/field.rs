@@ -18,7 +18,7 @@ use seedbed_core::raft::Rule;
 const SEEDS: u64 = 30;
 
 /// Each scenario of `scenarios/field`, and the rule that it is about.
-const FIELD: [(&str, Rule); 17] = [
+const FIELD: [(&str, Rule); 18] = [
     // A follower takes all of its log for committed when it restarts, and applies what another leader replaces.
     ("all-of-the-log", Rule::ApplyOnlyCommitted),
     // A damaged record is skipped at the start, and an acknowledged entry with it.
