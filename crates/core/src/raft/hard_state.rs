@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Effects, Entry, Index, Log, Payload, Rule, Rules, Snapshot, Term};
 use crate::id::ReplicaId;
 use crate::machine::{self, Exit, Recovered, Stored};
-pub use checkpoint::{Checkpoint, Part};
+pub use checkpoint::{Checkpoint, Part, Remembered};
 use checkpoint::{Received, Writing};
 
 /// One change of the hard state, as it is written to the disk.
@@ -122,11 +122,10 @@ impl<C: Payload, R: Rules> HardState<C, R> {
     /// promises.
     pub fn restore(recovered: Recovered<Record<C>>, rules: R, part_bytes_max: usize) -> Result<Restored<C, R>, Exit> {
         let mut restored = Restored { hard: HardState::new(rules), snapshot: None, commit_index: 0 };
-        let (checkpoint, mut parts) = (newest_checkpoint(&recovered), Received::default());
+        let (newest, mut parts) = (checkpoint::newest(&recovered.records), Received::default());
         for (place, stored) in recovered.records.into_iter().enumerate() {
-            let is_replaced = checkpoint.is_some_and(|checkpoint| place < checkpoint);
             let fits = match stored {
-                Stored::Intact(record) => restored.replay(record, is_replaced, &mut parts),
+                Stored::Intact(record) => restored.replay(place, record, newest, &mut parts),
                 Stored::Damaged if !rules.keep(Rule::RefuseDamage) => true,
                 Stored::Damaged => return Err(refusal(place, "is damaged")),
             };
@@ -305,13 +304,15 @@ impl<C: Payload, R: Rules> HardState<C, R> {
 }
 
 impl<C: Payload, R: Rules> Restored<C, R> {
-    /// Replays a record. False if it does not fit the earlier ones. Of records that a later checkpoint replaces, only
-    /// terms and parts matter: those before them may be gone.
-    fn replay(&mut self, record: Record<C>, is_replaced: bool, parts: &mut Received<C>) -> bool {
+    /// Replays a record. False if it does not fit the earlier ones. Of records before the place of the newest checkpoint
+    /// ([`checkpoint::newest`]), only terms and parts matter: those before them may be gone.
+    fn replay(&mut self, place: usize, record: Record<C>, newest: Option<usize>, parts: &mut Received<C>) -> bool {
+        let (is_replaced, counts) = (newest.is_some_and(|newest| place < newest), newest == Some(place));
         let hard = &mut self.hard;
         let lenient = !hard.rules.keep_all();
         match record {
-            Record::Part(part) => parts.take(*part),
+            Record::Part(part) => self.take_part(*part, counts, parts),
+            Record::Checkpoint(checkpoint) => self.take_end(*checkpoint, counts, parts),
             Record::Vote { term, vote } => {
                 let fits = term >= hard.term;
                 (hard.term, hard.vote) = (term, vote);
@@ -332,18 +333,12 @@ impl<C: Payload, R: Rules> Restored<C, R> {
                 }
                 fits || lenient
             }
-            Record::Checkpoint(checkpoint) => self.adopt(*checkpoint, parts),
             Record::Commit { index } => {
                 self.commit_index = self.commit_index.max(index);
                 lenient
             }
         }
     }
-}
-
-/// The place of the newest checkpoint.
-fn newest_checkpoint<C>(recovered: &Recovered<Record<C>>) -> Option<usize> {
-    recovered.records.iter().rposition(|stored| matches!(stored, Stored::Intact(Record::Checkpoint(_))))
 }
 
 fn refusal(place: usize, what: &str) -> Exit {

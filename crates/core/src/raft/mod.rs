@@ -82,7 +82,7 @@ use crate::time::Time;
 
 pub use crate::consensus::{Index, Role, Term};
 pub use config::{Config, ConfigError};
-pub use hard_state::{Checkpoint, Part, Record};
+pub use hard_state::{Checkpoint, Part, Record, Remembered};
 use hard_state::{HardState, Restored};
 pub use log::{Entries, Entry, Log, Payload};
 pub use message::{AppendEntries, AppendOutcome, AppendReply, InstallSnapshot, Message, RequestVote, Vote};

@@ -134,9 +134,9 @@ fn names_and_tokens_differ_from_start_to_start() {
 #[test]
 fn a_checkpoint_replaces_the_facts_before_it_by_its_own() {
     let facts = [Fact::Own(Memory(5)), Fact::Met(ReplicaId(1), Memory(6)), Fact::Admitted];
-    let part = raft::Part { last_index: 0, offset: 0, commands: Vec::new() };
-    let (last_term, base, entries) = (0, (0, 0), Vec::new());
-    let checkpoint = raft::Checkpoint { term: 3, vote: None, last_term, digest: 0, part, base, entries };
+    let remembered = Some(raft::Remembered { term: 3, vote: None, base: (0, 0), entries: Vec::new() });
+    let part = raft::Part { last_index: 0, offset: 0, commands: Vec::new(), remembered };
+    let checkpoint = raft::Checkpoint { last_term: 0, digest: 0, part };
     let raft = raft::Record::Checkpoint(Box::new(checkpoint));
     let records = [
         Record::Fact(Fact::Own(Memory(1))),

@@ -1,8 +1,12 @@
 //! Checkpoints: how a snapshot replaces the log on the disk.
 //!
 //! A snapshot may be large, and the disk has other work, so it is written in parts: the next one when the one before is on
-//! the disk. Other records stand between them. The last part is in the [`Checkpoint`], which has all other state, too, and
-//! replaces all records before the first part. A follower that receives a snapshot writes the chunks as they arrive.
+//! the disk. Other records stand between them. The last part is in the [`Checkpoint`], which replaces all records before
+//! the first part.
+//!
+//! A replica's own snapshot continues its log, so its first part has the rest of the state ([`Remembered`]), and the
+//! records between the parts go on from there. A follower that receives a snapshot writes the chunks as they arrive. That
+//! snapshot replaces its log, too, so the rest of the state is in the checkpoint, and the records between do not matter.
 
 use std::sync::Arc;
 
@@ -10,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Effects, Entry, HardState, Index, Log, Payload, Record, Restored, Rule, Rules, Snapshot, Term};
 use crate::id::ReplicaId;
+use crate::machine::Stored;
 
 /// A part of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,21 +25,28 @@ pub struct Part<C> {
     pub offset: u64,
     /// The next ones.
     pub commands: Vec<C>,
+    /// The rest of the state at this point; only in the first of several parts of a replica's own snapshot.
+    pub remembered: Option<Remembered<C>>,
 }
 
-/// Everything that a replica has to remember.
+/// What ends a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Checkpoint<C> {
-    /// The current term.
-    pub term: Term,
-    /// The vote in it.
-    pub vote: Option<ReplicaId>,
     /// The term of the last entry that the snapshot covers.
     pub last_term: Term,
     /// The digest of the snapshot.
     pub digest: u64,
-    /// The last part of the snapshot.
+    /// The last part of the snapshot. It has the rest of the state at this point, unless the first one has it.
     pub part: Part<C>,
+}
+
+/// What a replica has to remember besides a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Remembered<C> {
+    /// The current term.
+    pub term: Term,
+    /// The vote in it.
+    pub vote: Option<ReplicaId>,
     /// The index and the term of the last entry that the log has dropped.
     pub base: (Index, Term),
     /// The entries after that.
@@ -76,8 +88,9 @@ impl<C: Payload, R: Rules> HardState<C, R> {
     /// is complete.
     pub(super) fn begin_checkpoint(&mut self, snapshot: Snapshot<C>, out: &mut impl Effects<C>) {
         if !self.rules.keep(Rule::ReplaceInOneStep) {
-            let part = Part { last_index: snapshot.last_index, offset: 0, commands: Vec::new() };
-            self.persist_checkpoint(Snapshot { digest: 0, ..snapshot.clone() }, part, out);
+            let remembered = Some(self.remember(snapshot.last_index));
+            let part = Part { last_index: snapshot.last_index, offset: 0, commands: Vec::new(), remembered };
+            self.end_checkpoint(&Snapshot { digest: 0, ..snapshot.clone() }, part, out);
         }
         let Some(journal) = &mut self.journal else { return };
         let last_index = snapshot.last_index;
@@ -93,18 +106,27 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         if journal.on_disk < own.waits_for {
             return;
         }
-        let snapshot = own.snapshot.clone();
+        let (snapshot, last_index) = (own.snapshot.clone(), *last_index);
         // A small state takes few steps, however small its parts would be.
         let few = (snapshot.contents.len() / 64 + 1).min(256);
         let commands = snapshot.chunk(*offset as usize, few, journal.part_bytes_max);
-        let part = Part { last_index: *last_index, offset: *offset, commands };
-        *offset += part.commands.len() as u64;
-        if *offset < snapshot.contents.len() as u64 {
-            own.waits_for = journal.persisted + 1;
+        let (first, next) = (*offset == 0, *offset + commands.len() as u64);
+        let mut part = Part { last_index, offset: *offset, commands, remembered: None };
+        (*offset, own.waits_for) = (next, journal.persisted + 1);
+        if first {
+            part.remembered = Some(self.remember(last_index));
+        }
+        if next < snapshot.contents.len() as u64 {
             self.persist(Record::Part(Box::new(part)), out);
         } else {
+            self.give_up_writing();
+            self.end_checkpoint(&snapshot, part, out);
+        }
+    }
+
+    fn give_up_writing(&mut self) {
+        if let Some(journal) = &mut self.journal {
             journal.writing = None;
-            self.persist_checkpoint(snapshot, part, out);
         }
     }
 
@@ -119,7 +141,8 @@ impl<C: Payload, R: Rules> HardState<C, R> {
             return;
         };
         writing.offset += commands.len() as u64;
-        self.persist(Record::Part(Box::new(Part { last_index, offset, commands: commands.to_vec() })), out);
+        let part = Part { last_index, offset, commands: commands.to_vec(), remembered: None };
+        self.persist(Record::Part(Box::new(part)), out);
     }
 
     /// Writes all of a received snapshot that has not been written yet.
@@ -131,7 +154,7 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         let (mut offset, bytes_max) = (received.map_or(0, |writing| writing.offset), journal.part_bytes_max);
         let part = |offset: &mut u64| {
             let commands = snapshot.chunk(*offset as usize, 1, bytes_max);
-            let part = Part { last_index, offset: *offset, commands };
+            let part = Part { last_index, offset: *offset, commands, remembered: None };
             *offset += part.commands.len() as u64;
             part
         };
@@ -139,30 +162,33 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         while offset < snapshot.contents.len() as u64 {
             self.persist(Record::Part(Box::new(std::mem::replace(&mut next, part(&mut offset)))), out);
         }
-        self.persist_checkpoint(snapshot.clone(), next, out);
+        next.remembered = Some(self.remember(last_index));
+        self.end_checkpoint(snapshot, next, out);
     }
 
-    fn persist_checkpoint(&mut self, snapshot: Snapshot<C>, part: Part<C>, out: &mut impl Effects<C>) {
+    fn end_checkpoint(&mut self, snapshot: &Snapshot<C>, part: Part<C>, out: &mut impl Effects<C>) {
+        let Snapshot { last_term, digest, .. } = *snapshot;
+        self.persist(Record::Checkpoint(Box::new(Checkpoint { last_term, digest, part })), out);
+        self.note_end();
+    }
+
+    /// What is to be remembered besides a snapshot up to this index, with some of the entries that it covers.
+    fn remember(&self, last_index: Index) -> Remembered<C> {
         let log = &self.log;
         let first = log.first_index() - 1;
-        assert!((first..=log.last_index()).contains(&snapshot.last_index), "the log continues a checkpoint's snapshot");
+        assert!((first..=log.last_index()).contains(&last_index), "the log continues a checkpoint's snapshot");
         let mut bytes = 0;
-        let kept = log.from(first + 1)[..(snapshot.last_index - first) as usize].iter().rev().take_while(|entry| {
+        let kept = log.from(first + 1)[..(last_index - first) as usize].iter().rev().take_while(|entry| {
             bytes += entry.bytes();
             bytes <= KEPT_BYTES_MAX
         });
-        let base = snapshot.last_index - kept.count() as Index;
-        let checkpoint = Checkpoint {
+        let base = last_index - kept.count() as Index;
+        Remembered {
             term: self.term,
             vote: self.vote.filter(|_| self.rules.keep(Rule::PersistVote)),
-            last_term: snapshot.last_term,
-            digest: snapshot.digest,
-            part,
             base: (base, log.term(base).expect("the term of the last entry that was dropped is known")),
             entries: log.from(base + 1).to_vec(),
-        };
-        self.persist(Record::Checkpoint(Box::new(checkpoint)), out);
-        self.note_end();
+        }
     }
 }
 
@@ -202,16 +228,40 @@ impl<C> Received<C> {
     }
 }
 
+/// Finds the record that has the rest of the newest checkpoint's state: its end, or its first part. Records before it are
+/// replaced, and may be gone in part.
+pub(super) fn newest<C>(records: &[Stored<Record<C>>]) -> Option<usize> {
+    let end = records.iter().rposition(|stored| matches!(stored, Stored::Intact(Record::Checkpoint(_))))?;
+    let begins = |stored: &Stored<Record<C>>| matches!(stored, Stored::Intact(Record::Part(part)) if part.offset == 0);
+    match &records[end] {
+        Stored::Intact(Record::Checkpoint(checkpoint)) if checkpoint.part.remembered.is_none() => {
+            Some(records[..end].iter().rposition(begins).unwrap_or(end))
+        }
+        _ => Some(end),
+    }
+}
+
 impl<C: Payload, R: Rules> Restored<C, R> {
-    /// Replaces all by a checkpoint. False if it contradicts itself, or a part is missing.
-    pub(super) fn adopt(&mut self, checkpoint: Checkpoint<C>, parts: &mut Received<C>) -> bool {
-        let Checkpoint { term, vote, last_term, digest, part, base, entries } = checkpoint;
+    /// Takes a part of a snapshot. False if one is missing, or contradicts itself. `counts` says whether it is the one with
+    /// the rest of the newest checkpoint's state.
+    pub(super) fn take_part(&mut self, mut part: Part<C>, counts: bool, parts: &mut Received<C>) -> bool {
+        let remembered = part.remembered.take().filter(|_| counts);
         let last_index = part.last_index;
-        let end = base.0 + entries.len() as Index;
+        let fits = parts.take(part);
+        let Some(Remembered { term, vote, base, entries }) = remembered else { return fits && !counts };
         let hard = &mut self.hard;
-        let fits = term >= hard.term && (base.0..=end).contains(&last_index) && parts.take(part);
+        let end = base.0 + entries.len() as Index;
+        let fits = fits && term >= hard.term && (base.0..=end).contains(&last_index);
         (hard.term, hard.vote) = (term, vote);
         hard.log = Log::continued(base, entries);
+        fits
+    }
+
+    /// Takes the end of a checkpoint. False if it contradicts itself, or a part is missing.
+    pub(super) fn take_end(&mut self, checkpoint: Checkpoint<C>, counts: bool, parts: &mut Received<C>) -> bool {
+        let Checkpoint { last_term, digest, part } = checkpoint;
+        let last_index = part.last_index;
+        let fits = self.take_part(part, counts, parts);
         self.commit_index = self.commit_index.max(last_index);
         let contents = Arc::new(std::mem::take(&mut parts.commands));
         self.snapshot = Some(Snapshot { last_index, last_term, digest, contents });

@@ -159,11 +159,13 @@ fn a_sync_is_asked_for_as_long_as_something_is_not_on_the_disk_and_never_without
 fn a_damaged_record_and_one_that_does_not_fit_are_refused_by_their_number() {
     let append = |index, term| Record::Append { index, entry: entry(term, 0) };
     let vote = |term| Record::Vote { term, vote: None };
-    let part = |last_index, offset| Part { last_index, offset, commands: vec![7] };
-    let checkpoint = |term, base, part| {
-        let (last_term, digest, entries) = (1, 0, vec![entry(1, 0)]);
-        Record::Checkpoint(Box::new(Checkpoint { term, vote: None, last_term, digest, part, base, entries }))
+    let part = |last_index, offset| Part { last_index, offset, commands: vec![7], remembered: None };
+    let with = |term, base, part| Part {
+        remembered: Some(Remembered { term, vote: None, base, entries: vec![entry(1, 0)] }),
+        ..part
     };
+    let end = |part| Record::Checkpoint(Box::new(Checkpoint { last_term: 1, digest: 0, part }));
+    let checkpoint = |term, base, part| end(with(term, base, part));
     let alone = |part| Record::Part(Box::new(part));
     for records in [
         vec![append(2, 1)],
@@ -180,6 +182,9 @@ fn a_damaged_record_and_one_that_does_not_fit_are_refused_by_their_number() {
         vec![alone(part(2, 0)), checkpoint(1, (3, 1), part(3, 1))],
         vec![alone(part(3, 0)), alone(part(3, 2))],
         vec![alone(part(3, 1))],
+        vec![end(part(3, 0))],
+        vec![alone(with(1, (3, 1), part(3, 0))), end(part(3, 2))],
+        vec![alone(with(1, (3, 1), part(3, 0))), append(6, 1)],
         vec![Record::Commit { index: 1 }],
     ] {
         let Err(Exit(why)) = restore(&records) else { panic!("{records:?} is believed") };
