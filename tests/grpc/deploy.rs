@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
+use yaml_rust2::yaml::Hash;
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::cluster::{pause, seedbed, told};
+use crate::cluster::{Cluster, pause, seedbed, told};
+use crate::common::processes;
 
 /// How often it is looked whether servers are up, a tenth of a second apart.
 const TRIES: usize = 200;
+
+/// The most seconds that a server takes to hand over, answer its requests and close its connections.
+const LONGEST_FAREWELL: u64 = 3;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -48,42 +54,169 @@ fn succeeds(mut command: impl FnMut() -> Output) {
 }
 
 #[test]
-fn the_servers_of_the_compose_file_are_a_cluster() {
-    let text = fs::read_to_string(root().join("deploy/compose.yaml")).expect("deploy/compose.yaml");
-    let file = &YamlLoader::load_from_str(&text).expect("YAML")[0];
+fn the_servers_of_the_compose_file_are_a_cluster_that_remembers() {
+    let file = yaml("deploy/compose.yaml");
     let services = file["services"].as_hash().expect("services");
-    let addresses = free_addresses(services.len());
-    let mut servers = Servers(Vec::new());
-    for (number, (name, service)) in services.iter().enumerate() {
-        let variables = merged(&merged(service)["environment"]);
-        let mut command = seedbed(root());
-        for (name, value) in &variables {
-            let mut value = value.as_str().expect("a text").to_owned();
-            for (place, address) in addresses.iter().enumerate() {
-                value = value.replace(&format!("kv-{place}:7001"), address);
+    let volumes = file["volumes"].as_hash().expect("volumes");
+    let (addresses, pages) = (free_addresses(services.len()), free_addresses(services.len()));
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = || {
+        let started = services.iter().enumerate().map(|(number, (name, service))| {
+            assert_eq!(name.as_str(), Some(&*format!("kv-{number}")), "a server's name says its number");
+            let service = merged(service);
+            let place = volume(&service, volumes);
+            let mut command = seedbed(root());
+            for (name, value) in merged(&service["environment"]) {
+                let mut value = value.as_str().expect("a text").to_owned();
+                for (place, address) in addresses.iter().enumerate() {
+                    value = value.replace(&format!("kv-{place}:7001"), address);
+                }
+                let value = value.replace("0.0.0.0:7001", &addresses[number]).replace("0.0.0.0:9100", &pages[number]);
+                command
+                    .env(name, value.replace(&place, folder.path().join(number.to_string()).to_str().expect("a path")));
             }
-            let value = value.replace("0.0.0.0:7001", &addresses[number]).replace("0.0.0.0:9100", "127.0.0.1:0");
-            command.env(name, value);
-        }
-        assert_eq!(name.as_str(), Some(&*format!("kv-{number}")), "a server's name says its number");
-        assert_eq!(merged(service)["restart"].as_str(), Some("no"), "one without its memory is refused");
-        let arguments = merged(service)["command"].as_vec().expect("a list").clone();
-        command.args(arguments.iter().map(|argument| argument.as_str().expect("a text")));
-        servers.0.push(command.arg("--with-parent").stderr(Stdio::null()).spawn().expect("seedbed starts"));
-    }
-    assert_eq!(servers.0.len(), 5);
+            command.args(words(&service["command"]));
+            command.arg("--with-parent").stderr(Stdio::null()).spawn().expect("seedbed starts")
+        });
+        Servers(started.collect())
+    };
     let run = |arguments: &str| {
         let mut command = seedbed(root());
         command.args(arguments.split(' ')).env("SEEDBED_SERVERS", addresses.join(","));
         command.output().expect("seedbed starts")
     };
+    let servers = start();
+    assert_eq!(servers.0.len(), 5);
     succeeds(|| run("status"));
     succeeds(|| run("kv put name Ada"));
     succeeds(|| run("chaos set 0 1 0.1"));
-    let dockerfile = fs::read_to_string(root().join("deploy/Dockerfile")).expect("deploy/Dockerfile");
-    assert!(dockerfile.contains("cargo build --profile dist --locked --features grpc --bin seedbed"));
+    let service = merged(services.values().next().expect("a service"));
+    let check = words(&service["healthcheck"]["test"]);
+    let healthy = |page: &str| {
+        let script = check[3].replace("127.0.0.1/9100", &page.replace(':', "/"));
+        processes::program(&check[1]).args([&check[2], &script]).output().expect("bash starts")
+    };
+    assert_eq!((check.len(), &*check[0]), (4, "CMD"), "{check:?}");
+    succeeds(|| healthy(&pages[0]));
+    // A kill, as by a power failure, and another start as `restart` demands.
+    drop(servers);
+    assert!(!healthy(&pages[0]).status.success(), "a server that is down is not healthy");
+    assert_eq!(service["restart"].as_str(), Some("unless-stopped"));
+    assert!(service["stop_grace_period"].as_str().is_some_and(|time| seconds(time) > LONGEST_FAREWELL));
+    let _servers = start();
+    succeeds(|| run("kv get name"));
+}
+
+/// Where a service has its only volume, which is one of its own.
+fn volume(service: &BTreeMap<String, Yaml>, volumes: &Hash) -> String {
+    let [volume] = &words(&service["volumes"])[..] else { panic!("a server has one volume") };
+    let (name, place) = volume.split_once(':').expect("a volume and a place");
+    assert!(volumes.contains_key(&Yaml::String(name.to_owned())), "{name} is a named volume");
+    let id = merged(&service["environment"])["SEEDBED_ID"].as_str().map(|id| format!("kv-{id}"));
+    assert_eq!(id.as_deref(), Some(name), "a volume belongs to one server");
+    assert_eq!(merged(&service["environment"])["SEEDBED_DATA"].as_str(), Some(place));
+    place.to_owned()
+}
+
+#[test]
+fn the_image_has_a_folder_for_the_data_that_its_user_can_write() {
+    let text = fs::read_to_string(root().join("deploy/Dockerfile")).expect("deploy/Dockerfile");
+    assert!(text.contains("cargo build --profile dist --locked --features grpc --bin seedbed"));
     let least = env!("CARGO_PKG_RUST_VERSION");
-    assert!(dockerfile.contains(&format!("FROM rust:{least}-slim")), "the image builds with the oldest Rust allowed");
+    assert!(text.contains(&format!("FROM rust:{least}-slim")), "the image builds with the oldest Rust allowed");
+    let user = text.lines().find_map(|line| line.strip_prefix("USER ")).expect("a user");
+    let (user, group) = user.split_once(':').expect("a user and a group");
+    assert!(text.contains(&format!("RUN install -d -o {user} -g {group} -m 700 /var/lib/seedbed\n")), "{text}");
+}
+
+#[test]
+fn the_unit_restarts_a_server_and_gives_it_a_folder() {
+    let unit = Unit::read();
+    assert_eq!(unit.value("Restart"), "always");
+    assert!(seconds(unit.value("RestartSec")) >= 1, "a server that cannot start must not fill the log");
+    assert_eq!(unit.value("StartLimitIntervalSec"), "0", "it is started again however often it ends");
+    assert!(seconds(unit.value("TimeoutStopSec")) > LONGEST_FAREWELL);
+    let options = fs::read_to_string(root().join("deploy/seedbed.toml")).expect("deploy/seedbed.toml");
+    assert!(options.contains(&format!("data = \"/var/lib/{}\"\n", unit.value("StateDirectory"))), "{options}");
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        println!("SKIPPED: there is no systemd-analyze, which checks units");
+        return;
+    }
+    // It demands that the program exists.
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("seedbed.service");
+    fs::write(&path, unit.0.replace("/usr/local/bin/seedbed", env!("CARGO_BIN_EXE_seedbed"))).expect("a file");
+    let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output().expect("it starts");
+    let said = told(&output);
+    assert!(output.status.success() && !said.contains("seedbed.service"), "{said}");
+}
+
+#[test]
+fn every_metric_of_the_document_and_of_the_alerts_is_exported() {
+    let page = &free_addresses(1)[0];
+    let cluster = Cluster::start_each(3, |id| match id {
+        0 => vec!["--metrics".to_owned(), page.clone()],
+        _ => Vec::new(),
+    });
+    cluster.expect(&format!("kv put k v --servers {}", cluster.addresses[0]), 0);
+    let mut stream = TcpStream::connect(page).expect("a connection");
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("it listens");
+    let mut exported = String::new();
+    stream.read_to_string(&mut exported).expect("an answer");
+    let kinds: BTreeMap<&str, &str> =
+        exported.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let is_exported = |name: &str| {
+        kinds.get(name) == Some(&"gauge")
+            || name.strip_suffix("_total").is_some_and(|name| kinds.get(name) == Some(&"counter"))
+            || kinds.get(name.trim_end_matches("_bucket")) == Some(&"histogram")
+    };
+    let mut count = 0;
+    for file in ["docs/deploy.md", "deploy/alerts.yaml"] {
+        let text = fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        for name in
+            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("seedbed_"))
+        {
+            assert!(is_exported(name), "{file}: {name} is not among {kinds:?}");
+            count += 1;
+        }
+    }
+    assert!(count > 20, "only {count} names found");
+    let rules = yaml("deploy/alerts.yaml");
+    for rule in rules["groups"][0]["rules"].as_vec().expect("a list of rules") {
+        assert!(["alert", "expr"].iter().all(|key| rule[*key].as_str().is_some()), "{rule:?}");
+        assert!(rule["annotations"]["summary"].as_str().is_some(), "{rule:?}");
+    }
+}
+
+/// The unit of systemd.
+struct Unit(String);
+
+impl Unit {
+    fn read() -> Unit {
+        Unit(fs::read_to_string(root().join("deploy/seedbed.service")).expect("deploy/seedbed.service"))
+    }
+
+    /// The value of a key that it has once.
+    fn value(&self, key: &str) -> &str {
+        let mut values = self.0.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let value = values.next().unwrap_or_else(|| panic!("{key} is set"));
+        assert_eq!(values.next(), None, "{key} is set once");
+        value
+    }
+}
+
+/// A time in whole seconds, with or without the unit.
+fn seconds(text: &str) -> u64 {
+    text.trim_end_matches('s').parse().expect("whole seconds")
+}
+
+fn yaml(name: &str) -> Yaml {
+    let text = fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    YamlLoader::load_from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}")).swap_remove(0)
+}
+
+fn words(list: &Yaml) -> Vec<String> {
+    list.as_vec().expect("a list").iter().map(|word| word.as_str().expect("a text").to_owned()).collect()
 }
 
 /// A mapping with what it merges in, as YAML's `<<` says.
@@ -119,16 +252,13 @@ fn the_walk_through_five_machines_works_on_one() {
         .expect("a shell");
     assert!(output.status.success(), "{}", told(&output));
 
-    let [serve] = of("seedbed serve ")[..] else { panic!("one command starts a server") };
     let mut servers = Servers(Vec::new());
     for number in 0..5 {
-        let own = serve.replace("--id 0 --listen 10.0.0.10", &format!("--id {number} --listen 10.0.0.1{number}"));
-        let own = site.here(&own).replace("127.0.0.1:9100", "127.0.0.1:0") + " --with-parent";
-        servers.0.push(site.command(&own).stderr(Stdio::null()).spawn().expect("seedbed starts"));
+        servers.0.push(site.set_up(number, &of("install ")));
     }
     let [list] = of("export SEEDBED_SERVERS=")[..] else { panic!("one line says where servers are") };
     let list = site.here(list.trim_start_matches("export SEEDBED_SERVERS="));
-    let clients: Vec<&str> = of("seedbed ").into_iter().filter(|line| !line.starts_with("seedbed serve ")).collect();
+    let clients: Vec<&str> = of("seedbed ").into_iter().collect();
     assert!(clients.len() >= 3, "{clients:?}");
     for client in clients {
         succeeds(|| site.command(&site.here(client)).env("SEEDBED_SERVERS", &list).output().expect("seedbed starts"));
@@ -151,13 +281,69 @@ impl Site {
         let mut here = command.to_owned();
         for (number, address) in self.addresses.iter().enumerate() {
             let machine = format!("10.0.0.1{number}");
-            here = here.replace(&format!("{machine}:7001"), address);
-            for file in ["pem", "key"] {
-                here = here.replace(&format!("{machine}.{file}"), &format!("certs/127.0.0.1.{file}"));
-            }
-            here = here.replace(&machine, "127.0.0.1");
+            here = here.replace(&format!("{machine}:7001"), address).replace(&machine, "127.0.0.1");
         }
         here.replace(" ca.pem", " certs/ca.pem")
+    }
+
+    /// Does on one machine what its administrator and systemd do: installs files, and starts what the unit starts.
+    fn set_up(&self, number: usize, installs: &[&str]) -> Child {
+        let machine = self.folder.path().join(format!("machine-{number}"));
+        let moved = |text: &str| {
+            let place = machine.to_str().expect("a path in UTF-8");
+            ["/usr/local/bin/", "/etc/", "/var/lib/"]
+                .iter()
+                .fold(text.to_owned(), |text, folder| text.replace(folder, &format!("{place}{folder}")))
+        };
+        for folder in ["files", "usr/local/bin", "etc/systemd/system", "var/lib", "run"] {
+            fs::create_dir_all(machine.join(folder)).expect("a folder");
+        }
+        self.bring_files(number, &machine.join("files"), &moved);
+        for install in installs {
+            let words = moved(install);
+            let words: Vec<&str> = words.split_whitespace().collect();
+            let output = Command::new(words[0]).args(&words[1..]).current_dir(machine.join("files")).output();
+            let output = output.expect("install starts");
+            assert!(output.status.success(), "{install}: {}", told(&output));
+        }
+        let unit = fs::read_to_string(machine.join("etc/systemd/system/seedbed.service")).expect("the unit");
+        assert_eq!(unit, Unit::read().0);
+        let credential = Unit(unit.clone()).value("LoadCredential").to_owned();
+        let (name, source) = credential.split_once(':').expect("a name and a file");
+        fs::copy(moved(source), machine.join("run").join(name)).expect("the key is where the unit expects it");
+        let start = moved(Unit(unit).value("ExecStart"));
+        let start = start.replace("${CREDENTIALS_DIRECTORY}", machine.join("run").to_str().expect("a path"));
+        let mut words = start.split_whitespace();
+        let mut command = processes::program(words.next().expect("a program"));
+        command
+            .args(words)
+            .arg("--with-parent")
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program is where the unit expects it")
+    }
+
+    /// What is copied to a machine, and what its administrator changes in the options.
+    fn bring_files(&self, number: usize, files: &Path, moved: &impl Fn(&str) -> String) {
+        let certificates = self.folder.path().join("certs");
+        fs::copy(certificates.join("ca.pem"), files.join("ca.pem")).expect("the authority");
+        for ending in ["pem", "key"] {
+            let own = files.join(format!("10.0.0.10.{ending}"));
+            fs::copy(certificates.join(format!("127.0.0.1.{ending}")), own).expect("a certificate");
+        }
+        // A link would do, but `install` copies, and the program of a test is large. A script is as good.
+        let script = format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_seedbed"));
+        fs::write(files.join("seedbed"), script).expect("a program");
+        fs::copy(root().join("deploy/seedbed.service"), files.join("seedbed.service")).expect("the unit");
+        let options = fs::read_to_string(root().join("deploy/seedbed.toml")).expect("deploy/seedbed.toml");
+        let own =
+            [("id = 0", format!("id = {number}")), ("listen = \"10.0.0.10", format!("listen = \"10.0.0.1{number}"))];
+        let options = own.iter().fold(options, |options, (old, new)| {
+            assert_eq!(options.matches(old).count(), 1, "{old}");
+            options.replace(old, new)
+        });
+        let options = self.here(&moved(&options)).replace("127.0.0.1:9100", "127.0.0.1:0");
+        fs::write(files.join("seedbed.toml"), options).expect("a file");
     }
 
     fn command(&self, line: &str) -> Command {

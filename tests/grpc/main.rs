@@ -9,6 +9,7 @@ mod crashes;
 mod demo;
 mod deploy;
 mod guide;
+mod restarts;
 mod server;
 mod soak;
 mod stock;

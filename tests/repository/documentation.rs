@@ -45,8 +45,15 @@ const RUN_ELSEWHERE: [(&str, &str); 9] = [
 const LIVE_AT_ONCE: usize = 3;
 
 /// How commands of docs/deploy.md begin. tests/grpc/deploy.rs reads that and does the same on this machine.
-const RUN_BY_DEPLOYMENT: [&str; 4] =
-    ["docker compose -f deploy/compose.yaml ", "deploy/certificates.sh ", "export SEEDBED_SERVERS=", "seedbed "];
+const RUN_BY_DEPLOYMENT: [&str; 7] = [
+    "docker compose -f deploy/compose.yaml ",
+    "deploy/certificates.sh ",
+    "export SEEDBED_SERVERS=",
+    "install ",
+    "seedbed ",
+    "systemctl ",
+    "useradd --system ",
+];
 
 #[test]
 fn every_command_in_the_documents_works_as_it_says() {
