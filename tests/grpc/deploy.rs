@@ -55,56 +55,90 @@ fn succeeds(mut command: impl FnMut() -> Output) {
 
 #[test]
 fn the_servers_of_the_compose_file_are_a_cluster_that_remembers() {
-    let file = yaml("deploy/compose.yaml");
-    let services = file["services"].as_hash().expect("services");
-    let volumes = file["volumes"].as_hash().expect("volumes");
-    let (addresses, pages) = (free_addresses(services.len()), free_addresses(services.len()));
-    let folder = tempfile::tempdir().expect("a folder");
-    let start = || {
-        let started = services.iter().enumerate().map(|(number, (name, service))| {
-            assert_eq!(name.as_str(), Some(&*format!("kv-{number}")), "a server's name says its number");
-            let service = merged(service);
-            let place = volume(&service, volumes);
-            let mut command = seedbed(root());
-            for (name, value) in merged(&service["environment"]) {
-                let mut value = value.as_str().expect("a text").to_owned();
-                for (place, address) in addresses.iter().enumerate() {
-                    value = value.replace(&format!("kv-{place}:7001"), address);
-                }
-                let value = value.replace("0.0.0.0:7001", &addresses[number]).replace("0.0.0.0:9100", &pages[number]);
-                command
-                    .env(name, value.replace(&place, folder.path().join(number.to_string()).to_str().expect("a path")));
-            }
-            command.args(words(&service["command"]));
-            command.arg("--with-parent").stderr(Stdio::null()).spawn().expect("seedbed starts")
-        });
-        Servers(started.collect())
-    };
-    let run = |arguments: &str| {
-        let mut command = seedbed(root());
-        command.args(arguments.split(' ')).env("SEEDBED_SERVERS", addresses.join(","));
-        command.output().expect("seedbed starts")
-    };
-    let servers = start();
+    let compose = Compose::read();
+    let servers = compose.start();
     assert_eq!(servers.0.len(), 5);
-    succeeds(|| run("status"));
-    succeeds(|| run("kv put name Ada"));
-    succeeds(|| run("chaos set 0 1 0.1"));
-    let service = merged(services.values().next().expect("a service"));
-    let check = words(&service["healthcheck"]["test"]);
-    let healthy = |page: &str| {
-        let script = check[3].replace("127.0.0.1/9100", &page.replace(':', "/"));
-        processes::program(&check[1]).args([&check[2], &script]).output().expect("bash starts")
-    };
-    assert_eq!((check.len(), &*check[0]), (4, "CMD"), "{check:?}");
-    succeeds(|| healthy(&pages[0]));
+    succeeds(|| compose.run("status"));
+    succeeds(|| compose.run("kv put name Ada"));
+    succeeds(|| compose.run("chaos set 0 1 0.1"));
+    succeeds(|| compose.check_health(0));
     // A kill, as by a power failure, and another start as `restart` demands.
     drop(servers);
-    assert!(!healthy(&pages[0]).status.success(), "a server that is down is not healthy");
-    assert_eq!(service["restart"].as_str(), Some("unless-stopped"));
-    assert!(service["stop_grace_period"].as_str().is_some_and(|time| seconds(time) > LONGEST_FAREWELL));
-    let _servers = start();
-    succeeds(|| run("kv get name"));
+    assert!(!compose.check_health(0).status.success(), "a server that is down is not healthy");
+    for service in compose.services().values().map(merged) {
+        assert_eq!(service["restart"].as_str(), Some("unless-stopped"));
+        assert!(service["stop_grace_period"].as_str().is_some_and(|time| seconds(time) > LONGEST_FAREWELL));
+    }
+    let _servers = compose.start();
+    succeeds(|| compose.run("kv get name"));
+}
+
+/// The compose file, with free addresses of this machine and a folder in place of volumes.
+struct Compose {
+    file: Yaml,
+    addresses: Vec<String>,
+    /// Where the metrics are.
+    pages: Vec<String>,
+    folder: TempDir,
+}
+
+impl Compose {
+    fn read() -> Compose {
+        let file = yaml("deploy/compose.yaml");
+        let count = file["services"].as_hash().expect("services").len();
+        // All at once, so that no two are the same.
+        let mut addresses = free_addresses(2 * count);
+        let pages = addresses.split_off(count);
+        Compose { file, addresses, pages, folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn services(&self) -> &Hash {
+        self.file["services"].as_hash().expect("services")
+    }
+
+    /// Starts what the containers run.
+    fn start(&self) -> Servers {
+        let commands = self.services().iter().enumerate().map(|(number, (name, service))| {
+            assert_eq!(name.as_str(), Some(&*format!("kv-{number}")), "a server's name says its number");
+            let mut command = self.command(number, &merged(service));
+            command.arg("--with-parent").stderr(Stdio::null()).spawn().expect("seedbed starts")
+        });
+        Servers(commands.collect())
+    }
+
+    fn command(&self, number: usize, service: &BTreeMap<String, Yaml>) -> Command {
+        let volume = volume(service, self.file["volumes"].as_hash().expect("volumes"));
+        let folder = self.folder.path().join(number.to_string());
+        let mut command = seedbed(root());
+        for (name, value) in merged(&service["environment"]) {
+            let mut value = value.as_str().expect("a text").to_owned();
+            for (place, address) in self.addresses.iter().enumerate() {
+                value = value.replace(&format!("kv-{place}:7001"), address);
+            }
+            value = value.replace("0.0.0.0:7001", &self.addresses[number]);
+            value = value.replace("0.0.0.0:9100", &self.pages[number]);
+            command.env(name, value.replace(&volume, folder.to_str().expect("a path in UTF-8")));
+        }
+        command.args(words(&service["command"]));
+        command
+    }
+
+    /// Runs a command of a client.
+    fn run(&self, arguments: &str) -> Output {
+        let mut command = seedbed(root());
+        command.args(arguments.split(' ')).env("SEEDBED_SERVERS", self.addresses.join(","));
+        command.output().expect("seedbed starts")
+    }
+
+    /// Runs the health check of a server.
+    fn check_health(&self, server: usize) -> Output {
+        let service = merged(self.services().values().nth(server).expect("a service"));
+        let check = words(&service["healthcheck"]["test"]);
+        let [kind, shell, option, script] = &check[..] else { panic!("a shell runs a script: {check:?}") };
+        assert_eq!(kind, "CMD");
+        let script = script.replace("127.0.0.1/9100", &self.pages[server].replace(':', "/"));
+        processes::program(shell).args([option, &script]).output().expect("the shell starts")
+    }
 }
 
 /// Where a service has its only volume, which is one of its own.
