@@ -135,6 +135,8 @@ fn a_cluster_says_where_it_is_serves_and_leaves_nothing_however_it_ends() {
         let port = ports_in_a_row(3);
         let mut command = seedbed(Path::new(env!("CARGO_MANIFEST_DIR")));
         command.args(["cluster", "--replicas", "3", "--silence", "--port", &port.to_string()]);
+        // Meant for one server, or for another program.
+        command.env("SEEDBED_DATA", "/nowhere/at/all").env("SEEDBED_SYNC", "never");
         let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("seedbed starts");
         let servers = started(&running, 3);
         let addresses: Vec<String> = (port..port + 3).map(|port| format!("127.0.0.1:{port}")).collect();
@@ -176,6 +178,40 @@ fn a_cluster_says_where_it_is_serves_and_leaves_nothing_however_it_ends() {
         running.stderr.take().expect("a pipe").read_to_string(&mut errors).expect("text");
         assert_eq!(errors, "", "{way:?}");
     }
+}
+
+#[test]
+fn a_cluster_with_a_folder_has_everything_when_it_is_started_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("kv");
+    let port = ports_in_a_row(3);
+    let addresses: Vec<String> = (port..port + 3).map(|port| format!("127.0.0.1:{port}")).collect();
+    let start = |replicas: &str| {
+        let mut command = seedbed(Path::new(env!("CARGO_MANIFEST_DIR")));
+        command.args(["cluster", "--replicas", replicas, "--silence", "--port", &port.to_string()]);
+        command.arg("--data").arg(&data).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("seedbed starts")
+    };
+    let kv = |arguments: &[&str]| -> Output {
+        let mut command = seedbed(Path::new(env!("CARGO_MANIFEST_DIR")));
+        command.arg("kv").args(arguments).args(["--timeout", "20", "--servers", &addresses.join(",")]);
+        command.output().expect("seedbed starts")
+    };
+    for round in 0..3 {
+        let running = start("3");
+        started(&running, 3);
+        if round > 0 {
+            assert_eq!(text(&kv(&["get", "name"]).stdout), format!("Ada {}\n", round - 1));
+        }
+        assert_eq!(kv(&["put", "name", &format!("Ada {round}")]).status.code(), Some(0));
+        // With the second signal, all its servers are killed, too.
+        signal(&running, if round == 0 { Signal::TERM } else { Signal::KILL });
+        let output = running.wait_with_output().expect("it ends");
+        if round == 0 {
+            assert!(text(&output.stdout).contains(&format!("\nTheir data is in {}.\n", data.display())));
+        }
+    }
+    let refused = start("2").wait_with_output().expect("it ends");
+    assert_eq!(refused.status.code(), Some(1), "all its servers have ended");
 }
 
 #[test]

@@ -194,6 +194,17 @@ fn a_folder_that_cannot_be_used_ends_the_replica_and_is_named() {
 }
 
 #[test]
+fn a_file_that_may_not_grow_ends_the_replica_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut limited = Command::new("sh");
+    limited.args(["-c", r#"ulimit -f 40; exec "$0" 1234 0A1F 0001"#, env!("CARGO_BIN_EXE_3700kvstore")]);
+    let output = limited.env("SEEDBED_DATA", folder.path()).output().expect("a shell starts");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("no room to write") && told.contains("make room on its file system"), "{told}");
+}
+
+#[test]
 fn a_replica_outlives_its_router_for_a_while() {
     let (router, port) = socket();
     let mut process = Process::start(program().args([&port, "0A1F", "0001", "0002"]).env("SEEDBED_LOG", "info"));

@@ -13,7 +13,7 @@
 //!
 //! Caveats:
 //! - The hash is not keyed. Keys that were chosen to share many top bits stay in one large shard, because the directory
-//!   does not grow for a few shards alone. Copying that shard takes longer; nothing else changes.
+//!   does not grow for a few shards alone. Copying that shard takes longer, and so does each chunk of a snapshot from it.
 //! - The directory never shrinks before all keys are in one shard again. It takes about a thirtieth of a byte for each
 //!   key of the largest number that there was.
 

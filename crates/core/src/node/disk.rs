@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::machine::{Exit, Gate, Machine, Outbox, Record, Writes};
 use crate::storage::{Progress, Storage, Usage, Writer};
+use crate::time::{Span, Time};
 
 /// The disk of a machine that runs in a program of its own.
 pub struct Disk<M: Machine> {
@@ -27,12 +28,12 @@ struct State {
     over: Option<Over>,
 }
 
-/// Why a disk takes no more records.
+/// Why a disk takes no more records, in words.
 #[derive(Clone, Debug)]
 enum Over {
     /// It is full.
-    Full,
-    /// It has failed, as this message says.
+    Full(Box<str>),
+    /// It has failed.
     Failed(Box<str>),
 }
 
@@ -43,6 +44,8 @@ struct Queue<R> {
     synced: u64,
     /// How many checkpoints were persisted.
     checkpoints: u64,
+    /// When a sync was asked for that has not come, or since when another one is due.
+    waits_since: Option<Time>,
     /// Whether a sync is wanted. The writer hears of it at the end of a turn, so that one sync serves the whole turn.
     is_wanted: bool,
 }
@@ -87,13 +90,13 @@ impl<M: Machine> Disk<M> {
             let mut state = told.lock().unwrap_or_else(PoisonError::into_inner);
             match progress {
                 Progress::Synced { up_to } => state.synced = up_to,
-                Progress::Full => state.over = Some(Over::Full),
+                Progress::Full(error) => state.over = Some(Over::Full(error.to_string().into())),
                 Progress::Failed(error) => state.over = Some(Over::Failed(error.to_string().into())),
             }
             drop(state);
             notify();
         })?;
-        let queue = Queue { writer, persisted: 0, synced: 0, checkpoints: 0, is_wanted: false };
+        let queue = Queue { writer, persisted: 0, synced: 0, checkpoints: 0, waits_since: None, is_wanted: false };
         Ok(Disk { queue, gate: Gate::new(), was_full: false, progress })
     }
 
@@ -103,28 +106,61 @@ impl<M: Machine> Disk<M> {
     }
 
     /// Has the records of this turn written, if a sync of them is wanted.
-    pub fn flush(&mut self) {
+    pub fn flush(&mut self, now: Time) {
         if std::mem::take(&mut self.queue.is_wanted) {
+            self.queue.waits_since.get_or_insert(now);
             self.queue.writer.sync();
         }
     }
 
     /// What the machine must hear next. What waited for it is left in `passed`.
-    pub fn news(&mut self, passed: &mut Outbox<M>) -> Option<News> {
-        let state = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.synced > self.queue.synced {
-            self.queue.synced = state.synced;
-            self.gate.open(state.synced, passed);
-            return Some(News::Synced(state.synced));
+    pub fn news(&mut self, now: Time, passed: &mut Outbox<M>) -> Option<News> {
+        let State { synced, over } = self.state().clone();
+        if synced > self.queue.synced {
+            self.queue.synced = synced;
+            self.queue.waits_since = (synced < self.queue.persisted).then_some(now);
+            self.gate.open(synced, passed);
+            return Some(News::Synced(synced));
         }
-        match state.over.as_ref()? {
-            Over::Failed(why) => Some(News::Failed(Exit(why.clone()))),
-            Over::Full if self.was_full => None,
-            Over::Full => {
+        match over? {
+            Over::Failed(why) => Some(News::Failed(Exit(why))),
+            Over::Full(_) if self.was_full => None,
+            Over::Full(_) => {
                 self.was_full = true;
                 Some(News::Full)
             }
         }
+    }
+
+    /// Why the machine ends: as it says, unless the disk knows better.
+    pub fn explain(&self, why: Exit) -> Exit {
+        match &self.state().over {
+            Some(Over::Full(text) | Over::Failed(text)) => Exit(text.clone()),
+            None => why,
+        }
+    }
+
+    /// For how long the oldest request for a sync has had no answer.
+    pub fn waits(&self, now: Time) -> Span {
+        self.queue.waits_since.map_or(Span::ZERO, |since| now.since(since))
+    }
+
+    /// Writes and syncs all that is queued. The machine has ended.
+    ///
+    /// # Errors
+    /// If something cannot be written. It has not been promised.
+    pub fn close(self) -> Result<(), Exit> {
+        let Disk { queue, progress, .. } = self;
+        drop(queue);
+        let state = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        match &state.over {
+            Some(Over::Full(text) | Over::Failed(text)) => Err(Exit(text.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How much the storage holds and has done.
@@ -141,8 +177,6 @@ impl<M: Machine> Disk<M> {
 impl<M: Machine> fmt::Debug for Disk<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Queue { persisted, synced, .. } = self.queue;
-        let disk =
-            f.debug_struct("Disk").field("persisted", &persisted).field("synced", &synced).finish_non_exhaustive();
-        disk
+        f.debug_struct("Disk").field("persisted", &persisted).field("synced", &synced).finish_non_exhaustive()
     }
 }

@@ -181,28 +181,28 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
 
     /// Hears what the disk has to tell, if there is one.
     pub fn hear_of_disk(&mut self, now: Time) {
-        while let Some(news) = self.disk.as_mut().and_then(|disk| disk.news(&mut self.passed)) {
+        while self.exit.is_none()
+            && let Some(news) = self.disk.as_mut().and_then(|disk| disk.news(now, &mut self.passed))
+        {
             match news {
                 News::Synced(up_to) => self.hand_in(now, Input::Synced { up_to }),
                 News::Full => self.hand_in(now, Input::DiskFull),
-                News::Failed(why) => {
-                    self.exit = Some(why);
-                    return;
-                }
+                News::Failed(why) => self.exit = Some(why),
             }
         }
     }
 
     /// Has the disk write what this turn has left for it.
-    pub fn flush_disk(&mut self) {
+    pub fn flush_disk(&mut self, now: Time) {
         if let Some(disk) = &mut self.disk {
-            disk.flush();
+            disk.flush(now);
         }
     }
 
     /// Why the protocol has ended, if it has. Nothing more must be handed in or sent then.
-    pub fn exit(&self) -> Option<&Exit> {
-        self.exit.as_ref()
+    pub fn exit(&self) -> Option<Exit> {
+        let why = self.exit.clone()?;
+        Some(self.disk.as_ref().map_or_else(|| why.clone(), |disk| disk.explain(why.clone())))
     }
 
     /// The datagrams to send, in order. The caller clears them when they are sent.

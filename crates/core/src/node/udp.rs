@@ -65,6 +65,9 @@ const ERRORS_MAX: u32 = 100;
 /// the program within an instant.
 const ERROR_PAUSE: Span = Span::from_millis(20);
 
+/// The limit of the log of a replica with a folder, in bytes.
+const LOG_BYTES_MAX: usize = 64 << 20;
+
 /// The buffer for datagrams that wait, in bytes. The system may grant less.
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 
@@ -132,7 +135,10 @@ pub fn run_raft(port: u16, members: Members, seed: u64, level: Level, data: Opti
         }
     };
     let boot = Boot { identity, incarnation: 0, now: Time::ZERO, disk };
-    let replica = Replica::boot(boot, Config::default(), Sound).map_err(RunError::Exited)?;
+    // A run of the course is too short to gain from a shorter log, but a folder must not grow for ever.
+    let log_bytes_max = if storage.is_some() { LOG_BYTES_MAX } else { usize::MAX };
+    let config = Config { log_bytes_max, ..Config::default() };
+    let replica = Replica::boot(boot, config, Sound).map_err(RunError::Exited)?;
     let refused = |source| RunError::System { what: "a thread that writes to the disk, and wakes it", source };
     let start = |storage| {
         let bell = Bell::new()?;
@@ -208,9 +214,10 @@ impl Bell {
         }
     }
 
-    /// Whether it has rung since it was last asked.
-    fn has_rung(&self) -> bool {
-        rustix::io::read(&*self.0, &mut [0; 8]).is_ok()
+    /// From now on it can be rung again.
+    fn silence(&self) {
+        // It fails if it has not rung.
+        let _ = rustix::io::read(&*self.0, &mut [0; 8]);
     }
 }
 
@@ -220,9 +227,10 @@ where
 {
     fn turn(&mut self, buffer: &mut [u8]) -> Result<(), End> {
         let errors = self.errors;
-        if self.bell.is_some_and(Bell::has_rung) {
-            self.node.hear_of_disk(self.clock.now());
+        if let Some(bell) = self.bell {
+            bell.silence();
         }
+        self.node.hear_of_disk(self.clock.now());
         self.take_in(buffer)?;
         let mut now = self.clock.now();
         for _ in 0..TIMEOUTS_PER_TURN_MAX {
@@ -233,11 +241,11 @@ where
             now = self.clock.now();
         }
         self.log.look(now, self.node);
-        if let Some(why) = self.node.exit() {
-            return Err(End::Exited(why.clone()));
-        }
-        self.node.flush_disk();
+        self.node.flush_disk(now);
         self.send()?;
+        if let Some(why) = self.node.exit() {
+            return Err(End::Exited(why));
+        }
         self.wait(self.errors > errors)?;
         if self.errors == errors {
             self.errors = 0;
@@ -248,6 +256,9 @@ where
     /// Takes in the datagrams that wait, up to a bound.
     fn take_in(&mut self, buffer: &mut [u8]) -> Result<(), End> {
         for _ in 0..DATAGRAMS_PER_TURN_MAX {
+            if self.node.exit().is_some() {
+                break;
+            }
             match self.socket.recv(buffer) {
                 Ok(length) => {
                     let now = self.clock.now();

@@ -4,9 +4,15 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::StorageError;
 use crate::files;
+
+/// How often a lock is tried again, and the pause in between.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// The records.
 const RECORDS: &str = "seedbed.redb";
@@ -89,10 +95,16 @@ impl Folder {
 
     /// Takes the lock of a file, which the system releases when the file is closed, however the program ends.
     fn lock(&self, file: File, path: &Path) -> Result<File, StorageError> {
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(self.in_use()),
-            Err(TryLockError::Error(source)) => return Err(cannot("lock", path, source)),
+        let mut tries = 0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // A program that was killed, or a child of one that has not begun yet, may hold it for a moment longer.
+                Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => thread::park_timeout(LOCK_PAUSE),
+                Err(TryLockError::WouldBlock) => return Err(self.in_use()),
+                Err(TryLockError::Error(source)) => return Err(cannot("lock", path, source)),
+            }
+            tries += 1;
         }
         // The lock belongs to the file and not to its name. If another program has renamed the file in between, it is
         // not the one that was meant.

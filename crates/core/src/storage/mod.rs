@@ -31,7 +31,7 @@
 //!   allows it; other programs that have the file mapped may prevent that.
 //! - `synced` is not synced itself. If a power failure takes it away *and* the disk damages the newest commit, then the
 //!   records of that commit are missing without notice.
-//! - The file keeps its size when records are removed. The room is used again.
+//! - The file keeps its size while records are removed, until the program ends as planned. The room is used again.
 
 mod backend;
 mod batch;
@@ -45,16 +45,19 @@ mod writer;
 
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::marker::PhantomData;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use signal_hook::consts::SIGXFSZ;
+use signal_hook::flag;
 
 use self::backend::{Backend, Medium, Shared};
 use self::batch::Batch;
@@ -189,6 +192,7 @@ impl<R: Record + Serialize + DeserializeOwned> Storage<R> {
         sync: Sync,
         medium: impl FnOnce(File) -> Box<dyn Medium>,
     ) -> Result<(Storage<R>, Recovered<R>), StorageError> {
+        hear_of_long_files();
         let folder = Folder::open(folder)?;
         let claimed = Watermark::read(&folder)?;
         let file = folder.records();
@@ -265,6 +269,13 @@ impl<R: Record + Serialize + DeserializeOwned> Storage<R> {
     /// How much it holds and has done.
     pub fn usage(&self) -> Usage {
         Usage::of(&self.shared)
+    }
+
+    /// The error for a panic while it wrote.
+    fn broken(&self) -> StorageError {
+        self.shared.stop();
+        let source = io::Error::other("the thread that writes has panicked");
+        StorageError::Failed { action: "write", file: self.file.clone(), source }
     }
 
     /// Adds values, moves the first record that counts, and removes some of those that no longer do.
@@ -420,6 +431,12 @@ fn read_records<R: DeserializeOwned>(
     }
     let has_replaced = table.first().map_err(reads)?.is_some_and(|(number, _)| number.value() < first);
     Ok(Contents { first, next, has_replaced, records })
+}
+
+/// Without a handler, the signal that a file may not grow any more would end the program before it sees the error.
+fn hear_of_long_files() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| drop(flag::register(SIGXFSZ, Arc::default())));
 }
 
 /// Opens the file `synced`, says what is synced, and makes its name survive.

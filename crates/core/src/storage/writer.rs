@@ -1,6 +1,7 @@
 //! A thread that writes for a machine: one commit for all records that wait.
 
 use std::marker::Send;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub enum Progress {
         up_to: u64,
     },
     /// There is no room ([`crate::machine::Input::DiskFull`]). Nothing more is written or told.
-    Full,
+    Full(StorageError),
     /// The disk has failed. Nothing more is written or told, and the machine must end.
     Failed(StorageError),
 }
@@ -189,10 +190,13 @@ impl<R, T> Drop for Work<R, T> {
 
 impl<R: Record + Serialize + DeserializeOwned, T: FnMut(Progress)> Work<R, T> {
     fn run(mut self) {
-        if let Err(error) = self.write_all() {
+        // A machine whose writer has gone must hear of it: it would wait for ever for what it has persisted.
+        let written = panic::catch_unwind(AssertUnwindSafe(|| self.write_all()));
+        let written = written.unwrap_or_else(|_| Err(self.storage.broken()));
+        if let Err(error) = written {
             self.queue.end();
             (self.tell)(match error {
-                StorageError::Full { .. } => Progress::Full,
+                StorageError::Full { .. } => Progress::Full(error),
                 error => Progress::Failed(error),
             });
         }

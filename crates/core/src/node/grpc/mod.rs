@@ -315,12 +315,13 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
         members,
     });
     let identity = Identity { id, replicas: shared.members.len(), seed: random.next_u64() };
-    let (disk, recovered) = open_disk(&settings, &shared)?;
+    let (disk, recovered) = open_disk(&settings, &shared)?.unzip();
     let boot = Boot { identity, incarnation: 0, now: shared.clock.now(), disk: recovered };
     let server = Server::boot(boot, settings.server_config(), Sound).map_err(ServeError::Exited)?;
     greet(&settings, &shared, &server);
     let metrics = Arc::new(Metrics::new());
-    let turns = tokio::spawn(turns::run(server, disk, queue, Arc::clone(&shared)));
+    let (finish, finished) = oneshot::channel();
+    let mut turns = tokio::spawn(turns::run(server, disk, queue, Arc::clone(&shared), finished));
     for to in ReplicaId::all(shared.members.len()).filter(|&to| to > id) {
         tokio::spawn(links::keep_connected(Arc::clone(&shared), to, client_tls.clone(), random.next_u64()));
     }
@@ -331,27 +332,35 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
     tokio::select! {
         () = stop => farewell(&shared).await,
         () = shared.ending() => {}
+        // It returns only after it has said why it ends.
+        ended = &mut turns => if ended.is_err() {
+            shared.end(End::Exited(Exit("the server has broken: see above".into())));
+        }
     }
     shared.end(End::Asked);
     // Connections that are still open by then are dropped.
     let served = tokio::time::timeout(LAST_CALL, serving).await;
-    turns.abort();
-    tracing::info!("ended");
+    // If the turns have ended already, there is nothing left to finish.
+    let _ = finish.send(());
+    let disk = if turns.is_finished() { None } else { turns.await.ok().flatten() };
+    let closed = disk.map_or(Ok(()), Disk::close);
     if let Some(End::Exited(why)) = &*shared.end.borrow() {
         return Err(ServeError::Exited(why.clone()));
     }
+    closed.map_err(ServeError::Exited)?;
+    tracing::info!("ended");
     match served {
         Ok(Ok(Err(error))) => Err(error),
         _ => Ok(()),
     }
 }
 
+/// A disk, and what it has.
+type Opened = (Disk<Server>, Recovered<Record>);
+
 /// Opens the folder of a server's records, if it has one.
-fn open_disk(
-    settings: &Settings,
-    shared: &Shared,
-) -> Result<(Option<Disk<Server>>, Option<Recovered<Record>>), ServeError> {
-    let Some(data) = &settings.data else { return Ok((None, None)) };
+fn open_disk(settings: &Settings, shared: &Shared) -> Result<Option<Opened>, ServeError> {
+    let Some(data) = &settings.data else { return Ok(None) };
     let owner = Owner {
         program: "seedbed serve".to_owned(),
         cluster: settings.cluster.clone(),
@@ -362,7 +371,7 @@ fn open_disk(
     let refused = |source| ServeError::System { what: "a thread that writes to the disk", source };
     let news = Arc::clone(&shared.disk_news);
     let disk = Disk::start(storage, move || news.notify_one()).map_err(refused)?;
-    Ok((Some(disk), Some(recovered)))
+    Ok(Some((disk, recovered)))
 }
 
 /// Logs what the server starts with, and what it gives up.

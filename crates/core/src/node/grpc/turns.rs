@@ -33,16 +33,20 @@ const JOINING_INTERVAL: Span = Span::from_secs(5);
 /// However far away the next deadline is, there is a turn this often.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
+/// A disk that has not answered for this long hangs.
+const DISK_PATIENCE: Span = Span::from_secs(3);
+
 /// Clients are told apart by the numbers of their requests.
 const CLIENT: ClientId = ClientId(0);
 
-/// Runs the server until all senders of events are gone, or it ends.
+/// Runs the server until it is told to finish, or it ends. Returns its disk.
 pub(super) async fn run(
     server: Server,
     disk: Option<Disk<Server>>,
     mut queue: mpsc::Receiver<Event>,
     shared: Arc<Shared>,
-) {
+    mut finish: oneshot::Receiver<()>,
+) -> Option<Disk<Server>> {
     let mut turns = Turns {
         outgoing: shared.members.iter().map(|_| Vec::new()).collect(),
         server,
@@ -53,6 +57,7 @@ pub(super) async fn run(
         next_ticket: 0,
         told: None,
         joining: shared.clock.now() + JOINING_INTERVAL,
+        complains: Time::ZERO,
         farewells: Vec::new(),
         shared,
     };
@@ -68,13 +73,14 @@ pub(super) async fn run(
         } else {
             tokio::select! {
                 biased;
+                _ = &mut finish => return turns.disk,
                 () = turns.shared.disk_news.notified() => {}
-                count = queue.recv_many(&mut events, EVENTS_PER_TURN_MAX) => if count == 0 { return },
+                count = queue.recv_many(&mut events, EVENTS_PER_TURN_MAX) => if count == 0 { return turns.disk },
                 () = sleep(wait) => {}
             }
         }
         if turns.turn(&mut events).is_break() {
-            return;
+            return turns.disk;
         }
     }
 }
@@ -94,6 +100,8 @@ struct Turns {
     told: Option<(Role, Term, Option<ReplicaId>)>,
     /// When a server that does not take part reports this next.
     joining: Time,
+    /// When a disk that does not answer is reported next.
+    complains: Time,
     /// The messages to each server in this turn.
     outgoing: Vec<Vec<Message>>,
     /// The callers that wait until the server has no more work.
@@ -121,9 +129,10 @@ impl Turns {
             now = self.shared.clock.now();
         }
         if let Some(disk) = &mut self.disk {
-            disk.flush();
+            disk.flush(now);
         }
         self.perform();
+        self.yield_if_disk_hangs(now)?;
         self.tell_changes(now);
         if self.server.open_requests() == 0 && self.server.role() != Role::Leader {
             self.farewells.drain(..).for_each(|reply| reply.send(()).unwrap_or_default());
@@ -132,7 +141,7 @@ impl Turns {
     }
 
     fn hear_of_disk(&mut self, now: Time) -> ControlFlow<()> {
-        while let Some(news) = self.disk.as_mut().and_then(|disk| disk.news(&mut self.passed)) {
+        while let Some(news) = self.disk.as_mut().and_then(|disk| disk.news(now, &mut self.passed)) {
             match news {
                 News::Synced(up_to) => self.tell(now, Input::Synced { up_to })?,
                 News::Full => self.tell(now, Input::DiskFull)?,
@@ -183,8 +192,23 @@ impl Turns {
         exit.map_or(ControlFlow::Continue(()), |why| self.exit(why))
     }
 
-    /// The server ends.
+    /// A leader whose disk hangs would lead on as long as its followers are a quorum without it, and keep all records in
+    /// memory.
+    fn yield_if_disk_hangs(&mut self, now: Time) -> ControlFlow<()> {
+        let waits = self.disk.as_ref().map_or(Span::ZERO, |disk| disk.waits(now));
+        if waits < DISK_PATIENCE || now < self.complains {
+            return ControlFlow::Continue(());
+        }
+        self.complains = now + DISK_PATIENCE;
+        let leads = self.server.role() == Role::Leader;
+        tracing::warn!(seconds = waits.as_secs_f64(), leads, "the disk does not answer; a leader hands over");
+        if leads { self.tell(now, Input::StepDown) } else { ControlFlow::Continue(()) }
+    }
+
+    /// The server ends. What it has left before happens first.
     fn exit(&mut self, why: Exit) -> ControlFlow<()> {
+        self.perform();
+        let why = self.disk.as_ref().map_or_else(|| why.clone(), |disk| disk.explain(why.clone()));
         tracing::error!("ends: {why}");
         self.shared.end(End::Exited(why));
         ControlFlow::Break(())

@@ -137,7 +137,7 @@ fn tell_until_failure(code: i32) -> (u64, Progress) {
 #[test]
 fn a_writer_tells_that_its_disk_is_full_or_has_failed_and_nothing_after_that() {
     let (synced, told) = tell_until_failure(ENOSPC);
-    assert!(synced > 0 && matches!(told, Progress::Full), "{synced} {told:?}");
+    assert!(synced > 0 && matches!(told, Progress::Full(_)), "{synced} {told:?}");
     let (synced, told) = tell_until_failure(EIO);
     assert!(synced > 0 && matches!(told, Progress::Failed(StorageError::Failed { .. })), "{synced} {told:?}");
 }

@@ -73,6 +73,11 @@ impl Launch {
         let mut command = Command::new(&self.program);
         command.args(["serve", "--listen-stdin", "--with-parent", "--peers", peers]);
         command.args(["--id", &replica.0.to_string()]);
+        // Both are meant for another program: no two servers can use one folder.
+        command.env_remove("SEEDBED_DATA");
+        if self.data.is_none() {
+            command.env_remove("SEEDBED_SYNC");
+        }
         if let Some(folder) = &self.data {
             command.arg("--data").arg(folder.join(replica.0.to_string()));
         }
