@@ -220,6 +220,7 @@ pub fn refused(folder: &Folder) {
         ("wipe", json!([crash, {"type": "restart", "time": 2, "wipe": true}]), json!({})),
         ("clock", json!([{"type": "clock", "time": 1, "replica": 0, "rate": 1.1}]), json!({})),
         ("full_disk", json!([crash, {"type": "full_disk", "time": 2, "replica": 0}]), json!({})),
+        // The servers of the gRPC world have disks of their own.
         ("disk.sync_ms", json!([crash]), json!({"disk": {"sync_ms": {"kind": "constant", "ms": 1}}})),
     ];
     for (what, events, more) in cases {
@@ -228,7 +229,8 @@ pub fn refused(folder: &Folder) {
         fs::write(folder.path("refused.json"), file.to_string()).expect("a scenario");
         let output = command(folder, "refused.json", &folder.path("stub")).args(pids_to(&path)).output();
         let output = output.expect("seedbed starts");
-        let error = format!("error: refused: `{what}` happens in the virtual world only\n");
+        let world = if what == "disk.sync_ms" { "virtual and the gRPC" } else { "virtual" };
+        let error = format!("error: refused: `{what}` happens in the {world} world only\n");
         assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(2), &*error));
     }
     assert_eq!(pids(&path), [], "no process was started");

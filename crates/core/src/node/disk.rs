@@ -180,3 +180,93 @@ impl<M: Machine> fmt::Debug for Disk<M> {
         f.debug_struct("Disk").field("persisted", &persisted).field("synced", &synced).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::id::ReplicaId;
+    use crate::machine::{Emission, Recovered};
+    use crate::server::admission::{Fact, Memory};
+    use crate::server::{self, Message, Server};
+    use crate::storage::{Owner, Sync};
+
+    fn open(folder: &Path) -> (Storage<server::Record>, Recovered<server::Record>) {
+        let owner =
+            Owner { program: "test".to_owned(), cluster: "blue".to_owned(), replica: ReplicaId(0), replicas: 3 };
+        Storage::open(folder, &owner, Sync::Always).expect("a folder")
+    }
+
+    /// A disk in this folder, and what hears its bell.
+    fn start(folder: &Path) -> (Disk<Server>, Receiver<()>) {
+        let (ring, rung) = channel();
+        // The test may not listen any more.
+        let ring = move || ring.send(()).unwrap_or_default();
+        let disk = Disk::start(open(folder).0, ring).expect("a thread");
+        (disk, rung)
+    }
+
+    fn hello(number: u64) -> Message {
+        Message::Hello { memory: Memory(number) }
+    }
+
+    /// Leaves a message, a record and a sync, and another message.
+    fn leave(number: u64, out: &mut Outbox<Server>) {
+        out.send(ReplicaId(1), hello(number));
+        out.persist(server::Record::Fact(Fact::Own(Memory(number))));
+        out.sync();
+        out.send(ReplicaId(1), hello(number + 1));
+    }
+
+    fn sent(passed: &mut Outbox<Server>) -> Vec<u64> {
+        let numbers = passed.emissions().map(|emission| match emission {
+            Emission::Send { message: Message::Hello { memory: Memory(number) }, .. } => number,
+            _ => panic!("only hellos are sent"),
+        });
+        numbers.collect()
+    }
+
+    #[test]
+    fn what_stands_behind_a_sync_waits_for_the_disk_and_nothing_else_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut disk, rung) = start(folder.path());
+        let (mut out, mut passed) = (Outbox::new(), Outbox::new());
+        let now = Time::ZERO;
+        leave(10, &mut out);
+        assert_eq!(disk.sort_out(&mut out, &mut passed), None);
+        // Another input holds nothing up that it does not wait for itself.
+        out.send(ReplicaId(2), hello(20));
+        assert_eq!(disk.sort_out(&mut out, &mut passed), None);
+        assert_eq!(sent(&mut passed), [10, 20]);
+        assert_eq!(disk.news(now, &mut passed), None, "no sync was asked for yet");
+        disk.flush(now);
+        assert_eq!(disk.waits(now + Span::from_secs(2)), Span::from_secs(2));
+        rung.recv_timeout(Duration::from_secs(20)).expect("the bell");
+        assert_eq!(disk.news(now, &mut passed), Some(News::Synced(1)));
+        assert_eq!(sent(&mut passed), [11]);
+        assert_eq!((disk.news(now, &mut passed), disk.waits(now + Span::from_secs(2))), (None, Span::ZERO));
+        // All is on the disk, so nothing waits.
+        out.sync();
+        out.send(ReplicaId(1), hello(30));
+        assert_eq!(disk.sort_out(&mut out, &mut passed), None);
+        assert_eq!(sent(&mut passed), [30]);
+        assert_eq!((disk.usage().records, disk.snapshots()), (1, 0));
+    }
+
+    #[test]
+    fn a_disk_that_is_closed_has_all_that_was_queued_and_what_waited_has_not_happened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut disk, _rung) = start(folder.path());
+        let (mut out, mut passed) = (Outbox::new(), Outbox::new());
+        (0..5).for_each(|number| leave(10 * number, &mut out));
+        out.exit(Exit("as planned".into()));
+        assert_eq!(disk.sort_out(&mut out, &mut passed), Some(Exit("as planned".into())));
+        assert_eq!(sent(&mut passed), [0], "later messages stand behind a sync");
+        assert_eq!(disk.explain(Exit("as planned".into())), Exit("as planned".into()), "the disk knows no better");
+        assert_eq!(disk.close(), Ok(()));
+        assert_eq!(open(folder.path()).1.records.len(), 5);
+    }
+}

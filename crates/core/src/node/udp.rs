@@ -134,7 +134,8 @@ pub fn run_raft(port: u16, members: Members, seed: u64, level: Level, data: Opti
             (Some(storage), Some(recovered))
         }
     };
-    let boot = Boot { identity, incarnation: 0, now: Time::ZERO, disk };
+    let incarnation = storage.as_ref().map_or(0, Storage::starts);
+    let boot = Boot { identity, incarnation, now: Time::ZERO, disk };
     // A run of the course is too short to gain from a shorter log, but a folder must not grow for ever.
     let log_bytes_max = if storage.is_some() { LOG_BYTES_MAX } else { usize::MAX };
     let config = Config { log_bytes_max, ..Config::default() };

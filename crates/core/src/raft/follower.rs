@@ -175,6 +175,9 @@ impl<C: Payload> Follower<C> {
         let known = self.incoming.as_mut().expect("there is one now");
         let fits = known.last_index == index && known.commands.len() as u64 == part.offset;
         if fits {
+            if part.offset == 0 {
+                server.hard.give_up_received();
+            }
             if !part.done {
                 server.hard.write_chunk(index, part.offset, &part.commands, out);
             }

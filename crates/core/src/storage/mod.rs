@@ -73,11 +73,12 @@ const FORMAT: u32 = 1;
 
 const RECORDS: TableDefinition<u64, &[u8]> = TableDefinition::new("records");
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
-/// The keys of `meta`: the format, four bytes; the owner, JSON; the number of the first record, eight bytes. Numbers are
-/// little-endian.
+/// The keys of `meta`: the format, four bytes; the owner, JSON; the number of the first record, eight bytes; how often the
+/// folder was opened, four bytes, or nothing before the first time. Numbers are little-endian.
 const KEY_FORMAT: &str = "format";
 const KEY_OWNER: &str = "owner";
 const KEY_FIRST: &str = "first";
+const KEY_STARTS: &str = "starts";
 
 /// Memory for pages of the file, in bytes. Records are written once and read only at a start, so more would bring
 /// nothing.
@@ -163,6 +164,8 @@ pub struct Storage<R> {
     shared: Arc<Shared>,
     /// None if nothing is ever synced.
     watermark: Option<Watermark>,
+    /// How often the folder was opened before.
+    starts: u32,
     /// The number of the first record that counts.
     first: u64,
     /// The number of the next record.
@@ -216,13 +219,25 @@ impl<R: Record + Serialize + DeserializeOwned> Storage<R> {
         if let Some(claimed) = claimed.filter(|&claimed| claimed > next) {
             return Err(damaged(&file, format!("its records end before number {next}, and {claimed} were synced")));
         }
+        let starts = guarded(&file, &shared, || count_start(&database).map_err(|error| fault(&file, &shared, error)))?;
         shared.records.store(next - first, Ordering::Relaxed);
         let watermark = match sync {
             Sync::Never => Watermark::remove(&folder).map(|()| None)?,
             Sync::Always => Some(claim(&folder, next)?),
         };
-        let storage =
-            Storage { database, file, shared, watermark, first, next, begun: None, has_replaced, records: PhantomData };
+        let (begun, records_of) = (None, PhantomData);
+        let storage = Storage {
+            database,
+            file,
+            shared,
+            watermark,
+            starts,
+            first,
+            next,
+            begun,
+            has_replaced,
+            records: records_of,
+        };
         Ok((storage, Recovered { records, torn: false }))
     }
 
@@ -264,6 +279,12 @@ impl<R: Record + Serialize + DeserializeOwned> Storage<R> {
             self.commit(&nothing)?;
         }
         Ok(self.has_replaced)
+    }
+
+    /// How often the folder was opened before: which incarnation of its machine this is
+    /// ([`Boot::incarnation`](crate::machine::Boot::incarnation)).
+    pub fn starts(&self) -> u32 {
+        self.starts
     }
 
     /// How much it holds and has done.
@@ -365,6 +386,20 @@ fn create(medium: Box<dyn Medium>, file: &Path, owner: &Owner, sync: Sync) -> Re
         fill().map_err(|error| fault(file, &shared, error))?;
         database.close().map_err(|error| fault(file, &shared, error.into()))
     })
+}
+
+/// Counts that the folder is opened. Returns how often it was before.
+fn count_start(database: &Database) -> Result<u32, redb::Error> {
+    let transaction = database.begin_write()?;
+    let before = {
+        let mut meta = transaction.open_table(META)?;
+        let known = meta.get(KEY_STARTS)?.and_then(|value| value.value().first_chunk().copied());
+        let before = known.map_or(0, u32::from_le_bytes);
+        meta.insert(KEY_STARTS, before.saturating_add(1).to_le_bytes().as_slice())?;
+        before
+    };
+    transaction.commit()?;
+    Ok(before)
 }
 
 /// Opens the database and verifies every page.

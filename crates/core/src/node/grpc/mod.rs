@@ -315,8 +315,11 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
         members,
     });
     let identity = Identity { id, replicas: shared.members.len(), seed: random.next_u64() };
-    let (disk, recovered) = open_disk(&settings, &shared)?.unzip();
-    let boot = Boot { identity, incarnation: 0, now: shared.clock.now(), disk: recovered };
+    let (disk, recovered, incarnation) = match open_disk(&settings, &shared)? {
+        Some((disk, recovered, starts)) => (Some(disk), Some(recovered), starts),
+        None => (None, None, 0),
+    };
+    let boot = Boot { identity, incarnation, now: shared.clock.now(), disk: recovered };
     let server = Server::boot(boot, settings.server_config(), Sound).map_err(ServeError::Exited)?;
     greet(&settings, &shared, &server);
     let metrics = Arc::new(Metrics::new());
@@ -355,8 +358,8 @@ async fn serve_until(settings: Settings, stop: Pin<Box<dyn Future<Output = ()>>>
     }
 }
 
-/// A disk, and what it has.
-type Opened = (Disk<Server>, Recovered<Record>);
+/// A disk, what it has, and how often it was opened before.
+type Opened = (Disk<Server>, Recovered<Record>, u32);
 
 /// Opens the folder of a server's records, if it has one.
 fn open_disk(settings: &Settings, shared: &Shared) -> Result<Option<Opened>, ServeError> {
@@ -368,10 +371,11 @@ fn open_disk(settings: &Settings, shared: &Shared) -> Result<Option<Opened>, Ser
         replicas: settings.members.len(),
     };
     let (storage, recovered) = Storage::open(&data.folder, &owner, data.sync)?;
+    let starts = storage.starts();
     let refused = |source| ServeError::System { what: "a thread that writes to the disk", source };
     let news = Arc::clone(&shared.disk_news);
     let disk = Disk::start(storage, move || news.notify_one()).map_err(refused)?;
-    Ok(Some((disk, recovered)))
+    Ok(Some((disk, recovered, starts)))
 }
 
 /// Logs what the server starts with, and what it gives up.

@@ -130,6 +130,15 @@ impl<C: Payload, R: Rules> HardState<C, R> {
         }
     }
 
+    /// A leader sends a snapshot from its beginning. What another leader has sent is not part of it.
+    pub fn give_up_received(&mut self) {
+        if let Some(journal) = &mut self.journal
+            && journal.writing.as_ref().is_some_and(|writing| writing.own.is_none())
+        {
+            journal.writing = None;
+        }
+    }
+
     /// Writes a chunk of a snapshot that a leader is sending, unless it is the last one. It is wanted only if all before
     /// it were written.
     pub fn write_chunk(&mut self, last_index: Index, offset: u64, commands: &[C], out: &mut impl Effects<C>) {

@@ -385,3 +385,16 @@ fn the_parts_of_a_snapshot_wait_for_each_other_and_other_records_do_not_wait_for
     assert!(matches!(written.records[before + 2], Record::Checkpoint(_)) && !hard.is_writing());
     assert_eq!(restore(kept(&written.records)).expect("it fits").hard.log().last_index(), 3);
 }
+
+#[test]
+fn a_received_snapshot_has_no_parts_of_an_earlier_one() {
+    let (mut hard, mut written) = grown();
+    hard.write_chunk(9, 0, &[1, 2], &mut written);
+    hard.write_chunk(9, 2, &[3], &mut written);
+    // Another leader's state up to the same entry, in another order, fits in one chunk.
+    hard.give_up_received();
+    let snapshot = Snapshot { last_index: 9, last_term: 3, digest: 0, contents: Arc::new(vec![3, 2, 1]) };
+    hard.install(&snapshot, 0, &mut written);
+    let restored = restore(kept(&written.records)).expect("it fits").snapshot.expect("a snapshot");
+    assert_eq!(restored.contents.commands(0).collect::<Vec<_>>(), [3, 2, 1]);
+}

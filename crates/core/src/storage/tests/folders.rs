@@ -55,6 +55,18 @@ fn what_a_kill_leaves_at_any_commit_around_a_checkpoint_is_what_counts_then() {
 }
 
 #[test]
+fn starts_are_counted_however_the_one_before_ended() {
+    let folder = folder();
+    for before in 0..4 {
+        let (storage, _) = open(folder.path()).expect("a folder");
+        assert_eq!(storage.starts(), before);
+        // A kill at this moment would be counted, too.
+        let left = copy(folder.path());
+        assert_eq!(open(left.path()).expect("a kill does no harm").0.starts(), before + 1);
+    }
+}
+
+#[test]
 fn a_checkpoint_that_was_under_way_at_a_restart_is_never_ended() {
     let folder = folder();
     let (mut storage, _) = open(folder.path()).expect("a folder");
