@@ -12,7 +12,7 @@ use seedbed_core::time::Span;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-/// A number, and what it is of a checkpoint.
+/// A number, and its part in a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Line(u64, Mark);
 

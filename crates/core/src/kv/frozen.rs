@@ -25,7 +25,7 @@ struct State {
     digest: u64,
 }
 
-/// A copy of so many shards is freed by the thread that drops it.
+/// A copy of at most this many shards is freed by the thread that drops it.
 const SHARDS_AT_ONCE_MAX: usize = 64;
 
 impl Drop for State {

@@ -38,7 +38,7 @@ impl Medium for File {
     }
 
     /// Linux marks pages as written whose write has failed, and a later sync succeeds without them. They are dropped
-    /// from memory, so that whoever opens the file next reads what the disk has.
+    /// from memory, so that the next program that opens the file reads what the disk has.
     fn sync(&self) -> io::Result<()> {
         self.sync_data().inspect_err(|_| {
             #[cfg(target_os = "linux")]

@@ -15,7 +15,6 @@ pub struct Owner {
     /// The cluster's name.
     pub cluster: String,
     /// The replica's place in it.
-    #[serde(with = "place")]
     pub replica: ReplicaId,
     /// How many replicas the cluster had when the folder was created: quorums depend on it.
     pub replicas: usize,
@@ -37,20 +36,5 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Owner { program, cluster, replica, replicas } = self;
         write!(f, "server {} of the {replicas} of cluster {cluster:?} ({program})", replica.0)
-    }
-}
-
-/// A replica's place as a number.
-mod place {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::ReplicaId;
-
-    pub(super) fn serialize<S: Serializer>(replica: &ReplicaId, serializer: S) -> Result<S::Ok, S::Error> {
-        replica.0.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ReplicaId, D::Error> {
-        u8::deserialize(deserializer).map(ReplicaId)
     }
 }

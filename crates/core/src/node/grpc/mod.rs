@@ -396,12 +396,7 @@ fn greet(settings: &Settings, shared: &Shared, server: &Server) {
              is started again is refused"
         ),
         Some(data) => {
-            tracing::info!(
-                term = server.term(),
-                last_index = server.last_index(),
-                keys = server.store().len(),
-                "recovered"
-            );
+            tracing::info!(term = server.term(), last_index = server.last_index(), "recovered");
             if data.sync == Sync::Never {
                 tracing::warn!(
                     "--sync never: after a power failure, what this server has acknowledged may be lost, and it must not \

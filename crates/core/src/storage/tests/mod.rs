@@ -19,7 +19,7 @@ use super::*;
 use crate::id::ReplicaId;
 use crate::rng::Stream;
 
-/// A record: its number, and what it is of a checkpoint: `[` begins one, `]` ends one, `.` is none.
+/// A record: its number, and its part in a checkpoint: `[` begins one, `]` ends one, `.` is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Line(u64, char, Vec<u8>);
 
