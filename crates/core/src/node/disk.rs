@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::machine::{Exit, Gate, Machine, Outbox, Record, Writes};
+use crate::machine::{Exit, Gate, Input, Machine, Outbox, Record, Writes};
 use crate::storage::{Progress, Storage, Usage, Writer};
 use crate::time::{Span, Time};
 
@@ -64,17 +64,6 @@ impl<R: Record> Writes<R> for Queue<R> {
     }
 }
 
-/// What a disk has to tell its machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// This many records are synced.
-    Synced(u64),
-    /// There is no room.
-    Full,
-    /// The machine must end.
-    Failed(Exit),
-}
-
 impl<M: Machine> Disk<M> {
     /// Begins to write to a storage. `notify` is called on another thread whenever there is news.
     ///
@@ -113,21 +102,21 @@ impl<M: Machine> Disk<M> {
         }
     }
 
-    /// What the machine must hear next. What waited for it is left in `passed`.
-    pub fn news(&mut self, now: Time, passed: &mut Outbox<M>) -> Option<News> {
+    /// What the machine must hear next, or why it must end. What waited for it is left in `passed`.
+    pub fn news(&mut self, now: Time, passed: &mut Outbox<M>) -> Option<Result<Input<M>, Exit>> {
         let State { synced, over } = self.state().clone();
         if synced > self.queue.synced {
             self.queue.synced = synced;
             self.queue.waits_since = (synced < self.queue.persisted).then_some(now);
             self.gate.open(synced, passed);
-            return Some(News::Synced(synced));
+            return Some(Ok(Input::Synced { up_to: synced }));
         }
         match over? {
-            Over::Failed(why) => Some(News::Failed(Exit(why))),
+            Over::Failed(why) => Some(Err(Exit(why))),
             Over::Full(_) if self.was_full => None,
             Over::Full(_) => {
                 self.was_full = true;
-                Some(News::Full)
+                Some(Ok(Input::DiskFull))
             }
         }
     }
@@ -241,13 +230,14 @@ mod tests {
         out.send(ReplicaId(2), hello(20));
         assert_eq!(disk.sort_out(&mut out, &mut passed), None);
         assert_eq!(sent(&mut passed), [10, 20]);
-        assert_eq!(disk.news(now, &mut passed), None, "no sync was asked for yet");
+        assert!(disk.news(now, &mut passed).is_none(), "no sync was asked for yet");
         disk.flush(now);
         assert_eq!(disk.waits(now + Span::from_secs(2)), Span::from_secs(2));
         rung.recv_timeout(Duration::from_secs(20)).expect("the bell");
-        assert_eq!(disk.news(now, &mut passed), Some(News::Synced(1)));
+        assert!(matches!(disk.news(now, &mut passed), Some(Ok(Input::Synced { up_to: 1 }))));
         assert_eq!(sent(&mut passed), [11]);
-        assert_eq!((disk.news(now, &mut passed), disk.waits(now + Span::from_secs(2))), (None, Span::ZERO));
+        assert!(disk.news(now, &mut passed).is_none());
+        assert_eq!(disk.waits(now + Span::from_secs(2)), Span::ZERO);
         // All is on the disk, so nothing waits.
         out.sync();
         out.send(ReplicaId(1), hello(30));

@@ -27,7 +27,7 @@ use crate::service::{Operation, Response, Service, text_bytes};
 use crate::time::Time;
 use crate::wire::{Address, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Envelope, PeerMessage, kind};
 
-use disk::{Disk, News};
+use disk::Disk;
 pub use members::{Members, MembersError};
 use mids::MidTexts;
 
@@ -185,9 +185,8 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
             && let Some(news) = self.disk.as_mut().and_then(|disk| disk.news(now, &mut self.passed))
         {
             match news {
-                News::Synced(up_to) => self.hand_in(now, Input::Synced { up_to }),
-                News::Full => self.hand_in(now, Input::DiskFull),
-                News::Failed(why) => self.exit = Some(why),
+                Ok(input) => self.hand_in(now, input),
+                Err(why) => self.exit = Some(why),
             }
         }
     }
@@ -202,7 +201,10 @@ impl<P: Service<Message: PeerMessage> + fmt::Display> Node<P> {
     /// Why the protocol has ended, if it has. Nothing more must be handed in or sent then.
     pub fn exit(&self) -> Option<Exit> {
         let why = self.exit.clone()?;
-        Some(self.disk.as_ref().map_or_else(|| why.clone(), |disk| disk.explain(why.clone())))
+        Some(match &self.disk {
+            Some(disk) => disk.explain(why),
+            None => why,
+        })
     }
 
     /// The datagrams to send, in order. The caller clears them when they are sent.

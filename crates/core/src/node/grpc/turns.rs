@@ -16,7 +16,7 @@ use super::{DiskReport, End, Event, Report, Shared, Ticket, convert};
 use crate::consensus::{Consensus, Role, Term};
 use crate::id::{ClientId, Mid, ReplicaId};
 use crate::machine::{Emission, Exit, Input, Machine, Outbox, pass};
-use crate::node::disk::{Disk, News};
+use crate::node::disk::Disk;
 use crate::server::{Message, Server};
 use crate::service::Service;
 use crate::time::{Span, Time};
@@ -143,9 +143,8 @@ impl Turns {
     fn hear_of_disk(&mut self, now: Time) -> ControlFlow<()> {
         while let Some(news) = self.disk.as_mut().and_then(|disk| disk.news(now, &mut self.passed)) {
             match news {
-                News::Synced(up_to) => self.tell(now, Input::Synced { up_to })?,
-                News::Full => self.tell(now, Input::DiskFull)?,
-                News::Failed(why) => return self.exit(why),
+                Ok(input) => self.tell(now, input)?,
+                Err(why) => return self.exit(why),
             }
         }
         ControlFlow::Continue(())
@@ -208,7 +207,10 @@ impl Turns {
     /// The server ends. What it has left before happens first.
     fn exit(&mut self, why: Exit) -> ControlFlow<()> {
         self.perform();
-        let why = self.disk.as_ref().map_or_else(|| why.clone(), |disk| disk.explain(why.clone()));
+        let why = match &self.disk {
+            Some(disk) => disk.explain(why),
+            None => why,
+        };
         tracing::error!("ends: {why}");
         self.shared.end(End::Exited(why));
         ControlFlow::Break(())
